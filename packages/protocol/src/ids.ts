@@ -1,0 +1,14 @@
+import { z } from 'zod';
+
+/** A lower-case hexadecimal SHA-256 digest. */
+export const sha256Schema = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hexadecimal digits');
+
+/** A libp2p peer id in its base58 or base36 text form. */
+export const peerIdSchema = z
+  .string()
+  .min(16)
+  .max(128)
+  .regex(/^[A-Za-z0-9]+$/);
+
+/** Names one deployment of one model on one set of peers. Chosen by the coordinator, unique in the mesh. */
+export const deploymentIdSchema = z.string().regex(/^[a-z0-9-]{8,64}$/);

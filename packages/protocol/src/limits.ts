@@ -1,0 +1,29 @@
+/** Upper bounds on what a remote may make us hold. Checked before allocation. Raising one is compatible; lowering one is not. */
+export const limits = Object.freeze({
+  /** Longest frame on any stream, in bytes: a micro-batch of 512 rows of 16,384 f32 fits. */
+  maxFrameBytes: 40 * 1024 * 1024,
+  /** Longest frame on streams that carry control messages only. */
+  maxControlFrameBytes: 8 * 1024 * 1024,
+  /** Longest header (the structured part) inside a frame. */
+  maxHeaderBytes: 8 * 1024 * 1024,
+  /** Payload bytes per frame when a model's sections are streamed. */
+  modelChunkBytes: 256 * 1024,
+  maxNameLength: 512,
+  maxMessageLength: 2048,
+  maxLayers: 1024,
+  maxHiddenSize: 65_536,
+  maxVocabularySize: 4_000_000,
+  maxSections: 65_536,
+  maxStages: 64,
+  /** Tokens in one micro-batch. */
+  maxBatchTokens: 512,
+  /** Sequences that one replica serves at once. */
+  maxSequences: 64,
+  /** Characters of prompt text (all messages together) in one request. */
+  maxPromptCharacters: 8 * 1024 * 1024,
+  maxMessages: 4096,
+  maxStopStrings: 16,
+  maxStopLength: 512,
+  maxCardBytes: 64 * 1024,
+  maxAddresses: 32,
+} as const);
