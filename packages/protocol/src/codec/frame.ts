@@ -1,0 +1,77 @@
+import { Packr } from 'msgpackr';
+
+import { SkeinError } from '../errors/skein-error.ts';
+import { limits } from '../limits.ts';
+
+/**
+ * A frame: a structured header and, for hidden rows and model bytes, a raw payload.
+ *
+ *     u32 LE  length of what follows
+ *     u32 LE  length of the header
+ *     header  MessagePack map
+ *     payload the rest, may be empty
+ *
+ * Streams between peers and the pipe between a peer and its engine carry the same frames, so one can be joined to the
+ * other byte by byte.
+ */
+export interface Frame {
+  /** As decoded, not yet checked: pass it through a schema before use. */
+  readonly header: unknown;
+  /** A view of the received bytes, not a copy. */
+  readonly payload: Uint8Array;
+}
+
+const prefixBytes = 8;
+const emptyPayload = new Uint8Array(0);
+
+// Plain maps and no extension types: a hostile header must not be able to build Sets, Errors, RegExps or class instances.
+const packr = new Packr({
+  useRecords: false,
+  structuredClone: false,
+  mapsAsObjects: true,
+  useBigIntExtension: false,
+  int64AsType: 'number',
+  moreTypes: false,
+});
+
+/** Encodes a frame. The payload is copied once, into the returned buffer. */
+export function encodeFrame(header: object, payload: Uint8Array = emptyPayload): Uint8Array {
+  const packed = packr.pack(header);
+  const frame = new Uint8Array(prefixBytes + packed.byteLength + payload.byteLength);
+  const view = new DataView(frame.buffer);
+  view.setUint32(0, frame.byteLength - 4, true);
+  view.setUint32(4, packed.byteLength, true);
+  frame.set(packed, prefixBytes);
+  frame.set(payload, prefixBytes + packed.byteLength);
+  return frame;
+}
+
+/** Decodes the body of a frame (everything after its first four bytes). */
+export function decodeFrameBody(body: Uint8Array): Frame {
+  if (body.byteLength < 4) throw new SkeinError('protocol-violation', 'a frame is too short to hold its header length');
+  const headerBytes = new DataView(body.buffer, body.byteOffset, 4).getUint32(0, true);
+  if (headerBytes > limits.maxHeaderBytes || 4 + headerBytes > body.byteLength) {
+    throw new SkeinError('protocol-violation', `a frame claims a header of ${headerBytes} bytes, more than it holds`);
+  }
+  let header: unknown;
+  try {
+    header = packr.unpack(body.subarray(4, 4 + headerBytes));
+  } catch (error) {
+    throw new SkeinError('protocol-violation', 'a frame header is not valid MessagePack', { cause: error });
+  }
+  return { header, payload: body.subarray(4 + headerBytes) };
+}
+
+/** Encodes a value on its own, e.g. for signing or hashing. Same input, same bytes. */
+export function encodeValue(value: object): Uint8Array {
+  return new Uint8Array(packr.pack(value));
+}
+
+/** Decodes a value that stands on its own. */
+export function decodeValue(bytes: Uint8Array): unknown {
+  try {
+    return packr.unpack(bytes);
+  } catch (error) {
+    throw new SkeinError('protocol-violation', 'not valid MessagePack', { cause: error });
+  }
+}

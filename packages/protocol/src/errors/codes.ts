@@ -1,0 +1,37 @@
+/**
+ * Every error that crosses a boundary (wire, HTTP, exit code) has one of these codes. Append only.
+ * `status` is the HTTP status, `type` OpenAI's error type, `retryable` whether the same request may work later.
+ */
+export const errorCodes = Object.freeze({
+  'invalid-request': { status: 400, type: 'invalid_request_error', retryable: false },
+  'context-length-exceeded': { status: 400, type: 'invalid_request_error', retryable: false },
+  'model-not-found': { status: 404, type: 'invalid_request_error', retryable: false },
+  'model-invalid': { status: 422, type: 'invalid_request_error', retryable: false },
+  'model-unreachable': { status: 502, type: 'server_error', retryable: true },
+  'hash-mismatch': { status: 502, type: 'server_error', retryable: false },
+  'split-unsupported': { status: 422, type: 'invalid_request_error', retryable: false },
+  'does-not-fit': { status: 422, type: 'invalid_request_error', retryable: false },
+  'no-peers': { status: 503, type: 'server_error', retryable: true },
+  'not-deployed': { status: 503, type: 'server_error', retryable: true },
+  overloaded: { status: 429, type: 'rate_limit_error', retryable: true },
+  'stage-lost': { status: 503, type: 'server_error', retryable: true },
+  'peer-lost': { status: 503, type: 'server_error', retryable: true },
+  'engine-failed': { status: 500, type: 'server_error', retryable: true },
+  'engine-incompatible': { status: 500, type: 'server_error', retryable: false },
+  'protocol-violation': { status: 400, type: 'invalid_request_error', retryable: false },
+  'frame-too-large': { status: 413, type: 'invalid_request_error', retryable: false },
+  'not-a-member': { status: 403, type: 'permission_error', retryable: false },
+  'deadline-exceeded': { status: 504, type: 'server_error', retryable: true },
+  aborted: { status: 499, type: 'invalid_request_error', retryable: true },
+  'already-running': { status: 409, type: 'invalid_request_error', retryable: false },
+  'not-running': { status: 503, type: 'server_error', retryable: true },
+  'disk-failed': { status: 507, type: 'server_error', retryable: true },
+  internal: { status: 500, type: 'server_error', retryable: true },
+} as const);
+
+export type ErrorCode = keyof typeof errorCodes;
+
+/** Whether a string from outside is a code of ours. */
+export function isErrorCode(value: string): value is ErrorCode {
+  return Object.hasOwn(errorCodes, value);
+}

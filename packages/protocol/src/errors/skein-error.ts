@@ -1,0 +1,64 @@
+import { z } from 'zod';
+
+import { limits } from '../limits.ts';
+import { errorCodes, isErrorCode, type ErrorCode } from './codes.ts';
+
+const brand = Symbol.for('skein.error');
+
+export type ErrorDetails = Readonly<Record<string, string | number | boolean>>;
+
+/**
+ * The one error type of Skein. The message is public: it goes to peers and callers as it is, says what went wrong
+ * and names the fix. What must stay inside (paths of others, stack traces, causes) belongs in `cause`, which never
+ * crosses a boundary. Recognise it with {@link isSkeinError}, since two copies of this package may meet in one process.
+ */
+export class SkeinError extends Error {
+  readonly code: ErrorCode;
+  readonly retryable: boolean;
+  readonly details: ErrorDetails;
+  readonly [brand] = true;
+
+  constructor(code: ErrorCode, message: string, options: { cause?: unknown; details?: ErrorDetails } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'SkeinError';
+    this.code = code;
+    this.retryable = errorCodes[code].retryable;
+    this.details = options.details ?? {};
+  }
+}
+
+export function isSkeinError(value: unknown): value is SkeinError {
+  return value instanceof Error && brand in value;
+}
+
+/** An error as it crosses the wire. */
+export const wireErrorSchema = z.object({
+  code: z.string().max(64),
+  message: z.string().max(limits.maxMessageLength),
+  details: z.record(z.string().max(64), z.union([z.string().max(512), z.number(), z.boolean()])).optional(),
+});
+export type WireError = z.infer<typeof wireErrorSchema>;
+
+/** Makes the public form of any error; one that is not ours becomes `internal` and keeps its text to itself. */
+export function toWireError(error: unknown): WireError {
+  if (!isSkeinError(error)) return { code: 'internal', message: 'internal error; see the log of the peer' };
+  const { code, details } = error;
+  const message = error.message.slice(0, limits.maxMessageLength);
+  return Object.keys(details).length === 0 ? { code, message } : { code, message, details };
+}
+
+/** Rebuilds an error from the wire. A code from a newer version becomes `internal`, with its message kept. */
+export function fromWireError(error: WireError): SkeinError {
+  const code = isErrorCode(error.code) ? error.code : 'internal';
+  return new SkeinError(code, error.message, error.details === undefined ? {} : { details: error.details });
+}
+
+/** Turns anything thrown into a SkeinError: ours as they are, aborts and timeouts by kind, the rest with `fallback`. */
+export function asSkeinError(error: unknown, fallback: ErrorCode = 'internal'): SkeinError {
+  if (isSkeinError(error)) return error;
+  const name = error instanceof Error ? error.name : '';
+  if (name === 'TimeoutError') return new SkeinError('deadline-exceeded', 'took longer than allowed', { cause: error });
+  if (name === 'AbortError') return new SkeinError('aborted', 'cancelled by the caller', { cause: error });
+  const message = error instanceof Error ? error.message : String(error);
+  return new SkeinError(fallback, message, { cause: error });
+}

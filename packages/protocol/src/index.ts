@@ -1,0 +1,100 @@
+export { decodeFrameBody, decodeValue, encodeFrame, encodeValue, type Frame } from './codec/frame.ts';
+export { FrameParser } from './codec/frame-parser.ts';
+export { parseHeader } from './codec/parse-header.ts';
+export { errorCodes, isErrorCode, type ErrorCode } from './errors/codes.ts';
+export {
+  asSkeinError,
+  fromWireError,
+  isSkeinError,
+  SkeinError,
+  toWireError,
+  wireErrorSchema,
+  type ErrorDetails,
+  type WireError,
+} from './errors/skein-error.ts';
+export {
+  finishReasonSchema,
+  generationEventSchema,
+  usageSchema,
+  type FinishReason,
+  type GenerationEvent,
+  type Usage,
+} from './generation/events.ts';
+export {
+  chatMessageSchema,
+  generationRequestSchema,
+  promptSchema,
+  samplingSchema,
+  type ChatMessage,
+  type GenerationRequest,
+  type Prompt,
+  type Sampling,
+} from './generation/request.ts';
+export { deploymentIdSchema, peerIdSchema, sha256Schema } from './ids.ts';
+export { limits } from './limits.ts';
+export {
+  cardSchema,
+  cardSignatureContext,
+  hardwareSchema,
+  heldModelSchema,
+  heldStageSchema,
+  roleSchema,
+  signedCardSchema,
+  type Card,
+  type Hardware,
+  type HeldModel,
+  type HeldStage,
+  type Role,
+} from './mesh/card.ts';
+export { gateAnswerSchema, gateChallengeSchema, gateHelloSchema, gateProofSchema } from './mesh/gate.ts';
+export { decodeInvite, encodeInvite, inviteSchema, type Invite } from './mesh/invite.ts';
+export { methods, type Method, type MethodName } from './methods.ts';
+export {
+  metadataSectionSchema,
+  modelManifestSchema,
+  modelShapeSchema,
+  sectionSchema,
+  splitRuleSchema,
+  tensorSectionSchema,
+  type MetadataSection,
+  type ModelManifest,
+  type ModelShape,
+  type Section,
+  type SplitRule,
+  type TensorSection,
+} from './model/manifest.ts';
+export {
+  bytesAnswerSchema,
+  bytesRequestSchema,
+  manifestAnswerSchema,
+  manifestRequestSchema,
+  type BytesRequest,
+} from './model/transfer.ts';
+export {
+  cacheOperationSchema,
+  ringErrorSchema,
+  ringMessageSchema,
+  sampledSchema,
+  stepEntrySchema,
+  stepSchema,
+  type CacheOperation,
+  type RingMessage,
+  type Sampled,
+  type Step,
+  type StepEntry,
+} from './ring/messages.ts';
+export {
+  blockSchema,
+  ringOpenAnswerSchema,
+  ringOpenSchema,
+  stageConnectSchema,
+  stageEventSchema,
+  stageLoadSchema,
+  stagePhaseSchema,
+  type Block,
+  type RingOpen,
+  type StageConnect,
+  type StageEvent,
+  type StageLoad,
+  type StagePhase,
+} from './stage/messages.ts';

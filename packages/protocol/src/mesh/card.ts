@@ -1,0 +1,78 @@
+import { z } from 'zod';
+
+import { deploymentIdSchema, peerIdSchema, sha256Schema } from '../ids.ts';
+import { limits } from '../limits.ts';
+import { blockSchema } from '../stage/messages.ts';
+
+const byteCount = z.number().nonnegative().max(Number.MAX_SAFE_INTEGER);
+const shortText = z.string().max(256);
+
+export const roleSchema = z.enum(['peer', 'coordinator', 'client']);
+export type Role = z.infer<typeof roleSchema>;
+
+export const hardwareSchema = z.object({
+  platform: shortText,
+  cpu: shortText,
+  /** Physical cores. */
+  cores: z.number().int().positive(),
+  memoryBytes: byteCount,
+  /** Memory that models may take now. */
+  freeMemoryBytes: byteCount,
+  /** The engine's backend on this machine: `cpu`, `cuda`, `vulkan` or `metal`. */
+  backend: z.string().max(32),
+  gpus: z.array(z.object({ name: shortText, memoryBytes: byteCount, freeMemoryBytes: byteCount })).max(16),
+});
+export type Hardware = z.infer<typeof hardwareSchema>;
+
+/** A whole model that a peer can serve sections of. */
+export const heldModelSchema = z.object({
+  model: sha256Schema,
+  /** Digest of its encoded manifest. */
+  manifest: sha256Schema,
+  name: z.string().min(1).max(limits.maxNameLength),
+  bytes: byteCount,
+});
+export type HeldModel = z.infer<typeof heldModelSchema>;
+
+/** A stage that a peer serves. */
+export const heldStageSchema = z.object({
+  deployment: deploymentIdSchema,
+  model: sha256Schema,
+  name: z.string().min(1).max(limits.maxNameLength),
+  stage: z.number().int().nonnegative(),
+  stages: z.number().int().positive(),
+  block: blockSchema,
+  /** `ready` on the lead means that the whole ring is connected. */
+  state: z.enum(['loading', 'ready']),
+  contextTokens: z.number().int().positive(),
+  sequences: z.number().int().positive(),
+  /** Sequences being generated now, and requests waiting for a free one. Both 0 on stages other than the lead. */
+  active: z.number().int().nonnegative(),
+  queued: z.number().int().nonnegative(),
+});
+export type HeldStage = z.infer<typeof heldStageSchema>;
+
+/** What a member tells all others about itself. */
+export const cardSchema = z.object({
+  peer: peerIdSchema,
+  /** Grows with every card of this peer, also across restarts: milliseconds since 1970, bumped when needed. */
+  version: z.number().int().nonnegative(),
+  roles: z.array(roleSchema).min(1).max(3),
+  /** Host name or what its owner calls it. */
+  name: shortText,
+  software: z.string().max(64),
+  /** Multiaddrs where it can be dialled. */
+  addresses: z.array(z.string().max(256)).max(limits.maxAddresses),
+  hardware: hardwareSchema.optional(),
+  models: z.array(heldModelSchema).max(256),
+  stages: z.array(heldStageSchema).max(limits.maxStages),
+});
+export type Card = z.infer<typeof cardSchema>;
+
+/** A card as it travels: the frame's payload is the encoded card, so that the signed bytes are the sent bytes. */
+export const signedCardSchema = z.object({
+  type: z.literal('card'),
+  /** Ed25519 signature over `cardSignatureContext` followed by the payload, by the key inside the card's peer id. */
+  signature: z.instanceof(Uint8Array).refine((bytes) => bytes.byteLength === 64, { message: 'must be 64 bytes' }),
+});
+export const cardSignatureContext = 'skein-card-1:';

@@ -1,0 +1,88 @@
+import { z } from 'zod';
+
+import { wireErrorSchema } from '../errors/skein-error.ts';
+import { deploymentIdSchema, peerIdSchema, sha256Schema } from '../ids.ts';
+import { limits } from '../limits.ts';
+
+const layer = z.number().int().nonnegative().max(limits.maxLayers);
+
+/** Layers `from` up to, not including, `to`. */
+export const blockSchema = z
+  .object({ from: layer, to: layer })
+  .refine((block) => block.from < block.to, { message: 'a block holds at least one layer' });
+export type Block = z.infer<typeof blockSchema>;
+
+const stageIndex = z
+  .number()
+  .int()
+  .nonnegative()
+  .max(limits.maxStages - 1);
+const stageCount = z.number().int().positive().max(limits.maxStages);
+
+/** Coordinator to peer: hold this stage for as long as this stream is open. First frame of a `stage` stream. */
+export const stageLoadSchema = z
+  .object({
+    type: z.literal('stage-load'),
+    deployment: deploymentIdSchema,
+    model: sha256Schema,
+    /** SHA-256 of the encoded manifest; every section is checked against the manifest with this digest. */
+    manifest: sha256Schema,
+    /** Name under which the model is offered. */
+    name: z.string().min(1).max(limits.maxNameLength),
+    stage: stageIndex,
+    stages: stageCount,
+    block: blockSchema,
+    /** Members that hold the model, in the order to try. */
+    sources: z.array(peerIdSchema).max(limits.maxStages),
+    /** Tokens of KV cache, shared by all sequences. */
+    contextTokens: z.number().int().positive().max(16_777_216),
+    /** Sequences served at once. */
+    sequences: z.number().int().positive().max(limits.maxSequences),
+    /** Engine threads; left out, the peer decides. */
+    threads: z.number().int().positive().max(1024).optional(),
+  })
+  .refine((load) => load.stage < load.stages, { message: 'stage must be less than stages' });
+export type StageLoad = z.infer<typeof stageLoadSchema>;
+
+/** Coordinator to peer, once all stages are ready: open the ring stream to the next stage's peer. */
+export const stageConnectSchema = z.object({ type: z.literal('stage-connect'), next: peerIdSchema });
+export type StageConnect = z.infer<typeof stageConnectSchema>;
+
+export const stagePhaseSchema = z.enum(['fetch', 'cut', 'load']);
+export type StagePhase = z.infer<typeof stagePhaseSchema>;
+
+/** Peer to coordinator on a `stage` stream. After `stage-failed` the stream ends and nothing of the stage is left. */
+export const stageEventSchema = z.discriminatedUnion('type', [
+  z.object({
+    type: z.literal('stage-progress'),
+    phase: stagePhaseSchema,
+    doneBytes: z.number().nonnegative(),
+    totalBytes: z.number().nonnegative(),
+  }),
+  z.object({
+    type: z.literal('stage-ready'),
+    /** `cpu`, `cuda`, `vulkan` or `metal`. */
+    backend: z.string().max(32),
+    /** Bytes of model sections that came over the mesh for this load. 0: all was on disk. */
+    fetchedBytes: z.number().int().nonnegative(),
+    /** Size of what was loaded: the cut file or the whole model. */
+    fileBytes: z.number().int().nonnegative(),
+  }),
+  z.object({ type: z.literal('stage-connected') }),
+  z.object({ type: z.literal('stage-failed'), error: wireErrorSchema }),
+]);
+export type StageEvent = z.infer<typeof stageEventSchema>;
+
+/** Peer to the next stage's peer, first frame of a `ring` stream. After the answer the stream carries ring messages only. */
+export const ringOpenSchema = z.object({
+  type: z.literal('ring-open'),
+  deployment: deploymentIdSchema,
+  /** Stage that the receiver holds. */
+  stage: stageIndex,
+});
+export type RingOpen = z.infer<typeof ringOpenSchema>;
+
+export const ringOpenAnswerSchema = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('ring-accepted') }),
+  z.object({ type: z.literal('ring-error'), error: wireErrorSchema }),
+]);
