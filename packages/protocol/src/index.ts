@@ -12,6 +12,7 @@ export {
   type ErrorDetails,
   type WireError,
 } from './errors/skein-error.ts';
+export { streamErrorSchema, type StreamError } from './errors/stream-error.ts';
 export {
   finishReasonSchema,
   generationEventSchema,
@@ -32,6 +33,7 @@ export {
 } from './generation/request.ts';
 export { deploymentIdSchema, peerIdSchema, sha256Schema } from './ids.ts';
 export { limits } from './limits.ts';
+export { silentLogger, type Logger } from './logger.ts';
 export {
   cardSchema,
   cardSignatureContext,
@@ -72,16 +74,17 @@ export {
 } from './model/transfer.ts';
 export {
   cacheOperationSchema,
-  ringErrorSchema,
   ringMessageSchema,
   sampledSchema,
   stepEntrySchema,
+  stepFailedSchema,
   stepSchema,
   type CacheOperation,
   type RingMessage,
   type Sampled,
   type Step,
   type StepEntry,
+  type StepFailed,
 } from './ring/messages.ts';
 export {
   blockSchema,

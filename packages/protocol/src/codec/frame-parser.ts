@@ -22,26 +22,42 @@ export class FrameParser {
     return this.#buffered;
   }
 
-  /** Throws `frame-too-large` or `protocol-violation`; the stream can't be used after that. */
+  /**
+   * Takes a chunk and returns all frames it completes. Throws `frame-too-large` or `protocol-violation`; the stream
+   * can't be used after that.
+   */
   push(chunk: Uint8Array): Frame[] {
-    if (chunk.byteLength > 0) {
-      this.#chunks.push(chunk);
-      this.#buffered += chunk.byteLength;
-    }
+    this.feed(chunk);
     const frames: Frame[] = [];
-    while (this.#buffered >= lengthBytes) {
-      const length = this.#peekLength();
-      if (length > this.#maxFrameBytes) {
-        throw new SkeinError(
-          'frame-too-large',
-          `a frame of ${length} bytes is over the limit of ${this.#maxFrameBytes}`,
-        );
-      }
-      if (this.#buffered < lengthBytes + length) break;
-      this.#take(lengthBytes);
-      frames.push(decodeFrameBody(this.#take(length)));
-    }
+    for (let frame = this.next(); frame !== undefined; frame = this.next()) frames.push(frame);
     return frames;
+  }
+
+  /** Takes a chunk without cutting it; call {@link next} until it returns undefined before feeding more. */
+  feed(chunk: Uint8Array): void {
+    if (chunk.byteLength === 0) return;
+    this.#chunks.push(chunk);
+    this.#buffered += chunk.byteLength;
+  }
+
+  /** The next whole frame, or undefined when more bytes are needed. Throws as {@link push} does. */
+  next(): Frame | undefined {
+    if (this.#buffered < lengthBytes) return undefined;
+    const length = this.#peekLength();
+    if (length > this.#maxFrameBytes) {
+      throw new SkeinError('frame-too-large', `a frame of ${length} bytes is over the limit of ${this.#maxFrameBytes}`);
+    }
+    if (this.#buffered < lengthBytes + length) return undefined;
+    this.#take(lengthBytes);
+    return decodeFrameBody(this.#take(length));
+  }
+
+  /** Hands over the bytes not cut yet, in order, for a stream that goes on without frames being decoded. */
+  takeRest(): Uint8Array[] {
+    const rest = this.#chunks;
+    this.#chunks = [];
+    this.#buffered = 0;
+    return rest;
   }
 
   #peekLength(): number {

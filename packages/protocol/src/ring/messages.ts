@@ -51,8 +51,17 @@ export const sampledSchema = z.object({
 });
 export type Sampled = z.infer<typeof sampledSchema>;
 
-/** A stage could not go on. Passed along the ring to the lead, which fails the sequences in flight. */
-export const ringErrorSchema = z.object({ type: z.literal('ring-error'), error: wireErrorSchema });
+/**
+ * A stage could not compute a step. Passed along the ring to the lead, which fails the step's sequences. The stages
+ * behind apply the step's cache operations all the same, so that the caches stay mirrors of each other.
+ */
+export const stepFailedSchema = z.object({
+  type: z.literal('step-failed'),
+  step: z.number().int().nonnegative(),
+  operations: stepSchema.shape.operations,
+  error: wireErrorSchema,
+});
+export type StepFailed = z.infer<typeof stepFailedSchema>;
 
-export const ringMessageSchema = z.discriminatedUnion('type', [stepSchema, sampledSchema, ringErrorSchema]);
+export const ringMessageSchema = z.discriminatedUnion('type', [stepSchema, sampledSchema, stepFailedSchema]);
 export type RingMessage = z.infer<typeof ringMessageSchema>;

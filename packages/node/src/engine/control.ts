@@ -1,0 +1,63 @@
+import { generationEventSchema, generationRequestSchema, limits, wireErrorSchema } from '@skein/protocol';
+import { z } from 'zod';
+
+/**
+ * Messages between a peer and its engine process, on the control pipe (file descriptor 3). The ring's messages have a
+ * pipe of their own (file descriptor 4), whose bytes are those of the ring streams.
+ */
+export const controlDescriptor = 3;
+export const ringDescriptor = 4;
+
+const generationId = z.string().min(1).max(64);
+
+/** What an engine process is to load. First message; it is answered by `engine-ready`, or by `engine-failed` and exit. */
+export const engineLoadSchema = z.object({
+  type: z.literal('engine-load'),
+  /** Directory of llama.cpp's shared libraries. */
+  libraryDirectory: z.string(),
+  /** Stage file, or the whole model when it is not split. */
+  file: z.string(),
+  /** The lead's file with tokenizer and token embeddings. Only on the lead of a split model. */
+  frontFile: z.string().optional(),
+  stage: z.number().int().nonnegative(),
+  stages: z.number().int().positive(),
+  /** Layers in the file. */
+  layers: z.number().int().positive(),
+  /** Weights and KV cache of the file, in bytes: decides how many layers fit on a GPU. */
+  neededBytes: z.number().nonnegative(),
+  hiddenTensor: z.string(),
+  hiddenSize: z.number().int().positive(),
+  contextTokens: z.number().int().positive(),
+  sequences: z.number().int().positive(),
+  threads: z.number().int().positive(),
+  /** Use the GPU when the libraries have one. */
+  offload: z.boolean(),
+});
+export type EngineLoad = z.infer<typeof engineLoadSchema>;
+
+export const toEngineSchema = z.discriminatedUnion('type', [
+  engineLoadSchema,
+  z.object({
+    type: z.literal('generation-start'),
+    id: generationId,
+    generation: generationRequestSchema.pick({ prompt: true, sampling: true, maxTokens: true, stop: true }),
+  }),
+  z.object({ type: z.literal('generation-cancel'), id: generationId }),
+]);
+export type ToEngine = z.infer<typeof toEngineSchema>;
+
+export const fromEngineSchema = z.discriminatedUnion('type', [
+  z.object({
+    type: z.literal('engine-ready'),
+    /** Layers placed on a GPU. */
+    gpuLayers: z.number().int().nonnegative(),
+    device: z.string(),
+  }),
+  z.object({ type: z.literal('engine-failed'), error: wireErrorSchema }),
+  z.object({ type: z.literal('engine-load-changed'), active: z.number().int(), queued: z.number().int() }),
+  z.object({ type: z.literal('generation-event'), id: generationId, event: generationEventSchema }),
+]);
+export type FromEngine = z.infer<typeof fromEngineSchema>;
+
+/** Rows in one micro-batch; also how prompts are cut, so that a split and a whole model compute the same batches. */
+export const batchTokens = limits.maxBatchTokens;

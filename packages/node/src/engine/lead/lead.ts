@@ -1,0 +1,214 @@
+import {
+  asSkeinError,
+  SkeinError,
+  toWireError,
+  type GenerationEvent,
+  type GenerationRequest,
+  type Prompt,
+  type Sampled,
+  type Step,
+} from '@skein/protocol';
+
+import type { Stage, StageOutput } from '../stage/stage.ts';
+import type { ChatTemplate } from './chat-template.ts';
+import { Scheduler, type Sequence } from './scheduler.ts';
+import { TextAssembler } from './text-assembler.ts';
+import type { TokenEmbedder } from './token-embedder.ts';
+import type { Tokenizer } from './tokenizer.ts';
+
+/** The part of a request that the engine needs. */
+export type Generation = Pick<GenerationRequest, 'prompt' | 'sampling' | 'maxTokens' | 'stop'>;
+
+export interface LeadComponents {
+  readonly tokenizer: Tokenizer;
+  /** Absent where the model has none: conversations are refused then. */
+  readonly chatTemplate: ChatTemplate | undefined;
+  readonly stage: Stage;
+  /** Present when the stage takes hidden rows, that is, when the model is split. */
+  readonly embedder: TokenEmbedder | undefined;
+  /** Sends a step and its hidden rows to the next stage. */
+  readonly sendStep: (step: Step, hidden: Uint8Array) => void;
+  readonly emit: (generation: string, event: GenerationEvent) => void;
+  /** Told when the number of active or queued sequences has changed. */
+  readonly onLoad: (load: { active: number; queued: number }) => void;
+  /** Milliseconds of a monotonic clock. */
+  readonly now: () => number;
+  /** Runs a callback soon, after pending input has been read. */
+  readonly defer: (callback: () => void) => void;
+}
+
+export interface LeadOptions {
+  readonly stages: number;
+  readonly sequences: number;
+  readonly contextTokens: number;
+  readonly batchTokens: number;
+}
+
+const maxQueued = 64;
+
+/** The lead's engine: turns requests into sequences, keeps the ring full, turns tokens into text. */
+export class Lead {
+  readonly #components: LeadComponents;
+  readonly #options: LeadOptions;
+  readonly #scheduler: Scheduler;
+  readonly #sequences = new Map<string, Sequence>();
+  #pumpIsDue = false;
+
+  constructor(components: LeadComponents, options: LeadOptions) {
+    this.#components = components;
+    this.#options = options;
+    this.#scheduler = new Scheduler({ ...options, maxQueued });
+  }
+
+  /** Starts a generation. Its events follow through `emit`, exactly one end or error the last of them. */
+  start(id: string, generation: Generation): void {
+    try {
+      this.#sequences.set(id, this.#scheduler.add(this.#request(id, generation)));
+    } catch (error) {
+      this.#components.emit(id, { type: 'generation-error', error: toWireError(asSkeinError(error)) });
+    }
+    this.#changed();
+  }
+
+  /** Ends a generation that nobody waits for any more. No event follows. */
+  cancel(id: string): void {
+    const sequence = this.#sequences.get(id);
+    if (sequence === undefined) return;
+    this.#sequences.delete(id);
+    this.#scheduler.cancel(sequence);
+    this.#changed();
+  }
+
+  /** Takes the tail's tokens for a step. */
+  completeStep({ step, tokens }: Pick<Sampled, 'step' | 'tokens'>): void {
+    this.#scheduler.complete(
+      step,
+      tokens.map(({ token }) => token),
+    );
+    this.#changed();
+  }
+
+  /** Takes the news that a step failed on some stage. */
+  failStep(step: number, error: SkeinError): void {
+    this.#scheduler.fail(step, error);
+    this.#changed();
+  }
+
+  #changed(): void {
+    this.#components.onLoad({ active: this.#scheduler.active, queued: this.#scheduler.queued });
+    if (this.#pumpIsDue) return;
+    this.#pumpIsDue = true;
+    this.#components.defer(() => {
+      this.#pumpIsDue = false;
+      this.#pump();
+    });
+  }
+
+  /** Computes and sends one micro-batch. Each one goes through `defer`, so that requests and answers are read in between. */
+  #pump(): void {
+    const scheduled = this.#scheduler.next();
+    if (scheduled === undefined) return;
+    const { step, tokens } = scheduled;
+    const { stage, embedder, sendStep } = this.#components;
+    let output: StageOutput;
+    try {
+      output = stage.run(step, embedder === undefined ? { tokens } : { hidden: embedder.lookUp(tokens) });
+    } catch (error) {
+      // The other stages have not seen the step: send its operations, with no rows, to keep the caches alike.
+      const failure = asSkeinError(error, 'engine-failed');
+      if (embedder !== undefined) sendStep({ ...step, entries: [] }, new Uint8Array(0));
+      this.failStep(step.step, failure);
+      return;
+    }
+    if ('tokens' in output) this.completeStep({ step: step.step, tokens: output.tokens });
+    else {
+      sendStep(step, output.hidden);
+      this.#changed();
+    }
+  }
+
+  #request(id: string, generation: Generation) {
+    const prompt = this.#encode(generation.prompt);
+    const limit = this.#completionLimit(prompt.length, generation.maxTokens);
+    const { tokenizer, emit, now } = this.#components;
+    const assembler = new TextAssembler(generation.stop);
+    const startedAt = now();
+    let firstTokenAt = startedAt;
+    let completionTokens = 0;
+
+    const finish = (finishReason: 'stop' | 'length', rest: string): false => {
+      this.#sequences.delete(id);
+      if (rest !== '') emit(id, { type: 'text-delta', text: rest, tokens: [] });
+      emit(id, {
+        type: 'generation-end',
+        finishReason,
+        usage: { promptTokens: prompt.length, completionTokens },
+        timings: { firstTokenMs: firstTokenAt - startedAt, decodeMs: now() - firstTokenAt },
+      });
+      return false;
+    };
+
+    return {
+      prompt,
+      sampling: generation.sampling,
+      reservedTokens: prompt.length + limit,
+      onToken: (token: number): boolean => {
+        if (completionTokens === 0) firstTokenAt = now();
+        completionTokens += 1;
+        if (tokenizer.isEndOfGeneration(token)) return finish('stop', assembler.end());
+        const text = assembler.push(tokenizer.piece(token));
+        emit(id, { type: 'text-delta', text, tokens: [token] });
+        if (assembler.stopped) return finish('stop', '');
+        return completionTokens < limit || finish('length', assembler.end());
+      },
+      onError: (error: SkeinError): void => {
+        this.#sequences.delete(id);
+        emit(id, { type: 'generation-error', error: toWireError(error) });
+      },
+    };
+  }
+
+  #encode(prompt: Prompt): readonly number[] {
+    const { tokenizer, chatTemplate } = this.#components;
+    switch (prompt.type) {
+      case 'tokens': {
+        const outside = prompt.tokens.find((token) => token >= tokenizer.vocabularySize);
+        if (outside === undefined) return prompt.tokens;
+        throw new SkeinError(
+          'invalid-request',
+          `token ${outside} is outside the model's vocabulary of ${tokenizer.vocabularySize}`,
+        );
+      }
+      case 'text': {
+        const tokens = tokenizer.encode(prompt.text, { addSpecial: true, parseSpecial: true });
+        if (tokens.length > 0) return tokens;
+        throw new SkeinError('invalid-request', 'the prompt is empty');
+      }
+      case 'chat': {
+        if (chatTemplate === undefined) {
+          throw new SkeinError('invalid-request', 'this model has no chat template; use plain completions');
+        }
+        const text = chatTemplate.render(prompt.messages);
+        const { bos } = tokenizer.specialTexts();
+        return tokenizer.encode(text, { addSpecial: bos === '' || !text.startsWith(bos), parseSpecial: true });
+      }
+    }
+  }
+
+  /** Most tokens to generate: what was asked for, or an equal share of the context, in the room behind the prompt. */
+  #completionLimit(promptTokens: number, maxTokens: number | undefined): number {
+    const { contextTokens, sequences } = this.#options;
+    const room = contextTokens - promptTokens;
+    if (room < 1) {
+      throw new SkeinError(
+        'context-length-exceeded',
+        `the prompt has ${promptTokens} tokens where the context holds ${contextTokens}; shorten it or deploy with a larger context`,
+      );
+    }
+    const share = Math.max(Math.floor(contextTokens / sequences) - promptTokens, minUnaskedTokens);
+    return Math.min(maxTokens ?? share, room);
+  }
+}
+
+/** Completion tokens kept for a request that names no number, however long its prompt is. */
+const minUnaskedTokens = 256;

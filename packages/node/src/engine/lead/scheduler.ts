@@ -1,0 +1,212 @@
+import { SkeinError, type CacheOperation, type Sampling, type Step, type StepEntry } from '@skein/protocol';
+
+export interface SchedulerOptions {
+  /** Stages of the pipeline: that many micro-batches may be in flight. */
+  readonly stages: number;
+  /** Sequences generated at once. */
+  readonly sequences: number;
+  /** Tokens of KV cache, shared by all sequences. */
+  readonly contextTokens: number;
+  /** Largest micro-batch, in rows. */
+  readonly batchTokens: number;
+  /** Requests that may wait for a free sequence before more are refused. */
+  readonly maxQueued: number;
+}
+
+export interface SequenceRequest {
+  readonly prompt: readonly number[];
+  readonly sampling: Sampling;
+  /** Tokens of KV cache kept for it. It never has more: `onToken` answers false in time. */
+  readonly reservedTokens: number;
+  /** Called for each token. Answer true to go on, false when the sequence is complete. */
+  onToken(token: number): boolean;
+  onError(error: SkeinError): void;
+}
+
+/** A micro-batch on its way: the step for the ring and the ids of its rows' tokens, in order. */
+export interface ScheduledStep {
+  readonly step: Step;
+  readonly tokens: Int32Array;
+}
+
+/** A sequence that waits or runs. Opaque; give it back to {@link Scheduler.cancel}. */
+export interface Sequence {
+  readonly request: SequenceRequest;
+  /** Prompt and generated tokens. */
+  readonly tokens: number[];
+  /** How many of the tokens have been sent through the stages. */
+  sent: number;
+  slot: number | undefined;
+  finished: boolean;
+}
+
+/**
+ * The lead's sequence scheduler: continuous batching over a ring of stages. A pure state machine: `next` composes the
+ * micro-batch to send, `complete` takes the tail's answer.
+ *
+ * Invariants: a sequence's rows are sent in order of position; cache operations are sent with, and applied before, the
+ * first rows that need them; a slot that is free again is cleared by the next step, before anything reuses it.
+ */
+export class Scheduler {
+  readonly #options: SchedulerOptions;
+  readonly #waiting: Sequence[] = [];
+  readonly #running: Sequence[] = [];
+  readonly #freeSlots: number[];
+  readonly #inFlight = new Map<number, { all: readonly Sequence[]; sampled: readonly Sequence[] }>();
+  #operations: CacheOperation[] = [];
+  #nextStep = 0;
+  #freeTokens: number;
+
+  constructor(options: SchedulerOptions) {
+    this.#options = options;
+    this.#freeTokens = options.contextTokens;
+    this.#freeSlots = Array.from({ length: options.sequences }, (_, index) => options.sequences - 1 - index);
+  }
+
+  get active(): number {
+    return this.#running.length;
+  }
+
+  get queued(): number {
+    return this.#waiting.length;
+  }
+
+  /** Throws `overloaded` when too many wait already, `context-length-exceeded` when it could never fit. */
+  add(request: SequenceRequest): Sequence {
+    const { contextTokens, maxQueued } = this.#options;
+    if (request.reservedTokens > contextTokens) {
+      throw new SkeinError(
+        'context-length-exceeded',
+        `${request.reservedTokens} tokens are needed where the context holds ${contextTokens}; shorten the prompt or deploy with a larger context`,
+      );
+    }
+    if (this.#waiting.length >= maxQueued) {
+      throw new SkeinError('overloaded', `${maxQueued} requests wait already; try again later or add a machine`);
+    }
+    const sequence: Sequence = { request, tokens: [...request.prompt], sent: 0, slot: undefined, finished: false };
+    this.#waiting.push(sequence);
+    return sequence;
+  }
+
+  /** Frees a sequence at once; a token for it that is still on its way is dropped. */
+  cancel(sequence: Sequence): void {
+    this.#retire(sequence);
+  }
+
+  /** Ends every sequence with an error, as when a stage is lost. */
+  failAll(error: SkeinError): void {
+    for (const sequence of [...this.#running, ...this.#waiting]) this.#end(sequence, error);
+  }
+
+  /** The micro-batch to send now, or undefined: nothing is ready, or the ring is full. */
+  next(): ScheduledStep | undefined {
+    if (this.#inFlight.size >= this.#options.stages) return undefined;
+    this.#admit();
+    const chosen = this.#choose();
+    if (chosen.length === 0) return undefined;
+
+    const entries: StepEntry[] = [];
+    const tokens: number[] = [];
+    const sampled: Sequence[] = [];
+    for (const { sequence, count } of chosen) {
+      const position = sequence.sent;
+      sequence.sent += count;
+      const sample = sequence.sent === sequence.tokens.length;
+      entries.push({ sequence: sequence.slot ?? 0, position, count, sample });
+      for (let index = position; index < sequence.sent; index += 1) tokens.push(sequence.tokens[index] ?? 0);
+      if (sample) sampled.push(sequence);
+    }
+    const step: Step = { type: 'step', step: this.#nextStep, operations: this.#operations, entries };
+    this.#operations = [];
+    this.#nextStep += 1;
+    this.#inFlight.set(step.step, { all: chosen.map(({ sequence }) => sequence), sampled });
+    return { step, tokens: Int32Array.from(tokens) };
+  }
+
+  /** Takes the tail's answer. Throws `protocol-violation` for one that does not fit a step in flight. */
+  complete(step: number, tokens: readonly number[]): void {
+    const sampled = this.#inFlight.get(step)?.sampled;
+    if (sampled === undefined || sampled.length !== tokens.length) {
+      throw new SkeinError(
+        'protocol-violation',
+        `the tail answered step ${step} with ${tokens.length} tokens, which were not asked for`,
+      );
+    }
+    this.#inFlight.delete(step);
+    for (const [index, sequence] of sampled.entries()) {
+      const token = tokens[index] ?? 0;
+      if (sequence.finished) continue;
+      sequence.tokens.push(token);
+      if (!sequence.request.onToken(token)) this.#retire(sequence);
+    }
+  }
+
+  /** A stage could not compute a step: its sequences end with the error, the others go on. */
+  fail(step: number, error: SkeinError): void {
+    const sequences = this.#inFlight.get(step)?.all ?? [];
+    this.#inFlight.delete(step);
+    for (const sequence of sequences) this.#end(sequence, error);
+  }
+
+  /** Gives waiting sequences a slot, first come first served, as long as their tokens fit. */
+  #admit(): void {
+    for (;;) {
+      const sequence = this.#waiting[0];
+      if (sequence === undefined || sequence.request.reservedTokens > this.#freeTokens) return;
+      const slot = this.#freeSlots.pop();
+      if (slot === undefined) return;
+      this.#waiting.shift();
+      this.#freeTokens -= sequence.request.reservedTokens;
+      sequence.slot = slot;
+      this.#running.push(sequence);
+      this.#operations.push({ type: 'sample-with', sequence: slot, sampling: sequence.request.sampling });
+    }
+  }
+
+  /**
+   * Decoding sequences first, then prompts in chunks, up to a micro-batch. No more sequences than a fair share of the
+   * active ones, so that the others can fill the ring's other places.
+   */
+  #choose(): { sequence: Sequence; count: number }[] {
+    const share = Math.ceil(this.#running.length / this.#options.stages);
+    const ready = this.#running.filter((sequence) => sequence.sent < sequence.tokens.length);
+    ready.sort((a, b) => Number(unsent(a) > 1) - Number(unsent(b) > 1));
+    const chosen: { sequence: Sequence; count: number }[] = [];
+    let room = this.#options.batchTokens;
+    for (const sequence of ready.slice(0, share)) {
+      const count = Math.min(unsent(sequence), room);
+      if (count === 0) break;
+      chosen.push({ sequence, count });
+      room -= count;
+    }
+    // Round robin: those that were served go behind the ones that were not.
+    for (const { sequence } of chosen) {
+      this.#running.splice(this.#running.indexOf(sequence), 1);
+      this.#running.push(sequence);
+    }
+    return chosen;
+  }
+
+  #end(sequence: Sequence, error: SkeinError): void {
+    if (sequence.finished) return;
+    this.#retire(sequence);
+    sequence.request.onError(error);
+  }
+
+  #retire(sequence: Sequence): void {
+    if (sequence.finished) return;
+    sequence.finished = true;
+    if (sequence.slot === undefined) {
+      this.#waiting.splice(this.#waiting.indexOf(sequence), 1);
+      return;
+    }
+    this.#running.splice(this.#running.indexOf(sequence), 1);
+    this.#freeSlots.push(sequence.slot);
+    this.#operations.push({ type: 'remove', sequence: sequence.slot, from: 0 });
+    this.#freeTokens += sequence.request.reservedTokens;
+  }
+}
+
+function unsent(sequence: Sequence): number {
+  return sequence.tokens.length - sequence.sent;
+}

@@ -1,0 +1,54 @@
+/**
+ * Turns the bytes of tokens into text that may be shown. It holds back bytes of an unfinished character, and text that
+ * may turn out to be the start of a stop string: what has been shown is never taken back.
+ */
+export class TextAssembler {
+  readonly #decoder = new TextDecoder();
+  readonly #stops: readonly string[];
+  #held = '';
+  #stopped = false;
+
+  constructor(stops: readonly string[]) {
+    this.#stops = stops;
+  }
+
+  /** Whether a stop string has been met. Nothing is shown after that. */
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
+  /** Text that can be shown now. */
+  push(bytes: Uint8Array): string {
+    return this.#release(this.#decoder.decode(bytes, { stream: true }));
+  }
+
+  /** The rest, when the generation has ended for another reason than a stop string. */
+  end(): string {
+    const text = this.#release(this.#decoder.decode());
+    const rest = this.#stopped ? '' : this.#held;
+    this.#held = '';
+    return text + rest;
+  }
+
+  #release(more: string): string {
+    if (this.#stopped) return '';
+    const text = this.#held + more;
+    const found = this.#stops.map((stop) => text.indexOf(stop)).filter((index) => index >= 0);
+    if (found.length > 0) {
+      this.#stopped = true;
+      this.#held = '';
+      return text.slice(0, Math.min(...found));
+    }
+    const keep = Math.max(0, ...this.#stops.map((stop) => overlap(text, stop)));
+    this.#held = text.slice(text.length - keep);
+    return text.slice(0, text.length - keep);
+  }
+}
+
+/** Length of the longest end of `text` that `stop` starts with. */
+function overlap(text: string, stop: string): number {
+  for (let length = Math.min(text.length, stop.length - 1); length > 0; length -= 1) {
+    if (text.endsWith(stop.slice(0, length))) return length;
+  }
+  return 0;
+}

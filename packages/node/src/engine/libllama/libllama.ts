@@ -1,0 +1,355 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { SkeinError } from '@skein/protocol';
+import koffi from 'koffi';
+
+/**
+ * The C API of llama.cpp, called through koffi. Nothing else in Skein knows that API: pointers, struct layouts and
+ * calling rules end here.
+ *
+ * The layouts below were written for one version of llama.cpp. A test compares them with the `llama.h` that
+ * node-llama-cpp bundles, and {@link loadLibllama} refuses any other version at start-up, since a struct that has
+ * changed underneath would corrupt memory rather than fail.
+ */
+export const supportedLlamaVersion = '0.5.0-dev';
+
+/** Fields in declaration order: C name and koffi type. */
+export type StructLayout = readonly (readonly [field: string, type: string])[];
+
+export const structLayouts = {
+  llama_model_params: [
+    ['devices', 'void *'],
+    ['tensor_buft_overrides', 'void *'],
+    ['n_gpu_layers', 'int32'],
+    ['split_mode', 'int'],
+    ['load_mode', 'int'],
+    ['lazy_mode', 'int'],
+    ['main_gpu', 'int32'],
+    ['tensor_split', 'void *'],
+    ['progress_callback', 'void *'],
+    ['progress_callback_user_data', 'void *'],
+    ['kv_overrides', 'void *'],
+    ['vocab_only', 'bool'],
+    ['check_tensors', 'bool'],
+    ['use_extra_bufts', 'bool'],
+    ['no_host', 'bool'],
+    ['no_alloc', 'bool'],
+    ['load_mtp', 'bool'],
+  ],
+  llama_context_params: [
+    ['n_ctx', 'uint32'],
+    ['n_batch', 'uint32'],
+    ['n_ubatch', 'uint32'],
+    ['n_seq_max', 'uint32'],
+    ['n_rs_seq', 'uint32'],
+    ['n_outputs_max', 'uint32'],
+    ['n_outputs_max_per_seq', 'uint32'],
+    ['n_threads', 'int32'],
+    ['n_threads_batch', 'int32'],
+    ['ctx_type', 'int'],
+    ['rope_scaling_type', 'int'],
+    ['pooling_type', 'int'],
+    ['attention_type', 'int'],
+    ['flash_attn_type', 'int'],
+    ['rope_freq_base', 'float'],
+    ['rope_freq_scale', 'float'],
+    ['yarn_ext_factor', 'float'],
+    ['yarn_attn_factor', 'float'],
+    ['yarn_beta_fast', 'float'],
+    ['yarn_beta_slow', 'float'],
+    ['yarn_orig_ctx', 'uint32'],
+    ['defrag_thold', 'float'],
+    ['cb_eval', 'void *'],
+    ['cb_eval_user_data', 'void *'],
+    ['type_k', 'int'],
+    ['type_v', 'int'],
+    ['abort_callback', 'void *'],
+    ['abort_callback_data', 'void *'],
+    ['embeddings', 'bool'],
+    ['offload_kqv', 'bool'],
+    ['no_perf', 'bool'],
+    ['op_offload', 'bool'],
+    ['swa_full', 'bool'],
+    ['kv_unified', 'bool'],
+    ['samplers', 'void *'],
+    ['n_samplers', 'size_t'],
+    ['ctx_other', 'void *'],
+  ],
+  llama_batch: [
+    ['n_tokens', 'int32'],
+    ['token', 'void *'],
+    ['embd', 'void *'],
+    ['pos', 'void *'],
+    ['n_seq_id', 'void *'],
+    ['seq_id', 'void *'],
+    ['logits', 'void *'],
+  ],
+  llama_sampler_chain_params: [['no_perf', 'bool']],
+  ggml_type_traits: [
+    ['type_name', 'void *'],
+    ['blck_size', 'int64'],
+    ['blck_size_interleave', 'int64'],
+    ['type_size', 'size_t'],
+    ['is_quantized', 'bool'],
+    ['to_float', 'void *'],
+    ['from_float_ref', 'void *'],
+  ],
+} as const satisfies Record<string, StructLayout>;
+
+/** A pointer of the C API. Branded, so that a context can't be passed where a model is due. */
+export type Pointer<Kind extends string> = bigint & { readonly pointee: Kind };
+export type ModelPointer = Pointer<'llama_model'>;
+export type ContextPointer = Pointer<'llama_context'>;
+export type MemoryPointer = Pointer<'llama_memory'>;
+export type VocabPointer = Pointer<'llama_vocab'>;
+export type SamplerPointer = Pointer<'llama_sampler'>;
+export type TensorPointer = Pointer<'ggml_tensor'>;
+export type DevicePointer = Pointer<'ggml_backend_device'>;
+export type CallbackPointer = Pointer<'callback'>;
+type TypeTraitsPointer = Pointer<'ggml_type_traits'>;
+
+/** Fields of a params struct as JavaScript values; the ones left as they are keep llama.cpp's defaults. */
+export type Params = Record<string, number | bigint | boolean | null>;
+
+/** Arguments of `llama_decode`: exactly one of `token` and `embd` is set. All arrays hold at least `n_tokens` entries. */
+export interface Batch {
+  n_tokens: number;
+  token: Int32Array | null;
+  embd: Uint8Array | null;
+  pos: Int32Array;
+  n_seq_id: Int32Array;
+  /** Addresses of arrays of sequence ids. */
+  seq_id: BigUint64Array;
+  logits: Int8Array;
+}
+
+/** `ask`: llama.cpp asks whether the tensor is wanted. Otherwise it has been computed; answer false to end the graph there. */
+export type EvalCallback = (tensor: TensorPointer, ask: boolean) => boolean;
+
+/** Receives llama.cpp's log. Levels: 1 debug, 2 info, 3 warning, 4 error, 5 continues the line before. */
+export type LogSink = (level: number, text: string) => void;
+
+export type Libllama = ReturnType<typeof bind>;
+
+let loaded: { directory: string; library: Libllama } | undefined;
+
+/**
+ * Loads llama.cpp's shared libraries and its compute backends from a directory of a node-llama-cpp platform package.
+ * One directory per process: the libraries keep global state. Without `log` llama.cpp is silent.
+ *
+ * @throws SkeinError `engine-incompatible` when a library is missing or has another version.
+ */
+export function loadLibllama(directory: string, options: { log?: LogSink } = {}): Libllama {
+  if (loaded !== undefined) {
+    if (loaded.directory === directory) return loaded.library;
+    throw new SkeinError('engine-incompatible', 'this process already runs another build of llama.cpp');
+  }
+  const library = bind(directory, options.log ?? (() => undefined));
+  loaded = { directory, library };
+  return library;
+}
+
+function bind(directory: string, log: LogSink) {
+  const base = openLibrary(directory, 'ggml-base');
+  const ggml = openLibrary(directory, 'ggml');
+  const llama = openLibrary(directory, 'llama');
+
+  const version = (llama.func('const char *llama_version()') as () => string)();
+  if (version !== supportedLlamaVersion) {
+    throw new SkeinError(
+      'engine-incompatible',
+      `llama.cpp ${version} found where ${supportedLlamaVersion} is needed; run \`npm ci\` to install the pinned node-llama-cpp`,
+    );
+  }
+
+  for (const [name, layout] of Object.entries(structLayouts)) koffi.struct(name, Object.fromEntries(layout));
+  const evalCallback = koffi.proto('bool skein_eval_callback(void *tensor, bool ask, void *user_data)');
+  const logCallback = koffi.proto('void skein_log_callback(int level, const char *text, void *user_data)');
+  const toFloat = koffi.proto('void skein_to_float(const void *from, void *to, int64_t count)');
+
+  const functions = {
+    loadBackends: ggml.func('void ggml_backend_load_all_from_path(const char *directory)') as (path: string) => void,
+    deviceCount: ggml.func('size_t ggml_backend_dev_count()') as () => number,
+    device: ggml.func('void *ggml_backend_dev_get(size_t index)') as (index: number) => DevicePointer,
+    deviceType: base.func('int ggml_backend_dev_type(void *device)') as (device: DevicePointer) => number,
+    deviceDescription: base.func('const char *ggml_backend_dev_description(void *device)') as (
+      device: DevicePointer,
+    ) => string,
+    deviceMemory: base.func('void ggml_backend_dev_memory(void *device, _Out_ size_t *free, _Out_ size_t *total)') as (
+      device: DevicePointer,
+      free: [number],
+      total: [number],
+    ) => void,
+    tensorName: base.func('const char *ggml_get_name(void *tensor)') as (tensor: TensorPointer) => string,
+    tensorBytes: base.func('size_t ggml_nbytes(void *tensor)') as (tensor: TensorPointer) => number,
+    tensorGet: base.func('void ggml_backend_tensor_get(void *tensor, void *data, size_t offset, size_t size)') as (
+      tensor: TensorPointer,
+      data: Uint8Array,
+      offset: number,
+      bytes: number,
+    ) => void,
+    typeTraits: base.func('void *ggml_get_type_traits(int type)') as (type: number) => TypeTraitsPointer,
+
+    backendInit: llama.func('void llama_backend_init()') as () => void,
+    logSet: llama.func('void llama_log_set(void *callback, void *user_data)') as (
+      callback: CallbackPointer,
+      userData: null,
+    ) => void,
+    modelDefaultParams: llama.func('llama_model_params llama_model_default_params()') as () => Params,
+    contextDefaultParams: llama.func('llama_context_params llama_context_default_params()') as () => Params,
+    modelLoad: llama.func('void *llama_model_load_from_file(const char *path, llama_model_params params)') as (
+      path: string,
+      params: Params,
+    ) => ModelPointer | null,
+    modelFree: llama.func('void llama_model_free(void *model)') as (model: ModelPointer) => void,
+    modelVocab: llama.func('void *llama_model_get_vocab(void *model)') as (model: ModelPointer) => VocabPointer,
+    modelEmbeddingSize: llama.func('int32_t llama_model_n_embd(void *model)') as (model: ModelPointer) => number,
+    modelChatTemplate: llama.func('const char *llama_model_chat_template(void *model, const char *name)') as (
+      model: ModelPointer,
+      name: string | null,
+    ) => string | null,
+    contextNew: llama.func('void *llama_init_from_model(void *model, llama_context_params params)') as (
+      model: ModelPointer,
+      params: Params,
+    ) => ContextPointer | null,
+    contextFree: llama.func('void llama_free(void *context)') as (context: ContextPointer) => void,
+    decode: llama.func('int32_t llama_decode(void *context, llama_batch batch)') as (
+      context: ContextPointer,
+      batch: Batch,
+    ) => number,
+    logits: llama.func('void *llama_get_logits_ith(void *context, int32_t row)') as (
+      context: ContextPointer,
+      row: number,
+    ) => Pointer<'float'> | null,
+    memory: llama.func('void *llama_get_memory(void *context)') as (context: ContextPointer) => MemoryPointer,
+    memoryRemove: llama.func('bool llama_memory_seq_rm(void *memory, int32_t sequence, int32_t from, int32_t to)') as (
+      memory: MemoryPointer,
+      sequence: number,
+      from: number,
+      to: number,
+    ) => boolean,
+
+    vocabSize: llama.func('int32_t llama_vocab_n_tokens(void *vocab)') as (vocab: VocabPointer) => number,
+    vocabIsEndOfGeneration: llama.func('bool llama_vocab_is_eog(void *vocab, int32_t token)') as (
+      vocab: VocabPointer,
+      token: number,
+    ) => boolean,
+    vocabBos: llama.func('int32_t llama_vocab_bos(void *vocab)') as (vocab: VocabPointer) => number,
+    vocabEos: llama.func('int32_t llama_vocab_eos(void *vocab)') as (vocab: VocabPointer) => number,
+    tokenize: llama.func(
+      'int32_t llama_tokenize(void *vocab, const void *text, int32_t text_length, void *tokens, int32_t capacity, bool add_special, bool parse_special)',
+    ) as (
+      vocab: VocabPointer,
+      text: Uint8Array,
+      textBytes: number,
+      tokens: Int32Array,
+      capacity: number,
+      addSpecial: boolean,
+      parseSpecial: boolean,
+    ) => number,
+    tokenToPiece: llama.func(
+      'int32_t llama_token_to_piece(void *vocab, int32_t token, void *buffer, int32_t length, int32_t lstrip, bool special)',
+    ) as (
+      vocab: VocabPointer,
+      token: number,
+      buffer: Uint8Array,
+      capacity: number,
+      lstrip: number,
+      special: boolean,
+    ) => number,
+
+    samplerChainNew: llama.func('void *llama_sampler_chain_init(llama_sampler_chain_params params)') as (params: {
+      no_perf: boolean;
+    }) => SamplerPointer,
+    samplerChainAdd: llama.func('void llama_sampler_chain_add(void *chain, void *sampler)') as (
+      chain: SamplerPointer,
+      sampler: SamplerPointer,
+    ) => void,
+    samplerGreedy: llama.func('void *llama_sampler_init_greedy()') as () => SamplerPointer,
+    samplerTopK: llama.func('void *llama_sampler_init_top_k(int32_t k)') as (k: number) => SamplerPointer,
+    samplerTopP: llama.func('void *llama_sampler_init_top_p(float p, size_t min_keep)') as (
+      p: number,
+      minKeep: number,
+    ) => SamplerPointer,
+    samplerMinP: llama.func('void *llama_sampler_init_min_p(float p, size_t min_keep)') as (
+      p: number,
+      minKeep: number,
+    ) => SamplerPointer,
+    samplerTemperature: llama.func('void *llama_sampler_init_temp(float t)') as (t: number) => SamplerPointer,
+    samplerDistribution: llama.func('void *llama_sampler_init_dist(uint32_t seed)') as (seed: number) => SamplerPointer,
+    samplerSample: llama.func('int32_t llama_sampler_sample(void *sampler, void *context, int32_t row)') as (
+      sampler: SamplerPointer,
+      context: ContextPointer,
+      row: number,
+    ) => number,
+    samplerFree: llama.func('void llama_sampler_free(void *sampler)') as (sampler: SamplerPointer) => void,
+  };
+
+  functions.logSet(koffi.register(log, koffi.pointer(logCallback)) as CallbackPointer, null);
+  functions.loadBackends(directory);
+  functions.backendInit();
+
+  return {
+    ...functions,
+
+    /** Makes a callback for `cb_eval`. It lives as long as the process: contexts are as long-lived as engine processes. */
+    evalCallback(callback: EvalCallback): CallbackPointer {
+      return koffi.register(callback, koffi.pointer(evalCallback)) as CallbackPointer;
+    },
+
+    /** Address of a typed array's memory. The caller keeps the array alive. */
+    addressOf(array: Int32Array): bigint {
+      return koffi.address(array);
+    },
+
+    /** A copy of `count` floats at a pointer. */
+    readFloats(pointer: Pointer<'float'>, count: number): Float32Array {
+      return new Float32Array(koffi.view(pointer, count * 4)).slice();
+    },
+
+    /**
+     * How ggml turns rows of a type into f32. The same code runs inside a whole model's look-up of token rows, so the
+     * values are equal bit for bit.
+     */
+    dequantizer(type: number): { blockElements: number; blockBytes: number; toFloats: Dequantize | undefined } {
+      const traits = koffi.decode(functions.typeTraits(type), 'ggml_type_traits') as {
+        blck_size: number | bigint;
+        type_size: number | bigint;
+        to_float: bigint | null;
+      };
+      const convert = traits.to_float;
+      return {
+        blockElements: Number(traits.blck_size),
+        blockBytes: Number(traits.type_size),
+        // f32 has no conversion of its own.
+        toFloats:
+          convert === null || convert === 0n
+            ? undefined
+            : (from, to, elements) => {
+                koffi.call(convert, toFloat, from, to, elements);
+              },
+      };
+    },
+  };
+}
+
+export type Dequantize = (from: Uint8Array, to: Float32Array, elements: number) => void;
+
+/** Finds `libNAME.so`, `libNAME.<backend>.v<version>.so` and their macOS and Windows forms. */
+function openLibrary(directory: string, name: string) {
+  const pattern = new RegExp(String.raw`^(lib)?${name}(\.[a-z]+)?(\.v[\d.]+)?\.(so|dylib|dll)$`);
+  let file: string | undefined;
+  try {
+    file = readdirSync(directory).find((entry) => pattern.test(entry));
+  } catch (error) {
+    throw new SkeinError('engine-incompatible', `no llama.cpp libraries at ${directory}; run \`npm ci\``, {
+      cause: error,
+    });
+  }
+  if (file === undefined) {
+    throw new SkeinError('engine-incompatible', `${name} is missing from ${directory}; run \`npm ci\``);
+  }
+  // Global, because the backends that are loaded later resolve their symbols against these.
+  return koffi.load(join(directory, file), { global: true });
+}

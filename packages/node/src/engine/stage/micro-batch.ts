@@ -1,0 +1,57 @@
+import { SkeinError, type StepEntry } from '@skein/protocol';
+
+import type { Batch, Libllama } from '../libllama/libllama.ts';
+
+/** Which rows of a micro-batch llama.cpp is to produce output for. */
+export type OutputRows = 'all' | 'sampled';
+
+/**
+ * The arrays of `llama_batch`, allocated once for the largest micro-batch and filled again for each. llama.cpp copies
+ * what it needs during the call.
+ */
+export class MicroBatch {
+  readonly #capacity: number;
+  readonly #positions: Int32Array;
+  readonly #sequenceCounts: Int32Array;
+  readonly #sequences: Int32Array;
+  readonly #sequencePointers: BigUint64Array;
+  readonly #outputs: Int8Array;
+
+  constructor(library: Libllama, capacity: number) {
+    this.#capacity = capacity;
+    this.#positions = new Int32Array(capacity);
+    this.#sequenceCounts = new Int32Array(capacity).fill(1);
+    this.#sequences = new Int32Array(capacity);
+    this.#outputs = new Int8Array(capacity);
+    const address = library.addressOf(this.#sequences);
+    this.#sequencePointers = BigUint64Array.from({ length: capacity }, (_, row) => address + BigInt(row * 4));
+  }
+
+  /** Throws `protocol-violation` when the entries hold more rows than fit. */
+  fill(
+    entries: readonly StepEntry[],
+    input: { tokens: Int32Array } | { hidden: Uint8Array },
+    outputs: OutputRows,
+  ): Batch {
+    let row = 0;
+    for (const entry of entries) {
+      if (row + entry.count > this.#capacity) {
+        throw new SkeinError('protocol-violation', `a micro-batch has more than ${this.#capacity} rows`);
+      }
+      for (let index = 0; index < entry.count; index += 1, row += 1) {
+        this.#positions[row] = entry.position + index;
+        this.#sequences[row] = entry.sequence;
+        this.#outputs[row] = outputs === 'all' || (entry.sample && index === entry.count - 1) ? 1 : 0;
+      }
+    }
+    return {
+      n_tokens: row,
+      token: 'tokens' in input ? input.tokens : null,
+      embd: 'hidden' in input ? input.hidden : null,
+      pos: this.#positions,
+      n_seq_id: this.#sequenceCounts,
+      seq_id: this.#sequencePointers,
+      logits: this.#outputs,
+    };
+  }
+}
