@@ -25,7 +25,9 @@ export const engineLoadSchema = z.object({
   layers: z.number().int().positive(),
   /** Weights and KV cache of the file, in bytes: decides how many layers fit on a GPU. */
   neededBytes: z.number().nonnegative(),
+  /** Names from the architecture's entry in the list of splittable ones; unused when the model is whole. */
   hiddenTensor: z.string(),
+  inputTensor: z.string().optional(),
   hiddenSize: z.number().int().positive(),
   contextTokens: z.number().int().positive(),
   sequences: z.number().int().positive(),

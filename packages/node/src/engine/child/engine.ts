@@ -38,7 +38,8 @@ export async function createEngine(library: Libllama, load: EngineLoad, outputs:
   const stage = new Stage(library, {
     file: load.file,
     takesHidden: isSplit,
-    ...(isTail ? {} : { hiddenTensor: `${load.hiddenTensor}-${load.layers - 1}` }),
+    hiddenTensor: isTail ? undefined : `${load.hiddenTensor}-${load.layers - 1}`,
+    inputTensor: isSplit ? load.inputTensor : undefined,
     hiddenSize: load.hiddenSize,
     contextTokens: load.contextTokens,
     sequences: load.sequences,

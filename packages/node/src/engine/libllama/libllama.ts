@@ -189,6 +189,9 @@ function bind(directory: string, log: LogSink) {
       offset: number,
       bytes: number,
     ) => void,
+    tensorSet: base.func(
+      'void ggml_backend_tensor_set(void *tensor, const void *data, size_t offset, size_t size)',
+    ) as (tensor: TensorPointer, data: Uint8Array, offset: number, bytes: number) => void,
     typeTraits: base.func('void *ggml_get_type_traits(int type)') as (type: number) => TypeTraitsPointer,
 
     backendInit: llama.func('void llama_backend_init()') as () => void,

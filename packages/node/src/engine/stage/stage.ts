@@ -1,7 +1,7 @@
 import { SkeinError, type CacheOperation, type Sampling, type Step, type StepEntry } from '@skein/protocol';
 
 import type { ContextPointer, Libllama, MemoryPointer, ModelPointer } from '../libllama/libllama.ts';
-import { HiddenTap } from './hidden-tap.ts';
+import { GraphHook } from './graph-hook.ts';
 import { MicroBatch } from './micro-batch.ts';
 import { Sampler } from './sampler.ts';
 
@@ -11,7 +11,9 @@ export interface StageOptions {
   /** Rows come in as hidden states rather than as token ids. True for every stage of a split, the lead's too. */
   readonly takesHidden: boolean;
   /** Name of the tensor with the hidden rows that leave the stage; absent on the tail, which samples instead. */
-  readonly hiddenTensor?: string;
+  readonly hiddenTensor?: string | undefined;
+  /** Tensor to overwrite with the rows that come in; see {@link GraphHook}. */
+  readonly inputTensor?: string | undefined;
   /** Elements of one hidden row. */
   readonly hiddenSize: number;
   /** KV cache, in tokens, shared by all sequences. */
@@ -43,7 +45,7 @@ export class Stage {
   readonly #context: ContextPointer;
   readonly #memory: MemoryPointer;
   readonly #batch: MicroBatch;
-  readonly #tap: HiddenTap | undefined;
+  readonly #hook: GraphHook | undefined;
   readonly #sampler: Sampler | undefined;
   readonly #sampling = new Map<number, Sampling>();
 
@@ -63,7 +65,7 @@ export class Stage {
     }
     this.#model = model;
     const isTail = options.hiddenTensor === undefined;
-    if (!isTail) this.#tap = new HiddenTap(library, options.hiddenTensor);
+    if (!isTail || options.inputTensor !== undefined) this.#hook = new GraphHook(library, options);
     // The tail un-embeds only rows that are sampled from, one per sequence: room for more would cost a vocabulary each.
     const outputs = isTail ? options.sequences : options.batchTokens;
     const context = library.contextNew(model, {
@@ -80,7 +82,7 @@ export class Stage {
       kv_unified: true,
       // Sequences are cut back and replayed at any position, which a cache of just the window would not allow.
       swa_full: true,
-      ...(this.#tap === undefined ? {} : { cb_eval: this.#tap.callback }),
+      ...(this.#hook === undefined ? {} : { cb_eval: this.#hook.callback }),
     });
     if (context === null) {
       library.modelFree(model);
@@ -110,8 +112,8 @@ export class Stage {
     const rows = step.entries.reduce((sum, entry) => sum + entry.count, 0);
     this.#checkInput(step, input, rows);
     if (rows > 0) this.#decode(step.entries, input, rows);
-    if (this.#tap !== undefined) return { hidden: rows > 0 ? this.#tap.take() : new Uint8Array(0) };
-    return { tokens: this.#draw(step.entries) };
+    if (this.#sampler !== undefined) return { tokens: this.#draw(step.entries, this.#sampler) };
+    return { hidden: rows > 0 && this.#hook !== undefined ? this.#hook.take() : new Uint8Array(0) };
   }
 
   /** Logits of a row of the last step, for tests of conformance. Tail only. */
@@ -161,21 +163,22 @@ export class Stage {
   }
 
   #decode(entries: readonly StepEntry[], input: StageInput, rows: number): void {
-    const batch = this.#batch.fill(entries, input, this.#tap === undefined ? 'sampled' : 'all');
-    this.#tap?.expect(rows * this.#options.hiddenSize * bytesPerElement);
+    const batch = this.#batch.fill(entries, input, this.#sampler === undefined ? 'all' : 'sampled');
+    this.#hook?.expect(rows * this.#options.hiddenSize * bytesPerElement, 'hidden' in input ? input.hidden : undefined);
     const result = this.#library.decode(this.#context, batch);
     if (result === 1) throw new SkeinError('engine-failed', 'the KV cache is full; deploy with a larger context');
     if (result !== 0) throw new SkeinError('engine-failed', `llama_decode failed with ${result}`);
+    this.#hook?.check();
   }
 
-  #draw(entries: readonly StepEntry[]): { sequence: number; token: number }[] {
+  #draw(entries: readonly StepEntry[], sampler: Sampler): { sequence: number; token: number }[] {
     const tokens: { sequence: number; token: number }[] = [];
     let row = -1;
     for (const { sequence, position, count, sample } of entries) {
       row += count;
-      if (!sample || this.#sampler === undefined) continue;
+      if (!sample) continue;
       const sampling = this.#sampling.get(sequence) ?? greedy;
-      tokens.push({ sequence, token: this.#sampler.draw(row, position + count, sampling) });
+      tokens.push({ sequence, token: sampler.draw(row, position + count, sampling) });
     }
     return tokens;
   }

@@ -1,0 +1,60 @@
+import { SkeinError } from '@skein/protocol';
+
+import type { ByteSource } from './byte-source.ts';
+
+/** Bytes fetched at a time: a header of megabytes takes few reads, and one of a vocabulary-free slice takes one. */
+const windowBytes = 256 * 1024;
+
+/**
+ * Reads forward through a {@link ByteSource}. Everything it is asked for is checked against what is left before
+ * anything is allocated, so a length field from a hostile file costs nothing.
+ */
+export class Cursor {
+  readonly #source: ByteSource;
+  #window: Uint8Array = new Uint8Array(0);
+  #windowOffset = 0;
+  #offset: number;
+
+  constructor(source: ByteSource, offset = 0) {
+    this.#source = source;
+    this.#offset = offset;
+  }
+
+  /** Bytes from the start of the source. */
+  get offset(): number {
+    return this.#offset;
+  }
+
+  get remaining(): number {
+    return this.#source.bytes - this.#offset;
+  }
+
+  /**
+   * Takes the next `length` bytes. The view is valid until the next call.
+   * @throws SkeinError `model-invalid` when fewer are left
+   */
+  async take(length: number, what: string): Promise<DataView> {
+    this.#require(length, what);
+    if (this.#offset + length > this.#windowOffset + this.#window.byteLength) {
+      this.#windowOffset = this.#offset;
+      this.#window = await this.#source.read(this.#offset, Math.min(this.remaining, Math.max(length, windowBytes)));
+    }
+    const view = new DataView(this.#window.buffer, this.#window.byteOffset + this.#offset - this.#windowOffset, length);
+    this.#offset += length;
+    return view;
+  }
+
+  /** Passes over `length` bytes without reading them. */
+  skip(length: number, what: string): void {
+    this.#require(length, what);
+    this.#offset += length;
+  }
+
+  #require(length: number, what: string): void {
+    if (length <= this.remaining) return;
+    throw new SkeinError(
+      'model-invalid',
+      `the file is truncated or damaged: ${what} at byte ${this.#offset} needs ${length} bytes, ${this.remaining} found; pull it again`,
+    );
+  }
+}

@@ -1,0 +1,189 @@
+import type { SplitRule } from '@skein/protocol';
+
+import { architectureNumber, architectureOf, type MetadataView } from './metadata-view.ts';
+
+/** How one architecture of llama.cpp is run in stages, with results equal to the whole model's bit for bit. */
+export interface SplitArchitecture {
+  /** GGUF's `general.architecture`. */
+  readonly name: string;
+  /** The graph's tensor that leaves a layer is called `<hiddenTensor>-<layer>`; a stage that is not the tail taps its last one. */
+  readonly hiddenTensor: string;
+  /**
+   * Set where the graph multiplies whatever comes in, tokens and hidden states alike, with no key to stop it: the name of
+   * the scaled tensor. The engine has to replace its content by the rows that came in, in the evaluation callback, on every stage.
+   */
+  readonly inputTensor?: string;
+  /** What the lead multiplies the looked-up token rows by, in f32, to get the hidden state that enters layer 0. */
+  tokenScale(metadata: MetadataView): number;
+  /** Keys, without the architecture's prefix, that may hold one value per layer; a stage gets its layers' part. */
+  readonly perLayerKeys: readonly string[];
+  /** Keys, without the prefix, that stages that are not the whole model get with another value (float32). */
+  readonly stageValues: Readonly<Record<string, number>>;
+  /**
+   * Present where layers alternate between sliding-window and full attention. llama.cpp counts the pattern's period from a
+   * file's layer 0, so stages get the pattern layer by layer, and cuts need not be multiples of the period.
+   */
+  readonly slidingWindow?: SlidingWindow;
+  /** Says why this very model cannot be split, although its architecture can. */
+  readonly refusal?: (metadata: MetadataView) => string | undefined;
+}
+
+export interface SlidingWindow {
+  /** Every so many layers the last one attends fully, unless the metadata say otherwise (llama.cpp's `load_swa_pattern`). */
+  readonly defaultPeriod: number;
+  /** Whether the pattern counts only when the metadata give a window. */
+  readonly needsWindowKey: boolean;
+}
+
+/** Read by `llama_model_base::load_hparams` with `get_key_or_arr`, for every architecture. */
+const commonPerLayerKeys = [
+  'attention.head_count',
+  'attention.head_count_kv',
+  'feed_forward_length',
+  'expert_used_count',
+];
+
+const plain = {
+  hiddenTensor: 'l_out',
+  tokenScale: () => 1,
+  perLayerKeys: commonPerLayerKeys,
+  stageValues: {},
+} as const;
+
+/**
+ * The architectures whose split is offered. An entry belongs here when its conformance test (whole model against 2 and 3
+ * stages, equal logits) passes. References are to llama.cpp's `src/models`, of the version that is bundled.
+ */
+const architectures: readonly SplitArchitecture[] = [
+  // llama.cpp (Llama 1–3, Mistral, Mixtral): n_layer only names the size; rope_freqs is a global tensor that every stage gets.
+  { ...plain, name: 'llama' },
+  // qwen2.cpp: n_layer only names the size; the optional output bias stays with the tail.
+  { ...plain, name: 'qwen2' },
+  // qwen3.cpp: as qwen2, with q and k norms inside the layers.
+  { ...plain, name: 'qwen3' },
+  // qwen3moe.cpp: expert_feed_forward_length is read with get_key_or_arr.
+  { ...plain, name: 'qwen3moe', perLayerKeys: [...commonPerLayerKeys, 'expert_feed_forward_length'] },
+  // phi3.cpp: its sliding window is switched off in llama.cpp; long and short rope factors are global tensors, chosen by n_ctx,
+  // so all stages must run with the same n_ctx.
+  { ...plain, name: 'phi3' },
+  // gemma2.cpp: `inp_scaled` is scaled by sqrt(n_embd) for any input; 46 layers switch the attention scale (27B).
+  {
+    ...plain,
+    name: 'gemma2',
+    inputTensor: 'inp_scaled',
+    tokenScale: rootOfHiddenSize,
+    perLayerKeys: [...commonPerLayerKeys, 'attention.sliding_window_pattern'],
+    slidingWindow: { defaultPeriod: 2, needsWindowKey: false },
+    refusal: (metadata) => refuseGemma27(metadata, 46),
+  },
+  // gemma3.cpp: scaled by sqrt(n_embd) for tokens only (`ubatch.token ? … : 1`); 62 layers switch the attention scale (27B).
+  {
+    ...plain,
+    name: 'gemma3',
+    tokenScale: rootOfHiddenSize,
+    perLayerKeys: [...commonPerLayerKeys, 'attention.sliding_window_pattern'],
+    slidingWindow: { defaultPeriod: 6, needsWindowKey: true },
+    refusal: (metadata) => refuseGemma27(metadata, 62),
+  },
+  // openai-moe.cpp: n_layer only names the size.
+  {
+    ...plain,
+    name: 'gpt-oss',
+    perLayerKeys: [...commonPerLayerKeys, 'expert_feed_forward_length', 'attention.sliding_window_pattern'],
+    slidingWindow: { defaultPeriod: 2, needsWindowKey: false },
+  },
+  // granite.cpp and build_inp_embd (llama-graph.cpp): embedding_scale is applied to hidden states that come in as well, so the
+  // lead applies it and every stage gets 0, which llama.cpp takes for "none".
+  {
+    ...plain,
+    name: 'granite',
+    tokenScale: (metadata) => architectureNumber(metadata, 'embedding_scale') || 1,
+    stageValues: { embedding_scale: 0 },
+    refusal: (metadata) =>
+      metadata.has('granite.deepstack_mapping') ? 'its vision input enters at several layers' : undefined,
+  },
+];
+
+const byName = new Map(architectures.map((architecture) => [architecture.name, architecture]));
+
+/** The way to split models of an architecture; undefined when they only run whole. */
+export function splitArchitecture(name: string): SplitArchitecture | undefined {
+  return byName.get(name);
+}
+
+/** Whether, where and, if not, why not a model's layers may be cut. */
+export function splitRule(metadata: MetadataView): SplitRule {
+  const name = architectureOf(metadata);
+  const architecture = byName.get(name);
+  if (architecture === undefined) {
+    return refuse(`models of architecture ${name} run whole: that their split gives equal results is not proved`);
+  }
+  const reason = architecture.refusal?.(metadata) ?? refuseUnknown(metadata, architecture);
+  if (reason !== undefined) return refuse(reason);
+  const pattern = slidingWindowPattern(metadata, architecture);
+  const multiple = pattern === undefined ? 1 : cutMultiple(pattern);
+  return multiple === undefined ? refuse('none of its layers has a sliding window') : { allowed: true, multiple };
+}
+
+/** Layer by layer, whether the model has a sliding window there; undefined when no layer of this model can have one. */
+export function slidingWindowPattern(
+  metadata: MetadataView,
+  { slidingWindow }: SplitArchitecture,
+): readonly boolean[] | undefined {
+  if (slidingWindow === undefined) return undefined;
+  if (slidingWindow.needsWindowKey && !architectureNumber(metadata, 'attention.sliding_window')) return undefined;
+  const value = metadata.get(`${architectureOf(metadata)}.attention.sliding_window_pattern`);
+  if (Array.isArray(value)) return value.map((flag) => flag === true || (typeof flag === 'number' && flag !== 0));
+  // llama_hparams::set_swa_pattern; period 0 stands for a window on every layer.
+  const period = typeof value === 'number' ? value : slidingWindow.defaultPeriod;
+  const layers = architectureNumber(metadata, 'block_count') ?? 0;
+  return Array.from({ length: layers }, (_, layer) => period === 0 || layer % period < period - 1);
+}
+
+/**
+ * The finest cut at which every block has a layer with a sliding window: llama.cpp makes two caches for these
+ * architectures and aborts (`GGML_ASSERT(hparams.is_swa_any())`) when the first would have no layer.
+ */
+function cutMultiple(pattern: readonly boolean[]): number | undefined {
+  for (let multiple = 1; multiple <= pattern.length; multiple++) {
+    const isFine = pattern.every(
+      (_, layer) => layer % multiple !== 0 || pattern.slice(layer, layer + multiple).includes(true),
+    );
+    if (isFine) return multiple;
+  }
+  return undefined;
+}
+
+function refuse(reason: string): SplitRule {
+  return { allowed: false, reason };
+}
+
+/** Layers that predict further tokens are not part of the stack, and lists we do not know might be per layer. */
+function refuseUnknown(metadata: MetadataView, architecture: SplitArchitecture): string | undefined {
+  if (architectureNumber(metadata, 'nextn_predict_layers')) return 'it has layers that predict further tokens';
+  const layers = architectureNumber(metadata, 'block_count');
+  const known = new Set(architecture.perLayerKeys.map((suffix) => `${architecture.name}.${suffix}`));
+  for (const [key, value] of metadata) {
+    if (!Array.isArray(value) || !key.startsWith(`${architecture.name}.`)) continue;
+    if (known.has(key) && value.length !== layers) return `its ${key} does not have one value per layer`;
+    if (!known.has(key)) return `it has the list ${key}, of which this version does not know how to cut it`;
+  }
+  return undefined;
+}
+
+/**
+ * llama.cpp recognises Gemma 27B by its number of layers and then scales attention by n_embd / n_head instead of the
+ * head size. A stage has fewer layers and would get the other scale; where both are equal nothing is lost.
+ */
+function refuseGemma27(metadata: MetadataView, layers: number): string | undefined {
+  if (architectureNumber(metadata, 'block_count') !== layers) return undefined;
+  const hiddenSize = architectureNumber(metadata, 'embedding_length') ?? 0;
+  const heads = architectureNumber(metadata, 'attention.head_count') ?? 1;
+  if (Math.trunc(hiddenSize / heads) === architectureNumber(metadata, 'attention.key_length')) return undefined;
+  return `llama.cpp recognises the 27B model by its ${layers} layers and would scale a stage's attention wrongly`;
+}
+
+/** `sqrtf(n_embd)`. */
+function rootOfHiddenSize(metadata: MetadataView): number {
+  return Math.fround(Math.sqrt(architectureNumber(metadata, 'embedding_length') ?? 1));
+}

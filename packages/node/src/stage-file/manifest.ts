@@ -1,0 +1,143 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+
+import { modelManifestSchema, SkeinError, type ModelManifest, type ModelShape, type Section } from '@skein/protocol';
+
+import { openFileSource, readGgufLayout, type GgufLayout } from '../gguf/index.ts';
+import { splitRule } from './architectures.ts';
+import {
+  architectureNumber,
+  architectureOf,
+  greatestArchitectureNumber,
+  metadataView,
+  type MetadataView,
+} from './metadata-view.ts';
+import type { Progress } from './progress.ts';
+
+/** Bytes read at a time. */
+const chunkBytes = 1024 * 1024;
+/** Keys and values of the KV cache are f16. */
+const cacheElementBytes = 2;
+
+/**
+ * Describes a GGUF: its id, its shape and its sections with their hashes. After the header is parsed the file is read once,
+ * front to back, and hashed as a whole and by section at the same time; memory stays at a few megabytes.
+ *
+ * @throws SkeinError `model-invalid` when the file is damaged, no language model, or one of several parts
+ */
+export async function createManifest(options: {
+  readonly file: string;
+  /** Human name of the model. */
+  readonly name: string;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+}): Promise<{ manifest: ModelManifest }> {
+  const { file, name, signal, onProgress } = options;
+  await using source = await openFileSource(file);
+  const layout = await readGgufLayout(source);
+  const shape = modelShape(layout);
+  const { model, sections } = await hashSections(file, sectionRanges(layout), {
+    totalBytes: source.bytes,
+    signal,
+    onProgress,
+  });
+  const manifest = modelManifestSchema.safeParse({ model, bytes: source.bytes, name, shape, sections });
+  if (manifest.success) return { manifest: manifest.data };
+  const [issue] = manifest.error.issues;
+  throw new SkeinError(
+    'model-invalid',
+    `the model is beyond what Skein takes: ${issue?.path.join('.')}: ${issue?.message}`,
+  );
+}
+
+type SectionRange = Section extends infer Kind ? (Kind extends Section ? Omit<Kind, 'sha256'> : never) : never;
+
+/** All sections of a file, in file order. */
+function sectionRanges({ metadata, tensors }: GgufLayout): SectionRange[] {
+  return [
+    ...[...metadata.values()].map(({ name, offset, bytes }) => ({ kind: 'metadata' as const, name, offset, bytes })),
+    ...[...tensors.values()].map(({ shape, ...tensor }) => ({ kind: 'tensor' as const, ...tensor, shape: [...shape] })),
+  ];
+}
+
+async function hashSections(
+  file: string,
+  ranges: readonly SectionRange[],
+  options: {
+    totalBytes: number;
+    signal: AbortSignal | undefined;
+    onProgress: ((progress: Progress) => void) | undefined;
+  },
+) {
+  const { totalBytes, signal, onProgress } = options;
+  const whole = createHash('sha256');
+  const sections: (SectionRange & { sha256: string })[] = [];
+  let sectionHash = createHash('sha256');
+  let offset = 0;
+  // Ranges are in file order and do not overlap, so the current one is always the first that is not finished.
+  const advance = (chunk: Uint8Array) => {
+    for (let range = ranges[sections.length]; range !== undefined; range = ranges[sections.length]) {
+      const end = range.offset + range.bytes;
+      sectionHash.update(chunk.subarray(Math.max(0, range.offset - offset), Math.max(0, end - offset)));
+      if (end > offset + chunk.byteLength) return;
+      sections.push({ ...range, sha256: sectionHash.digest('hex') });
+      sectionHash = createHash('sha256');
+    }
+  };
+  for await (const chunk of createReadStream(file, { highWaterMark: chunkBytes, signal })) {
+    const bytes = chunk as Buffer;
+    whole.update(bytes);
+    advance(bytes);
+    offset += bytes.byteLength;
+    onProgress?.({ bytes: offset, totalBytes });
+  }
+  if (offset !== totalBytes || sections.length !== ranges.length) {
+    throw new SkeinError('model-invalid', `${file} changed while it was read; try again when nothing writes to it`);
+  }
+  return { model: whole.digest('hex'), sections };
+}
+
+function modelShape(layout: GgufLayout): ModelShape {
+  const metadata = metadataView(layout);
+  const architecture = architectureOf(metadata);
+  const parts = metadata.get('split.count');
+  if (typeof parts === 'number' && parts > 1) {
+    throw new SkeinError(
+      'model-invalid',
+      `the model consists of ${parts} files; merge them with "llama-gguf-split --merge" first`,
+    );
+  }
+  const tokens = layout.tensors.get('token_embd.weight');
+  if (tokens === undefined) throw notLanguageModel('it has no token_embd.weight');
+  return {
+    architecture,
+    layers: required(metadata, 'block_count'),
+    hiddenSize: required(metadata, 'embedding_length'),
+    vocabularySize: tokens.shape[1] ?? 1,
+    contextLength: required(metadata, 'context_length'),
+    kvBytesPerTokenPerLayer: cacheBytesPerToken(metadata),
+    split: splitRule(metadata),
+  };
+}
+
+/** Bytes of one token in one layer of the cache; where layers differ, in the widest. */
+function cacheBytesPerToken(metadata: MetadataView): number {
+  const heads = greatestArchitectureNumber(metadata, 'attention.head_count') ?? 0;
+  // Models without attention keep no keys and values.
+  if (heads === 0) return 0;
+  const cachedHeads = greatestArchitectureNumber(metadata, 'attention.head_count_kv') ?? heads;
+  const headSize = Math.trunc(required(metadata, 'embedding_length') / heads);
+  const keyLength = greatestArchitectureNumber(metadata, 'attention.key_length') ?? headSize;
+  const valueLength = greatestArchitectureNumber(metadata, 'attention.value_length') ?? headSize;
+  return cachedHeads * (keyLength + valueLength) * cacheElementBytes;
+}
+
+function required(metadata: MetadataView, suffix: string): number {
+  const value = architectureNumber(metadata, suffix);
+  if (value === undefined) throw notLanguageModel(`it has no ${architectureOf(metadata)}.${suffix}`);
+  return value;
+}
+
+function notLanguageModel(reason: string): SkeinError {
+  return new SkeinError('model-invalid', `the file is not a language model: ${reason}; choose another GGUF`);
+}

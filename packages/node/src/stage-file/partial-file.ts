@@ -1,0 +1,116 @@
+import { randomUUID } from 'node:crypto';
+import { open, readdir, rename, rm, type FileHandle } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+
+import { SkeinError } from '@skein/protocol';
+
+/** Names of files that this process is writing, to tell them from those of a dead process that had our process id. */
+const active = new Set<string>();
+const partialName = /\.(\d+)\.[0-9a-f-]{36}\.partial$/;
+
+/**
+ * A file that appears under its name only when it is complete and on the disk. Use it with `await using`:
+ * unless {@link PartialFile.commit} was called, nothing of it is left.
+ */
+export class PartialFile implements AsyncDisposable {
+  readonly #path: string;
+  readonly #temporaryPath: string;
+  readonly #handle: FileHandle;
+  #open = true;
+
+  private constructor(path: string, temporaryPath: string, handle: FileHandle) {
+    this.#path = path;
+    this.#temporaryPath = temporaryPath;
+    this.#handle = handle;
+  }
+
+  /** @param bytes the final size; what is never written stays zero and, where the file system can, takes no room */
+  static async create(path: string, bytes: number): Promise<PartialFile> {
+    const temporaryPath = `${path}.${process.pid}.${randomUUID()}.partial`;
+    active.add(basename(temporaryPath));
+    try {
+      const handle = await open(temporaryPath, 'wx');
+      const file = new PartialFile(path, temporaryPath, handle);
+      await onDisk(path, () => handle.truncate(bytes)).catch(async (error: unknown) => {
+        await file[Symbol.asyncDispose]();
+        throw error;
+      });
+      return file;
+    } catch (error) {
+      active.delete(basename(temporaryPath));
+      throw error;
+    }
+  }
+
+  async write(content: Uint8Array, offset: number): Promise<void> {
+    await onDisk(this.#path, async () => {
+      for (let done = 0; done < content.byteLength;) {
+        const { bytesWritten } = await this.#handle.write(content, done, content.byteLength - done, offset + done);
+        done += bytesWritten;
+      }
+    });
+  }
+
+  /** Makes the file appear under its name, durably. */
+  async commit(): Promise<void> {
+    await onDisk(this.#path, async () => {
+      await this.#handle.sync();
+      await this.#close();
+      await rename(this.#temporaryPath, this.#path);
+      await syncDirectory(dirname(this.#path));
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#close();
+    await rm(this.#temporaryPath, { force: true });
+    active.delete(basename(this.#temporaryPath));
+  }
+
+  async #close(): Promise<void> {
+    if (!this.#open) return;
+    this.#open = false;
+    await this.#handle.close();
+  }
+}
+
+/** Removes what processes that died while writing have left in a directory. */
+export async function removeStalePartialFiles(directory: string): Promise<void> {
+  for (const name of await readdir(directory)) {
+    const writer = partialName.exec(name)?.[1];
+    if (writer === undefined || active.has(name)) continue;
+    if (Number(writer) === process.pid || !isAlive(Number(writer))) await rm(join(directory, name), { force: true });
+  }
+}
+
+function isAlive(processId: number): boolean {
+  try {
+    process.kill(processId, 0);
+    return true;
+  } catch (error) {
+    // Not ours to signal, so it lives.
+    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+  }
+}
+
+async function syncDirectory(directory: string): Promise<void> {
+  // Windows cannot open directories; its rename is durable enough without.
+  if (process.platform === 'win32') return;
+  const handle = await open(directory, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function onDisk(path: string, action: () => Promise<void>): Promise<void> {
+  try {
+    await action();
+  } catch (error) {
+    const isFull = error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT');
+    const directory = dirname(path);
+    const message = isFull ? `no room left in ${directory}; free some and try again` : `cannot write to ${directory}`;
+    throw new SkeinError('disk-failed', message, { cause: error });
+  }
+}

@@ -1,0 +1,72 @@
+import { SkeinError } from '@skein/protocol';
+
+import { encodeArrayEntry, encodeEntry, type MetadataEntry, type Scalar } from '../gguf/index.ts';
+import { slidingWindowPattern, splitArchitecture, type SplitArchitecture } from './architectures.ts';
+import { architectureOf, metadataView, type MetadataView } from './metadata-view.ts';
+import type { StageFilePlan } from './sections.ts';
+
+/** A metadata entry as bytes, with what it decodes to. */
+export interface EncodedEntry {
+  readonly entry: MetadataEntry;
+  readonly content: Uint8Array;
+}
+
+/**
+ * Makes a stage's metadata from the model's: `block_count`, values per layer and what the architecture demands are rewritten,
+ * the rest is kept as it is. Whole models and fronts keep everything.
+ */
+export function rewriteMetadata(plan: StageFilePlan, entries: readonly EncodedEntry[]): readonly Uint8Array[] {
+  if (plan.part === 'whole' || plan.part === 'front') return entries.map(({ content }) => content);
+  const metadata = metadataView({ metadata: new Map(entries.map(({ entry }) => [entry.name, entry])) });
+  const name = architectureOf(metadata);
+  const architecture = splitArchitecture(name);
+  if (architecture === undefined) {
+    // The manifest came from a peer that knows more, or lies.
+    throw new SkeinError('split-unsupported', `this peer cannot split models of architecture ${name}; update it`);
+  }
+  const replaced = replacements(plan, architecture, metadata);
+  const kept = entries.filter(({ entry }) => !replaced.has(entry.name));
+  return [...kept.map(({ content }) => content), ...replaced.values()];
+}
+
+function replacements(
+  { block, part }: StageFilePlan,
+  architecture: SplitArchitecture,
+  metadata: MetadataView,
+): ReadonlyMap<string, Uint8Array> {
+  const replaced = new Map<string, Uint8Array>();
+  const put = (key: string, content: Uint8Array) => replaced.set(key, content);
+  const { from, to } = block;
+  const layers = metadata.get(`${architecture.name}.block_count`);
+  if (typeof layers !== 'number' || to > layers)
+    throw new SkeinError('model-invalid', 'the model has no such layers; pull it again');
+
+  const blockCount = `${architecture.name}.block_count`;
+  put(blockCount, encodeEntry(blockCount, 'uint32', to - from));
+  for (const suffix of architecture.perLayerKeys) {
+    const key = `${architecture.name}.${suffix}`;
+    const values = metadata.get(key);
+    if (Array.isArray(values)) put(key, encodeLayerValues(key, values.slice(from, to)));
+  }
+  const pattern = slidingWindowPattern(metadata, architecture);
+  if (pattern !== undefined) {
+    const key = `${architecture.name}.attention.sliding_window_pattern`;
+    put(key, encodeArrayEntry(key, 'bool', pattern.slice(from, to)));
+  }
+  for (const [suffix, value] of Object.entries(architecture.stageValues)) {
+    const key = `${architecture.name}.${suffix}`;
+    if (metadata.has(key)) put(key, encodeEntry(key, 'float32', value));
+  }
+  if (part === 'inner') {
+    const vocabularySize = `${architecture.name}.vocab_size`;
+    put(vocabularySize, encodeEntry(vocabularySize, 'uint32', 1));
+    put('tokenizer.ggml.model', encodeEntry('tokenizer.ggml.model', 'string', 'none'));
+  }
+  return replaced;
+}
+
+/** llama.cpp reads per-layer values as bool, int32, uint32 or float32; all that the known keys hold are flags or counts. */
+function encodeLayerValues(key: string, values: readonly Scalar[]): Uint8Array {
+  const isFlags = values.every((value) => typeof value === 'boolean');
+  return encodeArrayEntry(key, isFlags ? 'bool' : 'int32', values);
+}

@@ -1,0 +1,30 @@
+import type { Section } from '@skein/protocol';
+
+import { openFileSource } from '../gguf/index.ts';
+
+/** Where the sections of a model come from: a local GGUF, or peers that hold it. */
+export interface SectionSource {
+  /**
+   * Streams the bytes of the sections back to back, in the order given, in chunks of any size up to a mebibyte or so.
+   * Breaking out of the loop cancels.
+   */
+  read(sections: readonly Section[], options: { readonly signal?: AbortSignal | undefined }): AsyncIterable<Uint8Array>;
+}
+
+/** Bytes read at a time. */
+const chunkBytes = 1024 * 1024;
+
+/** Sections out of a whole model's GGUF on this machine. */
+export function fileSectionSource(path: string): SectionSource {
+  return {
+    async *read(sections, { signal }) {
+      await using file = await openFileSource(path);
+      for (const { offset, bytes } of sections) {
+        for (let done = 0; done < bytes; done += chunkBytes) {
+          signal?.throwIfAborted();
+          yield await file.read(offset + done, Math.min(chunkBytes, bytes - done));
+        }
+      }
+    },
+  };
+}
