@@ -85,6 +85,7 @@ export class Scheduler {
     }
     const sequence: Sequence = { request, tokens: [...request.prompt], sent: 0, slot: undefined, finished: false };
     this.#waiting.push(sequence);
+    this.#admit();
     return sequence;
   }
 
@@ -101,7 +102,6 @@ export class Scheduler {
   /** The micro-batch to send now, or undefined: nothing is ready, or the ring is full. */
   next(): ScheduledStep | undefined {
     if (this.#inFlight.size >= this.#options.stages) return undefined;
-    this.#admit();
     const chosen = this.#choose();
     if (chosen.length === 0) return undefined;
 
@@ -204,6 +204,7 @@ export class Scheduler {
     this.#freeSlots.push(sequence.slot);
     this.#operations.push({ type: 'remove', sequence: sequence.slot, from: 0 });
     this.#freeTokens += sequence.request.reservedTokens;
+    this.#admit();
   }
 }
 

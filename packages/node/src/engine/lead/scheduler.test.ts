@@ -1,0 +1,146 @@
+import { SkeinError } from '@skein/protocol';
+import { describe, expect, it } from 'vitest';
+
+import { Scheduler, type ScheduledStep, type SchedulerOptions, type SequenceRequest } from './scheduler.ts';
+
+const sampling = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 };
+
+function scheduler(options: Partial<SchedulerOptions> = {}): Scheduler {
+  return new Scheduler({ stages: 1, sequences: 4, contextTokens: 100, batchTokens: 8, maxQueued: 2, ...options });
+}
+
+interface Watched extends SequenceRequest {
+  readonly received: number[];
+  readonly errors: SkeinError[];
+}
+
+function request(prompt: number, completion: number): Watched {
+  const received: number[] = [];
+  const errors: SkeinError[] = [];
+  return {
+    prompt: Array.from({ length: prompt }, (_, index) => index),
+    sampling,
+    reservedTokens: prompt + completion,
+    received,
+    errors,
+    onToken: (token) => {
+      received.push(token);
+      return received.length < completion;
+    },
+    onError: (error) => errors.push(error),
+  };
+}
+
+function due(scheduled: ScheduledStep | undefined): ScheduledStep {
+  if (scheduled === undefined) throw new Error('no step was due');
+  return scheduled;
+}
+
+/** Answers a step as a tail would: one token per sampled entry. */
+function answer(subject: Scheduler, { step }: ScheduledStep, token: number): void {
+  subject.complete(
+    step.step,
+    step.entries.filter(({ sample }) => sample).map(() => token),
+  );
+}
+
+describe('the sequence scheduler', () => {
+  it('prefills, then decodes one token at a time, and frees the sequence at its end', () => {
+    const subject = scheduler();
+    const watched = request(3, 2);
+    subject.add(watched);
+    const prefill = due(subject.next());
+    expect(prefill.step.entries).toEqual([{ sequence: 0, position: 0, count: 3, sample: true }]);
+    expect([...prefill.tokens]).toEqual([0, 1, 2]);
+    answer(subject, prefill, 41);
+    const decode = due(subject.next());
+    expect(decode.step.entries).toEqual([{ sequence: 0, position: 3, count: 1, sample: true }]);
+    expect([...decode.tokens]).toEqual([41]);
+    answer(subject, decode, 42);
+    expect(watched.received).toEqual([41, 42]);
+    expect(subject.active).toBe(0);
+    expect(subject.next()).toBeUndefined();
+  });
+
+  it('cuts a long prompt into micro-batches and samples after the last', () => {
+    const subject = scheduler({ stages: 3 });
+    subject.add(request(20, 1));
+    const steps = [due(subject.next()), due(subject.next()), due(subject.next())];
+    expect(steps.flatMap(({ step }) => step.entries)).toEqual([
+      { sequence: 0, position: 0, count: 8, sample: false },
+      { sequence: 0, position: 8, count: 8, sample: false },
+      { sequence: 0, position: 16, count: 4, sample: true },
+    ]);
+    expect(subject.next()).toBeUndefined();
+  });
+
+  it('has as many micro-batches in flight as there are stages, each with a fair share of the sequences', () => {
+    const subject = scheduler({ stages: 2 });
+    for (let index = 0; index < 4; index += 1) subject.add(request(1, 5));
+    const first = due(subject.next());
+    const second = due(subject.next());
+    const sequences = [first, second].map(({ step }) => step.entries.map(({ sequence }) => sequence));
+    expect(sequences.map((list) => list.length)).toEqual([2, 2]);
+    expect(new Set(sequences.flat()).size).toBe(4);
+    expect(subject.next()).toBeUndefined();
+  });
+
+  it('clears a freed slot before the next sequence gets it', () => {
+    const subject = scheduler({ sequences: 1 });
+    subject.add(request(2, 1));
+    subject.add(request(2, 1));
+    answer(subject, due(subject.next()), 7);
+    const next = due(subject.next()).step;
+    expect(next.operations[0]).toEqual({ type: 'remove', sequence: 0, from: 0 });
+    expect(next.entries[0]).toMatchObject({ sequence: 0, position: 0 });
+  });
+
+  it('lets a sequence wait until its tokens fit into the context', () => {
+    const subject = scheduler();
+    subject.add(request(8, 60));
+    subject.add(request(8, 60));
+    subject.next();
+    expect([subject.active, subject.queued]).toEqual([1, 1]);
+  });
+
+  it('refuses what can never fit, and more than may wait', () => {
+    const subject = scheduler({ sequences: 1, maxQueued: 1 });
+    expect(() => subject.add(request(50, 51))).toThrow(expect.objectContaining({ code: 'context-length-exceeded' }));
+    subject.add(request(1, 1));
+    subject.add(request(1, 1));
+    expect(() => subject.add(request(1, 1))).toThrow(expect.objectContaining({ code: 'overloaded' }));
+  });
+
+  it('drops the token of a cancelled sequence that was on its way, and serves the others', () => {
+    const subject = scheduler();
+    const [cancelled, other] = [request(2, 5), request(2, 5)];
+    const handle = subject.add(cancelled);
+    subject.add(other);
+    const step = due(subject.next());
+    subject.cancel(handle);
+    answer(subject, step, 9);
+    expect([cancelled.received, other.received]).toEqual([[], [9]]);
+    expect(subject.active).toBe(1);
+  });
+
+  it('ends just the sequences of a failed step', () => {
+    const subject = scheduler({ stages: 2 });
+    const [first, second] = [request(1, 5), request(1, 5)];
+    subject.add(first);
+    subject.add(second);
+    const failed = due(subject.next());
+    const good = due(subject.next());
+    subject.fail(failed.step.step, new SkeinError('engine-failed', 'broken'));
+    answer(subject, good, 5);
+    expect([first.errors.length, second.errors.length]).toEqual([1, 0]);
+    expect(second.received).toEqual([5]);
+  });
+
+  it('refuses an answer that nobody asked for', () => {
+    const subject = scheduler();
+    subject.add(request(1, 1));
+    const { step } = due(subject.next());
+    expect(() => subject.complete(step.step + 1, [1])).toThrow(expect.objectContaining({ code: 'protocol-violation' }));
+    expect(() => subject.complete(step.step, [1, 2])).toThrow(expect.objectContaining({ code: 'protocol-violation' }));
+  });
+});

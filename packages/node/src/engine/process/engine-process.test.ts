@@ -1,0 +1,160 @@
+import { mkdir, mkdtemp, rm, rmdir, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { silentLogger, type GenerationEvent } from '@skein/protocol';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { writeTinyModel } from '../../../../../scripts/fixtures/tiny-models.ts';
+import { libraryDirectory } from '../../hardware/backend.ts';
+import { createManifest } from '../../stage-file/index.ts';
+import type { Generation } from '../lead/lead.ts';
+import { EngineProcess } from './engine-process.ts';
+
+let directory: string;
+let file: string;
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'skein-engine-'));
+  file = join(directory, 'tiny.gguf');
+  await writeTinyModel('llama', file);
+});
+
+afterAll(async () => {
+  await rm(directory, { recursive: true });
+});
+
+async function startWhole(overrides: { file?: string; contextTokens?: number } = {}): Promise<EngineProcess> {
+  const { manifest } = await createManifest({ file, name: 'tiny' });
+  return await EngineProcess.start({
+    logger: silentLogger,
+    load: {
+      libraryDirectory: await libraryDirectory('cpu'),
+      file,
+      stage: 0,
+      stages: 1,
+      layers: manifest.shape.layers,
+      neededBytes: manifest.bytes,
+      hiddenTensor: 'l_out',
+      hiddenSize: manifest.shape.hiddenSize,
+      contextTokens: 512,
+      sequences: 2,
+      threads: 1,
+      offload: false,
+      ...overrides,
+    },
+  });
+}
+
+const endless: Generation = {
+  prompt: { type: 'text', text: 'once upon a time' },
+  sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 },
+  maxTokens: 400,
+  stop: [],
+};
+
+/** Reads the first event, lets `action` happen, and returns how the generation ends. */
+async function endOf(events: AsyncGenerator<GenerationEvent>, action: () => unknown): Promise<unknown> {
+  await events.next();
+  await action();
+  try {
+    for (let next = await events.next(); next.done !== true; next = await events.next())
+      if (next.value.type === 'generation-end') return next.value;
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}
+
+/** A memory cgroup that its members can't grow in; undefined where this machine lets us make none. */
+async function starvingCgroup(): Promise<
+  { add: (pid: number) => Promise<void>; remove: () => Promise<void> } | undefined
+> {
+  const name = `skein-test-${process.pid}`;
+  for (const [root, limit] of [
+    ['/sys/fs/cgroup/memory', 'memory.limit_in_bytes'],
+    ['/sys/fs/cgroup', 'memory.max'],
+  ] as const) {
+    const path = join(root, name);
+    try {
+      await mkdir(path);
+      await writeFile(join(path, limit), '65536');
+      return {
+        add: async (pid) => await writeFile(join(path, 'cgroup.procs'), String(pid)),
+        remove: async () => await rmdir(path),
+      };
+    } catch {
+      await rmdir(path).catch(() => undefined);
+    }
+  }
+  return undefined;
+}
+
+describe('an engine process', () => {
+  it('generates, and ends with what was used', async () => {
+    await using engine = await startWhole();
+    const events = await Array.fromAsync(engine.generate({ ...endless, maxTokens: 5 }));
+    const tokens = events.flatMap((event) => (event.type === 'text-delta' ? event.tokens : []));
+    expect(tokens.length).toBeLessThanOrEqual(5);
+    expect(events.at(-1)).toMatchObject({ type: 'generation-end', usage: { completionTokens: tokens.length } });
+  });
+
+  it.each(['SIGKILL', 'SIGABRT', 'SIGSEGV'] as const)(
+    'that dies of %s fails its generations and nothing else',
+    async (signal) => {
+      await using engine = await startWhole();
+      await using other = await startWhole();
+      const end = await endOf(engine.generate(endless), () => process.kill(engine.pid ?? 0, signal));
+      expect(end).toMatchObject({ code: 'stage-lost', retryable: true, details: { signal } });
+      expect(engine.lost.aborted).toBe(true);
+      expect(await endOf(other.generate({ ...endless, maxTokens: 3 }), () => undefined)).toMatchObject({
+        type: 'generation-end',
+      });
+    },
+  );
+
+  it('that the kernel kills for want of memory fails its generations and nothing else', async ({ skip }) => {
+    const cgroup = await starvingCgroup();
+    if (cgroup === undefined) return skip('this machine lets us make no memory cgroup: root is needed');
+    const engine = await startWhole();
+    try {
+      const end = await endOf(engine.generate({ ...endless, prompt: { type: 'text', text: 'word '.repeat(80) } }), () =>
+        cgroup.add(engine.pid ?? 0),
+      );
+      expect(end).toMatchObject({ code: 'stage-lost', details: { signal: 'SIGKILL' } });
+    } finally {
+      await engine.stop();
+      await cgroup.remove();
+    }
+    return undefined;
+  });
+
+  it('frees the sequence of a generation that is left early', async () => {
+    await using engine = await startWhole();
+    for (let round = 0; round < 6; round += 1) {
+      for await (const event of engine.generate(endless)) if (event.type === 'text-delta') break;
+    }
+    const { promise, resolve } = Promise.withResolvers<void>();
+    engine.onLoad(() => engine.load.active === 0 && resolve());
+    for await (const event of engine.generate({ ...endless, maxTokens: 2 })) if (event.type === 'generation-end') break;
+    await promise;
+  });
+
+  it('refuses a prompt longer than the context and goes on', async () => {
+    await using engine = await startWhole({ contextTokens: 256 });
+    const long = engine.generate({
+      ...endless,
+      prompt: { type: 'tokens', tokens: Array.from({ length: 300 }, () => 5) },
+    });
+    await expect(long.next()).rejects.toMatchObject({ code: 'context-length-exceeded' });
+    expect(await endOf(engine.generate({ ...endless, maxTokens: 3 }), () => undefined)).toMatchObject({
+      type: 'generation-end',
+    });
+  });
+
+  it('that can not load its file says so and is gone', async () => {
+    const damaged = join(directory, 'damaged.gguf');
+    await writeFile(damaged, 'not a model');
+    await expect(startWhole({ file: damaged })).rejects.toMatchObject({ code: 'engine-failed' });
+  });
+});
