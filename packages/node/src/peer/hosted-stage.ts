@@ -1,0 +1,185 @@
+import type { FrameStream, Mesh } from '@skein/mesh';
+import {
+  asSkeinError,
+  SkeinError,
+  type GenerationEvent,
+  type HeldStage,
+  type Logger,
+  type ModelManifest,
+  type StageConnect,
+  type StageEvent,
+  type StageLoad,
+} from '@skein/protocol';
+
+import type { Generation } from '../engine/lead/lead.ts';
+import { EngineProcess } from '../engine/process/engine-process.ts';
+import { splitArchitecture } from '../stage-file/index.ts';
+import { feedFromPreviousStage, feedNextStage, openRing } from './ring-link.ts';
+import { prepareStageFiles, type StageFiles, type StageFilesComponents } from './stage-files.ts';
+
+export interface HostedStageComponents extends StageFilesComponents {
+  readonly mesh: Mesh;
+  readonly logger: Logger;
+  /** llama.cpp's shared libraries. */
+  readonly libraryDirectory: string;
+  readonly backend: string;
+  readonly threads: number;
+  /** Called when what the card says about the stage has changed. */
+  readonly onChange: () => void;
+}
+
+/**
+ * One stage on this peer, from the coordinator's wish to hold it to its end. It ends when the coordinator lets go, when
+ * the engine dies or when a neighbour on the ring is lost; in the last two cases `ended` carries the error.
+ */
+export class HostedStage implements AsyncDisposable {
+  readonly load: StageLoad;
+  readonly #components: HostedStageComponents;
+  readonly #ended = new AbortController();
+  readonly #tasks = new Set<Promise<void>>();
+  #engine: EngineProcess | undefined;
+  #hasPrevious = false;
+  #isConnected = false;
+
+  constructor(components: HostedStageComponents, load: StageLoad) {
+    this.#components = components;
+    this.load = load;
+  }
+
+  /** Fires, with a SkeinError as reason, when the stage can't serve any more. */
+  get ended(): AbortSignal {
+    return this.#ended.signal;
+  }
+
+  /** Whether it takes generations: the lead, with the whole ring connected. */
+  get isServing(): boolean {
+    return this.load.stage === 0 && this.#isConnected && !this.#ended.signal.aborted;
+  }
+
+  /** For the peer's card. */
+  describe(): HeldStage {
+    const { deployment, model, name, stage, stages, block, contextTokens, sequences } = this.load;
+    const counts = this.#engine?.load ?? { active: 0, queued: 0 };
+    const state = this.#isConnected ? 'ready' : 'loading';
+    return { deployment, model, name, stage, stages, block, state, contextTokens, sequences, ...counts };
+  }
+
+  /** Brings the files here and loads the engine. */
+  async prepare(report: (event: StageEvent) => void, signal: AbortSignal): Promise<void> {
+    const files = await prepareStageFiles(this.#components, this.load, {
+      signal,
+      onProgress: (phase, progress) => report({ type: 'stage-progress', phase, ...progress }),
+    });
+    report({ type: 'stage-progress', phase: 'load', doneBytes: 0, totalBytes: files.fileBytes });
+    const engine = await this.#startEngine(files, signal);
+    this.#engine = engine;
+    engine.lost.addEventListener('abort', () => this.#end(asSkeinError(engine.lost.reason)), { once: true });
+    engine.onLoad(this.#components.onChange);
+    if (this.load.stages === 1) this.#isConnected = true;
+    this.#components.onChange();
+    const { fetchedBytes, fileBytes } = files;
+    report({ type: 'stage-ready', backend: this.#components.backend, fetchedBytes, fileBytes });
+  }
+
+  /** Opens the ring to the next stage. */
+  async connect({ next }: StageConnect, signal: AbortSignal): Promise<void> {
+    const engine = this.#requireEngine();
+    const { deployment, stage, stages } = this.load;
+    const ringOpen = { deployment, stage: (stage + 1) % stages };
+    const stream = await openRing(
+      (peer, method, options) => this.#components.mesh.open(peer, method, options),
+      { peerId: next, ringOpen },
+      signal,
+    );
+    this.#isConnected = true;
+    this.#components.onChange();
+    void this.#run('next', feedNextStage(engine, stream));
+  }
+
+  /** Takes the ring stream from the stage before. Throws `protocol-violation` for a second one. */
+  async acceptPrevious(stream: FrameStream): Promise<void> {
+    const engine = this.#requireEngine();
+    if (this.#hasPrevious) throw new SkeinError('protocol-violation', 'the stage before is connected already');
+    this.#hasPrevious = true;
+    await stream.write({ type: 'ring-accepted' });
+    await this.#run('previous', feedFromPreviousStage(engine, stream, this.#ended.signal));
+  }
+
+  generate(generation: Generation, options: { signal: AbortSignal }): AsyncGenerator<GenerationEvent> {
+    if (!this.isServing) throw notServing(this.load.deployment);
+    return this.#requireEngine().generate(generation, options);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#end(new SkeinError('stage-lost', 'the deployment was ended'));
+    await this.#engine?.stop();
+    await Promise.allSettled(this.#tasks);
+  }
+
+  async #startEngine(files: StageFiles, signal: AbortSignal): Promise<EngineProcess> {
+    const { load } = this;
+    const { shape } = files.manifest;
+    const architecture = splitArchitecture(shape.architecture);
+    const layers = load.block.to - load.block.from;
+    return EngineProcess.start({
+      logger: this.#components.logger,
+      signal,
+      load: {
+        libraryDirectory: this.#components.libraryDirectory,
+        file: files.file,
+        ...(files.frontFile === undefined ? {} : { frontFile: files.frontFile }),
+        stage: load.stage,
+        stages: load.stages,
+        layers,
+        neededBytes: files.fileBytes + kvBytes(files.manifest, layers, load.contextTokens),
+        hiddenTensor: architecture?.hiddenTensor ?? '',
+        ...(architecture?.inputTensor === undefined ? {} : { inputTensor: architecture.inputTensor }),
+        hiddenSize: shape.hiddenSize,
+        contextTokens: load.contextTokens,
+        sequences: load.sequences,
+        threads: load.threads ?? this.#components.threads,
+        offload: this.#components.backend !== 'cpu',
+      },
+    });
+  }
+
+  #requireEngine(): EngineProcess {
+    if (this.#engine !== undefined && !this.#ended.signal.aborted) return this.#engine;
+    throw new SkeinError('not-deployed', 'this stage is not loaded');
+  }
+
+  /** Runs one side of the ring; when it is over the pipeline is broken, whoever began. */
+  async #run(neighbour: 'next' | 'previous', side: Promise<void>): Promise<void> {
+    const task = side.then(
+      () => this.#end(ringLost(neighbour)),
+      (error: unknown) => this.#end(ringLost(neighbour, error)),
+    );
+    this.#tasks.add(task);
+    await task;
+  }
+
+  #end(error: SkeinError): void {
+    if (this.#ended.signal.aborted) return;
+    this.#engine?.failGenerations(error);
+    this.#ended.abort(error);
+  }
+}
+
+export function notServing(deployment: string): SkeinError {
+  return new SkeinError(
+    'not-deployed',
+    `deployment ${deployment} is not served here; ask for the model again to have it deployed`,
+  );
+}
+
+function ringLost(neighbour: 'next' | 'previous', cause?: unknown): SkeinError {
+  return new SkeinError(
+    'stage-lost',
+    `the ${neighbour} stage of the pipeline is gone; the model is being deployed anew`,
+    { cause },
+  );
+}
+
+function kvBytes(manifest: ModelManifest, layers: number, contextTokens: number): number {
+  return manifest.shape.kvBytesPerTokenPerLayer * layers * contextTokens;
+}

@@ -1,0 +1,90 @@
+import { SkeinError, type ModelManifest, type StageLoad, type StagePhase } from '@skein/protocol';
+
+import { ensureStageFile, fileSectionSource } from '../stage-file/index.ts';
+import { fetchManifest, meshSectionSource, type ModelStore, type OpenTransfer } from '../store/index.ts';
+
+export interface StageFilesComponents {
+  readonly store: ModelStore;
+  /** Where cut files lie. */
+  readonly directory: string;
+  readonly open: OpenTransfer;
+}
+
+/** What an engine loads for a stage. */
+export interface StageFiles {
+  readonly manifest: ModelManifest;
+  /** The stage's layers: a cut file, or the model itself when it is whole and here. */
+  readonly file: string;
+  readonly fileBytes: number;
+  /** Tokenizer and token embeddings. Only on the lead of a split model. */
+  readonly frontFile: string | undefined;
+  /** Bytes that came over the mesh for this. */
+  readonly fetchedBytes: number;
+}
+
+export type ReportProgress = (phase: StagePhase, progress: { doneBytes: number; totalBytes: number }) => void;
+
+/**
+ * Brings a stage's files onto this machine's disk: cut from the model when it is here, else exactly the sections that
+ * the stage needs, fetched from its holders and checked against the manifest that the coordinator named.
+ *
+ * @throws SkeinError `model-unreachable`, `hash-mismatch`, `split-unsupported`, `disk-failed`
+ */
+export async function prepareStageFiles(
+  components: StageFilesComponents,
+  load: StageLoad,
+  options: { onProgress: ReportProgress; signal: AbortSignal },
+): Promise<StageFiles> {
+  const { store, directory, open } = components;
+  const { signal } = options;
+  const blob = (await store.find(load.model)) === undefined ? undefined : await store.path(load.model);
+  const manifest = await findManifest(components, load, { isHeld: blob !== undefined, signal });
+  if (load.block.to > manifest.shape.layers) {
+    throw new SkeinError(
+      'invalid-request',
+      `layers up to ${load.block.to} asked for; the model has ${manifest.shape.layers}`,
+    );
+  }
+  const isWhole = load.stages === 1;
+  if (isWhole && blob !== undefined) {
+    return { manifest, file: blob, fileBytes: manifest.bytes, frontFile: undefined, fetchedBytes: 0 };
+  }
+
+  const overMesh = meshSectionSource({ open, holders: load.sources, model: load.model });
+  const source = blob === undefined ? overMesh : fileSectionSource(blob);
+  const phase: StagePhase = blob === undefined ? 'fetch' : 'cut';
+  const ensure = async (kind: 'stage' | 'front') =>
+    await ensureStageFile({
+      manifest,
+      block: load.block,
+      kind,
+      source,
+      directory,
+      signal,
+      onProgress: ({ bytes, totalBytes }) => options.onProgress(phase, { doneBytes: bytes, totalBytes }),
+    });
+  const stage = await ensure('stage');
+  const front = load.stage === 0 && !isWhole ? await ensure('front') : undefined;
+  return {
+    manifest,
+    file: stage.path,
+    fileBytes: stage.bytes,
+    frontFile: front?.path,
+    fetchedBytes: overMesh.fetchedBytes,
+  };
+}
+
+/** The manifest that the coordinator named: our own, one from an earlier fetch, or fetched now from a holder. */
+async function findManifest(
+  { store, open }: StageFilesComponents,
+  load: StageLoad,
+  { isHeld, signal }: { isHeld: boolean; signal: AbortSignal },
+): Promise<ModelManifest> {
+  const own = isHeld ? await store.manifest(load.model) : undefined;
+  if (own?.digest === load.manifest) return own.manifest;
+  const saved = await store.savedManifest(load.manifest);
+  if (saved !== undefined) return saved;
+  const { model, sources: holders, manifest: digest } = load;
+  const fetched = await fetchManifest({ open, holders, model, digest, signal });
+  return store.saveManifest(fetched.encoded, { digest });
+}

@@ -1,0 +1,146 @@
+import type { FrameStream } from '@skein/mesh';
+import {
+  asSkeinError,
+  generationRequestSchema,
+  methods,
+  parseHeader,
+  ringOpenSchema,
+  SkeinError,
+  stageConnectSchema,
+  stageLoadSchema,
+  toWireError,
+  type HeldStage,
+  type StageConnect,
+  type StageEvent,
+  type StageLoad,
+} from '@skein/protocol';
+
+import { HostedStage, notServing, type HostedStageComponents } from './hosted-stage.ts';
+import { throttledProgress } from './throttled-progress.ts';
+
+/** Answers the methods through which coordinators, other stages and clients use the stages of this peer. */
+export class StageHost {
+  readonly #components: HostedStageComponents;
+  readonly #stages = new Map<string, HostedStage>();
+  readonly #running = new Set<Promise<void>>();
+  readonly #stopping = new AbortController();
+
+  constructor(components: HostedStageComponents) {
+    this.#components = components;
+  }
+
+  start(): void {
+    const { mesh } = this.#components;
+    mesh.handle(methods.stage, async (stream) => {
+      const running = this.#holdStage(stream);
+      this.#running.add(running);
+      await running.finally(() => this.#running.delete(running));
+    });
+    mesh.handle(methods.ring, async (stream) => this.#joinRing(stream));
+    mesh.handle(methods.generate, async (stream, { signal }) => this.#generate(stream, signal));
+  }
+
+  /** Ends every stage and waits until their processes are gone. */
+  async stop(): Promise<void> {
+    this.#stopping.abort(new SkeinError('aborted', 'the peer is shutting down'));
+    await Promise.allSettled(this.#running);
+  }
+
+  /** For the peer's card. */
+  describe(): HeldStage[] {
+    return [...this.#stages.values()].map((stage) => stage.describe());
+  }
+
+  /** Holds a stage for as long as the coordinator keeps the stream open. */
+  async #holdStage(stream: FrameStream): Promise<void> {
+    const load = parseHeader(stageLoadSchema, (await this.#read(stream)).header);
+    const key = stageKey(load);
+    if (this.#stages.has(key)) throw new SkeinError('protocol-violation', 'this stage is held already');
+    const stage = new HostedStage(this.#components, load);
+    this.#stages.set(key, stage);
+    try {
+      await this.#serveCoordinator(stream, stage);
+    } catch (error) {
+      const failure = asSkeinError(error, 'engine-failed');
+      const { logger } = this.#components;
+      logger.warn({ deployment: load.deployment, stage: load.stage, reason: failure.message }, 'stage ended');
+      await report(stream, { type: 'stage-failed', error: toWireError(failure) }).catch(() => stream.abort());
+    } finally {
+      await stage[Symbol.asyncDispose]();
+      this.#stages.delete(key);
+      this.#components.onChange();
+    }
+  }
+
+  /** Returns when the coordinator lets go, by ending the stream or by being gone. Throws why the stage can't go on. */
+  async #serveCoordinator(stream: FrameStream, stage: HostedStage): Promise<void> {
+    const letGo = new AbortController();
+    const connect = Promise.withResolvers<StageConnect>();
+    const listen = async (): Promise<void> => {
+      for await (const { header } of stream) connect.resolve(parseHeader(stageConnectSchema, header));
+    };
+    listen()
+      .catch((error: unknown) => this.#components.logger.debug({ error }, 'coordinator lost'))
+      .finally(() => letGo.abort());
+    const signal = AbortSignal.any([letGo.signal, stage.ended, this.#stopping.signal]);
+    const send = (event: StageEvent): void => {
+      report(stream, event).catch(() => letGo.abort());
+    };
+    try {
+      await stage.prepare(throttledProgress(send), signal);
+      if (stage.load.stages > 1) {
+        await stage.connect(await unlessAborted(connect.promise, signal), signal);
+        send({ type: 'stage-connected' });
+      }
+      await unlessAborted(new Promise<never>(() => undefined), signal);
+    } catch (error) {
+      if (!letGo.signal.aborted) throw error;
+    }
+  }
+
+  async #joinRing(stream: FrameStream): Promise<void> {
+    const { deployment, stage: index } = parseHeader(ringOpenSchema, (await this.#read(stream)).header);
+    const stage = this.#stages.get(stageKey({ deployment, stage: index }));
+    if (stage === undefined) throw new SkeinError('not-deployed', `stage ${index} of ${deployment} is not held here`);
+    await stage.acceptPrevious(stream);
+  }
+
+  async #generate(stream: FrameStream, signal: AbortSignal): Promise<void> {
+    const request = parseHeader(generationRequestSchema, (await this.#read(stream)).header);
+    const stage = this.#stages.get(stageKey({ deployment: request.deployment, stage: 0 }));
+    if (stage === undefined) throw notServing(request.deployment);
+    try {
+      for await (const event of stage.generate(request, { signal })) await stream.write(event, undefined, { signal });
+    } catch (error) {
+      if (signal.aborted) return;
+      await stream.write({ type: 'generation-error', error: toWireError(asSkeinError(error)) });
+    }
+  }
+
+  async #read(stream: FrameStream) {
+    const frame = await stream.read();
+    if (frame === undefined) throw new SkeinError('protocol-violation', 'the stream ended before its first message');
+    return frame;
+  }
+}
+
+function stageKey({ deployment, stage }: Pick<StageLoad, 'deployment' | 'stage'>): string {
+  return `${deployment}/${stage}`;
+}
+
+async function report(stream: FrameStream, event: StageEvent): Promise<void> {
+  await stream.write(event);
+}
+
+/** The promise's outcome, or the signal's reason thrown when that comes first. */
+async function unlessAborted<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
+  signal.throwIfAborted();
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = (): void => aborted.reject(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([promise, aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
