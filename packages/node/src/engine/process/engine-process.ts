@@ -50,6 +50,7 @@ export class EngineProcess implements AsyncDisposable {
   readonly #ready = Promise.withResolvers<Extract<FromEngine, { type: 'engine-ready' }>>();
   readonly #recentLog: string[] = [];
   #failure: SkeinError | undefined;
+  #placement = { device: 'cpu', gpuLayers: 0 };
   #stopping = false;
   #load = { active: 0, queued: 0 };
   #onLoad: (() => void) | undefined;
@@ -92,6 +93,7 @@ export class EngineProcess implements AsyncDisposable {
     try {
       engine.#send({ type: 'engine-load', ...options.load });
       const { device, gpuLayers } = await engine.#ready.promise;
+      engine.#placement = { device, gpuLayers };
       options.logger.info({ pid: engine.pid, device, gpuLayers, stage: options.load.stage }, 'stage loaded');
       return engine;
     } catch (error) {
@@ -105,6 +107,11 @@ export class EngineProcess implements AsyncDisposable {
 
   get pid(): number | undefined {
     return this.#child.pid;
+  }
+
+  /** Where the layers were placed: how many on which GPU, the rest on the CPU. */
+  get placement(): { readonly device: string; readonly gpuLayers: number } {
+    return this.#placement;
   }
 
   /** Fires, with a SkeinError as reason, when the process has ended other than by {@link stop}. */
