@@ -29,6 +29,8 @@ const packr = new Packr({
   useRecords: false,
   structuredClone: false,
   mapsAsObjects: true,
+  // The shortest form, so that a value has one encoding only: manifests are named by the hash of theirs.
+  variableMapSize: true,
   useBigIntExtension: false,
   int64AsType: 'number',
   moreTypes: false,

@@ -1,0 +1,2 @@
+export { catalog, defaultModelName, findCatalogEntry, findCatalogEntryByHash } from './catalog.ts';
+export type { CatalogEntry } from './catalog-entry.ts';

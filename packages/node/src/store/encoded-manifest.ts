@@ -1,0 +1,39 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+
+import { decodeValue, modelManifestSchema, parseHeader, SkeinError, type ModelManifest } from '@skein/protocol';
+
+/** A manifest with the bytes that its digest is of. */
+export interface EncodedManifest {
+  readonly manifest: ModelManifest;
+  /** As it lies on the disk and goes to other peers. */
+  readonly encoded: Uint8Array;
+  /** SHA-256 of `encoded`. */
+  readonly digest: string;
+}
+
+/**
+ * Decodes a manifest. The digest is checked first, so that nothing is decoded that was not asked for.
+ * @throws SkeinError `hash-mismatch`, or `protocol-violation` when the bytes are no manifest
+ */
+export function decodeManifest(encoded: Uint8Array, expected: { readonly digest?: string } = {}): EncodedManifest {
+  const digest = createHash('sha256').update(encoded).digest('hex');
+  if (expected.digest !== undefined && digest !== expected.digest) {
+    throw new SkeinError('hash-mismatch', `expected the manifest ${expected.digest}, got ${digest}`, {
+      details: { expected: expected.digest, actual: digest },
+    });
+  }
+  return { manifest: parseHeader(modelManifestSchema, decodeValue(encoded)), encoded, digest };
+}
+
+/** Undefined when there is none, or when it is damaged: it can be had again. */
+export async function readManifest(
+  path: string,
+  expected: { readonly digest?: string } = {},
+): Promise<EncodedManifest | undefined> {
+  try {
+    return decodeManifest(await readFile(path), expected);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,150 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { rm, stat } from 'node:fs/promises';
+
+import { encodeValue, isSkeinError, SkeinError, type HeldModel, type ModelManifest } from '@skein/protocol';
+
+import { findCatalogEntryByHash } from '../catalog/index.ts';
+import type { ModelSource, OfferedFile } from '../sources/index.ts';
+import { createManifest } from '../stage-file/index.ts';
+import { renameDurably, replaceFile, type MeasureFreeBytes } from './disk.ts';
+import { download } from './download.ts';
+import type { HeldModels } from './held-models.ts';
+import type { StoreLayout } from './layout.ts';
+import { takeLock } from './lock.ts';
+import type { Names } from './names.ts';
+import type { PullProgress } from './pull-progress.ts';
+
+/** What fetching needs of the store. */
+export interface FetchComponents {
+  readonly layout: StoreLayout;
+  readonly held: HeldModels;
+  readonly names: Names;
+  readonly freeBytes: MeasureFreeBytes;
+}
+
+export interface FetchRequest {
+  readonly source: ModelSource;
+  /** Name for the manifest of a model that the catalog does not know. */
+  readonly name: string;
+  /** What the file must be, where that is known beforehand. */
+  readonly pinned?: { readonly sha256: string; readonly bytes: number } | undefined;
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: PullProgress) => void;
+}
+
+interface Attempt extends FetchRequest {
+  readonly offer: OfferedFile;
+  readonly sha256: string | undefined;
+  readonly paths: ReturnType<StoreLayout['download']>;
+}
+
+/**
+ * Gets a model from one source into the store: downloaded beside its final place, hashed, read as a GGUF, and only then
+ * given its name. One process at a time downloads a model; the others wait and find it there.
+ *
+ * @throws SkeinError `hash-mismatch` or `model-invalid`, after which nothing is left of the file; what the source throws and
+ *   `disk-failed`, after which what has come is kept for the next try
+ */
+export async function fetchModel(components: FetchComponents, request: FetchRequest): Promise<HeldModel> {
+  const { layout, held, names } = components;
+  const { source, pinned, signal } = request;
+  const offer = await source.open({ signal });
+  if (pinned !== undefined && offer.bytes !== pinned.bytes) {
+    throw new SkeinError('hash-mismatch', `offers ${offer.bytes} bytes instead of ${pinned.bytes}: another file`);
+  }
+  const sha256 = pinned?.sha256 ?? offer.sha256;
+  const key = sha256 ?? createHash('sha256').update(offer.identity).digest('hex');
+  const paths = layout.download(key);
+  await using lock = await takeLock(paths.lock, {
+    signal,
+    // Another process downloads it: its progress is ours.
+    onWait: async () => {
+      const doneBytes = (await stat(paths.partial).catch(() => undefined))?.size ?? 0;
+      request.onProgress({ source: source.label, phase: 'download', doneBytes, totalBytes: offer.bytes });
+    },
+  });
+  const known = await held.find(sha256 ?? (await names.find(offer.identity)) ?? '');
+  if (known !== undefined) return known;
+
+  const attempt = { ...request, signal: AbortSignal.any([signal, lock.lost]), offer, sha256, paths };
+  const model = await downloadAndAccept(components, attempt);
+  if (sha256 === undefined) await names.set([offer.identity], model.model, { signal });
+  return model;
+}
+
+async function downloadAndAccept(components: FetchComponents, attempt: Attempt): Promise<HeldModel> {
+  const { offer, paths, source, signal, onProgress } = attempt;
+  const { resumedBytes } = await download(offer, {
+    ...paths,
+    signal,
+    freeBytes: components.freeBytes,
+    onProgress: (doneBytes) => {
+      onProgress({ source: source.label, phase: 'download', doneBytes, totalBytes: offer.bytes });
+    },
+  });
+  try {
+    const manifest = await verify(attempt);
+    return await accept(components, { ...paths, manifest });
+  } catch (error) {
+    if (!isSkeinError(error) || (error.code !== 'hash-mismatch' && error.code !== 'model-invalid')) throw error;
+    await rm(paths.partial, { force: true });
+    // The fault may lie in what an earlier try left, perhaps from another source. So this one gets a fair chance.
+    if (resumedBytes === 0) throw error;
+    return downloadAndAccept(components, attempt);
+  }
+}
+
+/** Hashes the file and reads it as a GGUF, which is one pass over it. */
+async function verify(attempt: Attempt): Promise<ModelManifest> {
+  const { paths, name, signal, sha256, source, onProgress } = attempt;
+  try {
+    const { manifest } = await createManifest({
+      file: paths.partial,
+      name,
+      signal,
+      onProgress: ({ bytes, totalBytes }) => {
+        onProgress({ source: source.label, phase: 'verify', doneBytes: bytes, totalBytes });
+      },
+    });
+    assertHash(manifest.model, sha256);
+    // Peers that pulled the same file under different names shall have the same manifest, hence the same digest.
+    return { ...manifest, name: findCatalogEntryByHash(manifest.model)?.name ?? manifest.name };
+  } catch (error) {
+    // A wrong file is seldom a GGUF; where the right one is known, that it is wrong says more than how.
+    if (sha256 !== undefined && isSkeinError(error) && error.code === 'model-invalid') {
+      assertHash(await hashFile(paths.partial, signal), sha256);
+    }
+    throw error;
+  }
+}
+
+function assertHash(actual: string, expected: string | undefined): void {
+  if (expected === undefined || actual === expected) return;
+  throw new SkeinError('hash-mismatch', `expected SHA-256 ${expected}, got ${actual}; the file was deleted`, {
+    details: { expected, actual },
+  });
+}
+
+async function hashFile(path: string, signal: AbortSignal): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path, { signal })) hash.update(chunk as Uint8Array);
+  return hash.digest('hex');
+}
+
+/** Gives a verified file its name. The manifest goes first: a model whose file is there has one, whenever the power fails. */
+async function accept(
+  { layout, held }: FetchComponents,
+  { partial, manifest }: { partial: string; manifest: ModelManifest },
+): Promise<HeldModel> {
+  const known = await held.find(manifest.model);
+  if (known !== undefined) {
+    await rm(partial, { force: true });
+    return known;
+  }
+  await replaceFile(layout.manifest(manifest.model), encodeValue(manifest));
+  await renameDurably(partial, layout.model(manifest.model));
+  const accepted = await held.find(manifest.model);
+  if (accepted !== undefined) return accepted;
+  throw new SkeinError('disk-failed', `${layout.models} does not keep what is written to it; check the disk`);
+}

@@ -1,0 +1,59 @@
+import { readdir, stat } from 'node:fs/promises';
+
+import { sha256Schema, SkeinError, type HeldModel } from '@skein/protocol';
+
+import { readManifest, type EncodedManifest } from './encoded-manifest.ts';
+import type { StoreLayout } from './layout.ts';
+
+/**
+ * The whole models on the disk. A model counts as held when its manifest can be read and its file has the manifest's size:
+ * content was verified before the file got its name, and the name is its hash.
+ */
+export class HeldModels {
+  readonly #layout: StoreLayout;
+  /** Never outdated: a model's manifest does not change. */
+  readonly #manifests = new Map<string, EncodedManifest>();
+
+  constructor(layout: StoreLayout) {
+    this.#layout = layout;
+  }
+
+  async find(model: string): Promise<HeldModel | undefined> {
+    const encoded = await this.#findManifest(model);
+    if (encoded === undefined) return undefined;
+    const { manifest, digest } = encoded;
+    return { model, manifest: digest, name: manifest.name, bytes: manifest.bytes };
+  }
+
+  /** All of them, by name. Other processes may add to the store, so this looks at the disk each time. */
+  async list(): Promise<HeldModel[]> {
+    const files = await readdir(this.#layout.models);
+    const found = files
+      .filter((file) => file.endsWith('.gguf'))
+      .map((file) => this.find(file.slice(0, -'.gguf'.length)));
+    return (await Promise.all(found))
+      .filter((held) => held !== undefined)
+      .sort((first, second) => first.name.localeCompare(second.name) || first.model.localeCompare(second.model));
+  }
+
+  /** @throws SkeinError `model-not-found` */
+  async manifest(model: string): Promise<EncodedManifest> {
+    const found = await this.#findManifest(model);
+    if (found !== undefined) return found;
+    throw new SkeinError(
+      'model-not-found',
+      `this machine does not hold the model ${model.slice(0, 64)}; pull it first`,
+    );
+  }
+
+  async #findManifest(model: string): Promise<EncodedManifest | undefined> {
+    // The id becomes part of a path.
+    if (!sha256Schema.safeParse(model).success) return undefined;
+    const status = await stat(this.#layout.model(model)).catch(() => undefined);
+    if (status === undefined) return undefined;
+    const found = this.#manifests.get(model) ?? (await readManifest(this.#layout.manifest(model)));
+    if (found?.manifest.model !== model || found.manifest.bytes !== status.size) return undefined;
+    this.#manifests.set(model, found);
+    return found;
+  }
+}

@@ -1,0 +1,50 @@
+import { asSkeinError, fromWireError, manifestAnswerSchema, methods, parseHeader, SkeinError } from '@skein/protocol';
+
+import { decodeManifest, type EncodedManifest } from './encoded-manifest.ts';
+import { Holders } from './holders.ts';
+import type { OpenTransfer } from './transfer-stream.ts';
+
+export interface ManifestRequest {
+  /** SHA-256 of the model. */
+  readonly model: string;
+  /** SHA-256 of the encoded manifest that is wanted. */
+  readonly digest: string;
+  /** Peer ids, in the order to try. */
+  readonly holders: readonly string[];
+  readonly open: OpenTransfer;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Longest wait for a holder, in milliseconds. */
+const timeoutMs = 15_000;
+
+/**
+ * Fetches a model's manifest from the first holder that has the one wanted.
+ * @throws SkeinError `model-unreachable` with every holder's reason, `aborted`
+ */
+export async function fetchManifest(request: ManifestRequest): Promise<EncodedManifest> {
+  const holders = new Holders(request.model, request.holders);
+  for (;;) {
+    const holder = holders.next();
+    try {
+      request.signal?.throwIfAborted();
+      return await askHolder(holder, request);
+    } catch (error) {
+      if (request.signal?.aborted === true) throw asSkeinError(request.signal.reason, 'aborted');
+      holders.failed(holder, error, { wasUseful: false });
+    }
+  }
+}
+
+async function askHolder(holder: string, { model, digest, open, signal }: ManifestRequest): Promise<EncodedManifest> {
+  await using stream = await open(holder, methods.manifest, { signal });
+  await stream.write({ type: 'manifest-request', model }, undefined, { signal, timeoutMs });
+  await stream.end({ signal, timeoutMs });
+  const frame = await stream.read({ signal, timeoutMs });
+  if (frame === undefined) throw new SkeinError('peer-lost', 'ended the stream without an answer');
+  const answer = parseHeader(manifestAnswerSchema, frame.header);
+  if (answer.type === 'transfer-error') throw fromWireError(answer.error);
+  const found = decodeManifest(frame.payload, { digest });
+  if (found.manifest.model === model) return found;
+  throw new SkeinError('protocol-violation', 'answered with the manifest of another model');
+}

@@ -1,0 +1,97 @@
+import { asSkeinError, bytesAnswerSchema, fromWireError, methods, parseHeader, SkeinError } from '@skein/protocol';
+
+import type { SectionSource } from '../stage-file/index.ts';
+import { Holders } from './holders.ts';
+import { coalesce, dropFront, totalBytes } from './ranges.ts';
+import type { ByteRange } from './read-ranges.ts';
+import type { OpenTransfer } from './transfer-stream.ts';
+
+export interface MeshSectionSourceOptions {
+  /** SHA-256 of the model. */
+  readonly model: string;
+  /** Peer ids, in the order to try. */
+  readonly holders: readonly string[];
+  readonly open: OpenTransfer;
+  /** Longest wait for a holder to take the request or send the next chunk, in milliseconds. Default: 15,000. */
+  readonly chunkTimeoutMs?: number | undefined;
+}
+
+/** Sections that come over the mesh. */
+export interface MeshSectionSource extends SectionSource {
+  /** Bytes that came so far, over all reads. */
+  readonly fetchedBytes: number;
+}
+
+/**
+ * Streams sections of a model from peers that hold it. Sections that touch are asked for as one range. When a holder is
+ * lost, stalls or answers nonsense the next one goes on at the very byte; one that was of use is asked again later.
+ * Content is not checked here: the reader knows the hashes.
+ *
+ * Reads throw SkeinError `model-unreachable` with every holder's reason, or `aborted`.
+ */
+export function meshSectionSource(options: MeshSectionSourceOptions): MeshSectionSource {
+  let fetchedBytes = 0;
+  return {
+    get fetchedBytes() {
+      return fetchedBytes;
+    },
+    async *read(sections, { signal }) {
+      const holders = new Holders(options.model, options.holders);
+      let missing = coalesce(sections);
+      while (missing.length > 0) {
+        const holder = holders.next();
+        let received = 0;
+        try {
+          for await (const chunk of readFrom(holder, missing, { ...options, signal })) {
+            received += chunk.byteLength;
+            fetchedBytes += chunk.byteLength;
+            yield chunk;
+          }
+        } catch (error) {
+          if (signal?.aborted === true) throw asSkeinError(signal.reason, 'aborted');
+          holders.failed(holder, error, { wasUseful: received > 0 });
+        }
+        missing = dropFront(missing, received);
+      }
+    },
+  };
+}
+
+async function* readFrom(
+  holder: string,
+  ranges: readonly ByteRange[],
+  options: MeshSectionSourceOptions & { readonly signal?: AbortSignal | undefined },
+): AsyncGenerator<Uint8Array> {
+  const { model, open, signal, chunkTimeoutMs = 15_000 } = options;
+  const wait = { signal, timeoutMs: chunkTimeoutMs };
+  signal?.throwIfAborted();
+  await using stream = await open(holder, methods.bytes, { signal });
+  await stream.write({ type: 'bytes-request', model, ranges }, undefined, wait);
+  await stream.end(wait);
+  let missingBytes = totalBytes(ranges);
+  for (let frame = await stream.read(wait); frame !== undefined; frame = await stream.read(wait)) {
+    const answer = parseHeader(bytesAnswerSchema, frame.header);
+    switch (answer.type) {
+      case 'model-bytes':
+        // An empty chunk would reset the deadline without getting us further.
+        if (frame.payload.byteLength === 0 || frame.payload.byteLength > missingBytes) throw wrongLength();
+        missingBytes -= frame.payload.byteLength;
+        yield frame.payload;
+        // Reads of what has arrived already do not look at it.
+        signal?.throwIfAborted();
+        break;
+      case 'bytes-end':
+        if (missingBytes > 0) throw wrongLength();
+        // Reads the clean end, so that the stream is not reset.
+        await stream.read(wait);
+        return;
+      case 'transfer-error':
+        throw fromWireError(answer.error);
+    }
+  }
+  if (missingBytes > 0) throw new SkeinError('peer-lost', 'ended the stream early');
+}
+
+function wrongLength(): SkeinError {
+  return new SkeinError('protocol-violation', 'sent another number of bytes than was asked for');
+}

@@ -1,0 +1,102 @@
+import { mkdir } from 'node:fs/promises';
+import { resolve } from 'node:path';
+
+import { sha256Schema, type HeldModel, type ModelManifest } from '@skein/protocol';
+
+import { findCatalogEntry } from '../catalog/index.ts';
+import { createSource, type ModelReference } from '../sources/index.ts';
+import { measureFreeBytes, onDisk, replaceFile, type MeasureFreeBytes } from './disk.ts';
+import { decodeManifest, readManifest, type EncodedManifest } from './encoded-manifest.ts';
+import { HeldModels } from './held-models.ts';
+import { storeLayout } from './layout.ts';
+import { Names } from './names.ts';
+import { pullModel, type PullOptions } from './pull.ts';
+import { readRanges, type ByteRange } from './read-ranges.ts';
+
+/** The models on this machine's disk. Several processes may use one store at the same time. */
+export interface ModelStore {
+  /**
+   * Makes sure that a model is held: by catalog name, `hf:owner/repository/file.gguf` or the path of a GGUF, which is copied.
+   * Sources are tried in order. The file is used only after its SHA-256 was checked (against the catalog's or the
+   * source's, where they name one) and it was read as a GGUF. An interrupted pull goes on where it stopped when it is called again.
+   *
+   * @throws SkeinError `invalid-request` for a reference that means nothing, `model-unreachable` with the reason of every
+   *   source, `hash-mismatch`, `model-invalid`, `model-not-found`, `disk-failed` with the bytes that are needed, `aborted`
+   */
+  pull(reference: string | ModelReference, options?: PullOptions): Promise<HeldModel>;
+  /** Whole models that are held, by name. */
+  list(): Promise<HeldModel[]>;
+  /** Finds a held model by SHA-256, catalog name, or what it was pulled as. */
+  find(nameOrModel: string): Promise<HeldModel | undefined>;
+  /** The manifest of a held model. @throws SkeinError `model-not-found` */
+  manifest(model: string): Promise<EncodedManifest>;
+  /** Where a held model's GGUF lies. Never write there. @throws SkeinError `model-not-found` */
+  path(model: string): Promise<string>;
+  /**
+   * Streams ranges of a held model back to back, in chunks of at most 256 KiB.
+   * @throws SkeinError `model-not-found`, or `protocol-violation` for ranges outside the file or more than the file
+   */
+  readRanges(
+    model: string,
+    ranges: readonly ByteRange[],
+    options?: { readonly signal?: AbortSignal | undefined },
+  ): AsyncIterable<Uint8Array>;
+  /**
+   * Keeps a manifest that came from another peer.
+   * @throws SkeinError `hash-mismatch` when its digest is not the expected one, `protocol-violation` when it is no manifest
+   */
+  saveManifest(encoded: Uint8Array, expected: { readonly digest: string }): Promise<ModelManifest>;
+  /** A manifest by its digest: one that was saved. */
+  savedManifest(digest: string): Promise<ModelManifest | undefined>;
+}
+
+export interface StoreOptions {
+  /** Makes the adapter of a source. Default: the real ones. */
+  readonly createSource?: typeof createSource | undefined;
+  /** Default: what the file system says. */
+  readonly freeBytes?: MeasureFreeBytes | undefined;
+}
+
+/**
+ * Opens the model store in a directory, made when missing.
+ * @throws SkeinError `disk-failed`
+ */
+export async function openStore(directory: string, options: StoreOptions = {}): Promise<ModelStore> {
+  const layout = storeLayout(resolve(directory));
+  await onDisk(directory, async () => {
+    await mkdir(layout.models, { recursive: true });
+    await mkdir(layout.manifests, { recursive: true });
+  });
+  const held = new HeldModels(layout);
+  const names = new Names(layout);
+  const freeBytes = options.freeBytes ?? measureFreeBytes;
+  const components = { layout, held, names, freeBytes, createSource: options.createSource ?? createSource };
+  const path = async (model: string) => {
+    await held.manifest(model);
+    return layout.model(model);
+  };
+  return {
+    path,
+    pull: (reference, pullOptions = {}) => pullModel(components, reference, pullOptions),
+    list: () => held.list(),
+    manifest: (model) => held.manifest(model),
+    async find(nameOrModel) {
+      const model = findCatalogEntry(nameOrModel)?.sha256 ?? nameOrModel;
+      const found = (await held.find(model)) ?? (await held.find((await names.find(nameOrModel)) ?? ''));
+      return found ?? (await held.list()).find(({ name }) => name === nameOrModel);
+    },
+    async *readRanges(model, ranges, { signal } = {}) {
+      yield* readRanges(await path(model), ranges, { signal });
+    },
+    async saveManifest(encoded, expected) {
+      const { manifest, digest } = decodeManifest(encoded, expected);
+      await replaceFile(layout.fetchedManifest(digest), encoded);
+      return manifest;
+    },
+    async savedManifest(digest) {
+      // The digest becomes part of a path.
+      if (!sha256Schema.safeParse(digest).success) return undefined;
+      return (await readManifest(layout.fetchedManifest(digest), { digest }))?.manifest;
+    },
+  };
+}

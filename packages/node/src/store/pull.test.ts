@@ -1,0 +1,140 @@
+import { randomBytes } from 'node:crypto';
+import { appendFile, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { expect, test } from 'vitest';
+
+import { startFileServer } from '../sources/test-support/file-server.ts';
+import { catalogReference, fromServer, storeFixture } from './test-support/store-fixture.ts';
+
+const reference = 'hf:owner/model/tiny.gguf';
+
+test('copies a local file and finds it by its name and its hash', async () => {
+  await using fixture = await storeFixture();
+  const { store, file, content, sha256 } = fixture;
+  const held = await store.pull(file);
+  expect(held).toMatchObject({ model: sha256, name: 'tiny', bytes: content.byteLength });
+  expect(await store.list()).toEqual([held]);
+  expect(await store.find('Tiny')).toEqual(held);
+  expect(await store.find(sha256)).toEqual(held);
+  expect(await readFile(await store.path(sha256))).toEqual(content);
+  expect(await readFile(file)).toEqual(content);
+  expect(await (await fixture.openAgain()).list()).toEqual([held]);
+  expect(await fixture.files()).toEqual([`${sha256}.gguf`, `${sha256}.manifest`, 'names.json']);
+});
+
+test('downloads with progress, and verifies before the model is held', async () => {
+  await using server = await startFileServer({ content: new Uint8Array(0) });
+  await using fixture = await storeFixture({ endpoint: server.endpoint });
+  const { store, content, sha256 } = fixture;
+  server.behaviour.content = content;
+  server.behaviour.linkedSha256 = sha256;
+  const phases: string[] = [];
+  const held = await store.pull(reference, {
+    onProgress: ({ phase, doneBytes, totalBytes }) => {
+      expect(totalBytes).toBe(content.byteLength);
+      if (doneBytes === totalBytes) phases.push(phase);
+    },
+  });
+  expect(phases).toEqual(['download', 'verify']);
+  expect(held.model).toBe(sha256);
+  expect(await store.find(reference)).toEqual(held);
+});
+
+test('gives what was pulled before while its source is out of reach', async () => {
+  const server = await startFileServer({ content: new Uint8Array(0) });
+  await using fixture = await storeFixture({ endpoint: server.endpoint });
+  server.behaviour.content = fixture.content;
+  const held = await fixture.store.pull(reference);
+  await server[Symbol.asyncDispose]();
+  expect(await fixture.store.pull(reference)).toEqual(held);
+});
+
+test('goes on where an aborted pull stopped', async () => {
+  await using server = await startFileServer({ content: new Uint8Array(0), stallsAfterBytes: 100_000 });
+  await using fixture = await storeFixture({ endpoint: server.endpoint });
+  const { store, content, sha256 } = fixture;
+  server.behaviour.content = content;
+  const model = catalogReference(content, [fromServer]);
+  const controller = new AbortController();
+  const onProgress = ({ doneBytes }: { doneBytes: number }) => void (doneBytes === 100_000 && controller.abort());
+  const pulling = store.pull(model, { signal: controller.signal, onProgress });
+  await expect(pulling).rejects.toMatchObject({ code: 'aborted' });
+  expect(await fixture.files()).toEqual([`${sha256}.partial`]);
+
+  delete server.behaviour.stallsAfterBytes;
+  expect(await store.pull(model)).toMatchObject({ model: sha256 });
+  expect(server.ranges).toEqual(['bytes=0-', 'bytes=100000-']);
+  expect(await fixture.files()).toEqual([`${sha256}.gguf`, `${sha256}.manifest`]);
+});
+
+test('starts over when what an earlier pull left is damaged', async () => {
+  await using server = await startFileServer({ content: new Uint8Array(0) });
+  await using fixture = await storeFixture({ endpoint: server.endpoint });
+  const { store, content, sha256 } = fixture;
+  server.behaviour.content = content;
+  await writeFile(fixture.partial(sha256), randomBytes(5000));
+  expect(await store.pull(catalogReference(content, [fromServer]))).toMatchObject({ model: sha256 });
+  expect(server.ranges).toEqual(['bytes=5000-', 'bytes=0-']);
+});
+
+test('deletes a file whose hash is wrong and takes the next source', async () => {
+  await using server = await startFileServer({ content: new Uint8Array(0) });
+  await using fixture = await storeFixture({ endpoint: server.endpoint });
+  const { store, content, sha256, file } = fixture;
+  server.behaviour.content = Buffer.concat([content.subarray(0, -1), Buffer.from([7])]);
+  const local = { kind: 'local-file', path: file } as const;
+  expect(await store.pull(catalogReference(content, [fromServer, local]))).toMatchObject({ model: sha256 });
+
+  const wrong = await storeFixture({ endpoint: server.endpoint });
+  await using _ = wrong;
+  const pulling = wrong.store.pull(catalogReference(content, [fromServer]));
+  await expect(pulling).rejects.toMatchObject({
+    code: 'hash-mismatch',
+    details: { expected: sha256, actual: expect.stringMatching(/^[0-9a-f]{64}$/) },
+  });
+  expect(await wrong.files()).toEqual([]);
+});
+
+test('names every source and its reason when none delivers', async () => {
+  await using server = await startFileServer({ content: randomBytes(1000), status: 503 });
+  await using fixture = await storeFixture({ endpoint: server.endpoint });
+  const missing = { kind: 'local-file', path: '/nowhere/other.gguf' } as const;
+  const pulling = fixture.store.pull(catalogReference(fixture.content, [fromServer, missing]));
+  await expect(pulling).rejects.toMatchObject({
+    code: 'model-unreachable',
+    message: /127\.0\.0\.1: .*status 503.*other\.gguf: cannot read/,
+  });
+});
+
+test('holds nothing that is no GGUF', async () => {
+  await using fixture = await storeFixture();
+  const page = join(fixture.file, '..', 'page.gguf');
+  await writeFile(page, '<html>please sign in</html>');
+  await expect(fixture.store.pull(page)).rejects.toMatchObject({ code: 'model-invalid' });
+  expect(await fixture.files()).toEqual([]);
+  expect(await fixture.store.list()).toEqual([]);
+});
+
+test('says how much room is missing, and where, before it downloads', async () => {
+  await using server = await startFileServer({ content: new Uint8Array(0) });
+  await using fixture = await storeFixture({ endpoint: server.endpoint, freeBytes: () => Promise.resolve(1000) });
+  server.behaviour.content = fixture.content;
+  await expect(fixture.store.pull(reference)).rejects.toMatchObject({
+    code: 'disk-failed',
+    details: { neededBytes: fixture.content.byteLength, freeBytes: 1000 },
+    message: expect.stringContaining('models'),
+  });
+  expect(server.ranges).toEqual([]);
+  expect(await fixture.files()).toEqual([]);
+});
+
+test('pulls again what was damaged on the disk', async () => {
+  await using fixture = await storeFixture();
+  const { store, file, sha256 } = fixture;
+  await store.pull(file);
+  await appendFile(await store.path(sha256), 'x');
+  expect(await store.list()).toEqual([]);
+  expect(await store.pull(file)).toMatchObject({ model: sha256 });
+  expect(await readFile(await store.path(sha256))).toEqual(fixture.content);
+});

@@ -1,0 +1,56 @@
+import { createHash } from 'node:crypto';
+import { readFile, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { writeTinyModel } from '../../../../../scripts/fixtures/tiny-models.ts';
+import type { CatalogEntry } from '../../catalog/index.ts';
+import { huggingFaceSource } from '../../sources/hugging-face.ts';
+import { createSource, type ModelReference, type SourceSpec } from '../../sources/index.ts';
+import { temporaryDirectory } from '../../sources/test-support/temporary-directory.ts';
+import { openStore, type StoreOptions } from '../model-store.ts';
+
+/** A store in a directory of its own, and a small model beside it. */
+export async function storeFixture(options: { readonly endpoint?: string } & StoreOptions = {}) {
+  const directory = await temporaryDirectory();
+  const data = join(directory.path, 'data');
+  const file = join(directory.path, 'tiny.gguf');
+  await writeTinyModel('llama', file);
+  const content = await readFile(file);
+  const storeOptions: StoreOptions = {
+    createSource: (spec) =>
+      spec.kind === 'hugging-face'
+        ? huggingFaceSource(spec, { endpoint: options.endpoint, retryDelayMs: 0 })
+        : createSource(spec),
+    ...options,
+  };
+  return {
+    file,
+    content,
+    sha256: createHash('sha256').update(content).digest('hex'),
+    store: await openStore(data, storeOptions),
+    /** A second store in the same directory, as another process has it. */
+    openAgain: () => openStore(data, storeOptions),
+    /** Names of what lies beside the models. */
+    files: async () => (await readdir(join(data, 'models'))).sort(),
+    partial: (key: string) => join(data, 'models', `${key}.partial`),
+    [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose](),
+  };
+}
+
+export const fromServer: SourceSpec = {
+  kind: 'hugging-face',
+  repository: 'owner/model',
+  revision: 'main',
+  file: 'tiny.gguf',
+};
+
+/** A catalog entry for a content, from the sources given. */
+export function catalogReference(
+  content: Uint8Array,
+  sources: readonly SourceSpec[],
+): ModelReference & { readonly entry: CatalogEntry } {
+  const sha256 = createHash('sha256').update(content).digest('hex');
+  const licence = { licence: 'none', licenceUrl: '' };
+  const names = { name: 'tiny-model', aliases: [], displayName: 'Tiny' };
+  return { kind: 'catalog', entry: { ...names, ...licence, bytes: content.byteLength, sha256, sources } };
+}

@@ -1,0 +1,38 @@
+import { describe, expect, it } from 'vitest';
+
+import { encodeFrame } from './frame.ts';
+import { FrameParser } from './frame-parser.ts';
+
+const frames = [encodeFrame({ n: 1 }), encodeFrame({ n: 2 }, new Uint8Array(1000).fill(7)), encodeFrame({ n: 3 })];
+const stream = Uint8Array.from(frames.flatMap((frame) => [...frame]));
+
+describe('the frame parser', () => {
+  it.each([1, 2, 3, 5, 64, 999, 5000])('finds the frames in chunks of %i bytes', (size) => {
+    const parser = new FrameParser();
+    const found = [];
+    for (let start = 0; start < stream.length; start += size)
+      found.push(...parser.push(stream.subarray(start, start + size)));
+    expect(found.map(({ header }) => header)).toEqual([{ n: 1 }, { n: 2 }, { n: 3 }]);
+    expect(found[1]?.payload).toEqual(new Uint8Array(1000).fill(7));
+    expect(parser.pendingBytes).toBe(0);
+  });
+
+  it('tells when a stream was cut inside a frame', () => {
+    const parser = new FrameParser();
+    parser.push(stream.subarray(0, stream.length - 1));
+    expect(parser.pendingBytes).toBeGreaterThan(0);
+  });
+
+  it('refuses a frame over the limit before it has arrived', () => {
+    const parser = new FrameParser({ maxFrameBytes: 100 });
+    expect(() => parser.push(Uint8Array.of(101, 0, 0, 0))).toThrow(
+      expect.objectContaining({ code: 'frame-too-large' }),
+    );
+  });
+
+  it('takes a frame of just the limit', () => {
+    const frame = encodeFrame({}, new Uint8Array(95));
+    const parser = new FrameParser({ maxFrameBytes: frame.byteLength - 4 });
+    expect(parser.push(frame)).toHaveLength(1);
+  });
+});

@@ -1,0 +1,51 @@
+import { describe, expect, it } from 'vitest';
+
+import { errorCodes } from './codes.ts';
+import { asSkeinError, fromWireError, isSkeinError, SkeinError, toWireError } from './skein-error.ts';
+
+describe('errors between peers', () => {
+  it('keep code, message and details', () => {
+    const error = new SkeinError('overloaded', 'try later', { details: { queued: 64 } });
+    const received = fromWireError(toWireError(error));
+    expect(received).toMatchObject({
+      code: 'overloaded',
+      message: 'try later',
+      retryable: true,
+      details: { queued: 64 },
+    });
+  });
+
+  it('never carry the text of an error that is not ours', () => {
+    const wire = toWireError(new Error('secret path /home/someone'));
+    expect(wire.code).toBe('internal');
+    expect(JSON.stringify(wire)).not.toContain('someone');
+  });
+
+  it('never carry a cause', () => {
+    const wire = toWireError(new SkeinError('disk-failed', 'disk full', { cause: new Error('inner') }));
+    expect(JSON.stringify(wire)).not.toContain('inner');
+  });
+
+  it('of a newer version become internal ones with their message', () => {
+    expect(fromWireError({ code: 'brand-new', message: 'unheard of' })).toMatchObject({
+      code: 'internal',
+      message: 'unheard of',
+    });
+    expect(fromWireError({ code: 'toString', message: '' }).code).toBe('internal');
+  });
+
+  it('are recognised by brand', () => {
+    expect(isSkeinError(new SkeinError('internal', ''))).toBe(true);
+    expect(isSkeinError({ code: 'internal' })).toBe(false);
+  });
+
+  it('name timeouts and aborts for what they are', () => {
+    expect(asSkeinError(new DOMException('', 'TimeoutError')).code).toBe('deadline-exceeded');
+    expect(asSkeinError(new DOMException('', 'AbortError')).code).toBe('aborted');
+    expect(asSkeinError(new Error('x'), 'disk-failed').code).toBe('disk-failed');
+  });
+
+  it('have a sensible HTTP status each', () => {
+    for (const { status } of Object.values(errorCodes)) expect(status >= 400 && status < 600).toBe(true);
+  });
+});
