@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 
 import type { Mesh } from '@skein/mesh';
-import type { HeldModel, Logger } from '@skein/protocol';
+import { silentLogger, type HeldModel, type Logger } from '@skein/protocol';
 
 import { libraryDirectory, type Backend } from '../hardware/backend.ts';
 import { describeHardware, detectHardware, type DetectedHardware } from '../hardware/detect.ts';
@@ -13,7 +13,8 @@ export interface PeerOptions {
   readonly store: ModelStore;
   /** Where cut stage files lie: `<directory>/stages`. */
   readonly directory: string;
-  readonly logger: Logger;
+  /** Default: none. */
+  readonly logger?: Logger;
   /** Default: what node-llama-cpp's detection chooses. */
   readonly backend?: Backend | 'auto';
   /** Engine threads of a stage. Default: the machine's physical cores. */
@@ -34,7 +35,7 @@ const hardwareIntervalMs = 5000;
 
 /** A member that serves: it offers its hardware, the models that it holds, and the stages that coordinators give it. */
 export function createPeer(options: PeerOptions): Peer {
-  const { mesh, store, logger } = options;
+  const { mesh, store, logger = silentLogger } = options;
   let models: HeldModel[] = [];
   let detected: DetectedHardware | undefined;
   let host: StageHost | undefined;

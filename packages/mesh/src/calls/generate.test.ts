@@ -1,0 +1,95 @@
+import { methods, SkeinError, type GenerationEvent } from '@skein/protocol';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+
+import type { StreamHandler } from '../host/serve.ts';
+import type { Mesh } from '../mesh.ts';
+import { Cluster } from '../testing/cluster.ts';
+import { generate } from './generate.ts';
+
+const request = {
+  deployment: 'deployment-1',
+  prompt: { type: 'text' as const, text: 'Once' },
+  sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 },
+  stop: [],
+};
+const delta = (text: string): GenerationEvent => ({ type: 'text-delta', text, tokens: [1] });
+const end: GenerationEvent = {
+  type: 'generation-end',
+  finishReason: 'stop',
+  usage: { promptTokens: 1, completionTokens: 2 },
+  timings: { firstTokenMs: 1, decodeMs: 1 },
+};
+
+let cluster: Cluster;
+let lead: Mesh;
+let client: Mesh;
+
+beforeEach(async () => {
+  cluster = new Cluster();
+  lead = await cluster.add();
+  client = await cluster.add([lead], { roles: ['client'] });
+});
+afterEach(async () => await cluster[Symbol.asyncDispose]());
+
+async function collect(handler: StreamHandler): Promise<GenerationEvent[]> {
+  lead.handle(methods.generate, handler);
+  return await Array.fromAsync(generate(client, lead.peerId, request));
+}
+
+test('yields text as it comes and then the end', async () => {
+  const events = await collect(async (stream) => {
+    const frame = await stream.read();
+    expect(frame?.header).toEqual({ type: 'generate', ...request });
+    for (const event of [delta('upon'), delta(' a'), end]) await stream.write(event);
+  });
+  expect(events).toEqual([delta('upon'), delta(' a'), end]);
+});
+
+test("throws the lead's error", async () => {
+  const failing = collect(async (stream) => {
+    await stream.write({ type: 'generation-error', error: { code: 'stage-lost', message: 'a stage went away' } });
+  });
+  await expect(failing).rejects.toMatchObject({ code: 'stage-lost', message: 'a stage went away' });
+});
+
+test('throws the refusal of a lead that takes no more', async () => {
+  const refused = collect(async () => {
+    throw new SkeinError('overloaded', 'the queue is full');
+  });
+  await expect(refused).rejects.toMatchObject({ code: 'overloaded', retryable: true });
+});
+
+test('calls a generation without an end lost, whether the stream ended or broke', async () => {
+  const ended = collect(async (stream) => await stream.write(delta('upon')));
+  await expect(ended).rejects.toMatchObject({ code: 'peer-lost' });
+});
+
+test('refuses events that are none', async () => {
+  const nonsense = collect(async (stream) => await stream.write({ type: 'text-delta', text: 5 }));
+  await expect(nonsense).rejects.toMatchObject({ code: 'protocol-violation' });
+});
+
+test('gives the sequence up at the lead when the loop is left or the signal aborted', async () => {
+  const gone: PromiseWithResolvers<void>[] = [Promise.withResolvers(), Promise.withResolvers()];
+  let calls = 0;
+  lead.handle(methods.generate, async (stream, { signal }) => {
+    const left = gone[calls++];
+    signal.addEventListener('abort', () => left?.resolve());
+    while (!signal.aborted) {
+      await stream.write(delta('again'));
+      await new Promise(setImmediate);
+    }
+  });
+  for await (const event of generate(client, lead.peerId, request)) {
+    expect(event.type).toBe('text-delta');
+    break;
+  }
+  await gone[0]?.promise;
+
+  const controller = new AbortController();
+  const consuming = async (): Promise<void> => {
+    for await (const _ of generate(client, lead.peerId, request, { signal: controller.signal })) controller.abort();
+  };
+  await expect(consuming()).rejects.toMatchObject({ code: 'aborted' });
+  await gone[1]?.promise;
+});

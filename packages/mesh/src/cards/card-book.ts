@@ -1,0 +1,91 @@
+import { encodeValue, type Card } from '@skein/protocol';
+
+import type { SignedCard } from './signed-card.ts';
+
+interface Entry {
+  signed: SignedCard;
+  /** When its newest version came. */
+  heardAtMs: number;
+  /** False once its member is gone. Its version is remembered, so that an old card can't come back. */
+  present: boolean;
+}
+
+/** What a card was to us. `stale`: not newer than what we have. `renewed`: only its version differs. */
+export type Reception = 'new' | 'changed' | 'renewed' | 'stale' | 'full';
+
+export interface CardBookOptions {
+  /** A member without a connection is gone after this long without a newer card. Default 6,000. */
+  readonly silenceMs?: number;
+  /** Most cards kept, of members present and gone. Default 1,024. */
+  readonly maxCards?: number;
+}
+
+/** The newest card of every other member. Keeps no clock and does no I/O: times come in, in milliseconds. */
+export class CardBook {
+  readonly #entries = new Map<string, Entry>();
+  readonly #silenceMs: number;
+  readonly #maxCards: number;
+
+  constructor(options: CardBookOptions = {}) {
+    this.#silenceMs = options.silenceMs ?? 6000;
+    this.#maxCards = options.maxCards ?? 1024;
+  }
+
+  /** Cards of the members present. */
+  get present(): readonly SignedCard[] {
+    return [...this.#entries.values()].filter(({ present }) => present).map(({ signed }) => signed);
+  }
+
+  /** The newest card ever heard of a member, even if it is gone. */
+  newest(peerId: string): SignedCard | undefined {
+    return this.#entries.get(peerId)?.signed;
+  }
+
+  /** Takes a verified card. */
+  receive(signed: SignedCard, nowMs: number): Reception {
+    const { peer, version } = signed.card;
+    const entry = this.#entries.get(peer);
+    if (entry === undefined) {
+      if (this.#entries.size >= this.#maxCards && !this.#forgetOneGone()) return 'full';
+      this.#entries.set(peer, { signed, heardAtMs: nowMs, present: true });
+      return 'new';
+    }
+    if (version <= entry.signed.card.version) return 'stale';
+    const { signed: previous, present } = entry;
+    entry.signed = signed;
+    entry.heardAtMs = nowMs;
+    entry.present = true;
+    if (!present) return 'new';
+    return isSameContent(previous.card, signed.card) ? 'renewed' : 'changed';
+  }
+
+  /** Drops members that are silent and not connected; returns their peer ids. */
+  expire(nowMs: number, isConnected: (peerId: string) => boolean): string[] {
+    const gone: string[] = [];
+    for (const [peerId, entry] of this.#entries) {
+      if (!entry.present) continue;
+      // Silence is counted from the end of the connection at the earliest.
+      if (isConnected(peerId)) entry.heardAtMs = Math.max(entry.heardAtMs, nowMs);
+      else if (nowMs - entry.heardAtMs > this.#silenceMs) {
+        entry.present = false;
+        gone.push(peerId);
+      }
+    }
+    return gone;
+  }
+
+  /** Gives everyone more time, after we have been unable to listen ourselves. */
+  excuse(pauseMs: number): void {
+    for (const entry of this.#entries.values()) entry.heardAtMs += pauseMs;
+  }
+
+  #forgetOneGone(): boolean {
+    for (const [peerId, { present }] of this.#entries) if (!present) return this.#entries.delete(peerId);
+    return false;
+  }
+}
+
+function isSameContent(left: Card, right: Card): boolean {
+  const bytes = [left, right].map((card) => encodeValue({ ...card, version: 0 }));
+  return Buffer.compare(bytes[0] ?? new Uint8Array(), bytes[1] ?? new Uint8Array()) === 0;
+}

@@ -1,0 +1,55 @@
+import type { Logger } from '@skein/protocol';
+
+import type { FrameStream } from '../streams/frame-stream.ts';
+import { onAbort } from '../streams/wait.ts';
+import type { Gossip } from './gossip.ts';
+
+export interface CardStreamsComponents {
+  readonly gossip: Gossip;
+  readonly logger: Logger;
+  readonly isConnected: (peerId: string) => boolean;
+  /** Opens a card stream. */
+  readonly open: (peerId: string) => Promise<FrameStream>;
+}
+
+const reopenMs = 1000;
+
+/** Keeps one card stream of ours open to each member that we dialled, for as long as we are connected. */
+export class CardStreams {
+  readonly #components: CardStreamsComponents;
+  readonly #peers = new Set<string>();
+  readonly #stopping = new AbortController();
+
+  constructor(components: CardStreamsComponents) {
+    this.#components = components;
+  }
+
+  /** Resolves when the member is no longer connected. Does nothing for one that is kept already. */
+  async keep(peerId: string): Promise<void> {
+    if (this.#peers.has(peerId)) return;
+    this.#peers.add(peerId);
+    const { gossip, logger, isConnected, open } = this.#components;
+    const wanted = (): boolean => isConnected(peerId) && !this.#stopping.signal.aborted;
+    while (wanted()) {
+      try {
+        await gossip.exchange(peerId, await open(peerId));
+      } catch (error) {
+        logger.debug({ peer: peerId, error }, 'a card stream was lost');
+      }
+      if (wanted()) await pause(reopenMs, this.#stopping.signal);
+    }
+    this.#peers.delete(peerId);
+  }
+
+  stop(): void {
+    this.#stopping.abort();
+  }
+}
+
+async function pause(durationMs: number, signal: AbortSignal): Promise<void> {
+  const over = Promise.withResolvers<void>();
+  const timer = setTimeout(over.resolve, durationMs);
+  using _abort = onAbort(signal, over.resolve);
+  await over.promise;
+  clearTimeout(timer);
+}

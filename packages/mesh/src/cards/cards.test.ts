@@ -1,0 +1,141 @@
+import { encodeValue, methods, type Card } from '@skein/protocol';
+import { expect, test } from 'vitest';
+
+import { createIdentity, type Identity } from '../identity/identity.ts';
+import { Cluster, untilCards } from '../testing/cluster.ts';
+import { CardBook } from './card-book.ts';
+import { CardsView } from './cards.ts';
+import { OwnCard } from './own-card.ts';
+import { signCard, verifyCard, type SignedCard } from './signed-card.ts';
+
+function cardOf(identity: Identity, change: Partial<Card> = {}): Card {
+  return {
+    peer: identity.peerId,
+    version: 1,
+    roles: ['peer'],
+    name: 'somebody',
+    software: 'test',
+    addresses: [],
+    models: [],
+    stages: [],
+    ...change,
+  };
+}
+
+const frameOf = ({ bytes, signature }: SignedCard): { header: unknown; payload: Uint8Array } => ({
+  header: { type: 'card', signature },
+  payload: bytes,
+});
+
+test('accepts a card that the member it speaks of has signed', async () => {
+  const identity = await createIdentity();
+  const signed = await signCard(cardOf(identity), identity.privateKey);
+  expect((await verifyCard(frameOf(signed))).card).toEqual(signed.card);
+});
+
+test('refuses a card that somebody else has signed, that was changed, or that is too large', async () => {
+  const [owner, forger] = [await createIdentity(), await createIdentity()];
+  const forged = await signCard(cardOf(owner), forger.privateKey);
+  await expect(verifyCard(frameOf(forged))).rejects.toMatchObject({ code: 'protocol-violation' });
+
+  const signed = await signCard(cardOf(owner), owner.privateKey);
+  const changed = encodeValue(cardOf(owner, { name: 'Somebody' }));
+  await expect(verifyCard(frameOf({ ...signed, bytes: changed }))).rejects.toMatchObject({
+    code: 'protocol-violation',
+  });
+  const large = { ...signed, bytes: new Uint8Array(65 * 1024) };
+  await expect(verifyCard(frameOf(large))).rejects.toMatchObject({ code: 'frame-too-large' });
+});
+
+test('keeps the newest card of each member and ignores old ones, also of members that are gone', async () => {
+  const identity = await createIdentity();
+  const version = async (number: number, name = 'somebody'): Promise<SignedCard> =>
+    await signCard(cardOf(identity, { version: number, name }), identity.privateKey);
+  const book = new CardBook({ silenceMs: 6000 });
+  expect(book.receive(await version(5), 0)).toBe('new');
+  expect(book.receive(await version(5), 0)).toBe('stale');
+  expect(book.receive(await version(4), 0)).toBe('stale');
+  expect(book.receive(await version(6), 1000)).toBe('renewed');
+  expect(book.receive(await version(7, 'renamed'), 2000)).toBe('changed');
+
+  expect(book.expire(8000, () => false)).toEqual([]);
+  expect(book.expire(60_000, () => true)).toEqual([]);
+  expect(book.expire(66_001, () => false)).toEqual([identity.peerId]);
+  expect(book.present).toEqual([]);
+  expect(book.receive(await version(7), 67_000)).toBe('stale');
+  expect(book.receive(await version(8), 67_000)).toBe('new');
+});
+
+test('never grows beyond its bound', async () => {
+  const book = new CardBook({ maxCards: 2 });
+  const receive = async (): Promise<string> => {
+    const identity = await createIdentity();
+    return book.receive(await signCard(cardOf(identity), identity.privateKey), 0);
+  };
+  expect([await receive(), await receive(), await receive()]).toEqual(['new', 'new', 'full']);
+  book.expire(10_000, () => false);
+  expect(await receive()).toBe('new');
+});
+
+test('gives every card of its own a newer version, even when the clock goes back', async () => {
+  const identity = await createIdentity();
+  let nowMs = 1000;
+  const own = new OwnCard(identity, cardOf(identity), () => nowMs);
+  const first = await own.sign();
+  nowMs = 10;
+  const second = await own.sign();
+  expect(second.card.version).toBeGreaterThan(first.card.version);
+  expect(own.skipPast(5000)).toBe(true);
+  expect((await own.sign()).card.version).toBeGreaterThan(5000);
+  expect(() => own.update({ roles: [] })).toThrow(expect.objectContaining({ code: 'protocol-violation' }));
+});
+
+test('shows a watcher the newest cards when it looks, and ends with its signal', async () => {
+  let cards: readonly Card[] = [];
+  const view = new CardsView(() => cards);
+  const identity = await createIdentity();
+  const seen: number[] = [];
+  const controller = new AbortController();
+  for await (const snapshot of view.watch({ signal: controller.signal })) {
+    seen.push(snapshot.length);
+    if (snapshot.length === 3) controller.abort();
+    for (let count = 0; count < 3; count++) {
+      cards = [...cards, cardOf(identity)];
+      view.notify();
+    }
+  }
+  expect(seen).toEqual([0, 3]);
+});
+
+test('does not let a member speak for another, or bring back an old card of one', async () => {
+  await using cluster = new Cluster();
+  const first = await cluster.add();
+  const second = await cluster.add([first], { name: 'second' });
+  await untilCards(first, (cards) => cards.length === 2);
+  const newest = second.cards.snapshot()[0];
+  const attackerIdentity = await createIdentity();
+  const attacker = await cluster.add([first], { identity: attackerIdentity });
+  const stream = await attacker.open(first.peerId, methods.card);
+
+  const forged = { ...newest, name: 'forged', version: Date.now() + 1_000_000 } as Card;
+  const { bytes, signature } = await signCard(forged, attackerIdentity.privateKey);
+  await stream.write({ type: 'card', signature }, bytes);
+  // A replay: the attacker's own earlier card, validly signed, after a newer one.
+  const card = cardOf(attackerIdentity, { name: 'new', version: Date.now() + 10_000_000 });
+  for (const replayed of [card, { ...card, name: 'old', version: 1 }]) {
+    const signed = await signCard(replayed, attackerIdentity.privateKey);
+    await stream.write({ type: 'card', signature: signed.signature }, signed.bytes);
+  }
+  const last = cardOf(attackerIdentity, { name: 'last', version: card.version + 1 });
+  const signed = await signCard(last, attackerIdentity.privateKey);
+  await stream.write({ type: 'card', signature: signed.signature }, signed.bytes);
+
+  const names = new Set<string>();
+  await untilCards(first, (cards) => {
+    for (const { name } of cards) names.add(name);
+    return names.has('last');
+  });
+  expect(names).not.toContain('forged');
+  expect(names).not.toContain('old');
+  expect(names).toContain('second');
+});

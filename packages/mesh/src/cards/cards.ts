@@ -1,0 +1,65 @@
+import type { Card } from '@skein/protocol';
+
+import { onAbort } from '../streams/wait.ts';
+
+/** The live view of all members, as everyone sees it. */
+export interface Cards {
+  /** The newest card of every member present, our own included and first. */
+  snapshot(): readonly Card[];
+  /** Calls `listener` after every change of a card's content or of the set of cards. Returns what ends that. */
+  onChange(listener: () => void): () => void;
+  /**
+   * The snapshot now and after every change; changes that come while one is looked at are seen together. Ends when the
+   * signal is aborted or the mesh stops.
+   */
+  watch(options?: { readonly signal?: AbortSignal }): AsyncIterable<readonly Card[]>;
+}
+
+/** The public view of the cards that `read` gives. */
+export class CardsView implements Cards {
+  readonly #read: () => readonly Card[];
+  readonly #listeners = new Set<() => void>();
+  readonly #ended = new AbortController();
+
+  constructor(read: () => readonly Card[]) {
+    this.#read = read;
+  }
+
+  snapshot(): readonly Card[] {
+    return this.#read();
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  async *watch(options: { readonly signal?: AbortSignal } = {}): AsyncGenerator<readonly Card[], void, undefined> {
+    const signals = [this.#ended.signal, ...(options.signal === undefined ? [] : [options.signal])];
+    const signal = AbortSignal.any(signals);
+    let changed = Promise.withResolvers<void>();
+    const wake = (): void => changed.resolve();
+    const unsubscribe = this.onChange(wake);
+    using _abort = onAbort(signal, wake);
+    try {
+      while (!signal.aborted) {
+        changed = Promise.withResolvers<void>();
+        yield this.snapshot();
+        if (!signal.aborted) await changed.promise;
+      }
+    } finally {
+      unsubscribe();
+    }
+  }
+
+  /** Tells everyone of a change. */
+  notify(): void {
+    for (const listener of this.#listeners) listener();
+  }
+
+  /** Ends all watching. */
+  close(): void {
+    this.#ended.abort();
+    this.#listeners.clear();
+  }
+}

@@ -1,0 +1,152 @@
+import { asSkeinError, type Card, type Frame, type Logger } from '@skein/protocol';
+
+import type { FrameStream } from '../streams/frame-stream.ts';
+import { CardBook } from './card-book.ts';
+import { CardLink } from './card-link.ts';
+import type { CardContent, OwnCard } from './own-card.ts';
+import { verifyCard, type SignedCard } from './signed-card.ts';
+
+export interface GossipComponents {
+  readonly own: OwnCard;
+  readonly logger: Logger;
+  readonly isConnected: (peerId: string) => boolean;
+  /** The set of cards, or what one says, has changed. Not called when members merely show that they are alive. */
+  readonly onChange: () => void;
+}
+
+const heartbeatMs = 2000;
+const expiryCheckMs = 1000;
+// Several changes in a row, as when a batch of requests starts, make one card.
+const coalesceMs = 50;
+// In a full mesh everybody hears heartbeats first-hand. Relaying every second one serves those who don't.
+const relayHeartbeatMs = 3000;
+
+/** Spreads cards: ours to everyone, on change and as a heartbeat, and others' to those who may not have them. */
+export class Gossip {
+  readonly #components: GossipComponents;
+  readonly #book = new CardBook();
+  readonly #links = new Set<CardLink>();
+  readonly #relayedAtMs = new Map<string, number>();
+  #signed: SignedCard | undefined;
+  #publishing: Promise<void> = Promise.resolve();
+  #timers: NodeJS.Timeout[] = [];
+  #coalescing: NodeJS.Timeout | undefined;
+  #checkedAtMs = 0;
+  #running = false;
+
+  constructor(components: GossipComponents) {
+    this.#components = components;
+  }
+
+  start(): void {
+    if (this.#running) return;
+    this.#running = true;
+    this.#checkedAtMs = performance.now();
+    this.#timers = [setInterval(() => this.#publish(), heartbeatMs), setInterval(() => this.#expire(), expiryCheckMs)];
+    this.#publish();
+  }
+
+  async stop(): Promise<void> {
+    this.#running = false;
+    for (const timer of this.#timers) clearInterval(timer);
+    clearTimeout(this.#coalescing);
+    await this.#publishing;
+  }
+
+  /** Cards of all members present, our own first. */
+  snapshot(): readonly Card[] {
+    return [this.#components.own.current, ...this.#book.present.map(({ card }) => card)];
+  }
+
+  /** Changes our card and tells everyone soon. */
+  update(change: Partial<CardContent>): void {
+    this.#components.own.update(change);
+    this.#components.onChange();
+    if (!this.#running || this.#coalescing !== undefined) return;
+    this.#coalescing = setTimeout(() => {
+      this.#coalescing = undefined;
+      this.#publish();
+    }, coalesceMs);
+  }
+
+  /** Exchanges cards on a stream until it is over. Throws `peer-lost` or what was wrong with it. */
+  async exchange(peerId: string, stream: FrameStream): Promise<void> {
+    const link = new CardLink(peerId, stream);
+    this.#links.add(link);
+    // A newcomer learns of everyone from whomever it met first; that is how a mesh becomes full.
+    if (this.#signed !== undefined) link.offer(this.#signed);
+    for (const signed of this.#book.present) if (signed.card.peer !== peerId) link.offer(signed);
+    let complained = false;
+    try {
+      await link.run(async (frame) => {
+        const problem = await this.#receive(frame, link);
+        if (problem === undefined || complained) return;
+        complained = true;
+        this.#components.logger.warn({ from: peerId, reason: problem }, 'refused a card');
+      });
+    } finally {
+      this.#links.delete(link);
+    }
+  }
+
+  /** Resolves with what was wrong with the card, if anything. A bad card costs itself alone. */
+  async #receive(frame: Frame, from: CardLink): Promise<string | undefined> {
+    let signed: SignedCard;
+    try {
+      signed = await verifyCard(frame);
+    } catch (error) {
+      return asSkeinError(error).message;
+    }
+    const { peer, version } = signed.card;
+    const { own, onChange } = this.#components;
+    if (peer === own.current.peer) {
+      if (own.skipPast(version)) this.#publish();
+      return undefined;
+    }
+    const reception = this.#book.receive(signed, performance.now());
+    if (reception === 'full') return 'more members than this one keeps track of';
+    if (reception === 'stale') this.#correct(signed, from);
+    else this.#relay(signed, from, reception === 'renewed');
+    if (reception === 'new' || reception === 'changed') onChange();
+    return undefined;
+  }
+
+  /** A member whose clock went back sends cards that nobody takes: shows it its own newest one. */
+  #correct(signed: SignedCard, from: CardLink): void {
+    const newest = this.#book.newest(signed.card.peer);
+    if (from.peerId !== signed.card.peer || newest === undefined) return;
+    if (newest.card.version > signed.card.version) from.offer(newest);
+  }
+
+  #relay(signed: SignedCard, from: CardLink, isHeartbeat: boolean): void {
+    const nowMs = performance.now();
+    const { peer } = signed.card;
+    if (isHeartbeat && nowMs - (this.#relayedAtMs.get(peer) ?? -Infinity) < relayHeartbeatMs) return;
+    this.#relayedAtMs.set(peer, nowMs);
+    for (const link of this.#links) if (link !== from && link.peerId !== peer) link.offer(signed);
+  }
+
+  #publish(): void {
+    const publish = async (): Promise<void> => {
+      if (!this.#running) return;
+      try {
+        this.#signed = await this.#components.own.sign();
+        for (const link of this.#links) link.offer(this.#signed);
+      } catch (error) {
+        this.#components.logger.error({ error }, "can't publish the own card");
+      }
+    };
+    // One after the other, so that versions go out in order.
+    this.#publishing = this.#publishing.then(publish);
+  }
+
+  #expire(): void {
+    const nowMs = performance.now();
+    const stalledMs = nowMs - this.#checkedAtMs - expiryCheckMs;
+    this.#checkedAtMs = nowMs;
+    if (stalledMs > expiryCheckMs) this.#book.excuse(stalledMs);
+    const gone = this.#book.expire(nowMs, this.#components.isConnected);
+    for (const peerId of gone) this.#relayedAtMs.delete(peerId);
+    if (gone.length > 0) this.#components.onChange();
+  }
+}

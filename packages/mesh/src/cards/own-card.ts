@@ -1,0 +1,47 @@
+import type { Ed25519PrivateKey } from '@libp2p/interface';
+import { cardSchema, parseHeader, type Card } from '@skein/protocol';
+
+import { signCard, type SignedCard } from './signed-card.ts';
+
+/** What a member may say about itself; who it is and which version this is are not its to choose. */
+export type CardContent = Omit<Card, 'peer' | 'version'>;
+
+/** Our own card: changed at will, signed when it is sent. */
+export class OwnCard {
+  readonly #privateKey: Ed25519PrivateKey;
+  readonly #nowMs: () => number;
+  #card: Card;
+
+  constructor(
+    owner: { readonly peerId: string; readonly privateKey: Ed25519PrivateKey },
+    content: CardContent,
+    nowMs: () => number = Date.now,
+  ) {
+    this.#privateKey = owner.privateKey;
+    this.#nowMs = nowMs;
+    this.#card = parseHeader(cardSchema, { ...content, peer: owner.peerId, version: nowMs() });
+  }
+
+  get current(): Card {
+    return this.#card;
+  }
+
+  /** Replaces the given fields. Throws `protocol-violation` for values that no card may hold; nothing changes then. */
+  update(change: Partial<CardContent>): void {
+    const { peer, version } = this.#card;
+    this.#card = parseHeader(cardSchema, { ...this.#card, ...change, peer, version });
+  }
+
+  /** A signed card, newer than all before it. */
+  async sign(): Promise<SignedCard> {
+    this.#card = { ...this.#card, version: Math.max(this.#nowMs(), this.#card.version + 1) };
+    return await signCard(this.#card, this.#privateKey);
+  }
+
+  /** Moves past a version that we sent before a restart, when the clock was ahead. True when that was needed. */
+  skipPast(version: number): boolean {
+    if (version <= this.#card.version) return false;
+    this.#card = { ...this.#card, version: version + 1 };
+    return true;
+  }
+}

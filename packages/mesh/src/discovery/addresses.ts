@@ -1,0 +1,68 @@
+import { networkInterfaces } from 'node:os';
+
+import { multiaddr } from '@multiformats/multiaddr';
+
+import { chooseInterfaces, type NetworkInterfaces } from './interfaces.ts';
+
+const wildcards = new Set(['0.0.0.0', '::']);
+
+/** The host part of a multiaddr: an IP address or a DNS name. Undefined for text that is no multiaddr. */
+export function hostOf(address: string): string | undefined {
+  try {
+    return multiaddr(address).getComponents()[0]?.value;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether a multiaddr names a TCP port of an IP address, so that dialling it asks nobody else. */
+export function isIpAddress(address: string): boolean {
+  return /^\/ip[46]\/[0-9a-f.:]+\/tcp\/\d+(\/p2p\/\w+)?$/.test(address);
+}
+
+/** The peer id at the end of a multiaddr, if it has one. */
+export function peerIdOf(address: string): string | undefined {
+  try {
+    return multiaddr(address)
+      .getComponents()
+      .findLast((component) => component.name === 'p2p')?.value;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether all listen addresses are loopback ones, so that nobody off this machine can connect. */
+export function isLoopbackOnly(listen: readonly string[]): boolean {
+  return listen.every((address) => /^(127\.|::1$|localhost$)/.test(hostOf(address) ?? ''));
+}
+
+export interface ReachableOptions {
+  /** What the member was told to listen on. */
+  readonly listen: readonly string[];
+  /** Names of the interfaces to use; left out, the physical ones. */
+  readonly only?: readonly string[] | undefined;
+  readonly interfaces?: NetworkInterfaces;
+}
+
+/**
+ * Which of a host's addresses others should be told. An address that was asked for by name stays; of those that a
+ * wildcard stands for, only the chosen interfaces' do.
+ */
+export function reachableAddresses(bound: readonly string[], options: ReachableOptions): string[] {
+  const { listen, only, interfaces = networkInterfaces() } = options;
+  const named = new Set(listen.map(hostOf).filter((host) => host !== undefined && !wildcards.has(host)));
+  const chosen = chooseInterfaces(interfaces, { only });
+  const names = new Set(chosen.map(({ name }) => name));
+  const usable = new Set(chosen.map(({ address }) => address));
+  for (const [name, infos] of Object.entries(interfaces)) {
+    if (!names.has(name)) continue;
+    for (const { address, family } of infos ?? []) {
+      // Link-local IPv6 means nothing without the reader's own zone.
+      if (family === 'IPv6' && !address.startsWith('fe80')) usable.add(address);
+    }
+  }
+  return bound.filter((address) => {
+    const host = hostOf(address);
+    return host !== undefined && (named.has(host) || usable.has(host));
+  });
+}

@@ -1,0 +1,157 @@
+import { networkInterfaces } from 'node:os';
+
+import type { Logger } from '@skein/protocol';
+import multicastDns, { type MulticastDNS, type ResponsePacket } from 'multicast-dns';
+
+import { hostOf, peerIdOf } from './addresses.ts';
+import type { LocalInterface } from './interfaces.ts';
+
+const queryIntervalMs = 5000;
+const recordSeconds = 120;
+// Every member's query would make every member answer; one answer serves all who asked within this time.
+const answerPauseMs = 500;
+const textPrefix = 'dnsaddr=';
+const maxAddressesPerAnswer = 8;
+
+export interface MdnsComponents {
+  readonly logger: Logger;
+  readonly ownPeerId: string;
+  /** See {@link serviceTag}. */
+  readonly tag: string;
+  /** Where we can be dialled, as multiaddrs. */
+  readonly addresses: () => readonly string[];
+  /** Which interfaces to use now. Asked again every few seconds, since they come and go. */
+  readonly interfaces: (all: ReturnType<typeof networkInterfaces>) => readonly LocalInterface[];
+  readonly onFound: (peerId: string, addresses: readonly string[]) => void;
+}
+
+interface InterfaceSocket {
+  readonly dns: MulticastDNS;
+  readonly address: string;
+  lastAnswerMs: number;
+  /** Set while an answer waits for the pause to pass. */
+  pendingAnswer: NodeJS.Timeout | undefined;
+}
+
+/**
+ * Finds other members on the local network. One socket per interface, each announcing that interface's addresses alone:
+ * a single socket would use the default route's interface, and none where there is no such route.
+ */
+export class MdnsDiscovery {
+  readonly #components: MdnsComponents;
+  readonly #sockets = new Map<string, InterfaceSocket>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(components: MdnsComponents) {
+    this.#components = components;
+  }
+
+  start(): void {
+    if (this.#timer !== undefined) return;
+    this.#timer = setInterval(() => this.#tick(), queryIntervalMs);
+    this.#tick();
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    const closing = [...this.#sockets.keys()].map(async (address) => await this.#close(address));
+    await Promise.all(closing);
+  }
+
+  #tick(): void {
+    const wanted = new Set(this.#components.interfaces(networkInterfaces()).map(({ address }) => address));
+    for (const address of this.#sockets.keys()) if (!wanted.has(address)) void this.#close(address);
+    for (const address of wanted) {
+      const socket = this.#sockets.get(address);
+      if (socket === undefined) this.#open(address);
+      else this.#query(socket);
+    }
+  }
+
+  #open(address: string): void {
+    const { logger, tag } = this.#components;
+    const dns = multicastDns({ interface: address, bind: '0.0.0.0', reuseAddr: true });
+    const socket: InterfaceSocket = { dns, address, lastAnswerMs: -Infinity, pendingAnswer: undefined };
+    this.#sockets.set(address, socket);
+    dns.on('ready', () => this.#query(socket));
+    dns.on('query', (packet) => {
+      if (packet.questions?.some(({ name }) => name === tag) === true) this.#answer(socket);
+    });
+    dns.on('response', (packet, remote) => this.#onResponse(packet, remote.address));
+    // Malformed packets of others come as warnings as well.
+    dns.on('warning', (error) => logger.debug({ interface: address, error }, 'mDNS warning'));
+    dns.on('error', (error) => {
+      logger.warn({ interface: address, error }, 'no mDNS on this interface; explicit addresses still work');
+      void this.#close(address);
+    });
+  }
+
+  async #close(address: string): Promise<void> {
+    const socket = this.#sockets.get(address);
+    if (socket === undefined) return;
+    this.#sockets.delete(address);
+    clearTimeout(socket.pendingAnswer);
+    await new Promise<void>((resolve) => {
+      try {
+        socket.dns.destroy(resolve);
+      } catch {
+        // A socket that never got bound can't be closed.
+        resolve();
+      }
+    });
+  }
+
+  #query(socket: InterfaceSocket): void {
+    socket.dns.query({ questions: [{ name: this.#components.tag, type: 'PTR' }] });
+  }
+
+  #answer(socket: InterfaceSocket): void {
+    if (socket.pendingAnswer !== undefined) return;
+    const waitMs = Math.max(0, socket.lastAnswerMs + answerPauseMs - performance.now());
+    socket.pendingAnswer = setTimeout(() => {
+      socket.pendingAnswer = undefined;
+      socket.lastAnswerMs = performance.now();
+      this.#respond(socket);
+    }, waitMs);
+  }
+
+  #respond(socket: InterfaceSocket): void {
+    const { tag, ownPeerId, addresses } = this.#components;
+    const here = addresses().filter((address) => hostOf(address) === socket.address);
+    if (here.length === 0) return;
+    // A DNS label holds 63 bytes; the end of a peer id is what differs.
+    const name = `${ownPeerId.slice(-32)}.${tag}`;
+    socket.dns.respond({
+      answers: [{ name: tag, type: 'PTR', class: 'IN', ttl: recordSeconds, data: name }],
+      additionals: here.map((address) => ({
+        name,
+        type: 'TXT' as const,
+        class: 'IN' as const,
+        ttl: recordSeconds,
+        data: `${textPrefix}${peerIdOf(address) === undefined ? `${address}/p2p/${ownPeerId}` : address}`,
+      })),
+    });
+  }
+
+  #onResponse(packet: ResponsePacket, sender: string): void {
+    const { tag, ownPeerId, onFound } = this.#components;
+    const answers = packet.answers ?? [];
+    if (!answers.some((answer) => answer.type === 'PTR' && answer.name === tag)) return;
+    const texts = [...answers, ...(packet.additionals ?? [])].flatMap((record) =>
+      record.type === 'TXT' && record.name.endsWith(tag) ? [String(record.data)] : [],
+    );
+    // Anyone on the LAN can answer. We dial nobody but the sender itself, so an answer can't send us elsewhere.
+    const addresses = texts
+      .filter((text) => text.startsWith(textPrefix))
+      .map((text) => text.slice(textPrefix.length))
+      .filter((address) => hostOf(address) === sender)
+      .slice(0, maxAddressesPerAnswer);
+    const peerId = addresses[0] === undefined ? undefined : peerIdOf(addresses[0]);
+    if (peerId === undefined || peerId === ownPeerId) return;
+    onFound(
+      peerId,
+      addresses.filter((address) => peerIdOf(address) === peerId),
+    );
+  }
+}

@@ -1,0 +1,49 @@
+import { noise } from '@chainsafe/libp2p-noise';
+import { yamux } from '@chainsafe/libp2p-yamux';
+import type { Ed25519PrivateKey } from '@libp2p/interface';
+import { tcp } from '@libp2p/tcp';
+import { createLibp2p, type Libp2p } from 'libp2p';
+
+/**
+ * Yamux's own default (16 MiB) exceeds a stream's 4 MiB read buffer, so a paused stream would be reset. Small windows
+ * also keep control streams quick beside bulk transfers, and still fill a gigabit link.
+ */
+const streamWindowBytes = 256 * 1024;
+
+/**
+ * A libp2p node, not started: TCP, Noise and Yamux, and nothing that dials on its own or leaves the mesh (no relay, hole
+ * punching, DHT or public bootstrap).
+ */
+export async function createHost(options: {
+  readonly privateKey: Ed25519PrivateKey;
+  /** Multiaddrs to listen on. */
+  readonly listen: readonly string[];
+}): Promise<Libp2p> {
+  return await createLibp2p({
+    start: false,
+    privateKey: options.privateKey,
+    addresses: { listen: [...options.listen] },
+    transports: [tcp()],
+    connectionEncrypters: [noise()],
+    streamMuxers: [
+      yamux({
+        streamOptions: { initialStreamWindowSize: streamWindowBytes, maxStreamWindowSize: streamWindowBytes },
+      }),
+    ],
+    connectionManager: {
+      maxConnections: 512,
+      // libp2p's defaults (5 a second, 10 pending) stall a mesh whose members all start at once.
+      inboundConnectionThreshold: 50,
+      maxIncomingPendingConnections: 64,
+      addressDialTimeout: 2000,
+      dialTimeout: 5000,
+      inboundUpgradeTimeout: 3000,
+      inboundStreamProtocolNegotiationTimeout: 5000,
+      outboundStreamProtocolNegotiationTimeout: 5000,
+      // Our dialer decides when to dial again.
+      reconnectRetries: 0,
+    },
+    // A backstop for links that go dark. Much shorter, and bulk transfers would look like death.
+    connectionMonitor: { pingInterval: 10_000 },
+  });
+}

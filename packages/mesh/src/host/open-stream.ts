@@ -1,0 +1,50 @@
+import type { Connection } from '@libp2p/interface';
+import { isSkeinError, methods, SkeinError, type Method } from '@skein/protocol';
+
+import { ByteStream } from '../streams/byte-stream.ts';
+import { FrameStream } from '../streams/frame-stream.ts';
+import type { TrafficMeter } from '../streams/traffic.ts';
+import { throwIfAborted, waitSignal } from '../streams/wait.ts';
+import type { Connections } from './connections.ts';
+
+export interface OpenRequest {
+  readonly peerId: string;
+  readonly method: Method;
+  /** Where to dial when there is no connection. */
+  readonly addresses: readonly string[];
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Opens a stream of a method. Throws `peer-lost`, `not-a-member`, `deadline-exceeded` or `aborted`. */
+export async function openStream(
+  components: { readonly connections: Connections; readonly meter: TrafficMeter },
+  request: OpenRequest,
+): Promise<FrameStream> {
+  const { method, peerId } = request;
+  const timeoutMs = method.openTimeoutMs;
+  const signal = waitSignal({ signal: request.signal, timeoutMs }) ?? AbortSignal.timeout(timeoutMs);
+  try {
+    const connection = await connect(components.connections, { ...request, signal });
+    const stream = await connection.newStream(method.id, { signal, maxOutboundStreams: Number.MAX_SAFE_INTEGER });
+    return new FrameStream(new ByteStream(stream, components.meter), { maxFrameBytes: method.maxFrameBytes });
+  } catch (error) {
+    throwIfAborted(signal);
+    if (isSkeinError(error)) throw error;
+    throw new SkeinError('peer-lost', `can't open ${method.id} to ${peerId}`, { cause: error });
+  }
+}
+
+async function connect(
+  connections: Connections,
+  request: OpenRequest & { readonly signal: AbortSignal },
+): Promise<Connection> {
+  const { peerId, addresses, signal } = request;
+  const existing = connections.get(peerId);
+  // Bulk data gets its own connection where the member can be dialled; over the shared one it still works.
+  if (request.method === methods.bytes && existing !== undefined && addresses.length > 0) {
+    return await connections.bulk(peerId, addresses).catch(() => existing);
+  }
+  if (existing !== undefined) return existing;
+  if (addresses.length === 0) throw new SkeinError('peer-lost', `${peerId} is not connected and has no known address`);
+  return await connections.dial(addresses, { signal });
+}

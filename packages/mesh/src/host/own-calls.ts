@@ -1,0 +1,33 @@
+import type { Logger, Method } from '@skein/protocol';
+
+import { FrameStream } from '../streams/frame-stream.ts';
+import { memoryStreamPair } from '../streams/memory-stream.ts';
+import { answerStream, type StreamHandler } from './serve.ts';
+
+/** Calls of a member to itself: libp2p doesn't dial its own host. */
+export class OwnCalls {
+  readonly #peerId: string;
+  readonly #logger: Logger;
+  readonly #open = new Set<FrameStream>();
+
+  constructor(peerId: string, logger: Logger) {
+    this.#peerId = peerId;
+    this.#logger = logger;
+  }
+
+  open(method: Method, handler: StreamHandler | undefined): FrameStream {
+    const [near, far] = memoryStreamPair();
+    const { maxFrameBytes, openTimeoutMs } = method;
+    const frames = new FrameStream(far, { maxFrameBytes, firstReadTimeoutMs: openTimeoutMs });
+    void answerStream({ frames, handler, method, peerId: this.#peerId, logger: this.#logger });
+    const stream = new FrameStream(near, { maxFrameBytes });
+    this.#open.add(stream);
+    void stream.closed.then(() => this.#open.delete(stream));
+    return stream;
+  }
+
+  /** No connection closes these streams, so stopping has to. */
+  stop(reason: Error): void {
+    for (const stream of this.#open) stream.abort(reason);
+  }
+}

@@ -1,0 +1,104 @@
+import type { Connection, Stream } from '@libp2p/interface';
+import { isSkeinError, SkeinError, type Logger, type Method } from '@skein/protocol';
+import type { Libp2p } from 'libp2p';
+
+import type { Gate } from '../gate/gate.ts';
+import { ByteStream } from '../streams/byte-stream.ts';
+import { FrameStream } from '../streams/frame-stream.ts';
+import type { TrafficCounter } from '../streams/traffic.ts';
+
+/** Who opened a stream. */
+export interface Remote {
+  readonly peerId: string;
+  /** Aborted when the remote is gone or has given the stream up. The same as the stream's `lost`. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Answers one stream. When it returns our side of the stream is ended; what it throws is sent as a `stream-error`, in
+ * its public form.
+ */
+export type StreamHandler = (stream: FrameStream, remote: Remote) => Promise<void>;
+
+// After our end the remote may still be reading or writing; a remote that never ends must not hold the stream.
+const lingerMs = 10_000;
+// Room for libp2p's own count, so that a stream over the limit reaches us and is refused with a reason.
+const refusalStreams = 16;
+
+export interface ServeComponents {
+  readonly host: Libp2p;
+  readonly gate: Gate;
+  readonly traffic: TrafficCounter;
+  readonly logger: Logger;
+}
+
+/** Registers a method at the host. `find` gives its handler at the time of a call. */
+export async function serve(
+  components: ServeComponents,
+  method: Method,
+  find: () => StreamHandler | undefined,
+): Promise<void> {
+  const { host, gate, traffic, logger } = components;
+  const openStreams = new Map<string, number>();
+
+  const answer = async (stream: Stream, connection: Connection): Promise<void> => {
+    const peerId = connection.remotePeer.toString();
+    const frames = new FrameStream(new ByteStream(stream, traffic.meter(peerId)), {
+      maxFrameBytes: method.maxFrameBytes,
+      firstReadTimeoutMs: method.openTimeoutMs,
+    });
+    const open = (openStreams.get(peerId) ?? 0) + 1;
+    openStreams.set(peerId, open);
+    const handler = open > method.maxInboundStreams ? refuseOverload(method) : find();
+    await answerStream({ frames, handler, method, peerId, logger });
+    const left = (openStreams.get(peerId) ?? 1) - 1;
+    if (left > 0) openStreams.set(peerId, left);
+    else openStreams.delete(peerId);
+  };
+
+  await host.handle(
+    method.id,
+    (stream, connection) => {
+      if (gate.hasProven(connection)) {
+        void answer(stream, connection);
+        return;
+      }
+      const refusal = new SkeinError('not-a-member', 'no service before the gate');
+      logger.debug({ peer: connection.remotePeer.toString(), method: method.id }, 'stream refused before the gate');
+      stream.abort(refusal);
+      connection.abort(refusal);
+    },
+    { maxInboundStreams: method.maxInboundStreams + refusalStreams, maxOutboundStreams: Number.MAX_SAFE_INTEGER },
+  );
+}
+
+/** Lets a handler answer one stream, and sees to it that the stream is over afterwards. Never throws. */
+export async function answerStream(call: {
+  readonly frames: FrameStream;
+  readonly handler: StreamHandler | undefined;
+  readonly method: Method;
+  readonly peerId: string;
+  readonly logger: Logger;
+}): Promise<void> {
+  const { frames, handler, method, peerId, logger } = call;
+  try {
+    if (handler === undefined) throw new SkeinError('not-running', `this member doesn't serve ${method.id}`);
+    await handler(frames, { peerId, signal: frames.lost });
+    await frames.end();
+  } catch (error) {
+    const fields = { peer: peerId, method: method.id, error };
+    // What isn't ours is a bug; the rest the remote is told, and a lost stream is everyday life.
+    if (isSkeinError(error) || frames.lost.aborted) logger.debug(fields, 'a stream was refused or lost');
+    else logger.error(fields, 'a stream handler failed');
+    await frames.fail(error);
+  }
+  const timer = setTimeout(() => frames.abort(), lingerMs);
+  await frames.closed;
+  clearTimeout(timer);
+}
+
+function refuseOverload(method: Method): StreamHandler {
+  return async () => {
+    throw new SkeinError('overloaded', `more than ${method.maxInboundStreams} open streams of ${method.id}`);
+  };
+}

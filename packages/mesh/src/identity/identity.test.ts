@@ -1,0 +1,64 @@
+import { chmod, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { afterEach, beforeEach, expect, test } from 'vitest';
+
+import { loadIdentity } from './identity.ts';
+import { loadMeshSecret, loadOrCreateMeshSecret, MeshSecret, saveMeshSecret } from './mesh-secret.ts';
+
+let directory: string;
+
+beforeEach(async () => {
+  directory = join(await mkdtemp(join(tmpdir(), 'skein-identity-')), 'home');
+});
+afterEach(async () => await rm(join(directory, '..'), { recursive: true }));
+
+const modeOf = async (path: string): Promise<string> => ((await stat(path)).mode & 0o777).toString(8);
+
+test('keeps an identity in a file that only its owner can read', async () => {
+  const created = await loadIdentity(directory);
+  expect((await loadIdentity(directory)).peerId).toBe(created.peerId);
+  expect(await modeOf(directory)).toBe('700');
+  expect(await modeOf(join(directory, 'identity.key'))).toBe('600');
+  expect(await readdir(directory)).toEqual(['identity.key']);
+});
+
+test('gives all who start at once the same identity and the same secret', async () => {
+  const identities = await Promise.all(Array.from({ length: 8 }, async () => await loadIdentity(directory)));
+  expect(new Set(identities.map(({ peerId }) => peerId)).size).toBe(1);
+  const secrets = await Promise.all(Array.from({ length: 8 }, async () => await loadOrCreateMeshSecret(directory)));
+  expect(new Set(secrets.map((secret) => Buffer.from(secret.reveal()).toString('hex'))).size).toBe(1);
+});
+
+test.each([
+  ['identity.key', 0o640, loadIdentity],
+  ['identity.key', 0o604, loadIdentity],
+  ['mesh.secret', 0o660, loadOrCreateMeshSecret],
+])('refuses %s with mode %o and names the command that fixes it', async (name, mode, load) => {
+  await load(directory);
+  const path = join(directory, name);
+  await chmod(path, mode);
+  await expect(load(directory)).rejects.toThrow(`chmod 600 ${path}`);
+});
+
+test('refuses damaged files and leaves them as they are', async () => {
+  await loadIdentity(directory);
+  for (const [name, load] of [
+    ['identity.key', loadIdentity],
+    ['mesh.secret', loadOrCreateMeshSecret],
+  ] as const) {
+    const path = join(directory, name);
+    await writeFile(path, 'damaged', { mode: 0o600 });
+    await expect(load(directory)).rejects.toMatchObject({ code: 'disk-failed' });
+    expect((await stat(path)).size).toBe('damaged'.length);
+  }
+});
+
+test('saves the secret of an invite once, and refuses that of another mesh', async () => {
+  const secret = MeshSecret.generate();
+  await saveMeshSecret(directory, secret);
+  await saveMeshSecret(directory, secret);
+  await expect(saveMeshSecret(directory, MeshSecret.generate())).rejects.toMatchObject({ code: 'invalid-request' });
+  expect((await loadMeshSecret(directory))?.reveal()).toEqual(secret.reveal());
+});

@@ -1,0 +1,75 @@
+import { randomBytes } from 'node:crypto';
+import { link, mkdir, open, unlink, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+import { SkeinError } from '@skein/protocol';
+
+const maxSecretFileBytes = 4096;
+const groupAndOthers = 0o077;
+
+/**
+ * Reads a file that only its owner may read; undefined when there is none. Throws `disk-failed` for one that others
+ * can read, with the command that fixes it: whoever read it may have copied it.
+ */
+export async function readSecretFile(path: string): Promise<Uint8Array | undefined> {
+  let file;
+  try {
+    file = await open(path, 'r');
+  } catch (error) {
+    if (isFileError(error, 'ENOENT')) return undefined;
+    throw new SkeinError('disk-failed', `can't read ${path}; check its owner and mode`, { cause: error });
+  }
+  try {
+    // Asked of the open file, so that the file checked is the file read.
+    const stats = await file.stat();
+    // Windows has no such bits; there the profile directory's access list protects the file.
+    if (process.platform !== 'win32' && (stats.mode & groupAndOthers) !== 0) {
+      throw new SkeinError('disk-failed', `${path} can be read by other users; run: chmod 600 ${path}`);
+    }
+    if (!stats.isFile() || stats.size > maxSecretFileBytes) {
+      throw new SkeinError('disk-failed', `${path} is not a file that Skein wrote; move it away`);
+    }
+    return new Uint8Array(await file.readFile());
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * Creates a file with mode 0600 in one step: it is there with all its bytes, safe from a power cut, or not at all.
+ * Never replaces one; false when it exists already. The directory is created with mode 0700 when missing.
+ */
+export async function createSecretFile(path: string, bytes: Uint8Array): Promise<boolean> {
+  const directory = dirname(path);
+  const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
+  try {
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    try {
+      await writeFile(temporary, bytes, { mode: 0o600, flag: 'wx', flush: true });
+      // Unlike rename, link fails where a file exists: two processes that start at once agree on one secret.
+      await link(temporary, path);
+    } finally {
+      await unlink(temporary).catch(() => undefined);
+    }
+    await syncDirectory(directory);
+    return true;
+  } catch (error) {
+    if (isFileError(error, 'EEXIST')) return false;
+    throw new SkeinError('disk-failed', `can't write ${path}; check free space and permissions`, { cause: error });
+  }
+}
+
+/** Makes a new directory entry durable. Windows can't open directories, and doesn't need it. */
+async function syncDirectory(directory: string): Promise<void> {
+  if (process.platform === 'win32') return;
+  const handle = await open(directory, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function isFileError(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
+}

@@ -1,0 +1,13 @@
+export { generate, type GenerationUpdate } from './calls/generate.ts';
+export type { Cards } from './cards/cards.ts';
+export type { Remote, StreamHandler } from './host/serve.ts';
+export { createIdentity, loadIdentity, type Identity } from './identity/identity.ts';
+export { loadMeshSecret, loadOrCreateMeshSecret, MeshSecret, saveMeshSecret } from './identity/mesh-secret.ts';
+export { createMesh } from './create-mesh.ts';
+export type { CardChange, Mesh } from './mesh.ts';
+export type { MeshOptions } from './options.ts';
+export { chooseLead, type Lead, type LeadWish } from './routing/least-loaded-lead.ts';
+export type { ByteDuplex } from './streams/byte-duplex.ts';
+export type { FrameStream } from './streams/frame-stream.ts';
+export type { Traffic, TrafficCount } from './streams/traffic.ts';
+export type { WaitOptions } from './streams/wait.ts';

@@ -1,0 +1,228 @@
+import type { Connection } from '@libp2p/interface';
+import { limits, methods, SkeinError, type Logger, type Method } from '@skein/protocol';
+import type { Libp2p } from 'libp2p';
+
+import { CardStreams } from './cards/card-streams.ts';
+import { CardsView, type Cards } from './cards/cards.ts';
+import { Gossip } from './cards/gossip.ts';
+import { OwnCard, type CardContent } from './cards/own-card.ts';
+import { isLoopbackOnly, peerIdOf, reachableAddresses } from './discovery/addresses.ts';
+import { Dialer } from './discovery/dialer.ts';
+import { chooseInterfaces } from './discovery/interfaces.ts';
+import { MdnsDiscovery } from './discovery/mdns.ts';
+import { serviceTag } from './discovery/service-tag.ts';
+import { Gate } from './gate/gate.ts';
+import { Connections } from './host/connections.ts';
+import { createHost } from './host/create-host.ts';
+import { openStream } from './host/open-stream.ts';
+import { OwnCalls } from './host/own-calls.ts';
+import { serve, type StreamHandler } from './host/serve.ts';
+import type { Identity } from './identity/identity.ts';
+import type { MeshSecret } from './identity/mesh-secret.ts';
+import type { CardChange, Mesh } from './mesh.ts';
+import type { FrameStream } from './streams/frame-stream.ts';
+import { TrafficCounter, type Traffic } from './streams/traffic.ts';
+
+export interface MemberOptions {
+  readonly identity: Identity;
+  readonly secret: MeshSecret;
+  readonly listen: readonly string[];
+  readonly peers: readonly string[];
+  readonly mdns: boolean;
+  readonly interfaces: readonly string[] | undefined;
+  readonly logger: Logger;
+  readonly content: CardContent;
+}
+
+/** Composes the parts of one member. */
+export class Member implements Mesh {
+  readonly peerId: string;
+  readonly #options: MemberOptions;
+  readonly #host: Libp2p;
+  readonly #connections: Connections;
+  readonly #dialer: Dialer;
+  readonly #mdns: MdnsDiscovery | undefined;
+  readonly #gossip: Gossip;
+  readonly #view: CardsView;
+  readonly #traffic = new TrafficCounter();
+  readonly #ownCalls: OwnCalls;
+  readonly #handlers = new Map<string, StreamHandler>();
+  readonly #cardStreams: CardStreams;
+  /** Members whose card's addresses the dialer knows. */
+  #dialledFromCards = new Set<string>();
+  #started: Promise<void> | undefined;
+  #stopped: Promise<void> | undefined;
+
+  /** Makes the host and its gate, then everything that stands behind the gate. */
+  static async create(options: MemberOptions): Promise<Member> {
+    const { identity, secret, listen, logger } = options;
+    const host = await createHost({ privateKey: identity.privateKey, listen });
+    const gate = new Gate({ host, secret, logger });
+    await gate.install();
+    const member = new Member(options, host, gate);
+    for (const method of Object.values(methods)) {
+      if (method.ungated) continue;
+      const components = { host, gate, traffic: member.#traffic, logger };
+      await serve(components, method, () => member.#handlers.get(method.id));
+    }
+    return member;
+  }
+
+  private constructor(options: MemberOptions, host: Libp2p, gate: Gate) {
+    const { identity, logger } = options;
+    this.#options = options;
+    this.#host = host;
+    this.peerId = identity.peerId;
+    this.#connections = new Connections(
+      { host, gate },
+      {
+        onOpen: (connection) => this.#onOpen(connection),
+        onPeerLost: (peerId) => this.#dialer.lost(peerId),
+      },
+    );
+    this.#dialer = new Dialer({
+      ownPeerId: this.peerId,
+      logger,
+      isConnected: (peerId) => this.#connections.has(peerId),
+      connect: async (addresses, signal) => (await this.#connections.dial(addresses, { signal })).remotePeer.toString(),
+    });
+    this.#gossip = new Gossip({
+      own: new OwnCard(identity, options.content),
+      logger,
+      isConnected: (peerId) => this.#connections.has(peerId),
+      onChange: () => this.#onCards(),
+    });
+    this.#cardStreams = new CardStreams({
+      gossip: this.#gossip,
+      logger,
+      isConnected: (peerId) => this.#connections.has(peerId),
+      open: async (peerId) => await this.open(peerId, methods.card),
+    });
+    this.#ownCalls = new OwnCalls(this.peerId, logger);
+    this.#view = new CardsView(() => this.#gossip.snapshot());
+    this.#mdns = options.mdns ? this.#createMdns() : undefined;
+    this.handle(methods.card, async (stream, { peerId }) => await this.#gossip.exchange(peerId, stream));
+    host.addEventListener('self:peer:update', () => this.#announce());
+    for (const address of options.peers) this.#dialer.learn('explicit', [address], peerIdOf(address));
+  }
+
+  get cards(): Cards {
+    return this.#view;
+  }
+
+  async start(): Promise<void> {
+    if (this.#stopped !== undefined) throw new SkeinError('not-running', 'a stopped mesh member stays stopped');
+    this.#started ??= this.#start();
+    await this.#started;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    await this.#stopped;
+  }
+
+  addresses(): readonly string[] {
+    const { listen, interfaces } = this.#options;
+    const bound = this.#host.getMultiaddrs().map((address) => address.toString());
+    return reachableAddresses(bound, { listen, only: interfaces });
+  }
+
+  connectedPeers(): readonly string[] {
+    return this.#connections.peerIds;
+  }
+
+  updateCard(change: CardChange): void {
+    this.#gossip.update(change);
+  }
+
+  handle(method: Method, handler: StreamHandler): void {
+    if (this.#handlers.has(method.id)) throw new SkeinError('already-running', `${method.id} is answered already`);
+    this.#handlers.set(method.id, handler);
+  }
+
+  async open(
+    peerId: string,
+    method: Method,
+    options: { readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<FrameStream> {
+    if (this.#started === undefined || this.#stopped !== undefined) {
+      throw new SkeinError('not-running', 'this mesh member is not running');
+    }
+    if (peerId === this.peerId) return this.#ownCalls.open(method, this.#handlers.get(method.id));
+    return await openStream(
+      { connections: this.#connections, meter: this.#traffic.meter(peerId) },
+      { peerId, method, addresses: this.#dialer.addressesOf(peerId), signal: options.signal },
+    );
+  }
+
+  traffic(): Traffic {
+    return this.#traffic.snapshot();
+  }
+
+  async #start(): Promise<void> {
+    const { logger, listen } = this.#options;
+    try {
+      await this.#host.start();
+    } catch (error) {
+      throw new SkeinError('invalid-request', `can't listen on ${listen.join(', ')}; choose a free address`, {
+        cause: error,
+      });
+    }
+    this.#announce();
+    this.#gossip.start();
+    this.#dialer.start();
+    this.#mdns?.start();
+    logger.info({ peer: this.peerId, addresses: this.addresses() }, 'mesh member started');
+  }
+
+  async #stop(): Promise<void> {
+    await this.#started?.catch(() => undefined);
+    this.#view.close();
+    const stopping = new SkeinError('peer-lost', 'the mesh member is stopping');
+    this.#ownCalls.stop(stopping);
+    this.#cardStreams.stop();
+    this.#dialer.stop();
+    await this.#mdns?.stop();
+    await this.#gossip.stop();
+    // A polite close would end every open stream cleanly: half a generation would look like a whole one.
+    for (const connection of this.#host.getConnections()) connection.abort(stopping);
+    await this.#host.stop();
+    this.#options.logger.info({ peer: this.peerId }, 'mesh member stopped');
+  }
+
+  #createMdns(): MdnsDiscovery {
+    const { secret, listen, interfaces, logger } = this.#options;
+    return new MdnsDiscovery({
+      logger,
+      ownPeerId: this.peerId,
+      tag: serviceTag(secret),
+      addresses: () => this.addresses(),
+      interfaces: (all) => chooseInterfaces(all, { only: interfaces, loopbackOnly: isLoopbackOnly(listen) }),
+      onFound: (peerId, addresses) => this.#dialer.learn('mdns', addresses, peerId),
+    });
+  }
+
+  #announce(): void {
+    if (this.#started === undefined || this.#stopped !== undefined) return;
+    const addresses = this.addresses().slice(0, limits.maxAddresses);
+    const announced = this.#gossip.snapshot()[0]?.addresses ?? [];
+    if (addresses.join() !== announced.join()) this.#gossip.update({ addresses });
+  }
+
+  #onOpen(connection: Connection): void {
+    // The dialling side opens the card stream, so that there is one.
+    if (connection.direction === 'outbound') void this.#cardStreams.keep(connection.remotePeer.toString());
+  }
+
+  #onCards(): void {
+    const present = new Set<string>();
+    for (const { peer, addresses } of this.#gossip.snapshot()) {
+      if (peer === this.peerId) continue;
+      present.add(peer);
+      this.#dialer.learn('card', addresses, peer);
+    }
+    for (const peer of this.#dialledFromCards) if (!present.has(peer)) this.#dialer.forget('card', peer);
+    this.#dialledFromCards = present;
+    this.#view.notify();
+  }
+}

@@ -1,0 +1,37 @@
+import type { Method } from '@skein/protocol';
+
+import type { Cards } from './cards/cards.ts';
+import type { CardContent } from './cards/own-card.ts';
+import type { StreamHandler } from './host/serve.ts';
+import type { FrameStream } from './streams/frame-stream.ts';
+import type { Traffic } from './streams/traffic.ts';
+
+/** What of a card its member can change while it runs. */
+export type CardChange = Partial<Omit<CardContent, 'addresses'>>;
+
+/** One member of a mesh, and through it all the others. */
+export interface Mesh {
+  readonly peerId: string;
+  /** Who is there and what they say about themselves. */
+  readonly cards: Cards;
+  /** Listens, looks for members and connects. Does nothing when running. Throws `not-running` once stopped. */
+  start(): Promise<void>;
+  /** Closes everything, within two seconds. For good; does nothing when stopped. */
+  stop(): Promise<void>;
+  /** Where others can dial this member: multiaddrs with its peer id. Empty until started. */
+  addresses(): readonly string[];
+  /** Peer ids of the members connected now. */
+  connectedPeers(): readonly string[];
+  /** Changes our card. Everyone hears of it within a moment. Throws `protocol-violation` for what no card may hold. */
+  updateCard(change: CardChange): void;
+  /** Answers a method from now on. Throws `already-running` when it is answered already. */
+  handle(method: Method, handler: StreamHandler): void;
+  /**
+   * Opens a stream of a method to a member, or to ourselves; dials when there is no connection. Waits at most the
+   * method's `openTimeoutMs`. Throws `peer-lost` when the member can't be reached, `not-a-member`, `deadline-exceeded`,
+   * `aborted`, `not-running`. Reads throw what the member's handler threw.
+   */
+  open(peerId: string, method: Method, options?: { readonly signal?: AbortSignal | undefined }): Promise<FrameStream>;
+  /** Bytes exchanged with other members so far. */
+  traffic(): Traffic;
+}

@@ -1,0 +1,55 @@
+import type { Card, HeldStage } from '@skein/protocol';
+import { expect, test } from 'vitest';
+
+import { chooseLead } from './least-loaded-lead.ts';
+
+const sha256 = 'a'.repeat(64);
+
+function card(peer: string, stage: Partial<HeldStage>): Card {
+  const held: HeldStage = {
+    deployment: 'deployment-1',
+    model: sha256,
+    name: 'tiny',
+    stage: 0,
+    stages: 1,
+    block: { from: 0, to: 4 },
+    state: 'ready',
+    contextTokens: 1024,
+    sequences: 4,
+    active: 0,
+    queued: 0,
+    ...stage,
+  };
+  return { peer, version: 1, roles: ['peer'], name: peer, software: 'test', addresses: [], models: [], stages: [held] };
+}
+
+test('picks the lead with the least work for its size', () => {
+  const cards = [
+    card('a', { active: 2 }),
+    card('b', { active: 1, queued: 2 }),
+    card('c', { active: 3, sequences: 16 }),
+    card('d', { active: 0, queued: 1 }),
+  ];
+  expect(chooseLead(cards, {})?.peer).toBe('c');
+});
+
+test('breaks ties by peer id, whatever the order of the cards', () => {
+  const cards = [card('b', { active: 1 }), card('a', { active: 1 }), card('c', { active: 1 })];
+  expect(chooseLead(cards, {})?.peer).toBe('a');
+  expect(chooseLead(cards.toReversed(), {})?.peer).toBe('a');
+});
+
+test('finds a model by its exact name or its digest, and a deployment by its id', () => {
+  const cards = [card('a', { name: 'tiny-2', model: 'b'.repeat(64), deployment: 'deployment-2' }), card('b', {})];
+  expect(chooseLead(cards, { model: 'tiny' })?.peer).toBe('b');
+  expect(chooseLead(cards, { model: sha256 })?.peer).toBe('b');
+  expect(chooseLead(cards, { deployment: 'deployment-2' })?.peer).toBe('a');
+  expect(chooseLead(cards, { model: 'tin' })).toBeUndefined();
+  expect(chooseLead(cards, { model: 'tiny', deployment: 'deployment-2' })).toBeUndefined();
+});
+
+test('passes over later stages and leads that are not ready', () => {
+  const cards = [card('a', { stage: 1, stages: 2 }), card('b', { state: 'loading' })];
+  expect(chooseLead(cards, {})).toBeUndefined();
+  expect(chooseLead([], {})).toBeUndefined();
+});

@@ -1,0 +1,181 @@
+import {
+  asSkeinError,
+  encodeFrame,
+  FrameParser,
+  fromWireError,
+  parseHeader,
+  SkeinError,
+  streamErrorSchema,
+  toWireError,
+  type Frame,
+} from '@skein/protocol';
+
+import type { ByteChannel } from './byte-channel.ts';
+import type { ByteDuplex } from './byte-duplex.ts';
+import { waitSignal, type WaitOptions } from './wait.ts';
+
+export interface FrameStreamOptions {
+  /** Longest frame that the remote may send. */
+  readonly maxFrameBytes: number;
+  /** Longest wait for the remote's first frame where the reader sets none; left out, no bound. */
+  readonly firstReadTimeoutMs?: number;
+}
+
+/**
+ * Frames over one stream of one method. Reads are pulled and writes awaited, so neither end can make the other queue
+ * more than about a mebibyte. Iterating reads to the end; leaving the loop early aborts the stream. Disposing ends our
+ * side when the remote has ended its own, and aborts otherwise.
+ */
+export class FrameStream implements AsyncIterable<Frame>, AsyncDisposable {
+  readonly #bytes: ByteChannel;
+  readonly #parser: FrameParser;
+  #firstReadTimeoutMs: number | undefined;
+  /** What was wrong with the remote's bytes; where the next frame starts is unknown then. */
+  #broken: SkeinError | undefined;
+  #sawEnd = false;
+  #detached = false;
+
+  constructor(bytes: ByteChannel, options: FrameStreamOptions) {
+    this.#bytes = bytes;
+    this.#parser = new FrameParser({ maxFrameBytes: options.maxFrameBytes });
+    this.#firstReadTimeoutMs = options.firstReadTimeoutMs;
+  }
+
+  /** Aborted, with a SkeinError as reason, when the stream is lost or aborted by either side; not at a clean end. */
+  get lost(): AbortSignal {
+    return this.#bytes.lost;
+  }
+
+  /** Resolves when the stream is over in both directions, cleanly or not. */
+  get closed(): Promise<void> {
+    return this.#bytes.closed;
+  }
+
+  /** Bytes written that the transport has not taken yet. */
+  get unsentBytes(): number {
+    return this.#bytes.unsentBytes;
+  }
+
+  /**
+   * The next frame; undefined at the remote's clean end. One read at a time; one that is aborted or times out loses
+   * nothing. Throws the remote's error when it sent one, `peer-lost` when the stream was lost, `deadline-exceeded`,
+   * `aborted`; `frame-too-large` and `protocol-violation`, after which nothing more can be read, only written.
+   */
+  async read(options: WaitOptions = {}): Promise<Frame | undefined> {
+    this.#assertFramed();
+    // One deadline for the whole frame, however many chunks it takes.
+    let signal: AbortSignal | undefined;
+    for (;;) {
+      const frame = this.#nextFrame();
+      if (frame !== undefined) return frame;
+      signal ??= waitSignal({ timeoutMs: this.#firstReadTimeoutMs, ...options });
+      const chunk = await this.#bytes.read({ signal });
+      if (chunk === undefined) {
+        this.#sawEnd = true;
+        if (this.#parser.pendingBytes === 0) return undefined;
+        throw new SkeinError('protocol-violation', 'the stream ended inside a frame');
+      }
+      this.#firstReadTimeoutMs = undefined;
+      this.#parser.feed(chunk);
+    }
+  }
+
+  /**
+   * Sends a frame and waits while the remote is slower than we are. The payload may be reused after that. Throws
+   * `peer-lost` when the stream was lost; an aborted wait leaves the frame on its way.
+   */
+  async write(header: object, payload?: Uint8Array, options: WaitOptions = {}): Promise<void> {
+    this.#assertFramed();
+    await this.#bytes.write(encodeFrame(header, payload), options);
+  }
+
+  /** Sends why we give up, then ends our side. Never throws: a remote that is gone needs no explanation. */
+  async fail(error: unknown): Promise<void> {
+    const bounds = { timeoutMs: 5000 };
+    try {
+      await this.write({ type: 'stream-error', error: toWireError(error) }, undefined, bounds);
+      await this.end(bounds);
+    } catch {
+      this.abort();
+    }
+  }
+
+  /** Says that nothing more will be written, after what was. Reading goes on. Gives up after 30 s by default. */
+  async end(options: WaitOptions = {}): Promise<void> {
+    await this.#bytes.end(options);
+  }
+
+  /** Drops the stream at once, in both directions. The remote sees `peer-lost`. */
+  abort(error?: Error): void {
+    this.#bytes.abort(error);
+  }
+
+  /**
+   * Goes on without frames, starting with the bytes received but not read yet. This object can't read or write after
+   * that; `end`, `abort` and `lost` keep working.
+   */
+  detach(): ByteDuplex {
+    this.#assertFramed();
+    this.#detached = true;
+    const bytes = this.#bytes;
+    const received = this.#parser.takeRest();
+    return {
+      readable: readToEnd(bytes, received),
+      write: async (chunk) => await bytes.write(chunk),
+      end: async () => await bytes.end(),
+      abort: (error) => bytes.abort(error),
+    };
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Frame, void, undefined> {
+    let left = false;
+    try {
+      for (let frame = await this.read(); frame !== undefined; frame = await this.read()) {
+        left = true;
+        yield frame;
+        left = false;
+      }
+    } finally {
+      // Not after a failed read: whoever serves the stream may want to say why it gives up.
+      if (left) this.abort();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#sawEnd) return this.abort();
+    return await this.end().catch(() => this.abort());
+  }
+
+  #assertFramed(): void {
+    if (this.#detached) throw new SkeinError('internal', 'the stream was detached from its frames');
+  }
+
+  #nextFrame(): Frame | undefined {
+    if (this.#broken !== undefined) throw this.#broken;
+    let frame: Frame | undefined;
+    try {
+      frame = this.#parser.next();
+    } catch (error) {
+      this.#broken = asSkeinError(error, 'protocol-violation');
+      throw this.#broken;
+    }
+    if (isStreamError(frame?.header)) throw fromWireError(parseHeader(streamErrorSchema, frame?.header).error);
+    return frame;
+  }
+}
+
+async function* readToEnd(bytes: ByteChannel, received: Uint8Array[]): AsyncGenerator<Uint8Array, void, undefined> {
+  let ended = false;
+  try {
+    yield* received;
+    for (let chunk = await bytes.read(); chunk !== undefined; chunk = await bytes.read()) yield chunk;
+    ended = true;
+  } finally {
+    if (!ended) bytes.abort();
+  }
+}
+
+/** Looks at the type alone: this runs for every frame, and almost none is an error. */
+function isStreamError(header: unknown): boolean {
+  return typeof header === 'object' && header !== null && 'type' in header && header.type === 'stream-error';
+}

@@ -1,0 +1,34 @@
+import { asSkeinError, isSkeinError, type SkeinError } from '@skein/protocol';
+
+/** Bounds on one wait. */
+export interface WaitOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Longest wait in milliseconds; left out, none. */
+  readonly timeoutMs?: number | undefined;
+}
+
+/** One signal for a caller's signal and a deadline; undefined when there is neither. */
+export function waitSignal({ signal, timeoutMs }: WaitOptions): AbortSignal | undefined {
+  if (timeoutMs === undefined) return signal;
+  const timeout = AbortSignal.timeout(timeoutMs);
+  return signal === undefined ? timeout : AbortSignal.any([signal, timeout]);
+}
+
+/** The error of an aborted signal: the caller's own SkeinError, `deadline-exceeded` or `aborted`. */
+export function abortError(signal: AbortSignal): SkeinError {
+  const reason: unknown = signal.reason;
+  if (isSkeinError(reason)) return reason;
+  return asSkeinError(reason, 'aborted');
+}
+
+/** Throws {@link abortError} when the signal has been aborted. */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true) throw abortError(signal);
+}
+
+/** Calls `wake` once the signal is aborted (at once when it has been), until the returned object is disposed. */
+export function onAbort(signal: AbortSignal | undefined, wake: () => void): Disposable {
+  if (signal?.aborted === true) wake();
+  signal?.addEventListener('abort', wake, { once: true });
+  return { [Symbol.dispose]: () => signal?.removeEventListener('abort', wake) };
+}

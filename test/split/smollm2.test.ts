@@ -1,0 +1,90 @@
+import { generate } from '@skein/mesh';
+import type { Prompt, Usage } from '@skein/protocol';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { startCluster, type Cluster } from '../support/cluster.ts';
+import { defaultModelFile } from '../support/models.ts';
+import { prompts, systemPrompt } from '../support/prompts.ts';
+
+/**
+ * The promise of a split, on the real model: the same words as from one machine. Members of the mesh over TCP, one of
+ * which has the model, engines in processes of their own.
+ */
+let cluster: Cluster | undefined;
+let unreachable = '';
+
+beforeAll(async () => {
+  const model = await defaultModelFile();
+  if ('unreachable' in model) unreachable = model.unreachable;
+  else cluster = await startCluster({ peers: 3, models: [model.path] });
+});
+
+afterAll(async () => {
+  await cluster?.[Symbol.asyncDispose]();
+});
+
+const greedy = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 };
+
+const chat = (question: string): Prompt => ({
+  type: 'chat',
+  messages: [
+    { role: 'system', content: systemPrompt },
+    { role: 'user', content: question },
+  ],
+});
+
+interface Answer {
+  readonly text: string;
+  readonly tokens: readonly number[];
+  readonly usage: Usage | undefined;
+}
+
+async function ask({ coordinatorMesh, coordinator }: Cluster, deployment: string, question: string): Promise<Answer> {
+  const lead = coordinator.deployments.list().find(({ id }) => id === deployment)?.stages[0]?.peer ?? '';
+  const request = { deployment, prompt: chat(question), sampling: greedy, maxTokens: 64, stop: [] };
+  let text = '';
+  const tokens: number[] = [];
+  let usage: Usage | undefined;
+  for await (const event of generate(coordinatorMesh, lead, request)) {
+    if (event.type === 'text-delta') {
+      text += event.text;
+      tokens.push(...event.tokens);
+    } else usage = event.usage;
+  }
+  return { text, tokens, usage };
+}
+
+async function answersOf(running: Cluster, stages: number): Promise<Answer[]> {
+  const { id } = await running.coordinator.deployments.deploy({ model: 'smollm2-135m-instruct', stages });
+  try {
+    const answers: Answer[] = [];
+    for (const prompt of prompts) answers.push(await ask(running, id, prompt));
+    return answers;
+  } finally {
+    await running.coordinator.deployments.undeploy(id);
+  }
+}
+
+describe('SmolLM2 split over peers', () => {
+  it('answers token for token as the whole model does, with 2 and with 3 stages', async ({ skip }) => {
+    if (cluster === undefined) return skip(unreachable);
+    const whole = await answersOf(cluster, 1);
+    expect(whole[0]?.text).toContain('Paris');
+    expect(whole.at(-1)?.usage?.promptTokens).toBeGreaterThan(600);
+    expect(await answersOf(cluster, 2)).toEqual(whole);
+    expect(await answersOf(cluster, 3)).toEqual(whole);
+    return undefined;
+  }, 180_000);
+
+  it('gives two clients at once their own answers', async ({ skip }) => {
+    if (cluster === undefined) return skip(unreachable);
+    const { id } = await cluster.coordinator.deployments.deploy({ model: 'smollm2-135m-instruct', stages: 2 });
+    const [capital, sky] = await Promise.all([ask(cluster, id, prompts[0] ?? ''), ask(cluster, id, prompts[1] ?? '')]);
+    await cluster.coordinator.deployments.undeploy(id);
+    expect(capital?.text).toContain('Paris');
+    expect(capital?.text).not.toContain('scatter');
+    expect(sky?.text).toMatch(/light/);
+    expect(sky?.text).not.toContain('Paris');
+    return undefined;
+  }, 120_000);
+});

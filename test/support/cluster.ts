@@ -1,0 +1,91 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { createCoordinator, type Coordinator } from '@skein/coordinator';
+import { createIdentity, createMesh, MeshSecret, type Mesh } from '@skein/mesh';
+import { createPeer, openStore, type ModelStore, type Peer } from '@skein/node';
+import type { Role } from '@skein/protocol';
+
+export interface ClusterPeer {
+  readonly mesh: Mesh;
+  readonly peer: Peer;
+  readonly store: ModelStore;
+  readonly directory: string;
+}
+
+/** A coordinator and peers, each a mesh member of its own over TCP on loopback, with engines in processes of their own. */
+export interface Cluster extends AsyncDisposable {
+  readonly secret: MeshSecret;
+  readonly coordinatorMesh: Mesh;
+  readonly coordinator: Coordinator;
+  readonly peers: readonly ClusterPeer[];
+  /** One more member of the same mesh. It is stopped with the cluster. */
+  join(roles: readonly Role[]): Promise<Mesh>;
+}
+
+export interface ClusterOptions {
+  readonly peers: number;
+  /** GGUFs that the first peer holds; the others hold none. */
+  readonly models: readonly string[];
+  readonly contextTokens?: number;
+}
+
+/** Starts a cluster and waits until the coordinator sees every peer and model. */
+export async function startCluster(options: ClusterOptions): Promise<Cluster> {
+  const stack = new AsyncDisposableStack();
+  try {
+    const secret = MeshSecret.generate();
+    let first: readonly string[] = [];
+    const join = async (roles: readonly Role[]): Promise<Mesh> => {
+      const mesh = await createMesh({ secret, roles, identity: await createIdentity(), peers: first, mdns: false });
+      await mesh.start();
+      stack.defer(async () => mesh.stop());
+      return mesh;
+    };
+    const coordinatorMesh = await join(['coordinator']);
+    first = coordinatorMesh.addresses();
+    const peers: ClusterPeer[] = [];
+    for (let index = 0; index < options.peers; index += 1) {
+      peers.push(await startPeer(await join(['peer']), index === 0 ? options.models : [], stack));
+    }
+    const { contextTokens } = options;
+    const defaults = contextTokens === undefined ? {} : { contextTokens };
+    const coordinator = createCoordinator({ mesh: coordinatorMesh, port: 0, defaults });
+    await coordinator.start();
+    stack.defer(async () => coordinator.stop());
+    await seen(coordinatorMesh, options);
+    const owned = stack.move();
+    return {
+      secret,
+      coordinatorMesh,
+      coordinator,
+      peers,
+      join,
+      [Symbol.asyncDispose]: async () => owned.disposeAsync(),
+    };
+  } catch (error) {
+    await stack.disposeAsync();
+    throw error;
+  }
+}
+
+async function startPeer(mesh: Mesh, models: readonly string[], stack: AsyncDisposableStack): Promise<ClusterPeer> {
+  const directory = await mkdtemp(join(tmpdir(), 'skein-peer-'));
+  stack.defer(async () => rm(directory, { recursive: true }));
+  const store = await openStore(directory);
+  for (const model of models) await store.pull(model);
+  const peer = createPeer({ mesh, store, directory, backend: 'cpu', threads: 1 });
+  await peer.start();
+  stack.defer(async () => peer.stop());
+  return { mesh, peer, store, directory };
+}
+
+async function seen(mesh: Mesh, { peers, models }: ClusterOptions): Promise<void> {
+  for await (const cards of mesh.cards.watch({ signal: AbortSignal.timeout(20_000) })) {
+    const ready = cards.filter(({ hardware }) => hardware !== undefined);
+    const held = new Set(ready.flatMap((card) => card.models.map(({ model }) => model)));
+    if (ready.length === peers && held.size === models.length) return;
+  }
+  throw new Error('the peers did not see each other');
+}

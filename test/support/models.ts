@@ -1,0 +1,34 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { isSkeinError } from '@skein/protocol';
+import { openStore } from '@skein/node';
+
+import { writeTinyModel } from '../../scripts/fixtures/tiny-models.ts';
+
+/** The default model, kept between runs beside the sources. */
+const cache = join(import.meta.dirname, '..', '..', '.cache');
+
+/**
+ * Path of the default model's GGUF, pulled when it is not in the cache; undefined, with the reason to skip with, when no
+ * source can be reached.
+ */
+export async function defaultModelFile(): Promise<{ path: string } | { unreachable: string }> {
+  const store = await openStore(cache);
+  try {
+    const { model } = await store.pull('smollm2-135m-instruct');
+    return { path: await store.path(model) };
+  } catch (error) {
+    if (isSkeinError(error) && error.code === 'model-unreachable') return { unreachable: error.message };
+    throw error;
+  }
+}
+
+/** A tiny model with random weights in a directory of its own. */
+export async function tinyModelFile(architecture = 'llama'): Promise<{ path: string } & AsyncDisposable> {
+  const directory = await mkdtemp(join(tmpdir(), 'skein-tiny-'));
+  const path = join(directory, `tiny-${architecture}.gguf`);
+  await writeTinyModel(architecture, path);
+  return { path, [Symbol.asyncDispose]: async () => rm(directory, { recursive: true }) };
+}
