@@ -55,14 +55,13 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     await coordinator.start();
     stack.defer(async () => coordinator.stop());
     await seen(coordinatorMesh, options);
-    const owned = stack.move();
     return {
       secret,
       coordinatorMesh,
       coordinator,
       peers,
       join,
-      [Symbol.asyncDispose]: async () => owned.disposeAsync(),
+      [Symbol.asyncDispose]: async () => stack.disposeAsync(),
     };
   } catch (error) {
     await stack.disposeAsync();
