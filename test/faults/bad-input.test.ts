@@ -5,8 +5,8 @@ import { generate, type Mesh } from '@skein/mesh';
 import { limits, methods, type Method } from '@skein/protocol';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { startCluster, type Cluster, type ClusterPeer } from '../support/cluster.ts';
-import { tinyModelFile } from '../support/models.ts';
+import { startCluster, type Cluster, type ClusterPeer } from '../../scripts/cluster/cluster.ts';
+import { tinyModelFile } from '../../scripts/cluster/models.ts';
 
 /** What anyone may send us: a clear error for it, nothing left behind, and everyone still served afterwards. */
 let cluster: Cluster;

@@ -4,8 +4,8 @@ import { promisify } from 'node:util';
 import { generate } from '@skein/mesh';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { startCluster, type Cluster } from '../support/cluster.ts';
-import { tinyModelFile } from '../support/models.ts';
+import { startCluster, type Cluster } from '../../scripts/cluster/cluster.ts';
+import { tinyModelFile } from '../../scripts/cluster/models.ts';
 
 const run = promisify(execFile);
 

@@ -1,8 +1,8 @@
 import OpenAI, { APIError } from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { startCluster, type Cluster } from '../support/cluster.ts';
-import { defaultModelFile } from '../support/models.ts';
+import { startCluster, type Cluster } from '../../scripts/cluster/cluster.ts';
+import { defaultModelFile } from '../../scripts/cluster/models.ts';
 import { systemPrompt } from '../support/prompts.ts';
 
 /** OpenAI's own client against a model that is split over two peers. */

@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { generate } from '@skein/mesh';
 import { expect, it } from 'vitest';
 
-import { startCluster } from '../support/cluster.ts';
-import { tinyModelFile } from '../support/models.ts';
+import { startCluster } from '../../scripts/cluster/cluster.ts';
+import { tinyModelFile } from '../../scripts/cluster/models.ts';
 
 /** Records what crosses loopback on some TCP ports; undefined where this machine does not allow it. */
 async function startCapture(file: string, ports: readonly string[]) {

@@ -2,8 +2,8 @@ import { generate } from '@skein/mesh';
 import type { Prompt, Usage } from '@skein/protocol';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { startCluster, type Cluster } from '../support/cluster.ts';
-import { defaultModelFile } from '../support/models.ts';
+import { startCluster, type Cluster } from '../../scripts/cluster/cluster.ts';
+import { defaultModelFile } from '../../scripts/cluster/models.ts';
 import { prompts, systemPrompt } from '../support/prompts.ts';
 
 /**

@@ -1,3 +1,6 @@
+export { decodeManifest, type EncodedManifest } from './calls/encoded-manifest.ts';
+export { fetchManifest, type ManifestRequest } from './calls/fetch-manifest.ts';
+export { Holders } from './calls/holders.ts';
 export { generate, type GenerationUpdate } from './calls/generate.ts';
 export type { Cards } from './cards/cards.ts';
 export type { Remote, StreamHandler } from './host/serve.ts';

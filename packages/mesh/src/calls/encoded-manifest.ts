@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 
 import { decodeValue, modelManifestSchema, parseHeader, SkeinError, type ModelManifest } from '@skein/protocol';
 
@@ -24,16 +23,4 @@ export function decodeManifest(encoded: Uint8Array, expected: { readonly digest?
     });
   }
   return { manifest: parseHeader(modelManifestSchema, decodeValue(encoded)), encoded, digest };
-}
-
-/** Undefined when there is none, or when it is damaged: it can be had again. */
-export async function readManifest(
-  path: string,
-  expected: { readonly digest?: string } = {},
-): Promise<EncodedManifest | undefined> {
-  try {
-    return decodeManifest(await readFile(path), expected);
-  } catch {
-    return undefined;
-  }
 }

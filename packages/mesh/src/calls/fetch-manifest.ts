@@ -1,8 +1,8 @@
-import { asSkeinError, fromWireError, manifestAnswerSchema, methods, parseHeader, SkeinError } from '@skein/protocol';
+import { asSkeinError, manifestAnswerSchema, methods, parseHeader, SkeinError } from '@skein/protocol';
 
+import type { Mesh } from '../mesh.ts';
 import { decodeManifest, type EncodedManifest } from './encoded-manifest.ts';
 import { Holders } from './holders.ts';
-import type { OpenTransfer } from './transfer-stream.ts';
 
 export interface ManifestRequest {
   /** SHA-256 of the model. */
@@ -11,7 +11,7 @@ export interface ManifestRequest {
   readonly digest: string;
   /** Peer ids, in the order to try. */
   readonly holders: readonly string[];
-  readonly open: OpenTransfer;
+  readonly open: Mesh['open'];
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -42,8 +42,7 @@ async function askHolder(holder: string, { model, digest, open, signal }: Manife
   await stream.end({ signal, timeoutMs });
   const frame = await stream.read({ signal, timeoutMs });
   if (frame === undefined) throw new SkeinError('peer-lost', 'ended the stream without an answer');
-  const answer = parseHeader(manifestAnswerSchema, frame.header);
-  if (answer.type === 'transfer-error') throw fromWireError(answer.error);
+  parseHeader(manifestAnswerSchema, frame.header);
   const found = decodeManifest(frame.payload, { digest });
   if (found.manifest.model === model) return found;
   throw new SkeinError('protocol-violation', 'answered with the manifest of another model');

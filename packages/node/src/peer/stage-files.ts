@@ -1,13 +1,14 @@
+import { fetchManifest, type Mesh } from '@skein/mesh';
 import { SkeinError, type ModelManifest, type StageLoad, type StagePhase } from '@skein/protocol';
 
 import { ensureStageFile, fileSectionSource } from '../stage-file/index.ts';
-import { fetchManifest, meshSectionSource, type ModelStore, type OpenTransfer } from '../store/index.ts';
+import { meshSectionSource, type ModelStore } from '../store/index.ts';
 
 export interface StageFilesComponents {
   readonly store: ModelStore;
   /** Where cut files lie. */
   readonly directory: string;
-  readonly open: OpenTransfer;
+  readonly open: Mesh['open'];
 }
 
 /** What an engine loads for a stage. */

@@ -1,9 +1,10 @@
 import { readdir, stat } from 'node:fs/promises';
 
+import type { EncodedManifest } from '@skein/mesh';
 import { sha256Schema, SkeinError, type HeldModel } from '@skein/protocol';
 
-import { readManifest, type EncodedManifest } from './encoded-manifest.ts';
 import type { StoreLayout } from './layout.ts';
+import { readManifest } from './saved-manifest.ts';
 
 /**
  * The whole models on the disk. A model counts as held when its manifest can be read and its file has the manifest's size:

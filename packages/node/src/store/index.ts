@@ -1,10 +1,7 @@
 export type { MeasureFreeBytes } from './disk.ts';
-export type { EncodedManifest } from './encoded-manifest.ts';
-export { fetchManifest, type ManifestRequest } from './mesh-manifest.ts';
 export { meshSectionSource, type MeshSectionSource, type MeshSectionSourceOptions } from './mesh-section-source.ts';
 export { openStore, type ModelStore, type StoreOptions } from './model-store.ts';
 export type { PullOptions } from './pull.ts';
 export type { PullProgress } from './pull-progress.ts';
 export type { ByteRange } from './read-ranges.ts';
-export { serveModels, type TransferServer } from './serve-models.ts';
-export type { OpenTransfer, TransferStream } from './transfer-stream.ts';
+export { serveModels } from './serve-models.ts';

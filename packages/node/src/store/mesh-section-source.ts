@@ -1,17 +1,16 @@
-import { asSkeinError, bytesAnswerSchema, fromWireError, methods, parseHeader, SkeinError } from '@skein/protocol';
+import { Holders, type Mesh } from '@skein/mesh';
+import { asSkeinError, bytesAnswerSchema, methods, parseHeader, SkeinError } from '@skein/protocol';
 
 import type { SectionSource } from '../stage-file/index.ts';
-import { Holders } from './holders.ts';
 import { coalesce, dropFront, totalBytes } from './ranges.ts';
 import type { ByteRange } from './read-ranges.ts';
-import type { OpenTransfer } from './transfer-stream.ts';
 
 export interface MeshSectionSourceOptions {
   /** SHA-256 of the model. */
   readonly model: string;
   /** Peer ids, in the order to try. */
   readonly holders: readonly string[];
-  readonly open: OpenTransfer;
+  readonly open: Mesh['open'];
   /** Longest wait for a holder to take the request or send the next chunk, in milliseconds. Default: 15,000. */
   readonly chunkTimeoutMs?: number | undefined;
 }
@@ -85,8 +84,6 @@ async function* readFrom(
         // Reads the clean end, so that the stream is not reset.
         await stream.read(wait);
         return;
-      case 'transfer-error':
-        throw fromWireError(answer.error);
     }
   }
   if (missingBytes > 0) throw new SkeinError('peer-lost', 'ended the stream early');

@@ -1,17 +1,18 @@
 import { mkdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
 
+import { decodeManifest, type EncodedManifest } from '@skein/mesh';
 import { sha256Schema, type HeldModel, type ModelManifest } from '@skein/protocol';
 
 import { findCatalogEntry } from '../catalog/index.ts';
 import { createSource, type ModelReference } from '../sources/index.ts';
 import { measureFreeBytes, onDisk, replaceFile, type MeasureFreeBytes } from './disk.ts';
-import { decodeManifest, readManifest, type EncodedManifest } from './encoded-manifest.ts';
 import { HeldModels } from './held-models.ts';
 import { storeLayout } from './layout.ts';
 import { Names } from './names.ts';
 import { pullModel, type PullOptions } from './pull.ts';
 import { readRanges, type ByteRange } from './read-ranges.ts';
+import { readManifest } from './saved-manifest.ts';
 
 /** The models on this machine's disk. Several processes may use one store at the same time. */
 export interface ModelStore {

@@ -1,3 +1,4 @@
+import type { FrameStream, Mesh } from '@skein/mesh';
 import {
   bytesRequestSchema,
   manifestRequestSchema,
@@ -8,19 +9,12 @@ import {
 } from '@skein/protocol';
 
 import type { ModelStore } from './model-store.ts';
-import type { TransferStream } from './transfer-stream.ts';
-
-/** What serving models needs of the mesh. */
-export interface TransferServer {
-  /** Answers a method from now on. When the handler returns the stream is ended; what it throws is told to the remote. */
-  handle(method: Method, handler: (stream: TransferStream) => Promise<void>): void;
-}
 
 /** Longest wait for a remote that does not take what we send, in milliseconds. */
 const writeTimeoutMs = 30_000;
 
 /** Lets other peers fetch manifests and sections of the models that are held here. */
-export function serveModels(mesh: TransferServer, store: Pick<ModelStore, 'manifest' | 'readRanges'>): void {
+export function serveModels(mesh: Pick<Mesh, 'handle'>, store: Pick<ModelStore, 'manifest' | 'readRanges'>): void {
   mesh.handle(methods.manifest, async (stream) => {
     const { model } = parseHeader(manifestRequestSchema, await readRequest(stream, methods.manifest));
     const { encoded } = await store.manifest(model);
@@ -35,7 +29,7 @@ export function serveModels(mesh: TransferServer, store: Pick<ModelStore, 'manif
   });
 }
 
-async function readRequest(stream: TransferStream, { openTimeoutMs }: Method): Promise<unknown> {
+async function readRequest(stream: FrameStream, { openTimeoutMs }: Method): Promise<unknown> {
   const request = await stream.read({ timeoutMs: openTimeoutMs });
   if (request === undefined) throw new SkeinError('protocol-violation', 'the stream ended without a request');
   return request.header;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { isSkeinError } from '@skein/protocol';
 import { openStore } from '@skein/node';
 
-import { writeTinyModel } from '../../scripts/fixtures/tiny-models.ts';
+import { writeTinyModel } from '../fixtures/tiny-models.ts';
 
 /** The default model, kept between runs beside the sources. */
 const cache = join(import.meta.dirname, '..', '..', '.cache');

@@ -1,0 +1,104 @@
+import { createIdentity, createMesh, MeshSecret, type Mesh } from '@skein/mesh';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+
+import { createCoordinator, type Coordinator } from './coordinator.ts';
+import { manifestOf } from './testing/fixtures.ts';
+import { ScriptedPeer } from './testing/scripted-peer.ts';
+
+const manifest = manifestOf({ name: 'tiny' });
+const chat = { model: 'tiny', messages: [{ role: 'user', content: 'Hi' }] };
+let mesh: Mesh;
+let peer: ScriptedPeer;
+let coordinator: Coordinator;
+
+beforeEach(async () => {
+  const secret = MeshSecret.generate();
+  mesh = await createMesh({ secret, identity: await createIdentity(), roles: ['coordinator'], mdns: false });
+  await mesh.start();
+  peer = await ScriptedPeer.join({ secret, knows: [mesh], holds: [manifest] });
+  for await (const cards of mesh.cards.watch()) if (cards.some((card) => card.models.length > 0)) break;
+  coordinator = createCoordinator({ mesh, port: 0 });
+  await coordinator.start();
+});
+
+afterEach(async () => {
+  await coordinator.stop();
+  await Promise.all([mesh.stop(), peer.mesh.stop()]);
+});
+
+async function post(path: string, body: object, init: RequestInit = {}): Promise<Response> {
+  const headers = { 'content-type': 'application/json' };
+  return await fetch(coordinator.url + path, { method: 'POST', body: JSON.stringify(body), headers, ...init });
+}
+
+it('deploys a model when it is first asked for and answers from its lead', async () => {
+  const response = await post('/v1/chat/completions', chat);
+  expect(await response.json()).toMatchObject({
+    choices: [{ message: { content: 'Hello' }, finish_reason: 'stop' }],
+    skein: { lead: peer.mesh.peerId, deployment: coordinator.deployments.list()[0]?.id },
+  });
+  await post('/v1/chat/completions', chat);
+  expect(peer.loads).toHaveLength(1);
+});
+
+it('shows members, deployments and traffic', async () => {
+  await coordinator.deployments.deploy({ model: 'tiny' });
+  const status: unknown = await (await fetch(`${coordinator.url}/skein/v1/status`)).json();
+  expect(status).toMatchObject({
+    peer: mesh.peerId,
+    cards: [{ peer: mesh.peerId }, { peer: peer.mesh.peerId, models: [{ name: 'tiny' }] }],
+    deployments: [{ name: 'tiny', state: 'ready', stages: [{ peer: peer.mesh.peerId, block: { from: 0, to: 8 } }] }],
+    traffic: { peers: { [peer.mesh.peerId]: { sentBytes: expect.any(Number) as number } } },
+  });
+});
+
+it('ends the generation at its lead when the client goes away', async () => {
+  peer.generation = 'hang';
+  const client = new AbortController();
+  const response = await post('/v1/chat/completions', { ...chat, stream: true }, { signal: client.signal });
+  expect(peer.generating.size).toBe(1);
+  client.abort();
+  await expect(response.text()).rejects.toThrow(/abort/);
+  await vi.waitFor(() => expect(peer.generating.size).toBe(0));
+});
+
+it('ends a generation that is not streamed when the client goes away, too', async () => {
+  peer.generation = 'hang';
+  const client = new AbortController();
+  const response = post('/v1/chat/completions', chat, { signal: client.signal });
+  await vi.waitFor(() => expect(peer.generating.size).toBe(1));
+  client.abort();
+  await expect(response).rejects.toThrow(/abort/);
+  await vi.waitFor(() => expect(peer.generating.size).toBe(0));
+});
+
+it('stops within a moment while answers are streamed', async () => {
+  peer.generation = 'hang';
+  const response = await post('/v1/chat/completions', { ...chat, stream: true });
+  const startedMs = performance.now();
+  const text = response.text();
+  await coordinator.stop();
+  expect(performance.now() - startedMs).toBeLessThan(2000);
+  expect(await text).toContain('"code":"not_running"');
+  expect(peer.held.size).toBe(0);
+});
+
+it('starts and stops once however often it is told to', async () => {
+  const { url } = coordinator;
+  await coordinator.start();
+  expect(coordinator.url).toBe(url);
+  await Promise.all([coordinator.stop(), coordinator.stop()]);
+  await expect(fetch(`${url}/health`)).rejects.toThrow('fetch failed');
+  await expect(coordinator.start()).rejects.toMatchObject({ code: 'not-running' });
+});
+
+it('says so when its port is taken', async () => {
+  const port = Number(new URL(coordinator.url).port);
+  const second = createCoordinator({ mesh, port });
+  await expect(second.start()).rejects.toMatchObject({ code: 'already-running' });
+  await second.stop();
+});
+
+it.each(['0.0.0.0', '::', '192.168.1.5', 'office.example'])('refuses to serve on %s', (host) => {
+  expect(() => createCoordinator({ mesh, host })).toThrow(/no API keys yet/);
+});

@@ -1,0 +1,89 @@
+import { randomInt, randomUUID } from 'node:crypto';
+
+import type { Mesh } from '@skein/mesh';
+import { silentLogger, SkeinError, type Logger } from '@skein/protocol';
+
+import { Deployments, type DeploymentsOptions } from './deployments/index.ts';
+import { createApp, HttpServer, isLoopbackHost } from './http/index.ts';
+import { createRouter } from './routing/index.ts';
+import { meshStatus } from './status.ts';
+
+export interface CoordinatorOptions {
+  /** The mesh to serve, started and stopped by its owner. */
+  readonly mesh: Mesh;
+  /** Loopback address or `localhost` to listen on. Default `127.0.0.1`. */
+  readonly host?: string | undefined;
+  /** TCP port; 0 takes any free one. Default 4040. */
+  readonly port?: number | undefined;
+  /** Silent by default. */
+  readonly logger?: Logger | undefined;
+  /** What deployments get that do not say otherwise, and how long they may take. */
+  readonly defaults?: DeploymentsOptions | undefined;
+}
+
+/** Plans, deploys, routes and serves the HTTP API of one mesh. */
+export interface Coordinator {
+  readonly deployments: Deployments;
+  /** Base URL, e.g. `http://127.0.0.1:4040`; OpenAI clients append `/v1`. Throws `not-running` unless started. */
+  readonly url: string;
+  /** Does nothing when running. Throws `already-running` when the port is taken. */
+  start(): Promise<void>;
+  /** Ends all generations and deployments and closes the port. For good; does nothing when stopped. */
+  stop(): Promise<void>;
+}
+
+/** Throws `invalid-request` for a host beyond loopback: without keys, everyone in reach could use the machines. */
+export function createCoordinator(options: CoordinatorOptions): Coordinator {
+  const { mesh, host = '127.0.0.1', port = 4040, logger = silentLogger, defaults } = options;
+  if (!isLoopbackHost(host)) {
+    throw new SkeinError(
+      'invalid-request',
+      `this version serves HTTP on this machine only, not on ${host}: it has no API keys yet; use 127.0.0.1`,
+    );
+  }
+  const shared = { logger, newId: randomUUID, now: Date.now };
+  const deployments = new Deployments({ mesh, ...shared }, defaults);
+  const stopped = new AbortController();
+  const app = createApp({
+    generations: createRouter({ mesh, deployments }),
+    administration: {
+      status: () => meshStatus(mesh, deployments.list()),
+      deploy: async (request) => await deployments.deploy(request),
+      undeploy: async (id) => await deployments.undeploy(id),
+    },
+    stopped: stopped.signal,
+    randomSeed: () => randomInt(2 ** 32),
+    ...shared,
+  });
+  const server = new HttpServer(app, { host, port });
+  let url: string | undefined;
+  let starting: Promise<void> | undefined;
+  let stopping: Promise<void> | undefined;
+
+  async function start(): Promise<void> {
+    url = await server.start();
+    logger.info({ url }, 'the HTTP API is up');
+  }
+  async function stop(): Promise<void> {
+    await starting?.catch(() => undefined);
+    stopped.abort(new SkeinError('not-running', 'the coordinator is stopping'));
+    await Promise.all([server.stop(), deployments.stop()]);
+    url = undefined;
+  }
+  return {
+    deployments,
+    get url() {
+      if (url === undefined) throw new SkeinError('not-running', 'the coordinator is not running; start it first');
+      return url;
+    },
+    async start() {
+      if (stopping !== undefined) throw new SkeinError('not-running', 'the coordinator was stopped; create a new one');
+      starting ??= start();
+      await starting;
+    },
+    async stop() {
+      stopping ??= stop();
+      await stopping;
+    },
+  };
+}

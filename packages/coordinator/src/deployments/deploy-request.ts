@@ -1,0 +1,25 @@
+import type { DeploymentStatus } from './status.ts';
+
+/** What to deploy. */
+export interface DeployRequest {
+  /** Name or SHA-256 of a model that some peer holds. */
+  readonly model: string;
+  /** Left out, the planner decides. */
+  readonly stages?: number | undefined;
+  /** Tokens of KV cache, shared by all sequences. */
+  readonly contextTokens?: number | undefined;
+  readonly sequences?: number | undefined;
+  /** Engine threads per stage; left out, each peer decides. */
+  readonly threads?: number | undefined;
+  /** Aborting it takes the deployment down, as long as it is not ready. */
+  readonly signal?: AbortSignal | undefined;
+  /** Called with the state at first and after every change. */
+  readonly onProgress?: ((status: DeploymentStatus) => void) | undefined;
+}
+
+/** Where requests of a deployment go. */
+export interface DeploymentRoute {
+  readonly deployment: string;
+  /** Peer id of the lead. */
+  readonly lead: string;
+}

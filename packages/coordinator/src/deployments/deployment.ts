@@ -1,0 +1,183 @@
+import type { Mesh } from '@skein/mesh';
+import { asSkeinError, limits, SkeinError, toWireError, type Logger } from '@skein/protocol';
+
+import type { Plan } from '../planner/index.ts';
+import type { MeshModel } from './held-model.ts';
+import { StageLink, type StageTimeouts } from './stage-link.ts';
+import type { DeploymentState, DeploymentStatus, StageStatus } from './status.ts';
+
+export interface DeploymentComponents {
+  readonly mesh: Pick<Mesh, 'open'>;
+  readonly logger: Logger;
+}
+
+export interface DeploymentOptions {
+  readonly id: string;
+  readonly model: MeshModel;
+  readonly plan: Plan;
+  readonly contextTokens: number;
+  readonly sequences: number;
+  /** Engine threads per stage; left out, each peer decides. */
+  readonly threads?: number | undefined;
+  readonly timeouts: StageTimeouts;
+  /** Milliseconds since 1970. */
+  readonly startedAt: number;
+  readonly onChange?: ((status: DeploymentStatus) => void) | undefined;
+}
+
+/** One replica on its peers. It serves once {@link load} has resolved, until a stage is lost or it is closed. */
+export class Deployment {
+  readonly #components: DeploymentComponents;
+  readonly #options: DeploymentOptions;
+  readonly #over = new AbortController();
+  /** By stage. */
+  readonly #links = new Map<number, StageLink>();
+  readonly #stages: StageStatus[];
+  #state: DeploymentState = 'loading';
+  #error: SkeinError | undefined;
+
+  constructor(components: DeploymentComponents, options: DeploymentOptions) {
+    this.#components = components;
+    this.#options = options;
+    this.#stages = options.plan.stages.map(({ peer, block, bytes }) => ({
+      peer,
+      block,
+      plannedBytes: bytes,
+      state: 'loading',
+    }));
+  }
+
+  get id(): string {
+    return this.#options.id;
+  }
+
+  /** SHA-256 of the model. */
+  get model(): string {
+    return this.#options.model.model;
+  }
+
+  get state(): DeploymentState {
+    return this.#state;
+  }
+
+  /** Peer id of the lead. */
+  get lead(): string {
+    return this.#stages[0]?.peer ?? '';
+  }
+
+  status(): DeploymentStatus {
+    const { id, model, contextTokens, sequences, plan, startedAt } = this.#options;
+    return {
+      id,
+      model: model.model,
+      name: model.name,
+      state: this.#state,
+      ...(this.#error === undefined ? {} : { error: toWireError(this.#error) }),
+      stages: [...this.#stages],
+      contextTokens,
+      sequences,
+      explanation: plan.explanation,
+      startedAt,
+    };
+  }
+
+  /** Loads all stages at once, then closes the ring. Throws what went wrong first; nothing is left on the peers then. */
+  async load(): Promise<void> {
+    try {
+      this.#changed();
+      await Promise.all(this.#stages.map(async (_, stage) => await this.#loadStage(stage)));
+      if (this.#stages.length > 1) {
+        this.#advance('connecting');
+        await Promise.all(this.#stages.map(async (_, stage) => await this.#connectStage(stage)));
+      }
+      this.#advance('ready');
+    } catch (error) {
+      this.fail(asSkeinError(error));
+      // The cause that came first may have made other waits fail with something less telling.
+      throw this.#error ?? error;
+    }
+  }
+
+  /** Gives the deployment up because of an error. Does nothing once it is over. */
+  fail(error: SkeinError): void {
+    if (this.#state === 'failed' || this.#state === 'closed') return;
+    this.#error = error;
+    this.#components.logger.warn(
+      { deployment: this.id, model: this.#options.model.name, code: error.code, reason: error.message },
+      'a deployment failed',
+    );
+    void this.#end('failed', error);
+  }
+
+  /** Takes the deployment down. Resolves when the peers have let go of it. */
+  async close(): Promise<void> {
+    await this.#end('closed', new SkeinError('aborted', 'the deployment was taken down'));
+  }
+
+  async #end(state: 'failed' | 'closed', reason: SkeinError): Promise<void> {
+    this.#enter(state);
+    this.#over.abort(reason);
+    await Promise.all([...this.#links.values()].map(async (link) => await link.close()));
+  }
+
+  async #loadStage(stage: number): Promise<void> {
+    const { id, model, plan, contextTokens, sequences, threads, timeouts } = this.#options;
+    const planned = plan.stages[stage];
+    if (planned === undefined) throw new SkeinError('internal', 'a stage without a plan');
+    const link = await StageLink.open(this.#components.mesh, {
+      peer: planned.peer,
+      load: {
+        type: 'stage-load',
+        deployment: id,
+        model: model.model,
+        manifest: model.manifest,
+        name: model.name,
+        stage,
+        stages: plan.stages.length,
+        block: planned.block,
+        sources: model.holders.slice(0, limits.maxStages),
+        contextTokens,
+        sequences,
+        ...(threads === undefined ? {} : { threads }),
+      },
+      timeouts,
+      signal: this.#over.signal,
+      onProgress: ({ phase, doneBytes, totalBytes }) =>
+        this.#update(stage, { progress: { phase, doneBytes, totalBytes } }),
+      onLost: (error) => this.fail(error),
+    });
+    this.#links.set(stage, link);
+    // It may have ended while the stream was being opened.
+    if (this.#over.signal.aborted) await link.close();
+    const { backend, fetchedBytes, fileBytes } = await link.ready;
+    this.#update(stage, { state: 'ready', backend, fetchedBytes, fileBytes });
+  }
+
+  async #connectStage(stage: number): Promise<void> {
+    const next = this.#stages[(stage + 1) % this.#stages.length];
+    if (next === undefined) throw new SkeinError('internal', 'a ring without stages');
+    await this.#links.get(stage)?.connect(next.peer);
+    this.#update(stage, { state: 'connected' });
+  }
+
+  #update(stage: number, change: Partial<StageStatus>): void {
+    const status = this.#stages[stage];
+    if (status !== undefined) this.#stages[stage] = { ...status, ...change };
+    this.#changed();
+  }
+
+  /** Goes on to the next state, unless a loss or a close came in between. */
+  #advance(state: 'connecting' | 'ready'): void {
+    this.#over.signal.throwIfAborted();
+    this.#enter(state);
+  }
+
+  #enter(state: DeploymentState): void {
+    this.#state = state;
+    this.#changed();
+  }
+
+  #changed(): void {
+    this.#options.onChange?.(this.status());
+  }
+}

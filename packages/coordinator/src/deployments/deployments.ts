@@ -1,0 +1,185 @@
+import { fetchManifest, type Mesh } from '@skein/mesh';
+import { asSkeinError, isSkeinError, SkeinError, type Logger } from '@skein/protocol';
+
+import { plan } from '../planner/index.ts';
+import type { DeploymentRoute, DeployRequest } from './deploy-request.ts';
+import { Deployment } from './deployment.ts';
+import { findModel, type MeshModel } from './held-model.ts';
+import { reservedBytes } from './reserved-bytes.ts';
+import type { StageTimeouts } from './stage-link.ts';
+import type { DeploymentStatus } from './status.ts';
+import { untilAborted } from './until-aborted.ts';
+
+export interface DeploymentsComponents {
+  readonly mesh: Pick<Mesh, 'cards' | 'open'>;
+  readonly logger: Logger;
+  /** Makes deployment ids: 8 to 64 of a-z, 0-9 and dash, unique in the mesh. */
+  readonly newId: () => string;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+export interface DeploymentsOptions {
+  /** Cap of the context when a deployment does not ask for one; models trained for less get theirs. Default 4096. */
+  readonly contextTokens?: number | undefined;
+  /** Sequences served at once when a deployment does not ask. Default 4. */
+  readonly sequences?: number | undefined;
+  readonly timeouts?: Partial<StageTimeouts> | undefined;
+}
+
+const defaultTimeouts: StageTimeouts = { loadStallMs: 120_000, connectMs: 30_000, closeMs: 5000 };
+
+/**
+ * The replicas that this coordinator has put on peers. They live as long as it does: its streams hold them. A failed one
+ * stays in the list, with its error, until its model is deployed anew.
+ */
+export class Deployments {
+  readonly #components: DeploymentsComponents;
+  readonly #options: DeploymentsOptions;
+  readonly #timeouts: StageTimeouts;
+  readonly #deployments = new Map<string, Deployment>();
+  /** By model: what {@link ensure} waits for. */
+  readonly #jobs = new Map<string, Promise<Deployment>>();
+  /** Ids that no longer serve, whatever a card that is a moment old says. Never shrinks: a few dozen bytes each. */
+  readonly #gone = new Set<string>();
+  readonly #stopped = new AbortController();
+
+  constructor(components: DeploymentsComponents, options: DeploymentsOptions = {}) {
+    this.#components = components;
+    this.#options = options;
+    this.#timeouts = { ...defaultTimeouts, ...options.timeouts };
+  }
+
+  /** In the order in which they were started. */
+  list(): readonly DeploymentStatus[] {
+    return [...this.#deployments.values()].map((deployment) => deployment.status());
+  }
+
+  /** False for a deployment of ours that is not ready. Others' are taken to be what their cards say. */
+  mayServe(id: string): boolean {
+    return !this.#gone.has(id) && (this.#deployments.get(id)?.state ?? 'ready') === 'ready';
+  }
+
+  /**
+   * Puts one more replica of a model on peers and resolves when it serves.
+   *
+   * @throws SkeinError `model-not-found`; those of planning (`no-peers`, `does-not-fit`, `split-unsupported`); what a
+   * stage failed with; `peer-lost`, `deadline-exceeded`, `aborted`, `not-running`
+   */
+  async deploy(request: DeployRequest): Promise<DeploymentStatus> {
+    return (await this.#begin(request)).status();
+  }
+
+  /**
+   * A replica of the model that serves: one of ours if there is one, else a new one with default settings. Concurrent
+   * calls wait for the same one. The signal ends this call's wait only; loading goes on for those who ask later.
+   */
+  async ensure(model: string, { signal }: { signal: AbortSignal }): Promise<DeploymentRoute> {
+    const id = findModel(this.#components.mesh.cards.snapshot(), model).model;
+    const ready = [...this.#deployments.values()].find((one) => one.model === id && one.state === 'ready');
+    const deployment = ready ?? (await this.#sharedJob(id, signal));
+    return { deployment: deployment.id, lead: deployment.lead };
+  }
+
+  /** Takes a deployment down; resolves when its peers have let go of it. Throws `not-deployed` for an unknown id. */
+  async undeploy(id: string): Promise<void> {
+    const deployment = this.#deployments.get(id);
+    if (deployment === undefined) {
+      throw new SkeinError('not-deployed', `there is no deployment ${id.slice(0, 100)}; see \`skein status\``);
+    }
+    this.#remove(deployment);
+    await deployment.close();
+    this.#components.logger.info({ deployment: id }, 'a deployment was taken down');
+  }
+
+  /** Takes all deployments down, for good. Takes `closeMs` at most. */
+  async stop(): Promise<void> {
+    this.#stopped.abort(new SkeinError('not-running', 'the coordinator is stopping'));
+    await Promise.all([...this.#deployments.values()].map(async (deployment) => await deployment.close()));
+  }
+
+  async #sharedJob(model: string, signal: AbortSignal): Promise<Deployment> {
+    const job = this.#jobs.get(model) ?? this.#begin({ model });
+    try {
+      return await untilAborted(job, signal);
+    } catch (error) {
+      if (signal.aborted || !isSkeinError(error) || error.code !== 'aborted') throw error;
+      // Someone else's doing: this caller cancelled nothing.
+      throw new SkeinError('not-deployed', 'the deployment was cancelled while it loaded; try again', { cause: error });
+    }
+  }
+
+  /** Starts a deployment; until it is ready or has failed, {@link ensure} waits for it, too. */
+  async #begin(request: DeployRequest): Promise<Deployment> {
+    const model = findModel(this.#components.mesh.cards.snapshot(), request.model);
+    const job = this.#run(model, request);
+    this.#jobs.set(model.model, job);
+    const forget = () => {
+      if (this.#jobs.get(model.model) === job) this.#jobs.delete(model.model);
+    };
+    job.then(forget, forget);
+    return await job;
+  }
+
+  async #run(model: MeshModel, request: DeployRequest): Promise<Deployment> {
+    const signal = AbortSignal.any([this.#stopped.signal, ...(request.signal === undefined ? [] : [request.signal])]);
+    if (signal.aborted) throw asSkeinError(signal.reason, 'aborted');
+    const deployment = await this.#place({ model, request, signal });
+    const cancel = () => {
+      this.#remove(deployment);
+      void deployment.close();
+    };
+    signal.addEventListener('abort', cancel, { once: true });
+    if (signal.aborted) cancel();
+    try {
+      await deployment.load();
+    } catch (error) {
+      throw signal.aborted ? asSkeinError(signal.reason, 'aborted') : error;
+    } finally {
+      signal.removeEventListener('abort', cancel);
+    }
+    this.#components.logger.info(
+      { deployment: deployment.id, stages: deployment.status().stages.length },
+      'a deployment is ready',
+    );
+    return deployment;
+  }
+
+  /** Plans a deployment and enters it into the table, without a pause between: the next plan sees what it takes. */
+  async #place(job: { model: MeshModel; request: DeployRequest; signal: AbortSignal }): Promise<Deployment> {
+    const { model, request, signal } = job;
+    const { mesh, newId, now } = this.#components;
+    const { manifest } = await fetchManifest({
+      open: async (peer, method, options) => mesh.open(peer, method, options),
+      model: model.model,
+      digest: model.manifest,
+      holders: model.holders,
+      signal,
+    });
+    if (signal.aborted) throw asSkeinError(signal.reason, 'aborted');
+    const contextTokens =
+      request.contextTokens ?? Math.min(manifest.shape.contextLength, this.#options.contextTokens ?? 4096);
+    const snapshot = { cards: mesh.cards.snapshot(), manifest, reservedBytes: reservedBytes(this.list()) };
+    const deployment = new Deployment(this.#components, {
+      id: newId(),
+      model,
+      plan: plan(snapshot, { contextTokens, stages: request.stages }),
+      contextTokens,
+      sequences: request.sequences ?? this.#options.sequences ?? 4,
+      threads: request.threads,
+      timeouts: this.#timeouts,
+      startedAt: now(),
+      onChange: request.onProgress,
+    });
+    for (const other of this.#deployments.values()) {
+      if (other.model === deployment.model && other.state === 'failed') this.#remove(other);
+    }
+    this.#deployments.set(deployment.id, deployment);
+    return deployment;
+  }
+
+  #remove(deployment: Deployment): void {
+    this.#deployments.delete(deployment.id);
+    this.#gone.add(deployment.id);
+  }
+}

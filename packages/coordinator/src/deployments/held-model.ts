@@ -1,0 +1,48 @@
+import { SkeinError, type Card, type HeldModel } from '@skein/protocol';
+
+/** A model as the mesh holds it. */
+export interface MeshModel extends HeldModel {
+  /** Peer ids of those who hold it, with this manifest, in the cards' order. */
+  readonly holders: readonly string[];
+}
+
+/** All models that cards name, one per SHA-256. Where holders made different manifests of one, the one most have. */
+export function meshModels(cards: readonly Card[]): MeshModel[] {
+  const variants = new Map<string, HeldModel & { holders: string[] }>();
+  for (const { peer, models } of cards) {
+    for (const held of models) {
+      const key = `${held.model} ${held.manifest}`;
+      const variant = variants.get(key);
+      if (variant === undefined) variants.set(key, { ...held, holders: [peer] });
+      else variant.holders.push(peer);
+    }
+  }
+  const best = new Map<string, MeshModel>();
+  for (const variant of variants.values()) {
+    const other = best.get(variant.model);
+    if (other === undefined || variant.holders.length > other.holders.length) best.set(variant.model, variant);
+  }
+  return [...best.values()];
+}
+
+/**
+ * The model that a name or a SHA-256 stands for.
+ *
+ * @throws SkeinError `model-not-found` when nobody holds it, `invalid-request` when several models have this name
+ */
+export function findModel(cards: readonly Card[], nameOrSha256: string): MeshModel {
+  const models = meshModels(cards);
+  const [found, another] = models.filter(({ model, name }) => model === nameOrSha256 || name === nameOrSha256);
+  const details = { param: 'model' };
+  if (found === undefined) {
+    const names = models.map((model) => model.name).slice(0, 10);
+    const known = names.length === 0 ? 'the mesh holds no model yet' : `the mesh holds ${names.join(', ')}`;
+    const message = `no peer holds the model ${nameOrSha256.slice(0, 100)}; ${known}; get one with \`skein pull\``;
+    throw new SkeinError('model-not-found', message, { details });
+  }
+  if (another !== undefined) {
+    const message = `several models are called ${nameOrSha256}; name one by its SHA-256: ${found.model} or ${another.model}`;
+    throw new SkeinError('invalid-request', message, { details });
+  }
+  return found;
+}

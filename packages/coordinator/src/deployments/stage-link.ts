@@ -1,0 +1,142 @@
+import type { FrameStream, Mesh } from '@skein/mesh';
+import {
+  asSkeinError,
+  fromWireError,
+  methods,
+  parseHeader,
+  SkeinError,
+  stageEventSchema,
+  type StageEvent,
+  type StageLoad,
+} from '@skein/protocol';
+
+export type StageProgress = Extract<StageEvent, { type: 'stage-progress' }>;
+export type StageReady = Extract<StageEvent, { type: 'stage-ready' }>;
+
+/** Longest waits, in milliseconds. */
+export interface StageTimeouts {
+  /** For any sign of progress while a stage loads. Default 120,000: reading a large model from a slow disk is silent. */
+  readonly loadStallMs: number;
+  /** For the stream to the next stage. Default 30,000. */
+  readonly connectMs: number;
+  /** For a peer to confirm that it has unloaded; after that the stream is dropped. Default 5,000. */
+  readonly closeMs: number;
+}
+
+export interface StageLinkOptions {
+  readonly peer: string;
+  readonly load: StageLoad;
+  readonly timeouts: StageTimeouts;
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: StageProgress) => void;
+  /** Told once when the stage fails or its peer is lost, at any time; not after {@link StageLink.close}. */
+  readonly onLost: (error: SkeinError) => void;
+}
+
+/** One stage on one peer. It lives exactly as long as the stream behind this. */
+export class StageLink {
+  readonly #stream: FrameStream;
+  readonly #options: StageLinkOptions;
+  readonly #ready = Promise.withResolvers<StageReady>();
+  readonly #connected = Promise.withResolvers<void>();
+  readonly #over: Promise<void>;
+  #isReady = false;
+  #isClosing = false;
+
+  private constructor(stream: FrameStream, options: StageLinkOptions) {
+    this.#stream = stream;
+    this.#options = options;
+    // Whoever waits gets the rejection; when nobody does, onLost tells.
+    this.#ready.promise.catch(() => undefined);
+    this.#connected.promise.catch(() => undefined);
+    this.#over = this.#follow();
+  }
+
+  /** Asks the peer to load the stage. Throws when it can't be reached; how loading goes is told by {@link ready}. */
+  static async open(mesh: Pick<Mesh, 'open'>, options: StageLinkOptions): Promise<StageLink> {
+    const { peer, load, signal } = options;
+    const stream = await mesh.open(peer, methods.stage, { signal });
+    try {
+      await stream.write(load, undefined, { signal });
+      signal.throwIfAborted();
+    } catch (error) {
+      stream.abort();
+      throw error;
+    }
+    return new StageLink(stream, options);
+  }
+
+  /** Resolves when the stage is loaded. Rejects as `onLost` is told, and with `aborted` when the link is closed first. */
+  get ready(): Promise<StageReady> {
+    return this.#ready.promise;
+  }
+
+  /** Has the peer open the ring to the next stage's peer; resolves when it has. */
+  async connect(next: string): Promise<void> {
+    const { peer, timeouts } = this.#options;
+    const late = new SkeinError('deadline-exceeded', `${peer} could not reach ${next} in ${timeouts.connectMs} ms`);
+    const timer = setTimeout(() => this.#stream.abort(late), timeouts.connectMs);
+    try {
+      await this.#stream.write({ type: 'stage-connect', next });
+      await this.#connected.promise;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Unloads the stage. Resolves when the peer has let go of it, or when it was not heard in time. Never throws. */
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    const { closeMs } = this.#options.timeouts;
+    const timer = setTimeout(() => this.#stream.abort(), closeMs);
+    await this.#stream.end({ timeoutMs: closeMs }).catch(() => this.#stream.abort());
+    await this.#over;
+    clearTimeout(timer);
+  }
+
+  /** Reads events until the stream is over, one way or another. */
+  async #follow(): Promise<void> {
+    let failure: SkeinError;
+    try {
+      for (;;) this.#take(await this.#nextEvent());
+    } catch (error) {
+      failure = asSkeinError(error, 'stage-lost');
+    }
+    if (this.#isClosing) failure = new SkeinError('aborted', 'the deployment was taken down');
+    else this.#stream.abort();
+    this.#ready.reject(failure);
+    this.#connected.reject(failure);
+    if (!this.#isClosing) this.#options.onLost(failure);
+  }
+
+  async #nextEvent(): Promise<StageEvent> {
+    const { peer, timeouts } = this.#options;
+    try {
+      const frame = await this.#stream.read(this.#isReady ? {} : { timeoutMs: timeouts.loadStallMs });
+      if (frame === undefined) throw new SkeinError('stage-lost', `${peer} let go of its stage`);
+      return parseHeader(stageEventSchema, frame.header);
+    } catch (error) {
+      const cause = asSkeinError(error, 'stage-lost');
+      // These two come from the transport, which does not know whom they are about.
+      if (cause.code === 'peer-lost')
+        throw new SkeinError('peer-lost', `the connection to ${peer} was lost`, { cause });
+      if (cause.code !== 'deadline-exceeded' || this.#isReady) throw cause;
+      const message = `${peer} made no progress with its stage for ${timeouts.loadStallMs / 1000} s`;
+      throw new SkeinError('deadline-exceeded', message, { cause });
+    }
+  }
+
+  #take(event: StageEvent): void {
+    switch (event.type) {
+      case 'stage-progress':
+        return this.#options.onProgress(event);
+      case 'stage-ready':
+        this.#isReady = true;
+        return this.#ready.resolve(event);
+      case 'stage-connected':
+        return this.#connected.resolve();
+      case 'stage-failed':
+        throw fromWireError(event.error);
+    }
+  }
+}

@@ -1,0 +1,145 @@
+import { SkeinError } from '@skein/protocol';
+import { describe, expect, it } from 'vitest';
+
+import type { DeploymentStatus } from '../deployments/index.ts';
+import { post, sentEvents, testApp } from '../testing/test-app.ts';
+
+const chat = { model: 'org/tiny', messages: [{ role: 'user', content: 'Hi' }] };
+const loading: DeploymentStatus = {
+  id: 'deployment-1',
+  model: 'ab'.repeat(32),
+  name: 'tiny',
+  state: 'loading',
+  stages: [],
+  contextTokens: 4096,
+  sequences: 4,
+  explanation: 'not split',
+  startedAt: 1,
+};
+const ready: DeploymentStatus = { ...loading, state: 'ready' };
+
+it('says that it is up', async () => {
+  expect(await (await testApp().app.request('/health')).json()).toEqual({ status: 'ok' });
+});
+
+it('explains an unknown URL in the shape of an error', async () => {
+  const response = await testApp().app.request('/v1/embeddings');
+  expect(response.status).toBe(404);
+  expect(await response.json()).toMatchObject({
+    error: { message: expect.stringContaining('GET /v1/embeddings') as string, code: 'unknown_url' },
+  });
+});
+
+describe('against web pages in a browser on this machine', () => {
+  it.each(['evil.example', 'evil.example:4040', 'localhost.evil.example', '10.0.0.1', 'a b'])(
+    'refuses the host %s',
+    async (host) => {
+      const response = await testApp().app.request('/v1/models', { headers: { host } });
+      expect(response.status).toBe(400);
+    },
+  );
+
+  it.each(['localhost', 'LOCALHOST:4040', '127.0.0.1:4040', '127.1.2.3', '[::1]:4040'])(
+    'answers to the host %s',
+    async (host) => {
+      expect((await testApp().app.request('/v1/models', { headers: { host } })).status).toBe(200);
+    },
+  );
+
+  it.each(['text/plain', 'application/x-www-form-urlencoded', ''])('refuses to take "%s" for JSON', async (type) => {
+    const { app, received } = testApp();
+    const response = await post(app, '/v1/chat/completions', chat, { 'content-type': type });
+    expect(response.status).toBe(400);
+    expect(received).toEqual([]);
+  });
+
+  it('never allows another origin', async () => {
+    const headers = { origin: 'https://evil.example', 'access-control-request-method': 'POST' };
+    const response = await testApp().app.request('/v1/chat/completions', { method: 'OPTIONS', headers });
+    expect(response.status).toBe(404);
+    expect([...response.headers.keys()].filter((name) => name.startsWith('access-control'))).toEqual([]);
+  });
+});
+
+describe('a body that is too large', () => {
+  it('is refused by its length', async () => {
+    const length = String(17 * 1024 * 1024);
+    const response = await post(testApp().app, '/v1/completions', '{}', { 'content-length': length });
+    expect(response.status).toBe(413);
+  });
+
+  it('is refused while it comes when no length was given', async () => {
+    let sentBytes = 0;
+    const body = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        sentBytes += 1024 * 1024;
+        controller.enqueue(new Uint8Array(1024 * 1024).fill(0x20));
+      },
+    });
+    const headers = { 'content-type': 'application/json' };
+    const response = await testApp().app.request('/v1/completions', { method: 'POST', body, headers, duplex: 'half' });
+    expect(response.status).toBe(413);
+    expect(sentBytes).toBeLessThan(20 * 1024 * 1024);
+  });
+});
+
+describe('deploying over HTTP', () => {
+  const deploy = testApp({
+    deploy: async ({ onProgress }) => {
+      onProgress?.(loading);
+      await Promise.resolve();
+      return ready;
+    },
+  });
+
+  it('streams the states', async () => {
+    const response = await post(deploy.app, '/skein/v1/deployments', { model: 'tiny' });
+    const events = await sentEvents(response);
+    expect(events.at(-1)).toEqual({ deployment: ready });
+  });
+
+  it('waits and answers with JSON when asked', async () => {
+    const accept = 'application/json';
+    const response = await post(deploy.app, '/skein/v1/deployments', { model: 'tiny', stages: 2 }, { accept });
+    expect(response.status).toBe(201);
+    expect(await response.json()).toEqual({ deployment: ready });
+  });
+
+  it('has a proper status for what fails at once', async () => {
+    const { app } = testApp({
+      deploy: async () => {
+        throw new SkeinError('does-not-fit', 'needs 9 GiB');
+      },
+    });
+    const response = await post(app, '/skein/v1/deployments', { model: 'tiny' });
+    expect(response.status).toBe(422);
+    expect(await response.json()).toMatchObject({ error: { code: 'does_not_fit' } });
+  });
+
+  it('tells of a failure while loading as its last event', async () => {
+    const failing = Promise.withResolvers<DeploymentStatus>();
+    const { app } = testApp({
+      deploy: async ({ onProgress }) => {
+        onProgress?.(loading);
+        return await failing.promise;
+      },
+    });
+    const response = await post(app, '/skein/v1/deployments', { model: 'tiny' });
+    failing.reject(new SkeinError('engine-failed', 'out of memory'));
+    expect(await sentEvents(response)).toMatchObject([
+      { deployment: { state: 'loading' } },
+      { error: { code: 'engine_failed' } },
+    ]);
+  });
+
+  it('names the field at fault', async () => {
+    const response = await post(deploy.app, '/skein/v1/deployments', { model: 'tiny', stages: 0 });
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ error: { param: 'stages' } });
+  });
+
+  it('refuses to take down what is not there', async () => {
+    const response = await testApp().app.request('/skein/v1/deployments/nothing-1', { method: 'DELETE' });
+    expect(response.status).toBe(503);
+  });
+});

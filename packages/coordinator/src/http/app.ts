@@ -1,0 +1,54 @@
+import { asSkeinError, type Logger } from '@skein/protocol';
+import { Hono } from 'hono';
+
+import { errorResponse } from './error-response.ts';
+import type { GenerationPort } from './generation-port.ts';
+import { browserGuard } from './guard.ts';
+import { openAiRoutes } from './openai/routes.ts';
+import { skeinRoutes } from './skein/routes.ts';
+import type { AdministrationPort } from './skein/administration-port.ts';
+
+export interface AppComponents {
+  readonly generations: GenerationPort;
+  readonly administration: AdministrationPort;
+  /** Aborted when the server stops: ends what is running. */
+  readonly stopped: AbortSignal;
+  readonly logger: Logger;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** Unique text of letters, digits and dashes. */
+  readonly newId: () => string;
+  /** An unsigned 32 bit integer, for requests without a seed. */
+  readonly randomSeed: () => number;
+}
+
+/** The HTTP API: OpenAI's endpoints under `/v1`, Skein's own under `/skein/v1`, and `/health`. */
+export function createApp(components: AppComponents): Hono {
+  const { logger } = components;
+  const onError = (error: unknown) => logError(logger, error);
+  const app = new Hono();
+  app.use(browserGuard());
+  app.get('/health', () => Response.json({ status: 'ok' }));
+  app.route('/v1', openAiRoutes({ ...components, onError }));
+  app.route('/skein/v1', skeinRoutes({ ...components, onError }));
+  app.notFound(({ req: { method, path } }) => unknownUrl(method, path));
+  app.onError((error) => {
+    onError(error);
+    return errorResponse(error);
+  });
+  return app;
+}
+
+/** A path that is not there is about the URL, not about a request's content: no code of ours fits. */
+function unknownUrl(method: string, path: string): Response {
+  const message = `Unknown request URL: ${method} ${path.slice(0, 200)}. See /v1/models and /v1/chat/completions`;
+  const error = { message, type: 'invalid_request_error', param: null, code: 'unknown_url' };
+  return Response.json({ error }, { status: 404 });
+}
+
+/** Only what is a fault of ours needs an operator; clients get all other errors explained and see to them themselves. */
+function logError(logger: Logger, thrown: unknown): void {
+  const error = asSkeinError(thrown);
+  if (error.code === 'internal') logger.error({ error: thrown }, 'a request failed');
+  else logger.debug({ code: error.code, reason: error.message }, 'a request was refused');
+}

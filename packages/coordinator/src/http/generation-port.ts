@@ -1,0 +1,35 @@
+import type { GenerationUpdate } from '@skein/mesh';
+import type { GenerationRequest } from '@skein/protocol';
+
+/** A model that requests can name. */
+export interface ServedModel {
+  /** The name under which it is offered. */
+  readonly id: string;
+  /** SHA-256 of its file; requests may name it by this, too. */
+  readonly sha256: string;
+  /** Size of its file; undefined when only stages of it are left in the mesh. */
+  readonly bytes: number | undefined;
+  /** Whether a replica is ready now. If not, the first request deploys one. */
+  readonly deployed: boolean;
+}
+
+/** A request as the engine takes it, without the deployment, which routing chooses. */
+export type GenerationInput = Pick<GenerationRequest, 'prompt' | 'sampling' | 'maxTokens' | 'stop'>;
+
+/** A generation that has found its lead. */
+export interface RoutedGeneration {
+  readonly deployment: string;
+  /** Peer id of the lead. */
+  readonly lead: string;
+  readonly events: AsyncIterable<GenerationUpdate>;
+}
+
+/** What the OpenAI endpoints need from the rest of the coordinator. */
+export interface GenerationPort {
+  models(): readonly ServedModel[];
+  /**
+   * Routes a request to a lead, deploying the model first when it is held but not deployed. Aborting the signal frees
+   * the sequence. Throws `model-not-found`, `no-peers`, `does-not-fit`, `aborted`, ...; so may the events' iteration.
+   */
+  generate(model: string, input: GenerationInput, options: { signal: AbortSignal }): Promise<RoutedGeneration>;
+}

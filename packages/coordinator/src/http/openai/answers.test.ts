@@ -1,0 +1,207 @@
+import type { GenerationUpdate } from '@skein/mesh';
+import { SkeinError } from '@skein/protocol';
+import { describe, expect, it, vi } from 'vitest';
+
+import { generationEnd, post, sayPieces, sentEvents, servedModel, testApp } from '../../testing/test-app.ts';
+
+const chat = { model: 'org/tiny', messages: [{ role: 'user', content: 'Hi' }] };
+const plain = { model: 'org/tiny', prompt: 'Once' };
+const usage = { prompt_tokens: 7, completion_tokens: 2, total_tokens: 9 };
+const skein = { deployment: 'deployment-1', lead: 'lead-peer', timings: { firstTokenMs: 12, decodeMs: 34 } };
+const identity = { created: 1_700_000_000, model: 'org/tiny' };
+
+async function* failAfter(text: string, error: Error): AsyncGenerator<GenerationUpdate> {
+  if (text !== '') yield { type: 'text-delta', text, tokens: [1] };
+  throw error;
+}
+
+async function* cutOff(): AsyncGenerator<GenerationUpdate> {
+  yield { type: 'text-delta', text: 'Hel', tokens: [1] };
+}
+
+describe('an answer in one piece', () => {
+  it('is a chat completion', async () => {
+    const response = await post(testApp().app, '/v1/chat/completions', chat);
+    expect(response.headers.get('content-type')).toMatch('application/json');
+    expect(await response.json()).toEqual({
+      id: 'chatcmpl-id1',
+      object: 'chat.completion',
+      ...identity,
+      choices: [
+        {
+          index: 0,
+          message: { role: 'assistant', content: 'Hello', refusal: null },
+          logprobs: null,
+          finish_reason: 'stop',
+        },
+      ],
+      usage,
+      skein,
+    });
+  });
+
+  it('is a text completion', async () => {
+    const response = await post(testApp().app, '/v1/completions', plain);
+    expect(await response.json()).toEqual({
+      id: 'cmpl-id1',
+      object: 'text_completion',
+      ...identity,
+      choices: [{ index: 0, text: 'Hello', logprobs: null, finish_reason: 'stop' }],
+      usage,
+      skein,
+    });
+  });
+});
+
+describe('a streamed answer', () => {
+  it('is a role, text as it comes, a finish reason and [DONE]', async () => {
+    const response = await post(testApp().app, '/v1/chat/completions', { ...chat, stream: true });
+    expect(response.headers.get('content-type')).toMatch('text/event-stream');
+    const chunk = { id: 'chatcmpl-id1', object: 'chat.completion.chunk', ...identity };
+    const choice = { index: 0, logprobs: null, finish_reason: null };
+    expect(await sentEvents(response)).toEqual([
+      { ...chunk, choices: [{ ...choice, delta: { role: 'assistant', content: '', refusal: null } }] },
+      { ...chunk, choices: [{ ...choice, delta: { content: 'Hel' } }] },
+      { ...chunk, choices: [{ ...choice, delta: { content: 'lo' } }] },
+      { ...chunk, choices: [{ ...choice, delta: {}, finish_reason: 'stop' }], skein },
+      '[DONE]',
+    ]);
+  });
+
+  it('ends with the usage when asked', async () => {
+    const body = { ...plain, stream: true, stream_options: { include_usage: true } };
+    const events = await sentEvents(await post(testApp().app, '/v1/completions', body));
+    expect(events).toMatchObject([
+      { choices: [{ text: 'Hel' }], usage: null },
+      { choices: [{ text: 'lo' }], usage: null },
+      { choices: [{ text: '', finish_reason: 'stop' }], usage: null },
+      { choices: [], usage },
+      '[DONE]',
+    ]);
+  });
+
+  it('ends at once when there is no text', async () => {
+    const { app } = testApp({ events: () => sayPieces() });
+    expect(await sentEvents(await post(app, '/v1/completions', { ...plain, stream: true }))).toHaveLength(2);
+  });
+
+  it('tells of an error in mid-stream as its last event', async () => {
+    const { app } = testApp({ events: () => failAfter('Hel', new SkeinError('stage-lost', 'a stage went away')) });
+    const events = await sentEvents(await post(app, '/v1/completions', { ...plain, stream: true }));
+    expect(events).toMatchObject([
+      { choices: [{ text: 'Hel' }] },
+      { error: { message: 'a stage went away', type: 'server_error', param: null, code: 'stage_lost' } },
+    ]);
+  });
+
+  it('has a proper status for an error before the first text', async () => {
+    const { app } = testApp({ events: () => failAfter('', new SkeinError('context-length-exceeded', 'too long')) });
+    const response = await post(app, '/v1/completions', { ...plain, stream: true });
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ error: { code: 'context_length_exceeded' } });
+  });
+
+  it('says that an answer was cut off when the events just stop', async () => {
+    const { app } = testApp({ events: cutOff });
+    const response = await post(app, '/v1/completions', plain);
+    expect(response.status).toBe(503);
+    expect(await response.json()).toMatchObject({ error: { code: 'peer_lost' } });
+  });
+
+  it('aborts the generation and leaves its events when the client goes away', async () => {
+    let left = false;
+    async function* forEver(): AsyncGenerator<GenerationUpdate> {
+      try {
+        for (;;) yield { type: 'text-delta', text: 'more ', tokens: [1] };
+      } finally {
+        left = true;
+      }
+    }
+    const { app, received } = testApp({ events: forEver });
+    const response = await post(app, '/v1/chat/completions', { ...chat, stream: true });
+    const reader = response.body?.getReader();
+    await reader?.read();
+    await reader?.cancel();
+    expect(received[0]?.signal.aborted).toBe(true);
+    await vi.waitFor(() => expect(left).toBe(true));
+  });
+
+  it('aborts a generation that has not said anything yet when the client goes away', async () => {
+    const started = Promise.withResolvers<void>();
+    async function* silent(signal: AbortSignal): AsyncGenerator<GenerationUpdate> {
+      started.resolve();
+      await new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('gone'))));
+      yield generationEnd;
+    }
+    const { app, received } = testApp({ events: silent });
+    const client = new AbortController();
+    const request = new Request('http://localhost/v1/chat/completions', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ ...chat, stream: true }),
+      signal: client.signal,
+    });
+    const response = app.request(request);
+    await started.promise;
+    client.abort();
+    await response;
+    expect(received[0]?.signal.aborted).toBe(true);
+  });
+});
+
+describe('an error', () => {
+  it('has the status of its code', async () => {
+    const refusal = new SkeinError('model-not-found', 'no peer holds it', { details: { param: 'model' } });
+    const response = await post(testApp({ refusal }).app, '/v1/chat/completions', chat);
+    expect(response.status).toBe(404);
+    expect(await response.json()).toEqual({
+      error: {
+        message: 'no peer holds it',
+        type: 'invalid_request_error',
+        param: 'model',
+        code: 'model_not_found',
+      },
+    });
+  });
+
+  it('of a full queue says when to try again', async () => {
+    const refusal = new SkeinError('overloaded', 'the queue is full');
+    const response = await post(testApp({ refusal }).app, '/v1/chat/completions', chat);
+    expect(response.status).toBe(429);
+    expect(response.headers.get('retry-after')).toBe('1');
+  });
+
+  it('that is not ours keeps its text to itself', async () => {
+    const response = await post(testApp({ refusal: new TypeError('/root/secret') }).app, '/v1/completions', plain);
+    expect(response.status).toBe(500);
+    const text = await response.text();
+    expect(text).toContain('internal');
+    expect(text).not.toContain('secret');
+  });
+});
+
+describe('the list of models', () => {
+  const model = {
+    id: 'org/tiny',
+    object: 'model',
+    created: 1_700_000_000,
+    owned_by: 'skein',
+    skein: { sha256: servedModel.sha256, bytes: 1234, deployed: true },
+  };
+
+  it('holds what is served', async () => {
+    const response = await testApp().app.request('/v1/models');
+    expect(await response.json()).toEqual({ object: 'list', data: [model] });
+  });
+
+  it.each(['org/tiny', 'org%2Ftiny', servedModel.sha256])('finds one by %s', async (id) => {
+    const response = await testApp().app.request(`/v1/models/${id}`);
+    expect(await response.json()).toEqual(model);
+  });
+
+  it('answers 404 for one that is not there', async () => {
+    const response = await testApp().app.request('/v1/models/huge');
+    expect(response.status).toBe(404);
+    expect(await response.json()).toMatchObject({ error: { code: 'model_not_found', param: 'model' } });
+  });
+});

@@ -1,0 +1,16 @@
+import type { GenerationInput } from '../generation-port.ts';
+
+/** A request to one of the OpenAI endpoints, checked and in Skein's terms. */
+export interface ParsedRequest {
+  /** As the client spelled it; answers repeat it. */
+  readonly model: string;
+  readonly input: GenerationInput;
+  readonly stream: boolean;
+  /** Whether a stream ends with a chunk that holds the usage. */
+  readonly includeUsage: boolean;
+}
+
+export interface ParseOptions {
+  /** Draws a seed, an unsigned 32 bit integer, for a request without one. */
+  readonly randomSeed: () => number;
+}

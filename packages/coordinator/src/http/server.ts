@@ -1,0 +1,63 @@
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+import { createAdaptorServer } from '@hono/node-server';
+import { SkeinError } from '@skein/protocol';
+import type { Hono } from 'hono';
+
+/** How long answers may take to end by themselves once the server stops, in milliseconds. */
+const drainMs = 500;
+
+/** Serves an app on a TCP port. */
+export class HttpServer {
+  readonly #server: Server;
+  readonly #host: string;
+  readonly #port: number;
+
+  constructor(app: Hono, { host, port }: { host: string; port: number }) {
+    this.#host = host;
+    this.#port = port;
+    // Only `createServer` of node:http is used by default, so this is never one of the HTTP/2 kinds.
+    this.#server = createAdaptorServer({ fetch: app.fetch, overrideGlobalObjects: false }) as Server;
+  }
+
+  /** Resolves with the base URL once connections are accepted. Throws `already-running` when the port is taken. */
+  async start(): Promise<string> {
+    const listening = Promise.withResolvers<void>();
+    this.#server.once('error', listening.reject);
+    this.#server.listen(this.#port, this.#host, listening.resolve);
+    try {
+      await listening.promise;
+    } catch (error) {
+      throw this.#listenError(error);
+    } finally {
+      this.#server.off('error', listening.reject);
+    }
+    const { address, family, port } = this.#server.address() as AddressInfo;
+    return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+  }
+
+  /** Accepts nothing more and closes all connections: idle ones at once, the others after half a second at most. */
+  async stop(): Promise<void> {
+    if (!this.#server.listening) return;
+    const closed = Promise.withResolvers<void>();
+    this.#server.close(() => closed.resolve());
+    this.#server.closeIdleConnections();
+    const timer = setTimeout(() => this.#server.closeAllConnections(), drainMs);
+    await closed.promise;
+    clearTimeout(timer);
+  }
+
+  #listenError(cause: unknown): SkeinError {
+    const where = `${this.#host}:${this.#port}`;
+    const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+    if (code === 'EADDRINUSE') {
+      return new SkeinError('already-running', `${where} is in use; stop what listens there or choose another port`, {
+        cause,
+      });
+    }
+    return new SkeinError('invalid-request', `can't listen on ${where} (${String(code)}); choose another port`, {
+      cause,
+    });
+  }
+}

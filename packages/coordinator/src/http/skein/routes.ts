@@ -1,0 +1,44 @@
+import { SkeinError } from '@skein/protocol';
+import { Hono } from 'hono';
+
+import type { DeployRequest } from '../../deployments/index.ts';
+import { eventStream } from '../event-stream.ts';
+import { readJson } from '../read-json.ts';
+import type { AdministrationPort } from './administration-port.ts';
+import { parseDeploymentRequest } from './deployment-request.ts';
+import { progressEvents } from './progress-stream.ts';
+
+export interface SkeinComponents {
+  readonly administration: AdministrationPort;
+  /** Aborted when the server stops. */
+  readonly stopped: AbortSignal;
+  /** Told about errors that clients get after the first byte. */
+  readonly onError: (error: unknown) => void;
+}
+
+/** Skein's own endpoints, under `/skein/v1`. */
+export function skeinRoutes({ administration, stopped, onError }: SkeinComponents): Hono {
+  const routes = new Hono();
+  routes.get('/status', () => Response.json(administration.status()));
+
+  // Going away before the deployment is ready cancels it.
+  routes.post('/deployments', async (context) => {
+    const request = context.req.raw;
+    const wanted = parseDeploymentRequest(await readJson(request));
+    const left = new AbortController();
+    const signal = AbortSignal.any([request.signal, stopped, left.signal]);
+    if (request.headers.get('accept')?.includes('application/json') === true) {
+      return Response.json({ deployment: await administration.deploy({ ...wanted, signal }) }, { status: 201 });
+    }
+    const deploy = async (onProgress: DeployRequest['onProgress']) =>
+      await administration.deploy({ ...wanted, signal, onProgress });
+    const events = progressEvents(deploy, { onError });
+    return await eventStream(events, { cancel: () => left.abort(new SkeinError('aborted', 'the client went away')) });
+  });
+
+  routes.delete('/deployments/:id', async (context) => {
+    await administration.undeploy(context.req.param('id'));
+    return context.body(null, 204);
+  });
+  return routes;
+}

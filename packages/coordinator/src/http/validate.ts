@@ -1,0 +1,43 @@
+import { SkeinError } from '@skein/protocol';
+import type { z } from 'zod';
+
+/**
+ * Checks a request body. Throws `invalid-request` in OpenAI's words, with the parameter at fault in `details.param`,
+ * from where it gets into the error's `param`.
+ */
+export function validate<Schema extends z.ZodType>(schema: Schema, body: unknown): z.output<Schema> {
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
+    throw new SkeinError('invalid-request', 'the request body must be a JSON object');
+  }
+  const result = schema.safeParse(body);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  if (issue === undefined) throw new SkeinError('invalid-request', 'the request body is invalid');
+  const path = issue.code === 'unrecognized_keys' ? [...issue.path, issue.keys[0] ?? ''] : issue.path;
+  const param = parameterName(path);
+  throw new SkeinError('invalid-request', describe(issue, param, valueAt(body, path)), {
+    details: param === '' ? {} : { param },
+  });
+}
+
+function describe(issue: z.core.$ZodIssue, param: string, value: unknown): string {
+  if (issue.code === 'unrecognized_keys') return `Unrecognized request argument supplied: ${param}`;
+  if (value === undefined && issue.code !== 'custom') return `Missing required parameter: '${param}'`;
+  return `Invalid value for '${param}': ${issue.message}`;
+}
+
+/** `messages[0].content` */
+function parameterName(path: readonly PropertyKey[]): string {
+  let name = '';
+  for (const key of path) {
+    if (typeof key === 'number') name += `[${key}]`;
+    else name += `${name === '' ? '' : '.'}${String(key)}`;
+  }
+  return name.slice(0, 200);
+}
+
+function valueAt(body: unknown, path: readonly PropertyKey[]): unknown {
+  let value = body;
+  for (const key of path) value = (value as Record<PropertyKey, unknown> | null | undefined)?.[key];
+  return value;
+}

@@ -1,0 +1,47 @@
+import { SkeinError } from '@skein/protocol';
+
+import type { UsablePeer } from './usable-peers.ts';
+
+/** What planning needs to know to say why it failed. */
+export interface PlanFailure {
+  readonly name: string;
+  /** Bytes that the whole model takes on one peer. */
+  readonly neededBytes: number;
+  /** Most free memory first. */
+  readonly peers: readonly UsablePeer[];
+  readonly contextTokens: number;
+}
+
+export function noPeers(name: string, wanted: number, usable: number): SkeinError {
+  const message =
+    usable === 0
+      ? `no machine can serve ${name} now; start a peer with \`skein up\` or \`skein join\``
+      : `${name} was asked for in ${wanted} stages, but only ${usable} machines can serve; join more machines or ask for fewer stages`;
+  return new SkeinError('no-peers', message, { details: { wanted, usable } });
+}
+
+export function doesNotFit(failure: PlanFailure, options: { stages?: number; noSplitReason?: string }): SkeinError {
+  const { name, neededBytes, peers, contextTokens } = failure;
+  const considered = options.noSplitReason === undefined ? peers.slice(0, options.stages) : peers.slice(0, 1);
+  const availableBytes = considered.reduce((sum, peer) => sum + peer.freeBytes, 0);
+  const where =
+    considered.length === 1
+      ? `${considered[0]?.name}, the machine with the most, has ${gibibytes(availableBytes)} free`
+      : `${considered.map((peer) => `${peer.name} ${gibibytes(peer.freeBytes)}`).join(', ')} are free`;
+  const why = options.noSplitReason === undefined ? '' : ` It can't be split: ${options.noSplitReason}.`;
+  const overhead = considered.length === 1 ? '' : ', and each stage adds its own buffers';
+  return new SkeinError(
+    'does-not-fit',
+    `${name} with a context of ${contextTokens} tokens needs ${gibibytes(neededBytes)}${overhead}; ${where}.${why} ` +
+      'Free memory, ask for fewer contextTokens, choose a smaller quantization or join another machine',
+    { details: { neededBytes, availableBytes } },
+  );
+}
+
+export function splitUnsupported(name: string, reason: string): SkeinError {
+  return new SkeinError('split-unsupported', `${name} can't be split: ${reason}; deploy it without stages`);
+}
+
+export function gibibytes(bytes: number): string {
+  return `${(bytes / 1024 ** 3).toFixed(bytes < 10 * 1024 ** 3 ? 2 : 0)} GiB`;
+}

@@ -1,0 +1,1 @@
+export { plan, type Plan, type PlannedStage, type PlanRequest, type PlanSnapshot } from './plan.ts';

@@ -1,0 +1,196 @@
+import { isSkeinError, type ErrorCode } from '@skein/protocol';
+import { describe, expect, it } from 'vitest';
+
+import { cardOf, gibibyte, manifestOf, mebibyte, peerIdOf, randomNumbers } from '../testing/fixtures.ts';
+import { plan, type PlanRequest, type PlanSnapshot } from './plan.ts';
+import { stageMemory } from './stage-memory.ts';
+
+const request: PlanRequest = { contextTokens: 1024 };
+const manifest = manifestOf();
+const [ada, bob, eve] = [peerIdOf(1), peerIdOf(2), peerIdOf(3)];
+
+function failure(snapshot: PlanSnapshot, options: PlanRequest): { code: ErrorCode | undefined; message: string } {
+  try {
+    plan(snapshot, options);
+  } catch (error) {
+    if (isSkeinError(error)) return { code: error.code, message: error.message };
+  }
+  return { code: undefined, message: 'planned' };
+}
+
+describe('a model that fits on one peer', () => {
+  it('goes to the peer with the most free memory', () => {
+    const cards = [cardOf({ peer: ada, freeBytes: 2 * gibibyte }), cardOf({ peer: bob, freeBytes: 4 * gibibyte })];
+    expect(plan({ cards, manifest }, request).stages).toMatchObject([{ peer: bob, block: { from: 0, to: 8 } }]);
+  });
+
+  it('goes to a holder before a peer with more memory', () => {
+    const cards = [cardOf({ peer: ada, freeBytes: gibibyte, holds: [manifest] }), cardOf({ peer: bob })];
+    expect(plan({ cards, manifest }, request).stages[0]?.peer).toBe(ada);
+  });
+
+  it('skips a holder that has no room', () => {
+    const cards = [cardOf({ peer: ada, freeBytes: mebibyte, holds: [manifest] }), cardOf({ peer: bob })];
+    expect(plan({ cards, manifest }, request).stages[0]?.peer).toBe(bob);
+  });
+
+  it('gets its second replica on another peer than the first', () => {
+    const stage = { deployment: 'deployment-1', model: manifest.model, name: manifest.name, stage: 0, stages: 1 };
+    const numbers = { contextTokens: 1024, sequences: 4, active: 0, queued: 0 };
+    const stages = [{ ...stage, ...numbers, block: { from: 0, to: 8 }, state: 'ready' as const }];
+    const holder = cardOf({ peer: ada, holds: [manifest], card: { stages } });
+    const cards = [holder, cardOf({ peer: bob, freeBytes: gibibyte })];
+    expect(plan({ cards, manifest }, request).stages[0]?.peer).toBe(bob);
+    expect(plan({ cards: [holder], manifest }, request).stages[0]?.peer).toBe(ada);
+  });
+
+  it('is split all the same when stages are asked for', () => {
+    const cards = [cardOf({ peer: ada }), cardOf({ peer: bob })];
+    const { stages, explanation } = plan({ cards, manifest }, { ...request, stages: 2 });
+    expect(stages.map((stage) => stage.block)).toEqual([
+      { from: 0, to: 4 },
+      { from: 4, to: 8 },
+    ]);
+    expect(explanation).toContain('layers 0-3');
+  });
+
+  it('counts the free memory of a GPU', () => {
+    const gpuMachine = cardOf({ peer: ada, freeBytes: mebibyte });
+    const gpus = [{ name: 'gpu', memoryBytes: gibibyte, freeMemoryBytes: gibibyte }];
+    if (gpuMachine.hardware === undefined) throw new Error('the fixture has hardware');
+    const cards = [{ ...gpuMachine, hardware: { ...gpuMachine.hardware, backend: 'vulkan', gpus } }];
+    expect(plan({ cards, manifest }, request).stages).toHaveLength(1);
+  });
+
+  it('keeps away from memory that is reserved for stages still loading', () => {
+    const cards = [cardOf({ peer: ada, holds: [manifest] }), cardOf({ peer: bob })];
+    const reservedBytes = new Map([[ada, 8 * gibibyte]]);
+    expect(plan({ cards, manifest, reservedBytes }, request).stages[0]?.peer).toBe(bob);
+  });
+});
+
+describe('a model that fits on no single peer', () => {
+  const large = manifestOf({ name: 'large', layers: 32, layerBytes: 100 * mebibyte });
+
+  it('is split over the fewest peers, in proportion to their memory', () => {
+    const cards = [
+      cardOf({ peer: ada, freeBytes: gibibyte }),
+      cardOf({ peer: bob, freeBytes: 3 * gibibyte }),
+      cardOf({ peer: eve, freeBytes: 1.2 * gibibyte }),
+    ];
+    const { stages } = plan({ cards, manifest: large }, request);
+    expect(stages.map((stage) => stage.peer)).toEqual([bob, eve]);
+    expect(stages[0]?.block.to).toBe(23);
+  });
+
+  it('puts the tail where the output matrix fits', () => {
+    const wide = manifestOf({ layers: 4, layerBytes: 100 * mebibyte, embeddingBytes: 0, outputBytes: 500 * mebibyte });
+    const cards = [cardOf({ peer: ada, freeBytes: 750 * mebibyte }), cardOf({ peer: bob, freeBytes: 450 * mebibyte })];
+    expect(plan({ cards, manifest: wide }, request).stages.map((stage) => stage.peer)).toEqual([bob, ada]);
+  });
+
+  it('is refused with the numbers when all peers together are too small', () => {
+    const cards = [cardOf({ peer: ada, freeBytes: gibibyte }), cardOf({ peer: bob, freeBytes: gibibyte })];
+    const { code, message } = failure({ cards, manifest: large }, request);
+    expect(code).toBe('does-not-fit');
+    expect(message).toMatch(/needs 3\.\d\d GiB.*1\.00 GiB.*join another machine/);
+  });
+
+  it('says why it is not split when it cannot be', () => {
+    const whole = manifestOf({
+      layers: 32,
+      layerBytes: 100 * mebibyte,
+      shape: { split: { allowed: false, reason: 'its layers are one' } },
+    });
+    const cards = [cardOf({ peer: ada, freeBytes: 2 * gibibyte }), cardOf({ peer: bob, freeBytes: 2 * gibibyte })];
+    expect(failure({ cards, manifest: whole }, request)).toMatchObject({ code: 'does-not-fit' });
+    expect(failure({ cards, manifest: whole }, request).message).toContain('its layers are one');
+    expect(failure({ cards, manifest: whole }, { ...request, stages: 2 }).code).toBe('split-unsupported');
+  });
+});
+
+describe('which peers are usable', () => {
+  it('leaves out members without hardware or without the peer role', () => {
+    const { hardware: _, ...withoutHardware } = cardOf({ peer: ada });
+    const client = cardOf({ peer: bob, card: { roles: ['client', 'coordinator'] } });
+    expect(failure({ cards: [withoutHardware, client], manifest }, request).code).toBe('no-peers');
+  });
+
+  it('refuses more stages than peers', () => {
+    const { code, message } = failure({ cards: [cardOf({ peer: ada })], manifest }, { ...request, stages: 2 });
+    expect(code).toBe('no-peers');
+    expect(message).toContain('only 1 machine');
+  });
+
+  it('refuses more stages than the model has cuts', () => {
+    const coarse = manifestOf({ shape: { split: { allowed: true, multiple: 6 } } });
+    const cards = [1, 2, 3].map((number) => cardOf({ peer: peerIdOf(number) }));
+    expect(failure({ cards, manifest: coarse }, { ...request, stages: 3 }).code).toBe('split-unsupported');
+  });
+});
+
+describe('models and peers of any size', () => {
+  const rounds = Array.from({ length: 500 }, (_, seed) => randomRound(seed));
+  const outcomes = rounds.map((round) => ({
+    ...round,
+    outcome: failure(round.snapshot, round.options).code ?? 'planned',
+  }));
+  const planned = outcomes.flatMap(({ snapshot, options, outcome }) =>
+    outcome === 'planned' ? [{ snapshot, options, result: plan(snapshot, options) }] : [],
+  );
+
+  it('are planned or refused with a reason', () => {
+    const seen = new Set(outcomes.map(({ outcome }) => outcome));
+    expect([...seen].sort()).toEqual(['does-not-fit', 'no-peers', 'planned', 'split-unsupported']);
+    expect(planned.length).toBeGreaterThan(100);
+  });
+
+  it('are planned alike whatever the order of the cards', () => {
+    for (const { snapshot, options, result } of planned) {
+      expect(plan({ ...snapshot, cards: snapshot.cards.toReversed() }, options)).toEqual(result);
+    }
+  });
+
+  it('get every layer once, cut where it is allowed', () => {
+    for (const { snapshot, options, result } of planned) {
+      const { shape } = snapshot.manifest;
+      const multiple = shape.split.allowed ? shape.split.multiple : shape.layers;
+      const ends = result.stages.map(({ block }) => block.to);
+      expect(result.stages.map(({ block }) => block.from)).toEqual([0, ...ends.slice(0, -1)]);
+      expect(ends.at(-1)).toBe(shape.layers);
+      expect(ends.slice(0, -1).filter((end) => end % multiple !== 0)).toEqual([]);
+      expect(result.stages.filter(({ block }) => block.to <= block.from)).toEqual([]);
+      expect(result.stages).toHaveLength(options.stages ?? result.stages.length);
+    }
+  });
+
+  it('never take more than a peer has, nor a peer twice', () => {
+    for (const { snapshot, result } of planned) {
+      const memory = stageMemory(snapshot.manifest, request.contextTokens);
+      expect(new Set(result.stages.map(({ peer }) => peer)).size).toBe(result.stages.length);
+      for (const { peer, block, bytes } of result.stages) {
+        expect(bytes).toBe(memory(block));
+        const hardware = snapshot.cards.find((card) => card.peer === peer)?.hardware;
+        expect(bytes).toBeLessThanOrEqual(hardware?.freeMemoryBytes ?? 0);
+      }
+    }
+  });
+});
+
+function randomRound(seed: number): { snapshot: PlanSnapshot; options: PlanRequest } {
+  const random = randomNumbers(seed);
+  const upTo = (greatest: number) => 1 + Math.floor(random() * greatest);
+  const layers = upTo(40);
+  const model = manifestOf({
+    layers,
+    layerBytes: Array.from({ length: layers }, () => upTo(300) * mebibyte),
+    embeddingBytes: upTo(500) * mebibyte,
+    ...(random() < 0.5 ? {} : { outputBytes: upTo(500) * mebibyte }),
+    shape: { split: { allowed: true, multiple: upTo(4) } },
+  });
+  const cards = Array.from({ length: upTo(5) }, (_, index) =>
+    cardOf({ peer: peerIdOf(index), freeBytes: upTo(4096) * mebibyte, holds: random() < 0.3 ? [model] : [] }),
+  );
+  const stages = random() < 0.5 ? undefined : upTo(4);
+  return { snapshot: { cards, manifest: model }, options: { ...request, stages } };
+}

@@ -1,0 +1,57 @@
+import { limits, type Block, type ModelManifest, type ModelShape } from '@skein/protocol';
+
+import { modelSize } from './model-size.ts';
+
+/** Allowance for the engine process itself: runtime, llama.cpp and its smaller buffers. Not measured yet. */
+const engineBytes = 96 * 1024 * 1024;
+/**
+ * Rows of activations alive at once in a layer's graph, in multiples of the hidden size: the residual, the norm, queries,
+ * keys and values, and the two feed-forward intermediates, which are three to four times as wide as the hidden state.
+ */
+const activationRows = 16;
+const floatBytes = 4;
+
+/** Bytes of memory that a peer needs for a block of a model. */
+export type StageMemory = (block: Block) => number;
+
+/**
+ * Makes the memory formula of one model with one context size. A stage takes
+ *
+ *     weights   its layers + the small global tensors + token embeddings (lead) + output matrix (tail)
+ *     KV cache  kvBytesPerTokenPerLayer * layers of the block * contextTokens
+ *     compute   batch * 4 * (16 * hiddenSize + contextTokens + vocabularySize (tail)) + 96 MiB
+ *
+ * where batch = min(contextTokens, 512 rows of a micro-batch): activations, attention mask and logits are f32. The
+ * estimate leans to the high side: memory that runs out kills an engine, memory left over costs nothing.
+ */
+export function stageMemory(manifest: ModelManifest, contextTokens: number): StageMemory {
+  const size = modelSize(manifest);
+  const { shape } = manifest;
+  const layerSums = prefixSums(size.layerBytes);
+  return ({ from, to }) => {
+    const isLead = from === 0;
+    const isTail = to === shape.layers;
+    // A whole model with tied weights holds the one matrix once.
+    const embeddingBytes = isLead && !(isTail && size.tied) ? size.embeddingBytes : 0;
+    const outputBytes = isTail ? size.outputBytes : 0;
+    const layers = (layerSums[to] ?? 0) - (layerSums[from] ?? 0);
+    const cacheBytes = shape.kvBytesPerTokenPerLayer * (to - from) * contextTokens;
+    return (
+      layers + size.sharedBytes + embeddingBytes + outputBytes + cacheBytes + computeBytes(shape, contextTokens, isTail)
+    );
+  };
+}
+
+function computeBytes(shape: ModelShape, contextTokens: number, isTail: boolean): number {
+  const batch = Math.min(contextTokens, limits.maxBatchTokens);
+  const columns = activationRows * shape.hiddenSize + contextTokens + (isTail ? shape.vocabularySize : 0);
+  return batch * columns * floatBytes + engineBytes;
+}
+
+/** Element i is the sum of the first i values. */
+function prefixSums(values: readonly number[]): readonly number[] {
+  const sums = [0];
+  let sum = 0;
+  for (const value of values) sums.push((sum += value));
+  return sums;
+}

@@ -1,0 +1,1 @@
+export { createRouter, type RouterComponents } from './router.ts';

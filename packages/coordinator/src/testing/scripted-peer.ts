@@ -1,0 +1,120 @@
+import { createIdentity, createMesh, type FrameStream, type Mesh, type MeshSecret } from '@skein/mesh';
+import {
+  encodeValue,
+  methods,
+  parseHeader,
+  stageConnectSchema,
+  stageLoadSchema,
+  type GenerationEvent,
+  type ModelManifest,
+  type StageEvent,
+  type StageLoad,
+} from '@skein/protocol';
+
+import { cardOf, sha256 } from './fixtures.ts';
+
+/** What a scripted peer does when a stage is loaded on it: `ready` at once, `hang` for ever, or fail with a message. */
+export type LoadScript = 'ready' | 'hang' | { readonly fails: string };
+
+export interface ScriptedPeerOptions {
+  readonly secret: MeshSecret;
+  readonly knows: readonly Mesh[];
+  readonly holds?: readonly ModelManifest[];
+  readonly freeBytes?: number;
+}
+
+/** A member over a real connection that answers the stage protocol from a script instead of an engine. */
+export class ScriptedPeer {
+  readonly mesh: Mesh;
+  /** All loads asked of it so far. */
+  readonly loads: StageLoad[] = [];
+  /** Peers that its stages were told to connect to. */
+  readonly nexts: string[] = [];
+  /** Streams of the stages it holds now. */
+  readonly held = new Set<FrameStream>();
+  /** Applies to loads to come. */
+  script: LoadScript = 'ready';
+  /** What it sends for a request of its manifest. */
+  manifestBytes: Uint8Array | undefined;
+
+  /** What it answers to a request: `Hello` and the end, or `Hello` and then nothing more. */
+  generation: 'ends' | 'hang' = 'ends';
+  /** Requests it is answering now. */
+  readonly generating = new Set<FrameStream>();
+
+  private constructor(mesh: Mesh) {
+    this.mesh = mesh;
+  }
+
+  static async join({ secret, knows, holds = [], freeBytes }: ScriptedPeerOptions): Promise<ScriptedPeer> {
+    const mesh = await createMesh({
+      secret,
+      identity: await createIdentity(),
+      roles: ['peer'],
+      mdns: false,
+      peers: knows.flatMap((member) => member.addresses()),
+    });
+    const peer = new ScriptedPeer(mesh);
+    const [held] = holds;
+    if (held !== undefined) peer.manifestBytes = encodeValue(held);
+    mesh.handle(methods.manifest, async (stream) => {
+      await stream.read();
+      await stream.write({ type: 'manifest' }, peer.manifestBytes);
+    });
+    mesh.handle(methods.stage, async (stream) => await peer.#serveStage(stream));
+    mesh.handle(methods.generate, async (stream) => await peer.#serveGeneration(stream));
+    const { hardware, models } = cardOf({
+      peer: mesh.peerId,
+      holds,
+      ...(freeBytes === undefined ? {} : { freeBytes }),
+    });
+    mesh.updateCard({ models, ...(hardware === undefined ? {} : { hardware }) });
+    await mesh.start();
+    return peer;
+  }
+
+  async #serveStage(stream: FrameStream): Promise<void> {
+    const load = parseHeader(stageLoadSchema, (await stream.read())?.header);
+    this.loads.push(load);
+    this.held.add(stream);
+    const send = async (event: StageEvent) => await stream.write(event);
+    try {
+      await send({ type: 'stage-progress', phase: 'fetch', doneBytes: 1, totalBytes: 2 });
+      if (typeof this.script === 'object') {
+        return await send({ type: 'stage-failed', error: { code: 'engine-failed', message: this.script.fails } });
+      }
+      if (this.script === 'ready') {
+        await send({ type: 'stage-ready', backend: 'cpu', fetchedBytes: 10, fileBytes: 20 });
+      }
+      for await (const { header } of stream) {
+        this.nexts.push(parseHeader(stageConnectSchema, header).next);
+        await send({ type: 'stage-connected' });
+      }
+    } finally {
+      this.held.delete(stream);
+    }
+  }
+
+  async #serveGeneration(stream: FrameStream): Promise<void> {
+    await stream.read();
+    this.generating.add(stream);
+    const send = async (event: GenerationEvent) => await stream.write(event);
+    try {
+      await send({ type: 'text-delta', text: 'Hello', tokens: [1] });
+      if (this.generation === 'hang') return void (await stream.read());
+      await send({
+        type: 'generation-end',
+        finishReason: 'stop',
+        usage: { promptTokens: 3, completionTokens: 1 },
+        timings: { firstTokenMs: 1, decodeMs: 0 },
+      });
+    } finally {
+      this.generating.delete(stream);
+    }
+  }
+}
+
+/** Digest under which a manifest is announced. */
+export function manifestDigest(manifest: ModelManifest): string {
+  return sha256(encodeValue(manifest));
+}

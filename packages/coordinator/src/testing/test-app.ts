@@ -1,0 +1,88 @@
+import type { GenerationUpdate } from '@skein/mesh';
+import { silentLogger, SkeinError } from '@skein/protocol';
+import type { Hono } from 'hono';
+
+import type { DeploymentStatus, DeployRequest } from '../deployments/index.ts';
+import { createApp, type GenerationInput, type GenerationPort, type ServedModel } from '../http/index.ts';
+
+/** What the test port received. */
+export interface ReceivedGeneration {
+  readonly model: string;
+  readonly input: GenerationInput;
+  readonly signal: AbortSignal;
+}
+
+export const servedModel: ServedModel = {
+  id: 'org/tiny',
+  sha256: 'ab'.repeat(32),
+  bytes: 1234,
+  deployed: true,
+};
+
+export const generationEnd: GenerationUpdate = {
+  type: 'generation-end',
+  finishReason: 'stop',
+  usage: { promptTokens: 7, completionTokens: 2 },
+  timings: { firstTokenMs: 12, decodeMs: 34 },
+};
+
+/** Text pieces, one event each, then the end. */
+export async function* sayPieces(...pieces: readonly string[]): AsyncGenerator<GenerationUpdate> {
+  for (const text of pieces) yield { type: 'text-delta', text, tokens: [1] };
+  yield generationEnd;
+}
+
+export interface TestAppOptions {
+  /** What each generation yields. Default: `Hel`, `lo` and the end. */
+  readonly events?: (signal: AbortSignal) => AsyncIterable<GenerationUpdate>;
+  /** Thrown instead of routing. */
+  readonly refusal?: Error;
+  readonly deploy?: (request: DeployRequest) => Promise<DeploymentStatus>;
+}
+
+/** The HTTP app over ports that need no mesh, and what they received. */
+export function testApp(options: TestAppOptions = {}): { app: Hono; received: ReceivedGeneration[] } {
+  const { events = () => sayPieces('Hel', '', 'lo'), refusal, deploy } = options;
+  const received: ReceivedGeneration[] = [];
+  const generations: GenerationPort = {
+    models: () => [servedModel],
+    async generate(model, input, { signal }) {
+      if (refusal !== undefined) throw refusal;
+      received.push({ model, input, signal });
+      return { deployment: 'deployment-1', lead: 'lead-peer', events: events(signal) };
+    },
+  };
+  const app = createApp({
+    generations,
+    administration: { status: () => ({ peer: 'me' }), deploy: deploy ?? notUsed, undeploy: notUsed },
+    stopped: new AbortController().signal,
+    logger: silentLogger,
+    now: () => 1_700_000_000_000,
+    newId: () => 'id1',
+    randomSeed: () => 42,
+  });
+  return { app, received };
+}
+
+async function notUsed(): Promise<never> {
+  throw new SkeinError('not-deployed', 'nothing is deployed in this test');
+}
+
+/** POSTs JSON. */
+export async function post(app: Hono, path: string, body: unknown, headers: Record<string, string> = {}) {
+  return await app.request(path, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: typeof body === 'string' ? body : JSON.stringify(body),
+  });
+}
+
+/** The data of all server-sent events in a body; `[DONE]` stays a string. */
+export async function sentEvents(response: Response): Promise<unknown[]> {
+  const text = await response.text();
+  return text
+    .split('\n\n')
+    .filter((event) => event !== '')
+    .map((event) => event.replace(/^data: /, ''))
+    .map((data): unknown => (data === '[DONE]' ? data : JSON.parse(data)));
+}
