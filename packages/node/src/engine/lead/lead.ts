@@ -90,7 +90,7 @@ export class Lead {
 
   /** Takes the news that a step failed on some stage. */
   failStep(step: number, error: SkeinError): void {
-    this.#scheduler.fail(step, error);
+    this.#scheduler.fail(step, error, { answerIsDue: false });
     this.#changed();
   }
 
@@ -115,9 +115,10 @@ export class Lead {
       output = stage.run(step, embedder === undefined ? { tokens } : { hidden: embedder.lookUp(tokens) });
     } catch (error) {
       // The other stages have not seen the step: send its operations, with no rows, to keep the caches alike.
-      const failure = asSkeinError(error, 'engine-failed');
-      if (embedder !== undefined) sendStep({ ...step, entries: [] }, new Uint8Array(0));
-      this.failStep(step.step, failure);
+      const isSplit = embedder !== undefined;
+      if (isSplit) sendStep({ ...step, entries: [] }, new Uint8Array(0));
+      this.#scheduler.fail(step.step, asSkeinError(error, 'engine-failed'), { answerIsDue: isSplit });
+      this.#changed();
       return;
     }
     if ('tokens' in output) this.completeStep({ step: step.step, tokens: output.tokens });

@@ -130,10 +130,21 @@ describe('the sequence scheduler', () => {
     subject.add(second);
     const failed = due(subject.next());
     const good = due(subject.next());
-    subject.fail(failed.step.step, new SkeinError('engine-failed', 'broken'));
+    subject.fail(failed.step.step, new SkeinError('engine-failed', 'broken'), { answerIsDue: false });
     answer(subject, good, 5);
     expect([first.errors.length, second.errors.length]).toEqual([1, 0]);
     expect(second.received).toEqual([5]);
+  });
+
+  it('keeps the place of a failed step in the ring until its answer has come', () => {
+    const subject = scheduler();
+    subject.add(request(1, 5));
+    const failed = due(subject.next());
+    subject.fail(failed.step.step, new SkeinError('engine-failed', 'broken'), { answerIsDue: true });
+    subject.add(request(1, 5));
+    expect(subject.next()).toBeUndefined();
+    subject.complete(failed.step.step, []);
+    expect(subject.next()).toBeDefined();
   });
 
   it('refuses an answer that nobody asked for', () => {

@@ -141,10 +141,14 @@ export class Scheduler {
     }
   }
 
-  /** A stage could not compute a step: its sequences end with the error, the others go on. */
-  fail(step: number, error: SkeinError): void {
+  /**
+   * A step could not be computed: its sequences end with the error, the others go on. `answerIsDue`: the step is still on
+   * its way through the other stages, without rows, and the tail will answer it.
+   */
+  fail(step: number, error: SkeinError, { answerIsDue }: { answerIsDue: boolean }): void {
     const sequences = this.#inFlight.get(step)?.all ?? [];
-    this.#inFlight.delete(step);
+    if (answerIsDue) this.#inFlight.set(step, { all: [], sampled: [] });
+    else this.#inFlight.delete(step);
     for (const sequence of sequences) this.#end(sequence, error);
   }
 
