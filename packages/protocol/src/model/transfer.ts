@@ -1,15 +1,11 @@
 import { z } from 'zod';
 
-import { wireErrorSchema } from '../errors/skein-error.ts';
 import { sha256Schema } from '../ids.ts';
 import { limits } from '../limits.ts';
 
 /** Asks a holder for a model's manifest. The answer's payload is the encoded manifest. */
 export const manifestRequestSchema = z.object({ type: z.literal('manifest-request'), model: sha256Schema });
-export const manifestAnswerSchema = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('manifest') }),
-  z.object({ type: z.literal('transfer-error'), error: wireErrorSchema }),
-]);
+export const manifestAnswerSchema = z.object({ type: z.literal('manifest') });
 
 /** Asks a holder for byte ranges of a model, to be sent back to back. */
 export const bytesRequestSchema = z.object({
@@ -26,5 +22,4 @@ export type BytesRequest = z.infer<typeof bytesRequestSchema>;
 export const bytesAnswerSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('model-bytes') }),
   z.object({ type: z.literal('bytes-end') }),
-  z.object({ type: z.literal('transfer-error'), error: wireErrorSchema }),
 ]);

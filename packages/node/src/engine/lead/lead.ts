@@ -114,9 +114,12 @@ export class Lead {
     try {
       output = stage.run(step, embedder === undefined ? { tokens } : { hidden: embedder.lookUp(tokens) });
     } catch (error) {
-      // The other stages have not seen the step: send its operations, with no rows, to keep the caches alike.
+      // The step's operations count all the same, here (where they may have been applied already, which does no harm)
+      // and in the other stages, so that the caches stay alike: run and send it without rows.
       const isSplit = embedder !== undefined;
-      if (isSplit) sendStep({ ...step, entries: [] }, new Uint8Array(0));
+      const rowless = { ...step, entries: [] };
+      stage.run(rowless, isSplit ? { hidden: new Uint8Array(0) } : { tokens: new Int32Array(0) });
+      if (isSplit) sendStep(rowless, new Uint8Array(0));
       this.#scheduler.fail(step.step, asSkeinError(error, 'engine-failed'), { answerIsDue: isSplit });
       this.#changed();
       return;
