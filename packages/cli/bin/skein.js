@@ -1,0 +1,9 @@
+#!/usr/bin/env node
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { runOnNode24 } from './node-24.js';
+
+// realpath is not needed: Node resolves the symbolic link that npm makes before it runs the file.
+const here = dirname(fileURLToPath(import.meta.url));
+void runOnNode24({ script: join(here, '..', 'src', 'main.ts'), args: process.argv.slice(2), searchFrom: here });

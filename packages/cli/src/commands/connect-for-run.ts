@@ -1,0 +1,65 @@
+import { connect, type SkeinClient } from '@skein/client';
+import { loadMeshSecret } from '@skein/mesh';
+import { SkeinError } from '@skein/protocol';
+
+import { askInvite, askStatus } from '../control/control-client.ts';
+import type { DaemonStatus } from '../control/messages.ts';
+import { deploymentsOf } from '../overview/deployments.ts';
+import type { CommandContext } from '../program/context.ts';
+import type { OpenedData } from '../program/data-options.ts';
+import { deployModel } from './deploy-model.ts';
+import { localDaemon } from './local-daemon.ts';
+
+interface Wanted {
+  readonly model: string | undefined;
+  readonly stages: number | undefined;
+}
+
+interface Connected {
+  /** The caller's to close. */
+  readonly client: SkeinClient;
+  /** What to ask; left out over the mesh when nobody named one. */
+  readonly model: string | undefined;
+}
+
+/**
+ * Connects to the models: through this machine's coordinator, which also deploys what is asked for; where this machine only
+ * joined, as a member beside its daemon. Throws `not-running` where there is no mesh.
+ */
+export async function connectForRun(data: OpenedData, wanted: Wanted, context: CommandContext): Promise<Connected> {
+  const { signal } = context;
+  const status = await askStatus(data.controlPath);
+  const { url } = status ?? {};
+  if (status !== undefined && url !== undefined) return await throughCoordinator({ ...status, url }, wanted, context);
+  if (wanted.stages !== undefined) {
+    throw new SkeinError(
+      'not-running',
+      'only a machine that coordinates can deploy; use --stages where `skein up` runs',
+    );
+  }
+  const invite = await askInvite(data.controlPath);
+  if (invite !== undefined) return { client: await connect({ mesh: { invite }, signal }), model: wanted.model };
+  // No daemon: the mesh may still be found on the local network.
+  if ((await loadMeshSecret(data.directory)) === undefined) await localDaemon(data);
+  return { client: await connect({ mesh: { directory: data.directory }, signal }), model: wanted.model };
+}
+
+async function throughCoordinator(
+  { url, cards }: DaemonStatus & { readonly url: string },
+  wanted: Wanted,
+  context: CommandContext,
+): Promise<Connected> {
+  const client = await connect({ url, signal: context.signal });
+  const models = await client.models({ signal: context.signal });
+  const model = wanted.model ?? (models.find(({ isDeployed }) => isDeployed) ?? models[0])?.name;
+  if (model === undefined) {
+    throw new SkeinError('model-not-found', 'no member holds a model; get one with `skein pull smollm2-135m-instruct`');
+  }
+  const ready = deploymentsOf(cards).filter(
+    (deployment) => deployment.isReady && (deployment.name === model || deployment.model === model),
+  );
+  const isServed = ready.some(({ stages }) => wanted.stages === undefined || stages.length === wanted.stages);
+  // The coordinator would deploy by itself; asked for, it also says how far it is.
+  if (!isServed) await deployModel({ url, request: { model, stages: wanted.stages } }, context);
+  return { client, model };
+}

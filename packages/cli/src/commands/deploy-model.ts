@@ -1,0 +1,39 @@
+import { openCoordinator, type Deployment, type DeploymentRequest } from '@skein/client';
+import type { Card } from '@skein/protocol';
+
+import { formatLayers, shortPeer } from '../output/format.ts';
+import { createProgress } from '../output/progress.ts';
+import type { CommandContext } from '../program/context.ts';
+
+/** Deploys a model, with progress on stderr: the bytes of all stages that are in the same phase as the slowest. */
+export async function deployModel(
+  options: { readonly url: string; readonly request: Undefinable<DeploymentRequest> },
+  { stderr, signal }: Pick<CommandContext, 'stderr' | 'signal'>,
+): Promise<Deployment> {
+  using progress = createProgress(stderr);
+  const { model, stages, contextTokens, sequences } = options.request;
+  const request = {
+    model,
+    ...(stages !== undefined && { stages }),
+    ...(contextTokens !== undefined && { contextTokens }),
+    ...(sequences !== undefined && { sequences }),
+  };
+  const onProgress = ({ stages }: Deployment) => {
+    for (const phase of ['fetch', 'cut', 'load'] as const) {
+      const steps = stages.map((stage) => stage.progress).filter((step) => step?.phase === phase);
+      if (steps.length === 0) continue;
+      const sum = (key: 'doneBytes' | 'totalBytes') => steps.reduce((total, step) => total + (step?.[key] ?? 0), 0);
+      return progress.show({ label: `${phase} layers`, doneBytes: sum('doneBytes'), totalBytes: sum('totalBytes') });
+    }
+  };
+  return await openCoordinator(options).deploy(request, { signal, onProgress });
+}
+
+type Undefinable<Type> = { readonly [Key in keyof Type]: Type[Key] | undefined } & { readonly model: string };
+
+/** Who holds which layers of a deployment. */
+export function describeDeployment({ name, id, stages }: Deployment, cards: readonly Card[]): string {
+  const nameOf = (peer: string) => cards.find((card) => card.peer === peer)?.name ?? 'unknown';
+  const lines = stages.map(({ peer, block }) => `  ${formatLayers(block)} on ${nameOf(peer)} (…${shortPeer(peer)})`);
+  return [`${name} is deployed (${id}):`, ...lines].join('\n');
+}

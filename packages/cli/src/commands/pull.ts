@@ -1,0 +1,31 @@
+import { openStore } from '@skein/node';
+import type { Command } from 'commander';
+
+import { formatBytes } from '../output/format.ts';
+import { printJson, printLine, type CommandContext } from '../program/context.ts';
+import { openData } from '../program/data-options.ts';
+import { pullModel } from './pull-model.ts';
+
+const examples = `
+Examples:
+  $ skein pull smollm2-135m-instruct
+  $ skein pull ~/models/llama-3.2-1b-q4_k_m.gguf
+  $ skein pull hf:owner/repository/file.gguf
+
+The file is checked before it is used; an interrupted pull goes on where it stopped.
+A daemon that runs in the same data directory offers the model to the mesh within seconds.`;
+
+export function registerPull(program: Command, context: CommandContext): void {
+  const command = program
+    .command('pull')
+    .description('Get a model onto this machine.')
+    .argument('<model>', 'a name that Skein knows, the path of a .gguf, or hf:owner/repository/file.gguf')
+    .option('--json', 'print what is held as JSON')
+    .addHelpText('after', examples)
+    .action(async (reference: string, flags: { readonly json?: boolean }) => {
+      const { directory } = await openData(command);
+      const held = await pullModel(await openStore(directory), reference, context);
+      if (flags.json === true) return printJson(context.stdout, held);
+      return printLine(context.stdout, `${held.name} is here: ${formatBytes(held.bytes)}, SHA-256 ${held.model}`);
+    });
+}

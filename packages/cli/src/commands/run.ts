@@ -1,0 +1,118 @@
+import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
+
+import type { ChatRequest } from '@skein/client';
+import { openStore } from '@skein/node';
+import { SkeinError } from '@skein/protocol';
+import type { Command } from 'commander';
+
+import { decimalNumber, repeated, wholeNumber } from '../program/arguments.ts';
+import { printJson, printLine, type CommandContext } from '../program/context.ts';
+import { openData } from '../program/data-options.ts';
+import { connectForRun } from './connect-for-run.ts';
+import { measured, type Measurement } from './measured.ts';
+import { modelId } from './model-id.ts';
+
+interface RunFlags {
+  readonly model?: string;
+  readonly system?: string;
+  readonly stages?: number;
+  readonly maxTokens?: number;
+  readonly temperature?: number;
+  readonly topP?: number;
+  readonly topK?: number;
+  readonly minP?: number;
+  readonly seed?: number;
+  readonly stop?: readonly string[];
+  readonly json?: boolean;
+}
+
+const examples = `
+Examples:
+  $ skein run "Why is the sky blue?"
+  $ skein run "Name three rivers." --temperature 0 --max-tokens 64
+  $ git diff | skein run - --system "Write a commit message for this diff."
+  $ skein run "Hello" --model smollm2-135m-instruct --stages 2    split it over two machines first`;
+
+export function registerRun(program: Command, context: CommandContext): void {
+  const command = program
+    .command('run')
+    .description('Ask a model, and print the answer as it comes.')
+    .argument('<prompt>', 'the question; - reads it from standard input')
+    .option('--model <model>', 'whom to ask (default: the one that is deployed)')
+    .option('--system <text>', 'what the model is told about its task')
+    .option('--stages <count>', 'deploy the model over so many machines first, unless it is', wholeNumber(1, 64))
+    .option('--max-tokens <count>', 'longest answer (default: to the end of the context)', wholeNumber(1))
+    .option('--temperature <number>', '0 takes the likeliest token always (default: 0.8)', decimalNumber(0, 2))
+    .option(
+      '--top-p <share>',
+      'keep the likeliest tokens up to this probability (default: 0.95)',
+      decimalNumber(0.001, 1),
+    )
+    .option('--top-k <count>', 'keep this many of the likeliest tokens (default: 40)', wholeNumber(0, 4_000_000))
+    .option('--min-p <share>', 'drop tokens below this share of the likeliest (default: 0.05)', decimalNumber(0, 1))
+    .option('--seed <number>', 'the same seed gives the same answer', wholeNumber(0, 0xffff_ffff))
+    .option('--stop <text>', 'end before this text; repeatable', repeated)
+    .option('--json', 'print the answer as one JSON object at the end')
+    .addHelpText('after', examples)
+    .action(async (prompt: string, flags: RunFlags) => await run(command, { ...flags, prompt }, context));
+}
+
+async function run(
+  command: Command,
+  flags: RunFlags & { readonly prompt: string },
+  context: CommandContext,
+): Promise<void> {
+  const { stdout, stderr, signal } = context;
+  const data = await openData(command);
+  const question = flags.prompt === '-' ? await readPrompt(context) : flags.prompt;
+  const model = flags.model === undefined ? undefined : await modelId(await openStore(data.directory), flags.model);
+  const connected = await connectForRun(data, { model, stages: flags.stages }, context);
+  await using client = connected.client;
+  const answer = measured(client.chat(requestOf(flags, question, connected.model), { signal }));
+  for await (const piece of answer.text) {
+    if (flags.json !== true && !stdout.write(piece)) await once(stdout, 'drain', { signal });
+  }
+  const measurement = await answer.result();
+  if (flags.json === true) return printJson(stdout, { ...measurement, model: connected.model });
+  printLine(stdout);
+  if (stderr.isTTY === true) printLine(stderr, describe(measurement));
+}
+
+function requestOf(flags: RunFlags, question: string, model: string | undefined): ChatRequest {
+  const { system, maxTokens, temperature, topP, topK, minP, seed, stop } = flags;
+  const messages: ChatRequest['messages'] = [
+    ...(system === undefined ? [] : [{ role: 'system' as const, content: system }]),
+    { role: 'user', content: question },
+  ];
+  return {
+    messages,
+    ...(model !== undefined && { model }),
+    ...(maxTokens !== undefined && { maxTokens }),
+    ...(temperature !== undefined && { temperature }),
+    ...(topP !== undefined && { topP }),
+    ...(topK !== undefined && { topK }),
+    ...(minP !== undefined && { minP }),
+    ...(seed !== undefined && { seed }),
+    ...(stop !== undefined && { stop }),
+  };
+}
+
+/** Waits for the end of standard input, or for Ctrl-C. */
+async function readPrompt({ stdin, signal }: CommandContext): Promise<string> {
+  const aborted = Promise.withResolvers<never>();
+  const abort = () => {
+    stdin.destroy();
+    aborted.reject(signal.reason);
+  };
+  signal.addEventListener('abort', abort, { once: true });
+  const prompt = await Promise.race([text(stdin), aborted.promise]).finally(() =>
+    signal.removeEventListener('abort', abort),
+  );
+  if (prompt.trim() !== '') return prompt;
+  throw new SkeinError('invalid-request', 'standard input held no prompt');
+}
+
+function describe({ usage, tokensPerSecond, ttftMs }: Measurement): string {
+  return `${usage.completionTokens} tokens, ${tokensPerSecond.toFixed(1)} a second, the first after ${ttftMs} ms`;
+}

@@ -1,0 +1,24 @@
+import type { Command } from 'commander';
+
+import { stopDaemon } from '../control/control-client.ts';
+import { printJson, printLine, type CommandContext } from '../program/context.ts';
+import { openData } from '../program/data-options.ts';
+
+const examples = `
+Example:
+  $ skein stop                   returns when the process is gone; fine when none runs`;
+
+export function registerStop(program: Command, context: CommandContext): void {
+  const command = program
+    .command('stop')
+    .description('Stop the daemon of this data directory, and wait for it.')
+    .option('--json', 'print the process id as JSON, null when none ran')
+    .addHelpText('after', examples)
+    .action(async (flags: { readonly json?: boolean }) => {
+      const { controlPath, directory } = await openData(command);
+      const pid = await stopDaemon(controlPath, context);
+      if (flags.json === true) return printJson(context.stdout, { pid: pid ?? null });
+      const what = pid === undefined ? `Skein does not run in ${directory}.` : `Stopped (process ${pid}).`;
+      return printLine(context.stdout, what);
+    });
+}

@@ -1,0 +1,111 @@
+import { loadOrCreateMeshSecret } from '@skein/mesh';
+import { Option, type Command } from 'commander';
+
+import { startDaemon, type Daemon } from '../daemon/daemon.ts';
+import { defaultListenUp, defaultMeshPort, isReachable } from '../daemon/default-listen.ts';
+import { untilStopped } from '../daemon/until-stopped.ts';
+import { parentLifeline } from '../process/lifeline.ts';
+import { wholeNumber } from '../program/arguments.ts';
+import { printJson, printLine, type CommandContext } from '../program/context.ts';
+import { addDaemonOptions, type DaemonFlags } from '../program/daemon-options.ts';
+import { openData } from '../program/data-options.ts';
+import { createLogger } from '../program/logger.ts';
+import { deployModel, describeDeployment } from './deploy-model.ts';
+import { pullModel } from './pull-model.ts';
+
+interface UpFlags extends DaemonFlags {
+  readonly host: string;
+  readonly port: number;
+  readonly serve: boolean;
+  readonly model?: string;
+  readonly stages?: number;
+}
+
+const examples = `
+Examples:
+  $ skein up                                        this machine alone, API at http://127.0.0.1:7331/v1
+  $ skein up --listen /ip4/0.0.0.0/tcp/${defaultMeshPort}         let other machines join
+  $ skein up --model smollm2-135m-instruct          get a model and serve it
+  $ skein up --no-serve                             plan and route only; others hold the layers`;
+
+export function registerUp(program: Command, context: CommandContext): void {
+  const command = program
+    .command('up')
+    .description('Start a mesh, or this part of it: the HTTP API, and a peer that serves.')
+    .addOption(new Option('--host <address>', 'where the HTTP API listens').env('SKEIN_HOST').default('127.0.0.1'))
+    .addOption(
+      new Option('--port <port>', 'its port; 0 takes a free one')
+        .argParser(wholeNumber(0, 65_535))
+        .env('SKEIN_PORT')
+        .default(7331),
+    )
+    .option('--no-serve', 'coordinate only: this machine holds no layers')
+    .option('--model <model>', 'pull this model and deploy it')
+    .option('--stages <count>', 'over how many machines, with --model', wholeNumber(1, 64));
+  addDaemonOptions(command, { listenDefault: defaultListenUp.join(', ') })
+    .addHelpText('after', examples)
+    .action(async (flags: UpFlags) => await up(command, flags, context));
+}
+
+async function up(command: Command, flags: UpFlags, context: CommandContext): Promise<void> {
+  const orderly = flags.parentLifeline === true ? [parentLifeline(context.stdin)] : [];
+  const { directory, controlPath, logLevel } = await openData(command);
+  const listen = flags.listen ?? defaultListenUp;
+  await using daemon = await startDaemon({
+    directory,
+    controlPath,
+    secret: async () => await loadOrCreateMeshSecret(directory),
+    name: flags.name,
+    listen,
+    peers: flags.peer ?? [],
+    mdns: flags.mdns,
+    serve: flags.serve ? { backend: flags.backend, threads: flags.threads } : undefined,
+    coordinate: { host: flags.host, port: flags.port },
+    logger: createLogger(context.stderr, logLevel),
+    signal: AbortSignal.any([context.signal, ...orderly]),
+  });
+  if (flags.json !== true) printFacts(context, daemon, listen);
+  const stop = [daemon.stopRequested, ...orderly];
+  if (flags.model !== undefined) await serveModel({ ...flags, model: flags.model }, context, { daemon, stop });
+  if (flags.json === true) printJson(context.stdout, factsOf(daemon));
+  await untilStopped({ orderly: stop, interrupted: context.signal });
+}
+
+async function serveModel(
+  flags: UpFlags & { readonly model: string },
+  context: CommandContext,
+  { daemon, stop }: { readonly daemon: Daemon; readonly stop: readonly AbortSignal[] },
+): Promise<void> {
+  const signal = AbortSignal.any([context.signal, ...stop]);
+  const quiet = { ...context, signal };
+  // A machine that holds no layers offers no models either: what it pulled would be of no use, somebody else must hold it.
+  const model = flags.serve ? (await pullModel(daemon.store, flags.model, quiet)).model : flags.model;
+  await daemon.announceModels();
+  const deployment = await deployModel({ url: urlOf(daemon), request: { model, stages: flags.stages } }, quiet);
+  if (flags.json !== true) printLine(context.stdout, describeDeployment(deployment, daemon.mesh.cards.snapshot()));
+}
+
+function urlOf({ url = '' }: Daemon): string {
+  return url;
+}
+
+function factsOf(daemon: Daemon): object {
+  const { url, mesh } = daemon;
+  return { pid: process.pid, peer: mesh.peerId, url, addresses: mesh.addresses(), invite: daemon.invite() };
+}
+
+function printFacts({ stdout }: CommandContext, daemon: Daemon, listen: readonly string[]): void {
+  printLine(stdout, `Skein is up. Point any OpenAI client at ${urlOf(daemon)}/v1`);
+  printLine(stdout);
+  printLine(stdout, 'To add a machine, run there:');
+  printLine(stdout, `  skein join ${daemon.invite()}`);
+  printLine(stdout, 'Whoever has this line can join, and then read what is asked here. Treat it as a password.');
+  if (!isReachable(listen)) {
+    printLine(
+      stdout,
+      'Until then it works on this machine only, where Skein listens. To let other machines in, start with:',
+    );
+    printLine(stdout, `  skein up --listen /ip4/0.0.0.0/tcp/${defaultMeshPort}`);
+  }
+  printLine(stdout);
+}

@@ -1,0 +1,36 @@
+import { chmod, mkdtempDisposable, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+
+import { expect, test } from 'vitest';
+
+import { controlSocketPath } from './socket-path.ts';
+
+const long = `/data/${'x'.repeat(120)}`;
+const isWindows = process.platform === 'win32';
+
+test.skipIf(isWindows)('lies in the data directory', async () => {
+  expect(await controlSocketPath('/data/skein', { platform: 'linux' })).toBe('/data/skein/control.sock');
+});
+
+test.skipIf(isWindows)('moves to a private directory where the path is too long for a socket', async () => {
+  await using root = await mkdtempDisposable(join(tmpdir(), 'skein-path-'));
+  const options = { platform: 'linux' as const, temporaryDirectory: root.path };
+  const path = await controlSocketPath(long, options);
+  expect(Buffer.byteLength(path)).toBeLessThan(104);
+  expect((await stat(dirname(path))).mode & 0o777).toBe(0o700);
+  expect(await controlSocketPath(long, options)).toBe(path);
+  expect(await controlSocketPath(`${long}y`, options)).not.toBe(path);
+});
+
+test.skipIf(isWindows)('does not trust a directory that others can enter', async () => {
+  await using root = await mkdtempDisposable(join(tmpdir(), 'skein-path-'));
+  const options = { platform: 'linux' as const, temporaryDirectory: root.path };
+  await chmod(dirname(await controlSocketPath(long, options)), 0o755);
+  await expect(controlSocketPath(long, options)).rejects.toMatchObject({ code: 'disk-failed' });
+});
+
+test('is a named pipe on Windows', async () => {
+  const path = await controlSocketPath('C:\\Users\\ada\\skein', { platform: 'win32' });
+  expect(path).toMatch(/^\\\\\.\\pipe\\skein-[0-9a-f]{16}$/);
+});

@@ -1,0 +1,23 @@
+import type { Mesh } from '@skein/mesh';
+
+import type { DaemonStatus } from '../control/messages.ts';
+
+/** What the daemon tells `skein status`. */
+export function daemonStatus(options: {
+  readonly mesh: Pick<Mesh, 'peerId' | 'cards' | 'traffic'>;
+  readonly url: string | undefined;
+  /** Milliseconds since 1970. */
+  readonly startedAtMs: number;
+}): DaemonStatus {
+  const { mesh, url, startedAtMs } = options;
+  const { total, peers } = mesh.traffic();
+  return {
+    type: 'daemon-status',
+    pid: process.pid,
+    peer: mesh.peerId,
+    ...(url !== undefined && { url }),
+    startedAtMs,
+    traffic: { total, peers: Object.fromEntries(peers) },
+    cards: [...mesh.cards.snapshot()],
+  };
+}

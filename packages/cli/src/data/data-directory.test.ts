@@ -1,0 +1,42 @@
+import { chmod, mkdir, mkdtempDisposable, stat, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { expect, test } from 'vitest';
+
+import { defaultDataDirectory, openDataDirectory } from './data-directory.ts';
+
+const environment = { home: '/home/ada', xdgDataHome: undefined, localAppData: undefined };
+
+test.each([
+  ['linux', {}, '/home/ada/.local/share/skein'],
+  ['linux', { xdgDataHome: '/data' }, '/data/skein'],
+  ['linux', { xdgDataHome: 'relative' }, '/home/ada/.local/share/skein'],
+  ['darwin', {}, '/home/ada/Library/Application Support/skein'],
+  ['win32', { localAppData: 'C:\\Users\\ada\\AppData\\Local' }, 'C:\\Users\\ada\\AppData\\Local\\skein'],
+] as const)('keeps data where %s users expect it', (platform, more, expected) => {
+  expect(defaultDataDirectory({ ...environment, platform, ...more })).toBe(expected);
+});
+
+test.skipIf(process.platform === 'win32')('closes a new directory to other users', async () => {
+  await using root = await mkdtempDisposable(join(tmpdir(), 'skein-data-'));
+  const path = await openDataDirectory(join(root.path, 'deep', 'data'));
+  expect((await stat(path)).mode & 0o777).toBe(0o700);
+});
+
+test.skipIf(process.platform === 'win32')('refuses a used directory that others can enter', async () => {
+  await using root = await mkdtempDisposable(join(tmpdir(), 'skein-data-'));
+  await writeFile(join(root.path, 'notes.txt'), '');
+  await chmod(root.path, 0o755);
+  await expect(openDataDirectory(root.path)).rejects.toMatchObject({
+    code: 'disk-failed',
+    message: expect.stringContaining('chmod 700'),
+  });
+});
+
+test.skipIf(process.platform === 'win32')('gives one path for all names of a directory', async () => {
+  await using root = await mkdtempDisposable(join(tmpdir(), 'skein-data-'));
+  await mkdir(join(root.path, 'data'));
+  await symlink(join(root.path, 'data'), join(root.path, 'alias'));
+  expect(await openDataDirectory(join(root.path, 'alias'))).toBe(await openDataDirectory(join(root.path, 'data')));
+});

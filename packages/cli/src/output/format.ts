@@ -1,0 +1,36 @@
+const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
+
+/** `93.8 MiB` */
+export function formatBytes(bytes: number): string {
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
+}
+
+/** `layers 0–14`, the last one included, as people count. */
+export function formatLayers(block: { readonly from: number; readonly to: number }): string {
+  return block.to - block.from === 1 ? `layer ${block.from}` : `layers ${block.from}–${block.to - 1}`;
+}
+
+/** The end of a peer id, which is where ids differ. */
+export function shortPeer(peer: string): string {
+  return peer.slice(-6);
+}
+
+/** Rows with columns padded to the widest cell, two spaces between them. */
+export function formatTable(rows: readonly (readonly string[])[]): string {
+  const widths: number[] = [];
+  for (const row of rows) row.forEach((cell, column) => (widths[column] = Math.max(widths[column] ?? 0, cell.length)));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}

@@ -1,0 +1,57 @@
+import type { Card } from '@skein/protocol';
+
+/** One stage of a deployment, as the card of its peer has it. */
+export interface StageView {
+  readonly peer: string;
+  /** Name of the machine. */
+  readonly on: string;
+  /** The first layer, and the one after the last. */
+  readonly layers: readonly [from: number, to: number];
+  readonly state: 'loading' | 'ready';
+}
+
+export interface DeploymentView {
+  readonly id: string;
+  /** What requests call the model. */
+  readonly name: string;
+  /** SHA-256 of the model. */
+  readonly model: string;
+  /** Whether it answers: its lead says so only while the whole pipeline is connected. */
+  readonly isReady: boolean;
+  /** In pipeline order. */
+  readonly stages: readonly StageView[];
+  /** Tokens of context, shared by all sequences. */
+  readonly contextTokens: number;
+  /** Answers at once; how many there are now, and how many requests wait for their turn. */
+  readonly sequences: number;
+  readonly active: number;
+  readonly queued: number;
+}
+
+/** All deployments in the mesh, whoever made them, put together from what the members say they hold. By name, then id. */
+export function deploymentsOf(cards: readonly Card[]): readonly DeploymentView[] {
+  const held = cards.flatMap(({ peer, name, stages }) => stages.map((stage) => ({ ...stage, peer, on: name })));
+  const byDeployment = Map.groupBy(held, ({ deployment }) => deployment);
+  const views = [...byDeployment].map(([id, unordered]) => {
+    const stages = unordered.sort((one, other) => one.stage - other.stage);
+    const lead = stages.find(({ stage }) => stage === 0);
+    const any = lead ?? stages[0];
+    return {
+      id,
+      name: any?.name ?? '',
+      model: any?.model ?? '',
+      isReady: lead?.state === 'ready',
+      stages: stages.map(({ peer, on, block, state }) => ({
+        peer,
+        on,
+        layers: [block.from, block.to] as const,
+        state,
+      })),
+      contextTokens: any?.contextTokens ?? 0,
+      sequences: any?.sequences ?? 0,
+      active: lead?.active ?? 0,
+      queued: lead?.queued ?? 0,
+    };
+  });
+  return views.sort((one, other) => one.name.localeCompare(other.name) || one.id.localeCompare(other.id));
+}

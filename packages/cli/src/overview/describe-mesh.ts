@@ -1,0 +1,49 @@
+import type { Card } from '@skein/protocol';
+
+import type { DaemonStatus } from '../control/messages.ts';
+import { formatBytes, formatLayers, formatTable, shortPeer } from '../output/format.ts';
+import { deploymentsOf, type DeploymentView } from './deployments.ts';
+
+/** The mesh for people: members, deployments, traffic. */
+export function describeMesh({ cards, peer, url, traffic }: DaemonStatus): string {
+  const own = cards.find((card) => card.peer === peer);
+  const { sentBytes, receivedBytes } = traffic.total;
+  const deployments = deploymentsOf(cards);
+  return [
+    `${own?.name ?? 'this machine'} (…${shortPeer(peer)}) in a mesh of ${cards.length}${url === undefined ? '' : `, API at ${url}/v1`}`,
+    `${formatBytes(sentBytes)} sent to other members, ${formatBytes(receivedBytes)} received, all encrypted`,
+    '',
+    formatTable([['MEMBER', 'ID', 'ROLES', 'HARDWARE', 'FREE MEMORY', 'MODELS'], ...cards.map(memberRow)]),
+    '',
+    ...(deployments.length === 0
+      ? ['Nothing is deployed; deploy a model with `skein deploy <model>`.']
+      : deployments.map(describe)),
+  ].join('\n');
+}
+
+function memberRow({ name, peer, roles, hardware, models }: Card): readonly string[] {
+  const machine = hardware && `${hardware.cpu}, ${hardware.cores} cores, ${hardware.backend}`;
+  const gpus = hardware?.gpus.map((gpu) => `, ${gpu.name} with ${formatBytes(gpu.freeMemoryBytes)} free`) ?? [];
+  return [
+    name,
+    `…${shortPeer(peer)}`,
+    roles.join(', '),
+    machine === undefined ? '-' : `${machine}${gpus.join('')}`,
+    hardware === undefined ? '-' : formatBytes(hardware.freeMemoryBytes),
+    models.length === 0 ? '-' : models.map((model) => `${model.name} (${formatBytes(model.bytes)})`).join(', '),
+  ];
+}
+
+function describe({ name, id, isReady, stages, contextTokens, ...load }: DeploymentView): string {
+  const rows = stages.map(({ on, peer, layers: [from, to], state }) => [
+    `  ${formatLayers({ from, to })}`,
+    `${on} (…${shortPeer(peer)})`,
+    state,
+  ]);
+  const { active, sequences, queued } = load;
+  return [
+    `${name}, deployment ${id}: ${isReady ? 'ready' : 'not ready'}`,
+    `  ${active} of ${sequences} answers running, ${queued} requests waiting, ${contextTokens} tokens of context`,
+    formatTable(rows),
+  ].join('\n');
+}

@@ -1,0 +1,15 @@
+import type { Readable } from 'node:stream';
+
+import { SkeinError } from '@skein/protocol';
+
+/**
+ * A signal that is aborted when standard input ends: the parent held the other end, and is gone however it went. For
+ * processes that must not outlive the one that started them.
+ */
+export function parentLifeline(stdin: Readable): AbortSignal {
+  const controller = new AbortController();
+  const end = () => controller.abort(new SkeinError('aborted', 'the process that started this one is gone'));
+  stdin.once('end', end).once('close', end).once('error', end);
+  stdin.resume();
+  return controller.signal;
+}

@@ -1,0 +1,22 @@
+import { InvalidArgumentError } from 'commander';
+import { expect, test } from 'vitest';
+
+import { decimalNumber, repeatedMultiaddr, wholeNumber } from './arguments.ts';
+
+test.each(['', '0', '65536', '1.5', '1e3', '-1', 'x', ' 5'])('refuses %j as a number from 1 to 65535', (text) => {
+  expect(() => wholeNumber(1, 65_535)(text)).toThrow(InvalidArgumentError);
+});
+
+test('reads numbers within their bounds', () => {
+  expect(wholeNumber(0, 65_535)('65535')).toBe(65_535);
+  expect(decimalNumber(0, 2)('0.7')).toBe(0.7);
+  expect(() => decimalNumber(0, 2)('2.1')).toThrow(InvalidArgumentError);
+  expect(() => decimalNumber(0, 2)('')).toThrow(InvalidArgumentError);
+});
+
+test('collects multiaddrs and refuses plain addresses', () => {
+  const addresses = ['/ip4/0.0.0.0/tcp/7330', '/ip6/::/tcp/7330', '/dns4/attic.local/tcp/7330'];
+  expect(addresses.reduce<readonly string[]>((all, text) => repeatedMultiaddr(text, all), [])).toEqual(addresses);
+  expect(() => repeatedMultiaddr('192.168.1.20:7330')).toThrow(InvalidArgumentError);
+  expect(() => repeatedMultiaddr('/ip4/300.1.1.1/tcp/7330')).toThrow(InvalidArgumentError);
+});

@@ -1,0 +1,36 @@
+import { isIP } from 'node:net';
+
+import { InvalidArgumentError } from 'commander';
+
+/** A parser of whole numbers within bounds, both included. */
+export function wholeNumber(minimum: number, maximum = Number.MAX_SAFE_INTEGER): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= minimum && value <= maximum) return value;
+    const range = maximum === Number.MAX_SAFE_INTEGER ? `of at least ${minimum}` : `from ${minimum} to ${maximum}`;
+    throw new InvalidArgumentError(`It must be a whole number ${range}.`);
+  };
+}
+
+/** A parser of decimal numbers within bounds, both included. */
+export function decimalNumber(minimum: number, maximum: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() !== '' && value >= minimum && value <= maximum) return value;
+    throw new InvalidArgumentError(`It must be a number from ${minimum} to ${maximum}.`);
+  };
+}
+
+/** Collects an option that may be given several times. */
+export function repeated(text: string, previous: readonly string[] = []): readonly string[] {
+  return [...previous, text];
+}
+
+/** Collects multiaddrs. Their protocols are checked by who dials or listens; this catches what is none at all. */
+export function repeatedMultiaddr(text: string, previous: readonly string[] = []): readonly string[] {
+  const [, kind, host = ''] = text.split('/');
+  const isPlausible =
+    kind?.startsWith('dns') === true || (kind === 'ip4' && isIP(host) === 4) || (kind === 'ip6' && isIP(host) === 6);
+  if (isPlausible && /\/tcp\/\d+/.test(text)) return [...previous, text];
+  throw new InvalidArgumentError('It must be a multiaddr like /ip4/192.168.1.20/tcp/7330.');
+}

@@ -1,0 +1,30 @@
+import type { Readable, Writable } from 'node:stream';
+
+/** What commands have of the world. Tests give their own. */
+export interface CommandContext {
+  /** Answers and facts. */
+  readonly stdout: Writable & { readonly isTTY?: boolean };
+  /** Progress, logs and errors. */
+  readonly stderr: Writable & { readonly isTTY?: boolean };
+  readonly stdin: Readable & { readonly isTTY?: boolean };
+  /** Aborted when the person or the system wants an end. */
+  readonly signal: AbortSignal;
+  /** Where data lies unless a flag or `SKEIN_DATA` says otherwise. */
+  readonly defaultDataDirectory: string;
+}
+
+/** Options that every command takes. */
+export interface GlobalOptions {
+  readonly data: string;
+  readonly logLevel: string;
+  readonly verbose: boolean;
+}
+
+export function printLine(stream: Writable, text = ''): void {
+  stream.write(`${text}\n`);
+}
+
+/** One JSON document, on one line so that programs can read it as such. */
+export function printJson(stream: Writable, value: object): void {
+  printLine(stream, JSON.stringify(value));
+}

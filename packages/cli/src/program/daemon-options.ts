@@ -1,0 +1,41 @@
+import { backends, type Backend } from '@skein/node';
+import { Option, type Command } from 'commander';
+
+import { repeatedMultiaddr, wholeNumber } from './arguments.ts';
+
+/** What `up` and `join` have in common. */
+export interface DaemonFlags {
+  readonly listen?: readonly string[];
+  readonly peer?: readonly string[];
+  readonly mdns: boolean;
+  readonly name?: string;
+  readonly backend: Backend | 'auto';
+  readonly threads?: number;
+  readonly json?: boolean;
+  readonly parentLifeline?: boolean;
+}
+
+export function addDaemonOptions(command: Command, { listenDefault }: { readonly listenDefault: string }): Command {
+  return command
+    .option(
+      '--listen <multiaddr>',
+      `where members may dial this machine; repeatable (default: ${listenDefault})`,
+      repeatedMultiaddr,
+    )
+    .option('--peer <multiaddr>', 'a member to stay connected to; repeatable', repeatedMultiaddr)
+    .option('--no-mdns', 'do not look for members on the local network')
+    .addOption(new Option('--name <name>', 'what this machine is called (default: its host name)').env('SKEIN_NAME'))
+    .addOption(
+      new Option('--backend <backend>', 'what computes here')
+        .choices(['auto', ...backends])
+        .env('SKEIN_BACKEND')
+        .default('auto'),
+    )
+    .addOption(
+      new Option('--threads <count>', 'threads of a stage (default: the physical cores)')
+        .argParser(wholeNumber(1, 1024))
+        .env('SKEIN_THREADS'),
+    )
+    .option('--json', 'print the facts as one line of JSON, once it is up')
+    .addOption(new Option('--parent-lifeline', 'stop when standard input ends').hideHelp());
+}

@@ -1,0 +1,65 @@
+import { Command, Option } from 'commander';
+
+import packageJson from '../../package.json' with { type: 'json' };
+import { registerDeploy } from '../commands/deploy.ts';
+import { registerInvite } from '../commands/invite.ts';
+import { registerJoin } from '../commands/join.ts';
+import { registerPull } from '../commands/pull.ts';
+import { registerRun } from '../commands/run.ts';
+import { registerStatus } from '../commands/status.ts';
+import { registerStop } from '../commands/stop.ts';
+import { registerUndeploy } from '../commands/undeploy.ts';
+import { registerUp } from '../commands/up.ts';
+import { exitCodesHelp } from '../process/exit-codes.ts';
+import type { CommandContext } from './context.ts';
+import { logLevels } from './logger.ts';
+
+/**
+ * The `skein` command line. Values come from flags, else from the environment variables that the help names, else from
+ * the defaults it names; all are checked the same way.
+ */
+export function createProgram(context: CommandContext): Command {
+  const program = new Command('skein')
+    .description('One private LLM service from the machines you already own.')
+    .version(packageJson.version)
+    .addOption(
+      new Option('--data <directory>', 'where identity, mesh secret and models lie; one daemon runs in each')
+        .env('SKEIN_DATA')
+        .default(context.defaultDataDirectory),
+    )
+    .addOption(
+      new Option('--log-level <level>', 'least level of the log on stderr')
+        .choices(logLevels)
+        .env('SKEIN_LOG_LEVEL')
+        .default('warn'),
+    )
+    .option('--verbose', 'with an error, say where it happened and what caused it', false)
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({
+      writeOut: (text) => context.stdout.write(text),
+      writeErr: (text) => context.stderr.write(text),
+    })
+    .showHelpAfterError('(--help after the command lists what it takes)')
+    // Throws instead of ending the process.
+    .exitOverride();
+  for (const register of [
+    registerUp,
+    registerJoin,
+    registerInvite,
+    registerPull,
+    registerDeploy,
+    registerUndeploy,
+    registerRun,
+    registerStatus,
+    registerStop,
+  ]) {
+    register(program, context);
+  }
+  return program.addHelpText('after', `\n${exitCodesHelp}\n${firstSteps}`);
+}
+
+const firstSteps = `
+First steps:
+  $ skein up --model smollm2-135m-instruct     on the first machine
+  $ skein join skein1-…                        on the others; \`skein up\` prints the line
+  $ skein run "Why is the sky blue?"`;

@@ -1,0 +1,30 @@
+import { PassThrough } from 'node:stream';
+import { text } from 'node:stream/consumers';
+
+import { runCommandLine } from '../program/run-command-line.ts';
+
+export interface Outcome {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a command line in this process, with nothing on standard input. */
+export async function runInProcess(
+  commandLine: readonly string[],
+  options: { readonly data?: string; readonly signal?: AbortSignal } = {},
+): Promise<Outcome> {
+  const stdout = new PassThrough();
+  const stderr = new PassThrough();
+  const stdin = new PassThrough().end();
+  const code = await runCommandLine(commandLine, {
+    stdout,
+    stderr,
+    stdin,
+    signal: options.signal ?? new AbortController().signal,
+    defaultDataDirectory: options.data ?? '/nowhere',
+  });
+  stdout.end();
+  stderr.end();
+  return { code, stdout: await text(stdout), stderr: await text(stderr) };
+}

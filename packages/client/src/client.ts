@@ -1,0 +1,57 @@
+import type { Deadlines } from './generation/deadlines.ts';
+import { Generation } from './generation/generation.ts';
+import { fromChat, fromCompletion, type ChatRequest, type CompletionRequest } from './generation/request.ts';
+import { Watchdog } from './generation/watchdog.ts';
+import type { ServedModel, Transport } from './transport.ts';
+
+export interface CallOptions {
+  /** Aborting it ends the call with `aborted`, here and upstream. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Asks the models of one mesh. Close it when done: over the mesh it is a member until then. */
+export interface SkeinClient extends AsyncDisposable {
+  /** Continues a conversation. */
+  chat(request: ChatRequest, options?: CallOptions): Generation;
+  /** Continues raw text or tokens. */
+  complete(request: CompletionRequest, options?: CallOptions): Generation;
+  /** The models that can be asked, over the mesh the deployed ones alone. Throws `deadline-exceeded` after `connectMs`. */
+  models(options?: CallOptions): Promise<readonly ServedModel[]>;
+  /** Cancels what is running and leaves. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** The client over any transport, which it owns. */
+export function createClient(transport: Transport, deadlines: Deadlines): SkeinClient {
+  const closed = new AbortController();
+  const until = (signal: AbortSignal | undefined) =>
+    signal === undefined ? closed.signal : AbortSignal.any([signal, closed.signal]);
+
+  const close = async () => {
+    closed.abort();
+    await transport.close();
+  };
+  return {
+    chat: (request, { signal } = {}) =>
+      new Generation((inner) => transport.generate(fromChat(request), { signal: inner }), {
+        deadlines,
+        signal: until(signal),
+      }),
+    complete: (request, { signal } = {}) =>
+      new Generation((inner) => transport.generate(fromCompletion(request), { signal: inner }), {
+        deadlines,
+        signal: until(signal),
+      }),
+    models: async ({ signal } = {}) => {
+      using watchdog = new Watchdog(until(signal));
+      watchdog.expect(deadlines.connectMs, 'the coordinator did not answer');
+      try {
+        return await transport.models({ signal: watchdog.signal });
+      } catch (error) {
+        throw watchdog.explain(error);
+      }
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}

@@ -1,0 +1,54 @@
+import { createClient, type SkeinClient } from './client.ts';
+import { defaultDeadlines, type Deadlines } from './generation/deadlines.ts';
+import { Watchdog } from './generation/watchdog.ts';
+import { Endpoint } from './http/endpoint.ts';
+import { HttpTransport } from './http/http-transport.ts';
+import { createMeshTransport, type MeshAccess } from './mesh/create-mesh-transport.ts';
+import type { Transport } from './transport.ts';
+
+export interface ConnectOptions {
+  /** Each left out has its default. */
+  readonly deadlines?: Partial<Deadlines>;
+  /** Aborts connecting; calls have signals of their own. */
+  readonly signal?: AbortSignal;
+}
+
+/** Through a coordinator's HTTP API. */
+export interface HttpOptions extends ConnectOptions {
+  /** E.g. `http://127.0.0.1:7331`. */
+  readonly url: string;
+}
+
+/** As a member of the mesh, straight to the peer that serves. */
+export interface MeshOptions extends ConnectOptions {
+  readonly mesh: MeshAccess;
+}
+
+/**
+ * Connects to the models of a mesh.
+ *
+ * Throws `not-running` when nothing answers at the URL, `deadline-exceeded` when nothing is reached within
+ * `connectMs`, `not-a-member` for a directory without a mesh, `invalid-request` for a URL or invite that is none.
+ */
+export async function connect(options: HttpOptions | MeshOptions): Promise<SkeinClient> {
+  const deadlines = { ...defaultDeadlines, ...options.deadlines };
+  const transport = await createTransport(options);
+  using watchdog = new Watchdog(options.signal);
+  watchdog.expect(
+    deadlines.connectMs,
+    'url' in options
+      ? `${options.url} did not answer`
+      : 'no member of the mesh answered (is `skein up` running, and can its address be dialled from here?)',
+  );
+  try {
+    await transport.connect({ signal: watchdog.signal });
+  } catch (error) {
+    await transport.close();
+    throw watchdog.explain(error);
+  }
+  return createClient(transport, deadlines);
+}
+
+async function createTransport(options: HttpOptions | MeshOptions): Promise<Transport> {
+  return 'url' in options ? new HttpTransport(new Endpoint(options.url)) : await createMeshTransport(options.mesh);
+}

@@ -1,0 +1,14 @@
+/** How long to wait for what, in milliseconds. */
+export interface Deadlines {
+  /** For the coordinator to answer, or for a first member of the mesh to be reached. Default 10,000. */
+  readonly connectMs: number;
+  /**
+   * From the request to the first token. Default 120,000: a long prompt on slow machines is read for a minute or more.
+   * Over HTTP anything above 300,000 is cut there by Node's fetch.
+   */
+  readonly firstTokenMs: number;
+  /** From one token to the next. Default 60,000: longer than a lost stage takes to be replaced. */
+  readonly gapMs: number;
+}
+
+export const defaultDeadlines: Deadlines = Object.freeze({ connectMs: 10_000, firstTokenMs: 120_000, gapMs: 60_000 });

@@ -1,0 +1,102 @@
+import { SkeinError, type FinishReason, type Usage } from '@skein/protocol';
+
+import type { Deadlines } from './deadlines.ts';
+import { Watchdog } from './watchdog.ts';
+
+/** A piece of the text, as it comes. */
+export interface TextDelta {
+  /** May be empty while bytes of a character, or the start of a stop string, are held back. */
+  readonly text: string;
+  /** Ids of the tokens that it is made of, where the transport carries them. */
+  readonly tokens?: readonly number[];
+}
+
+export interface GenerationTimings {
+  /** From the request's arrival at the lead to its first token, in milliseconds. */
+  readonly firstTokenMs: number;
+  /** From the first token to the last, in milliseconds. */
+  readonly decodeMs: number;
+}
+
+/** How a generation ended. */
+export interface GenerationEnd {
+  /** `stop`: the model or a stop string ended it. `length`: `maxTokens` or the context was used up. */
+  readonly finishReason: FinishReason;
+  readonly usage: Usage;
+  /** As measured by the lead, where the transport carries it. */
+  readonly timings?: GenerationTimings;
+}
+
+export interface GenerationResult extends GenerationEnd {
+  readonly text: string;
+}
+
+/** Deltas, then how it ended. Transports make it; returning early or aborting the signal cancels upstream. */
+export type GenerationStream = AsyncIterator<TextDelta, GenerationEnd, undefined>;
+
+/**
+ * One generation, to be read once: iterate it for the text as it comes, or ask for {@link result} alone. Nothing is
+ * sent before one of the two. `break`, or aborting the request's signal, cancels it upstream at once.
+ */
+export class Generation implements AsyncIterable<TextDelta> {
+  readonly #begin: (signal: AbortSignal) => GenerationStream;
+  readonly #deadlines: Deadlines;
+  readonly #signal: AbortSignal | undefined;
+  readonly #result = Promise.withResolvers<GenerationResult>();
+  #isTaken = false;
+
+  constructor(
+    begin: (signal: AbortSignal) => GenerationStream,
+    options: { readonly deadlines: Deadlines; readonly signal?: AbortSignal | undefined },
+  ) {
+    this.#begin = begin;
+    this.#deadlines = options.deadlines;
+    this.#signal = options.signal;
+    // Who only iterates sees the failure there; it must not end the process a second time from here.
+    this.#result.promise.catch(() => undefined);
+  }
+
+  /**
+   * The whole text and how it ended; beside an iteration it waits for that one. Rejects with a SkeinError, among them
+   * `aborted` (also after a `break`), `deadline-exceeded`, `peer-lost`, `not-deployed`, `overloaded`.
+   */
+  async result(): Promise<GenerationResult> {
+    if (!this.#isTaken) {
+      const deltas = this[Symbol.asyncIterator]();
+      while ((await deltas.next()).done !== true);
+    }
+    return await this.#result.promise;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<TextDelta, void, undefined> {
+    if (this.#isTaken) {
+      throw new SkeinError('invalid-request', 'a generation can be read once; ask for another, or keep what was read');
+    }
+    this.#isTaken = true;
+    using watchdog = new Watchdog(this.#signal);
+    const stream = this.#begin(watchdog.signal);
+    let text = '';
+    try {
+      watchdog.expect(this.#deadlines.firstTokenMs, 'no first token came');
+      for (;;) {
+        const next = await stream.next();
+        if (next.done === true) return this.#result.resolve({ text, ...next.value });
+        text += next.value.text;
+        // The reader's own time is not the stream's.
+        watchdog.rest();
+        yield next.value;
+        watchdog.expect(this.#deadlines.gapMs, 'no next token came');
+      }
+    } catch (error) {
+      const failure = watchdog.explain(error);
+      this.#result.reject(failure);
+      throw failure;
+    } finally {
+      const left = new SkeinError('aborted', 'the reader left before the end');
+      // Both do nothing after an end.
+      watchdog.abort(left);
+      this.#result.reject(left);
+      await stream.return?.().catch(() => undefined);
+    }
+  }
+}

@@ -1,0 +1,87 @@
+import { once } from 'node:events';
+
+import { expect, test } from 'vitest';
+
+import { beginEvents, startScriptedServer, type Script } from '../testing/scripted-server.ts';
+import { openCoordinator, type Deployment } from './coordinator.ts';
+
+function deployment(state: Deployment['state']): Deployment {
+  return {
+    id: 'deployment-1',
+    model: 'a'.repeat(64),
+    name: 'tiny',
+    state,
+    stages: [{ peer: 'one', block: { from: 0, to: 4 }, state: state === 'ready' ? 'connected' : 'loading' }],
+    contextTokens: 512,
+    sequences: 4,
+    explanation: 'one peer holds it all',
+  };
+}
+
+function onDeploy(answer: Script[string]): Script {
+  return { '/skein/v1/deployments': answer };
+}
+
+test('follows a deployment until it serves', async () => {
+  const asked: unknown[] = [];
+  const script = onDeploy((response, body) => {
+    asked.push(body);
+    const send = beginEvents(response);
+    for (const state of ['loading', 'connecting', 'ready'] as const) send({ deployment: deployment(state) });
+    response.end();
+  });
+  await using server = await startScriptedServer(script);
+  const states: string[] = [];
+  const onProgress = ({ state }: Deployment) => states.push(state);
+  const ready = await openCoordinator(server).deploy({ model: 'tiny', stages: 1 }, { onProgress });
+  expect(ready).toEqual(deployment('ready'));
+  expect(states).toEqual(['loading', 'connecting', 'ready']);
+  expect(asked).toEqual([{ model: 'tiny', stages: 1 }]);
+});
+
+test('throws why a deployment failed', async () => {
+  const script = onDeploy((response) => {
+    const send = beginEvents(response);
+    send({ deployment: deployment('loading') });
+    send({ error: { message: 'no peer has room', type: 'invalid_request_error', code: 'does_not_fit' } });
+    response.end();
+  });
+  await using server = await startScriptedServer(script);
+  await expect(openCoordinator(server).deploy({ model: 'tiny' })).rejects.toMatchObject({
+    code: 'does-not-fit',
+    message: 'no peer has room',
+  });
+});
+
+test('takes a stream that ends before the model is ready as lost', async () => {
+  const script = onDeploy((response) => {
+    beginEvents(response)({ deployment: deployment('loading') });
+    response.end();
+  });
+  await using server = await startScriptedServer(script);
+  await expect(openCoordinator(server).deploy({ model: 'tiny' })).rejects.toMatchObject({ code: 'peer-lost' });
+});
+
+test('cancels a deployment by going away', async () => {
+  const dropped = Promise.withResolvers<void>();
+  const script = onDeploy((response) => {
+    void once(response, 'close').then(() => dropped.resolve());
+    beginEvents(response)({ deployment: deployment('loading') });
+  });
+  await using server = await startScriptedServer(script);
+  const controller = new AbortController();
+  const options = { signal: controller.signal, onProgress: () => controller.abort() };
+  await expect(openCoordinator(server).deploy({ model: 'tiny' }, options)).rejects.toMatchObject({ code: 'aborted' });
+  await dropped.promise;
+});
+
+test('takes a deployment down by its id', async () => {
+  const gone = { message: 'there is no deployment other', type: 'server_error', code: 'not_deployed' };
+  await using server = await startScriptedServer({
+    '/skein/v1/deployments/one': (response) => response.writeHead(204).end(),
+    '/skein/v1/deployments/other': (response) => response.writeHead(503).end(JSON.stringify({ error: gone })),
+  });
+  const coordinator = openCoordinator(server);
+  await coordinator.undeploy('one');
+  await expect(coordinator.undeploy('other')).rejects.toMatchObject({ code: 'not-deployed' });
+});

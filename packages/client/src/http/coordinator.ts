@@ -1,0 +1,101 @@
+import { blockSchema, sha256Schema, SkeinError, stagePhaseSchema, type StageLoad } from '@skein/protocol';
+import { z } from 'zod';
+
+import type { CallOptions } from '../client.ts';
+import { Watchdog } from '../generation/watchdog.ts';
+import { Endpoint, parseAnswer } from './endpoint.ts';
+import { readEvents } from './read-events.ts';
+
+const byteCount = z.number().nonnegative();
+
+const stageStatusSchema = z.object({
+  peer: z.string(),
+  block: blockSchema,
+  state: z.enum(['loading', 'ready', 'connected']),
+  progress: z.object({ phase: stagePhaseSchema, doneBytes: byteCount, totalBytes: byteCount }).optional(),
+  backend: z.string().optional(),
+  fetchedBytes: byteCount.optional(),
+  fileBytes: byteCount.optional(),
+});
+
+const deploymentSchema = z.object({
+  id: z.string(),
+  model: sha256Schema,
+  name: z.string(),
+  state: z.enum(['loading', 'connecting', 'ready', 'failed', 'closed']),
+  /** In pipeline order: the first is the lead. */
+  stages: z.array(stageStatusSchema),
+  contextTokens: z.number(),
+  sequences: z.number(),
+  /** Why the planner chose these peers and layers. */
+  explanation: z.string(),
+});
+/** One deployment at one moment, as its coordinator describes it. Sizes in bytes. */
+export type Deployment = z.infer<typeof deploymentSchema>;
+
+const deploymentEventSchema = z.object({ deployment: deploymentSchema });
+
+/** What to deploy; what is left out, the coordinator chooses. */
+export interface DeploymentRequest extends Partial<
+  Pick<StageLoad, 'stages' | 'contextTokens' | 'sequences' | 'threads'>
+> {
+  /** Name or SHA-256 of a model that a peer holds. */
+  readonly model: string;
+}
+
+export interface DeployOptions extends CallOptions {
+  /** Told of every change, the last one `ready`. */
+  readonly onProgress?: (deployment: Deployment) => void;
+}
+
+/** Asks a coordinator to run models. */
+export interface Coordinator {
+  /**
+   * Puts a model on peers and waits until it serves. Aborting takes it down again. Throws `not-running`,
+   * `model-not-found`, `does-not-fit`, `split-unsupported`, `no-peers`, `aborted`, ...; `deadline-exceeded` when nothing
+   * is heard for five minutes.
+   */
+  deploy(request: DeploymentRequest, options?: DeployOptions): Promise<Deployment>;
+  /** Takes a deployment down. Throws `not-deployed` where there is none of that id. */
+  undeploy(id: string, options?: CallOptions): Promise<void>;
+}
+
+/** Loading a large model from a slow disk says nothing for minutes. Node's fetch gives up after as many. */
+const silenceMs = 300_000;
+
+/** @param options.url of the coordinator, e.g. `http://127.0.0.1:7331` */
+export function openCoordinator(options: { readonly url: string }): Coordinator {
+  const endpoint = new Endpoint(options.url);
+  return {
+    async deploy(request, { signal, onProgress } = {}) {
+      using watchdog = new Watchdog(signal);
+      try {
+        watchdog.expect(silenceMs, 'nothing was heard of the deployment');
+        const wanted = { method: 'POST', body: request, signal: watchdog.signal } as const;
+        const response = await endpoint.fetch('/skein/v1/deployments', wanted);
+        let latest: Deployment | undefined;
+        for await (const event of readEvents(response, { hasEndMark: false })) {
+          watchdog.expect(silenceMs, 'nothing was heard of the deployment');
+          latest = parseAnswer(deploymentEventSchema, event).deployment;
+          onProgress?.(latest);
+        }
+        if (latest?.state === 'ready') return latest;
+        throw new SkeinError('peer-lost', 'the coordinator was lost before the model was ready; try again');
+      } catch (error) {
+        throw watchdog.explain(error);
+      }
+    },
+    async undeploy(id, { signal } = {}) {
+      using watchdog = new Watchdog(signal);
+      watchdog.expect(silenceMs, 'the coordinator did not answer');
+      try {
+        await endpoint.fetch(`/skein/v1/deployments/${encodeURIComponent(id)}`, {
+          method: 'DELETE',
+          signal: watchdog.signal,
+        });
+      } catch (error) {
+        throw watchdog.explain(error);
+      }
+    },
+  };
+}

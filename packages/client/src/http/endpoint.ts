@@ -1,0 +1,50 @@
+import { SkeinError } from '@skein/protocol';
+import type { z } from 'zod';
+
+import { errorFromResponse } from './response-error.ts';
+
+export interface EndpointRequest {
+  readonly signal: AbortSignal;
+  /** Default GET. */
+  readonly method?: 'GET' | 'POST' | 'DELETE';
+  /** Sent as JSON. */
+  readonly body?: object;
+}
+
+/** A coordinator's HTTP server. */
+export class Endpoint {
+  readonly #baseUrl: string;
+
+  /** @param url e.g. `http://127.0.0.1:7331`; the `/v1` that OpenAI's clients want may follow. Throws `invalid-request`. */
+  constructor(url: string) {
+    const parsed = URL.parse(url);
+    if (parsed === null || !/^https?:$/.test(parsed.protocol)) {
+      throw new SkeinError('invalid-request', `"${url}" is not a URL like http://127.0.0.1:7331`);
+    }
+    this.#baseUrl = parsed.href.replace(/\/+$/, '').replace(/\/v1$/, '');
+  }
+
+  /** A successful response. Throws `not-running` when nothing answers, and the error that an unsuccessful one carries. */
+  async fetch(path: string, { signal, method = 'GET', body }: EndpointRequest): Promise<Response> {
+    const content = body && { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } };
+    let response;
+    try {
+      response = await fetch(`${this.#baseUrl}${path}`, { method, signal, ...content });
+    } catch (error) {
+      throw new SkeinError('not-running', `nothing answers at ${this.#baseUrl}; start it there with \`skein up\``, {
+        cause: error,
+      });
+    }
+    if (!response.ok) throw await errorFromResponse(response);
+    return response;
+  }
+}
+
+/** Checks what a coordinator answered. Throws `protocol-violation`. */
+export function parseAnswer<Schema extends z.ZodType>(schema: Schema, answer: unknown): z.output<Schema> {
+  const result = schema.safeParse(answer);
+  if (result.success) return result.data;
+  throw new SkeinError('protocol-violation', 'the answer is not of the form that a Skein coordinator gives', {
+    cause: result.error,
+  });
+}

@@ -1,0 +1,210 @@
+import { once } from 'node:events';
+
+import { asSkeinError } from '@skein/protocol';
+import { expect, test } from 'vitest';
+
+import { connect } from '../connect.ts';
+import { beginEvents, endChunks, startScriptedServer, textChunk, type Script } from '../testing/scripted-server.ts';
+
+const question = { model: 'tiny', messages: [{ role: 'user' as const, content: 'hello' }] };
+
+function chat(answer: Script[string]): Script {
+  return { '/v1/chat/completions': answer };
+}
+
+test('streams the text and says how it ended', async () => {
+  const script = chat((response) => {
+    const send = beginEvents(response);
+    send(textChunk('one '));
+    send(textChunk('two'));
+    endChunks.forEach(send);
+    response.end();
+  });
+  await using server = await startScriptedServer(script);
+  await using client = await connect(server);
+  const generation = client.chat(question);
+  const texts: string[] = [];
+  for await (const { text } of generation) texts.push(text);
+  expect(texts.join('')).toBe('one two');
+  expect(await generation.result()).toEqual({
+    text: 'one two',
+    finishReason: 'stop',
+    usage: { promptTokens: 3, completionTokens: 2 },
+  });
+});
+
+test('asks in the words of the API', async () => {
+  let asked: unknown;
+  const script: Script = {
+    '/v1/completions': (response, body) => {
+      asked = body;
+      const send = beginEvents(response);
+      send({ choices: [{ text: 'x', finish_reason: null }] });
+      endChunks.forEach(send);
+      response.end();
+    },
+  };
+  await using server = await startScriptedServer(script);
+  await using client = await connect({ url: `${server.url}/v1/` });
+  const settings = { model: 'tiny', maxTokens: 8, temperature: 0, topP: 0.5, topK: 3, minP: 0, seed: 7, stop: ['.'] };
+  const { text } = await client.complete({ prompt: 'once', ...settings }).result();
+  expect(text).toBe('x');
+  expect(asked).toMatchObject({
+    prompt: 'once',
+    model: 'tiny',
+    max_tokens: 8,
+    temperature: 0,
+    top_p: 0.5,
+    stream: true,
+  });
+  expect(asked).toMatchObject({ top_k: 3, min_p: 0, seed: 7, stop: ['.'] });
+});
+
+test('asks the deployed model when none is named, and says so when there is none', async () => {
+  let models = [
+    { id: 'first', skein: { deployed: false } },
+    { id: 'second', skein: { deployed: true } },
+  ];
+  let asked: unknown;
+  const script: Script = {
+    '/v1/models': (response) => response.end(JSON.stringify({ data: models })),
+    ...chat((response, body) => {
+      asked = body;
+      endChunks.forEach(beginEvents(response));
+      response.end();
+    }),
+  };
+  await using server = await startScriptedServer(script);
+  await using client = await connect(server);
+  const { messages } = question;
+  await client.chat({ messages }).result();
+  expect(asked).toMatchObject({ model: 'second' });
+  expect(await client.models()).toEqual([
+    { name: 'first', isDeployed: false },
+    { name: 'second', isDeployed: true },
+  ]);
+  models = [];
+  await expect(client.chat({ messages }).result()).rejects.toMatchObject({
+    code: 'not-deployed',
+    message: expect.stringContaining('skein deploy'),
+  });
+});
+
+test('gives the error of a refused request its code back', async () => {
+  const error = { message: 'the queue is full', type: 'rate_limit_error', code: 'overloaded', param: null };
+  const script = chat((response) => response.writeHead(429).end(JSON.stringify({ error })));
+  await using server = await startScriptedServer(script);
+  await using client = await connect(server);
+  await expect(client.chat(question).result()).rejects.toMatchObject({
+    code: 'overloaded',
+    retryable: true,
+    message: 'the queue is full',
+  });
+});
+
+test('throws the error that comes in the middle of a stream, after the text before it', async () => {
+  const script = chat((response) => {
+    const send = beginEvents(response);
+    send(textChunk('half'));
+    send({ error: { message: 'a stage was lost', type: 'server_error', code: 'stage_lost' } });
+    response.end();
+  });
+  await using server = await startScriptedServer(script);
+  await using client = await connect(server);
+  const texts: string[] = [];
+  const read = async () => {
+    for await (const { text } of client.chat(question)) texts.push(text);
+  };
+  await expect(read()).rejects.toMatchObject({ code: 'stage-lost' });
+  expect(texts).toEqual(['half']);
+});
+
+test.each([
+  ['ends', (end: () => void) => end()],
+  ['breaks', (_end: () => void, destroy: () => void) => destroy()],
+])('takes a stream that %s before its end as lost', async (_how, stop) => {
+  const script = chat((response) => {
+    const send = beginEvents(response);
+    send(textChunk('half'));
+    setImmediate(() =>
+      stop(
+        () => response.end(),
+        () => response.destroy(),
+      ),
+    );
+  });
+  await using server = await startScriptedServer(script);
+  await using client = await connect(server);
+  await expect(client.chat(question).result()).rejects.toMatchObject({ code: 'peer-lost' });
+});
+
+test.each(['break', 'abort', 'close'])('drops the connection at once on %s', async (how) => {
+  const dropped = Promise.withResolvers<void>();
+  const script = chat((response) => {
+    void once(response, 'close').then(() => dropped.resolve());
+    beginEvents(response)(textChunk('first'));
+  });
+  await using server = await startScriptedServer(script);
+  await using client = await connect(server);
+  const controller = new AbortController();
+  const generation = client.chat(question, { signal: controller.signal });
+  const read = async () => {
+    for await (const { text } of generation) {
+      if (how === 'break') return text;
+      if (how === 'abort') controller.abort();
+      else await client.close();
+    }
+    return 'the end';
+  };
+  const outcome = await read().catch((error: unknown) => asSkeinError(error).code);
+  await dropped.promise;
+  expect(outcome).toBe(how === 'break' ? 'first' : 'aborted');
+  await expect(generation.result()).rejects.toMatchObject({ code: 'aborted' });
+});
+
+test('gives up when no token comes in time', async () => {
+  const script = chat((response) => void beginEvents(response));
+  await using server = await startScriptedServer(script);
+  await using client = await connect({ ...server, deadlines: { firstTokenMs: 20 } });
+  await expect(client.chat(question).result()).rejects.toMatchObject({
+    code: 'deadline-exceeded',
+    message: expect.stringContaining('first token'),
+  });
+});
+
+test('gives up when the tokens stop coming', async () => {
+  const script = chat((response) => beginEvents(response)(textChunk('first')));
+  await using server = await startScriptedServer(script);
+  await using client = await connect({ ...server, deadlines: { gapMs: 20 } });
+  await expect(client.chat(question).result()).rejects.toMatchObject({
+    code: 'deadline-exceeded',
+    message: expect.stringContaining('next token'),
+  });
+});
+
+test('can be read once only', async () => {
+  const script = chat((response) => {
+    endChunks.forEach(beginEvents(response));
+    response.end();
+  });
+  await using server = await startScriptedServer(script);
+  await using client = await connect(server);
+  const generation = client.chat(question);
+  await generation.result();
+  await expect(generation[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: 'invalid-request' });
+});
+
+test('says how to start a coordinator where none answers', async () => {
+  const { url } = await startScriptedServer({}).then(async (server) => {
+    await server[Symbol.asyncDispose]();
+    return server;
+  });
+  await expect(connect({ url })).rejects.toMatchObject({
+    code: 'not-running',
+    message: expect.stringContaining('skein up'),
+  });
+});
+
+test('refuses what is not a URL', async () => {
+  await expect(connect({ url: '127.0.0.1:7331' })).rejects.toMatchObject({ code: 'invalid-request' });
+});

@@ -1,0 +1,55 @@
+import { asSkeinError, SkeinError } from '@skein/protocol';
+import { EventSourceParserStream } from 'eventsource-parser/stream';
+
+import { errorFromBody } from './response-error.ts';
+
+/** Longest single event that is waited for, in characters. A delta has a few hundred. */
+const maxEventCharacters = 4 * 1024 * 1024;
+
+/**
+ * The JSON of each server-sent event. Throws the error that an event carries, and `peer-lost` when the connection breaks;
+ * with `hasEndMark` also when the stream ends without OpenAI's `[DONE]`, since what came may be half the answer. Leaving
+ * early closes the connection.
+ */
+export async function* readEvents(
+  response: Response,
+  { hasEndMark }: { readonly hasEndMark: boolean },
+): AsyncGenerator<unknown, void, undefined> {
+  if (response.body === null) throw new SkeinError('protocol-violation', 'the answer has no body');
+  const events = response.body
+    .pipeThrough(new TextDecoderStream())
+    .pipeThrough(new EventSourceParserStream({ maxBufferSize: maxEventCharacters }));
+  const reader = events.getReader();
+  try {
+    for (;;) {
+      const { done, value } = await read(reader);
+      if (done && !hasEndMark) return;
+      if (done) throw new SkeinError('peer-lost', 'the coordinator was lost before the end of the answer; try again');
+      if (value.data === '[DONE]') return;
+      yield parseEvent(value.data);
+    }
+  } finally {
+    await reader.cancel().catch(() => undefined);
+  }
+}
+
+/** A connection that breaks is an error without a code; an abort keeps its own. */
+async function read<Value>(reader: ReadableStreamDefaultReader<Value>) {
+  try {
+    return await reader.read();
+  } catch (error) {
+    throw asSkeinError(error, 'peer-lost');
+  }
+}
+
+function parseEvent(data: string): unknown {
+  let event: unknown;
+  try {
+    event = JSON.parse(data);
+  } catch (error) {
+    throw new SkeinError('protocol-violation', 'the coordinator sent an event that is not JSON', { cause: error });
+  }
+  const failure = errorFromBody(event);
+  if (failure !== undefined) throw failure;
+  return event;
+}

@@ -1,0 +1,20 @@
+export { connect, type ConnectOptions, type HttpOptions, type MeshOptions } from './connect.ts';
+export type { CallOptions, SkeinClient } from './client.ts';
+export { defaultDeadlines, type Deadlines } from './generation/deadlines.ts';
+export {
+  Generation,
+  type GenerationEnd,
+  type GenerationResult,
+  type GenerationTimings,
+  type TextDelta,
+} from './generation/generation.ts';
+export type { ChatRequest, CompletionRequest, GenerationSettings } from './generation/request.ts';
+export {
+  openCoordinator,
+  type Coordinator,
+  type Deployment,
+  type DeploymentRequest,
+  type DeployOptions,
+} from './http/coordinator.ts';
+export type { MeshAccess } from './mesh/create-mesh-transport.ts';
+export type { ServedModel } from './transport.ts';

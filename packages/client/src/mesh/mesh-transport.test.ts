@@ -1,0 +1,142 @@
+import { once } from 'node:events';
+
+import { createIdentity, createMesh, MeshSecret } from '@skein/mesh';
+import { SkeinError, type GenerationRequest } from '@skein/protocol';
+import { expect, test } from 'vitest';
+
+import { createClient } from '../client.ts';
+import { connect } from '../connect.ts';
+import { defaultDeadlines } from '../generation/deadlines.ts';
+import { startLead, type Answer } from '../testing/lead.ts';
+import { MeshTransport } from './mesh-transport.ts';
+
+const question = { messages: [{ role: 'user' as const, content: 'hello' }] };
+const end = {
+  type: 'generation-end',
+  finishReason: 'stop',
+  usage: { promptTokens: 3, completionTokens: 2 },
+  timings: { firstTokenMs: 5, decodeMs: 7 },
+} as const;
+
+const answerInFull: Answer = async (stream) => {
+  await stream.write({ type: 'text-delta', text: 'one ', tokens: [1] });
+  await stream.write({ type: 'text-delta', text: 'two', tokens: [2] });
+  await stream.write(end);
+  await stream.end();
+};
+
+function over({ invite }: { readonly invite: string }) {
+  return { mesh: { invite, mdns: false } };
+}
+
+test('asks the lead itself, and streams text, tokens and timings', async () => {
+  const asked: GenerationRequest[] = [];
+  await using lead = await startLead({
+    model: 'tiny',
+    answer: async (stream, request) => {
+      asked.push(request);
+      await answerInFull(stream, request);
+    },
+  });
+  await using client = await connect(over(lead));
+  const generation = client.chat({ ...question, temperature: 0, maxTokens: 9, stop: ['.'] });
+  const tokens: number[] = [];
+  for await (const delta of generation) tokens.push(...(delta.tokens ?? []));
+  const { type: _, ...ending } = end;
+  expect(tokens).toEqual([1, 2]);
+  expect(await generation.result()).toEqual({ text: 'one two', ...ending });
+  expect(asked).toMatchObject([
+    { deployment: 'deployment-of-tiny', maxTokens: 9, stop: ['.'], sampling: { temperature: 0 } },
+  ]);
+});
+
+test('lists what is deployed, and says how to deploy what is not', async () => {
+  await using lead = await startLead({ model: 'tiny', answer: answerInFull });
+  await using client = await connect(over(lead));
+  expect(await client.models()).toEqual([{ name: 'tiny', isDeployed: true }]);
+  await expect(client.chat({ ...question, model: 'other' }).result()).rejects.toMatchObject({
+    code: 'not-deployed',
+    message: expect.stringContaining('skein deploy'),
+  });
+});
+
+test('connects to a mesh where nothing is deployed', async () => {
+  await using lead = await startLead({});
+  await using client = await connect(over(lead));
+  expect(await client.models()).toEqual([]);
+});
+
+test('frees the lead at once when the reader leaves', async () => {
+  const freed = Promise.withResolvers<void>();
+  await using lead = await startLead({
+    model: 'tiny',
+    answer: async (stream) => {
+      await stream.write({ type: 'text-delta', text: 'first', tokens: [1] });
+      await once(stream.lost, 'abort');
+      freed.resolve();
+    },
+  });
+  await using client = await connect(over(lead));
+  for await (const { text } of client.chat(question)) {
+    expect(text).toBe('first');
+    break;
+  }
+  await freed.promise;
+});
+
+test('goes to another lead when one refuses before the first token', async () => {
+  const secret = MeshSecret.generate();
+  const asked: string[] = [];
+  const refuse: Answer = async () => {
+    asked.push('idle');
+    throw new SkeinError('overloaded', 'the queue is full');
+  };
+  await using idle = await startLead({ model: 'tiny', secret, answer: refuse });
+  await using busy = await startLead({ model: 'tiny', secret, active: 3, answer: answerInFull });
+  const peers = [...idle.addresses, ...busy.addresses];
+  const mesh = await createMesh({ identity: await createIdentity(), secret, roles: ['client'], mdns: false, peers });
+  const transport = new MeshTransport(mesh);
+  await using client = createClient(transport, defaultDeadlines);
+  await mesh.start();
+  for await (const cards of mesh.cards.watch()) if (cards.flatMap(({ stages }) => stages).length === 2) break;
+  expect((await client.chat(question).result()).text).toBe('one two');
+  expect(asked).toEqual(['idle']);
+});
+
+test('says why when every lead refuses', async () => {
+  const refuse: Answer = async () => {
+    throw new SkeinError('overloaded', 'the queue is full');
+  };
+  await using lead = await startLead({ model: 'tiny', answer: refuse });
+  await using client = await connect(over(lead));
+  await expect(client.chat(question).result()).rejects.toMatchObject({ code: 'overloaded' });
+});
+
+test('does not start over once text was seen', async () => {
+  await using lead = await startLead({
+    model: 'tiny',
+    answer: async (stream) => {
+      await stream.write({ type: 'text-delta', text: 'half', tokens: [1] });
+      throw new SkeinError('stage-lost', 'a stage was lost');
+    },
+  });
+  await using client = await connect(over(lead));
+  await expect(client.chat(question).result()).rejects.toMatchObject({ code: 'stage-lost' });
+});
+
+test('gives up connecting when no member can be reached', async () => {
+  const lead = await startLead({});
+  await lead[Symbol.asyncDispose]();
+  await expect(connect({ ...over(lead), deadlines: { connectMs: 200 } })).rejects.toMatchObject({
+    code: 'deadline-exceeded',
+  });
+});
+
+test('refuses settings that make no sense before anything is sent', async () => {
+  await using lead = await startLead({ model: 'tiny' });
+  await using client = await connect(over(lead));
+  await expect(client.chat({ ...question, temperature: 9 }).result()).rejects.toMatchObject({
+    code: 'invalid-request',
+    message: expect.stringContaining('temperature'),
+  });
+});

@@ -1,0 +1,51 @@
+import { createIdentity, createMesh, MeshSecret, type FrameStream } from '@skein/mesh';
+import { encodeInvite, generationRequestSchema, methods, parseHeader, type GenerationRequest } from '@skein/protocol';
+
+export interface FakeLead extends AsyncDisposable {
+  readonly invite: string;
+  /** Where it can be dialled. */
+  readonly addresses: readonly string[];
+}
+
+/** Answers one request. `lost` of the stream is aborted when the client goes away. */
+export type Answer = (stream: FrameStream, request: GenerationRequest) => Promise<void>;
+
+/** A member on loopback that says it leads a deployment of `model`, and answers as it is told. */
+export async function startLead(options: {
+  /** Left out: it serves nothing. */
+  readonly model?: string;
+  readonly secret?: MeshSecret;
+  /** Answers running already: leads with fewer are asked first. Default 0. */
+  readonly active?: number;
+  readonly answer?: Answer;
+}): Promise<FakeLead> {
+  const { model, secret = MeshSecret.generate(), answer } = options;
+  const mesh = await createMesh({ identity: await createIdentity(), secret, roles: ['peer'], mdns: false });
+  await mesh.start();
+  mesh.handle(methods.generate, async (stream) => {
+    const frame = await stream.read();
+    await answer?.(stream, parseHeader(generationRequestSchema, frame?.header));
+  });
+  if (model !== undefined) {
+    const stage = {
+      deployment: `deployment-of-${model}`,
+      model: 'a'.repeat(64),
+      name: model,
+      stage: 0,
+      stages: 1,
+      block: { from: 0, to: 4 },
+      state: 'ready',
+      contextTokens: 512,
+      sequences: 4,
+      active: options.active ?? 0,
+      queued: 0,
+    } as const;
+    mesh.updateCard({ stages: [stage] });
+  }
+  const addresses = mesh.addresses();
+  return {
+    addresses,
+    invite: encodeInvite({ secret: Uint8Array.from(secret.reveal()), peer: mesh.peerId, addresses: [...addresses] }),
+    [Symbol.asyncDispose]: async () => await mesh.stop(),
+  };
+}

@@ -1,0 +1,48 @@
+import { join } from 'node:path';
+
+import { openStore } from '@skein/node';
+import { isSkeinError } from '@skein/protocol';
+
+import { writeTinyModel } from '../fixtures/tiny-models.ts';
+
+const defaultModel = 'smollm2-135m-instruct';
+
+/** Kept between runs, beside the sources: only the first quickstart waits for a download. */
+const cache = join(import.meta.dirname, '..', '..', '.cache');
+
+export interface QuickstartModel {
+  /** Of its GGUF. */
+  readonly path: string;
+  /** False for the random model that stands in where no source can be reached. */
+  readonly isMeaningful: boolean;
+}
+
+/** The default model, or, where none of its sources can be reached, a tiny one with random weights. */
+export async function getModel(options: {
+  /** Where the stand-in goes. */
+  readonly directory: string;
+  readonly signal: AbortSignal;
+  readonly say: (line: string) => void;
+}): Promise<QuickstartModel> {
+  const { directory, signal, say } = options;
+  const store = await openStore(cache);
+  let saidSource: string | undefined;
+  try {
+    const held = await store.pull(defaultModel, {
+      signal,
+      onProgress: ({ source, totalBytes }) => {
+        if (source === saidSource) return;
+        saidSource = source;
+        say(`getting ${defaultModel} (${Math.round(totalBytes / 1e6)} MB) from ${source}`);
+      },
+    });
+    return { path: await store.path(held.model), isMeaningful: true };
+  } catch (error) {
+    if (!isSkeinError(error) || error.code !== 'model-unreachable') throw error;
+    say(`no source of ${defaultModel} can be reached: ${error.message}`);
+    say('going on with a tiny model of random weights: the machinery is the same, its text means nothing');
+    const path = join(directory, 'tiny-random-llama.gguf');
+    await writeTinyModel('llama', path);
+    return { path, isMeaningful: false };
+  }
+}

@@ -1,0 +1,80 @@
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
+
+const skein = fileURLToPath(new URL('../../packages/cli/bin/skein.js', import.meta.url));
+const stopTimeoutMs = 15_000;
+
+/** One machine that is played: a name, and a data directory of its own. */
+export interface Machine {
+  readonly name: string;
+  readonly data: string;
+}
+
+export interface CommandOptions {
+  readonly machine: Machine;
+  /** Ends the command. */
+  readonly signal: AbortSignal;
+}
+
+/** Runs a command that prints JSON, and returns that. Throws an error with the command's own last line. */
+export async function runSkein(commandLine: readonly string[], options: CommandOptions): Promise<unknown> {
+  const child = spawnSkein(commandLine, options);
+  const kill = () => child.kill();
+  options.signal.addEventListener('abort', kill, { once: true });
+  const lastLine = followErrors(child, options);
+  const [output, [code]] = await Promise.all([text(child.stdout), once(child, 'close')]);
+  options.signal.removeEventListener('abort', kill);
+  options.signal.throwIfAborted();
+  if (code !== 0) throw new Error(lastLine());
+  return JSON.parse(output);
+}
+
+/** A daemon in a process of its own. Disposing stops it in order; it also stops when this process is gone. */
+export interface RunningSkein extends AsyncDisposable {
+  /** What it printed about itself. */
+  readonly facts: unknown;
+}
+
+/** Starts `up` or `join`, and waits until it is. Throws an error with the command's own last line when it gives up. */
+export async function startSkein(commandLine: readonly string[], options: CommandOptions): Promise<RunningSkein> {
+  const child = spawnSkein([...commandLine, '--parent-lifeline'], options);
+  const lastLine = followErrors(child, options);
+  const closed = once(child, 'close');
+  const stop = async () => {
+    child.stdin.end();
+    const killer = setTimeout(() => child.kill('SIGKILL'), stopTimeoutMs);
+    await closed;
+    clearTimeout(killer);
+  };
+  const printed = once(createInterface(child.stdout), 'line', { signal: options.signal });
+  const gaveUp = closed.then(() => Promise.reject(new Error(lastLine())));
+  try {
+    const [facts] = await Promise.race([printed, gaveUp]);
+    return { facts: JSON.parse(String(facts)), [Symbol.asyncDispose]: stop };
+  } catch (error) {
+    await stop();
+    options.signal.throwIfAborted();
+    throw error;
+  } finally {
+    // It ends some day; by then nobody waits for this.
+    gaveUp.catch(() => undefined);
+    printed.catch(() => undefined);
+  }
+}
+
+function spawnSkein(commandLine: readonly string[], { machine }: CommandOptions): ChildProcessWithoutNullStreams {
+  const child = spawn(process.execPath, [skein, ...commandLine, '--json', '--data', machine.data]);
+  // Ctrl-C reaches the children as well; one that is gone already can't be told anything.
+  child.stdin.on('error', () => undefined);
+  return child;
+}
+
+/** The last line on stderr so far: there a failed command says why. What comes before it is progress. */
+function followErrors(child: ChildProcessWithoutNullStreams, { machine }: CommandOptions): () => string {
+  let last = 'ended without saying why';
+  createInterface(child.stderr).on('line', (line) => (last = line));
+  return () => `${machine.name}: ${last}`;
+}
