@@ -61,5 +61,8 @@ export const fromEngineSchema = z.discriminatedUnion('type', [
 ]);
 export type FromEngine = z.infer<typeof fromEngineSchema>;
 
-/** Rows in one micro-batch; also how prompts are cut, so that a split and a whole model compute the same batches. */
-export const batchTokens = limits.maxBatchTokens;
+/**
+ * Rows in one micro-batch. Prompts are cut into chunks of this size, which follow one another through the stages: the
+ * smaller, the fuller the ring and the shorter others wait; below about 100 rows llama.cpp's CPU kernels lose speed.
+ */
+export const batchTokens = 128;

@@ -52,6 +52,7 @@ export class Lead {
   readonly #options: LeadOptions;
   readonly #scheduler: Scheduler;
   readonly #sequences = new Map<string, Sequence>();
+  #load = { active: 0, queued: 0 };
   #pumpIsDue = false;
 
   constructor(components: LeadComponents, options: LeadOptions) {
@@ -95,7 +96,11 @@ export class Lead {
   }
 
   #changed(): void {
-    this.#components.onLoad({ active: this.#scheduler.active, queued: this.#scheduler.queued });
+    const { active, queued } = this.#scheduler;
+    if (active !== this.#load.active || queued !== this.#load.queued) {
+      this.#load = { active, queued };
+      this.#components.onLoad(this.#load);
+    }
     if (this.#pumpIsDue) return;
     this.#pumpIsDue = true;
     this.#components.defer(() => {
