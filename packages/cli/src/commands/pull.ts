@@ -1,6 +1,7 @@
 import { openStore } from '@skein/node';
 import type { Command } from 'commander';
 
+import { announceModels } from '../control/control-client.ts';
 import { formatBytes } from '../output/format.ts';
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
 import { openData } from '../program/data-options.ts';
@@ -13,7 +14,7 @@ Examples:
   $ skein pull hf:owner/repository/file.gguf
 
 The file is checked before it is used; an interrupted pull goes on where it stopped.
-A daemon that runs in the same data directory offers the model to the mesh within seconds.`;
+A daemon that runs in the same data directory offers the model to the mesh at once.`;
 
 export function registerPull(program: Command, context: CommandContext): void {
   const command = program
@@ -23,8 +24,9 @@ export function registerPull(program: Command, context: CommandContext): void {
     .option('--json', 'print what is held as JSON')
     .addHelpText('after', examples)
     .action(async (reference: string, flags: { readonly json?: boolean }) => {
-      const { directory } = await openData(command);
+      const { directory, controlPath } = await openData(command);
       const held = await pullModel(await openStore(directory), reference, context);
+      await announceModels(controlPath);
       if (flags.json === true) return printJson(context.stdout, held);
       return printLine(context.stdout, `${held.name} is here: ${formatBytes(held.bytes)}, SHA-256 ${held.model}`);
     });

@@ -5,7 +5,14 @@ import { parseHeader, SkeinError } from '@skein/protocol';
 import type { z } from 'zod';
 
 import { readHeader, writeFrame } from './frame-socket.ts';
-import { daemonStatusSchema, inviteAnswerSchema, stopAnswerSchema, type DaemonStatus } from './messages.ts';
+import {
+  announceAnswerSchema,
+  daemonStatusSchema,
+  inviteAnswerSchema,
+  stopAnswerSchema,
+  type ControlRequest,
+  type DaemonStatus,
+} from './messages.ts';
 
 /** A daemon answers from memory; one that is busy with a model still gets there in seconds. */
 const answerTimeoutMs = 10_000;
@@ -32,6 +39,11 @@ export async function askInvite(path: string): Promise<string | undefined> {
   return (await ask(path, 'invite', inviteAnswerSchema))?.invite;
 }
 
+/** Has the daemon tell the mesh what its model store holds now. Does nothing when none runs. */
+export async function announceModels(path: string): Promise<void> {
+  await ask(path, 'announce-models', announceAnswerSchema);
+}
+
 /**
  * Stops the daemon and waits until its process is gone. Returns its process id; undefined when none ran. Throws what the
  * signal was aborted with; the daemon stops nevertheless.
@@ -53,7 +65,7 @@ export async function stopDaemon(path: string, options: { readonly signal: Abort
 
 async function ask<Schema extends z.ZodType>(
   path: string,
-  type: 'status' | 'invite',
+  type: Exclude<ControlRequest['type'], 'stop'>,
   schema: Schema,
 ): Promise<z.output<Schema> | undefined> {
   const socket = await dialControl(path);

@@ -12,6 +12,7 @@ import { controlRequestSchema, type ControlRequest, type DaemonStatus } from './
 export interface ControlHandlers {
   status(): DaemonStatus;
   invite(): string;
+  announceModels(): Promise<void>;
   /** Begins to stop; must not wait for it. */
   stop(): void;
 }
@@ -78,7 +79,7 @@ async function answer(socket: Socket, handlers: ControlHandlers): Promise<void> 
   socket.on('error', () => undefined);
   try {
     const request = parseHeader(controlRequestSchema, await readHeader(socket));
-    writeFrame(socket, perform(request, handlers));
+    writeFrame(socket, await perform(request, handlers));
     // The one who asked to stop learns from the end of this connection that the process is gone.
     if (request.type === 'stop') socket.setTimeout(0);
     else socket.end();
@@ -88,12 +89,15 @@ async function answer(socket: Socket, handlers: ControlHandlers): Promise<void> 
   }
 }
 
-function perform(request: ControlRequest, handlers: ControlHandlers): object {
+async function perform(request: ControlRequest, handlers: ControlHandlers): Promise<object> {
   switch (request.type) {
     case 'status':
       return handlers.status();
     case 'invite':
       return { type: 'daemon-invite', invite: handlers.invite() };
+    case 'announce-models':
+      await handlers.announceModels();
+      return { type: 'daemon-announced' };
     case 'stop':
       handlers.stop();
       return { type: 'daemon-stopping', pid: process.pid };

@@ -21,7 +21,12 @@ const status: DaemonStatus = {
   traffic: { total: { sentBytes: 1, receivedBytes: 2 }, peers: {} },
   cards: [],
 };
-const handlers: ControlHandlers = { status: () => status, invite: () => 'skein1-x', stop: () => undefined };
+const handlers: ControlHandlers = {
+  status: () => status,
+  invite: () => 'skein1-x',
+  announceModels: async () => undefined,
+  stop: () => undefined,
+};
 
 async function temporarySocket() {
   const root = await mkdtempDisposable(join(tmpdir(), 'skein-control-'));

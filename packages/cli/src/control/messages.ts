@@ -9,6 +9,8 @@ export const controlRequestSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('status') }),
   /** Answered with a new invite, when the daemon can be dialled. */
   z.object({ type: z.literal('invite') }),
+  /** The model store has changed: answered when the mesh has been told what it holds now. */
+  z.object({ type: z.literal('announce-models') }),
   /** Answered at once; the connection ends when the daemon's process is gone. */
   z.object({ type: z.literal('stop') }),
 ]);
@@ -30,4 +32,5 @@ export const daemonStatusSchema = z.object({
 export type DaemonStatus = z.infer<typeof daemonStatusSchema>;
 
 export const inviteAnswerSchema = z.object({ type: z.literal('daemon-invite'), invite: z.string() });
+export const announceAnswerSchema = z.object({ type: z.literal('daemon-announced') });
 export const stopAnswerSchema = z.object({ type: z.literal('daemon-stopping'), pid: z.number().int().positive() });

@@ -61,6 +61,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     await openControlServer(options.controlPath, {
       status: () => daemonStatus({ ...whenRunning(), startedAtMs }),
       invite: () => whenRunning().invite(),
+      announceModels: async () => await whenRunning().announceModels(),
       stop: () => stopRequest.abort(new SkeinError('aborted', 'stopped by `skein stop`')),
     }),
   );

@@ -6,10 +6,12 @@ import { SkeinError } from '@skein/protocol';
  * A signal that is aborted when standard input ends: the parent held the other end, and is gone however it went. For
  * processes that must not outlive the one that started them.
  */
-export function parentLifeline(stdin: Readable): AbortSignal {
+export function parentLifeline(stdin: Readable & { unref?: () => unknown }): AbortSignal {
   const controller = new AbortController();
   const end = () => controller.abort(new SkeinError('aborted', 'the process that started this one is gone'));
   stdin.once('end', end).once('close', end).once('error', end);
   stdin.resume();
+  // Watching must not keep a process running that has given up by itself.
+  stdin.unref?.();
   return controller.signal;
 }
