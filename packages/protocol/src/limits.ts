@@ -17,6 +17,11 @@ export const limits = Object.freeze({
   maxStages: 64,
   /** Tokens in one micro-batch. */
   maxBatchTokens: 512,
+  /**
+   * Rows that our engines put into one micro-batch, not a bound on others'. Compute buffers grow with it, so the planner,
+   * which estimates them, and the engine, which allocates them, must agree.
+   */
+  workingBatchTokens: 128,
   /** Sequences that one replica serves at once. */
   maxSequences: 64,
   /** Characters of prompt text (all messages together) in one request. */

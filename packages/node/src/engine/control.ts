@@ -56,6 +56,8 @@ export const fromEngineSchema = z.discriminatedUnion('type', [
     device: z.string(),
   }),
   z.object({ type: z.literal('engine-failed'), error: wireErrorSchema }),
+  /** A sign of life while a prompt is worked on and no text comes. */
+  z.object({ type: z.literal('engine-progress') }),
   z.object({ type: z.literal('engine-load-changed'), active: z.number().int(), queued: z.number().int() }),
   z.object({ type: z.literal('generation-event'), id: generationId, event: generationEventSchema }),
 ]);

@@ -19,6 +19,11 @@ describe('errors between peers', () => {
     const wire = toWireError(new Error('secret path /home/someone'));
     expect(wire.code).toBe('internal');
     expect(JSON.stringify(wire)).not.toContain('someone');
+    expect(toWireError(new Error('/home/someone'), 'engine-failed')).toEqual({
+      code: 'engine-failed',
+      message: expect.not.stringContaining('someone') as string,
+    });
+    expect(asSkeinError(new Error('/home/someone')).message).not.toContain('someone');
   });
 
   it('never carry a cause', () => {

@@ -39,9 +39,18 @@ export const wireErrorSchema = z.object({
 });
 export type WireError = z.infer<typeof wireErrorSchema>;
 
-/** Makes the public form of any error; one that is not ours becomes `internal` and keeps its text to itself. */
-export function toWireError(error: unknown): WireError {
-  if (!isSkeinError(error)) return { code: 'internal', message: 'internal error; see the log of the peer' };
+/** What others hear of an error that is not ours: its own text may name paths and belongs in the log alone. */
+const publicMessages: Partial<Record<ErrorCode, string>> = {
+  'engine-failed': 'the engine failed; see the log of its machine',
+};
+const internalMessage = 'internal error; see the log of the machine that answered';
+
+/** The public form of any error. One that is not ours gets the code `fallback` and keeps its text to itself. */
+export function toWireError(error: unknown, fallback: ErrorCode = 'internal'): WireError {
+  if (!isSkeinError(error)) {
+    const { code, message } = asSkeinError(error, fallback);
+    return { code, message: code === fallback ? (publicMessages[code] ?? internalMessage) : message };
+  }
   const { code, details } = error;
   const message = error.message.slice(0, limits.maxMessageLength);
   return Object.keys(details).length === 0 ? { code, message } : { code, message, details };
@@ -53,12 +62,16 @@ export function fromWireError(error: WireError): SkeinError {
   return new SkeinError(code, error.message, error.details === undefined ? {} : { details: error.details });
 }
 
-/** Turns anything thrown into a SkeinError: ours as they are, aborts and timeouts by kind, the rest with `fallback`. */
+/**
+ * Turns anything thrown into a SkeinError: ours as they are, aborts and timeouts by kind, the rest with `fallback` and
+ * their own text, except for `internal`, whose text never tells.
+ */
 export function asSkeinError(error: unknown, fallback: ErrorCode = 'internal'): SkeinError {
   if (isSkeinError(error)) return error;
   const name = error instanceof Error ? error.name : '';
   if (name === 'TimeoutError') return new SkeinError('deadline-exceeded', 'took longer than allowed', { cause: error });
   if (name === 'AbortError') return new SkeinError('aborted', 'cancelled by the caller', { cause: error });
+  if (fallback === 'internal') return new SkeinError('internal', internalMessage, { cause: error });
   const message = error instanceof Error ? error.message : String(error);
   return new SkeinError(fallback, message, { cause: error });
 }

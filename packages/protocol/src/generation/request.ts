@@ -43,7 +43,7 @@ export const generationRequestSchema = z.object({
   deployment: deploymentIdSchema,
   prompt: promptSchema,
   sampling: samplingSchema,
-  /** Most tokens to generate; left out, up to the end of the context. */
+  /** Most tokens to generate; left out, an equal share of the context: context / sequences - prompt, at least 256. */
   maxTokens: z.number().int().positive().optional(),
   /** Generation ends before the first of these would appear in the text. */
   stop: z.array(z.string().min(1).max(limits.maxStopLength)).max(limits.maxStopStrings).default([]),

@@ -46,6 +46,11 @@ export const heldStageSchema = z.object({
   state: z.enum(['loading', 'ready']),
   contextTokens: z.number().int().positive(),
   sequences: z.number().int().positive(),
+  /**
+   * Memory that it takes once it is loaded: weights, KV cache and an estimate for compute buffers. Free memory does not
+   * tell, since mapped weights can be dropped and so count as free. 0 from peers that do not say.
+   */
+  bytes: byteCount.int().default(0),
   /** Sequences being generated now, and requests waiting for a free one. Both 0 on stages other than the lead. */
   active: z.number().int().nonnegative(),
   queued: z.number().int().nonnegative(),

@@ -82,7 +82,4 @@ export const ringOpenSchema = z.object({
 });
 export type RingOpen = z.infer<typeof ringOpenSchema>;
 
-export const ringOpenAnswerSchema = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('ring-accepted') }),
-  z.object({ type: z.literal('ring-error'), error: wireErrorSchema }),
-]);
+export const ringOpenAnswerSchema = z.object({ type: z.literal('ring-accepted') });

@@ -1,5 +1,4 @@
 import {
-  asSkeinError,
   fromWireError,
   parseHeader,
   ringMessageSchema,
@@ -66,6 +65,7 @@ async function leadEngine(library: Libllama, load: EngineLoad, stage: Stage, out
       embedder: load.frontFile === undefined ? undefined : await TokenEmbedder.open(library, load.frontFile),
       sendStep: (step, hidden) => outputs.ring(step, hidden),
       emit: (id, event) => outputs.control({ type: 'generation-event', id, event }),
+      onProgress: () => outputs.control({ type: 'engine-progress' }),
       onLoad: (counts) => outputs.control({ type: 'engine-load-changed', ...counts }),
       now: () => performance.now(),
       defer: (callback) => setImmediate(callback),
@@ -120,7 +120,7 @@ function followerEngine(stage: Stage, outputs: EngineOutputs): Engine {
               type: 'step-failed',
               step,
               operations,
-              error: toWireError(asSkeinError(error, 'engine-failed')),
+              error: toWireError(error, 'engine-failed'),
             });
           }
           break;

@@ -1,4 +1,4 @@
-import { asSkeinError, parseHeader, SkeinError, toWireError, type Frame } from '@skein/protocol';
+import { parseHeader, SkeinError, toWireError } from '@skein/protocol';
 
 import { controlDescriptor, engineLoadSchema, ringDescriptor, toEngineSchema, type EngineLoad } from '../control.ts';
 import { loadLibllama } from '../libllama/libllama.ts';
@@ -14,13 +14,13 @@ let engine: Engine | undefined;
 const control: FramePipe = new FramePipe(controlDescriptor, {
   onFrame: (frame) => {
     if (engine === undefined) void load(parseHeader(engineLoadSchema, frame.header));
-    else guarded(engine, frame, (loaded) => loaded.onControl(parseHeader(toEngineSchema, frame.header)));
+    else guarded((loaded) => loaded.onControl(parseHeader(toEngineSchema, frame.header)));
   },
   onClose: () => process.exit(0),
 });
 
 const ring: FramePipe = new FramePipe(ringDescriptor, {
-  onFrame: (frame) => guarded(engine, frame, (loaded) => loaded.onRing(frame)),
+  onFrame: (frame) => guarded((loaded) => loaded.onRing(frame)),
   onClose: () => process.exit(0),
 });
 
@@ -40,10 +40,10 @@ async function load(message: EngineLoad): Promise<void> {
 }
 
 /** A frame that breaks the protocol means that the two ends disagree about their state: nothing after it can be trusted. */
-function guarded(loaded: Engine | undefined, _frame: Frame, action: (loaded: Engine) => void): void {
+function guarded(action: (loaded: Engine) => void): void {
   try {
-    if (loaded === undefined) throw new SkeinError('protocol-violation', 'a frame came before the engine was loaded');
-    action(loaded);
+    if (engine === undefined) throw new SkeinError('protocol-violation', 'a frame came before the engine was loaded');
+    action(engine);
   } catch (error) {
     void fail(error);
   }
@@ -51,7 +51,7 @@ function guarded(loaded: Engine | undefined, _frame: Frame, action: (loaded: Eng
 
 async function fail(error: unknown): Promise<void> {
   process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-  control.send({ type: 'engine-failed', error: toWireError(asSkeinError(error, 'engine-failed')) });
+  control.send({ type: 'engine-failed', error: toWireError(error, 'engine-failed') });
   await control.flush();
   process.exit(1);
 }

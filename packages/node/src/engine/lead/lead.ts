@@ -29,6 +29,8 @@ export interface LeadComponents {
   /** Sends a step and its hidden rows to the next stage. */
   readonly sendStep: (step: Step, hidden: Uint8Array) => void;
   readonly emit: (generation: string, event: GenerationEvent) => void;
+  /** Told when a step has come back that gave no token: a long prompt is being worked on. */
+  readonly onProgress: () => void;
   /** Told when the number of active or queued sequences has changed. */
   readonly onLoad: (load: { active: number; queued: number }) => void;
   /** Milliseconds of a monotonic clock. */
@@ -66,7 +68,7 @@ export class Lead {
     try {
       this.#sequences.set(id, this.#scheduler.add(this.#request(id, generation)));
     } catch (error) {
-      this.#components.emit(id, { type: 'generation-error', error: toWireError(asSkeinError(error)) });
+      this.#components.emit(id, { type: 'generation-error', error: toWireError(error) });
     }
     this.#changed();
   }
@@ -86,6 +88,7 @@ export class Lead {
       step,
       tokens.map(({ token }) => token),
     );
+    if (tokens.length === 0) this.#components.onProgress();
     this.#changed();
   }
 
@@ -188,11 +191,8 @@ export class Lead {
           `token ${outside} is outside the model's vocabulary of ${tokenizer.vocabularySize}`,
         );
       }
-      case 'text': {
-        const tokens = tokenizer.encode(prompt.text, { addSpecial: true, parseSpecial: true });
-        if (tokens.length > 0) return tokens;
-        throw new SkeinError('invalid-request', 'the prompt is empty');
-      }
+      case 'text':
+        return tokenizer.encode(prompt.text, { addSpecial: true, parseSpecial: true });
       case 'chat': {
         if (chatTemplate === undefined) {
           throw new SkeinError('invalid-request', 'this model has no chat template; use plain completions');

@@ -1,4 +1,4 @@
-import { SkeinError } from '@skein/protocol';
+import { SkeinError, stepSchema } from '@skein/protocol';
 import { describe, expect, it } from 'vitest';
 
 import { Scheduler, type ScheduledStep, type SchedulerOptions, type SequenceRequest } from './scheduler.ts';
@@ -109,6 +109,29 @@ describe('the sequence scheduler', () => {
     subject.add(request(1, 1));
     subject.add(request(1, 1));
     expect(() => subject.add(request(1, 1))).toThrow(expect.objectContaining({ code: 'overloaded' }));
+  });
+
+  it('keeps to what a step may hold, however many sequences come and go while the ring is full', () => {
+    const subject = scheduler({ stages: 1 });
+    subject.add(request(20, 5));
+    const blocking = due(subject.next());
+    for (let round = 0; round < 500; round += 1) subject.cancel(subject.add(request(1, 1)));
+    answer(subject, blocking, 1);
+    expect(stepSchema.safeParse(due(subject.next()).step).success).toBe(true);
+  });
+
+  it('admits those behind a cancelled one that was waiting for room', () => {
+    const subject = scheduler();
+    subject.add(request(10, 20));
+    const large = subject.add(request(10, 80));
+    subject.add(request(10, 10));
+    expect([subject.active, subject.queued]).toEqual([1, 2]);
+    subject.cancel(large);
+    expect([subject.active, subject.queued]).toEqual([2, 0]);
+  });
+
+  it('refuses a sequence without a token, which would never end', () => {
+    expect(() => scheduler().add(request(0, 5))).toThrow(expect.objectContaining({ code: 'invalid-request' }));
   });
 
   it('drops the token of a cancelled sequence that was on its way, and serves the others', () => {

@@ -53,7 +53,8 @@ export class Scheduler {
   readonly #running: Sequence[] = [];
   readonly #freeSlots: number[];
   readonly #inFlight = new Map<number, { all: readonly Sequence[]; sampled: readonly Sequence[] }>();
-  #operations: CacheOperation[] = [];
+  /** Slots whose cells are to be forgotten with the next step. */
+  readonly #freed = new Set<number>();
   #nextStep = 0;
   #freeTokens: number;
 
@@ -74,6 +75,7 @@ export class Scheduler {
   /** Throws `overloaded` when too many wait already, `context-length-exceeded` when it could never fit. */
   add(request: SequenceRequest): Sequence {
     const { contextTokens, maxQueued } = this.#options;
+    if (request.prompt.length === 0) throw new SkeinError('invalid-request', 'the prompt is empty');
     if (request.reservedTokens > contextTokens) {
       throw new SkeinError(
         'context-length-exceeded',
@@ -94,30 +96,27 @@ export class Scheduler {
     this.#retire(sequence);
   }
 
-  /** Ends every sequence with an error, as when a stage is lost. */
-  failAll(error: SkeinError): void {
-    for (const sequence of [...this.#running, ...this.#waiting]) this.#end(sequence, error);
-  }
-
   /** The micro-batch to send now, or undefined: nothing is ready, or the ring is full. */
   next(): ScheduledStep | undefined {
     if (this.#inFlight.size >= this.#options.stages) return undefined;
     const chosen = this.#choose();
     if (chosen.length === 0) return undefined;
 
+    const operations: CacheOperation[] = [...this.#freed].map((slot) => ({ type: 'remove', sequence: slot, from: 0 }));
+    this.#freed.clear();
     const entries: StepEntry[] = [];
     const tokens: number[] = [];
     const sampled: Sequence[] = [];
-    for (const { sequence, count } of chosen) {
+    for (const { sequence, slot, count } of chosen) {
       const position = sequence.sent;
+      if (position === 0) operations.push({ type: 'sample-with', sequence: slot, sampling: sequence.request.sampling });
       sequence.sent += count;
       const sample = sequence.sent === sequence.tokens.length;
-      entries.push({ sequence: sequence.slot ?? 0, position, count, sample });
+      entries.push({ sequence: slot, position, count, sample });
       for (let index = position; index < sequence.sent; index += 1) tokens.push(sequence.tokens[index] ?? 0);
       if (sample) sampled.push(sequence);
     }
-    const step: Step = { type: 'step', step: this.#nextStep, operations: this.#operations, entries };
-    this.#operations = [];
+    const step: Step = { type: 'step', step: this.#nextStep, operations, entries };
     this.#nextStep += 1;
     this.#inFlight.set(step.step, { all: chosen.map(({ sequence }) => sequence), sampled });
     return { step, tokens: Int32Array.from(tokens) };
@@ -163,7 +162,6 @@ export class Scheduler {
       this.#freeTokens -= sequence.request.reservedTokens;
       sequence.slot = slot;
       this.#running.push(sequence);
-      this.#operations.push({ type: 'sample-with', sequence: slot, sampling: sequence.request.sampling });
     }
   }
 
@@ -171,16 +169,16 @@ export class Scheduler {
    * Decoding sequences first, then prompts in chunks, up to a micro-batch. No more sequences than a fair share of the
    * active ones, so that the others can fill the ring's other places.
    */
-  #choose(): { sequence: Sequence; count: number }[] {
+  #choose(): { sequence: Sequence; slot: number; count: number }[] {
     const share = Math.ceil(this.#running.length / this.#options.stages);
     const ready = this.#running.filter((sequence) => sequence.sent < sequence.tokens.length);
     ready.sort((a, b) => Number(unsent(a) > 1) - Number(unsent(b) > 1));
-    const chosen: { sequence: Sequence; count: number }[] = [];
+    const chosen: { sequence: Sequence; slot: number; count: number }[] = [];
     let room = this.#options.batchTokens;
     for (const sequence of ready.slice(0, share)) {
       const count = Math.min(unsent(sequence), room);
-      if (count === 0) break;
-      chosen.push({ sequence, count });
+      if (count === 0 || sequence.slot === undefined) break;
+      chosen.push({ sequence, slot: sequence.slot, count });
       room -= count;
     }
     // Round robin: those that were served go behind the ones that were not.
@@ -202,12 +200,12 @@ export class Scheduler {
     sequence.finished = true;
     if (sequence.slot === undefined) {
       this.#waiting.splice(this.#waiting.indexOf(sequence), 1);
-      return;
+    } else {
+      this.#running.splice(this.#running.indexOf(sequence), 1);
+      this.#freeSlots.push(sequence.slot);
+      this.#freed.add(sequence.slot);
+      this.#freeTokens += sequence.request.reservedTokens;
     }
-    this.#running.splice(this.#running.indexOf(sequence), 1);
-    this.#freeSlots.push(sequence.slot);
-    this.#operations.push({ type: 'remove', sequence: sequence.slot, from: 0 });
-    this.#freeTokens += sequence.request.reservedTokens;
     this.#admit();
   }
 }

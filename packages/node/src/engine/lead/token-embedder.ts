@@ -61,7 +61,9 @@ export class TokenEmbedder {
       if (token < 0 || token >= rowCount) {
         throw new SkeinError('invalid-request', `token ${token} is outside the vocabulary of ${rowCount}`);
       }
-      readSync(descriptor, this.#row, 0, rowBytes, tensorOffset + token * rowBytes);
+      const read = readSync(descriptor, this.#row, 0, rowBytes, tensorOffset + token * rowBytes);
+      if (read !== rowBytes)
+        throw new SkeinError('model-invalid', 'the token embeddings are cut off; delete the stage files');
       toFloats(this.#row, rows.subarray(index * hiddenSize, (index + 1) * hiddenSize), hiddenSize);
     }
     // The product of two f32 is exact in a double and rounded once when it is stored: what ggml_scale computes.

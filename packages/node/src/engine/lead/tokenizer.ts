@@ -26,7 +26,7 @@ export class Tokenizer {
 
   /**
    * @param options.addSpecial add what the model puts around texts, e.g. a beginning-of-sequence token
-   * @param options.parseSpecial read the text forms of special tokens as those tokens; only for text from a template
+   * @param options.parseSpecial read the text forms of special tokens as those tokens
    */
   encode(text: string, options: { addSpecial: boolean; parseSpecial: boolean }): number[] {
     const bytes = new TextEncoder().encode(text);

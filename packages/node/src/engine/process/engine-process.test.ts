@@ -24,10 +24,14 @@ afterAll(async () => {
   await rm(directory, { recursive: true });
 });
 
-async function startWhole(overrides: { file?: string; contextTokens?: number } = {}): Promise<EngineProcess> {
+async function startWhole(
+  overrides: { file?: string; contextTokens?: number } = {},
+  stallTimeoutMs = 60_000,
+): Promise<EngineProcess> {
   const { manifest } = await createManifest({ file, name: 'tiny' });
   return await EngineProcess.start({
     logger: silentLogger,
+    stallTimeoutMs,
     load: {
       libraryDirectory: await libraryDirectory('cpu'),
       file,
@@ -91,12 +95,22 @@ async function starvingCgroup(): Promise<
 }
 
 describe('an engine process', () => {
-  it('generates, and ends with what was used', async () => {
+  it('generates as many tokens as were asked for, and ends with what was used', async () => {
     await using engine = await startWhole();
     const events = await Array.fromAsync(engine.generate({ ...endless, maxTokens: 5 }));
-    const tokens = events.flatMap((event) => (event.type === 'text-delta' ? event.tokens : []));
-    expect(tokens.length).toBeLessThanOrEqual(5);
-    expect(events.at(-1)).toMatchObject({ type: 'generation-end', usage: { completionTokens: tokens.length } });
+    expect(events.flatMap((event) => (event.type === 'text-delta' ? event.tokens : []))).toHaveLength(5);
+    expect(events.at(-1)).toMatchObject({
+      type: 'generation-end',
+      finishReason: 'length',
+      usage: { completionTokens: 5 },
+    });
+  });
+
+  it('that hangs is ended, and its generations with it', async () => {
+    await using engine = await startWhole({}, 500);
+    const end = await endOf(engine.generate(endless), () => process.kill(engine.pid ?? 0, 'SIGSTOP'));
+    expect(end).toMatchObject({ code: 'stage-lost', message: expect.stringContaining('not answered') as string });
+    expect(engine.lost.aborted).toBe(true);
   });
 
   it.each(['SIGKILL', 'SIGABRT', 'SIGSEGV'] as const)(

@@ -1,7 +1,5 @@
-import { spawn, type ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import type { Duplex } from 'node:stream';
-import { fileURLToPath } from 'node:url';
 
 import {
   asSkeinError,
@@ -14,41 +12,35 @@ import {
   type Logger,
 } from '@skein/protocol';
 
-import {
-  controlDescriptor,
-  fromEngineSchema,
-  ringDescriptor,
-  type EngineLoad,
-  type FromEngine,
-  type ToEngine,
-} from '../control.ts';
+import { fromEngineSchema, type EngineLoad, type FromEngine, type ToEngine } from '../control.ts';
 import type { Generation } from '../lead/lead.ts';
+import { EngineChild } from './engine-child.ts';
 import { GenerationEvents } from './generation-events.ts';
 
 export interface EngineProcessOptions {
   readonly load: Omit<EngineLoad, 'type'>;
   readonly logger: Logger;
-  /** Extra environment, e.g. to choose a Vulkan device. */
-  readonly environment?: Readonly<Record<string, string>>;
+  /**
+   * How long a lead with generations may go without a sign of life, in milliseconds, before its pipeline counts as hung:
+   * longer than any micro-batch takes. Default two minutes.
+   */
+  readonly stallTimeoutMs?: number;
   readonly signal?: AbortSignal | undefined;
 }
 
-const stopTimeoutMs = 2000;
-/** Lines of the engine's log that are kept to explain its end. */
-const keptLogLines = 20;
+const defaultStallTimeoutMs = 120_000;
 
 /**
  * A loaded stage in a process of its own. Whatever ends that process, generations in flight get an error, `lost` fires,
  * and this process lives on.
  */
 export class EngineProcess implements AsyncDisposable {
-  readonly #child: ChildProcess;
+  readonly #child: EngineChild;
   readonly #logger: Logger;
   readonly #generations = new Map<string, GenerationEvents>();
   readonly #lost = new AbortController();
-  readonly #exited: Promise<void>;
   readonly #ready = Promise.withResolvers<Extract<FromEngine, { type: 'engine-ready' }>>();
-  readonly #recentLog: string[] = [];
+  readonly #stallTimer: NodeJS.Timeout;
   #failure: SkeinError | undefined;
   #placement = { device: 'cpu', gpuLayers: 0 };
   #stopping = false;
@@ -57,27 +49,12 @@ export class EngineProcess implements AsyncDisposable {
 
   private constructor(options: EngineProcessOptions) {
     this.#logger = options.logger;
-    const script = fileURLToPath(new URL('../child/main.ts', import.meta.url));
-    this.#child = spawn(process.execPath, [script], {
-      stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'],
-      env: { ...process.env, ...options.environment },
-    });
-    this.#exited = new Promise((resolve) => {
-      this.#child.once('error', (error) => {
-        this.#end(new SkeinError('engine-failed', 'the engine process could not be started', { cause: error }));
-        resolve();
-      });
-      this.#child.once('close', (code, signal) => {
-        this.#end(this.#failure ?? exitError(code, signal, this.#recentLog));
-        resolve();
-      });
-    });
+    this.#child = new EngineChild(options.logger);
     // Whoever awaits start() sees the rejection; without this, one that comes later would count as unhandled.
     this.#ready.promise.catch(() => undefined);
-    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => this.#log(text));
     this.#readControl();
-    // A write to an engine that has just died fails with EPIPE; `close` tells what happened.
-    this.#ring.on('error', () => undefined);
+    this.#stallTimer = this.#watchStalls(options.stallTimeoutMs ?? defaultStallTimeoutMs);
+    void this.#child.ended.then((reason) => this.#end(this.#failure ?? reason));
   }
 
   /**
@@ -121,11 +98,7 @@ export class EngineProcess implements AsyncDisposable {
 
   /** The engine's end of the ring: bytes of ring frames in both directions. */
   get ring(): Duplex {
-    return this.#ring;
-  }
-
-  get #ring(): Duplex {
-    return pipeOf(this.#child, ringDescriptor);
+    return this.#child.ring;
   }
 
   /** Sequences being generated, and requests that wait. Leads only; 0 elsewhere. */
@@ -151,6 +124,7 @@ export class EngineProcess implements AsyncDisposable {
     const abort = (): void => events.fail(asSkeinError(options.signal?.reason, 'aborted'));
     options.signal?.addEventListener('abort', abort, { once: true });
     this.#generations.set(id, events);
+    this.#stallTimer.refresh();
     this.#send({ type: 'generation-start', id, generation });
     try {
       for await (const event of events) {
@@ -173,12 +147,7 @@ export class EngineProcess implements AsyncDisposable {
   /** Ends the process and waits until it is gone. */
   async stop(): Promise<void> {
     this.#stopping = true;
-    // The engine ends by itself when its pipes close, unless it hangs inside llama.cpp.
-    pipeOf(this.#child, controlDescriptor).destroy();
-    this.#ring.destroy();
-    const timer = setTimeout(() => this.#child.kill('SIGKILL'), stopTimeoutMs);
-    await this.#exited;
-    clearTimeout(timer);
+    await this.#child.stop();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -186,24 +155,26 @@ export class EngineProcess implements AsyncDisposable {
   }
 
   #send(message: ToEngine): void {
-    const pipe = pipeOf(this.#child, controlDescriptor);
-    if (pipe.writable) pipe.write(encodeFrame(message));
+    if (this.#child.control.writable) this.#child.control.write(encodeFrame(message));
   }
 
   #readControl(): void {
-    const pipe = pipeOf(this.#child, controlDescriptor);
     const parser = new FrameParser();
-    pipe.on('data', (chunk: Uint8Array) => {
-      try {
-        for (const frame of parser.push(chunk)) {
-          this.#receive(parseHeader(fromEngineSchema, frame.header));
-        }
-      } catch (error) {
-        this.#failure ??= asSkeinError(error, 'engine-failed');
-        this.#child.kill('SIGKILL');
-      }
+    this.#child.control.on('data', (chunk: Uint8Array) => {
+      this.#stallTimer.refresh();
+      for (const message of this.#parse(parser, chunk)) this.#receive(message);
     });
-    pipe.on('error', () => undefined);
+  }
+
+  /** An engine that sends nonsense can't be relied on any more: it is ended. */
+  #parse(parser: FrameParser, chunk: Uint8Array): FromEngine[] {
+    try {
+      return parser.push(chunk).map((frame) => parseHeader(fromEngineSchema, frame.header));
+    } catch (error) {
+      this.#failure ??= asSkeinError(error);
+      this.#child.kill();
+      return [];
+    }
   }
 
   #receive(message: FromEngine): void {
@@ -213,6 +184,8 @@ export class EngineProcess implements AsyncDisposable {
         break;
       case 'engine-failed':
         this.#failure = fromWireError(message.error);
+        break;
+      case 'engine-progress':
         break;
       case 'engine-load-changed':
         this.#load = { active: message.active, queued: message.queued };
@@ -227,41 +200,29 @@ export class EngineProcess implements AsyncDisposable {
     }
   }
 
+  /** A step that never comes back, from this engine or from another stage, would hold its sequences for ever. */
+  #watchStalls(timeoutMs: number): NodeJS.Timeout {
+    const timer = setTimeout(() => {
+      timer.refresh();
+      if (this.#generations.size === 0) return;
+      const seconds = Math.round(timeoutMs / 1000);
+      this.#failure ??= new SkeinError('stage-lost', `a stage of the pipeline has not answered for ${seconds} s`);
+      this.#child.kill();
+    }, timeoutMs);
+    timer.unref();
+    return timer;
+  }
+
   #end(error: SkeinError): void {
+    clearTimeout(this.#stallTimer);
     this.#ready.reject(error);
     this.failGenerations(error);
     this.#generations.clear();
     if (this.#stopping) return;
-    this.#logger.error({ pid: this.#child.pid, code: error.code, reason: error.message }, 'engine process ended');
+    this.#logger.error(
+      { pid: this.pid, code: error.code, reason: error.message, cause: error.cause },
+      'engine process ended',
+    );
     this.#lost.abort(error);
   }
-
-  #log(text: string): void {
-    for (const line of text.split('\n')) {
-      if (line.trim() === '') continue;
-      this.#recentLog.push(line.slice(0, 500));
-      if (this.#recentLog.length > keptLogLines) this.#recentLog.shift();
-      this.#logger.debug({ pid: this.#child.pid, line }, 'engine');
-    }
-  }
-}
-
-function pipeOf(child: ChildProcess, descriptor: number): Duplex {
-  return child.stdio[descriptor] as Duplex;
-}
-
-/** Says in an operator's words why a process ended. */
-function exitError(code: number | null, signal: NodeJS.Signals | null, log: readonly string[]): SkeinError {
-  const reason =
-    signal === 'SIGKILL'
-      ? 'it was killed, perhaps because the machine ran out of memory; free some or choose a smaller context'
-      : signal === 'SIGABRT'
-        ? 'llama.cpp aborted; the log of the peer has its last words'
-        : signal === null
-          ? `it ended with exit code ${code}`
-          : `it was ended by ${signal}`;
-  return new SkeinError('stage-lost', `the engine process of this stage is gone: ${reason}`, {
-    cause: new Error(log.join('\n')),
-    details: signal === null ? { exitCode: code ?? -1 } : { signal },
-  });
 }

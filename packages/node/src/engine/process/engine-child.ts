@@ -1,0 +1,92 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import type { Duplex } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+
+import { SkeinError, type Logger } from '@skein/protocol';
+
+import { controlDescriptor, ringDescriptor } from '../control.ts';
+
+const stopTimeoutMs = 2000;
+/** Lines of the engine's log that are kept to explain its end. */
+const keptLogLines = 20;
+const maxLineLength = 500;
+
+/** The operating system's side of an engine process: its pipes, its log, and why it ended. */
+export class EngineChild {
+  readonly #child: ChildProcess;
+  readonly #logger: Logger;
+  readonly #recentLog: string[] = [];
+  /** Resolves when the process is gone, with the reason in an operator's words. Never rejects. */
+  readonly ended: Promise<SkeinError>;
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+    const script = fileURLToPath(new URL('../child/main.ts', import.meta.url));
+    this.#child = spawn(process.execPath, [script], { stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'] });
+    this.ended = new Promise((resolve) => {
+      this.#child.once('error', (cause) =>
+        resolve(new SkeinError('engine-failed', 'the engine process could not be started', { cause })),
+      );
+      this.#child.once('close', (code, signal) => resolve(exitError(code, signal, this.#recentLog)));
+    });
+    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => this.#log(text));
+    // A write to an engine that has just died fails with EPIPE; `ended` tells what happened.
+    for (const pipe of [this.control, this.ring]) pipe.on('error', () => undefined);
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  get control(): Duplex {
+    return this.#child.stdio[controlDescriptor] as Duplex;
+  }
+
+  /** Bytes of ring frames in both directions. */
+  get ring(): Duplex {
+    return this.#child.stdio[ringDescriptor] as Duplex;
+  }
+
+  kill(): void {
+    this.#child.kill('SIGKILL');
+  }
+
+  /** Ends the process and waits until it is gone. */
+  async stop(): Promise<void> {
+    // The engine ends by itself when its pipes close, unless it hangs inside llama.cpp.
+    this.control.destroy();
+    this.ring.destroy();
+    const timer = setTimeout(() => this.kill(), stopTimeoutMs);
+    await this.ended;
+    clearTimeout(timer);
+  }
+
+  #log(text: string): void {
+    for (const line of text.split('\n')) {
+      if (line.trim() === '') continue;
+      this.#recentLog.push(line.slice(0, maxLineLength));
+      if (this.#recentLog.length > keptLogLines) this.#recentLog.shift();
+      this.#logger.debug({ pid: this.pid, line: line.slice(0, maxLineLength) }, 'engine');
+    }
+  }
+}
+
+function exitError(code: number | null, signal: NodeJS.Signals | null, log: readonly string[]): SkeinError {
+  return new SkeinError('stage-lost', `the engine process of this stage is gone: ${exitReason(code, signal)}`, {
+    cause: new Error(log.join('\n')),
+    details: signal === null ? { exitCode: code ?? -1 } : { signal },
+  });
+}
+
+function exitReason(code: number | null, signal: NodeJS.Signals | null): string {
+  switch (signal) {
+    case null:
+      return `it ended with exit code ${code}`;
+    case 'SIGKILL':
+      return 'it was killed, perhaps because the machine ran out of memory; free some or choose a smaller context';
+    case 'SIGABRT':
+      return 'llama.cpp aborted; the log of the peer has its last words';
+    default:
+      return `it was ended by ${signal}`;
+  }
+}
