@@ -1,10 +1,11 @@
 import { generate } from '@skein/mesh';
+import { defaultModelName } from '@skein/node';
 
 import { startCluster, type Cluster } from '../cluster/cluster.ts';
 import { defaultModelFile } from '../cluster/models.ts';
 import { median, ratioOf, type Ratio } from './statistics.ts';
 
-const model = 'smollm2-135m-instruct';
+const model = defaultModelName;
 const rounds = 5;
 const completionTokens = 64;
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { createCoordinator, type Coordinator } from '@skein/coordinator';
 import { createIdentity, createMesh, MeshSecret, type Mesh } from '@skein/mesh';
 import { createPeer, openStore, type ModelStore, type Peer } from '@skein/node';
-import type { Role } from '@skein/protocol';
+import { silentLogger, type Logger, type Role } from '@skein/protocol';
 
 export interface ClusterPeer {
   readonly mesh: Mesh;
@@ -29,6 +29,8 @@ export interface ClusterOptions {
   /** GGUFs that the first peer holds; the others hold none. */
   readonly models: readonly string[];
   readonly contextTokens?: number;
+  /** Of the peers. */
+  readonly logger?: Logger;
 }
 
 /** Starts a cluster and waits until the coordinator sees every peer and model. */
@@ -47,7 +49,10 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     first = coordinatorMesh.addresses();
     const peers: ClusterPeer[] = [];
     for (let index = 0; index < options.peers; index += 1) {
-      peers.push(await startPeer(await join(['peer']), index === 0 ? options.models : [], stack));
+      const models = index === 0 ? options.models : [];
+      peers.push(
+        await startPeer({ mesh: await join(['peer']), models, logger: options.logger ?? silentLogger }, stack),
+      );
     }
     const { contextTokens } = options;
     const defaults = contextTokens === undefined ? {} : { contextTokens };
@@ -69,12 +74,15 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   }
 }
 
-async function startPeer(mesh: Mesh, models: readonly string[], stack: AsyncDisposableStack): Promise<ClusterPeer> {
+async function startPeer(
+  { mesh, models, logger }: { mesh: Mesh; models: readonly string[]; logger: Logger },
+  stack: AsyncDisposableStack,
+): Promise<ClusterPeer> {
   const directory = await mkdtemp(join(tmpdir(), 'skein-peer-'));
   stack.defer(async () => rm(directory, { recursive: true }));
   const store = await openStore(directory);
   for (const model of models) await store.pull(model);
-  const peer = createPeer({ mesh, store, directory, backend: 'cpu', threads: 1 });
+  const peer = createPeer({ mesh, store, directory, logger, backend: 'cpu', threads: 1 });
   await peer.start();
   stack.defer(async () => peer.stop());
   return { mesh, peer, store, directory };

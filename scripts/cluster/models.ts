@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { isSkeinError } from '@skein/protocol';
-import { openStore } from '@skein/node';
+import { defaultModelName, openStore } from '@skein/node';
 
 import { writeTinyModel } from '../fixtures/tiny-models.ts';
 
@@ -17,7 +17,7 @@ const cache = join(import.meta.dirname, '..', '..', '.cache');
 export async function defaultModelFile(): Promise<{ path: string } | { unreachable: string }> {
   const store = await openStore(cache);
   try {
-    const { model } = await store.pull('smollm2-135m-instruct');
+    const { model } = await store.pull(defaultModelName);
     return { path: await store.path(model) };
   } catch (error) {
     if (isSkeinError(error) && error.code === 'model-unreachable') return { unreachable: error.message };

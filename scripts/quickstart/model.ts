@@ -1,11 +1,9 @@
 import { join } from 'node:path';
 
-import { openStore } from '@skein/node';
+import { defaultModelName, openStore } from '@skein/node';
 import { isSkeinError } from '@skein/protocol';
 
 import { writeTinyModel } from '../fixtures/tiny-models.ts';
-
-const defaultModel = 'smollm2-135m-instruct';
 
 /** Kept between runs, beside the sources: only the first quickstart waits for a download. */
 const cache = join(import.meta.dirname, '..', '..', '.cache');
@@ -28,18 +26,18 @@ export async function getModel(options: {
   const store = await openStore(cache);
   let saidSource: string | undefined;
   try {
-    const held = await store.pull(defaultModel, {
+    const held = await store.pull(defaultModelName, {
       signal,
       onProgress: ({ source, totalBytes }) => {
         if (source === saidSource) return;
         saidSource = source;
-        say(`getting ${defaultModel} (${Math.round(totalBytes / 1e6)} MB) from ${source}`);
+        say(`getting ${defaultModelName} (${Math.round(totalBytes / 1e6)} MB) from ${source}`);
       },
     });
     return { path: await store.path(held.model), isMeaningful: true };
   } catch (error) {
     if (!isSkeinError(error) || error.code !== 'model-unreachable') throw error;
-    say(`no source of ${defaultModel} can be reached: ${error.message}`);
+    say(`no source of ${defaultModelName} can be reached: ${error.message}`);
     say('going on with a tiny model of random weights: the machinery is the same, its text means nothing');
     const path = join(directory, 'tiny-random-llama.gguf');
     await writeTinyModel('llama', path);

@@ -1,20 +1,17 @@
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
-
 import { generate } from '@skein/mesh';
+import { silentLogger, type Logger } from '@skein/protocol';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
 
 import { startCluster, type Cluster } from '../../scripts/cluster/cluster.ts';
 import { tinyModelFile } from '../../scripts/cluster/models.ts';
-
-const run = promisify(execFile);
 
 let cluster: Cluster;
 let model: Awaited<ReturnType<typeof tinyModelFile>>;
 
 beforeAll(async () => {
   model = await tinyModelFile();
-  cluster = await startCluster({ peers: 2, models: [model.path] });
+  cluster = await startCluster({ peers: 2, models: [model.path], logger });
 });
 
 afterAll(async () => {
@@ -28,13 +25,22 @@ const request = {
   stop: [],
 };
 
-/** Process ids of the engines that this process has started. */
-async function engines(): Promise<number[]> {
-  const { stdout } = await run('ps', ['--ppid', String(process.pid), '-o', 'pid=,args=']);
-  return stdout
-    .split('\n')
-    .filter((line) => line.includes('child/main.ts'))
-    .map((line) => Number.parseInt(line, 10));
+/** Process ids of the engines, by stage, as their peers log them. */
+const engines = new Map<number, number>();
+const logger: Logger = {
+  ...silentLogger,
+  info: (fields) => {
+    const { pid, stage } = z.object({ pid: z.number(), stage: z.number() }).parse(fields);
+    engines.set(stage, pid);
+  },
+};
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
 }
 
 async function name(): Promise<string> {
@@ -43,14 +49,14 @@ async function name(): Promise<string> {
 
 describe('a pipeline that loses a stage', () => {
   it.each([0, 1])(
-    'ends its generations with an error and is deployed anew when engine %i is killed',
+    'ends its generations with an error and is deployed anew when the engine of stage %i is killed',
     async (victim) => {
       const { deployments } = cluster.coordinator;
       const { id, stages } = await deployments.deploy({ model: await name(), stages: 2 });
       const lead = stages[0]?.peer ?? '';
       const events = generate(cluster.coordinatorMesh, lead, { ...request, deployment: id, maxTokens: 400 });
       await events.next();
-      process.kill((await engines())[victim] ?? 0, 'SIGKILL');
+      process.kill(engines.get(victim) ?? 0, 'SIGKILL');
       await expect(Array.fromAsync(events)).rejects.toMatchObject({ code: 'stage-lost', retryable: true });
 
       const again = await fetch(`${cluster.coordinator.url}/v1/completions`, {
@@ -61,7 +67,7 @@ describe('a pipeline that loses a stage', () => {
       expect(again.status, await again.clone().text()).toBe(200);
       expect(deployments.list().filter(({ state }) => state === 'ready')).toHaveLength(1);
       for (const { id: left } of deployments.list()) await deployments.undeploy(left);
-      expect(await engines()).toEqual([]);
+      expect([...engines.values()].filter(isRunning)).toEqual([]);
     },
   );
 });

@@ -116,14 +116,14 @@ describe("OpenAI's client", () => {
     return undefined;
   });
 
-  it.each([
+  it.for<[name: string, wrong: object, status: number]>([
     ['a model that nobody has', { model: 'no-such-model' }, 404],
     ['a temperature out of range', { temperature: 3 }, 400],
     ['a negative token count', { max_tokens: -1 }, 400],
     ['no messages', { messages: [] }, 400],
     ['tools, which are not there yet', { tools: [{ type: 'function' as const, function: { name: 'f' } }] }, 400],
-  ])('gets an error of its own kind for %s', async (_name, wrong, status) => {
-    if (cluster === undefined) return;
+  ])('gets an error of its own kind for %s', async ([, wrong, status], { skip }) => {
+    if (cluster === undefined) return skip(unreachable);
     const error = await client.chat.completions.create({ model, messages, ...wrong }).then(
       () => undefined,
       (reason: unknown) => reason,
@@ -131,6 +131,7 @@ describe("OpenAI's client", () => {
     expect(error).toBeInstanceOf(APIError);
     expect(error).toMatchObject({ status });
     expect((error as APIError).message.length).toBeGreaterThan(20);
+    return undefined;
   });
 
   it('is told when the prompt is longer than the context, and can go on', async ({ skip }) => {

@@ -1,4 +1,4 @@
-import { generationEventSchema, generationRequestSchema, limits, wireErrorSchema } from '@skein/protocol';
+import { generationEventSchema, generationRequestSchema, wireErrorSchema } from '@skein/protocol';
 import { z } from 'zod';
 
 /**
@@ -62,9 +62,3 @@ export const fromEngineSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('generation-event'), id: generationId, event: generationEventSchema }),
 ]);
 export type FromEngine = z.infer<typeof fromEngineSchema>;
-
-/**
- * Rows in one micro-batch. Prompts are cut into chunks of this size, which follow one another through the stages: the
- * smaller, the fuller the ring and the shorter others wait; below about 100 rows llama.cpp's CPU kernels lose speed.
- */
-export const batchTokens = 128;

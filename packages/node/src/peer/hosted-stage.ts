@@ -5,7 +5,6 @@ import {
   type GenerationEvent,
   type HeldStage,
   type Logger,
-  type ModelManifest,
   type StageConnect,
   type StageEvent,
   type StageLoad,
@@ -14,7 +13,8 @@ import {
 import type { Generation } from '../engine/lead/lead.ts';
 import { EngineProcess } from '../engine/process/engine-process.ts';
 import { splitArchitecture } from '../stage-file/index.ts';
-import { feedFromPreviousStage, feedNextStage, openRing } from './ring-link.ts';
+import { openRing } from './ring-link.ts';
+import { pipeToStream, streamToPipe } from './splice.ts';
 import { prepareStageFiles, type StageFiles, type StageFilesComponents } from './stage-files.ts';
 
 export interface HostedStageComponents extends StageFilesComponents {
@@ -28,6 +28,8 @@ export interface HostedStageComponents extends StageFilesComponents {
   readonly onChange: () => void;
 }
 
+const loadHeartbeatMs = 5000;
+
 /**
  * One stage on this peer, from the coordinator's wish to hold it to its end. It ends when the coordinator lets go, when
  * the engine dies or when a neighbour on the ring is lost; in the last two cases `ended` carries the error.
@@ -38,8 +40,9 @@ export class HostedStage implements AsyncDisposable {
   readonly #ended = new AbortController();
   readonly #tasks = new Set<Promise<void>>();
   #engine: EngineProcess | undefined;
+  #files: StageFiles | undefined;
   #hasPrevious = false;
-  #isConnected = false;
+  #hasNext = false;
 
   constructor(components: HostedStageComponents, load: StageLoad) {
     this.#components = components;
@@ -51,9 +54,16 @@ export class HostedStage implements AsyncDisposable {
     return this.#ended.signal;
   }
 
-  /** Whether it takes generations: the lead, with the whole ring connected. */
+  /**
+   * Whether it takes generations: a loaded lead with both its neighbours connected. Links between stages further on may
+   * open a moment later; what is sent until then waits in the pipe of the stage before.
+   */
   get isServing(): boolean {
     return this.load.stage === 0 && this.#isConnected && !this.#ended.signal.aborted;
+  }
+
+  get #isConnected(): boolean {
+    return this.#engine !== undefined && (this.load.stages === 1 || (this.#hasPrevious && this.#hasNext));
   }
 
   /** For the peer's card. */
@@ -61,7 +71,8 @@ export class HostedStage implements AsyncDisposable {
     const { deployment, model, name, stage, stages, block, contextTokens, sequences } = this.load;
     const counts = this.#engine?.load ?? { active: 0, queued: 0 };
     const state = this.#isConnected ? 'ready' : 'loading';
-    return { deployment, model, name, stage, stages, block, state, contextTokens, sequences, ...counts };
+    const bytes = this.#neededBytes();
+    return { deployment, model, name, stage, stages, block, state, bytes, contextTokens, sequences, ...counts };
   }
 
   /** Brings the files here and loads the engine. */
@@ -70,12 +81,15 @@ export class HostedStage implements AsyncDisposable {
       signal,
       onProgress: (phase, progress) => report({ type: 'stage-progress', phase, ...progress }),
     });
-    report({ type: 'stage-progress', phase: 'load', doneBytes: 0, totalBytes: files.fileBytes });
-    const engine = await this.#startEngine(files, signal);
+    this.#files = files;
+    const loading: StageEvent = { type: 'stage-progress', phase: 'load', doneBytes: 0, totalBytes: files.fileBytes };
+    report(loading);
+    // llama.cpp says nothing while it reads a big file; the coordinator must not take that for a hung peer.
+    const heartbeat = setInterval(() => report(loading), loadHeartbeatMs);
+    const engine = await this.#startEngine(files, signal).finally(() => clearInterval(heartbeat));
     this.#engine = engine;
     engine.lost.addEventListener('abort', () => this.#end(asSkeinError(engine.lost.reason)), { once: true });
     engine.onLoad(this.#components.onChange);
-    if (this.load.stages === 1) this.#isConnected = true;
     this.#components.onChange();
     const { fetchedBytes, fileBytes } = files;
     report({ type: 'stage-ready', backend: this.#components.backend, fetchedBytes, fileBytes });
@@ -86,14 +100,10 @@ export class HostedStage implements AsyncDisposable {
     const engine = this.#requireEngine();
     const { deployment, stage, stages } = this.load;
     const ringOpen = { deployment, stage: (stage + 1) % stages };
-    const stream = await openRing(
-      (peer, method, options) => this.#components.mesh.open(peer, method, options),
-      { peerId: next, ringOpen },
-      signal,
-    );
-    this.#isConnected = true;
+    const stream = await openRing(this.#components.mesh, { peer: next, ringOpen }, signal);
+    this.#hasNext = true;
     this.#components.onChange();
-    void this.#run('next', feedNextStage(engine, stream));
+    void this.#run('next', pipeToStream(engine.ring, stream.detach(), this.#ended.signal));
   }
 
   /** Takes the ring stream from the stage before. Throws `protocol-violation` for a second one. */
@@ -102,7 +112,8 @@ export class HostedStage implements AsyncDisposable {
     if (this.#hasPrevious) throw new SkeinError('protocol-violation', 'the stage before is connected already');
     this.#hasPrevious = true;
     await stream.write({ type: 'ring-accepted' });
-    await this.#run('previous', feedFromPreviousStage(engine, stream, this.#ended.signal));
+    this.#components.onChange();
+    await this.#run('previous', streamToPipe(stream.detach(), engine.ring, this.#ended.signal));
   }
 
   generate(generation: Generation, options: { signal: AbortSignal }): AsyncGenerator<GenerationEvent> {
@@ -131,7 +142,7 @@ export class HostedStage implements AsyncDisposable {
         stage: load.stage,
         stages: load.stages,
         layers,
-        neededBytes: files.fileBytes + kvBytes(files.manifest, layers, load.contextTokens),
+        neededBytes: this.#neededBytes(),
         hiddenTensor: architecture?.hiddenTensor ?? '',
         ...(architecture?.inputTensor === undefined ? {} : { inputTensor: architecture.inputTensor }),
         hiddenSize: shape.hiddenSize,
@@ -141,6 +152,14 @@ export class HostedStage implements AsyncDisposable {
         offload: this.#components.backend !== 'cpu',
       },
     });
+  }
+
+  /** Weights and KV cache; 0 until the size of the files is known. */
+  #neededBytes(): number {
+    if (this.#files === undefined) return 0;
+    const { block, contextTokens } = this.load;
+    const { manifest, fileBytes } = this.#files;
+    return fileBytes + manifest.shape.kvBytesPerTokenPerLayer * (block.to - block.from) * contextTokens;
   }
 
   #requireEngine(): EngineProcess {
@@ -162,6 +181,7 @@ export class HostedStage implements AsyncDisposable {
     if (this.#ended.signal.aborted) return;
     this.#engine?.failGenerations(error);
     this.#ended.abort(error);
+    void this.#engine?.stop();
   }
 }
 
@@ -178,8 +198,4 @@ function ringLost(neighbour: 'next' | 'previous', cause?: unknown): SkeinError {
     `the ${neighbour} stage of the pipeline is gone; the model is being deployed anew`,
     { cause },
   );
-}
-
-function kvBytes(manifest: ModelManifest, layers: number, contextTokens: number): number {
-  return manifest.shape.kvBytesPerTokenPerLayer * layers * contextTokens;
 }

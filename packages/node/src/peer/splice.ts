@@ -3,14 +3,43 @@ import type { Duplex } from 'node:stream';
 
 import type { ByteDuplex } from '@skein/mesh';
 
-/** Copies what a ring stream brings into the engine's pipe, at the pace of the engine. Returns when the stream has ended. */
+/**
+ * Copies what a ring stream brings into the engine's pipe, at the pace of the engine. Returns when the stream has ended;
+ * throws when it is lost. Aborting the signal gives the stream up.
+ */
 export async function streamToPipe(stream: ByteDuplex, pipe: Duplex, signal: AbortSignal): Promise<void> {
+  using _abort = abortWith(signal, stream);
   for await (const chunk of stream.readable) {
     if (!pipe.write(chunk)) await once(pipe, 'drain', { signal });
   }
 }
 
-/** Copies what the engine sends into a ring stream, at the pace of the stream. Returns when the engine has closed its pipe. */
-export async function pipeToStream(pipe: Duplex, stream: ByteDuplex): Promise<void> {
-  for await (const chunk of pipe as AsyncIterable<Uint8Array>) await stream.write(chunk);
+/**
+ * Copies what the engine sends into a ring stream, at the pace of the stream. Nothing comes back on that stream, so its
+ * end is the news that the next stage is gone. Returns when the engine has closed its pipe; throws when the stream is lost.
+ * Aborting the signal gives the stream up.
+ */
+export async function pipeToStream(pipe: Duplex, stream: ByteDuplex, signal: AbortSignal): Promise<void> {
+  using _abort = abortWith(signal, stream);
+  const write = async (): Promise<void> => {
+    for await (const chunk of pipe as AsyncIterable<Uint8Array>) await stream.write(chunk);
+  };
+  const watch = async (): Promise<void> => {
+    for await (const _chunk of stream.readable) break;
+  };
+  const writing = write();
+  // An idle engine writes nothing, so this may settle long after the stream is lost: when the pipe closes.
+  writing.catch(() => undefined);
+  try {
+    await Promise.race([writing, watch()]);
+  } finally {
+    stream.abort();
+  }
+}
+
+function abortWith(signal: AbortSignal, stream: ByteDuplex): Disposable {
+  const abort = (): void => stream.abort();
+  if (signal.aborted) abort();
+  signal.addEventListener('abort', abort, { once: true });
+  return { [Symbol.dispose]: () => signal.removeEventListener('abort', abort) };
 }

@@ -61,9 +61,12 @@ export class StageHost {
     try {
       await this.#serveCoordinator(stream, stage);
     } catch (error) {
-      const failure = asSkeinError(error, 'engine-failed');
+      const failure = asSkeinError(error);
       const { logger } = this.#components;
-      logger.warn({ deployment: load.deployment, stage: load.stage, reason: failure.message }, 'stage ended');
+      // A peer that is shutting down ends its stages on purpose.
+      const level = this.#stopping.signal.aborted ? 'debug' : 'warn';
+      const { deployment, stage: index } = load;
+      logger[level]({ deployment, stage: index, reason: failure.message, cause: failure.cause }, 'stage ended');
       await report(stream, { type: 'stage-failed', error: toWireError(failure) }).catch(() => stream.abort());
     } finally {
       await stage[Symbol.asyncDispose]();
@@ -113,7 +116,7 @@ export class StageHost {
       for await (const event of stage.generate(request, { signal })) await stream.write(event, undefined, { signal });
     } catch (error) {
       if (signal.aborted) return;
-      await stream.write({ type: 'generation-error', error: toWireError(asSkeinError(error)) });
+      await stream.write({ type: 'generation-error', error: toWireError(error) });
     }
   }
 

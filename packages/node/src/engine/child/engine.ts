@@ -1,5 +1,6 @@
 import {
   fromWireError,
+  limits,
   parseHeader,
   ringMessageSchema,
   SkeinError,
@@ -8,7 +9,7 @@ import {
   type RingMessage,
 } from '@skein/protocol';
 
-import { batchTokens, type EngineLoad, type FromEngine, type ToEngine } from '../control.ts';
+import { type EngineLoad, type FromEngine, type ToEngine } from '../control.ts';
 import { ChatTemplate } from '../lead/chat-template.ts';
 import { Lead } from '../lead/lead.ts';
 import { TokenEmbedder } from '../lead/token-embedder.ts';
@@ -42,7 +43,7 @@ export async function createEngine(library: Libllama, load: EngineLoad, outputs:
     hiddenSize: load.hiddenSize,
     contextTokens: load.contextTokens,
     sequences: load.sequences,
-    batchTokens,
+    batchTokens: limits.workingBatchTokens,
     threads: load.threads,
     gpuLayers: offload.layers,
   });
@@ -70,7 +71,12 @@ async function leadEngine(library: Libllama, load: EngineLoad, stage: Stage, out
       now: () => performance.now(),
       defer: (callback) => setImmediate(callback),
     },
-    { stages: load.stages, sequences: load.sequences, contextTokens: load.contextTokens, batchTokens },
+    {
+      stages: load.stages,
+      sequences: load.sequences,
+      contextTokens: load.contextTokens,
+      batchTokens: limits.workingBatchTokens,
+    },
   );
   return {
     onControl(message) {

@@ -48,6 +48,7 @@ export class Stage {
   readonly #hook: GraphHook | undefined;
   readonly #sampler: Sampler | undefined;
   readonly #sampling = new Map<number, Sampling>();
+  #isDisposed = false;
 
   /** Loads the model. Throws `engine-failed` when llama.cpp can't. */
   constructor(library: Libllama, options: StageOptions) {
@@ -108,6 +109,8 @@ export class Stage {
    * fails; the KV cache of the step's sequences is then undefined until they are removed.
    */
   run(step: Step, input: StageInput): StageOutput {
+    // llama.cpp would not notice that its memory is gone.
+    if (this.#isDisposed) throw new SkeinError('engine-failed', 'the stage has been unloaded');
     for (const operation of step.operations) this.#apply(operation);
     const rows = step.entries.reduce((sum, entry) => sum + entry.count, 0);
     this.#checkInput(step, input, rows);
@@ -124,6 +127,8 @@ export class Stage {
   }
 
   [Symbol.dispose](): void {
+    if (this.#isDisposed) return;
+    this.#isDisposed = true;
     this.#sampler?.[Symbol.dispose]();
     this.#library.contextFree(this.#context);
     this.#library.modelFree(this.#model);

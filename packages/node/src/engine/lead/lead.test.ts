@@ -1,0 +1,153 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setImmediate as immediate } from 'node:timers/promises';
+
+import type { GenerationEvent } from '@skein/protocol';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+
+import { writeTinyModel } from '../../../../../scripts/fixtures/tiny-models.ts';
+import { libraryDirectory } from '../../hardware/backend.ts';
+import { createManifest } from '../../stage-file/index.ts';
+import { loadLibllama, type Libllama } from '../libllama/libllama.ts';
+import { Stage } from '../stage/stage.ts';
+import { ChatTemplate } from './chat-template.ts';
+import { Lead, type Generation } from './lead.ts';
+import { Tokenizer } from './tokenizer.ts';
+
+/** The lead of a whole model: real tokenizer, real stage, no processes. */
+const contextTokens = 512;
+const sequences = 2;
+let directory: string;
+let library: Libllama;
+let stage: Stage;
+let events: Map<string, GenerationEvent[]>;
+let lead: Lead;
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'skein-lead-'));
+  const file = join(directory, 'tiny.gguf');
+  await writeTinyModel('llama', file);
+  const { manifest } = await createManifest({ file, name: 'tiny' });
+  library = loadLibllama(await libraryDirectory('cpu'));
+  const { hiddenSize } = manifest.shape;
+  const size = { hiddenSize, contextTokens, sequences, batchTokens: 128, threads: 1, gpuLayers: 0 };
+  stage = new Stage(library, { ...size, file, takesHidden: false });
+});
+
+afterAll(async () => {
+  stage[Symbol.dispose]();
+  await rm(directory, { recursive: true });
+});
+
+beforeEach(() => {
+  lead = startLead('{{ messages[0].content }}');
+});
+
+function startLead(template: string): Lead {
+  events = new Map();
+  const tokenizer = new Tokenizer(library, stage.model);
+  return new Lead(
+    {
+      tokenizer,
+      chatTemplate: new ChatTemplate(template, tokenizer.specialTexts()),
+      stage,
+      embedder: undefined,
+      sendStep: () => expect.fail('a whole model sends no steps'),
+      emit: (id, event) => events.set(id, [...(events.get(id) ?? []), event]),
+      onProgress: () => undefined,
+      onLoad: () => undefined,
+      now: () => performance.now(),
+      defer: (callback) => setImmediate(callback),
+    },
+    { stages: 1, sequences, contextTokens, batchTokens: 128 },
+  );
+}
+
+const greedy = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 };
+
+function asking(text: string, rest: Partial<Generation> = {}): Generation {
+  return { prompt: { type: 'text', text }, sampling: greedy, maxTokens: 12, stop: [], ...rest };
+}
+
+async function endOf(id: string): Promise<GenerationEvent | undefined> {
+  for (;;) {
+    const last = events.get(id)?.at(-1);
+    if (last !== undefined && last.type !== 'text-delta') return last;
+    await immediate();
+  }
+}
+
+async function textOf(id: string): Promise<string> {
+  await endOf(id);
+  return (events.get(id) ?? []).map((event) => (event.type === 'text-delta' ? event.text : '')).join('');
+}
+
+describe('the lead', () => {
+  it('ends with one end, after as many tokens as were asked for', async () => {
+    lead.start('a', asking('once upon a time'));
+    expect(await endOf('a')).toMatchObject({
+      type: 'generation-end',
+      finishReason: 'length',
+      usage: { completionTokens: 12 },
+    });
+    expect(events.get('a')?.filter(({ type }) => type === 'generation-end')).toHaveLength(1);
+  });
+
+  it('stops before a stop string', async () => {
+    lead.start('whole', asking('once upon a time'));
+    const whole = await textOf('whole');
+    const stop = whole.slice(4, 7);
+    lead.start('stopped', asking('once upon a time', { stop: [stop] }));
+    expect(await textOf('stopped')).toBe(whole.slice(0, whole.indexOf(stop)));
+    expect(await endOf('stopped')).toMatchObject({ finishReason: 'stop' });
+  });
+
+  it('gives sequences that run together the text that each gets alone', async () => {
+    lead.start('alone', asking('the harbour'));
+    const alone = await textOf('alone');
+    lead.start('first', asking('the harbour'));
+    lead.start('second', asking('quite another text'));
+    expect(await textOf('first')).toBe(alone);
+    expect(await textOf('second')).not.toBe(alone);
+  });
+
+  it('serves those that wait when others end or are cancelled', async () => {
+    for (let index = 0; index < 6; index += 1) lead.start(`${index}`, asking('hello', { maxTokens: 40 }));
+    for (const id of ['0', '3']) lead.cancel(id);
+    for (const id of ['1', '2', '4', '5']) expect(await endOf(id)).toMatchObject({ type: 'generation-end' });
+    expect(events.has('3')).toBe(false);
+  });
+
+  it('reserves an equal share of the context where no number of tokens is asked for', async () => {
+    const { maxTokens: _unasked, ...unasked } = asking('hello');
+    lead.start('a', unasked);
+    const end = await endOf('a');
+    if (end?.type !== 'generation-end') throw new Error('no end');
+    expect(end.usage.promptTokens + end.usage.completionTokens).toBeLessThanOrEqual(
+      Math.max(contextTokens / sequences, end.usage.promptTokens + 256),
+    );
+  });
+
+  it.each<[name: string, generation: Generation, code: string]>([
+    [
+      'tokens outside the vocabulary',
+      asking('', { prompt: { type: 'tokens', tokens: [1, 999_999] } }),
+      'invalid-request',
+    ],
+    ['a prompt longer than the context', asking('word '.repeat(2000)), 'context-length-exceeded'],
+  ])('refuses %s and goes on', async (_name, generation, code) => {
+    lead.start('bad', generation);
+    expect(await endOf('bad')).toMatchObject({ type: 'generation-error', error: { code } });
+    lead.start('good', asking('hello'));
+    expect(await endOf('good')).toMatchObject({ type: 'generation-end' });
+  });
+
+  it("passes on a template's own refusal", async () => {
+    lead = startLead("{{ raise_exception('roles must alternate') }}");
+    lead.start('a', asking('', { prompt: { type: 'chat', messages: [{ role: 'user', content: 'hi' }] } }));
+    expect(await endOf('a')).toMatchObject({
+      error: { code: 'invalid-request', message: expect.stringContaining('roles must alternate') as string },
+    });
+  });
+});
