@@ -103,7 +103,9 @@ export class HostedStage implements AsyncDisposable {
     const stream = await openRing(this.#components.mesh, { peer: next, ringOpen }, signal);
     this.#hasNext = true;
     this.#components.onChange();
-    void this.#run('next', pipeToStream(engine.ring, stream.detach(), this.#ended.signal));
+    const feeding = pipeToStream(engine.ring, stream.detach(), this.#ended.signal);
+    // When it returns the engine has closed its pipe: `lost` says why, which is what others are to hear.
+    void this.#run(feeding.catch((error: unknown) => this.#end(this.#neighbourLost(1, error))));
   }
 
   /** Takes the ring stream from the stage before. Throws `protocol-violation` for a second one. */
@@ -113,7 +115,13 @@ export class HostedStage implements AsyncDisposable {
     this.#hasPrevious = true;
     await stream.write({ type: 'ring-accepted' });
     this.#components.onChange();
-    await this.#run('previous', streamToPipe(stream.detach(), engine.ring, this.#ended.signal));
+    const feeding = streamToPipe(stream.detach(), engine.ring, this.#ended.signal);
+    await this.#run(
+      feeding.then(
+        () => this.#end(this.#neighbourLost(-1)),
+        (error: unknown) => this.#end(this.#neighbourLost(-1, error)),
+      ),
+    );
   }
 
   generate(generation: Generation, options: { signal: AbortSignal }): AsyncGenerator<GenerationEvent> {
@@ -167,14 +175,20 @@ export class HostedStage implements AsyncDisposable {
     throw new SkeinError('not-deployed', 'this stage is not loaded');
   }
 
-  /** Runs one side of the ring; when it is over the pipeline is broken, whoever began. */
-  async #run(neighbour: 'next' | 'previous', side: Promise<void>): Promise<void> {
-    const task = side.then(
-      () => this.#end(ringLost(neighbour)),
-      (error: unknown) => this.#end(ringLost(neighbour, error)),
+  /** Keeps one side of the ring until it is over, for disposal to wait for. */
+  async #run(side: Promise<void>): Promise<void> {
+    this.#tasks.add(side);
+    await side;
+  }
+
+  #neighbourLost(distance: 1 | -1, cause?: unknown): SkeinError {
+    const { stage, stages } = this.load;
+    const neighbour = (stage + distance + stages) % stages;
+    return new SkeinError(
+      'stage-lost',
+      `stage ${neighbour} of ${stages} was lost while it answered; ask again, and the model is deployed anew`,
+      { cause, details: { stage: neighbour } },
     );
-    this.#tasks.add(task);
-    await task;
   }
 
   #end(error: SkeinError): void {
@@ -189,13 +203,5 @@ export function notServing(deployment: string): SkeinError {
   return new SkeinError(
     'not-deployed',
     `deployment ${deployment} is not served here; ask for the model again to have it deployed`,
-  );
-}
-
-function ringLost(neighbour: 'next' | 'previous', cause?: unknown): SkeinError {
-  return new SkeinError(
-    'stage-lost',
-    `the ${neighbour} stage of the pipeline is gone; the model is being deployed anew`,
-    { cause },
   );
 }

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
 
 import type { ByteDuplex } from '@skein/mesh';
+import { SkeinError } from '@skein/protocol';
 
 /**
  * Copies what a ring stream brings into the engine's pipe, at the pace of the engine. Returns when the stream has ended;
@@ -16,7 +17,7 @@ export async function streamToPipe(stream: ByteDuplex, pipe: Duplex, signal: Abo
 
 /**
  * Copies what the engine sends into a ring stream, at the pace of the stream. Nothing comes back on that stream, so its
- * end is the news that the next stage is gone. Returns when the engine has closed its pipe; throws when the stream is lost.
+ * end is the news that the next stage is gone. Returns when the engine has closed its pipe; throws when the stream is over.
  * Aborting the signal gives the stream up.
  */
 export async function pipeToStream(pipe: Duplex, stream: ByteDuplex, signal: AbortSignal): Promise<void> {
@@ -24,8 +25,9 @@ export async function pipeToStream(pipe: Duplex, stream: ByteDuplex, signal: Abo
   const write = async (): Promise<void> => {
     for await (const chunk of pipe as AsyncIterable<Uint8Array>) await stream.write(chunk);
   };
-  const watch = async (): Promise<void> => {
+  const watch = async (): Promise<never> => {
     for await (const _chunk of stream.readable) break;
+    throw new SkeinError('peer-lost', 'the next stage has ended the ring stream');
   };
   const writing = write();
   // An idle engine writes nothing, so this may settle long after the stream is lost: when the pipe closes.

@@ -41,6 +41,9 @@ afterAll(async () => {
 });
 
 beforeEach(() => {
+  // The stage outlives its leads, which know nothing of what the one before has left in it.
+  const operations = [0, 1].map((sequence) => ({ type: 'remove' as const, sequence, from: 0 }));
+  stage.run({ type: 'step', step: 0, operations, entries: [] }, { tokens: new Int32Array(0) });
   lead = startLead('{{ messages[0].content }}');
 });
 
