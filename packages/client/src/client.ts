@@ -1,7 +1,8 @@
+import { Watchdog } from '@skein/mesh';
+
 import type { Deadlines } from './generation/deadlines.ts';
 import { Generation } from './generation/generation.ts';
 import { fromChat, fromCompletion, type ChatRequest, type CompletionRequest } from './generation/request.ts';
-import { Watchdog } from './generation/watchdog.ts';
 import type { ServedModel, Transport } from './transport.ts';
 
 export interface CallOptions {

@@ -1,6 +1,7 @@
+import { Watchdog } from '@skein/mesh';
+
 import { createClient, type SkeinClient } from './client.ts';
 import { defaultDeadlines, type Deadlines } from './generation/deadlines.ts';
-import { Watchdog } from './generation/watchdog.ts';
 import { Endpoint } from './http/endpoint.ts';
 import { HttpTransport } from './http/http-transport.ts';
 import { createMeshTransport, type MeshAccess } from './mesh/create-mesh-transport.ts';

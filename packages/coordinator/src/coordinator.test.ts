@@ -1,7 +1,7 @@
 import { createIdentity, createMesh, MeshSecret, type Mesh } from '@skein/mesh';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 
-import { createCoordinator, type Coordinator } from './coordinator.ts';
+import { createCoordinator, type Coordinator, type CoordinatorOptions } from './coordinator.ts';
 import { manifestOf } from './testing/fixtures.ts';
 import { ScriptedPeer } from './testing/scripted-peer.ts';
 
@@ -26,9 +26,20 @@ afterEach(async () => {
   await Promise.all([mesh.stop(), peer.mesh.stop()]);
 });
 
-async function post(path: string, body: object, init: RequestInit = {}): Promise<Response> {
+/** One more coordinator of the same mesh. */
+async function startCoordinator(options: Partial<CoordinatorOptions>): Promise<Coordinator & AsyncDisposable> {
+  const another = createCoordinator({ mesh, port: 0, ...options });
+  await another.start();
+  return Object.assign(another, { [Symbol.asyncDispose]: async () => await another.stop() });
+}
+
+async function post(
+  path: string,
+  body: object,
+  { url = coordinator.url, ...init }: RequestInit & { readonly url?: string } = {},
+): Promise<Response> {
   const headers = { 'content-type': 'application/json' };
-  return await fetch(coordinator.url + path, { method: 'POST', body: JSON.stringify(body), headers, ...init });
+  return await fetch(url + path, { method: 'POST', body: JSON.stringify(body), headers, ...init });
 }
 
 it('deploys a model when it is first asked for and answers from its lead', async () => {
@@ -50,6 +61,33 @@ it('shows members, deployments and traffic', async () => {
     deployments: [{ name: 'tiny', state: 'ready', stages: [{ peer: peer.mesh.peerId, block: { from: 0, to: 8 } }] }],
     traffic: { peers: { [peer.mesh.peerId]: { sentBytes: expect.any(Number) as number } } },
   });
+});
+
+it('knows no deployment by an id that is not one', async () => {
+  const response = await fetch(`${coordinator.url}/skein/v1/deployments/unknown-1`, { method: 'DELETE' });
+  expect(response.status).toBe(404);
+  expect(await response.json()).toMatchObject({ error: { code: 'not_found' } });
+});
+
+it('answers a request whose replica is lost before its first text from a new one', async () => {
+  const { id } = await coordinator.deployments.deploy({ model: 'tiny' });
+  peer.generation = 'loses-stage';
+  const response = await post('/v1/chat/completions', { ...chat, stream: true });
+  const text = await response.text();
+  expect(response.status).toBe(200);
+  expect(text).toContain('"content":"Hello"');
+  expect(text).not.toContain(id);
+  expect(coordinator.deployments.list()).toMatchObject([{ state: 'ready' }]);
+  expect(peer.loads).toHaveLength(2);
+});
+
+it('ends a generation that stalls with an error, and frees its sequence', async () => {
+  peer.generation = 'hang';
+  await using impatient = await startCoordinator({ deadlines: { gapMs: 50 } });
+  const response = await post('/v1/chat/completions', chat, { url: impatient.url });
+  expect(response.status).toBe(504);
+  expect(await response.json()).toMatchObject({ error: { code: 'deadline_exceeded' } });
+  await vi.waitFor(() => expect(peer.generating.size).toBe(0));
 });
 
 it('ends the generation at its lead when the client goes away', async () => {

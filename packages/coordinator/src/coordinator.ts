@@ -5,7 +5,7 @@ import { silentLogger, SkeinError, type Logger } from '@skein/protocol';
 
 import { Deployments, type DeploymentsOptions } from './deployments/index.ts';
 import { createApp, HttpServer, isLoopbackHost } from './http/index.ts';
-import { createRouter } from './routing/index.ts';
+import { createRouter, type RouterOptions } from './routing/index.ts';
 import { meshStatus } from './status.ts';
 
 export interface CoordinatorOptions {
@@ -19,6 +19,8 @@ export interface CoordinatorOptions {
   readonly logger?: Logger | undefined;
   /** What deployments get that do not say otherwise, and how long they may take. */
   readonly defaults?: DeploymentsOptions | undefined;
+  /** How long a lead may be silent before its request ends with `deadline-exceeded`. Default 300 s, then 60 s. */
+  readonly deadlines?: RouterOptions | undefined;
 }
 
 /** Plans, deploys, routes and serves the HTTP API of one mesh. */
@@ -34,7 +36,7 @@ export interface Coordinator {
 
 /** Throws `invalid-request` for a host beyond loopback: without keys, everyone in reach could use the machines. */
 export function createCoordinator(options: CoordinatorOptions): Coordinator {
-  const { mesh, host = '127.0.0.1', port = 4040, logger = silentLogger, defaults } = options;
+  const { mesh, host = '127.0.0.1', port = 4040, logger = silentLogger, defaults, deadlines } = options;
   if (!isLoopbackHost(host)) {
     throw new SkeinError(
       'invalid-request',
@@ -45,7 +47,7 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
   const deployments = new Deployments({ mesh, ...shared }, defaults);
   const stopped = new AbortController();
   const app = createApp({
-    generations: createRouter({ mesh, deployments }),
+    generations: createRouter({ mesh, deployments }, deadlines),
     administration: {
       status: () => meshStatus(mesh, deployments.list()),
       deploy: async (request) => await deployments.deploy(request),

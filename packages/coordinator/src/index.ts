@@ -5,8 +5,16 @@ export {
   type DeploymentsOptions,
   type DeploymentState,
   type DeploymentStatus,
+  type DeploymentTimeouts,
   type DeployRequest,
   type StageStatus,
-  type StageTimeouts,
 } from './deployments/index.ts';
-export { plan, type Plan, type PlannedStage, type PlanRequest, type PlanSnapshot } from './planner/index.ts';
+export type { RouterOptions } from './routing/index.ts';
+export {
+  plan,
+  type PlacedStage,
+  type Plan,
+  type PlannedStage,
+  type PlanRequest,
+  type PlanSnapshot,
+} from './planner/index.ts';

@@ -1,7 +1,7 @@
 export { decodeManifest, type EncodedManifest } from './calls/encoded-manifest.ts';
 export { fetchManifest, type ManifestRequest } from './calls/fetch-manifest.ts';
 export { Holders } from './calls/holders.ts';
-export { generate, type GenerationUpdate } from './calls/generate.ts';
+export { generate, type GenerateOptions, type GenerationDeadlines, type GenerationUpdate } from './calls/generate.ts';
 export type { Cards } from './cards/cards.ts';
 export type { Remote, StreamHandler } from './host/serve.ts';
 export { createIdentity, loadIdentity, type Identity } from './identity/identity.ts';
@@ -9,8 +9,15 @@ export { loadMeshSecret, loadOrCreateMeshSecret, MeshSecret, saveMeshSecret } fr
 export { createMesh } from './create-mesh.ts';
 export type { CardChange, Mesh } from './mesh.ts';
 export type { MeshOptions } from './options.ts';
-export { chooseLead, type Lead, type LeadWish } from './routing/least-loaded-lead.ts';
+export {
+  generateSomewhere,
+  type GenerateSomewhereOptions,
+  type Refusal,
+  type RoutedGeneration,
+} from './routing/generate-somewhere.ts';
+export { chooseLead, type Lead, type LeadWish, type Route } from './routing/least-loaded-lead.ts';
 export type { ByteDuplex } from './streams/byte-duplex.ts';
 export type { FrameStream } from './streams/frame-stream.ts';
 export type { Traffic, TrafficCount } from './streams/traffic.ts';
-export type { WaitOptions } from './streams/wait.ts';
+export { untilAborted, type WaitOptions } from './streams/wait.ts';
+export { Watchdog } from './streams/watchdog.ts';

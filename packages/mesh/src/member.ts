@@ -135,9 +135,17 @@ export class Member implements Mesh {
     this.#gossip.update(change);
   }
 
-  handle(method: Method, handler: StreamHandler): void {
-    if (this.#handlers.has(method.id)) throw new SkeinError('already-running', `${method.id} is answered already`);
-    this.#handlers.set(method.id, handler);
+  handle(method: Method, handler: StreamHandler): Disposable {
+    const { id } = method;
+    if (this.#handlers.has(id)) {
+      throw new SkeinError('already-running', `${id} is answered already; dispose of the handler before`);
+    }
+    this.#handlers.set(id, handler);
+    return {
+      [Symbol.dispose]: () => {
+        if (this.#handlers.get(id) === handler) this.#handlers.delete(id);
+      },
+    };
   }
 
   async open(

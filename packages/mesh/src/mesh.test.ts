@@ -94,3 +94,20 @@ test('starts and stops any number of times and stays stopped', async () => {
   await expect(member.start()).rejects.toMatchObject({ code: 'not-running' });
   await expect(member.open(member.peerId, methods.card)).rejects.toMatchObject({ code: 'not-running' });
 });
+
+test('answers a method by one handler at a time, until it is disposed', async () => {
+  await using cluster = new Cluster();
+  const member = await cluster.add();
+  const answering = (text: string) => member.handle(methods.manifest, async (stream) => await stream.write({ text }));
+  const ask = async () => await (await member.open(member.peerId, methods.manifest)).read();
+
+  const first = answering('first');
+  expect(() => answering('second')).toThrow(expect.objectContaining({ code: 'already-running' }));
+  expect((await ask())?.header).toEqual({ text: 'first' });
+  first[Symbol.dispose]();
+  await expect(ask()).rejects.toMatchObject({ code: 'not-running' });
+  using _second = answering('second');
+  // What is disposed is that handler, not its successor.
+  first[Symbol.dispose]();
+  expect((await ask())?.header).toEqual({ text: 'second' });
+});

@@ -24,8 +24,11 @@ export interface Mesh {
   connectedPeers(): readonly string[];
   /** Changes our card. Everyone hears of it within a moment. Throws `protocol-violation` for what no card may hold. */
   updateCard(change: CardChange): void;
-  /** Answers a method from now on. Throws `already-running` when it is answered already. */
-  handle(method: Method, handler: StreamHandler): void;
+  /**
+   * Answers a method until what it returns is disposed: streams opened after that get `not-running`, those that are open
+   * go on. Throws `already-running` when it is answered already.
+   */
+  handle(method: Method, handler: StreamHandler): Disposable;
   /**
    * Opens a stream of a method to a member, or to ourselves; dials when there is no connection. Waits at most the
    * method's `openTimeoutMs`. Throws `peer-lost` when the member can't be reached, `not-a-member`, `deadline-exceeded`,

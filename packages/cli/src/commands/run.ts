@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 
 import type { ChatRequest } from '@skein/client';
+import { untilAborted } from '@skein/mesh';
 import { openStore } from '@skein/node';
 import { SkeinError } from '@skein/protocol';
 import type { Command } from 'commander';
@@ -42,7 +43,7 @@ export function registerRun(program: Command, context: CommandContext): void {
     .option('--model <model>', 'whom to ask (default: the one that is deployed)')
     .option('--system <text>', 'what the model is told about its task')
     .option('--stages <count>', 'deploy the model over so many machines first, unless it is', wholeNumber(1, 64))
-    .option('--max-tokens <count>', 'longest answer (default: to the end of the context)', wholeNumber(1))
+    .option('--max-tokens <count>', 'longest answer (default: an equal share of the context)', wholeNumber(1))
     .option('--temperature <number>', '0 takes the likeliest token always (default: 0.8)', decimalNumber(0, 2))
     .option(
       '--top-p <share>',
@@ -100,15 +101,8 @@ function requestOf(flags: RunFlags, question: string, model: string | undefined)
 
 /** Waits for the end of standard input, or for Ctrl-C. */
 async function readPrompt({ stdin, signal }: CommandContext): Promise<string> {
-  const aborted = Promise.withResolvers<never>();
-  const abort = () => {
-    stdin.destroy();
-    aborted.reject(signal.reason);
-  };
-  signal.addEventListener('abort', abort, { once: true });
-  const prompt = await Promise.race([text(stdin), aborted.promise]).finally(() =>
-    signal.removeEventListener('abort', abort),
-  );
+  // What is not read to its end would keep the process.
+  const prompt = await untilAborted(text(stdin), signal).finally(() => stdin.destroy());
   if (prompt.trim() !== '') return prompt;
   throw new SkeinError('invalid-request', 'standard input held no prompt');
 }

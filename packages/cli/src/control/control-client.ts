@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createConnection, type Socket } from 'node:net';
 
+import { untilAborted } from '@skein/mesh';
 import { parseHeader, SkeinError } from '@skein/protocol';
 import type { z } from 'zod';
 
@@ -45,18 +46,21 @@ export async function announceModels(path: string): Promise<void> {
 }
 
 /**
- * Stops the daemon and waits until its process is gone. Returns its process id; undefined when none ran. Throws what the
- * signal was aborted with; the daemon stops nevertheless.
+ * Stops the daemon and waits until its process is gone. Returns its process id; undefined when none ran. Throws
+ * `deadline-exceeded` when it does not answer within `answerTimeoutMs` (default 10,000), and what the signal was aborted
+ * with; a daemon that has answered stops nevertheless.
  */
-export async function stopDaemon(path: string, options: { readonly signal: AbortSignal }): Promise<number | undefined> {
+export async function stopDaemon(
+  path: string,
+  options: { readonly signal: AbortSignal; readonly answerTimeoutMs?: number },
+): Promise<number | undefined> {
+  const { signal, answerTimeoutMs: timeoutMs = answerTimeoutMs } = options;
   const socket = await dialControl(path);
   if (socket === undefined) return undefined;
   try {
-    const closed = once(socket, 'close', options);
-    writeFrame(socket, { type: 'stop' });
-    const { pid } = parseHeader(stopAnswerSchema, await readHeader(socket));
-    socket.resume();
-    await closed;
+    const fix = 'end its process by hand, then run `skein up` or `skein join` again';
+    const { pid } = await untilAborted(exchange(socket, 'stop', { schema: stopAnswerSchema, timeoutMs, fix }), signal);
+    await untilAborted(untilClosed(socket), signal);
     return pid;
   } finally {
     socket.destroy();
@@ -71,12 +75,35 @@ async function ask<Schema extends z.ZodType>(
   const socket = await dialControl(path);
   if (socket === undefined) return undefined;
   try {
-    socket.setTimeout(answerTimeoutMs, () =>
-      socket.destroy(new SkeinError('deadline-exceeded', 'the daemon does not answer; stop it with `skein stop`')),
-    );
-    writeFrame(socket, { type });
-    return parseHeader(schema, await readHeader(socket));
+    const fix = 'stop it with `skein stop`';
+    return await exchange(socket, type, { schema, timeoutMs: answerTimeoutMs, fix });
   } finally {
     socket.destroy();
   }
+}
+
+/** Asks and waits for the answer. Throws `deadline-exceeded`, with what helps, when the daemon is silent for too long. */
+async function exchange<Schema extends z.ZodType>(
+  socket: Socket,
+  type: ControlRequest['type'],
+  options: { readonly schema: Schema; readonly timeoutMs: number; readonly fix: string },
+): Promise<z.output<Schema>> {
+  const { schema, timeoutMs, fix } = options;
+  socket.setTimeout(timeoutMs, () =>
+    socket.destroy(new SkeinError('deadline-exceeded', `the daemon does not answer; ${fix}`)),
+  );
+  writeFrame(socket, { type });
+  const answer = parseHeader(schema, await readHeader(socket));
+  socket.setTimeout(0);
+  return answer;
+}
+
+/** Resolves when the other side is gone, in whatever way. */
+async function untilClosed(socket: Socket): Promise<void> {
+  const closed = Promise.withResolvers<void>();
+  // A process that is killed may reset its connections: an end like any other.
+  socket.on('error', () => undefined).on('close', () => closed.resolve());
+  if (socket.closed) return;
+  socket.resume();
+  await closed.promise;
 }

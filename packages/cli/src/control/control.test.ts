@@ -1,12 +1,15 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtempDisposable } from 'node:fs/promises';
+import { mkdtempDisposable, realpath } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
 
-import { SkeinError } from '@skein/protocol';
-import { expect, test } from 'vitest';
+import { encodeFrame, SkeinError } from '@skein/protocol';
+import { expect, onTestFinished, test } from 'vitest';
 
 import { askInvite, askStatus, stopDaemon } from './control-client.ts';
 import { openControlServer, type ControlHandlers } from './control-server.ts';
@@ -30,8 +33,28 @@ const handlers: ControlHandlers = {
 
 async function temporarySocket() {
   const root = await mkdtempDisposable(join(tmpdir(), 'skein-control-'));
-  const path = await controlSocketPath(root.path, { platform: process.platform });
-  return { path, [Symbol.asyncDispose]: root[Symbol.asyncDispose] };
+  const directory = await realpath(root.path);
+  const path = await controlSocketPath(directory, { platform: process.platform });
+  return { directory, path, [Symbol.asyncDispose]: root[Symbol.asyncDispose] };
+}
+
+/** Stands for a daemon that hangs: accepts connections, answers with these bytes or not at all, and counts. */
+async function startSilentDaemon(path: string, answer?: Uint8Array) {
+  const connected = Promise.withResolvers<void>();
+  const left = Promise.withResolvers<void>();
+  const server = createServer((socket) => {
+    connected.resolve();
+    socket.on('error', () => undefined).on('close', () => left.resolve());
+    socket.resume();
+    if (answer !== undefined) socket.write(answer);
+  });
+  server.listen(path);
+  await once(server, 'listening');
+  return {
+    connected: connected.promise,
+    left: left.promise,
+    [Symbol.asyncDispose]: async () => void server.close(),
+  };
 }
 
 test('answers commands of the same directory', async () => {
@@ -109,3 +132,47 @@ test('waits for the end of the process that it stops', async () => {
   expect(await exited).toEqual([0, null]);
   expect(existsSync(socket.path)).toBe(false);
 });
+
+test('gives up on a daemon that stays silent when it is told to stop', async () => {
+  await using socket = await temporarySocket();
+  await using daemon = await startSilentDaemon(socket.path);
+  const { signal } = new AbortController();
+  await expect(stopDaemon(socket.path, { signal, answerTimeoutMs: 20 })).rejects.toMatchObject({
+    code: 'deadline-exceeded',
+    message: expect.stringContaining('process'),
+  });
+  await daemon.left;
+});
+
+test.each([
+  ['that stays silent', undefined],
+  ['whose process does not end', encodeFrame({ type: 'daemon-stopping', pid: 42 })],
+])('lets a person leave a daemon %s', async (_, answer) => {
+  await using socket = await temporarySocket();
+  await using daemon = await startSilentDaemon(socket.path, answer);
+  const controller = new AbortController();
+  const stopping = stopDaemon(socket.path, { signal: controller.signal });
+  await daemon.connected;
+  controller.abort(new SkeinError('aborted', 'interrupted'));
+  await expect(stopping).rejects.toMatchObject({ code: 'aborted', message: 'interrupted' });
+  await daemon.left;
+});
+
+test.skipIf(process.platform === 'win32')(
+  'ends `skein stop` with 130 at Ctrl-C, whatever the daemon does',
+  async () => {
+    await using socket = await temporarySocket();
+    await using daemon = await startSilentDaemon(socket.path);
+    const main = fileURLToPath(new URL('../main.ts', import.meta.url));
+    const command = spawn(process.execPath, [main, 'stop', '--data', socket.directory], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    onTestFinished(() => void command.kill('SIGKILL'));
+    const said = text(command.stderr);
+    const exited = once(command, 'exit');
+    await daemon.connected;
+    command.kill('SIGINT');
+    expect(await exited).toEqual([130, null]);
+    expect(await said).toBe('');
+  },
+);

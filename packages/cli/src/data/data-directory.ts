@@ -1,6 +1,6 @@
 import { chmod, mkdir, readdir, realpath, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { join, posix, resolve, win32 } from 'node:path';
+import { posix, resolve, win32 } from 'node:path';
 
 import { SkeinError } from '@skein/protocol';
 
@@ -33,11 +33,6 @@ export function ownDataDirectory(environment: NodeJS.ProcessEnv): string {
     xdgDataHome: environment['XDG_DATA_HOME'],
     localAppData: environment['LOCALAPPDATA'],
   });
-}
-
-/** Where models are kept. */
-export function modelsDirectory(dataDirectory: string): string {
-  return join(dataDirectory, 'models');
 }
 
 /**

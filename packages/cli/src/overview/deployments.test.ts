@@ -27,6 +27,7 @@ function stage(change: Partial<HeldStage>): HeldStage {
     state: 'ready',
     contextTokens: 512,
     sequences: 4,
+    bytes: 0,
     active: 0,
     queued: 0,
     ...change,

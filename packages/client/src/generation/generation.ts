@@ -1,7 +1,7 @@
+import { Watchdog } from '@skein/mesh';
 import { SkeinError, type FinishReason, type Usage } from '@skein/protocol';
 
 import type { Deadlines } from './deadlines.ts';
-import { Watchdog } from './watchdog.ts';
 
 /** A piece of the text, as it comes. */
 export interface TextDelta {
@@ -20,7 +20,7 @@ export interface GenerationTimings {
 
 /** How a generation ended. */
 export interface GenerationEnd {
-  /** `stop`: the model or a stop string ended it. `length`: `maxTokens` or the context was used up. */
+  /** `stop`: the model or a stop string ended it. `length`: `maxTokens`, or the share of the context without it, was used up. */
   readonly finishReason: FinishReason;
   readonly usage: Usage;
   /** As measured by the lead, where the transport carries it. */

@@ -4,7 +4,7 @@ import type { ChatMessage, Prompt, Sampling } from '@skein/protocol';
 export interface GenerationSettings extends Partial<Sampling> {
   /** Name or SHA-256 of the model. Default: the first one deployed, else the first one there is. */
   readonly model?: string;
-  /** Most tokens to generate. Default: up to the end of the context. */
+  /** Most tokens to generate. Default: an equal share of the context, context / sequences - prompt, at least 256. */
   readonly maxTokens?: number;
   /** Generation ends before the first of these would appear in the text. Default none. */
   readonly stop?: readonly string[];

@@ -76,12 +76,12 @@ test('cancels a deployment by going away', async () => {
 });
 
 test('takes a deployment down by its id', async () => {
-  const gone = { message: 'there is no deployment other', type: 'server_error', code: 'not_deployed' };
+  const gone = { message: 'there is no deployment other', type: 'invalid_request_error', code: 'not_found' };
   await using server = await startScriptedServer({
     '/skein/v1/deployments/one': (response) => response.writeHead(204).end(),
-    '/skein/v1/deployments/other': (response) => response.writeHead(503).end(JSON.stringify({ error: gone })),
+    '/skein/v1/deployments/other': (response) => response.writeHead(404).end(JSON.stringify({ error: gone })),
   });
   const coordinator = openCoordinator(server);
   await coordinator.undeploy('one');
-  await expect(coordinator.undeploy('other')).rejects.toMatchObject({ code: 'not-deployed' });
+  await expect(coordinator.undeploy('other')).rejects.toMatchObject({ code: 'not-found' });
 });

@@ -1,8 +1,8 @@
+import { Watchdog } from '@skein/mesh';
 import { blockSchema, sha256Schema, SkeinError, stagePhaseSchema, type StageLoad } from '@skein/protocol';
 import { z } from 'zod';
 
 import type { CallOptions } from '../client.ts';
-import { Watchdog } from '../generation/watchdog.ts';
 import { Endpoint, parseAnswer } from './endpoint.ts';
 import { readEvents } from './read-events.ts';
 
@@ -56,7 +56,7 @@ export interface Coordinator {
    * is heard for five minutes.
    */
   deploy(request: DeploymentRequest, options?: DeployOptions): Promise<Deployment>;
-  /** Takes a deployment down. Throws `not-deployed` where there is none of that id. */
+  /** Takes a deployment down. Throws `not-found` where there is none of that id. */
   undeploy(id: string, options?: CallOptions): Promise<void>;
 }
 

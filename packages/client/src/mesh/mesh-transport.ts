@@ -1,15 +1,12 @@
-import { chooseLead, generate, type Lead, type Mesh } from '@skein/mesh';
-import { asSkeinError, samplingSchema, SkeinError, type ErrorCode, type GenerationRequest } from '@skein/protocol';
+import { chooseLead, generateSomewhere, type Mesh, type Refusal, type Route } from '@skein/mesh';
+import { samplingSchema, SkeinError } from '@skein/protocol';
 
 import type { GenerationStream } from '../generation/generation.ts';
-import type { TransportRequest } from '../generation/request.ts';
+import type { GenerationSettings, TransportRequest } from '../generation/request.ts';
 import type { ServedModel, Transport } from '../transport.ts';
 
 /** How long after the first member's card a client waits for the card of a lead. Cards of all members come together. */
 const settleMs = 1500;
-
-/** Failures of a lead that another one may not share. They are worth a second try as long as no text was seen. */
-const worthAnotherLead: ReadonlySet<ErrorCode> = new Set(['peer-lost', 'stage-lost', 'overloaded', 'not-deployed']);
 
 export type ClientMesh = Pick<Mesh, 'cards' | 'open' | 'peerId' | 'start' | 'stop'>;
 
@@ -30,27 +27,21 @@ export class MeshTransport implements Transport {
     await this.#waitFor(() => chooseLead(this.#mesh.cards.snapshot(), {}) !== undefined, settled);
   }
 
-  async *generate(request: TransportRequest, { signal }: { readonly signal: AbortSignal }): GenerationStream {
-    const refused = new Map<string, SkeinError>();
-    for (;;) {
-      const lead = this.#chooseLead(request.settings.model, refused);
-      let hasText = false;
-      try {
-        for await (const event of generate(this.#mesh, lead.peer, generationRequest(lead, request), { signal })) {
-          if (event.type === 'generation-end') {
-            const { finishReason, usage, timings } = event;
-            return { finishReason, usage, timings };
-          }
-          hasText = true;
-          yield { text: event.text, tokens: event.tokens };
-        }
-        throw new SkeinError('peer-lost', 'the lead stopped before the end of the generation');
-      } catch (error) {
-        const failure = asSkeinError(error, 'peer-lost');
-        if (hasText || signal.aborted || !worthAnotherLead.has(failure.code)) throw failure;
-        refused.set(lead.peer, failure);
+  async *generate({ prompt, settings }: TransportRequest, options: { readonly signal: AbortSignal }): GenerationStream {
+    const { model, ...wanted } = settings;
+    const { events } = await generateSomewhere(this.#mesh, {
+      choose: (refusals) => this.#chooseLead(model, refusals),
+      request: { prompt, ...toRequest(wanted) },
+      ...options,
+    });
+    for await (const event of events) {
+      if (event.type === 'generation-end') {
+        const { finishReason, usage, timings } = event;
+        return { finishReason, usage, timings };
       }
+      yield { text: event.text, tokens: event.tokens };
     }
+    throw new SkeinError('peer-lost', 'the lead stopped before the end of the generation');
   }
 
   async models(): Promise<readonly ServedModel[]> {
@@ -64,12 +55,11 @@ export class MeshTransport implements Transport {
   }
 
   /** Throws why the last lead refused when all did, and `not-deployed` when there was none. */
-  #chooseLead(model: string | undefined, refused: ReadonlyMap<string, SkeinError>): Lead {
-    const cards = this.#mesh.cards.snapshot().filter(({ peer }) => !refused.has(peer));
-    const lead = chooseLead(cards, { model });
-    if (lead !== undefined) return lead;
-    const last = [...refused.values()].at(-1);
-    if (last !== undefined) throw last;
+  #chooseLead(model: string | undefined, refusals: readonly Refusal[]): Route {
+    const found = chooseLead(this.#mesh.cards.snapshot(), { model, besides: refusals });
+    if (found !== undefined) return { deployment: found.stage.deployment, lead: found.peer };
+    const last = refusals.at(-1);
+    if (last !== undefined) throw last.error;
     const what = model === undefined ? 'no model' : `no model "${model.slice(0, 200)}"`;
     throw new SkeinError(
       'not-deployed',
@@ -82,18 +72,12 @@ export class MeshTransport implements Transport {
   }
 }
 
-function generationRequest(lead: Lead, { prompt, settings }: TransportRequest): Omit<GenerationRequest, 'type'> {
-  const { model: _, maxTokens, stop, ...sampling } = settings;
+/** Throws `invalid-request` that names the setting at fault. */
+function toRequest({ maxTokens, stop, ...sampling }: Omit<GenerationSettings, 'model'>) {
   const drawn = samplingSchema.safeParse(sampling);
   if (!drawn.success) {
     const [issue] = drawn.error.issues;
     throw new SkeinError('invalid-request', `${issue?.path.join('.')}: ${issue?.message}`, { cause: drawn.error });
   }
-  return {
-    deployment: lead.stage.deployment,
-    prompt,
-    sampling: drawn.data,
-    ...(maxTokens !== undefined && { maxTokens }),
-    stop: [...(stop ?? [])],
-  };
+  return { sampling: drawn.data, ...(maxTokens !== undefined && { maxTokens }), stop: [...(stop ?? [])] };
 }

@@ -37,6 +37,7 @@ export async function startLead(options: {
       state: 'ready',
       contextTokens: 512,
       sequences: 4,
+      bytes: 0,
       active: options.active ?? 0,
       queued: 0,
     } as const;

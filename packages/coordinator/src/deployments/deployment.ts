@@ -30,6 +30,7 @@ export class Deployment {
   readonly #components: DeploymentComponents;
   readonly #options: DeploymentOptions;
   readonly #over = new AbortController();
+  readonly #ended = Promise.withResolvers<void>();
   /** By stage. */
   readonly #links = new Map<number, StageLink>();
   readonly #stages: StageStatus[];
@@ -63,6 +64,11 @@ export class Deployment {
   /** Peer id of the lead. */
   get lead(): string {
     return this.#stages[0]?.peer ?? '';
+  }
+
+  /** Resolves when it has failed or is being taken down. */
+  get over(): Promise<void> {
+    return this.#ended.promise;
   }
 
   status(): DeploymentStatus {
@@ -117,6 +123,7 @@ export class Deployment {
   async #end(state: 'failed' | 'closed', reason: SkeinError): Promise<void> {
     this.#enter(state);
     this.#over.abort(reason);
+    this.#ended.resolve();
     await Promise.all([...this.#links.values()].map(async (link) => await link.close()));
   }
 

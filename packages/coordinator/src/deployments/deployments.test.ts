@@ -166,6 +166,46 @@ describe('ensuring that a model is deployed', () => {
   });
 });
 
+describe('ensuring a model again after its lead has failed', () => {
+  it('waits for the loss to be noticed, and deploys anew', async () => {
+    const { id } = await deployments.deploy({ model: 'tiny' });
+    const again = deployments.ensure('tiny', { signal: never, failed: [id] });
+    for (const stage of peer(0).held) stage.abort();
+    expect(await again).toMatchObject({ deployment: 'deployment-2' });
+  });
+
+  it('takes the same replica when that turns out to serve', async () => {
+    deployments = newDeployments({ timeouts: { lossNoticeMs: 20 } });
+    const { id } = await deployments.deploy({ model: 'tiny' });
+    expect(await deployments.ensure('tiny', { signal: never, failed: [id, 'of-others-1'] })).toMatchObject({
+      deployment: id,
+    });
+  });
+
+  it('plans when the peers have let go of the lost stages', async () => {
+    const { id } = await deployments.deploy({ model: 'tiny' });
+    peer(0).showStages(id);
+    await vi.waitFor(() => expect(mesh.cards.snapshot().flatMap((card) => card.stages)).toHaveLength(1));
+    for (const stage of peer(0).held) stage.abort();
+    await vi.waitFor(() => expect(deployments.list()).toMatchObject([{ id, state: 'failed' }]));
+    const shown: number[] = [];
+    const onProgress = () => shown.push(mesh.cards.snapshot().flatMap((card) => card.stages).length);
+    const again = deployments.deploy({ model: 'tiny', onProgress });
+    peer(0).showStages();
+    expect(await again).toMatchObject({ id: 'deployment-2' });
+    expect(shown[0]).toBe(0);
+  });
+
+  it('plans all the same when a peer shows a lost stage for too long', async () => {
+    deployments = newDeployments({ timeouts: { letGoMs: 20 } });
+    const { id } = await deployments.deploy({ model: 'tiny' });
+    peer(0).showStages(id);
+    await vi.waitFor(() => expect(mesh.cards.snapshot().flatMap((card) => card.stages)).toHaveLength(1));
+    await deployments.undeploy(id);
+    expect(await deployments.deploy({ model: 'tiny' })).toMatchObject({ id: 'deployment-2', state: 'ready' });
+  });
+});
+
 describe('taking down', () => {
   it('has the peers let go of all stages', async () => {
     const { id } = await deployments.deploy({ model: 'tiny', stages: 2 });
@@ -176,7 +216,7 @@ describe('taking down', () => {
   });
 
   it('refuses an id it does not know', async () => {
-    await expect(deployments.undeploy('deployment-9')).rejects.toMatchObject({ code: 'not-deployed' });
+    await expect(deployments.undeploy('deployment-9')).rejects.toMatchObject({ code: 'not-found' });
   });
 
   it('ends what is loading when it stops', async () => {

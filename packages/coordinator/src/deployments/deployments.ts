@@ -1,14 +1,15 @@
-import { fetchManifest, type Mesh } from '@skein/mesh';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { fetchManifest, untilAborted, type Mesh } from '@skein/mesh';
 import { asSkeinError, isSkeinError, SkeinError, type Logger } from '@skein/protocol';
 
 import { plan } from '../planner/index.ts';
 import type { DeploymentRoute, DeployRequest } from './deploy-request.ts';
 import { Deployment } from './deployment.ts';
 import { findModel, type MeshModel } from './held-model.ts';
-import { reservedBytes } from './reserved-bytes.ts';
+import { placedStages } from './placed-stages.ts';
 import type { StageTimeouts } from './stage-link.ts';
 import type { DeploymentStatus } from './status.ts';
-import { untilAborted } from './until-aborted.ts';
 
 export interface DeploymentsComponents {
   readonly mesh: Pick<Mesh, 'cards' | 'open'>;
@@ -24,10 +25,37 @@ export interface DeploymentsOptions {
   readonly contextTokens?: number | undefined;
   /** Sequences served at once when a deployment does not ask. Default 4. */
   readonly sequences?: number | undefined;
-  readonly timeouts?: Partial<StageTimeouts> | undefined;
+  readonly timeouts?: Partial<DeploymentTimeouts> | undefined;
 }
 
-const defaultTimeouts: StageTimeouts = { loadStallMs: 120_000, connectMs: 30_000, closeMs: 5000 };
+/** Longest waits, in milliseconds. */
+export interface DeploymentTimeouts extends StageTimeouts {
+  /**
+   * For the loss of a replica to be noticed after a request to it has failed. Default 2,000: both are told over the same
+   * connections, in any order.
+   */
+  readonly lossNoticeMs: number;
+  /**
+   * For cards to show no more stages of replicas that are over, before a plan is made. Default 8,000: peers let go within
+   * a moment, and a member that is gone leaves the cards after six seconds.
+   */
+  readonly letGoMs: number;
+}
+
+const defaultTimeouts: DeploymentTimeouts = {
+  loadStallMs: 120_000,
+  connectMs: 30_000,
+  closeMs: 5000,
+  lossNoticeMs: 2000,
+  letGoMs: 8000,
+};
+
+export interface EnsureOptions {
+  /** Ends this call's wait only; loading goes on for those who ask later. */
+  readonly signal: AbortSignal;
+  /** Ids of deployments that have just failed a request. Those of ours are given a moment to be found lost. Default none. */
+  readonly failed?: readonly string[] | undefined;
+}
 
 /**
  * The replicas that this coordinator has put on peers. They live as long as it does: its streams hold them. A failed one
@@ -36,7 +64,7 @@ const defaultTimeouts: StageTimeouts = { loadStallMs: 120_000, connectMs: 30_000
 export class Deployments {
   readonly #components: DeploymentsComponents;
   readonly #options: DeploymentsOptions;
-  readonly #timeouts: StageTimeouts;
+  readonly #timeouts: DeploymentTimeouts;
   readonly #deployments = new Map<string, Deployment>();
   /** By model: what {@link ensure} waits for. */
   readonly #jobs = new Map<string, Promise<Deployment>>();
@@ -72,20 +100,21 @@ export class Deployments {
 
   /**
    * A replica of the model that serves: one of ours if there is one, else a new one with default settings. Concurrent
-   * calls wait for the same one. The signal ends this call's wait only; loading goes on for those who ask later.
+   * calls wait for the same one. Throws what {@link deploy} does.
    */
-  async ensure(model: string, { signal }: { signal: AbortSignal }): Promise<DeploymentRoute> {
+  async ensure(model: string, { signal, failed = [] }: EnsureOptions): Promise<DeploymentRoute> {
     const id = findModel(this.#components.mesh.cards.snapshot(), model).model;
+    await untilAborted(Promise.all(failed.map(async (one) => await this.#untilNoticed(one))), signal);
     const ready = [...this.#deployments.values()].find((one) => one.model === id && one.state === 'ready');
     const deployment = ready ?? (await this.#sharedJob(id, signal));
     return { deployment: deployment.id, lead: deployment.lead };
   }
 
-  /** Takes a deployment down; resolves when its peers have let go of it. Throws `not-deployed` for an unknown id. */
+  /** Takes a deployment down; resolves when its peers have let go of it. Throws `not-found` for an unknown id. */
   async undeploy(id: string): Promise<void> {
     const deployment = this.#deployments.get(id);
     if (deployment === undefined) {
-      throw new SkeinError('not-deployed', `there is no deployment ${id.slice(0, 100)}; see \`skein status\``);
+      throw new SkeinError('not-found', `there is no deployment ${id.slice(0, 100)}; see \`skein status\``);
     }
     this.#remove(deployment);
     await deployment.close();
@@ -96,6 +125,31 @@ export class Deployments {
   async stop(): Promise<void> {
     this.#stopped.abort(new SkeinError('not-running', 'the coordinator is stopping'));
     await Promise.all([...this.#deployments.values()].map(async (deployment) => await deployment.close()));
+  }
+
+  /** Waits for the end of a deployment that a request has found lost; resolves early when it is not ours or over. */
+  async #untilNoticed(id: string): Promise<void> {
+    const deployment = this.#deployments.get(id);
+    if (deployment?.state === 'ready') {
+      await Promise.race([deployment.over, delay(this.#timeouts.lossNoticeMs, undefined, { ref: false })]);
+    }
+  }
+
+  /**
+   * Waits until no card shows a stage of a replica of ours that is over. A plan made before would count its memory as
+   * taken, and might choose the peer that it was lost with.
+   */
+  async #untilLetGo(signal: AbortSignal): Promise<void> {
+    const { cards } = this.#components.mesh;
+    const inTime = AbortSignal.any([signal, AbortSignal.timeout(this.#timeouts.letGoMs)]);
+    for await (const snapshot of cards.watch({ signal: inTime })) {
+      if (!snapshot.some(({ stages }) => stages.some(({ deployment }) => this.#isOver(deployment)))) return;
+    }
+  }
+
+  #isOver(id: string): boolean {
+    const state = this.#deployments.get(id)?.state;
+    return this.#gone.has(id) || state === 'failed' || state === 'closed';
   }
 
   async #sharedJob(model: string, signal: AbortSignal): Promise<Deployment> {
@@ -123,6 +177,7 @@ export class Deployments {
 
   async #run(model: MeshModel, request: DeployRequest): Promise<Deployment> {
     const signal = AbortSignal.any([this.#stopped.signal, ...(request.signal === undefined ? [] : [request.signal])]);
+    await this.#untilLetGo(signal);
     if (signal.aborted) throw asSkeinError(signal.reason, 'aborted');
     const deployment = await this.#place({ model, request, signal });
     const cancel = () => {
@@ -159,7 +214,7 @@ export class Deployments {
     if (signal.aborted) throw asSkeinError(signal.reason, 'aborted');
     const contextTokens =
       request.contextTokens ?? Math.min(manifest.shape.contextLength, this.#options.contextTokens ?? 4096);
-    const snapshot = { cards: mesh.cards.snapshot(), manifest, reservedBytes: reservedBytes(this.list()) };
+    const snapshot = { cards: mesh.cards.snapshot(), manifest, placed: placedStages(this.list()) };
     const deployment = new Deployment(this.#components, {
       id: newId(),
       model,

@@ -13,7 +13,7 @@ import {
 export type StageProgress = Extract<StageEvent, { type: 'stage-progress' }>;
 export type StageReady = Extract<StageEvent, { type: 'stage-ready' }>;
 
-/** Longest waits, in milliseconds. */
+/** Longest waits for the stages of one deployment, in milliseconds. */
 export interface StageTimeouts {
   /** For any sign of progress while a stage loads. Default 120,000: reading a large model from a slow disk is silent. */
   readonly loadStallMs: number;

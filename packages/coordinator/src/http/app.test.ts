@@ -140,6 +140,6 @@ describe('deploying over HTTP', () => {
 
   it('refuses to take down what is not there', async () => {
     const response = await testApp().app.request('/skein/v1/deployments/nothing-1', { method: 'DELETE' });
-    expect(response.status).toBe(503);
+    expect(response.status).toBe(404);
   });
 });

@@ -1,4 +1,4 @@
-import type { GenerationUpdate } from '@skein/mesh';
+import type { RoutedGeneration } from '@skein/mesh';
 import type { GenerationRequest } from '@skein/protocol';
 
 /** A model that requests can name. */
@@ -16,20 +16,13 @@ export interface ServedModel {
 /** A request as the engine takes it, without the deployment, which routing chooses. */
 export type GenerationInput = Pick<GenerationRequest, 'prompt' | 'sampling' | 'maxTokens' | 'stop'>;
 
-/** A generation that has found its lead. */
-export interface RoutedGeneration {
-  readonly deployment: string;
-  /** Peer id of the lead. */
-  readonly lead: string;
-  readonly events: AsyncIterable<GenerationUpdate>;
-}
-
 /** What the OpenAI endpoints need from the rest of the coordinator. */
 export interface GenerationPort {
   models(): readonly ServedModel[];
   /**
-   * Routes a request to a lead, deploying the model first when it is held but not deployed. Aborting the signal frees
-   * the sequence. Throws `model-not-found`, `no-peers`, `does-not-fit`, `aborted`, ...; so may the events' iteration.
+   * Routes a request to a lead, deploying the model first when it is held but not deployed, and resolves when the lead has
+   * begun to answer. Aborting the signal frees the sequence. Throws `model-not-found`, `no-peers`, `does-not-fit`,
+   * `aborted`, `deadline-exceeded`, ...; so may the events' iteration.
    */
   generate(model: string, input: GenerationInput, options: { signal: AbortSignal }): Promise<RoutedGeneration>;
 }

@@ -36,7 +36,7 @@ describe('a model that fits on one peer', () => {
 
   it('gets its second replica on another peer than the first', () => {
     const stage = { deployment: 'deployment-1', model: manifest.model, name: manifest.name, stage: 0, stages: 1 };
-    const numbers = { contextTokens: 1024, sequences: 4, active: 0, queued: 0 };
+    const numbers = { contextTokens: 1024, sequences: 4, bytes: 0, active: 0, queued: 0 };
     const stages = [{ ...stage, ...numbers, block: { from: 0, to: 8 }, state: 'ready' as const }];
     const holder = cardOf({ peer: ada, holds: [manifest], card: { stages } });
     const cards = [holder, cardOf({ peer: bob, freeBytes: gibibyte })];
@@ -62,10 +62,10 @@ describe('a model that fits on one peer', () => {
     expect(plan({ cards, manifest }, request).stages).toHaveLength(1);
   });
 
-  it('keeps away from memory that is reserved for stages still loading', () => {
+  it('keeps away from memory that stages take which are still loading', () => {
     const cards = [cardOf({ peer: ada, holds: [manifest] }), cardOf({ peer: bob })];
-    const reservedBytes = new Map([[ada, 8 * gibibyte]]);
-    expect(plan({ cards, manifest, reservedBytes }, request).stages[0]?.peer).toBe(bob);
+    const placed = [{ peer: ada, deployment: 'deployment-1', stage: 0, bytes: 8 * gibibyte, isLoading: true }];
+    expect(plan({ cards, manifest, placed }, request).stages[0]?.peer).toBe(bob);
   });
 });
 

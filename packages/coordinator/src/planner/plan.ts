@@ -3,14 +3,15 @@ import { limits, type Block, type Card, type ModelManifest } from '@skein/protoc
 import { doesNotFit, gibibytes, noPeers, splitUnsupported } from './errors.ts';
 import { maximumStages, splitLayers } from './split-layers.ts';
 import { stageMemory, type StageMemory } from './stage-memory.ts';
+import type { PlacedStage } from './usable-bytes.ts';
 import { usablePeers, type UsablePeer } from './usable-peers.ts';
 
 /** What is known when planning: nothing else enters a plan. */
 export interface PlanSnapshot {
   readonly cards: readonly Card[];
   readonly manifest: ModelManifest;
-  /** Bytes by peer id taken by stages that are still loading. None by default. */
-  readonly reservedBytes?: ReadonlyMap<string, number>;
+  /** Stages that the coordinator has put on peers, whether cards show them or not. None by default. */
+  readonly placed?: readonly PlacedStage[];
 }
 
 export interface PlanRequest {
@@ -41,10 +42,10 @@ export interface Plan {
  * `split-unsupported` when more stages are asked for than the model can be cut into
  */
 export function plan(snapshot: PlanSnapshot, request: PlanRequest): Plan {
-  const { manifest, cards, reservedBytes = new Map<string, number>() } = snapshot;
+  const { manifest, cards, placed = [] } = snapshot;
   const { shape, name } = manifest;
   const { contextTokens, stages } = request;
-  const peers = usablePeers(cards, { model: manifest.model, reservedBytes });
+  const peers = usablePeers(cards, { model: manifest.model, placed });
   const memory = stageMemory(manifest, contextTokens);
   const neededBytes = memory({ from: 0, to: shape.layers });
   const failure = { name, neededBytes, peers, contextTokens };

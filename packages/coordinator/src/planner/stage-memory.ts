@@ -21,7 +21,7 @@ export type StageMemory = (block: Block) => number;
  *     KV cache  kvBytesPerTokenPerLayer * layers of the block * contextTokens
  *     compute   batch * 4 * (16 * hiddenSize + contextTokens + vocabularySize (tail)) + 96 MiB
  *
- * where batch = min(contextTokens, 512 rows of a micro-batch): activations, attention mask and logits are f32. The
+ * where batch = min(contextTokens, limits.workingBatchTokens): activations, attention mask and logits are f32. The
  * estimate leans to the high side: memory that runs out kills an engine, memory left over costs nothing.
  */
 export function stageMemory(manifest: ModelManifest, contextTokens: number): StageMemory {
@@ -43,7 +43,7 @@ export function stageMemory(manifest: ModelManifest, contextTokens: number): Sta
 }
 
 function computeBytes(shape: ModelShape, contextTokens: number, isTail: boolean): number {
-  const batch = Math.min(contextTokens, limits.maxBatchTokens);
+  const batch = Math.min(contextTokens, limits.workingBatchTokens);
   const columns = activationRows * shape.hiddenSize + contextTokens + (isTail ? shape.vocabularySize : 0);
   return batch * columns * floatBytes + engineBytes;
 }

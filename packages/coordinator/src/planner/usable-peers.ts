@@ -1,4 +1,6 @@
-import type { Card, Hardware } from '@skein/protocol';
+import type { Card } from '@skein/protocol';
+
+import { usableBytes, type PlacedStage } from './usable-bytes.ts';
 
 /** A peer that can hold a stage. */
 export interface UsablePeer {
@@ -14,16 +16,17 @@ export interface UsablePeer {
 
 export interface UsablePeersOptions {
   readonly model: string;
-  /** Bytes by peer id that stages still loading will take; cards do not show them yet. */
-  readonly reservedBytes: ReadonlyMap<string, number>;
+  /** Stages that the coordinator has put on peers. */
+  readonly placed: readonly PlacedStage[];
 }
 
 /** The peers that can serve, most free memory first; on a tie holders of the model first, then by peer id. */
-export function usablePeers(cards: readonly Card[], { model, reservedBytes }: UsablePeersOptions): UsablePeer[] {
+export function usablePeers(cards: readonly Card[], { model, placed }: UsablePeersOptions): UsablePeer[] {
   return cards
-    .flatMap(({ peer, name, roles, hardware, models, stages }): UsablePeer[] => {
-      if (hardware === undefined || !roles.includes('peer')) return [];
-      const freeBytes = Math.max(0, capacityBytes(hardware) - (reservedBytes.get(peer) ?? 0));
+    .flatMap((card): UsablePeer[] => {
+      const { peer, name, roles, models, stages } = card;
+      const freeBytes = usableBytes(card, placed);
+      if (freeBytes === undefined || !roles.includes('peer')) return [];
       const holdsModel = models.some((held) => held.model === model);
       const servesModel = stages.some((stage) => stage.model === model);
       return [{ peer, name, freeBytes, holdsModel, servesModel }];
@@ -34,13 +37,4 @@ export function usablePeers(cards: readonly Card[], { model, reservedBytes }: Us
         Number(second.holdsModel) - Number(first.holdsModel) ||
         (first.peer < second.peer ? -1 : 1),
     );
-}
-
-/**
- * A GPU with more free memory than the machine takes the stage whole. Both are not added up: on machines with unified
- * memory they are the same bytes, and on others a plan that needs the last byte of each would not survive a browser tab.
- */
-function capacityBytes({ backend, freeMemoryBytes, gpus }: Hardware): number {
-  if (backend === 'cpu') return freeMemoryBytes;
-  return Math.max(freeMemoryBytes, ...gpus.map((gpu) => gpu.freeMemoryBytes));
 }

@@ -1,1 +1,1 @@
-export { createRouter, type RouterComponents } from './router.ts';
+export { createRouter, type RouterComponents, type RouterOptions } from './router.ts';

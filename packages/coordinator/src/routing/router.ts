@@ -1,4 +1,11 @@
-import { chooseLead, generate, type Mesh } from '@skein/mesh';
+import {
+  chooseLead,
+  generateSomewhere,
+  type GenerationDeadlines,
+  type Mesh,
+  type Refusal,
+  type Route,
+} from '@skein/mesh';
 import type { Card } from '@skein/protocol';
 
 import { meshModels, type Deployments } from '../deployments/index.ts';
@@ -9,19 +16,40 @@ export interface RouterComponents {
   readonly deployments: Pick<Deployments, 'ensure' | 'mayServe'>;
 }
 
-/** Sends each request to the least loaded lead of its model, whoever deployed it; without one, deploys the model first. */
-export function createRouter({ mesh, deployments }: RouterComponents): GenerationPort {
+/**
+ * How long a lead may be silent, in milliseconds. First event, default 300,000: a full queue and a long prompt on slow
+ * machines take minutes, and clients give up by themselves about then. Gap, default 60,000: a step of any machine is
+ * shorter, so what lasts longer is lost.
+ */
+export type RouterOptions = Partial<GenerationDeadlines>;
+
+const defaultDeadlines: GenerationDeadlines = { firstEventMs: 300_000, gapMs: 60_000 };
+
+/**
+ * Sends each request to the least loaded lead of its model, whoever deployed it; without one, deploys the model first. A
+ * request whose lead fails before its first event goes to another one, and when there is none, the model is deployed once
+ * more for it.
+ */
+export function createRouter({ mesh, deployments }: RouterComponents, options: RouterOptions = {}): GenerationPort {
+  const deadlines = { ...defaultDeadlines, ...options };
   const servingCards = () => withoutStages(mesh.cards.snapshot(), (id) => deployments.mayServe(id));
   return {
     models: () => servedModels(servingCards()),
-    async generate(model, input, { signal }) {
-      const lead = chooseLead(servingCards(), { model });
-      const route =
-        lead === undefined
-          ? await deployments.ensure(model, { signal })
-          : { deployment: lead.stage.deployment, lead: lead.peer };
-      const events = generate(mesh, route.lead, { deployment: route.deployment, ...input }, { signal });
-      return { ...route, events };
+    async generate(model, request, { signal }) {
+      let hasDeployedAgain = false;
+      const choose = async (refusals: readonly Refusal[]): Promise<Route> => {
+        const found = chooseLead(servingCards(), { model, besides: refusals });
+        if (found !== undefined) return { deployment: found.stage.deployment, lead: found.peer };
+        const last = refusals.at(-1);
+        if (last !== undefined) {
+          // A replica that has too much to do is there: one more on the same machines would not help.
+          const isOverloaded = refusals.find(({ error }) => error.code === 'overloaded');
+          if (isOverloaded !== undefined || hasDeployedAgain) throw (isOverloaded ?? last).error;
+          hasDeployedAgain = true;
+        }
+        return await deployments.ensure(model, { signal, failed: refusals.map(({ deployment }) => deployment) });
+      };
+      return await generateSomewhere(mesh, { choose, request, signal, deadlines });
     },
   };
 }

@@ -37,8 +37,8 @@ export class ScriptedPeer {
   /** What it sends for a request of its manifest. */
   manifestBytes: Uint8Array | undefined;
 
-  /** What it answers to a request: `Hello` and the end, or `Hello` and then nothing more. */
-  generation: 'ends' | 'hang' = 'ends';
+  /** What it answers to a request: `Hello` and the end, `Hello` and then nothing more, or the loss of its stages, once. */
+  generation: 'ends' | 'hang' | 'loses-stage' = 'ends';
   /** Requests it is answering now. */
   readonly generating = new Set<FrameStream>();
 
@@ -73,6 +73,17 @@ export class ScriptedPeer {
     return peer;
   }
 
+  /** Has its card show a ready stage 0 of each deployment, of a model of one stage. */
+  showStages(...deployments: readonly string[]): void {
+    const numbers = { contextTokens: 1024, sequences: 4, bytes: 0, active: 0, queued: 0 };
+    const [held] = this.mesh.cards.snapshot()[0]?.models ?? [];
+    if (held === undefined) throw new Error('this peer holds no model');
+    const { model, name } = held;
+    const place = { stage: 0, stages: 1, block: { from: 0, to: 8 }, state: 'ready' as const };
+    const stages = deployments.map((deployment) => ({ deployment, model, name, ...place, ...numbers }));
+    this.mesh.updateCard({ stages });
+  }
+
   async #serveStage(stream: FrameStream): Promise<void> {
     const load = parseHeader(stageLoadSchema, (await stream.read())?.header);
     this.loads.push(load);
@@ -100,6 +111,12 @@ export class ScriptedPeer {
     this.generating.add(stream);
     const send = async (event: GenerationEvent) => await stream.write(event);
     try {
+      if (this.generation === 'loses-stage') {
+        this.generation = 'ends';
+        await send({ type: 'generation-error', error: { code: 'stage-lost', message: 'the engine is gone' } });
+        for (const stage of this.held) stage.abort();
+        return;
+      }
       await send({ type: 'text-delta', text: 'Hello', tokens: [1] });
       if (this.generation === 'hang') return void (await stream.read());
       await send({

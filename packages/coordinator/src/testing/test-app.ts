@@ -65,7 +65,7 @@ export function testApp(options: TestAppOptions = {}): { app: Hono; received: Re
 }
 
 async function notUsed(): Promise<never> {
-  throw new SkeinError('not-deployed', 'nothing is deployed in this test');
+  throw new SkeinError('not-found', 'nothing is deployed in this test');
 }
 
 /** POSTs JSON. */

@@ -93,3 +93,23 @@ test('gives the sequence up at the lead when the loop is left or the signal abor
   await expect(consuming()).rejects.toMatchObject({ code: 'aborted' });
   await gone[1]?.promise;
 });
+
+test.each([
+  ['a first event', 0],
+  ['the next event', 1],
+])('gives up on a lead that does not send %s in time, and frees the sequence', async (_, sent) => {
+  const freed = Promise.withResolvers<void>();
+  lead.handle(methods.generate, async (stream, { signal }) => {
+    signal.addEventListener('abort', () => freed.resolve());
+    for (let count = 0; count < sent; count += 1) await stream.write(delta('upon'));
+    await freed.promise;
+  });
+  const deadlines = sent === 0 ? { firstEventMs: 50, gapMs: 60_000 } : { firstEventMs: 60_000, gapMs: 50 };
+  const events: GenerationEvent[] = [];
+  const waiting = async (): Promise<void> => {
+    for await (const event of generate(client, lead.peerId, request, { deadlines })) events.push(event);
+  };
+  await expect(waiting()).rejects.toMatchObject({ code: 'deadline-exceeded', message: /0.05 s; try again/ });
+  expect(events).toHaveLength(sent);
+  await freed.promise;
+});

@@ -9,22 +9,40 @@ import {
 } from '@skein/protocol';
 
 import type { Mesh } from '../mesh.ts';
-import { onAbort } from '../streams/wait.ts';
+import { onAbort, throwIfAborted } from '../streams/wait.ts';
+import { Watchdog } from '../streams/watchdog.ts';
 
 /** What is yielded: text as it comes, then one end. Errors are thrown. */
 export type GenerationUpdate = Exclude<GenerationEvent, { type: 'generation-error' }>;
 
+/** Longest waits for a lead, in milliseconds. The time that the reader takes for itself does not count. */
+export interface GenerationDeadlines {
+  /** From the request to the first event: waiting in the lead's queue and reading the prompt. */
+  readonly firstEventMs: number;
+  /** From one event to the next. */
+  readonly gapMs: number;
+}
+
+export interface GenerateOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Default: none beside the one for opening the stream. */
+  readonly deadlines?: GenerationDeadlines | undefined;
+}
+
 /**
- * Generates at a lead. Leaving the loop or aborting the signal gives the sequence up at once, there as here. Throws the
- * lead's error, `peer-lost` when the stream stops before its end, `aborted`.
+ * Generates at a lead. Leaving the loop, aborting the signal or a deadline that passes gives the sequence up at once, there
+ * as here. Throws the lead's error, `peer-lost` when the stream stops before its end, `aborted`, `deadline-exceeded`.
  */
 export async function* generate(
   mesh: Pick<Mesh, 'open'>,
   peerId: string,
   request: Omit<GenerationRequest, 'type'>,
-  options: { readonly signal?: AbortSignal | undefined } = {},
+  options: GenerateOptions = {},
 ): AsyncGenerator<GenerationUpdate, void, undefined> {
-  const { signal } = options;
+  const { deadlines } = options;
+  using watchdog = new Watchdog(options.signal);
+  if (deadlines !== undefined) watchdog.expect(deadlines.firstEventMs, 'no first token came');
+  const { signal } = watchdog;
   const stream = await mesh.open(peerId, methods.generate, { signal });
   // Between two reads, too: the lead must not go on for a caller that is gone.
   using _abort = onAbort(signal, () => stream.abort());
@@ -33,13 +51,19 @@ export async function* generate(
     await stream.write({ type: 'generate', ...request }, undefined, { signal });
     while (!finished) {
       const frame = await stream.read({ signal });
+      watchdog.rest();
       if (frame === undefined) throw new SkeinError('peer-lost', 'the lead stopped before the end of the generation');
       const event = parseHeader(generationEventSchema, frame.header);
       if (event.type === 'generation-error') throw fromWireError(event.error);
       finished = event.type === 'generation-end';
       if (finished) await stream.end({ timeoutMs: 1000 }).catch(() => stream.abort());
       yield event;
+      if (deadlines !== undefined) watchdog.expect(deadlines.gapMs, 'no next token came');
     }
+  } catch (error) {
+    // The stream was cut because of the signal, which knows better why.
+    throwIfAborted(signal);
+    throw error;
   } finally {
     if (!finished) stream.abort();
   }

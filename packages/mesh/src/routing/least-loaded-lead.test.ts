@@ -16,6 +16,7 @@ function card(peer: string, stage: Partial<HeldStage>): Card {
     state: 'ready',
     contextTokens: 1024,
     sequences: 4,
+    bytes: 0,
     active: 0,
     queued: 0,
     ...stage,
@@ -46,6 +47,14 @@ test('finds a model by its exact name or its digest, and a deployment by its id'
   expect(chooseLead(cards, { deployment: 'deployment-2' })?.peer).toBe('a');
   expect(chooseLead(cards, { model: 'tin' })).toBeUndefined();
   expect(chooseLead(cards, { model: 'tiny', deployment: 'deployment-2' })).toBeUndefined();
+});
+
+test('passes over leads that are not wanted, but not over others of the same peer or deployment', () => {
+  const cards = [card('a', {}), card('a', { deployment: 'deployment-2', active: 1 }), card('b', { active: 2 })];
+  const first = { deployment: 'deployment-1', lead: 'a' };
+  expect(chooseLead(cards, { besides: [first] })).toMatchObject({ peer: 'a', stage: { deployment: 'deployment-2' } });
+  expect(chooseLead(cards, { besides: [first], deployment: 'deployment-1' })?.peer).toBe('b');
+  expect(chooseLead(cards, { besides: [first, { ...first, lead: 'b' }], deployment: 'deployment-1' })).toBeUndefined();
 });
 
 test('passes over later stages and leads that are not ready', () => {

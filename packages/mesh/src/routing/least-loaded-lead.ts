@@ -1,10 +1,19 @@
 import type { Card, HeldStage } from '@skein/protocol';
 
-/** What a lead must serve. Both left out: anything. */
+/** A lead of a deployment. One peer may lead several. */
+export interface Route {
+  readonly deployment: string;
+  /** Peer id of the lead. */
+  readonly lead: string;
+}
+
+/** What a lead must serve. All left out: anything. */
 export interface LeadWish {
   /** A model's exact name or its SHA-256. */
   readonly model?: string | undefined;
   readonly deployment?: string | undefined;
+  /** Leads that are not wanted. */
+  readonly besides?: readonly Route[] | undefined;
 }
 
 export interface Lead {
@@ -21,7 +30,7 @@ export function chooseLead(cards: readonly Card[], wish: LeadWish): Lead | undef
   let best: Lead | undefined;
   for (const { peer, stages } of cards) {
     for (const stage of stages) {
-      if (!serves(stage, wish)) continue;
+      if (!serves(stage, wish) || isAmong(wish.besides, { peer, stage })) continue;
       const candidate = { peer, stage };
       if (best === undefined || compare(candidate, best) < 0) best = candidate;
     }
@@ -33,6 +42,10 @@ function serves(stage: HeldStage, { model, deployment }: LeadWish): boolean {
   if (stage.stage !== 0 || stage.state !== 'ready') return false;
   if (deployment !== undefined && stage.deployment !== deployment) return false;
   return model === undefined || stage.name === model || stage.model === model;
+}
+
+function isAmong(routes: readonly Route[] = [], { peer, stage }: Lead): boolean {
+  return routes.some(({ deployment, lead }) => deployment === stage.deployment && lead === peer);
 }
 
 function compare(left: Lead, right: Lead): number {

@@ -32,3 +32,15 @@ export function onAbort(signal: AbortSignal | undefined, wake: () => void): Disp
   signal?.addEventListener('abort', wake, { once: true });
   return { [Symbol.dispose]: () => signal?.removeEventListener('abort', wake) };
 }
+
+/**
+ * Waits for a promise, at most until the signal is aborted; then throws its {@link abortError}. What the promise stands for
+ * goes on, and when it fails after that, nobody is told.
+ */
+export async function untilAborted<Value>(promise: Promise<Value>, signal: AbortSignal | undefined): Promise<Value> {
+  const aborted = Promise.withResolvers<never>();
+  using _abort = onAbort(signal, () => {
+    if (signal !== undefined) aborted.reject(abortError(signal));
+  });
+  return await Promise.race([aborted.promise, promise]);
+}

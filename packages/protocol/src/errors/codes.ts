@@ -26,9 +26,9 @@ export const errorCodes = Object.freeze({
   'already-running': { status: 409, type: 'invalid_request_error', retryable: false },
   'not-running': { status: 503, type: 'server_error', retryable: true },
   'disk-failed': { status: 507, type: 'server_error', retryable: true },
+  internal: { status: 500, type: 'server_error', retryable: true },
   /** What a URL or a command names is not there, and asking again does not help. For models: `model-not-found`. */
   'not-found': { status: 404, type: 'invalid_request_error', retryable: false },
-  internal: { status: 500, type: 'server_error', retryable: true },
 } as const);
 
 export type ErrorCode = keyof typeof errorCodes;

@@ -5,7 +5,7 @@ import { validate } from '../validate.ts';
 import { sharedParameters, streamOptionsNeedStream, toSampling, toStop, unsupported } from './parameters.ts';
 import type { ParsedRequest, ParseOptions } from './parsed-request.ts';
 
-/** OpenAI's default for plain completions; chats go on to the end of the context. */
+/** OpenAI's default for plain completions; chats get an equal share of the context (see `GenerationRequest.maxTokens`). */
 const defaultMaxTokens = 16;
 
 /** Each token takes at least two characters of JSON, so the body's limit is met first. */

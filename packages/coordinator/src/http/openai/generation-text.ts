@@ -1,7 +1,5 @@
-import type { GenerationUpdate } from '@skein/mesh';
+import type { GenerationUpdate, RoutedGeneration } from '@skein/mesh';
 import { asSkeinError, SkeinError } from '@skein/protocol';
-
-import type { RoutedGeneration } from '../generation-port.ts';
 
 export type GenerationEnd = Extract<GenerationUpdate, { type: 'generation-end' }>;
 

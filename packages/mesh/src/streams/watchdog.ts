@@ -1,6 +1,6 @@
 import { asSkeinError, SkeinError } from '@skein/protocol';
 
-/** One signal out of three causes: the caller's own, a deadline that is moved along, and us giving up. */
+/** One signal out of three causes: the caller's own, a deadline that is moved along, and its owner giving up. */
 export class Watchdog implements Disposable {
   readonly signal: AbortSignal;
   readonly #own = new AbortController();
