@@ -205,7 +205,7 @@ export class Deployments {
     const { model, request, signal } = job;
     const { mesh, newId, now } = this.#components;
     const { manifest } = await fetchManifest({
-      open: async (peer, method, options) => mesh.open(peer, method, options),
+      mesh,
       model: model.model,
       digest: model.manifest,
       holders: model.holders,

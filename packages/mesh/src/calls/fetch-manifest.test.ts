@@ -58,9 +58,11 @@ test('fetches a manifest whose digest is known, from the first holder that has i
     model: manifest.model,
     digest,
     holders: [absent, liar.peerId, holder.peerId, 'never asked'],
-    open: async (peerId, method, options) => {
-      opened.push(peerId);
-      return await asking.open(peerId, method, options);
+    mesh: {
+      open: async (peerId, method, options) => {
+        opened.push(peerId);
+        return await asking.open(peerId, method, options);
+      },
     },
   });
   expect(fetched.manifest).toEqual(manifest);
@@ -74,7 +76,7 @@ test('names every holder that has no such manifest', async () => {
   });
   const asking = await cluster.add([holder]);
   const holders = [absent, holder.peerId];
-  const fetching = fetchManifest({ model: manifest.model, digest, holders, open: asking.open.bind(asking) });
+  const fetching = fetchManifest({ model: manifest.model, digest, holders, mesh: asking });
   await expect(fetching).rejects.toMatchObject({
     code: 'model-unreachable',
     message: expect.stringContaining(

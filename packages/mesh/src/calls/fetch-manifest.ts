@@ -11,7 +11,7 @@ export interface ManifestRequest {
   readonly digest: string;
   /** Peer ids, in the order to try. */
   readonly holders: readonly string[];
-  readonly open: Mesh['open'];
+  readonly mesh: Pick<Mesh, 'open'>;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -36,8 +36,8 @@ export async function fetchManifest(request: ManifestRequest): Promise<EncodedMa
   }
 }
 
-async function askHolder(holder: string, { model, digest, open, signal }: ManifestRequest): Promise<EncodedManifest> {
-  await using stream = await open(holder, methods.manifest, { signal });
+async function askHolder(holder: string, { model, digest, mesh, signal }: ManifestRequest): Promise<EncodedManifest> {
+  await using stream = await mesh.open(holder, methods.manifest, { signal });
   await stream.write({ type: 'manifest-request', model }, undefined, { signal, timeoutMs });
   await stream.end({ signal, timeoutMs });
   const frame = await stream.read({ signal, timeoutMs });

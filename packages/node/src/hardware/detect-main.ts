@@ -9,7 +9,8 @@ const llama = await getLlama({
   gpu: asked === 'cpu' ? false : (asked as 'auto' | 'cuda' | 'vulkan' | 'metal'),
   build: 'never',
   skipDownload: true,
-  progressLogs: false,
+  // Names backends that were tried in vain.
+  progressLogs: 'stderr',
 });
 const names = await llama.getGpuDeviceNames();
 const memory = await llama.getVramState();

@@ -1,7 +1,7 @@
-import { execFile } from 'node:child_process';
+import { execFile, type ExecFileException } from 'node:child_process';
 import { cpus, freemem, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
+import { promisify, stripVTControlCharacters } from 'node:util';
 
 import { SkeinError, type Hardware } from '@skein/protocol';
 import { z } from 'zod';
@@ -10,6 +10,8 @@ import { backends, type Backend } from './backend.ts';
 
 const run = promisify(execFile);
 const detectTimeoutMs = 30_000;
+/** Longest text of an error that is quoted. */
+const reasonCharacters = 200;
 
 const detectedSchema = z.object({
   backend: z.enum(backends),
@@ -19,45 +21,79 @@ const detectedSchema = z.object({
   cores: z.number().int().positive(),
 });
 
+type Detected = z.infer<typeof detectedSchema> & {
+  /** What node-llama-cpp said of a backend that it could not use. */
+  readonly warning: string | undefined;
+};
+
 /** What this machine can compute with, found once at start. */
 export interface DetectedHardware {
   readonly backend: Backend;
   readonly cores: number;
   readonly gpus: Hardware['gpus'];
+  /** Why `auto` took the CPU, when looking for a GPU failed; absent when none was found, or one was. */
+  readonly fallback?: string;
 }
 
 /**
- * Finds the backend to use: with `auto`, whatever node-llama-cpp's own detection chooses; otherwise the one named.
+ * Finds the backend to use: with `auto`, whatever node-llama-cpp's own detection chooses, and the CPU when that fails;
+ * otherwise the one named.
  *
  * @throws SkeinError `engine-incompatible` when the named backend does not work on this machine
  */
 export async function detectHardware(backend: Backend | 'auto'): Promise<DetectedHardware> {
-  const script = fileURLToPath(new URL('detect-main.ts', import.meta.url));
-  let output: string;
-  try {
-    ({ stdout: output } = await run(process.execPath, [script, backend], { timeout: detectTimeoutMs }));
-  } catch (error) {
-    if (backend === 'auto') return detectHardware('cpu');
+  const found = await detect(backend);
+  if ('failure' in found) {
+    const { failure, cause } = found;
+    if (backend === 'auto') return { ...(await detectHardware('cpu')), fallback: failure };
     throw new SkeinError(
       'engine-incompatible',
-      `the ${backend} backend does not work on this machine; use --backend auto or cpu`,
-      {
-        cause: error,
-      },
+      `the ${backend} backend does not work on this machine (${failure}); use --backend auto or cpu`,
+      { cause },
     );
   }
-  const detected = detectedSchema.parse(JSON.parse(output));
-  if (backend !== 'auto' && detected.backend !== backend) {
+  if (backend !== 'auto' && found.backend !== backend) {
     throw new SkeinError('engine-incompatible', `no device for ${backend} on this machine; use --backend auto or cpu`);
   }
   // node-llama-cpp tells memory for all devices together; the first stands for them.
-  const gpus = detected.devices
+  const gpus = found.devices
     .slice(0, 1)
-    .map((name) => ({ name, memoryBytes: detected.memoryBytes, freeMemoryBytes: detected.freeMemoryBytes }));
-  return { backend: detected.backend, cores: detected.cores, gpus };
+    .map((name) => ({ name, memoryBytes: found.memoryBytes, freeMemoryBytes: found.freeMemoryBytes }));
+  const { cores, warning } = found;
+  const hasFallenBack = backend === 'auto' && found.backend === 'cpu' && warning !== undefined;
+  return { backend: found.backend, cores, gpus, ...(hasFallenBack && { fallback: warning }) };
 }
 
-/** The card's view of the machine, with memory as it is now. */
+async function detect(backend: Backend | 'auto'): Promise<Detected | { failure: string; cause: unknown }> {
+  const script = fileURLToPath(new URL('detect-main.ts', import.meta.url));
+  let output: { readonly stdout: string; readonly stderr: string };
+  try {
+    output = await run(process.execPath, [script, backend], { timeout: detectTimeoutMs });
+  } catch (cause) {
+    return { failure: failureOf(cause), cause };
+  }
+  try {
+    const warning = /\[node-llama-cpp\] (.+)/.exec(stripVTControlCharacters(output.stderr))?.[1];
+    return { ...detectedSchema.parse(JSON.parse(output.stdout)), warning: warning?.slice(0, reasonCharacters) };
+  } catch (cause) {
+    return { failure: 'the detection gave an unreadable answer', cause };
+  }
+}
+
+/** What went wrong with the detection's process, in a few words. */
+function failureOf(error: unknown): string {
+  const { killed, signal, code, stderr = '' } = error as Partial<ExecFileException>;
+  if (killed === true) return `the detection took longer than ${detectTimeoutMs / 1000} s`;
+  if (typeof signal === 'string') return `the detection was ended by ${signal}`;
+  // Node prints the line that threw, the error with its stack, and its own version.
+  const thrown = /^(?:\w*Error|\w*Exception)(?: \[\w+\])?: (.+)$/m.exec(stderr)?.[1];
+  return `the detection failed: ${thrown?.slice(0, reasonCharacters) ?? `exit code ${code}`}`;
+}
+
+/**
+ * The card's view of the machine. Main memory is as it is now; that of GPUs as it was found at start: the planner
+ * allows for what stages have taken since.
+ */
 export function describeHardware(detected: DetectedHardware): Hardware {
   return {
     platform: `${process.platform}-${process.arch}`,

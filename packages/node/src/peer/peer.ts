@@ -30,54 +30,68 @@ export interface Peer {
   announceModels(): Promise<void>;
 }
 
-/** How often the card's free memory is looked at again. */
-const hardwareIntervalMs = 5000;
+/** How often the card's free memory, and the store's models, are looked at again. */
+const refreshIntervalMs = 5000;
 
-/** A member that serves: it offers its hardware, the models that it holds, and the stages that coordinators give it. */
+/**
+ * A member that serves: it offers its hardware, the models that it holds, and the stages that coordinators give it. It can
+ * be started again after it was stopped.
+ */
 export function createPeer(options: PeerOptions): Peer {
   const { mesh, store, logger = silentLogger } = options;
   let models: HeldModel[] = [];
-  let detected: DetectedHardware | undefined;
-  let host: StageHost | undefined;
-  let timer: NodeJS.Timeout | undefined;
+  let serving: { readonly hardware: DetectedHardware; readonly host: StageHost } | undefined;
+  let running: AsyncDisposableStack | undefined;
 
   const announce = (): void => {
-    if (detected === undefined) return;
-    mesh.updateCard({ hardware: describeHardware(detected), models, stages: host?.describe() ?? [] });
+    if (serving === undefined) return;
+    const { hardware, host } = serving;
+    try {
+      mesh.updateCard({ hardware: describeHardware(hardware), models, stages: host.describe() });
+    } catch (error) {
+      // What no card can hold, e.g. too many models: the last card goes on standing for us.
+      logger.warn({ error }, 'the card can not tell what this peer holds');
+    }
   };
   const announceModels = async (): Promise<void> => {
     models = await store.list();
     announce();
   };
+  const refresh = (): void => {
+    announceModels().catch((error: unknown) => logger.warn({ error }, 'the model store can not be read'));
+  };
 
   return {
     announceModels,
     async start() {
-      if (host !== undefined) return;
-      detected = await detectHardware(options.backend ?? 'auto');
-      host = new StageHost({
+      if (running !== undefined) return;
+      await using stack = new AsyncDisposableStack();
+      const hardware = await detectHardware(options.backend ?? 'auto');
+      const { backend, fallback } = hardware;
+      if (fallback !== undefined) logger.warn({ reason: fallback }, 'no GPU is used: looking for one failed');
+      const host = new StageHost({
         mesh,
         store,
         logger,
         directory: join(options.directory, 'stages'),
-        open: (peer, method, openOptions) => mesh.open(peer, method, openOptions),
-        libraryDirectory: await libraryDirectory(detected.backend),
-        backend: detected.backend,
-        threads: options.threads ?? detected.cores,
+        libraryDirectory: await libraryDirectory(backend),
+        backend,
+        threads: options.threads ?? hardware.cores,
         onChange: announce,
       });
       host.start();
-      serveModels(mesh, store);
+      stack.defer(async () => host.stop());
+      stack.use(serveModels(mesh, store));
+      serving = { hardware, host };
       await announceModels();
-      timer = setInterval(
-        () => void announceModels().catch((error: unknown) => logger.warn({ error }, 'model store can not be read')),
-        hardwareIntervalMs,
-      );
+      const timer = setInterval(refresh, refreshIntervalMs);
+      stack.defer(() => clearInterval(timer));
+      running = stack.move();
     },
     async stop() {
-      clearInterval(timer);
-      await host?.stop();
-      host = undefined;
+      const stopping = running;
+      running = undefined;
+      await stopping?.disposeAsync();
       announce();
     },
   };

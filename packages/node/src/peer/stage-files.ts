@@ -8,7 +8,7 @@ export interface StageFilesComponents {
   readonly store: ModelStore;
   /** Where cut files lie. */
   readonly directory: string;
-  readonly open: Mesh['open'];
+  readonly mesh: Pick<Mesh, 'open'>;
 }
 
 /** What an engine loads for a stage. */
@@ -36,7 +36,7 @@ export async function prepareStageFiles(
   load: StageLoad,
   options: { onProgress: ReportProgress; signal: AbortSignal },
 ): Promise<StageFiles> {
-  const { store, directory, open } = components;
+  const { store, directory, mesh } = components;
   const { signal } = options;
   const blob = (await store.find(load.model)) === undefined ? undefined : await store.path(load.model);
   const manifest = await findManifest(components, load, { isHeld: blob !== undefined, signal });
@@ -51,7 +51,7 @@ export async function prepareStageFiles(
     return { manifest, file: blob, fileBytes: manifest.bytes, frontFile: undefined, fetchedBytes: 0 };
   }
 
-  const overMesh = meshSectionSource({ open, holders: load.sources, model: load.model });
+  const overMesh = meshSectionSource({ mesh, holders: load.sources, model: load.model });
   const source = blob === undefined ? overMesh : fileSectionSource(blob);
   const phase: StagePhase = blob === undefined ? 'fetch' : 'cut';
   const ensure = async (kind: 'stage' | 'front') =>
@@ -77,7 +77,7 @@ export async function prepareStageFiles(
 
 /** The manifest that the coordinator named: our own, one from an earlier fetch, or fetched now from a holder. */
 async function findManifest(
-  { store, open }: StageFilesComponents,
+  { store, mesh }: StageFilesComponents,
   load: StageLoad,
   { isHeld, signal }: { isHeld: boolean; signal: AbortSignal },
 ): Promise<ModelManifest> {
@@ -86,6 +86,6 @@ async function findManifest(
   const saved = await store.savedManifest(load.manifest);
   if (saved !== undefined) return saved;
   const { model, sources: holders, manifest: digest } = load;
-  const fetched = await fetchManifest({ open, holders, model, digest, signal });
+  const fetched = await fetchManifest({ mesh, holders, model, digest, signal });
   return store.saveManifest(fetched.encoded, { digest });
 }

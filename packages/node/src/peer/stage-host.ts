@@ -1,4 +1,4 @@
-import type { FrameStream } from '@skein/mesh';
+import { untilAborted, type FrameStream } from '@skein/mesh';
 import {
   asSkeinError,
   generationRequestSchema,
@@ -23,6 +23,7 @@ export class StageHost {
   readonly #components: HostedStageComponents;
   readonly #stages = new Map<string, HostedStage>();
   readonly #running = new Set<Promise<void>>();
+  readonly #served = new DisposableStack();
   readonly #stopping = new AbortController();
 
   constructor(components: HostedStageComponents) {
@@ -31,17 +32,19 @@ export class StageHost {
 
   start(): void {
     const { mesh } = this.#components;
-    mesh.handle(methods.stage, async (stream) => {
+    const holdStage = async (stream: FrameStream): Promise<void> => {
       const running = this.#holdStage(stream);
       this.#running.add(running);
       await running.finally(() => this.#running.delete(running));
-    });
-    mesh.handle(methods.ring, async (stream) => this.#joinRing(stream));
-    mesh.handle(methods.generate, async (stream, { signal }) => this.#generate(stream, signal));
+    };
+    this.#served.use(mesh.handle(methods.stage, holdStage));
+    this.#served.use(mesh.handle(methods.ring, async (stream) => this.#joinRing(stream)));
+    this.#served.use(mesh.handle(methods.generate, async (stream, { signal }) => this.#generate(stream, signal)));
   }
 
   /** Ends every stage and waits until their processes are gone. */
   async stop(): Promise<void> {
+    this.#served.dispose();
     this.#stopping.abort(new SkeinError('aborted', 'the peer is shutting down'));
     await Promise.allSettled(this.#running);
   }
@@ -92,10 +95,10 @@ export class StageHost {
     try {
       await stage.prepare(throttledProgress(send), signal);
       if (stage.load.stages > 1) {
-        await stage.connect(await unlessAborted(connect.promise, signal), signal);
+        await stage.connect(await untilAborted(connect.promise, signal), signal);
         send({ type: 'stage-connected' });
       }
-      await unlessAborted(new Promise<never>(() => undefined), signal);
+      await untilAborted(new Promise<never>(() => undefined), signal);
     } catch (error) {
       if (!letGo.signal.aborted) throw error;
     }
@@ -133,17 +136,4 @@ function stageKey({ deployment, stage }: Pick<StageLoad, 'deployment' | 'stage'>
 
 async function report(stream: FrameStream, event: StageEvent): Promise<void> {
   await stream.write(event);
-}
-
-/** The promise's outcome, or the signal's reason thrown when that comes first. */
-async function unlessAborted<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
-  signal.throwIfAborted();
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = (): void => aborted.reject(signal.reason);
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    return await Promise.race([promise, aborted.promise]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-  }
 }

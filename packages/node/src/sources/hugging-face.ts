@@ -26,6 +26,7 @@ export function huggingFaceSource(spec: HuggingFaceSpec, options: HuggingFaceOpt
   const download = new HttpDownload(url, options);
   return {
     label: url.hostname,
+    transfer: 'download',
     async open({ signal }): Promise<OfferedFile> {
       const { bytes, sha256, validator } = await download.describe(signal);
       return {

@@ -18,6 +18,7 @@ export function localFileSource(spec: LocalFileSpec): ModelSource {
   const path = resolve(spec.path);
   return {
     label: basename(path),
+    transfer: 'copy',
     async open() {
       const status = await stat(path).catch((error: unknown) => {
         throw new SkeinError('model-not-found', `cannot read ${path}; check the path and its permissions`, {

@@ -2,6 +2,8 @@
 export interface ModelSource {
   /** Name for people, in progress and errors. */
   readonly label: string;
+  /** What getting a model from it is called in progress. */
+  readonly transfer: 'download' | 'copy';
   /**
    * Finds out what the source would send, which must be quick; nothing is downloaded yet.
    * @throws SkeinError `model-unreachable`, `model-not-found`, `invalid-request` or `deadline-exceeded`

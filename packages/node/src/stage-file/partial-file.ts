@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { open, readdir, rename, rm, type FileHandle } from 'node:fs/promises';
+import { open, readdir, rm, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
-import { SkeinError } from '@skein/protocol';
+import { onDisk, renameDurably } from '../disk/index.ts';
 
 /** Names of files that this process is writing, to tell them from those of a dead process that had our process id. */
 const active = new Set<string>();
@@ -29,9 +29,9 @@ export class PartialFile implements AsyncDisposable {
     const temporaryPath = `${path}.${process.pid}.${randomUUID()}.partial`;
     active.add(basename(temporaryPath));
     try {
-      const handle = await open(temporaryPath, 'wx');
+      const handle = await onDisk(dirname(path), () => open(temporaryPath, 'wx'));
       const file = new PartialFile(path, temporaryPath, handle);
-      await onDisk(path, () => handle.truncate(bytes)).catch(async (error: unknown) => {
+      await onDisk(dirname(path), () => handle.truncate(bytes)).catch(async (error: unknown) => {
         await file[Symbol.asyncDispose]();
         throw error;
       });
@@ -43,7 +43,7 @@ export class PartialFile implements AsyncDisposable {
   }
 
   async write(content: Uint8Array, offset: number): Promise<void> {
-    await onDisk(this.#path, async () => {
+    await onDisk(dirname(this.#path), async () => {
       for (let done = 0; done < content.byteLength;) {
         const { bytesWritten } = await this.#handle.write(content, done, content.byteLength - done, offset + done);
         done += bytesWritten;
@@ -53,12 +53,9 @@ export class PartialFile implements AsyncDisposable {
 
   /** Makes the file appear under its name, durably. */
   async commit(): Promise<void> {
-    await onDisk(this.#path, async () => {
-      await this.#handle.sync();
-      await this.#close();
-      await rename(this.#temporaryPath, this.#path);
-      await syncDirectory(dirname(this.#path));
-    });
+    await onDisk(dirname(this.#path), () => this.#handle.sync());
+    await this.#close();
+    await renameDurably(this.#temporaryPath, this.#path);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -90,27 +87,5 @@ function isAlive(processId: number): boolean {
   } catch (error) {
     // Not ours to signal, so it lives.
     return error instanceof Error && 'code' in error && error.code === 'EPERM';
-  }
-}
-
-async function syncDirectory(directory: string): Promise<void> {
-  // Windows cannot open directories; its rename is durable enough without.
-  if (process.platform === 'win32') return;
-  const handle = await open(directory, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-async function onDisk(path: string, action: () => Promise<void>): Promise<void> {
-  try {
-    await action();
-  } catch (error) {
-    const isFull = error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT');
-    const directory = dirname(path);
-    const message = isFull ? `no room left in ${directory}; free some and try again` : `cannot write to ${directory}`;
-    throw new SkeinError('disk-failed', message, { cause: error });
   }
 }

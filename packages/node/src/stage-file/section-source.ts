@@ -8,7 +8,16 @@ export interface SectionSource {
    * Streams the bytes of the sections back to back, in the order given, in chunks of any size up to a mebibyte or so.
    * Breaking out of the loop cancels.
    */
-  read(sections: readonly Section[], options: { readonly signal?: AbortSignal | undefined }): AsyncIterable<Uint8Array>;
+  read(sections: readonly Section[], options: { readonly signal?: AbortSignal | undefined }): SectionStream;
+}
+
+/** Bytes of sections, as they come. */
+export interface SectionStream extends AsyncIterable<Uint8Array> {
+  /**
+   * Told that what came for a section is not what the manifest says. Absent where there is nowhere else to ask.
+   * @returns whether it is worth reading the section again
+   */
+  reject?(section: Section): boolean;
 }
 
 /** Bytes read at a time. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 
 import type { Block, ModelManifest } from '@skein/protocol';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -256,6 +256,32 @@ describe('ensureStageFile', () => {
     await ensureStageFile(next);
     const left = await readdir(next.directory);
     expect(left.filter((name) => name.endsWith('.partial'))).toEqual([`a.gguf.${process.ppid}.${identity}`]);
+  });
+
+  it('says how much room is missing before anything is fetched', async () => {
+    const { manifest } = model('llama');
+    const block = { from: 0, to: 4 };
+    const sectionBytes = sectionsOf(planStageFile(manifest, block, 'stage')).reduce((sum, { bytes }) => sum + bytes, 0);
+    const source = fileSectionSource('/nowhere');
+    const short = await request('llama', block, { source, freeBytes: () => Promise.resolve(sectionBytes) });
+    await expect(ensureStageFile(short)).rejects.toMatchObject({
+      code: 'disk-failed',
+      details: { directory: short.directory, freeBytes: sectionBytes },
+      message: expect.stringMatching(/stages-.*bytes are needed/) as string,
+    });
+    expect(await readdir(short.directory)).toEqual([]);
+  });
+
+  it('removes the files used longest ago when there are more than the cap', async () => {
+    const first = await request('llama', { from: 0, to: 1 });
+    const made = await ensureStageFile(first);
+    const other = await ensureStageFile({ ...first, block: { from: 1, to: 2 } });
+    const longAgo = new Date(Date.now() - 2 * 3_600_000);
+    for (const { path } of [made, other]) await utimes(path, longAgo, longAgo);
+    // Used again, so it is not the one to go.
+    expect(await ensureStageFile(first)).toMatchObject({ reused: true });
+    const last = await ensureStageFile({ ...first, block: { from: 2, to: 3 }, maxDirectoryBytes: 1 });
+    expect(await readdir(first.directory)).toEqual([made.path, last.path].map((path) => basename(path)).sort());
   });
 
   it('refuses blocks that are no cut of the model', async () => {

@@ -15,7 +15,8 @@ export interface SectionChunk {
 
 /**
  * Streams sections, cut at their borders, and checks each one's hash when it ends. Bytes are handed on before their
- * section is verified, so the consumer must throw away what it has when this throws.
+ * section is verified, so the consumer must throw away what it has when this throws. Where the source knows several who
+ * have a section, one that was wrong comes again, from its start.
  *
  * @throws SkeinError `hash-mismatch` when a section is not what the manifest says, `model-unreachable` when the stream ends early
  */
@@ -24,21 +25,35 @@ export async function* verifiedSections(
   sections: readonly Section[],
   options: { readonly signal?: AbortSignal | undefined },
 ): AsyncGenerator<SectionChunk> {
-  let index = 0;
+  for (let next = 0; next < sections.length;) next = yield* readFrom(next, source, sections, options);
+}
+
+/** Streams the sections from this one on. Returns the index of the section to go on with: one that has to come again, or none. */
+async function* readFrom(
+  first: number,
+  source: SectionSource,
+  sections: readonly Section[],
+  options: { readonly signal?: AbortSignal | undefined },
+): AsyncGenerator<SectionChunk, number> {
+  const stream = source.read(sections.slice(first), options);
+  let index = first;
   let offset = 0;
   let hash = createHash('sha256');
-  const finishSections = () => {
-    // Also passes over sections without bytes.
+  /** Passes over sections that have come as a whole, also over those without bytes. Returns false when one has to come again. */
+  const finishSections = (): boolean => {
     for (let section = sections[index]; section?.bytes === offset; section = sections[index]) {
-      if (hash.digest('hex') !== section.sha256) throw mismatch(section);
+      if (hash.digest('hex') !== section.sha256) {
+        if (stream.reject?.(section) === true) return false;
+        throw mismatch(section);
+      }
       index += 1;
       offset = 0;
       hash = createHash('sha256');
     }
+    return true;
   };
-  finishSections();
-  if (index === sections.length) return;
-  for await (const chunk of source.read(sections, options)) {
+  if (!finishSections() || index === sections.length) return index;
+  for await (const chunk of stream) {
     options.signal?.throwIfAborted();
     for (let start = 0; start < chunk.byteLength;) {
       const section = sections[index];
@@ -48,10 +63,10 @@ export async function* verifiedSections(
       yield { index, offset, content };
       start += content.byteLength;
       offset += content.byteLength;
-      finishSections();
+      if (!finishSections()) return index;
     }
   }
-  if (index === sections.length) return;
+  if (index === sections.length) return index;
   throw new SkeinError('model-unreachable', 'the sections ended early; try again, or fetch them from another peer', {
     details: { missing: sections.length - index },
   });

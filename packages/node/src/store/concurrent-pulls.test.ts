@@ -1,4 +1,7 @@
 import { execFile } from 'node:child_process';
+import { rmSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
 import { expect, test } from 'vitest';
@@ -45,4 +48,20 @@ test('downloads once when two processes pull the same model', async () => {
   const run = () => promisify(execFile)(process.execPath, ['--input-type=module', '-e', script, data, fixture.file]);
   const outputs = await Promise.all([run(), run()]);
   expect(outputs.map(({ stdout }) => stdout)).toEqual([fixture.sha256, fixture.sha256]);
+});
+
+test('says that it waits for another process, be it dead or alive', async () => {
+  await using fixture = await storeFixture();
+  const { content, file, sha256, store } = fixture;
+  const model = catalogReference(content, [{ kind: 'local-file', path: file }]);
+  // What a process has that was killed a moment ago, or is still at it.
+  const lock = join(dirname(fixture.partial(sha256)), `${sha256}.lock`);
+  await mkdir(lock);
+  const phases = new Set<string>();
+  const onProgress = ({ phase }: { phase: string }) => {
+    phases.add(phase);
+    if (phase === 'wait') rmSync(lock, { recursive: true, force: true });
+  };
+  await store.pull(model, { onProgress });
+  expect([...phases]).toEqual(['wait', 'copy', 'verify']);
 });

@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { SkeinError } from '@skein/protocol';
 
 import type { OfferedFile } from '../sources/index.ts';
-import { assertRoom, onDisk, type MeasureFreeBytes } from './disk.ts';
+import { assertRoom, onDisk, type MeasureFreeBytes } from '../disk/index.ts';
 
 export interface DownloadOptions {
   /** Where the bytes go; what is there already is continued. */

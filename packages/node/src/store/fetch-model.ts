@@ -7,7 +7,7 @@ import { encodeValue, isSkeinError, SkeinError, type HeldModel, type ModelManife
 import { findCatalogEntryByHash } from '../catalog/index.ts';
 import type { ModelSource, OfferedFile } from '../sources/index.ts';
 import { createManifest } from '../stage-file/index.ts';
-import { renameDurably, replaceFile, type MeasureFreeBytes } from './disk.ts';
+import { renameDurably, replaceFile, type MeasureFreeBytes } from '../disk/index.ts';
 import { download } from './download.ts';
 import type { HeldModels } from './held-models.ts';
 import type { StoreLayout } from './layout.ts';
@@ -58,10 +58,9 @@ export async function fetchModel(components: FetchComponents, request: FetchRequ
   const paths = layout.download(key);
   await using lock = await takeLock(paths.lock, {
     signal,
-    // Another process downloads it: its progress is ours.
     onWait: async () => {
       const doneBytes = (await stat(paths.partial).catch(() => undefined))?.size ?? 0;
-      request.onProgress({ source: source.label, phase: 'download', doneBytes, totalBytes: offer.bytes });
+      request.onProgress({ source: source.label, phase: 'wait', doneBytes, totalBytes: offer.bytes });
     },
   });
   const known = await held.find(sha256 ?? (await names.find(offer.identity)) ?? '');
@@ -80,7 +79,7 @@ async function downloadAndAccept(components: FetchComponents, attempt: Attempt):
     signal,
     freeBytes: components.freeBytes,
     onProgress: (doneBytes) => {
-      onProgress({ source: source.label, phase: 'download', doneBytes, totalBytes: offer.bytes });
+      onProgress({ source: source.label, phase: source.transfer, doneBytes, totalBytes: offer.bytes });
     },
   });
   try {

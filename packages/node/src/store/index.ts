@@ -1,4 +1,4 @@
-export type { MeasureFreeBytes } from './disk.ts';
+export type { MeasureFreeBytes } from '../disk/index.ts';
 export { meshSectionSource, type MeshSectionSource, type MeshSectionSourceOptions } from './mesh-section-source.ts';
 export { openStore, type ModelStore, type StoreOptions } from './model-store.ts';
 export type { PullOptions } from './pull.ts';

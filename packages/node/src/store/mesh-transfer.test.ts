@@ -1,10 +1,14 @@
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { buffer } from 'node:stream/consumers';
 
 import { createIdentity, createMesh, fetchManifest, MeshSecret, type Mesh, type StreamHandler } from '@skein/mesh';
 import { bytesRequestSchema, methods, SkeinError, type Section } from '@skein/protocol';
 import { expect, test } from 'vitest';
 
+import { temporaryDirectory } from '../sources/test-support/temporary-directory.ts';
+import { ensureStageFile } from '../stage-file/index.ts';
+import { verifiedSections } from '../stage-file/verified-sections.ts';
 import { meshSectionSource } from './mesh-section-source.ts';
 import { serveModels } from './serve-models.ts';
 import { storeFixture } from './test-support/store-fixture.ts';
@@ -33,6 +37,11 @@ async function meshFixture() {
     await member.start();
     return member;
   };
+  /** Asks from a member that joins for it, so that it knows all the others. */
+  const source = async (holders: readonly string[], chunkTimeoutMs?: number) => {
+    const asking = await join();
+    return meshSectionSource({ model: fixture.sha256, holders, mesh: asking, chunkTimeoutMs });
+  };
   const holder = await join();
   serveModels(holder, fixture.store);
   return {
@@ -50,10 +59,19 @@ async function meshFixture() {
       member.handle(methods.bytes, handler);
       return member.peerId;
     },
-    /** Asks from a member that joins for it, so that it knows all the others. */
-    source: async (holders: readonly string[], chunkTimeoutMs?: number) => {
-      const asking = await join();
-      return meshSectionSource({ model: fixture.sha256, holders, open: asking.open.bind(asking), chunkTimeoutMs });
+    source,
+    /** Makes the stage file of layers 2 to 4 from these holders. */
+    cut: async (holders: readonly string[]) => {
+      await using stages = await temporaryDirectory();
+      const directory = stages.path;
+      const { path } = await ensureStageFile({
+        manifest,
+        block: { from: 2, to: 4 },
+        kind: 'stage',
+        source: await source(holders),
+        directory,
+      });
+      return await readFile(path);
     },
     async [Symbol.asyncDispose]() {
       await Promise.all(members.map((member) => member.stop()));
@@ -88,7 +106,7 @@ test('serves the manifests of the models it holds', async () => {
   await using fixture = await meshFixture();
   const { model, digest, manifest, holder } = fixture;
   const asking = await fixture.join();
-  const request = { digest, holders: [holder], open: asking.open.bind(asking) };
+  const request = { digest, holders: [holder], mesh: asking };
   expect((await fetchManifest({ ...request, model })).manifest).toEqual(manifest);
   await expect(fetchManifest({ ...request, model: '0'.repeat(64) })).rejects.toThrow(
     new RegExp(`${holder}: this machine does not hold`),
@@ -200,4 +218,65 @@ test('stops when it is aborted or left', async () => {
     expect(chunk.byteLength).toBeGreaterThan(0);
     break;
   }
+});
+
+/** Serves what the holder has, with a bit flipped somewhere in every chunk of layers. Counts how often it is asked. */
+function lying(fixture: Awaited<ReturnType<typeof meshFixture>>, onAsked: () => void): StreamHandler {
+  return async (stream) => {
+    const { model, ranges } = bytesRequestSchema.parse((await stream.read())?.header);
+    onAsked();
+    // Metadata is as it should be, so that it is trusted first.
+    const isTrue = ranges.every(({ offset }) => offset < (fixture.tensors[0]?.offset ?? 0));
+    for await (const chunk of fixture.store.readRanges(model, ranges)) {
+      if (!isTrue) chunk[chunk.byteLength >> 1] = (chunk[chunk.byteLength >> 1] ?? 0) ^ 1;
+      await stream.write({ type: 'model-bytes' }, chunk);
+    }
+    await stream.write({ type: 'bytes-end' });
+  };
+}
+
+test('takes a section from the next holder when one sends another content', async () => {
+  await using fixture = await meshFixture();
+  const expected = await fixture.cut([fixture.holder]);
+  let asked = 0;
+  const liar = await fixture.answering(lying(fixture, () => asked++));
+  expect(await fixture.cut([liar, await absentPeer(), fixture.holder])).toEqual(expected);
+  // Once for the keys that are rewritten, once for the rest, and then not again.
+  expect(asked).toBe(2);
+});
+
+test('refuses a section that no holder has right', async () => {
+  await using fixture = await meshFixture();
+  let asked = 0;
+  const liars = [
+    await fixture.answering(lying(fixture, () => asked++)),
+    await fixture.answering(lying(fixture, () => asked++)),
+  ];
+  await expect(fixture.cut(liars)).rejects.toMatchObject({ code: 'hash-mismatch' });
+  // The first for both parts, the second for the wrong one.
+  expect(asked).toBe(3);
+});
+
+test('names the liar when the other holders are out of reach', async () => {
+  await using fixture = await meshFixture();
+  const liar = await fixture.answering(lying(fixture, () => {}));
+  await expect(fixture.cut([liar, await absentPeer()])).rejects.toMatchObject({
+    code: 'model-unreachable',
+    message: expect.stringContaining(`${liar}: sent bytes that are not the model's`),
+  });
+});
+
+test('does not take one for a liar that went on with what a liar began', async () => {
+  await using fixture = await meshFixture();
+  const { tensors, expected, holder } = fixture;
+  const beginning = await fixture.answering(async (stream) => {
+    await stream.read();
+    await stream.write({ type: 'model-bytes' }, new Uint8Array(10).fill(7));
+  });
+  const fetching = await fixture.source([beginning, holder]);
+  const chunks = await Array.fromAsync(verifiedSections(fetching, tensors, {}));
+  const received = new Uint8Array(expected.byteLength);
+  const starts = tensors.map((_, index) => tensors.slice(0, index).reduce((sum, { bytes }) => sum + bytes, 0));
+  for (const { index, offset, content } of chunks) received.set(content, (starts[index] ?? 0) + offset);
+  expect(Buffer.from(received).equals(expected)).toBe(true);
 });

@@ -6,7 +6,7 @@ import { sha256Schema, type HeldModel, type ModelManifest } from '@skein/protoco
 
 import { findCatalogEntry } from '../catalog/index.ts';
 import { createSource, type ModelReference } from '../sources/index.ts';
-import { measureFreeBytes, onDisk, replaceFile, type MeasureFreeBytes } from './disk.ts';
+import { measureFreeBytes, onDisk, replaceFile, type MeasureFreeBytes } from '../disk/index.ts';
 import { HeldModels } from './held-models.ts';
 import { storeLayout } from './layout.ts';
 import { Names } from './names.ts';

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { sha256Schema } from '@skein/protocol';
 import { z } from 'zod';
 
-import { replaceFile } from './disk.ts';
+import { replaceFile } from '../disk/index.ts';
 import type { StoreLayout } from './layout.ts';
 import { takeLock } from './lock.ts';
 

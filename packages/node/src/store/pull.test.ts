@@ -12,7 +12,9 @@ const reference = 'hf:owner/model/tiny.gguf';
 test('copies a local file and finds it by its name and its hash', async () => {
   await using fixture = await storeFixture();
   const { store, file, content, sha256 } = fixture;
-  const held = await store.pull(file);
+  const steps = new Set<string>();
+  const held = await store.pull(file, { onProgress: ({ phase, source }) => void steps.add(`${phase} ${source}`) });
+  expect([...steps]).toEqual(['copy tiny.gguf', 'verify tiny.gguf']);
   expect(held).toMatchObject({ model: sha256, name: 'tiny', bytes: content.byteLength });
   expect(await store.list()).toEqual([held]);
   expect(await store.find('Tiny')).toEqual(held);

@@ -13,20 +13,27 @@ import type { ModelStore } from './model-store.ts';
 /** Longest wait for a remote that does not take what we send, in milliseconds. */
 const writeTimeoutMs = 30_000;
 
-/** Lets other peers fetch manifests and sections of the models that are held here. */
-export function serveModels(mesh: Pick<Mesh, 'handle'>, store: Pick<ModelStore, 'manifest' | 'readRanges'>): void {
-  mesh.handle(methods.manifest, async (stream) => {
+/** Lets other peers fetch manifests and sections of the models that are held here, until it is disposed. */
+export function serveModels(
+  mesh: Pick<Mesh, 'handle'>,
+  store: Pick<ModelStore, 'manifest' | 'readRanges'>,
+): Disposable {
+  const served = new DisposableStack();
+  const sendManifest = async (stream: FrameStream): Promise<void> => {
     const { model } = parseHeader(manifestRequestSchema, await readRequest(stream, methods.manifest));
     const { encoded } = await store.manifest(model);
     await stream.write({ type: 'manifest' }, encoded, { timeoutMs: writeTimeoutMs });
-  });
-  mesh.handle(methods.bytes, async (stream) => {
+  };
+  const sendBytes = async (stream: FrameStream): Promise<void> => {
     const { model, ranges } = parseHeader(bytesRequestSchema, await readRequest(stream, methods.bytes));
     for await (const chunk of store.readRanges(model, ranges)) {
       await stream.write({ type: 'model-bytes' }, chunk, { timeoutMs: writeTimeoutMs });
     }
     await stream.write({ type: 'bytes-end' }, undefined, { timeoutMs: writeTimeoutMs });
-  });
+  };
+  served.use(mesh.handle(methods.manifest, sendManifest));
+  served.use(mesh.handle(methods.bytes, sendBytes));
+  return served;
 }
 
 async function readRequest(stream: FrameStream, { openTimeoutMs }: Method): Promise<unknown> {

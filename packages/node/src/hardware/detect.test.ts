@@ -1,0 +1,62 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+import { afterEach, expect, test, vi } from 'vitest';
+
+import { temporaryDirectory } from '../sources/test-support/temporary-directory.ts';
+import { detectHardware } from './detect.ts';
+
+afterEach(() => {
+  vi.unstubAllEnvs();
+});
+
+/** Runs a line at the start of every process of the detection. */
+async function preload(directory: string, line: string): Promise<void> {
+  const file = join(directory, 'preload.mjs');
+  await writeFile(file, line);
+  vi.stubEnv('NODE_OPTIONS', `--import ${pathToFileURL(file).href}`);
+}
+
+/** Makes the detection of a GPU go wrong in its process, as a broken driver does; that of the CPU works. */
+function breakDetection(directory: string, how: string): Promise<void> {
+  return preload(directory, `if (process.argv[1]?.endsWith('detect-main.ts') && process.argv[2] !== 'cpu') { ${how} }`);
+}
+
+test.each([
+  ['kills the process', `process.kill(process.pid, 'SIGKILL')`, /ended by SIGKILL/],
+  ['throws', `throw new Error('no such device')`, /no such device/],
+  ['ends the process', `process.exit(3)`, /exit code 3/],
+  ['says something else', `console.log('driver 1.0')`, /unreadable answer/],
+])('with auto, takes the CPU and says why when a driver %s', async (_, how, reason) => {
+  await using directory = await temporaryDirectory();
+  await breakDetection(directory.path, how);
+  const detected = await detectHardware('auto');
+  expect(detected).toMatchObject({ backend: 'cpu', gpus: [], fallback: expect.stringMatching(reason) });
+  expect(detected.cores).toBeGreaterThan(0);
+});
+
+test('with auto, says why when node-llama-cpp itself takes the CPU for a broken driver', async ({ skip }) => {
+  await using directory = await temporaryDirectory();
+  vi.stubEnv('GGML_VK_VISIBLE_DEVICES', '0');
+  const hasVulkan = await detectHardware('vulkan').catch(() => undefined);
+  if (hasVulkan === undefined) return skip('no Vulkan driver: install mesa-vulkan-drivers');
+  // It tries each backend in a process of its own, which is told the backend.
+  await preload(directory.path, `if (process.send) process.on('message', ({ gpu }) => gpu && process.exit(1))`);
+  const detected = await detectHardware('auto');
+  expect(detected).toMatchObject({ backend: 'cpu', fallback: expect.stringMatching(/not compatible.*using no GPU/) });
+  return undefined;
+});
+
+test('refuses a named backend whose driver is broken, with the reason', async () => {
+  await using directory = await temporaryDirectory();
+  await breakDetection(directory.path, `throw new Error('no such device')`);
+  await expect(detectHardware('vulkan')).rejects.toMatchObject({
+    code: 'engine-incompatible',
+    message: expect.stringMatching(/vulkan.*no such device.*--backend/),
+  });
+});
+
+test('gives no reason when nothing failed', async () => {
+  expect(await detectHardware('cpu')).not.toHaveProperty('fallback');
+});

@@ -1,0 +1,49 @@
+import { readdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { onDisk } from '../disk/index.ts';
+
+/** Files used within this time, in milliseconds, are spared: who asked for one may not have opened it yet. */
+const sparedMs = 60 * 60 * 1000;
+/** What `Stats.blocks` counts, in bytes, whatever the file system's own blocks are. */
+const blockBytes = 512;
+const stageFileName = /^[0-9a-f]{64}\.gguf$/;
+
+/**
+ * Removes the stage files used longest ago, by their modification time, until the rest takes no more than `maxBytes` on
+ * the disk; holes count as nothing. Spared are files in use, those used within the last hour, and whatever is no finished
+ * stage file. Where an engine still has a removed file open or mapped, POSIX keeps its content until it lets go, and
+ * Windows refuses to remove it, so that it stays.
+ */
+export async function trimStageFiles(options: {
+  readonly directory: string;
+  readonly maxBytes: number;
+  /** Paths in the directory. */
+  readonly inUse: ReadonlySet<string>;
+}): Promise<void> {
+  const { directory, maxBytes, inUse } = options;
+  const names = await onDisk(directory, () => readdir(directory));
+  const files = (await Promise.all(names.filter((name) => stageFileName.test(name)).map(describe(directory))))
+    .filter((file) => file !== undefined)
+    .sort((first, second) => first.usedAtMs - second.usedAtMs);
+  let bytes = files.reduce((sum, file) => sum + file.bytes, 0);
+  const sparedSinceMs = Date.now() - sparedMs;
+  for (const file of files) {
+    if (bytes <= maxBytes) return;
+    if (inUse.has(file.path) || file.usedAtMs > sparedSinceMs) continue;
+    const isRemoved = await rm(file.path, { force: true }).then(
+      () => true,
+      () => false,
+    );
+    if (isRemoved) bytes -= file.bytes;
+  }
+}
+
+/** Reads a file's size on the disk and its last use; undefined when it is gone meanwhile. */
+function describe(directory: string) {
+  return async (name: string) => {
+    const path = join(directory, name);
+    const status = await stat(path).catch(() => undefined);
+    return status && { path, bytes: status.blocks * blockBytes, usedAtMs: status.mtimeMs };
+  };
+}

@@ -1,0 +1,34 @@
+/** Which holders of a model are still believed to have the right bytes, in the order to ask them. */
+export class TrustedHolders {
+  #trusted: readonly string[];
+  #rejected: readonly string[] = [];
+  readonly #suspected = new Set<string>();
+
+  constructor(holders: readonly string[]) {
+    this.#trusted = holders;
+  }
+
+  get trusted(): readonly string[] {
+    return this.#trusted;
+  }
+
+  get rejected(): readonly string[] {
+    return this.#rejected;
+  }
+
+  /**
+   * Notes that together these holders sent wrong bytes, the last of them last. One who did so alone is out. Among several it
+   * is not known who lied: the last one is asked next, and whoever is among the senders for the second time is out.
+   *
+   * @returns whether anybody is left to ask
+   */
+  blame(senders: readonly string[]): boolean {
+    const isOut = (holder: string) => senders.includes(holder) && (senders.length === 1 || this.#suspected.has(holder));
+    const last = senders.at(-1);
+    const inOrder = this.#trusted.toSorted((first, second) => Number(second === last) - Number(first === last));
+    this.#rejected = [...this.#rejected, ...inOrder.filter(isOut)];
+    this.#trusted = inOrder.filter((holder) => !isOut(holder));
+    for (const sender of senders) this.#suspected.add(sender);
+    return senders.length > 0 && this.#trusted.length > 0;
+  }
+}
