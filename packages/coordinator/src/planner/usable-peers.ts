@@ -6,7 +6,7 @@ import { usableBytes, type PlacedStage } from './usable-bytes.ts';
 export interface UsablePeer {
   readonly peer: string;
   readonly name: string;
-  /** Bytes that a stage may take on it. */
+  /** Bytes that a stage may take on it, rounded down by up to 6 %. */
   readonly freeBytes: number;
   /** Whether it holds the whole model, so that nothing needs to be fetched. */
   readonly holdsModel: boolean;
@@ -25,8 +25,9 @@ export function usablePeers(cards: readonly Card[], { model, placed }: UsablePee
   return cards
     .flatMap((card): UsablePeer[] => {
       const { peer, name, roles, models, stages } = card;
-      const freeBytes = usableBytes(card, placed);
-      if (freeBytes === undefined || !roles.includes('peer')) return [];
+      const exactBytes = usableBytes(card, placed);
+      if (exactBytes === undefined || !roles.includes('peer')) return [];
+      const freeBytes = steady(exactBytes);
       const holdsModel = models.some((held) => held.model === model);
       const servesModel = stages.some((stage) => stage.model === model);
       return [{ peer, name, freeBytes, holdsModel, servesModel }];
@@ -37,4 +38,14 @@ export function usablePeers(cards: readonly Card[], { model, placed }: UsablePee
         Number(second.holdsModel) - Number(first.holdsModel) ||
         (first.peer < second.peer ? -1 : 1),
     );
+}
+
+/**
+ * Rounds down to a sixteenth of the power of two below: free memory moves all the time, and layers that moved with it would
+ * be cut and fetched again at every deployment.
+ */
+function steady(bytes: number): number {
+  if (bytes < 1) return 0;
+  const step = 2 ** Math.max(Math.floor(Math.log2(bytes)) - 4, 0);
+  return Math.floor(bytes / step) * step;
 }
