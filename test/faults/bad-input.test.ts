@@ -127,6 +127,25 @@ describe('a bad request', () => {
   });
 });
 
+describe('a member that', () => {
+  it('is not the stage before can not join the ring', async () => {
+    await using stream = await attacker.open(await lead(), methods.ring);
+    await stream.write({ type: 'ring-open', deployment, stage: 0 });
+    await expect(stream.read()).rejects.toMatchObject({ code: 'not-a-member' });
+    await expectServing();
+  });
+
+  it('asks for millions of impossible tokens is refused at once', async () => {
+    const tokens = Array.from({ length: 1_500_000 }, () => -1);
+    const sampling = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 };
+    const request = { deployment, prompt: { type: 'tokens', tokens } as const, sampling, stop: [] };
+    await expect(Array.fromAsync(generate(attacker, await lead(), request))).rejects.toMatchObject({
+      code: 'protocol-violation',
+    });
+    await expectServing();
+  });
+});
+
 describe('a member that sends', () => {
   const served = [methods.manifest, methods.bytes, methods.stage, methods.ring, methods.generate];
 

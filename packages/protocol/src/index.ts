@@ -1,3 +1,4 @@
+export { ChunkQueue } from './codec/chunk-queue.ts';
 export { decodeFrameBody, decodeValue, encodeFrame, encodeValue, type Frame } from './codec/frame.ts';
 export { FrameParser } from './codec/frame-parser.ts';
 export { parseHeader } from './codec/parse-header.ts';
@@ -26,6 +27,7 @@ export {
   generationRequestSchema,
   promptSchema,
   samplingSchema,
+  tokensSchema,
   type ChatMessage,
   type GenerationRequest,
   type Prompt,

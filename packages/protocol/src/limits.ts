@@ -26,6 +26,8 @@ export const limits = Object.freeze({
   maxSequences: 64,
   /** Characters of prompt text (all messages together) in one request. */
   maxPromptCharacters: 8 * 1024 * 1024,
+  /** Token ids in one prompt. */
+  maxPromptTokens: 1_048_576,
   maxMessages: 4096,
   maxStopStrings: 16,
   maxStopLength: 512,

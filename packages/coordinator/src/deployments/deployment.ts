@@ -2,6 +2,7 @@ import type { Mesh } from '@skein/mesh';
 import { asSkeinError, limits, SkeinError, toWireError, type Logger } from '@skein/protocol';
 
 import type { Plan } from '../planner/index.ts';
+import type { DeployWish } from './deploy-request.ts';
 import type { MeshModel } from './held-model.ts';
 import { StageLink, type StageTimeouts } from './stage-link.ts';
 import type { DeploymentState, DeploymentStatus, StageStatus } from './status.ts';
@@ -15,10 +16,10 @@ export interface DeploymentOptions {
   readonly id: string;
   readonly model: MeshModel;
   readonly plan: Plan;
+  /** What was asked for, of which the plan may have had to leave something out. */
+  readonly wish: DeployWish;
   readonly contextTokens: number;
   readonly sequences: number;
-  /** Engine threads per stage; left out, each peer decides. */
-  readonly threads?: number | undefined;
   readonly timeouts: StageTimeouts;
   /** Milliseconds since 1970. */
   readonly startedAt: number;
@@ -55,6 +56,11 @@ export class Deployment {
   /** SHA-256 of the model. */
   get model(): string {
     return this.#options.model.model;
+  }
+
+  /** What was asked for, for whoever deploys the model anew after a loss. */
+  get wish(): DeployWish {
+    return this.#options.wish;
   }
 
   get state(): DeploymentState {
@@ -128,9 +134,10 @@ export class Deployment {
   }
 
   async #loadStage(stage: number): Promise<void> {
-    const { id, model, plan, contextTokens, sequences, threads, timeouts } = this.#options;
+    const { id, model, plan, contextTokens, sequences, wish, timeouts } = this.#options;
     const planned = plan.stages[stage];
     if (planned === undefined) throw new SkeinError('internal', 'a stage without a plan');
+    const previous = plan.stages.length > 1 ? plan.stages.at(stage - 1)?.peer : undefined;
     const link = await StageLink.open(this.#components.mesh, {
       peer: planned.peer,
       load: {
@@ -142,10 +149,11 @@ export class Deployment {
         stage,
         stages: plan.stages.length,
         block: planned.block,
+        ...(previous === undefined ? {} : { previous }),
         sources: model.holders.slice(0, limits.maxStages),
         contextTokens,
         sequences,
-        ...(threads === undefined ? {} : { threads }),
+        ...(wish.threads === undefined ? {} : { threads: wish.threads }),
       },
       timeouts,
       signal: this.#over.signal,

@@ -1,3 +1,5 @@
+import { availableParallelism, freemem, totalmem } from 'node:os';
+
 import type { FrameStream, Mesh } from '@skein/mesh';
 import {
   asSkeinError,
@@ -82,6 +84,7 @@ export class HostedStage implements AsyncDisposable {
       onProgress: (phase, progress) => report({ type: 'stage-progress', phase, ...progress }),
     });
     this.#files = files;
+    this.#assertRoom();
     const loading: StageEvent = { type: 'stage-progress', phase: 'load', doneBytes: 0, totalBytes: files.fileBytes };
     report(loading);
     // llama.cpp says nothing while it reads a big file; the coordinator must not take that for a hung peer.
@@ -108,9 +111,12 @@ export class HostedStage implements AsyncDisposable {
     void this.#run(feeding.catch((error: unknown) => this.#end(this.#neighbourLost(1, error))));
   }
 
-  /** Takes the ring stream from the stage before. Throws `protocol-violation` for a second one. */
-  async acceptPrevious(stream: FrameStream): Promise<void> {
+  /** Takes the ring stream from the stage before. Throws `not-a-member` for another peer's, `protocol-violation` for a second one. */
+  async acceptPrevious(stream: FrameStream, peerId: string): Promise<void> {
     const engine = this.#requireEngine();
+    if (peerId !== this.load.previous) {
+      throw new SkeinError('not-a-member', 'this member does not hold the stage before in the pipeline');
+    }
     if (this.#hasPrevious) throw new SkeinError('protocol-violation', 'the stage before is connected already');
     this.#hasPrevious = true;
     await stream.write({ type: 'ring-accepted' });
@@ -156,10 +162,21 @@ export class HostedStage implements AsyncDisposable {
         hiddenSize: shape.hiddenSize,
         contextTokens: load.contextTokens,
         sequences: load.sequences,
-        threads: load.threads ?? this.#components.threads,
+        threads: Math.min(load.threads ?? this.#components.threads, availableParallelism()),
         offload: this.#components.backend !== 'cpu',
       },
     });
+  }
+
+  /** The planner has seen to this, but not every stage was planned by an honest coordinator. */
+  #assertRoom(): void {
+    const neededBytes = this.#neededBytes();
+    const roomBytes = this.#components.backend === 'cpu' ? freemem() : totalmem();
+    if (neededBytes <= roomBytes) return;
+    throw new SkeinError(
+      'does-not-fit',
+      `the stage needs ${neededBytes} bytes where this machine has room for ${roomBytes}; ask for a smaller context`,
+    );
   }
 
   /** Weights and KV cache; 0 until the size of the files is known. */

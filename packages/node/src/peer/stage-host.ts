@@ -18,6 +18,9 @@ import {
 import { HostedStage, notServing, type HostedStageComponents } from './hosted-stage.ts';
 import { throttledProgress } from './throttled-progress.ts';
 
+/** More than any machine can serve, and few enough for a card to tell of all. */
+const maxHeldStages = 32;
+
 /** Answers the methods through which coordinators, other stages and clients use the stages of this peer. */
 export class StageHost {
   readonly #components: HostedStageComponents;
@@ -38,7 +41,7 @@ export class StageHost {
       await running.finally(() => this.#running.delete(running));
     };
     this.#served.use(mesh.handle(methods.stage, holdStage));
-    this.#served.use(mesh.handle(methods.ring, async (stream) => this.#joinRing(stream)));
+    this.#served.use(mesh.handle(methods.ring, async (stream, { peerId }) => this.#joinRing(stream, peerId)));
     this.#served.use(mesh.handle(methods.generate, async (stream, { signal }) => this.#generate(stream, signal)));
   }
 
@@ -58,6 +61,9 @@ export class StageHost {
   async #holdStage(stream: FrameStream): Promise<void> {
     const load = parseHeader(stageLoadSchema, (await this.#read(stream)).header);
     const key = stageKey(load);
+    if (this.#stages.size >= maxHeldStages) {
+      throw new SkeinError('overloaded', `this machine holds ${maxHeldStages} stages already; take a deployment down`);
+    }
     if (this.#stages.has(key)) throw new SkeinError('protocol-violation', 'this stage is held already');
     const stage = new HostedStage(this.#components, load);
     this.#stages.set(key, stage);
@@ -104,11 +110,11 @@ export class StageHost {
     }
   }
 
-  async #joinRing(stream: FrameStream): Promise<void> {
+  async #joinRing(stream: FrameStream, peerId: string): Promise<void> {
     const { deployment, stage: index } = parseHeader(ringOpenSchema, (await this.#read(stream)).header);
     const stage = this.#stages.get(stageKey({ deployment, stage: index }));
     if (stage === undefined) throw new SkeinError('not-deployed', `stage ${index} of ${deployment} is not held here`);
-    await stage.acceptPrevious(stream);
+    await stage.acceptPrevious(stream, peerId);
   }
 
   async #generate(stream: FrameStream, signal: AbortSignal): Promise<void> {

@@ -11,14 +11,24 @@ export const chatMessageSchema = z.object({
 });
 export type ChatMessage = z.infer<typeof chatMessageSchema>;
 
+/**
+ * Token ids. One check of our own that stops at the first bad one: a schema per element would collect an error for each of
+ * the millions that fit into a frame.
+ */
+export const tokensSchema = z.custom<readonly number[]>(isTokenList, {
+  error: `must be 1 to ${limits.maxPromptTokens} token ids`,
+});
+
+function isTokenList(value: unknown): boolean {
+  if (!Array.isArray(value) || value.length === 0 || value.length > limits.maxPromptTokens) return false;
+  return value.every((token) => Number.isInteger(token) && token >= 0 && token < limits.maxVocabularySize);
+}
+
 /** What to continue: a conversation, rendered through the model's chat template; raw text; or raw token ids. */
 export const promptSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('chat'), messages: z.array(chatMessageSchema).min(1).max(limits.maxMessages) }),
   z.object({ type: z.literal('text'), text: z.string().max(limits.maxPromptCharacters) }),
-  z.object({
-    type: z.literal('tokens'),
-    tokens: z.array(z.number().int().nonnegative().max(limits.maxVocabularySize)).min(1),
-  }),
+  z.object({ type: z.literal('tokens'), tokens: tokensSchema }),
 ]);
 export type Prompt = z.infer<typeof promptSchema>;
 

@@ -32,6 +32,8 @@ export const stageLoadSchema = z
     stage: stageIndex,
     stages: stageCount,
     block: blockSchema,
+    /** Who holds the stage before, round the ring: nobody else may open the ring stream. Left out when there is one stage. */
+    previous: peerIdSchema.optional(),
     /** Members that hold the model, in the order to try. */
     sources: z.array(peerIdSchema).max(limits.maxStages),
     /** Tokens of KV cache, shared by all sequences. */

@@ -1,4 +1,4 @@
-import { limits, type Prompt } from '@skein/protocol';
+import { tokensSchema, type Prompt } from '@skein/protocol';
 import { z } from 'zod';
 
 import { validate } from '../validate.ts';
@@ -8,19 +8,18 @@ import type { ParsedRequest, ParseOptions } from './parsed-request.ts';
 /** OpenAI's default for plain completions; chats get an equal share of the context (see `GenerationRequest.maxTokens`). */
 const defaultMaxTokens = 16;
 
-/** Each token takes at least two characters of JSON, so the body's limit is met first. */
-const tokensSchema = z.array(z.number().int().nonnegative().max(limits.maxVocabularySize)).min(1);
-
-const promptSchema = z
-  .union([z.string(), tokensSchema, z.array(z.string()).length(1), z.array(tokensSchema).length(1)], {
-    error: 'expected one prompt: a string or an array of token ids; send several prompts as several requests',
-  })
-  .transform((prompt): Prompt => {
-    if (typeof prompt === 'string') return { type: 'text', text: prompt };
-    const [first] = prompt;
-    if (typeof first === 'string') return { type: 'text', text: first };
-    return { type: 'tokens', tokens: prompt.flat().filter((token) => typeof token === 'number') };
+const promptSchema = z.unknown().transform((value, context): Prompt => {
+  // A list of one prompt is that prompt.
+  const prompt: unknown = Array.isArray(value) && value.length === 1 && typeof value[0] !== 'number' ? value[0] : value;
+  if (typeof prompt === 'string') return { type: 'text', text: prompt };
+  const tokens = tokensSchema.safeParse(prompt);
+  if (tokens.success) return { type: 'tokens', tokens: tokens.data };
+  context.addIssue({
+    code: 'custom',
+    message: 'expected one prompt: a string or an array of token ids; send several prompts as several requests',
   });
+  return z.NEVER;
+});
 
 /** Body of `POST /v1/completions`. */
 const completionRequestSchema = z

@@ -5,7 +5,10 @@ import { unsupported } from './parameters.ts';
 
 const textPartSchema = z.strictObject({ type: z.literal('text'), text: z.string() });
 
-const contentSchema = z.union([z.string(), z.array(textPartSchema).min(1)], {
+/** Parts in one message: more than any client splits a text into. */
+const maxTextParts = 1024;
+
+const contentSchema = z.union([z.string(), z.array(textPartSchema).min(1).max(maxTextParts)], {
   error: 'expected a string or an array of text parts; images, audio and files are not supported yet',
 });
 

@@ -132,6 +132,21 @@ describe('a chat request', () => {
     });
   });
 
+  it.each([
+    [{ messages: [] }, "Invalid value for 'messages': expected at least 1 item"],
+    [{ messages: 'Hi' }, "Invalid value for 'messages': expected an array"],
+    [{ model: '' }, "Invalid value for 'model': expected at least 1 character"],
+    [{ model: 5 }, "Invalid value for 'model': expected a string"],
+    [{ temperature: 'hot' }, "Invalid value for 'temperature': expected a number"],
+    [{ temperature: 3 }, "Invalid value for 'temperature': expected a number of at most 2"],
+    [{ max_tokens: 0 }, "Invalid value for 'max_tokens': expected a number of more than 0"],
+    [{ max_tokens: 1.5 }, "Invalid value for 'max_tokens': expected a whole number"],
+    [{ stream: 'yes' }, "Invalid value for 'stream': expected a boolean"],
+    [{ messages: [5] }, "Invalid value for 'messages[0]': expected an object"],
+  ])('says in plain words what is wrong with %j', async (change, message) => {
+    expect(await errorOf('/v1/chat/completions', { ...chat, ...change })).toMatchObject({ message });
+  });
+
   it('says in the words of OpenAI what is missing or unknown', async () => {
     expect(await errorOf('/v1/chat/completions', { messages: chat.messages })).toMatchObject({
       message: "Missing required parameter: 'model'",

@@ -139,6 +139,7 @@ describe('the lead', () => {
       'invalid-request',
     ],
     ['a prompt longer than the context', asking('word '.repeat(2000)), 'context-length-exceeded'],
+    ['a prompt that would take long to tokenize', asking('a'.repeat(4_000_000)), 'context-length-exceeded'],
   ])('refuses %s and goes on', async (_name, generation, code) => {
     lead.start('bad', generation);
     expect(await endOf('bad')).toMatchObject({ type: 'generation-error', error: { code } });

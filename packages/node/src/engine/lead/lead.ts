@@ -84,10 +84,15 @@ export class Lead {
 
   /** Takes the tail's tokens for a step. */
   completeStep({ step, tokens }: Pick<Sampled, 'step' | 'tokens'>): void {
-    this.#scheduler.complete(
-      step,
-      tokens.map(({ token }) => token),
-    );
+    const { vocabularySize } = this.#components.tokenizer;
+    const outside = tokens.find(({ token }) => token >= vocabularySize);
+    if (outside !== undefined) {
+      throw new SkeinError(
+        'protocol-violation',
+        `the tail drew token ${outside.token} of a vocabulary of ${vocabularySize}`,
+      );
+    }
+    this.#scheduler.complete(step, tokens);
     if (tokens.length === 0) this.#components.onProgress();
     this.#changed();
   }
@@ -192,16 +197,29 @@ export class Lead {
         );
       }
       case 'text':
+        this.#assertMayFit(prompt.text);
         return tokenizer.encode(prompt.text, { addSpecial: true, parseSpecial: true });
       case 'chat': {
         if (chatTemplate === undefined) {
           throw new SkeinError('invalid-request', 'this model has no chat template; use plain completions');
         }
         const text = chatTemplate.render(prompt.messages);
+        this.#assertMayFit(text);
         const { bos } = tokenizer.specialTexts();
         return tokenizer.encode(text, { addSpecial: bos === '' || !text.startsWith(bos), parseSpecial: true });
       }
     }
+  }
+
+  /** Tokenizing takes seconds for a megabyte, during which nobody else is served: refuse first what can't fit anyhow. */
+  #assertMayFit(text: string): void {
+    const { contextTokens } = this.#options;
+    const leastTokens = this.#components.tokenizer.leastTokens(text);
+    if (leastTokens <= contextTokens) return;
+    throw new SkeinError(
+      'context-length-exceeded',
+      `the prompt has more than ${leastTokens} tokens where the context holds ${contextTokens}; shorten it or deploy with a larger context`,
+    );
   }
 
   /** Most tokens to generate: what was asked for, or an equal share of the context, in the room behind the prompt. */

@@ -40,7 +40,7 @@ function due(scheduled: ScheduledStep | undefined): ScheduledStep {
 function answer(subject: Scheduler, { step }: ScheduledStep, token: number): void {
   subject.complete(
     step.step,
-    step.entries.filter(({ sample }) => sample).map(() => token),
+    step.entries.filter(({ sample }) => sample).map(({ sequence }) => ({ sequence, token })),
   );
 }
 
@@ -174,7 +174,20 @@ describe('the sequence scheduler', () => {
     const subject = scheduler();
     subject.add(request(1, 1));
     const { step } = due(subject.next());
-    expect(() => subject.complete(step.step + 1, [1])).toThrow(expect.objectContaining({ code: 'protocol-violation' }));
-    expect(() => subject.complete(step.step, [1, 2])).toThrow(expect.objectContaining({ code: 'protocol-violation' }));
+    expect(() => subject.complete(step.step + 1, [{ sequence: 0, token: 1 }])).toThrow(
+      expect.objectContaining({ code: 'protocol-violation' }),
+    );
+    for (const tokens of [
+      [],
+      [{ sequence: 1, token: 1 }],
+      [
+        { sequence: 0, token: 1 },
+        { sequence: 0, token: 2 },
+      ],
+    ]) {
+      expect(() => subject.complete(step.step, tokens)).toThrow(
+        expect.objectContaining({ code: 'protocol-violation' }),
+      );
+    }
   });
 });

@@ -1,4 +1,11 @@
-import { SkeinError, type CacheOperation, type Sampling, type Step, type StepEntry } from '@skein/protocol';
+import {
+  SkeinError,
+  type CacheOperation,
+  type Sampled,
+  type Sampling,
+  type Step,
+  type StepEntry,
+} from '@skein/protocol';
 
 export interface SchedulerOptions {
   /** Stages of the pipeline: that many micro-batches may be in flight. */
@@ -40,6 +47,12 @@ export interface Sequence {
   finished: boolean;
 }
 
+/** A sequence that a token is due for, and the slot it had when the step was sent. */
+interface SampledSlot {
+  readonly sequence: Sequence;
+  readonly slot: number;
+}
+
 /**
  * The lead's sequence scheduler: continuous batching over a ring of stages. A pure state machine: `next` composes the
  * micro-batch to send, `complete` takes the tail's answer.
@@ -52,7 +65,7 @@ export class Scheduler {
   readonly #waiting: Sequence[] = [];
   readonly #running: Sequence[] = [];
   readonly #freeSlots: number[];
-  readonly #inFlight = new Map<number, { all: readonly Sequence[]; sampled: readonly Sequence[] }>();
+  readonly #inFlight = new Map<number, { all: readonly Sequence[]; sampled: readonly SampledSlot[] }>();
   /** Slots whose cells are to be forgotten with the next step. */
   readonly #freed = new Set<number>();
   #nextStep = 0;
@@ -106,7 +119,7 @@ export class Scheduler {
     this.#freed.clear();
     const entries: StepEntry[] = [];
     const tokens: number[] = [];
-    const sampled: Sequence[] = [];
+    const sampled: SampledSlot[] = [];
     for (const { sequence, slot, count } of chosen) {
       const position = sequence.sent;
       if (position === 0) operations.push({ type: 'sample-with', sequence: slot, sampling: sequence.request.sampling });
@@ -114,7 +127,7 @@ export class Scheduler {
       const sample = sequence.sent === sequence.tokens.length;
       entries.push({ sequence: slot, position, count, sample });
       for (let index = position; index < sequence.sent; index += 1) tokens.push(sequence.tokens[index] ?? 0);
-      if (sample) sampled.push(sequence);
+      if (sample) sampled.push({ sequence, slot });
     }
     const step: Step = { type: 'step', step: this.#nextStep, operations, entries };
     this.#nextStep += 1;
@@ -123,18 +136,18 @@ export class Scheduler {
   }
 
   /** Takes the tail's answer. Throws `protocol-violation` for one that does not fit a step in flight. */
-  complete(step: number, tokens: readonly number[]): void {
+  complete(step: number, tokens: Sampled['tokens']): void {
     const sampled = this.#inFlight.get(step)?.sampled;
-    if (sampled === undefined || sampled.length !== tokens.length) {
+    if (sampled === undefined || sampled.length !== tokens.length || !tokens.every(isForSlotOf(sampled))) {
       throw new SkeinError(
         'protocol-violation',
         `the tail answered step ${step} with ${tokens.length} tokens, which were not asked for`,
       );
     }
     this.#inFlight.delete(step);
-    for (const [index, sequence] of sampled.entries()) {
-      const token = tokens[index] ?? 0;
-      if (sequence.finished) continue;
+    for (const [index, { sequence }] of sampled.entries()) {
+      const token = tokens[index]?.token;
+      if (sequence.finished || token === undefined) continue;
       sequence.tokens.push(token);
       if (!sequence.request.onToken(token)) this.#retire(sequence);
     }
@@ -212,4 +225,9 @@ export class Scheduler {
 
 function unsent(sequence: Sequence): number {
   return sequence.tokens.length - sequence.sent;
+}
+
+/** Whether a token is the answer for the sequence at its place. */
+function isForSlotOf(sampled: readonly SampledSlot[]) {
+  return ({ sequence }: Sampled['tokens'][number], index: number): boolean => sampled[index]?.slot === sequence;
 }

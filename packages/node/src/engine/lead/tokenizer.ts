@@ -2,11 +2,15 @@ import { SkeinError } from '@skein/protocol';
 
 import type { Libllama, ModelPointer, VocabPointer } from '../libllama/libllama.ts';
 
+/** Texts shorter than this are tokenized in a few milliseconds, whatever they hold. */
+const shortTextBytes = 65_536;
+
 /** A model's own tokenizer. */
 export class Tokenizer {
   readonly #library: Libllama;
   readonly #vocab: VocabPointer;
   #piece = new Uint8Array(256);
+  #longestPiece: number | undefined;
 
   constructor(library: Libllama, model: ModelPointer) {
     this.#library = library;
@@ -50,6 +54,14 @@ export class Tokenizer {
     return [...tokens.subarray(0, count)];
   }
 
+  /** A lower bound of a text's tokens, cheap to have: as if each were the vocabulary's longest; 0 for a short text. */
+  leastTokens(text: string): number {
+    const bytes = Buffer.byteLength(text);
+    if (bytes < shortTextBytes) return 0;
+    this.#longestPiece ??= this.#findLongestPiece();
+    return Math.floor(bytes / this.#longestPiece);
+  }
+
   /** The bytes of a token's text: often part of a character. Special tokens have none unless asked for. */
   piece(token: number, options: { special?: boolean } = {}): Uint8Array {
     const call = (): number =>
@@ -71,5 +83,13 @@ export class Tokenizer {
     const text = (token: number): string =>
       token < 0 ? '' : new TextDecoder().decode(this.piece(token, { special: true }));
     return { bos: text(this.#library.vocabBos(this.#vocab)), eos: text(this.#library.vocabEos(this.#vocab)) };
+  }
+
+  #findLongestPiece(): number {
+    let longest = 1;
+    for (let token = 0; token < this.vocabularySize; token += 1) {
+      longest = Math.max(longest, this.piece(token, { special: true }).byteLength);
+    }
+    return longest;
   }
 }

@@ -10,6 +10,8 @@ const stopTimeoutMs = 2000;
 /** Lines of the engine's log that are kept to explain its end. */
 const keptLogLines = 20;
 const maxLineLength = 500;
+/** JavaScript's share of an engine, in MiB: a chat template that never stops to write ends the engine, not the machine. */
+const heapMebibytes = 512;
 
 /** The operating system's side of an engine process: its pipes, its log, and why it ended. */
 export class EngineChild {
@@ -22,7 +24,9 @@ export class EngineChild {
   constructor(logger: Logger) {
     this.#logger = logger;
     const script = fileURLToPath(new URL('../child/main.ts', import.meta.url));
-    this.#child = spawn(process.execPath, [script], { stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'] });
+    this.#child = spawn(process.execPath, [`--max-old-space-size=${heapMebibytes}`, script], {
+      stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'],
+    });
     this.ended = new Promise((resolve) => {
       this.#child.once('error', (cause) =>
         resolve(new SkeinError('engine-failed', 'the engine process could not be started', { cause })),

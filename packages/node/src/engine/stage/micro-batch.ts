@@ -1,4 +1,4 @@
-import { SkeinError, type StepEntry } from '@skein/protocol';
+import type { StepEntry } from '@skein/protocol';
 
 import type { Batch, Libllama } from '../libllama/libllama.ts';
 
@@ -10,7 +10,6 @@ export type OutputRows = 'all' | 'sampled';
  * what it needs during the call.
  */
 export class MicroBatch {
-  readonly #capacity: number;
   readonly #positions: Int32Array;
   readonly #sequenceCounts: Int32Array;
   readonly #sequences: Int32Array;
@@ -18,7 +17,6 @@ export class MicroBatch {
   readonly #outputs: Int8Array;
 
   constructor(library: Libllama, capacity: number) {
-    this.#capacity = capacity;
     this.#positions = new Int32Array(capacity);
     this.#sequenceCounts = new Int32Array(capacity).fill(1);
     this.#sequences = new Int32Array(capacity);
@@ -27,7 +25,7 @@ export class MicroBatch {
     this.#sequencePointers = BigUint64Array.from({ length: capacity }, (_, row) => address + BigInt(row * 4));
   }
 
-  /** Throws `protocol-violation` when the entries hold more rows than fit. */
+  /** The entries hold no more rows than the capacity. */
   fill(
     entries: readonly StepEntry[],
     input: { tokens: Int32Array } | { hidden: Uint8Array },
@@ -35,9 +33,6 @@ export class MicroBatch {
   ): Batch {
     let row = 0;
     for (const entry of entries) {
-      if (row + entry.count > this.#capacity) {
-        throw new SkeinError('protocol-violation', `a micro-batch has more than ${this.#capacity} rows`);
-      }
       for (let index = 0; index < entry.count; index += 1, row += 1) {
         this.#positions[row] = entry.position + index;
         this.#sequences[row] = entry.sequence;

@@ -87,11 +87,12 @@ describe('sampling at the tail', () => {
   });
 
   it.each([
-    ['a slot beyond the stage', { sequence: 2, position: 0, count: 1, sample: true }],
-    ['more rows than a micro-batch holds', { sequence: 0, position: 0, count: 500, sample: true }],
-  ])('refuses %s', (_name, entry) => {
-    const tokens = new Int32Array(entry.count);
-    expect(() => stage.run({ type: 'step', step: 0, operations: [], entries: [entry] }, { tokens })).toThrow(
+    ['a slot beyond the stage', [{ sequence: 2, position: 0, count: 1, sample: true }]],
+    ['more rows than a micro-batch holds', [{ sequence: 0, position: 0, count: 500, sample: true }]],
+    ['two entries of one sequence', [0, 1].map((position) => ({ sequence: 0, position, count: 1, sample: true }))],
+  ])('refuses %s', (_name, entries) => {
+    const tokens = new Int32Array(entries.reduce((sum, { count }) => sum + count, 0));
+    expect(() => stage.run({ type: 'step', step: 0, operations: [], entries }, { tokens })).toThrow(
       expect.objectContaining({ code: 'protocol-violation' }),
     );
   });

@@ -152,11 +152,16 @@ export class Stage {
   }
 
   #checkInput(step: Step, input: StageInput, rows: number): void {
-    const { hiddenSize, sequences, takesHidden } = this.#options;
+    const { hiddenSize, sequences, takesHidden, batchTokens, contextTokens } = this.#options;
     const tooHigh = step.entries.find((entry) => entry.sequence >= sequences);
     if (tooHigh !== undefined) {
       throw new SkeinError('protocol-violation', `sequence ${tooHigh.sequence} is beyond the stage's ${sequences}`);
     }
+    if (new Set(step.entries.map((entry) => entry.sequence)).size !== step.entries.length) {
+      throw new SkeinError('protocol-violation', `step ${step.step} has two entries of one sequence`);
+    }
+    const mostRows = Math.min(batchTokens, contextTokens);
+    if (rows > mostRows) throw new SkeinError('protocol-violation', `step ${step.step} has more than ${mostRows} rows`);
     const expected = takesHidden ? rows * hiddenSize * bytesPerElement : rows;
     const actual = 'hidden' in input ? input.hidden.byteLength : input.tokens.length;
     if ('hidden' in input !== takesHidden || actual !== expected) {
