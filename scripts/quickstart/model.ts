@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { defaultModelName, openStore } from '@skein/node';
 import { isSkeinError } from '@skein/protocol';
 
+import { formatBytes } from '../../packages/cli/src/output/format.ts';
 import { writeTinyModel } from '../fixtures/tiny-models.ts';
 
 /** Kept between runs, beside the sources: only the first quickstart waits for a download. */
@@ -31,7 +32,7 @@ export async function getModel(options: {
       onProgress: ({ source, totalBytes }) => {
         if (source === saidSource) return;
         saidSource = source;
-        say(`getting ${defaultModelName} (${Math.round(totalBytes / 1e6)} MB) from ${source}`);
+        say(`getting ${defaultModelName} (${formatBytes(totalBytes)}) from ${source}`);
       },
     });
     return { path: await store.path(held.model), isMeaningful: true };

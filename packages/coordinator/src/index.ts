@@ -9,6 +9,7 @@ export {
   type DeployRequest,
   type StageStatus,
 } from './deployments/index.ts';
+export { isLoopbackHost } from './http/index.ts';
 export type { RouterOptions } from './routing/index.ts';
 export {
   plan,

@@ -1,4 +1,5 @@
 export { defaultModelName } from './catalog/index.ts';
 export { backends, type Backend } from './hardware/backend.ts';
 export { createPeer, type Peer, type PeerOptions } from './peer/peer.ts';
+export { parseModelReference } from './sources/index.ts';
 export { openStore, type ModelStore, type PullOptions, type PullProgress } from './store/index.ts';

@@ -1,14 +1,16 @@
 import { connect, type SkeinClient } from '@skein/client';
-import { loadMeshSecret } from '@skein/mesh';
+import { openStore } from '@skein/node';
 import { SkeinError } from '@skein/protocol';
 
 import { askInvite, askStatus } from '../control/control-client.ts';
 import type { DaemonStatus } from '../control/messages.ts';
+import { KnownMembers } from '../data/known-members.ts';
 import { deploymentsOf } from '../overview/deployments.ts';
 import type { CommandContext } from '../program/context.ts';
 import type { OpenedData } from '../program/data-options.ts';
 import { deployModel } from './deploy-model.ts';
 import { localDaemon } from './local-daemon.ts';
+import { modelId } from './model-id.ts';
 
 interface Wanted {
   readonly model: string | undefined;
@@ -29,8 +31,13 @@ interface Connected {
 export async function connectForRun(data: OpenedData, wanted: Wanted, context: CommandContext): Promise<Connected> {
   const { signal } = context;
   const status = await askStatus(data.controlPath);
-  const { url } = status ?? {};
-  if (status !== undefined && url !== undefined) return await throughCoordinator({ ...status, url }, wanted, context);
+  const members = await KnownMembers.load(data.directory);
+  // Where nothing runs, and never joined, nobody could be found.
+  if (status === undefined && members.addresses.length === 0) await localDaemon(data);
+  const model = wanted.model === undefined ? undefined : await modelId(await openStore(data.directory), wanted.model);
+  if (status?.url !== undefined) {
+    return await throughCoordinator({ ...status, url: status.url }, { ...wanted, model }, context);
+  }
   if (wanted.stages !== undefined) {
     throw new SkeinError(
       'not-running',
@@ -38,10 +45,10 @@ export async function connectForRun(data: OpenedData, wanted: Wanted, context: C
     );
   }
   const invite = await askInvite(data.controlPath);
-  if (invite !== undefined) return { client: await connect({ mesh: { invite }, signal }), model: wanted.model };
-  // No daemon: the mesh may still be found on the local network.
-  if ((await loadMeshSecret(data.directory)) === undefined) await localDaemon(data);
-  return { client: await connect({ mesh: { directory: data.directory }, signal }), model: wanted.model };
+  if (invite !== undefined) return { client: await connect({ mesh: { invite }, signal }), model };
+  // No daemon: the members that it knew may still be there.
+  const mesh = { directory: data.directory, peers: members.addresses };
+  return { client: await connect({ mesh, signal }), model };
 }
 
 async function throughCoordinator(

@@ -2,6 +2,7 @@ import { openCoordinator, type Deployment, type DeploymentRequest } from '@skein
 import type { Card } from '@skein/protocol';
 
 import { formatLayers, shortPeer } from '../output/format.ts';
+import { deploymentsOf } from '../overview/deployments.ts';
 import { createProgress } from '../output/progress.ts';
 import type { CommandContext } from '../program/context.ts';
 
@@ -10,7 +11,7 @@ export async function deployModel(
   options: { readonly url: string; readonly request: Undefinable<DeploymentRequest> },
   { stderr, signal }: Pick<CommandContext, 'stderr' | 'signal'>,
 ): Promise<Deployment> {
-  using progress = createProgress(stderr);
+  using progress = createProgress(stderr, { signal });
   const { model, stages, contextTokens, sequences } = options.request;
   const request = {
     model,
@@ -26,14 +27,21 @@ export async function deployModel(
       return progress.show({ label: `${phase} layers`, doneBytes: sum('doneBytes'), totalBytes: sum('totalBytes') });
     }
   };
-  return await openCoordinator(options).deploy(request, { signal, onProgress });
+  const deployment = await openCoordinator(options).deploy(request, { signal, onProgress });
+  progress.complete();
+  return deployment;
 }
 
 type Undefinable<Type> = { readonly [Key in keyof Type]: Type[Key] | undefined } & { readonly model: string };
 
-/** Who holds which layers of a deployment. */
-export function describeDeployment({ name, id, stages }: Deployment, cards: readonly Card[]): string {
+/** Who holds which layers of a deployment, and which of the model's replicas it is. */
+export function describeDeployment({ name, model, id, stages }: Deployment, cards: readonly Card[]): string {
   const nameOf = (peer: string) => cards.find((card) => card.peer === peer)?.name ?? 'unknown';
   const lines = stages.map(({ peer, block }) => `  ${formatLayers(block)} on ${nameOf(peer)} (…${shortPeer(peer)})`);
-  return [`${name} is deployed (${id}):`, ...lines].join('\n');
+  const others = deploymentsOf(cards).filter((other) => other.model === model && other.isReady && other.id !== id);
+  const count =
+    others.length === 0
+      ? []
+      : [`this is replica ${others.length + 1} of ${name}; \`skein undeploy ${id}\` takes it down again`];
+  return [`${name} is deployed (${id}):`, ...lines, ...count].join('\n');
 }

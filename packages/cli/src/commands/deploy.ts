@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 
 import { wholeNumber } from '../program/arguments.ts';
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
-import { openData } from '../program/data-options.ts';
+import { findData } from '../program/data-options.ts';
 import { deployModel, describeDeployment } from './deploy-model.ts';
 import { localCoordinator } from './local-daemon.ts';
 import { modelId } from './model-id.ts';
@@ -39,7 +39,7 @@ async function deploy(
   flags: DeployFlags & { readonly model: string },
   context: CommandContext,
 ): Promise<void> {
-  const data = await openData(command);
+  const data = await findData(command);
   const { url, cards } = await localCoordinator(data);
   const model = await modelId(await openStore(data.directory), flags.model);
   const { stages, context: contextTokens, sequences } = flags;

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 
 import { askInvite } from '../control/control-client.ts';
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
-import { openData } from '../program/data-options.ts';
+import { findData } from '../program/data-options.ts';
 
 const examples = `
 Example:
@@ -18,7 +18,7 @@ export function registerInvite(program: Command, context: CommandContext): void 
     .option('--json', 'print it as JSON')
     .addHelpText('after', examples)
     .action(async (flags: { readonly json?: boolean }) => {
-      const { controlPath, directory } = await openData(command);
+      const { controlPath, directory } = await findData(command);
       const invite = await askInvite(controlPath);
       if (invite === undefined) {
         throw new SkeinError('not-running', `Skein does not run in ${directory}; start it with \`skein up\``);

@@ -1,20 +1,24 @@
-import { MeshSecret, saveMeshSecret } from '@skein/mesh';
-import { decodeInvite } from '@skein/protocol';
+import { loadMeshSecret, MeshSecret, saveMeshSecret, type Mesh } from '@skein/mesh';
+import { asSkeinError, decodeInvite, SkeinError, type Logger } from '@skein/protocol';
 import type { Command } from 'commander';
 
+import { KnownMembers } from '../data/known-members.ts';
 import { startDaemon } from '../daemon/daemon.ts';
 import { defaultListenJoin, defaultMeshPort } from '../daemon/default-listen.ts';
 import { untilStopped } from '../daemon/until-stopped.ts';
+import { exitCodes } from '../process/exit-codes.ts';
 import { parentLifeline } from '../process/lifeline.ts';
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
 import { addDaemonOptions, type DaemonFlags } from '../program/daemon-options.ts';
-import { openData } from '../program/data-options.ts';
+import { findData, openData } from '../program/data-options.ts';
+import { withoutCommand } from '../program/invite-argument.ts';
 import { createLogger } from '../program/logger.ts';
 import { untilJoined } from '../daemon/until-joined.ts';
 
 const examples = `
 Examples:
   $ skein join skein1-…                      the line that \`skein up\` printed
+  $ skein join                               again, after a restart: the same mesh
   $ skein join skein1-… --backend cpu        leave the GPU alone
   $ skein join skein1-… --data ~/second      a second member on one machine`;
 
@@ -22,41 +26,56 @@ export function registerJoin(program: Command, context: CommandContext): void {
   const command = program
     .command('join')
     .description('Join a mesh and serve: hold models and layers, and compute.')
-    .argument('<invite>', 'what `skein up` or `skein invite` printed');
+    .argument('[invite...]', 'what `skein up` or `skein invite` printed (default: the mesh that was joined before)');
   addDaemonOptions(command, {
     listenDefault: `/ip4/0.0.0.0/tcp/${defaultMeshPort}; this machine only when the invite is from this machine`,
   })
     .addHelpText('after', examples)
-    .action(async (invite: string, flags: DaemonFlags) => await join(command, { ...flags, invite }, context));
+    .action(async (words: readonly string[], flags: DaemonFlags) => {
+      const [invite, ...more] = withoutCommand(words);
+      if (more.length > 0) {
+        command.error('error: an invite is one word; copy the whole line that `skein up` printed, and nothing else', {
+          exitCode: exitCodes.usage,
+        });
+      }
+      await join(command, { ...flags, invite }, context);
+    });
 }
 
 async function join(
   command: Command,
-  flags: DaemonFlags & { readonly invite: string },
+  flags: DaemonFlags & { readonly invite: string | undefined },
   context: CommandContext,
 ): Promise<void> {
   const orderly = flags.parentLifeline === true ? [parentLifeline(context.stdin)] : [];
-  const invite = decodeInvite(flags.invite);
-  const { directory, controlPath, logLevel } = await openData(command);
-  const secret = new MeshSecret(invite.secret);
+  const invite = flags.invite === undefined ? undefined : decodeInvite(flags.invite);
+  const { directory, controlPath, logLevel } = await (invite === undefined ? findData : openData)(command);
+  const known = await KnownMembers.load(directory);
+  const peers = [...(invite?.addresses ?? known.addresses), ...(flags.peer ?? [])];
+  const secret = invite === undefined ? await secretOf(directory, peers) : new MeshSecret(invite.secret);
+  const logger = createLogger(context.stderr, logLevel);
   const signal = AbortSignal.any([context.signal, ...orderly]);
   await using daemon = await startDaemon({
     directory,
     controlPath,
     secret: async () => {
-      await saveMeshSecret(directory, secret);
+      // Refuses a directory of another mesh. One that has none is bound to this one when a member has been reached.
+      if ((await loadMeshSecret(directory)) !== undefined) await saveMeshSecret(directory, secret);
       return secret;
     },
     name: flags.name,
-    listen: flags.listen ?? defaultListenJoin(invite.addresses),
-    peers: [...invite.addresses, ...(flags.peer ?? [])],
+    listen: flags.listen ?? defaultListenJoin(peers),
+    peers,
     mdns: flags.mdns,
     serve: { backend: flags.backend, threads: flags.threads },
-    logger: createLogger(context.stderr, logLevel),
+    logger,
     signal,
   });
   const stop = [daemon.stopRequested, ...orderly];
   const members = await untilJoined(daemon.mesh, { signal: AbortSignal.any([context.signal, ...stop]) });
+  await saveMeshSecret(directory, secret);
+  await known.remember(members);
+  void followMembers(daemon.mesh, { known, logger });
   if (flags.json === true) {
     printJson(context.stdout, { pid: process.pid, peer: daemon.mesh.peerId, addresses: daemon.mesh.addresses() });
   } else {
@@ -64,4 +83,29 @@ async function join(
     printLine(context.stdout, `Joined: this machine serves, together with ${others}. \`skein status\` shows the mesh.`);
   }
   await untilStopped({ orderly: stop, interrupted: context.signal });
+}
+
+/** The secret of the mesh that was joined before. Throws `not-a-member` where there was none, or no way back is known. */
+async function secretOf(directory: string, peers: readonly string[]): Promise<MeshSecret> {
+  const secret = await loadMeshSecret(directory);
+  if (secret !== undefined && peers.length > 0) return secret;
+  throw new SkeinError(
+    'not-a-member',
+    `${directory} has joined no mesh yet; run here the line that \`skein invite\` prints on a member, or name its directory with --data`,
+  );
+}
+
+/** Keeps what is known of the members' addresses up to date, until the mesh stops. */
+async function followMembers(
+  mesh: Pick<Mesh, 'cards' | 'peerId'>,
+  { known, logger }: { readonly known: KnownMembers; readonly logger: Logger },
+): Promise<void> {
+  try {
+    for await (const cards of mesh.cards.watch()) {
+      await known.remember(cards.filter(({ peer }) => peer !== mesh.peerId));
+    }
+  } catch (error) {
+    const { message } = asSkeinError(error, 'disk-failed');
+    logger.warn({ reason: message }, "can't keep the members' addresses: `skein join` may need an invite again");
+  }
 }

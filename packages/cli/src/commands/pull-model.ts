@@ -10,9 +10,11 @@ export async function pullModel(
   reference: string,
   { stderr, signal }: Pick<CommandContext, 'stderr' | 'signal'>,
 ): Promise<HeldModel> {
-  using progress = createProgress(stderr);
-  return await store.pull(reference, {
+  using progress = createProgress(stderr, { signal });
+  const held = await store.pull(reference, {
     signal,
-    onProgress: ({ phase, source, ...bytes }) => progress.show({ label: `${phase} from ${source}`, ...bytes }),
+    onProgress: ({ phase, source, ...bytes }) => progress.show({ label: phase, from: source, ...bytes }),
   });
+  progress.complete();
+  return held;
 }

@@ -3,16 +3,14 @@ import { text } from 'node:stream/consumers';
 
 import type { ChatRequest } from '@skein/client';
 import { untilAborted } from '@skein/mesh';
-import { openStore } from '@skein/node';
 import { SkeinError } from '@skein/protocol';
 import type { Command } from 'commander';
 
 import { decimalNumber, repeated, wholeNumber } from '../program/arguments.ts';
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
-import { openData } from '../program/data-options.ts';
+import { findData } from '../program/data-options.ts';
 import { connectForRun } from './connect-for-run.ts';
 import { measured, type Measurement } from './measured.ts';
-import { modelId } from './model-id.ts';
 
 interface RunFlags {
   readonly model?: string;
@@ -65,15 +63,13 @@ async function run(
   context: CommandContext,
 ): Promise<void> {
   const { stdout, stderr, signal } = context;
-  const data = await openData(command);
-  const question = flags.prompt === '-' ? await readPrompt(context) : flags.prompt;
-  const model = flags.model === undefined ? undefined : await modelId(await openStore(data.directory), flags.model);
-  const connected = await connectForRun(data, { model, stages: flags.stages }, context);
+  const data = await findData(command);
+  const question = flags.prompt === '-' ? await readPrompt(context) : checkPrompt(flags.prompt, 'the prompt is empty');
+  const connected = await connectForRun(data, { model: flags.model, stages: flags.stages }, context);
   await using client = connected.client;
   const answer = measured(client.chat(requestOf(flags, question, connected.model), { signal }));
-  for await (const piece of answer.text) {
-    if (flags.json !== true && !stdout.write(piece)) await once(stdout, 'drain', { signal });
-  }
+  if (flags.json !== true) await printPieces(answer.text, context);
+  else for await (const _ of answer.text);
   const measurement = await answer.result();
   if (flags.json === true) return printJson(stdout, { ...measurement, model: connected.model });
   printLine(stdout);
@@ -103,8 +99,29 @@ function requestOf(flags: RunFlags, question: string, model: string | undefined)
 async function readPrompt({ stdin, signal }: CommandContext): Promise<string> {
   // What is not read to its end would keep the process.
   const prompt = await untilAborted(text(stdin), signal).finally(() => stdin.destroy());
+  return checkPrompt(prompt, 'standard input held no prompt');
+}
+
+function checkPrompt(prompt: string, fault: string): string {
   if (prompt.trim() !== '') return prompt;
-  throw new SkeinError('invalid-request', 'standard input held no prompt');
+  throw new SkeinError('invalid-request', `${fault}; ask something, e.g. \`skein run "Why is the sky blue?"\``);
+}
+
+/** Prints text as it comes. Where it breaks off, its line is ended: what follows is why. */
+export async function printPieces(
+  pieces: AsyncIterable<string>,
+  { stdout, signal }: Pick<CommandContext, 'stdout' | 'signal'>,
+): Promise<void> {
+  let last = '';
+  try {
+    for await (const piece of pieces) {
+      last = piece === '' ? last : piece;
+      if (!stdout.write(piece)) await once(stdout, 'drain', { signal });
+    }
+  } catch (error) {
+    if (last !== '' && !last.endsWith('\n')) printLine(stdout);
+    throw error;
+  }
 }
 
 function describe({ usage, tokensPerSecond, ttftMs }: Measurement): string {

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { deploymentsOf } from '../overview/deployments.ts';
 import { describeMesh } from '../overview/describe-mesh.ts';
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
-import { openData } from '../program/data-options.ts';
+import { findData } from '../program/data-options.ts';
 import { localDaemon } from './local-daemon.ts';
 
 const examples = `
@@ -18,7 +18,7 @@ export function registerStatus(program: Command, context: CommandContext): void 
     .option('--json', 'print it as JSON')
     .addHelpText('after', examples)
     .action(async (flags: { readonly json?: boolean }) => {
-      const status = await localDaemon(await openData(command));
+      const status = await localDaemon(await findData(command));
       if (flags.json !== true) return printLine(context.stdout, describeMesh(status));
       const { type: _, cards, ...facts } = status;
       return printJson(context.stdout, { ...facts, members: cards, deployments: deploymentsOf(cards) });

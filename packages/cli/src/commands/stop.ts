@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 
 import { stopDaemon } from '../control/control-client.ts';
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
-import { openData } from '../program/data-options.ts';
+import { findData } from '../program/data-options.ts';
 
 const examples = `
 Example:
@@ -15,7 +15,7 @@ export function registerStop(program: Command, context: CommandContext): void {
     .option('--json', 'print the process id as JSON, null when none ran')
     .addHelpText('after', examples)
     .action(async (flags: { readonly json?: boolean }) => {
-      const { controlPath, directory } = await openData(command);
+      const { controlPath, directory } = await findData(command);
       const pid = await stopDaemon(controlPath, context);
       if (flags.json === true) return printJson(context.stdout, { pid: pid ?? null });
       const what = pid === undefined ? `Skein does not run in ${directory}.` : `Stopped (process ${pid}).`;

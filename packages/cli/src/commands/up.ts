@@ -1,11 +1,13 @@
 import { loadOrCreateMeshSecret } from '@skein/mesh';
+import { parseModelReference } from '@skein/node';
 import { Option, type Command } from 'commander';
 
 import { startDaemon, type Daemon } from '../daemon/daemon.ts';
 import { defaultListenUp, defaultMeshPort, isReachable } from '../daemon/default-listen.ts';
 import { untilStopped } from '../daemon/until-stopped.ts';
+import { exitCodes } from '../process/exit-codes.ts';
 import { parentLifeline } from '../process/lifeline.ts';
-import { wholeNumber } from '../program/arguments.ts';
+import { loopbackHost, wholeNumber } from '../program/arguments.ts';
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
 import { addDaemonOptions, type DaemonFlags } from '../program/daemon-options.ts';
 import { openData } from '../program/data-options.ts';
@@ -32,7 +34,12 @@ export function registerUp(program: Command, context: CommandContext): void {
   const command = program
     .command('up')
     .description('Start a mesh, or this part of it: the HTTP API, and a peer that serves.')
-    .addOption(new Option('--host <address>', 'where the HTTP API listens').env('SKEIN_HOST').default('127.0.0.1'))
+    .addOption(
+      new Option('--host <address>', 'where the HTTP API listens, on this machine')
+        .argParser(loopbackHost)
+        .env('SKEIN_HOST')
+        .default('127.0.0.1'),
+    )
     .addOption(
       new Option('--port <port>', 'its port; 0 takes a free one')
         .argParser(wholeNumber(0, 65_535))
@@ -48,6 +55,13 @@ export function registerUp(program: Command, context: CommandContext): void {
 }
 
 async function up(command: Command, flags: UpFlags, context: CommandContext): Promise<void> {
+  if (flags.stages !== undefined && flags.model === undefined) {
+    command.error('error: --stages needs --model: it says over how many machines that model goes', {
+      exitCode: exitCodes.usage,
+    });
+  }
+  // What means nothing is found out before others can join.
+  if (flags.model !== undefined && flags.serve) parseModelReference(flags.model);
   const orderly = flags.parentLifeline === true ? [parentLifeline(context.stdin)] : [];
   const { directory, controlPath, logLevel } = await openData(command);
   const listen = flags.listen ?? defaultListenUp;
@@ -97,14 +111,12 @@ function factsOf(daemon: Daemon): object {
 function printFacts({ stdout }: CommandContext, daemon: Daemon, listen: readonly string[]): void {
   printLine(stdout, `Skein is up. Point any OpenAI client at ${urlOf(daemon)}/v1`);
   printLine(stdout);
-  printLine(stdout, 'To add a machine, run there:');
-  printLine(stdout, `  skein join ${daemon.invite()}`);
-  printLine(stdout, 'Whoever has this line can join, and then read what is asked here. Treat it as a password.');
-  if (!isReachable(listen)) {
-    printLine(
-      stdout,
-      'Until then it works on this machine only, where Skein listens. To let other machines in, start with:',
-    );
+  if (isReachable(listen)) {
+    printLine(stdout, 'To add a machine, run there:');
+    printLine(stdout, `  skein join ${daemon.invite()}`);
+    printLine(stdout, 'Whoever has this line can join, and then read what is asked here. Treat it as a password.');
+  } else {
+    printLine(stdout, 'It works on this machine only. To let others join, stop it and start it with:');
     printLine(stdout, `  skein up --listen /ip4/0.0.0.0/tcp/${defaultMeshPort}`);
   }
   printLine(stdout);

@@ -1,8 +1,11 @@
+import { rm } from 'node:fs/promises';
+
 import { createCoordinator } from '@skein/coordinator';
 import { createMesh, type Mesh, type MeshSecret } from '@skein/mesh';
 import { createPeer, openStore, type Backend, type ModelStore } from '@skein/node';
 import { encodeInvite, SkeinError, type Logger, type Role } from '@skein/protocol';
 
+import { missingSecretFiles } from '../data/secret-files.ts';
 import { openControlServer } from '../control/control-server.ts';
 import { daemonStatus } from './daemon-status.ts';
 
@@ -44,7 +47,7 @@ export interface Daemon extends AsyncDisposable {
 
 /**
  * Starts what a machine runs: the control socket, the mesh, and on it a peer, a coordinator or both. When it fails,
- * nothing of it is left. Throws `already-running` for a directory with a daemon or a port that is taken, and what the parts
+ * nothing of it is left, not even an identity or a secret that it made. Throws `already-running` for a directory with a daemon or a port that is taken, and what the parts
  * throw.
  */
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
@@ -66,6 +69,10 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     }),
   );
   const starting = AbortSignal.any([signal, stopRequest.signal]);
+  const newFiles = await missingSecretFiles(directory);
+  stack.defer(async () => {
+    if (running === undefined) await Promise.all(newFiles.map((path) => rm(path, { force: true })));
+  });
 
   const secret = await options.secret();
   const store = await openStore(directory);

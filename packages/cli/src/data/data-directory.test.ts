@@ -1,10 +1,10 @@
-import { chmod, mkdir, mkdtempDisposable, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtempDisposable, readdir, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { expect, test } from 'vitest';
 
-import { defaultDataDirectory, openDataDirectory } from './data-directory.ts';
+import { defaultDataDirectory, findDataDirectory, openDataDirectory } from './data-directory.ts';
 
 const environment = { home: '/home/ada', xdgDataHome: undefined, localAppData: undefined };
 
@@ -32,6 +32,31 @@ test.skipIf(process.platform === 'win32')('refuses a used directory that others 
     code: 'disk-failed',
     message: expect.stringContaining('chmod 700'),
   });
+});
+
+test.skipIf(process.platform === 'win32')('names the command that closes it as a shell takes it', async () => {
+  await using root = await mkdtempDisposable(join(tmpdir(), 'skein-data-'));
+  const directory = join(root.path, "Ada's data");
+  await mkdir(directory);
+  await writeFile(join(directory, 'notes.txt'), '');
+  await chmod(directory, 0o755);
+  const message = expect.stringContaining(`chmod 700 '${root.path}/Ada'\\''s data'`);
+  await expect(openDataDirectory(directory)).rejects.toMatchObject({ message });
+  await expect(findDataDirectory(directory)).rejects.toMatchObject({ message });
+});
+
+test.skipIf(process.platform !== 'linux')('gives up where no directory can be made', async () => {
+  await expect(openDataDirectory('/proc/skein/data')).rejects.toMatchObject({ code: 'disk-failed' });
+  expect(await findDataDirectory('/proc/skein/data')).toBe('/proc/skein/data');
+});
+
+test('makes nothing of what it only looks for', async () => {
+  await using root = await mkdtempDisposable(join(tmpdir(), 'skein-data-'));
+  await writeFile(join(root.path, 'file'), '');
+  for (const name of ['missing', 'missing/too', 'file/below']) {
+    expect(await findDataDirectory(join(root.path, name))).toBe(join(root.path, name));
+  }
+  expect(await readdir(root.path)).toEqual(['file']);
 });
 
 test.skipIf(process.platform === 'win32')('gives one path for all names of a directory', async () => {

@@ -1,6 +1,6 @@
 import { chmod, mkdir, readdir, realpath, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { posix, resolve, win32 } from 'node:path';
+import { dirname, posix, resolve, win32 } from 'node:path';
 
 import { SkeinError } from '@skein/protocol';
 
@@ -36,6 +36,21 @@ export function ownDataDirectory(environment: NodeJS.ProcessEnv): string {
 }
 
 /**
+ * The canonical path of a directory that may not be there, for commands that only look. Makes and changes nothing. Throws
+ * `disk-failed` when others can enter it.
+ */
+export async function findDataDirectory(path: string): Promise<string> {
+  const directory = resolve(path);
+  try {
+    if (await isOpenToOthers(directory)) throw openToOthers(directory);
+    return await realpath(directory);
+  } catch (error) {
+    if (isFileError(error, 'ENOENT') || isFileError(error, 'ENOTDIR')) return directory;
+    throw cannotUse(directory, error);
+  }
+}
+
+/**
  * Makes the directory usable: there, and closed to other users. One that is missing or empty gets mode 0700; one that
  * holds something is somebody's choice and is left as it is. Returns its canonical path, so that every way to name it leads
  * to the same daemon. Throws `disk-failed` when it can't be made, or when others can enter it.
@@ -43,22 +58,57 @@ export function ownDataDirectory(environment: NodeJS.ProcessEnv): string {
 export async function openDataDirectory(path: string): Promise<string> {
   const directory = resolve(path);
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await makeDirectory(directory);
     await closeToOthers(directory);
     return await realpath(directory);
   } catch (error) {
-    if (error instanceof SkeinError) throw error;
-    throw new SkeinError('disk-failed', `can't use ${directory}; check its permissions, or name another with --data`, {
-      cause: error,
-    });
+    throw cannotUse(directory, error);
   }
 }
 
+/** One level at a time: Node's own recursion never ends where an existing directory refuses new ones, as /proc does. */
+async function makeDirectory(directory: string): Promise<void> {
+  try {
+    return await mkdir(directory, { mode: 0o700 });
+  } catch (error) {
+    if (isFileError(error, 'EEXIST')) return;
+    const parent = dirname(directory);
+    if (!isFileError(error, 'ENOENT') || parent === directory) throw error;
+    await makeDirectory(parent);
+  }
+  await mkdir(directory, { mode: 0o700 });
+}
+
 async function closeToOthers(directory: string): Promise<void> {
+  const isEmpty = (await readdir(directory)).length === 0;
+  if (await isOpenToOthers(directory)) throw openToOthers(directory);
   // Windows has no such bits; there the profile directory's access list protects it.
-  if (process.platform === 'win32') return;
+  if (isEmpty && process.platform !== 'win32') await chmod(directory, 0o700);
+}
+
+/** Whether others can enter a directory that holds something. */
+async function isOpenToOthers(directory: string): Promise<boolean> {
   const { mode } = await stat(directory);
-  if ((mode & groupAndOthers) === 0) return;
-  if ((await readdir(directory)).length === 0) return await chmod(directory, 0o700);
-  throw new SkeinError('disk-failed', `${directory} is open to other users; run: chmod 700 ${directory}`);
+  if (process.platform === 'win32' || (mode & groupAndOthers) === 0) return false;
+  return (await readdir(directory)).length > 0;
+}
+
+function openToOthers(directory: string): SkeinError {
+  return new SkeinError('disk-failed', `${directory} is open to other users; run: chmod 700 ${quoted(directory)}`);
+}
+
+function cannotUse(directory: string, error: unknown): SkeinError {
+  if (error instanceof SkeinError) return error;
+  const code = error instanceof Error && 'code' in error ? ` (${String(error.code)})` : '';
+  const message = `can't use ${directory}${code}; check its permissions, or name another with --data`;
+  return new SkeinError('disk-failed', message, { cause: error });
+}
+
+/** A path as a shell takes it. */
+function quoted(path: string): string {
+  return /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`;
+}
+
+function isFileError(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
 }

@@ -6,34 +6,60 @@ import { formatBytes } from './format.ts';
 
 /** How far something is, in bytes. */
 export interface Step {
-  /** What is going on, e.g. `download`. A new one starts over. */
+  /** What is going on, e.g. `download`. A new one says that the one before is done. */
   readonly label: string;
+  /** From where. Another one for the same label says that this one has failed. */
+  readonly from?: string;
   readonly doneBytes: number;
   readonly totalBytes: number;
 }
 
 export interface Progress extends Disposable {
   show(step: Step): void;
+  /** Says that the last step is done, too. */
+  complete(): void;
 }
 
 /** Between two lines where there is no terminal, in percent of the whole. */
 const sparsePercent = 25;
 
-/** A bar on a terminal; elsewhere a line at the start, at every quarter and at the end of each step. */
-export function createProgress(stream: Writable & { readonly isTTY?: boolean }): Progress {
-  return stream.isTTY === true ? barProgress(stream) : lineProgress(stream);
+/**
+ * A bar on a terminal; elsewhere a line at the start, at every quarter and at the end of each step. Nothing is drawn once
+ * the signal is aborted.
+ */
+export function createProgress(
+  stream: Writable & { readonly isTTY?: boolean },
+  { signal }: { readonly signal: AbortSignal },
+): Progress {
+  return stream.isTTY === true ? barProgress(stream, signal) : lineProgress(stream);
 }
 
-function barProgress(stream: Writable): Progress {
+function titleOf({ label, from }: Step): string {
+  return from === undefined ? label : `${label} from ${from}`;
+}
+
+function barProgress(stream: Writable, signal: AbortSignal): Progress {
   let bar: SingleBar | undefined;
-  let label: string | undefined;
-  const finish = () => bar?.stop();
+  let last: Step | undefined;
+  const finish = () => {
+    bar?.stop();
+    bar = undefined;
+  };
+  const complete = () => {
+    if (last !== undefined) bar?.update(last.totalBytes);
+    finish();
+  };
+  signal.addEventListener('abort', finish, { once: true });
   return {
     show(step) {
-      if (step.label !== label) {
-        finish();
-        label = step.label;
-        const format = '{label} {bar} {percentage}% of {total_text}';
+      if (signal.aborted) return;
+      if (last !== undefined && titleOf(step) !== titleOf(last)) {
+        if (step.from === last.from) complete();
+        else finish();
+      }
+      last = step;
+      if (bar === undefined) {
+        const format = '{title} {bar} {percentage}% of {total_text}';
         bar = new SingleBar(
           // It would put handlers of its own on SIGINT and SIGTERM, and those exit the process.
           { format, stream, hideCursor: false, gracefulExit: false },
@@ -41,29 +67,36 @@ function barProgress(stream: Writable): Progress {
         );
         bar.start(step.totalBytes, step.doneBytes, payload(step));
       }
-      bar?.update(step.doneBytes, payload(step));
+      // Stages enter a phase one after the other, each with bytes of its own.
+      bar.setTotal(step.totalBytes);
+      bar.update(step.doneBytes, payload(step));
     },
-    [Symbol.dispose]: finish,
+    complete,
+    [Symbol.dispose]() {
+      signal.removeEventListener('abort', finish);
+      finish();
+    },
   };
 }
 
-function payload({ label, totalBytes }: Step): object {
-  return { label, total_text: formatBytes(totalBytes) };
+function payload(step: Step): object {
+  return { title: titleOf(step), total_text: formatBytes(step.totalBytes) };
 }
 
 function lineProgress(stream: Writable): Progress {
-  let label: string | undefined;
+  let title: string | undefined;
   let shownPercent = 0;
   return {
     show(step) {
       const percent = step.totalBytes === 0 ? 100 : Math.floor((step.doneBytes / step.totalBytes) * 100);
-      const isNew = step.label !== label;
+      const isNew = titleOf(step) !== title;
       const isDue = percent >= shownPercent + sparsePercent || (percent === 100 && shownPercent < 100);
       if (!isNew && !isDue) return;
-      label = step.label;
+      title = titleOf(step);
       shownPercent = percent;
-      stream.write(`${step.label}: ${percent}% of ${formatBytes(step.totalBytes)}\n`);
+      stream.write(`${title}: ${percent}% of ${formatBytes(step.totalBytes)}\n`);
     },
+    complete: () => undefined,
     [Symbol.dispose]: () => undefined,
   };
 }

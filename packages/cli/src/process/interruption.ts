@@ -17,7 +17,7 @@ export interface InterruptionComponents {
   readonly exit: (code: number) => void;
   /** Milliseconds of a clock that does not jump. */
   readonly nowMs: () => number;
-  /** Told of the first signal. */
+  /** Told of the first signal, when everything knows that it shall stop: nothing is drawn after what this prints. */
   readonly onInterrupt?: () => void;
 }
 
@@ -47,7 +47,6 @@ export class Interruption implements Disposable {
   stop(code: number): void {
     if (this.#first !== undefined) return;
     this.#first = { code, atMs: this.#components.nowMs() };
-    this.#components.onInterrupt?.();
     this.#stop.abort(new SkeinError('aborted', 'interrupted'));
   }
 
@@ -58,7 +57,11 @@ export class Interruption implements Disposable {
   #receive(name: StopSignal): void {
     const first = this.#first;
     // 128 + number is how shells report it.
-    if (first === undefined) this.stop(128 + constants.signals[name]);
-    else if (this.#components.nowMs() - first.atMs >= sameWishMs) this.#components.exit(first.code);
+    if (first === undefined) {
+      this.stop(128 + constants.signals[name]);
+      this.#components.onInterrupt?.();
+    } else if (this.#components.nowMs() - first.atMs >= sameWishMs) {
+      this.#components.exit(first.code);
+    }
   }
 }

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 
+import { isLoopbackHost } from '@skein/coordinator';
 import { InvalidArgumentError } from 'commander';
 
 /** A parser of whole numbers within bounds, both included. */
@@ -19,6 +20,12 @@ export function decimalNumber(minimum: number, maximum: number): (text: string) 
     if (text.trim() !== '' && value >= minimum && value <= maximum) return value;
     throw new InvalidArgumentError(`It must be a number from ${minimum} to ${maximum}.`);
   };
+}
+
+/** A host that only this machine reaches. */
+export function loopbackHost(text: string): string {
+  if (isLoopbackHost(text)) return text;
+  throw new InvalidArgumentError('It must be of this machine, like 127.0.0.1: the API has no keys yet.');
 }
 
 /** Collects an option that may be given several times. */

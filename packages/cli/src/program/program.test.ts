@@ -1,7 +1,10 @@
-import { mkdtempDisposable } from 'node:fs/promises';
+import { once } from 'node:events';
+import { mkdtempDisposable, readdir } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { loadOrCreateMeshSecret } from '@skein/mesh';
 import { afterEach, expect, test, vi } from 'vitest';
 
 import { runInProcess } from '../testing/run-in-process.ts';
@@ -38,12 +41,18 @@ test.each([
   [['up', '--listen', '0.0.0.0:7330'], '/ip4/192.168.1.20/tcp/7330'],
   [['up', '--backend', 'abacus'], 'auto'],
   [['run', 'hello', '--temperature', 'warm'], 'from 0 to 2'],
+  [['up', '--host', '0.0.0.0'], 'no keys yet'],
+  [['up', '--stages', '2'], '--stages needs --model'],
+  [['join', 'skein1-AAAA', 'skein1-AAAA'], 'one word'],
+  [['invite', 'skein1-AAAA'], 'too many arguments'],
+  [['skein1-AAAA'], 'unknown command'],
   [['run'], "missing required argument 'prompt'"],
   [['pull', 'a.gguf', 'b.gguf'], 'too many arguments'],
 ])('refuses wrong usage: %j', async (commandLine, reason) => {
   const { code, stdout, stderr } = await runInProcess(commandLine);
   expect([code, stdout]).toEqual([2, '']);
   expect(stderr).toContain(reason);
+  expect(stderr).not.toContain('AAAA');
 });
 
 test('takes values from the environment, checked like flags', async () => {
@@ -74,6 +83,62 @@ test.each(['status', 'deploy', 'run', 'invite'])(
     expect(stderr).toMatch(/^error: .*skein up.*\n$/);
   },
 );
+
+test.each(['status', 'deploy', 'undeploy', 'run', 'invite', 'stop', 'join'])(
+  'does not make a data directory only to look into it: %s',
+  async (command) => {
+    await using data = await temporaryData();
+    const more = { deploy: ['tiny'], undeploy: ['one'], run: ['hello', '--model', 'tiny'] }[command] ?? [];
+    await runInProcess([command, ...more], { data: join(data.path, 'missing') });
+    expect(await readdir(data.path)).toEqual([]);
+  },
+);
+
+test('asks for an invite where no mesh was joined before', async () => {
+  await using data = await temporaryData();
+  const { code, stderr } = await runInProcess(['join'], { data: data.path });
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/^error: .*skein invite.*\n$/);
+});
+
+test('says at once that nothing runs where only this machine was in the mesh', async () => {
+  await using data = await temporaryData();
+  await loadOrCreateMeshSecret(data.path);
+  const { code, stderr } = await runInProcess(['run', 'hello'], { data: data.path });
+  expect(code).toBe(1);
+  expect(stderr).toBe((await runInProcess(['status'], { data: data.path })).stderr);
+});
+
+test('checks the model before it announces anything', async () => {
+  await using data = await temporaryData();
+  const { code, stdout, stderr } = await runInProcess(['up', '--model', 'nonsense'], { data: data.path });
+  expect([code, stdout]).toEqual([1, '']);
+  expect(stderr).toContain('no model is called "nonsense"');
+});
+
+test('a port that is taken leaves no new identity or secret behind', async () => {
+  await using data = await temporaryData();
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const quiet = ['--no-serve', '--no-mdns', '--listen', '/ip4/127.0.0.1/tcp/0'];
+  const { code, stderr } = await runInProcess(['up', '--port', String(port), ...quiet], { data: data.path });
+  server.close();
+  expect(code).toBe(1);
+  expect(stderr).toContain('in use');
+  expect(await readdir(data.path)).not.toEqual(expect.arrayContaining(['identity.key']));
+  expect(await readdir(data.path)).not.toEqual(expect.arrayContaining(['mesh.secret']));
+});
+
+test.each([
+  ['deploy', 'cancelled; nothing was deployed\n'],
+  ['join', 'stopped; nothing of it runs any more\n'],
+])('says on a terminal what an interrupted %s led to', async (command, said) => {
+  await using data = await temporaryData();
+  const signal = AbortSignal.abort();
+  const { stderr } = await runInProcess([command, 'x'], { data: data.path, signal, isTTY: true });
+  expect(stderr).toBe(said);
+});
 
 test('stops what does not run', async () => {
   await using data = await temporaryData();

@@ -12,6 +12,7 @@ import { registerUndeploy } from '../commands/undeploy.ts';
 import { registerUp } from '../commands/up.ts';
 import { exitCodesHelp } from '../process/exit-codes.ts';
 import type { CommandContext } from './context.ts';
+import { withoutInvites } from './invite-argument.ts';
 import { logLevels } from './logger.ts';
 
 /**
@@ -37,7 +38,7 @@ export function createProgram(context: CommandContext): Command {
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({
       writeOut: (text) => context.stdout.write(text),
-      writeErr: (text) => context.stderr.write(text),
+      writeErr: (text) => context.stderr.write(withoutInvites(text)),
     })
     .showHelpAfterError('(--help after the command lists what it takes)')
     // Throws instead of ending the process.

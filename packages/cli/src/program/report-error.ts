@@ -3,6 +3,8 @@ import { inspect } from 'node:util';
 
 import { isSkeinError } from '@skein/protocol';
 
+import { withoutInvites } from './invite-argument.ts';
+
 /**
  * Says what went wrong, in one line. Errors of ours name the fix themselves; anything else is a fault in Skein, and what
  * to do about that is said here.
@@ -11,7 +13,7 @@ export function reportError(stream: Writable, error: unknown, options: { readonl
   const message = (error instanceof Error ? error.message : String(error)).replaceAll(/\s*\n\s*/g, ' ');
   const advice = '; this is a fault in Skein: run again with --verbose, and report what that prints';
   const isOurs = isSkeinError(error) && error.code !== 'internal';
-  stream.write(`error: ${message}${isOurs || options.verbose ? '' : advice}\n`);
+  stream.write(withoutInvites(`error: ${message}${isOurs || options.verbose ? '' : advice}\n`));
   // inspect() shows causes, too.
-  if (options.verbose) stream.write(`${inspect(error)}\n`);
+  if (options.verbose) stream.write(withoutInvites(`${inspect(error)}\n`));
 }

@@ -1,21 +1,41 @@
 import { CommanderError } from 'commander';
 
 import { exitCodes } from '../process/exit-codes.ts';
-import type { CommandContext } from './context.ts';
+import { printLine, type CommandContext } from './context.ts';
 import { createProgram } from './program.ts';
 import { reportError } from './report-error.ts';
 
 /** Runs one command line, without `node` and the script, and returns its exit code. Never throws. */
 export async function runCommandLine(commandLine: readonly string[], context: CommandContext): Promise<number> {
   const program = createProgram(context);
+  let command = '';
+  program.hook('preAction', (_, action) => void (command = action.name()));
   try {
     await program.parseAsync(commandLine, { from: 'user' });
     return exitCodes.ok;
   } catch (error) {
     // Commander has written its own message. Its code is 0 where help or the version was asked for.
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
-    // Nobody needs to be told that they interrupted.
     if (!context.signal.aborted) reportError(context.stderr, error, program.opts());
+    // That they interrupted, people know; what it led to, they do not. A reader of the output that went away is not one.
+    else if (context.stderr.isTTY === true && context.stdout.writable) printLine(context.stderr, outcomeOf(command));
     return exitCodes.failed;
+  }
+}
+
+/** What an interrupted command leaves behind. */
+function outcomeOf(command: string): string {
+  switch (command) {
+    case 'up':
+    case 'join':
+      return 'stopped; nothing of it runs any more';
+    case 'deploy':
+      return 'cancelled; nothing was deployed';
+    case 'pull':
+      return 'cancelled; the same `skein pull` goes on where this one stopped';
+    case 'undeploy':
+      return 'cancelled; `skein status` shows what is deployed';
+    default:
+      return 'cancelled';
   }
 }

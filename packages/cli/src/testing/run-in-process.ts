@@ -12,10 +12,21 @@ export interface Outcome {
 /** Runs a command line in this process, with nothing on standard input. */
 export async function runInProcess(
   commandLine: readonly string[],
-  options: { readonly data?: string; readonly signal?: AbortSignal } = {},
+  options: {
+    readonly data?: string;
+    readonly signal?: AbortSignal;
+    readonly isTTY?: boolean;
+    /** Told when something was printed on stdout. */
+    readonly onPrint?: () => void;
+  } = {},
 ): Promise<Outcome> {
-  const stdout = new PassThrough();
-  const stderr = new PassThrough();
+  const stdout = new PassThrough({
+    transform(chunk, _, done) {
+      options.onPrint?.();
+      done(null, chunk);
+    },
+  });
+  const stderr = Object.assign(new PassThrough(), { isTTY: options.isTTY === true });
   const stdin = new PassThrough().end();
   const code = await runCommandLine(commandLine, {
     stdout,

@@ -75,6 +75,14 @@ test('cancels a deployment by going away', async () => {
   await dropped.promise;
 });
 
+test('lists the deployments', async () => {
+  const status = { peer: 'home', deployments: [deployment('ready'), deployment('failed')] };
+  await using server = await startScriptedServer({
+    '/skein/v1/status': (response) => response.end(JSON.stringify(status)),
+  });
+  expect(await openCoordinator(server).deployments()).toEqual(status.deployments);
+});
+
 test('takes a deployment down by its id', async () => {
   const gone = { message: 'there is no deployment other', type: 'invalid_request_error', code: 'not_found' };
   await using server = await startScriptedServer({

@@ -34,6 +34,7 @@ const deploymentSchema = z.object({
 export type Deployment = z.infer<typeof deploymentSchema>;
 
 const deploymentEventSchema = z.object({ deployment: deploymentSchema });
+const statusSchema = z.object({ deployments: z.array(deploymentSchema) });
 
 /** What to deploy; what is left out, the coordinator chooses. */
 export interface DeploymentRequest extends Partial<
@@ -56,12 +57,16 @@ export interface Coordinator {
    * is heard for five minutes.
    */
   deploy(request: DeploymentRequest, options?: DeployOptions): Promise<Deployment>;
+  /** The deployments of this coordinator, in the order in which they were started. Throws `not-running`. */
+  deployments(options?: CallOptions): Promise<readonly Deployment[]>;
   /** Takes a deployment down. Throws `not-found` where there is none of that id. */
   undeploy(id: string, options?: CallOptions): Promise<void>;
 }
 
 /** Loading a large model from a slow disk says nothing for minutes. Node's fetch gives up after as many. */
 const silenceMs = 300_000;
+/** A list comes from memory. */
+const answerMs = 10_000;
 
 /** @param options.url of the coordinator, e.g. `http://127.0.0.1:7331` */
 export function openCoordinator(options: { readonly url: string }): Coordinator {
@@ -80,7 +85,20 @@ export function openCoordinator(options: { readonly url: string }): Coordinator 
           onProgress?.(latest);
         }
         if (latest?.state === 'ready') return latest;
-        throw new SkeinError('peer-lost', 'the coordinator was lost before the model was ready; try again');
+        throw new SkeinError(
+          'peer-lost',
+          'the coordinator went away before the model was ready; see that `skein up` runs there, and deploy again',
+        );
+      } catch (error) {
+        throw watchdog.explain(error);
+      }
+    },
+    async deployments({ signal } = {}) {
+      using watchdog = new Watchdog(signal);
+      watchdog.expect(answerMs, 'the coordinator did not answer');
+      try {
+        const wanted = { schema: statusSchema, signal: watchdog.signal };
+        return (await endpoint.get('/skein/v1/status', wanted)).deployments;
       } catch (error) {
         throw watchdog.explain(error);
       }

@@ -1,7 +1,7 @@
 import { SkeinError } from '@skein/protocol';
 import type { z } from 'zod';
 
-import { errorFromResponse } from './response-error.ts';
+import { errorFromResponse, explainLoss, parseJson } from './response-error.ts';
 
 export interface EndpointRequest {
   readonly signal: AbortSignal;
@@ -37,6 +37,16 @@ export class Endpoint {
     }
     if (!response.ok) throw await errorFromResponse(response);
     return response;
+  }
+
+  /** The JSON that is at a path, checked. Throws what {@link fetch} does, and `peer-lost`, `protocol-violation`. */
+  async get<Schema extends z.ZodType>(
+    path: string,
+    { schema, signal }: { readonly schema: Schema; readonly signal: AbortSignal },
+  ): Promise<z.output<Schema>> {
+    const response = await this.fetch(path, { signal });
+    const text = await response.text().catch((error: unknown) => Promise.reject(explainLoss(error)));
+    return parseAnswer(schema, parseJson(text));
   }
 }
 

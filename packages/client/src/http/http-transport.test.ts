@@ -135,7 +135,25 @@ test.each([
   });
   await using server = await startScriptedServer(script);
   await using client = await connect(server);
-  await expect(client.chat(question).result()).rejects.toMatchObject({ code: 'peer-lost' });
+  await expect(client.chat(question).result()).rejects.toMatchObject({
+    code: 'peer-lost',
+    message: expect.stringContaining('`skein up` runs there'),
+  });
+});
+
+test('says so when the coordinator is lost while it lists its models', async () => {
+  const script: Script = {
+    '/v1/models': (response) => {
+      response.writeHead(200, { 'content-length': '100' });
+      response.write('{', () => response.destroy());
+    },
+  };
+  await using server = await startScriptedServer(script);
+  await using client = await connect(server);
+  await expect(client.models()).rejects.toMatchObject({
+    code: 'peer-lost',
+    message: expect.stringContaining('`skein up` runs there'),
+  });
 });
 
 test.each(['break', 'abort', 'close'])('drops the connection at once on %s', async (how) => {

@@ -21,8 +21,7 @@ export class HttpTransport implements Transport {
   }
 
   async models({ signal }: { readonly signal: AbortSignal }): Promise<readonly ServedModel[]> {
-    const response = await this.#endpoint.fetch('/v1/models', { signal });
-    const list = parseAnswer(modelListSchema, await response.json());
+    const list = await this.#endpoint.get('/v1/models', { schema: modelListSchema, signal });
     // A server that is not Skein lists what it serves.
     return list.data.map(({ id, skein }) => ({ name: id, isDeployed: skein?.deployed ?? true }));
   }
@@ -61,7 +60,7 @@ async function* readGeneration(response: Response): AsyncGenerator<TextDelta, Ge
   }
   const { finishReason, usage } = end;
   if (finishReason === undefined) {
-    throw new SkeinError('peer-lost', 'the coordinator ended the stream without a finish reason; try again');
+    throw new SkeinError('peer-lost', 'the coordinator ended the answer without a finish reason; ask again');
   }
   return { ...end, finishReason, usage: usage ?? { promptTokens: 0, completionTokens: 0 } };
 }

@@ -1,7 +1,7 @@
-import { asSkeinError, SkeinError } from '@skein/protocol';
+import { SkeinError } from '@skein/protocol';
 import { EventSourceParserStream } from 'eventsource-parser/stream';
 
-import { errorFromBody } from './response-error.ts';
+import { errorFromBody, explainLoss } from './response-error.ts';
 
 /** Longest single event that is waited for, in characters. A delta has a few hundred. */
 const maxEventCharacters = 4 * 1024 * 1024;
@@ -24,7 +24,7 @@ export async function* readEvents(
     for (;;) {
       const { done, value } = await read(reader);
       if (done && !hasEndMark) return;
-      if (done) throw new SkeinError('peer-lost', 'the coordinator was lost before the end of the answer; try again');
+      if (done) throw explainLoss(undefined);
       if (value.data === '[DONE]') return;
       yield parseEvent(value.data);
     }
@@ -33,12 +33,11 @@ export async function* readEvents(
   }
 }
 
-/** A connection that breaks is an error without a code; an abort keeps its own. */
 async function read<Value>(reader: ReadableStreamDefaultReader<Value>) {
   try {
     return await reader.read();
   } catch (error) {
-    throw asSkeinError(error, 'peer-lost');
+    throw explainLoss(error);
   }
 }
 

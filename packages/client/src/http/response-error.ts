@@ -1,4 +1,4 @@
-import { isErrorCode, SkeinError, type ErrorCode } from '@skein/protocol';
+import { asSkeinError, isErrorCode, SkeinError, type ErrorCode } from '@skein/protocol';
 import { z } from 'zod';
 
 const errorBodySchema = z.object({
@@ -25,6 +25,17 @@ export async function errorFromResponse(response: Response): Promise<SkeinError>
   );
 }
 
+/** What reading an answer failed with: a connection that broke says so in words of its own; an abort keeps its code. */
+export function explainLoss(error: unknown): SkeinError {
+  const known = asSkeinError(error);
+  if (known.code !== 'internal') return known;
+  return new SkeinError(
+    'peer-lost',
+    'the coordinator went away in the middle of its answer; see that `skein up` runs there, and ask again',
+    { cause: error },
+  );
+}
+
 /** For what answers without a code of ours: proxies, and servers that are no coordinator. */
 function codeOfStatus(status: number): ErrorCode {
   if (status === 429) return 'overloaded';
@@ -32,7 +43,8 @@ function codeOfStatus(status: number): ErrorCode {
   return status >= 500 ? 'internal' : 'invalid-request';
 }
 
-function parseJson(text: string): unknown {
+/** Undefined for what is no JSON. */
+export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {

@@ -1,9 +1,7 @@
 import type { DeploymentStatus } from './status.ts';
 
-/** What to deploy. */
-export interface DeployRequest {
-  /** Name or SHA-256 of a model that some peer holds. */
-  readonly model: string;
+/** How a deployment shall be. */
+export interface DeployWish {
   /** Left out, the planner decides. */
   readonly stages?: number | undefined;
   /** Tokens of KV cache, shared by all sequences. */
@@ -11,6 +9,12 @@ export interface DeployRequest {
   readonly sequences?: number | undefined;
   /** Engine threads per stage; left out, each peer decides. */
   readonly threads?: number | undefined;
+}
+
+/** What to deploy. */
+export interface DeployRequest extends DeployWish {
+  /** Name or SHA-256 of a model that some peer holds. */
+  readonly model: string;
   /** Aborting it takes the deployment down, as long as it is not ready. */
   readonly signal?: AbortSignal | undefined;
   /** Called with the state at first and after every change. */

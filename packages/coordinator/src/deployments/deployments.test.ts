@@ -2,7 +2,7 @@ import { createIdentity, createMesh, MeshSecret, type Mesh } from '@skein/mesh';
 import { encodeValue, silentLogger } from '@skein/protocol';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
-import { gibibyte, manifestOf, mebibyte } from '../testing/fixtures.ts';
+import { cardOf, gibibyte, manifestOf, mebibyte } from '../testing/fixtures.ts';
 import { manifestDigest, ScriptedPeer } from '../testing/scripted-peer.ts';
 import { Deployments, type DeploymentsOptions } from './deployments.ts';
 import type { DeploymentStatus } from './status.ts';
@@ -122,7 +122,7 @@ describe('deploying', () => {
   it('names the models there are when the one asked for is not held', async () => {
     await expect(deployments.deploy({ model: 'huge' })).rejects.toMatchObject({
       code: 'model-not-found',
-      message: expect.stringContaining('tiny') as string,
+      message: expect.stringMatching(/tiny.*`skein pull <model>`/) as string,
     });
   });
 });
@@ -149,11 +149,13 @@ describe('ensuring that a model is deployed', () => {
     expect(await stayed).toMatchObject({ deployment: 'deployment-1' });
   });
 
-  it('deploys anew after a stage was lost', async () => {
+  it('deploys anew after a peer was lost, with the stages that the planner finds room for', async () => {
     const failed = Promise.withResolvers<DeploymentStatus>();
     await deployments.deploy({
       model: 'tiny',
       stages: 2,
+      contextTokens: 512,
+      sequences: 2,
       onProgress: (status) => {
         if (status.state === 'failed') failed.resolve(status);
       },
@@ -161,8 +163,49 @@ describe('ensuring that a model is deployed', () => {
     await peer(1).mesh.stop();
     expect((await failed.promise).error?.code).toBe('peer-lost');
     await vi.waitFor(() => expect(peer(0).held.size).toBe(0));
+    // Scripted peers show no stages; of real ones, the deployments wait for the card to go.
+    await vi.waitFor(() => expect(mesh.cards.snapshot()).toHaveLength(2), { timeout: 10_000 });
     expect(await deployments.ensure('tiny', { signal: never })).toMatchObject({ deployment: 'deployment-2' });
-    expect(deployments.list()).toMatchObject([{ id: 'deployment-2', state: 'ready' }]);
+    expect(deployments.list()).toMatchObject([{ id: 'deployment-2', state: 'ready', contextTokens: 512 }]);
+    expect(peer(0).loads.at(-1)).toMatchObject({ stage: 0, stages: 1, sequences: 2 });
+  });
+});
+
+describe('deploying anew what has failed', () => {
+  const wish = { stages: 2, contextTokens: 512, sequences: 2, threads: 3 };
+
+  /** Has a peer drop its stages, and waits until the coordinator knows. */
+  async function lose(index: number): Promise<void> {
+    for (const stage of peer(index).held) stage.abort();
+    await vi.waitFor(() => expect(deployments.list()).toMatchObject([{ state: 'failed' }]));
+  }
+
+  it('gives it what it had been asked for, however often', async () => {
+    await deployments.deploy({ model: 'tiny', ...wish });
+    for (const id of ['deployment-2', 'deployment-3']) {
+      await lose(1);
+      expect(await deployments.ensure('tiny', { signal: never })).toMatchObject({ deployment: id });
+      expect(deployments.list()).toMatchObject([{ id, contextTokens: 512, sequences: 2 }]);
+      expect(peer(1).loads.at(-1)).toMatchObject({ stage: 1, stages: 2, threads: 3 });
+    }
+  });
+
+  it('leaves the context to its default when that much no longer fits', async () => {
+    await deployments.deploy({ model: 'tiny', contextTokens: 1_000_000 });
+    await lose(0);
+    const { hardware } = cardOf({ peer: peer(0).mesh.peerId, freeBytes: gibibyte });
+    for (const { mesh: member } of peers) member.updateCard(hardware === undefined ? {} : { hardware });
+    const hasShrunk = () => mesh.cards.snapshot().every((card) => (card.hardware?.freeMemoryBytes ?? 0) <= gibibyte);
+    await vi.waitFor(() => expect(hasShrunk()).toBe(true));
+    await deployments.ensure('tiny', { signal: never });
+    expect(peer(0).loads.at(-1)).toMatchObject({ contextTokens: 2048 });
+  });
+
+  it('forgets what was asked for when it is taken down', async () => {
+    const { id } = await deployments.deploy({ model: 'tiny', ...wish });
+    await deployments.undeploy(id);
+    await deployments.ensure('tiny', { signal: never });
+    expect(deployments.list()).toMatchObject([{ contextTokens: 2048, sequences: 4, stages: [{}] }]);
   });
 });
 

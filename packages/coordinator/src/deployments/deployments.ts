@@ -3,8 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fetchManifest, untilAborted, type Mesh } from '@skein/mesh';
 import { asSkeinError, isSkeinError, SkeinError, type Logger } from '@skein/protocol';
 
-import { plan } from '../planner/index.ts';
-import type { DeploymentRoute, DeployRequest } from './deploy-request.ts';
+import { plan, type Plan, type PlanSnapshot } from '../planner/index.ts';
+import type { DeploymentRoute, DeployRequest, DeployWish } from './deploy-request.ts';
 import { Deployment } from './deployment.ts';
 import { findModel, type MeshModel } from './held-model.ts';
 import { placedStages } from './placed-stages.ts';
@@ -99,8 +99,9 @@ export class Deployments {
   }
 
   /**
-   * A replica of the model that serves: one of ours if there is one, else a new one with default settings. Concurrent
-   * calls wait for the same one. Throws what {@link deploy} does.
+   * A replica of the model that serves: one of ours if there is one, else a new one. That one gets what the replica that
+   * failed before it was asked to have, as far as it can be had still, else default settings. Concurrent calls wait for
+   * the same one. Throws what {@link deploy} does.
    */
   async ensure(model: string, { signal, failed = [] }: EnsureOptions): Promise<DeploymentRoute> {
     const id = findModel(this.#components.mesh.cards.snapshot(), model).model;
@@ -153,7 +154,7 @@ export class Deployments {
   }
 
   async #sharedJob(model: string, signal: AbortSignal): Promise<Deployment> {
-    const job = this.#jobs.get(model) ?? this.#begin({ model });
+    const job = this.#jobs.get(model) ?? this.#begin({ ...this.#failedWish(model), model }, { isAnew: true });
     try {
       return await untilAborted(job, signal);
     } catch (error) {
@@ -163,10 +164,16 @@ export class Deployments {
     }
   }
 
+  /** What the last failed replica of a model was asked to be. */
+  #failedWish(model: string): DeployWish {
+    const failed = [...this.#deployments.values()].filter((one) => one.model === model && one.state === 'failed');
+    return failed.at(-1)?.wish ?? {};
+  }
+
   /** Starts a deployment; until it is ready or has failed, {@link ensure} waits for it, too. */
-  async #begin(request: DeployRequest): Promise<Deployment> {
+  async #begin(request: DeployRequest, { isAnew = false } = {}): Promise<Deployment> {
     const model = findModel(this.#components.mesh.cards.snapshot(), request.model);
-    const job = this.#run(model, request);
+    const job = this.#run(model, { request, isAnew });
     this.#jobs.set(model.model, job);
     const forget = () => {
       if (this.#jobs.get(model.model) === job) this.#jobs.delete(model.model);
@@ -175,11 +182,14 @@ export class Deployments {
     return await job;
   }
 
-  async #run(model: MeshModel, request: DeployRequest): Promise<Deployment> {
+  async #run(
+    model: MeshModel,
+    { request, isAnew }: { readonly request: DeployRequest; readonly isAnew: boolean },
+  ): Promise<Deployment> {
     const signal = AbortSignal.any([this.#stopped.signal, ...(request.signal === undefined ? [] : [request.signal])]);
     await this.#untilLetGo(signal);
     if (signal.aborted) throw asSkeinError(signal.reason, 'aborted');
-    const deployment = await this.#place({ model, request, signal });
+    const deployment = await this.#place({ model, request, isAnew, signal });
     const cancel = () => {
       this.#remove(deployment);
       void deployment.close();
@@ -201,8 +211,13 @@ export class Deployments {
   }
 
   /** Plans a deployment and enters it into the table, without a pause between: the next plan sees what it takes. */
-  async #place(job: { model: MeshModel; request: DeployRequest; signal: AbortSignal }): Promise<Deployment> {
-    const { model, request, signal } = job;
+  async #place(job: {
+    readonly model: MeshModel;
+    readonly request: DeployRequest;
+    readonly isAnew: boolean;
+    readonly signal: AbortSignal;
+  }): Promise<Deployment> {
+    const { model, request, isAnew, signal } = job;
     const { mesh, newId, now } = this.#components;
     const { manifest } = await fetchManifest({
       mesh,
@@ -212,16 +227,14 @@ export class Deployments {
       signal,
     });
     if (signal.aborted) throw asSkeinError(signal.reason, 'aborted');
-    const contextTokens =
-      request.contextTokens ?? Math.min(manifest.shape.contextLength, this.#options.contextTokens ?? 4096);
+    const { stages, contextTokens, sequences, threads } = request;
     const snapshot = { cards: mesh.cards.snapshot(), manifest, placed: placedStages(this.list()) };
     const deployment = new Deployment(this.#components, {
       id: newId(),
       model,
-      plan: plan(snapshot, { contextTokens, stages: request.stages }),
-      contextTokens,
-      sequences: request.sequences ?? this.#options.sequences ?? 4,
-      threads: request.threads,
+      wish: { stages, contextTokens, sequences, threads },
+      ...this.#plan(snapshot, isAnew ? [request, { contextTokens }, {}] : [request]),
+      sequences: sequences ?? this.#options.sequences ?? 4,
       timeouts: this.#timeouts,
       startedAt: now(),
       onChange: request.onProgress,
@@ -231,6 +244,24 @@ export class Deployments {
     }
     this.#deployments.set(deployment.id, deployment);
     return deployment;
+  }
+
+  /** A plan for the first of the wishes that there are machines and memory for. Throws what the first one met with. */
+  #plan(
+    snapshot: PlanSnapshot,
+    wishes: readonly Pick<DeployWish, 'stages' | 'contextTokens'>[],
+  ): { readonly plan: Plan; readonly contextTokens: number } {
+    const { contextLength } = snapshot.manifest.shape;
+    let failure: unknown;
+    for (const { stages, contextTokens = Math.min(contextLength, this.#options.contextTokens ?? 4096) } of wishes) {
+      try {
+        return { plan: plan(snapshot, { contextTokens, stages }), contextTokens };
+      } catch (error) {
+        failure ??= error;
+        if (!isSkeinError(error) || (error.code !== 'no-peers' && error.code !== 'does-not-fit')) break;
+      }
+    }
+    throw failure;
   }
 
   #remove(deployment: Deployment): void {

@@ -14,7 +14,8 @@ export function meshModels(cards: readonly Card[]): MeshModel[] {
       const key = `${held.model} ${held.manifest}`;
       const variant = variants.get(key);
       if (variant === undefined) variants.set(key, { ...held, holders: [peer] });
-      else variant.holders.push(peer);
+      // Cards are one per peer: one that names a model often counts once.
+      else if (variant.holders.at(-1) !== peer) variant.holders.push(peer);
     }
   }
   const best = new Map<string, MeshModel>();
@@ -37,7 +38,7 @@ export function findModel(cards: readonly Card[], nameOrSha256: string): MeshMod
   if (found === undefined) {
     const names = models.map((model) => model.name).slice(0, 10);
     const known = names.length === 0 ? 'the mesh holds no model yet' : `the mesh holds ${names.join(', ')}`;
-    const message = `no peer holds the model ${nameOrSha256.slice(0, 100)}; ${known}; get one with \`skein pull\``;
+    const message = `no peer holds the model ${nameOrSha256.slice(0, 100)}; ${known}; get one with \`skein pull <model>\``;
     throw new SkeinError('model-not-found', message, { details });
   }
   if (another !== undefined) {

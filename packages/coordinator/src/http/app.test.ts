@@ -30,6 +30,21 @@ it('explains an unknown URL in the shape of an error', async () => {
   });
 });
 
+it.each([
+  ['GET', '/v1/chat/completions', 'POST'],
+  ['PUT', '/v1/models', 'GET'],
+  ['DELETE', '/v1/models/org/tiny', 'GET'],
+  ['GET', '/skein/v1/deployments', 'POST'],
+  ['GET', '/skein/v1/deployments/deployment-1', 'DELETE'],
+  ['DELETE', '/health', 'GET'],
+])('says which method %s %s should be', async (method, path, allow) => {
+  const response = await testApp().app.request(path, { method });
+  expect([response.status, response.headers.get('allow')]).toEqual([405, allow]);
+  expect(await response.json()).toMatchObject({
+    error: { message: `${path} does not take ${method}; use ${allow}`, code: 'method_not_allowed' },
+  });
+});
+
 describe('against web pages in a browser on this machine', () => {
   it.each(['evil.example', 'evil.example:4040', 'localhost.evil.example', '10.0.0.1', 'a b'])(
     'refuses the host %s',
@@ -56,7 +71,7 @@ describe('against web pages in a browser on this machine', () => {
   it('never allows another origin', async () => {
     const headers = { origin: 'https://evil.example', 'access-control-request-method': 'POST' };
     const response = await testApp().app.request('/v1/chat/completions', { method: 'OPTIONS', headers });
-    expect(response.status).toBe(404);
+    expect(response.status).toBe(405);
     expect([...response.headers.keys()].filter((name) => name.startsWith('access-control'))).toEqual([]);
   });
 });

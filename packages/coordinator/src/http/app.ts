@@ -31,7 +31,10 @@ export function createApp(components: AppComponents): Hono {
   app.get('/health', () => Response.json({ status: 'ok' }));
   app.route('/v1', openAiRoutes({ ...components, onError }));
   app.route('/skein/v1', skeinRoutes({ ...components, onError }));
-  app.notFound(({ req: { method, path } }) => unknownUrl(method, path));
+  app.notFound(({ req: { method, path } }) => {
+    const allowed = allowedMethods(app, path);
+    return allowed.length === 0 ? unknownUrl(method, path) : wrongMethod({ method, path, allowed });
+  });
   app.onError((error) => {
     onError(error);
     return errorResponse(error);
@@ -44,6 +47,20 @@ function unknownUrl(method: string, path: string): Response {
   const message = `Unknown request URL: ${method} ${path.slice(0, 200)}. See /v1/models and /v1/chat/completions`;
   const error = { message, type: 'invalid_request_error', param: null, code: 'unknown_url' };
   return Response.json({ error }, { status: 404 });
+}
+
+/** The methods that a path is there for. */
+function allowedMethods(app: Hono, path: string): readonly string[] {
+  // What middleware is registered for is every method there is.
+  const isRouted = (method: string) => app.router.match(method, path)[0].some(([[, route]]) => route.method === method);
+  return ['GET', 'POST', 'DELETE'].filter(isRouted);
+}
+
+function wrongMethod(request: { method: string; path: string; allowed: readonly string[] }): Response {
+  const allow = request.allowed.join(', ');
+  const message = `${request.path.slice(0, 200)} does not take ${request.method}; use ${allow}`;
+  const error = { message, type: 'invalid_request_error', param: null, code: 'method_not_allowed' };
+  return Response.json({ error }, { status: 405, headers: { allow } });
 }
 
 /** Only what is a fault of ours needs an operator; clients get all other errors explained and see to them themselves. */

@@ -1,5 +1,7 @@
 import { limits, SkeinError } from '@skein/protocol';
 
+import { formatBytes } from '../format-bytes.ts';
+
 /** Longest request body: the longest prompt, with room for JSON's escapes. */
 const maxBodyBytes = limits.maxPromptCharacters * 2;
 
@@ -31,6 +33,6 @@ export async function readJson(request: Request): Promise<unknown> {
 function tooLarge(): SkeinError {
   return new SkeinError(
     'frame-too-large',
-    `the request body is larger than ${maxBodyBytes} bytes; send a shorter prompt`,
+    `the request body is larger than ${formatBytes(maxBodyBytes)}; send a shorter prompt`,
   );
 }

@@ -1,6 +1,8 @@
 import { SkeinError } from '@skein/protocol';
 import type { z } from 'zod';
 
+import { explainIssue } from './explain-issue.ts';
+
 /**
  * Checks a request body. Throws `invalid-request` in OpenAI's words, with the parameter at fault in `details.param`,
  * from where it gets into the error's `param`.
@@ -9,7 +11,7 @@ export function validate<Schema extends z.ZodType>(schema: Schema, body: unknown
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     throw new SkeinError('invalid-request', 'the request body must be a JSON object');
   }
-  const result = schema.safeParse(body);
+  const result = schema.safeParse(body, { error: explainIssue });
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   if (issue === undefined) throw new SkeinError('invalid-request', 'the request body is invalid');

@@ -1,5 +1,6 @@
 import { SkeinError } from '@skein/protocol';
 
+import { formatBytes } from '../format-bytes.ts';
 import type { UsablePeer } from './usable-peers.ts';
 
 /** What planning needs to know to say why it failed. */
@@ -26,13 +27,13 @@ export function doesNotFit(failure: PlanFailure, options: { stages?: number; noS
   const availableBytes = considered.reduce((sum, peer) => sum + peer.freeBytes, 0);
   const where =
     considered.length === 1
-      ? `${considered[0]?.name}, the machine with the most, has ${gibibytes(availableBytes)} free`
-      : `${considered.map((peer) => `${peer.name} ${gibibytes(peer.freeBytes)}`).join(', ')} are free`;
+      ? `${considered[0]?.name}, the machine with the most, has ${formatBytes(availableBytes)} free`
+      : `${considered.map((peer) => `${peer.name} ${formatBytes(peer.freeBytes)}`).join(', ')} are free`;
   const why = options.noSplitReason === undefined ? '' : ` It can't be split: ${options.noSplitReason}.`;
   const overhead = considered.length === 1 ? '' : ', and each stage adds its own buffers';
   return new SkeinError(
     'does-not-fit',
-    `${name} with a context of ${contextTokens} tokens needs ${gibibytes(neededBytes)}${overhead}; ${where}.${why} ` +
+    `${name} with a context of ${contextTokens} tokens needs ${formatBytes(neededBytes)}${overhead}; ${where}.${why} ` +
       'Free memory, ask for fewer contextTokens, choose a smaller quantization or join another machine',
     { details: { neededBytes, availableBytes } },
   );
@@ -40,8 +41,4 @@ export function doesNotFit(failure: PlanFailure, options: { stages?: number; noS
 
 export function splitUnsupported(name: string, reason: string): SkeinError {
   return new SkeinError('split-unsupported', `${name} can't be split: ${reason}; deploy it without stages`);
-}
-
-export function gibibytes(bytes: number): string {
-  return `${(bytes / 1024 ** 3).toFixed(bytes < 10 * 1024 ** 3 ? 2 : 0)} GiB`;
 }

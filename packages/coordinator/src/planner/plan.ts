@@ -1,6 +1,7 @@
 import { limits, type Block, type Card, type ModelManifest } from '@skein/protocol';
 
-import { doesNotFit, gibibytes, noPeers, splitUnsupported } from './errors.ts';
+import { formatBytes } from '../format-bytes.ts';
+import { doesNotFit, noPeers, splitUnsupported } from './errors.ts';
 import { maximumStages, splitLayers } from './split-layers.ts';
 import { stageMemory, type StageMemory } from './stage-memory.ts';
 import type { PlacedStage } from './usable-bytes.ts';
@@ -92,7 +93,7 @@ function planWhole(peer: UsablePeer, { layers, neededBytes }: { layers: number; 
   const holds = peer.holdsModel ? 'holds the model and ' : '';
   return {
     stages: [{ peer: peer.peer, block: { from: 0, to: layers }, bytes: neededBytes }],
-    explanation: `not split: ${peer.name} ${holds}has ${gibibytes(peer.freeBytes)} free of ${gibibytes(neededBytes)} needed`,
+    explanation: `not split: ${peer.name} ${holds}has ${formatBytes(peer.freeBytes)} free of ${formatBytes(neededBytes)} needed`,
   };
 }
 
@@ -109,7 +110,7 @@ function splitOver(
     });
     const parts = placed.map(
       ({ peer, block, bytes }) =>
-        `layers ${block.from}-${block.to - 1} on ${peer.name} (${gibibytes(bytes)} of ${gibibytes(peer.freeBytes)} free)`,
+        `layers ${block.from}-${block.to - 1} on ${peer.name} (${formatBytes(bytes)} of ${formatBytes(peer.freeBytes)} free)`,
     );
     return {
       stages: placed.map(({ peer, block, bytes }) => ({ peer: peer.peer, block, bytes })),

@@ -1,0 +1,46 @@
+import type { Deployment } from '@skein/client';
+import type { Card } from '@skein/protocol';
+import { expect, test } from 'vitest';
+
+import { describeDeployment } from './deploy-model.ts';
+
+const model = 'a'.repeat(64);
+const block = { from: 0, to: 3 };
+const deployment: Deployment = {
+  id: 'deployment-2',
+  model,
+  name: 'tiny',
+  state: 'ready',
+  stages: [{ peer: 'peer-of-attic-000001', block, state: 'ready' }],
+  contextTokens: 512,
+  sequences: 4,
+  explanation: 'one peer holds it all',
+};
+
+/** A card that shows a ready replica of the model for each id. */
+function attic(...deployments: readonly string[]): Card {
+  const numbers = { contextTokens: 512, sequences: 4, bytes: 0, active: 0, queued: 0 };
+  const stage = { model, name: 'tiny', stage: 0, stages: 1, block, state: 'ready' as const, ...numbers };
+  return {
+    peer: 'peer-of-attic-000001',
+    name: 'attic',
+    version: 1,
+    roles: ['peer'],
+    software: 'skein',
+    addresses: [],
+    models: [],
+    stages: deployments.map((id) => ({ ...stage, deployment: id })),
+  };
+}
+
+test('says who holds which layers', () => {
+  const text = 'tiny is deployed (deployment-2):\n  layers 0–2 on attic (…000001)';
+  expect(describeDeployment(deployment, [attic()])).toBe(text);
+  expect(describeDeployment(deployment, [attic('deployment-2')])).toBe(text);
+});
+
+test('says so when it is one more replica', () => {
+  expect(describeDeployment(deployment, [attic('deployment-1')])).toMatch(
+    /\nthis is replica 2 of tiny; `skein undeploy deployment-2` takes it down again$/,
+  );
+});

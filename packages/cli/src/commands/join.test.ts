@@ -1,0 +1,53 @@
+import { mkdtempDisposable, readdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { createIdentity, createMesh, MeshSecret, type Mesh } from '@skein/mesh';
+import { encodeInvite } from '@skein/protocol';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+
+import { runInProcess, type Outcome } from '../testing/run-in-process.ts';
+
+let home: Mesh;
+let invite: string;
+
+/** A member to join, on this machine. */
+beforeEach(async () => {
+  const secret = MeshSecret.generate();
+  home = await createMesh({ secret, identity: await createIdentity(), roles: ['coordinator'], mdns: false });
+  await home.start();
+  invite = encodeInvite({
+    secret: Uint8Array.from(secret.reveal()),
+    peer: home.peerId,
+    addresses: [...home.addresses()],
+  });
+});
+afterEach(async () => await home.stop());
+
+async function temporaryData() {
+  return await mkdtempDisposable(join(tmpdir(), 'skein-join-'));
+}
+
+/** Joins, and is interrupted once it says that it has. */
+async function joinOnce(data: string, words: readonly string[]): Promise<Outcome> {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const quiet = ['--no-mdns', '--backend', 'cpu', '--name', 'attic'];
+  return await runInProcess(['join', ...words, ...quiet], { data, signal, onPrint: () => controller.abort() });
+}
+
+test('joins with the whole line that was printed, and again without it', async () => {
+  await using data = await temporaryData();
+  for (const words of [[`skein join ${invite}`], []]) {
+    const { stdout, stderr } = await joinOnce(data.path, words);
+    expect(stderr).toBe('');
+    expect(stdout).toContain('Joined');
+  }
+}, 30_000);
+
+test('binds the directory to no mesh of which no member was reached', async () => {
+  await using data = await temporaryData();
+  const { code } = await runInProcess(['join', invite, '--no-mdns'], { data: data.path, signal: AbortSignal.abort() });
+  expect(code).toBe(1);
+  expect(await readdir(data.path)).not.toContain('mesh.secret');
+});

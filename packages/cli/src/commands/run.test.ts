@@ -1,0 +1,29 @@
+import { PassThrough } from 'node:stream';
+
+import { expect, test } from 'vitest';
+
+import { runInProcess } from '../testing/run-in-process.ts';
+import { printPieces } from './run.ts';
+
+async function* breakOff(...pieces: readonly string[]) {
+  yield* pieces;
+  throw new Error('lost');
+}
+
+test.each([
+  [['half an', ' answer', ''], 'half an answer\n'],
+  [['a line\n'], 'a line\n'],
+  [[], ''],
+])('ends the line of an answer that breaks off: %j', async (pieces, printed) => {
+  const stdout = new PassThrough();
+  const { signal } = new AbortController();
+  await expect(printPieces(breakOff(...pieces), { stdout, signal })).rejects.toThrow('lost');
+  stdout.end();
+  expect((await stdout.toArray()).join('')).toBe(printed);
+});
+
+test.each(['', '  \n'])('refuses the empty prompt %j', async (prompt) => {
+  const { code, stderr } = await runInProcess(['run', prompt]);
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/^error: the prompt is empty; .*\n$/);
+});

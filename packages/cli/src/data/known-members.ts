@@ -1,0 +1,72 @@
+import { randomUUID } from 'node:crypto';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { limits, peerIdSchema, SkeinError, type Card } from '@skein/protocol';
+import { z } from 'zod';
+
+const fileName = 'members.json';
+/** A mesh is an office; whoever has not been seen for this many others is not the way back into it. */
+const maxMembers = 64;
+
+const fileSchema = z.object({
+  members: z.array(z.object({ peer: peerIdSchema, addresses: z.array(z.string().max(256)).max(limits.maxAddresses) })),
+});
+type Member = z.infer<typeof fileSchema>['members'][number];
+
+/** Where members could be dialled when they were last there, kept in a data directory (`members.json`, mode 0600). */
+export class KnownMembers {
+  readonly #directory: string;
+  /** Seen last, first. */
+  #members: readonly Member[];
+
+  private constructor(directory: string, members: readonly Member[]) {
+    this.#directory = directory;
+    this.#members = members;
+  }
+
+  /** A file that is missing or damaged holds nobody: the members are met again with an invite. */
+  static async load(directory: string): Promise<KnownMembers> {
+    return new KnownMembers(directory, await readMembers(join(directory, fileName)));
+  }
+
+  /** Multiaddrs with peer ids. */
+  get addresses(): readonly string[] {
+    return this.#members.flatMap(({ peer, addresses }) =>
+      addresses.map((address) => (address.includes('/p2p/') ? address : `${address}/p2p/${peer}`)),
+    );
+  }
+
+  /** Remembers those that are there now, beside those that were. Throws `disk-failed`. */
+  async remember(cards: readonly Pick<Card, 'peer' | 'addresses'>[]): Promise<void> {
+    const reachable = cards.filter(({ addresses }) => addresses.length > 0);
+    const isNews = reachable.some(({ peer, addresses }) => {
+      const known = this.#members.find((member) => member.peer === peer);
+      return known?.addresses.join() !== addresses.join();
+    });
+    if (!isNews) return;
+    const present = reachable.map(({ peer, addresses }) => ({ peer, addresses: [...addresses] }));
+    const absent = this.#members.filter(({ peer }) => !present.some((member) => member.peer === peer));
+    this.#members = [...present, ...absent].slice(0, maxMembers);
+    await replaceFile(join(this.#directory, fileName), JSON.stringify({ members: this.#members }));
+  }
+}
+
+async function readMembers(path: string): Promise<readonly Member[]> {
+  try {
+    return fileSchema.parse(JSON.parse(await readFile(path, 'utf8'))).members;
+  } catch {
+    return [];
+  }
+}
+
+async function replaceFile(path: string, content: string): Promise<void> {
+  const temporary = `${path}.${randomUUID()}.new`;
+  try {
+    await writeFile(temporary, content, { mode: 0o600 });
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw new SkeinError('disk-failed', `can't write ${path}; check free space and permissions`, { cause: error });
+  }
+}

@@ -1,0 +1,21 @@
+const levels: Readonly<Record<number, string>> = { 20: 'debug', 30: 'info', 40: 'warn', 50: 'error' };
+
+/** What every line has: when in ISO 8601, one of pino's numbers, and what happened; beside the fields. */
+interface Line extends Record<string, unknown> {
+  readonly time: string;
+  readonly level: number;
+  readonly msg: string;
+}
+
+/** A line of pino's as people read it: `12:34:56 warn: what happened (field: value, ...)`, in local time. */
+export function formatLogLine(line: string): string {
+  const { time, level, msg, ...fields } = JSON.parse(line) as Line;
+  const clock = new Date(time).toTimeString().slice(0, 8);
+  const details = Object.entries(fields).map(([name, value]) => `${name}: ${format(value)}`);
+  const inBrackets = details.length === 0 ? '' : ` (${details.join(', ')})`;
+  return `${clock} ${levels[level] ?? 'info'}: ${msg}${inBrackets}`;
+}
+
+function format(value: unknown): string {
+  return typeof value === 'string' ? value.replaceAll(/\s*\n\s*/g, ' ') : JSON.stringify(value);
+}
