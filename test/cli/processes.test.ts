@@ -36,10 +36,15 @@ afterAll(async () => {
   await rm(directory, { recursive: true });
 });
 
-/** Processes that have one of the data directories on their command line, or were started by one that has. */
-async function processes(): Promise<string[]> {
-  const { stdout } = await run('ps', ['-eo', 'args=']);
-  return stdout.split('\n').filter((line) => line.includes(directory));
+/** The daemons and what they have started, as `pid parent` lines. */
+async function processes(daemonPids: readonly number[]): Promise<string[]> {
+  const { stdout } = await run('ps', ['-eo', 'pid=,ppid=']);
+  const lines = stdout.split('\n').map((line) => line.trim().split(/\s+/).map(Number));
+  return lines.filter((pids) => pids.some((pid) => daemonPids.includes(pid))).map((pids) => pids.join(' '));
+}
+
+function pidOf(daemon: RunningSkein): number {
+  return z.looseObject({ pid: z.number() }).parse(daemon.facts).pid;
 }
 
 describe('the skein command', () => {
@@ -57,15 +62,24 @@ describe('the skein command', () => {
     expect(answer.parse(there).text).toBe(answer.parse(here).text);
   }, 90_000);
 
+  it('shows no invite in the list of processes', async () => {
+    const { stdout } = await run('ps', ['-eo', 'args=']);
+    expect(stdout).not.toContain('skein1-');
+    expect(stdout).toMatch(/^skein join$/m);
+  });
+
   it('refuses a second daemon in one data directory and names the way out', async () => {
     await expect(startSkein(['up', '--port', '0'], { machine: first, signal })).rejects.toThrow(/skein stop/);
   });
 
   it('stops, and leaves no process and no socket', async () => {
+    const pids = daemons.map(pidOf);
+    // Both daemons and the engine of a stage each.
+    expect(await processes(pids)).toHaveLength(4);
     await runSkein(['stop'], { machine: second, signal });
     await runSkein(['stop'], { machine: first, signal });
     for (const daemon of daemons) await daemon[Symbol.asyncDispose]();
-    expect(await processes()).toEqual([]);
+    expect(await processes(pids)).toEqual([]);
     for (const { data } of [first, second]) {
       expect((await readdir(data)).filter((file) => /sock|partial|tmp/.test(file))).toEqual([]);
     }

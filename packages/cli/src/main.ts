@@ -1,10 +1,12 @@
 import { ownDataDirectory } from './data/data-directory.ts';
 import { exitCodes } from './process/exit-codes.ts';
+import { hideArguments } from './process/hide-arguments.ts';
 import { Interruption } from './process/interruption.ts';
 import { printLine } from './program/context.ts';
 import { reportError } from './program/report-error.ts';
 import { runCommandLine } from './program/run-command-line.ts';
 
+hideArguments(process);
 const { stdin, stdout, stderr } = process;
 
 process.on('uncaughtException', (error) => {

@@ -1,4 +1,6 @@
-import { loadMeshSecret, MeshSecret, saveMeshSecret, type Mesh } from '@skein/mesh';
+import { text } from 'node:stream/consumers';
+
+import { loadMeshSecret, MeshSecret, saveMeshSecret, untilAborted, type Mesh } from '@skein/mesh';
 import { asSkeinError, decodeInvite, SkeinError, type Logger } from '@skein/protocol';
 import type { Command } from 'commander';
 
@@ -6,6 +8,7 @@ import { KnownMembers } from '../data/known-members.ts';
 import { startDaemon } from '../daemon/daemon.ts';
 import { defaultListenJoin, defaultMeshPort } from '../daemon/default-listen.ts';
 import { untilStopped } from '../daemon/until-stopped.ts';
+import { printable } from '../output/format.ts';
 import { exitCodes } from '../process/exit-codes.ts';
 import { parentLifeline } from '../process/lifeline.ts';
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
@@ -18,6 +21,7 @@ import { untilJoined } from '../daemon/until-joined.ts';
 const examples = `
 Examples:
   $ skein join skein1-…                      the line that \`skein up\` printed
+  $ skein join - < invite.txt                an invite that no list of processes shows
   $ skein join                               again, after a restart: the same mesh
   $ skein join skein1-… --backend cpu        leave the GPU alone
   $ skein join skein1-… --data ~/second      a second member on one machine`;
@@ -26,7 +30,10 @@ export function registerJoin(program: Command, context: CommandContext): void {
   const command = program
     .command('join')
     .description('Join a mesh and serve: hold models and layers, and compute.')
-    .argument('[invite...]', 'what `skein up` or `skein invite` printed (default: the mesh that was joined before)');
+    .argument(
+      '[invite...]',
+      'what `skein up` or `skein invite` printed; - reads it from standard input (default: the mesh that was joined before)',
+    );
   addDaemonOptions(command, {
     listenDefault: `/ip4/0.0.0.0/tcp/${defaultMeshPort}; this machine only when the invite is from this machine`,
   })
@@ -38,8 +45,12 @@ export function registerJoin(program: Command, context: CommandContext): void {
           exitCode: exitCodes.usage,
         });
       }
-      await join(command, { ...flags, invite }, context);
+      await join(command, { ...flags, invite: invite === '-' ? await readInvite(context) : invite }, context);
     });
+}
+
+async function readInvite({ stdin, signal }: CommandContext): Promise<string> {
+  return untilAborted(text(stdin), signal);
 }
 
 async function join(
@@ -79,7 +90,7 @@ async function join(
   if (flags.json === true) {
     printJson(context.stdout, { pid: process.pid, peer: daemon.mesh.peerId, addresses: daemon.mesh.addresses() });
   } else {
-    const others = members.map(({ name }) => name).join(', ');
+    const others = members.map(({ name }) => printable(name)).join(', ');
     printLine(context.stdout, `Joined: this machine serves, together with ${others}. \`skein status\` shows the mesh.`);
   }
   await untilStopped({ orderly: stop, interrupted: context.signal });

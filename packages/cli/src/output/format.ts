@@ -21,11 +21,17 @@ export function shortPeer(peer: string): string {
   return peer.slice(-6);
 }
 
+/** A text of another member's without control characters, which could rewrite the terminal. */
+export function printable(text: string): string {
+  return text.replaceAll(/\p{Cc}/gu, '');
+}
+
 /** Rows with columns padded to the widest cell, two spaces between them. */
 export function formatTable(rows: readonly (readonly string[])[]): string {
   const widths: number[] = [];
-  for (const row of rows) row.forEach((cell, column) => (widths[column] = Math.max(widths[column] ?? 0, cell.length)));
-  return rows
+  const cells = rows.map((row) => row.map(printable));
+  for (const row of cells) row.forEach((cell, column) => (widths[column] = Math.max(widths[column] ?? 0, cell.length)));
+  return cells
     .map((row) =>
       row
         .map((cell, column) => cell.padEnd(widths[column] ?? 0))

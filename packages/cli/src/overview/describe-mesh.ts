@@ -1,7 +1,7 @@
 import type { Card } from '@skein/protocol';
 
 import type { DaemonStatus } from '../control/messages.ts';
-import { formatBytes, formatLayers, formatTable, shortPeer } from '../output/format.ts';
+import { formatBytes, formatLayers, formatTable, printable, shortPeer } from '../output/format.ts';
 import { deploymentsOf, type DeploymentView } from './deployments.ts';
 
 /** The mesh for people: members, deployments, traffic. */
@@ -42,7 +42,7 @@ function describe({ name, id, isReady, stages, contextTokens, ...load }: Deploym
   ]);
   const { active, sequences, queued } = load;
   return [
-    `${name}, deployment ${id}: ${isReady ? 'ready' : 'not ready'}`,
+    `${printable(name)}, deployment ${id}: ${isReady ? 'ready' : 'not ready'}`,
     `  ${active} of ${sequences} answers running, ${queued} requests waiting, ${contextTokens} tokens of context`,
     formatTable(rows),
   ].join('\n');

@@ -12,6 +12,8 @@ export const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const;
  */
 export function createLogger(stream: Writable & { readonly isTTY?: boolean }, level: string): Logger {
   const forPeople = { write: (line: string) => void stream.write(`${formatLogLine(line)}\n`) };
-  const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime };
+  // Without these an error is logged as {}: its fields are not enumerable.
+  const serializers = { error: pino.stdSerializers.err, cause: pino.stdSerializers.err };
+  const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, serializers };
   return pino(options, stream.isTTY === true ? forPeople : stream);
 }

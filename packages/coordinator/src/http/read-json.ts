@@ -25,8 +25,12 @@ export async function readJson(request: Request): Promise<unknown> {
   try {
     return JSON.parse(text) as unknown;
   } catch (error) {
-    const reason = error instanceof Error ? error.message : '';
-    throw new SkeinError('invalid-request', `the request body is not valid JSON: ${reason.slice(0, 200)}`);
+    // The parser's own words quote the body, which holds a prompt: nothing of it may get into a log.
+    const position = error instanceof Error ? /at position \d+/.exec(error.message)?.[0] : undefined;
+    throw new SkeinError(
+      'invalid-request',
+      `the request body is not valid JSON${position === undefined ? '' : `, ${position}`}`,
+    );
   }
 }
 
