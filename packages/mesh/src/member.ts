@@ -214,7 +214,13 @@ export class Member implements Mesh {
     if (this.#started === undefined || this.#stopped !== undefined) return;
     const addresses = this.addresses().slice(0, limits.maxAddresses);
     const announced = this.#gossip.snapshot()[0]?.addresses ?? [];
-    if (addresses.join() !== announced.join()) this.#gossip.update({ addresses });
+    if (addresses.join() === announced.join()) return;
+    try {
+      this.#gossip.update({ addresses });
+    } catch (error) {
+      // No caller is here to be told. Who knows an address of ours finds us still.
+      this.#options.logger.error({ error, addresses }, 'the card can not tell where this member can be dialled');
+    }
   }
 
   #onOpen(connection: Connection): void {

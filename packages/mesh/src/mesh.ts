@@ -22,7 +22,10 @@ export interface Mesh {
   addresses(): readonly string[];
   /** Peer ids of the members connected now. */
   connectedPeers(): readonly string[];
-  /** Changes our card. Everyone hears of it within a moment. Throws `protocol-violation` for what no card may hold. */
+  /**
+   * Changes our card. Everyone hears of it within a moment. Throws `protocol-violation` for what no card may hold and
+   * `frame-too-large` for more than fits into one; the card stays as it was then.
+   */
   updateCard(change: CardChange): void;
   /**
    * Answers a method until what it returns is disposed: streams opened after that get `not-running`, those that are open

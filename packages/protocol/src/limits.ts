@@ -4,8 +4,8 @@ export const limits = Object.freeze({
   maxFrameBytes: 40 * 1024 * 1024,
   /** Longest frame on streams that carry control messages only. */
   maxControlFrameBytes: 8 * 1024 * 1024,
-  /** Longest header (the structured part) inside a frame. */
-  maxHeaderBytes: 8 * 1024 * 1024,
+  /** Longest header (the structured part) inside a frame: the longest prompt fits at two bytes a character. */
+  maxHeaderBytes: 17 * 1024 * 1024,
   /** Payload bytes per frame when a model's sections are streamed. */
   modelChunkBytes: 256 * 1024,
   maxNameLength: 512,

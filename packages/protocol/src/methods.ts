@@ -26,7 +26,8 @@ export const methods = Object.freeze({
   generate: {
     ...control,
     id: '/skein/generate/1',
-    maxFrameBytes: limits.maxPromptCharacters * 2,
+    // A request is a header alone, behind its length.
+    maxFrameBytes: 4 + limits.maxHeaderBytes,
     maxInboundStreams: 256,
   },
 } as const satisfies Record<string, Method>);

@@ -1,4 +1,4 @@
-import { encodeValue, methods, type Card } from '@skein/protocol';
+import { encodeValue, limits, methods, type Card } from '@skein/protocol';
 import { expect, test } from 'vitest';
 
 import { createIdentity, type Identity } from '../identity/identity.ts';
@@ -88,6 +88,34 @@ test('gives every card of its own a newer version, even when the clock goes back
   expect(own.skipPast(5000)).toBe(true);
   expect((await own.sign()).card.version).toBeGreaterThan(5000);
   expect(() => own.update({ roles: [] })).toThrow(expect.objectContaining({ code: 'protocol-violation' }));
+});
+
+test('refuses a change after which the own card would be too large for others, and keeps what it said', async () => {
+  const identity = await createIdentity();
+  const own = new OwnCard(identity, cardOf(identity));
+  const models = Array.from({ length: 60 }, (_, index) => ({
+    model: String(index).padStart(64, '0'),
+    manifest: 'b'.repeat(64),
+    // Within the schema, which counts characters; three bytes each.
+    name: '模'.repeat(limits.maxNameLength),
+    bytes: 1,
+  }));
+  expect(() => own.update({ models })).toThrow(
+    expect.objectContaining({ code: 'frame-too-large', message: expect.stringMatching(/fewer models/) as string }),
+  );
+  expect(own.current.models).toEqual([]);
+  own.update({ models: models.slice(0, 30) });
+  expect((await own.sign()).card.models).toHaveLength(30);
+});
+
+test('tells the caller of updateCard what the card can not hold', async () => {
+  await using cluster = new Cluster();
+  const member = await cluster.add();
+  const model = { model: 'a'.repeat(64), manifest: 'b'.repeat(64), name: '模'.repeat(limits.maxNameLength), bytes: 1 };
+  const models = Array.from({ length: 60 }, () => model);
+  expect(() => member.updateCard({ models })).toThrow(expect.objectContaining({ code: 'frame-too-large' }));
+  member.updateCard({ name: 'still heard' });
+  expect(member.cards.snapshot()[0]?.name).toBe('still heard');
 });
 
 test('shows a watcher the newest cards when it looks, and ends with its signal', async () => {

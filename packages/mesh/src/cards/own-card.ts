@@ -1,5 +1,5 @@
 import type { Ed25519PrivateKey } from '@libp2p/interface';
-import { cardSchema, parseHeader, type Card } from '@skein/protocol';
+import { cardSchema, encodeValue, limits, parseHeader, SkeinError, type Card } from '@skein/protocol';
 
 import { signCard, type SignedCard } from './signed-card.ts';
 
@@ -19,17 +19,20 @@ export class OwnCard {
   ) {
     this.#privateKey = owner.privateKey;
     this.#nowMs = nowMs;
-    this.#card = parseHeader(cardSchema, { ...content, peer: owner.peerId, version: nowMs() });
+    this.#card = publishable({ ...content, peer: owner.peerId, version: nowMs() });
   }
 
   get current(): Card {
     return this.#card;
   }
 
-  /** Replaces the given fields. Throws `protocol-violation` for values that no card may hold; nothing changes then. */
+  /**
+   * Replaces the given fields. Throws `protocol-violation` for values that no card may hold and `frame-too-large` for more
+   * than fits into one; nothing changes then.
+   */
   update(change: Partial<CardContent>): void {
     const { peer, version } = this.#card;
-    this.#card = parseHeader(cardSchema, { ...this.#card, ...change, peer, version });
+    this.#card = publishable({ ...this.#card, ...change, peer, version });
   }
 
   /** A signed card, newer than all before it. */
@@ -44,4 +47,13 @@ export class OwnCard {
     this.#card = { ...this.#card, version: version + 1 };
     return true;
   }
+}
+
+/** A card that the others will take, whatever its version. The schema counts characters, so a card within it may not fit. */
+function publishable(content: Card): Card {
+  const card = parseHeader(cardSchema, content);
+  const { byteLength } = encodeValue({ ...card, version: Number.MAX_SAFE_INTEGER });
+  if (byteLength <= limits.maxCardBytes) return card;
+  const fix = 'let this member hold fewer models, or give them shorter names';
+  throw new SkeinError('frame-too-large', `a card of ${byteLength} bytes is over ${limits.maxCardBytes}; ${fix}`);
 }

@@ -24,12 +24,19 @@ interface Target {
   failures: number;
   timer: NodeJS.Timeout | undefined;
   dialling: boolean;
+  /** It has answered a dial of ours once. */
+  reached: boolean;
 }
 
 const recheckMs = 15_000;
 const dialTimeoutMs = 6000;
 const maxTargets = 1024;
 const maxAddressesPerTarget = 16;
+const maxDialsAtOnce = 16;
+// Anyone on the LAN can answer mDNS. So what nothing but mDNS says waits for what members and people say, is dialled beside
+// it, and is no more than a few targets for each host, until it has passed the gate.
+const maxUnprovenDialsAtOnce = 12;
+const maxUnprovenPerHost = 8;
 // About a minute of trying. What is still alive is heard of again.
 const maxFailuresOfHearsay = 10;
 // Two members that learn of each other together would both dial; the one with the greater peer id gives the other a
@@ -41,6 +48,9 @@ export class Dialer {
   readonly #components: DialerComponents;
   readonly #random: () => number;
   readonly #targets = new Map<string, Target>();
+  /** Those whose time to be dialled has come, in this order. */
+  readonly #due = new Set<Target>();
+  readonly #dials = new Set<Target>();
   #stopping = new AbortController();
   #running = false;
 
@@ -59,6 +69,7 @@ export class Dialer {
   stop(): void {
     this.#running = false;
     this.#stopping.abort();
+    this.#due.clear();
     for (const target of this.#targets.values()) clearTimeout(target.timer);
   }
 
@@ -66,17 +77,17 @@ export class Dialer {
   learn(source: AddressSource, addresses: readonly string[], peerId: string | undefined): void {
     const key = peerId ?? addresses[0];
     if (key === undefined || peerId === this.#components.ownPeerId) return;
+    // Only a person may make us ask the DNS.
+    const usable = (source === 'explicit' ? addresses : addresses.filter(isIpAddress)).slice(0, maxAddressesPerTarget);
     let target = this.#targets.get(key);
     if (target === undefined) {
-      if (this.#targets.size >= maxTargets || addresses.length === 0) return;
-      target = { key, peerId, sources: new Map(), failures: 0, timer: undefined, dialling: false };
+      if (usable.length === 0 || !this.#hasRoom(source, usable)) return;
+      target = { key, peerId, sources: new Map(), failures: 0, timer: undefined, dialling: false, reached: false };
       this.#targets.set(key, target);
     }
-    // Only a person may make us ask the DNS.
-    const usable = source === 'explicit' ? addresses : addresses.filter(isIpAddress);
     const known = target.sources.get(source);
-    target.sources.set(source, usable.slice(0, maxAddressesPerTarget));
-    if (known?.join() === usable.slice(0, maxAddressesPerTarget).join()) return;
+    target.sources.set(source, usable);
+    if (known?.join() === usable.join()) return;
     target.failures = 0;
     this.#schedule(target, this.#headStartMs(target));
   }
@@ -100,30 +111,81 @@ export class Dialer {
     return target === undefined ? [] : addressesOf(target);
   }
 
+  /** Whether one more target may be kept; where there are too many, one that nobody has ever reached goes. */
+  #hasRoom(source: AddressSource, addresses: readonly string[]): boolean {
+    const unproven = [...this.#targets.values()].filter((target) => this.#isUnproven(target));
+    if (source === 'mdns') {
+      const ofHost = unproven.filter(({ sources }) => ipOf(sources.get('mdns')) === ipOf(addresses));
+      if (ofHost.length >= maxUnprovenPerHost) return false;
+    }
+    if (this.#targets.size < maxTargets) return true;
+    // Newcomers of the same kind replace only what has failed: each gets its turn.
+    const leastFailures = source === 'mdns' ? 1 : 0;
+    const replaceable = unproven.filter(({ dialling, failures }) => !dialling && failures >= leastFailures);
+    const [first, ...others] = replaceable;
+    if (first === undefined) return false;
+    this.#drop(others.reduce((worst, other) => (other.failures > worst.failures ? other : worst), first));
+    return true;
+  }
+
+  /** Known by mDNS alone, and no connection has shown yet that it is a member. */
+  #isUnproven({ peerId, reached, sources }: Target): boolean {
+    const isHearsay = sources.has('mdns') && sources.size === 1;
+    return isHearsay && !reached && !(peerId !== undefined && this.#components.isConnected(peerId));
+  }
+
   #schedule(target: Target, delayMs: number): void {
     clearTimeout(target.timer);
+    this.#due.delete(target);
     if (!this.#running || target.dialling) return;
-    target.timer = setTimeout(() => void this.#attempt(target), delayMs);
+    target.timer = setTimeout(() => {
+      this.#due.add(target);
+      this.#dialDue();
+    }, delayMs);
+  }
+
+  #dialDue(): void {
+    while (this.#running && this.#dials.size < maxDialsAtOnce) {
+      const target = this.#nextDue();
+      if (target === undefined) return;
+      this.#due.delete(target);
+      void this.#attempt(target);
+    }
+  }
+
+  /** Whoever somebody vouches for; else who has failed least often, while there is room for them. */
+  #nextDue(): Target | undefined {
+    let next: Target | undefined;
+    for (const target of this.#due) {
+      if (!this.#isUnproven(target)) return target;
+      if (next === undefined || target.failures < next.failures) next = target;
+    }
+    const unprovenDials = [...this.#dials].filter((target) => this.#isUnproven(target));
+    return unprovenDials.length < maxUnprovenDialsAtOnce ? next : undefined;
   }
 
   async #attempt(target: Target): Promise<void> {
     const { connect, isConnected, ownPeerId } = this.#components;
     if (target.peerId !== undefined && isConnected(target.peerId)) return this.#schedule(target, recheckMs);
     target.dialling = true;
+    this.#dials.add(target);
     const failuresBefore = target.failures;
     try {
       const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(dialTimeoutMs)]);
       target.peerId = await connect(addressesOf(target), signal);
       target.failures = 0;
+      target.reached = true;
     } catch (error) {
       target.failures += 1;
       this.#report(target, error, failuresBefore);
     } finally {
       target.dialling = false;
+      this.#dials.delete(target);
     }
     const hopeless = target.failures >= maxFailuresOfHearsay && !target.sources.has('explicit');
     if (hopeless || target.sources.size === 0 || target.peerId === ownPeerId) this.#drop(target);
     else this.#schedule(target, target.failures === 0 ? recheckMs : this.#pauseMs(target));
+    this.#dialDue();
   }
 
   #pauseMs(target: Target): number {
@@ -137,7 +199,9 @@ export class Dialer {
 
   #drop(target: Target): void {
     clearTimeout(target.timer);
-    this.#targets.delete(target.key);
+    this.#due.delete(target);
+    // One that was taken back while it was dialled may have been heard of again.
+    if (this.#targets.get(target.key) === target) this.#targets.delete(target.key);
   }
 
   /** An address that a person gave is worth a warning, once for each row of failures. */
@@ -149,6 +213,11 @@ export class Dialer {
     if (target.sources.has('explicit')) logger.warn(fields, "can't connect to a member; trying again");
     else logger.debug(fields, "can't connect to a member; trying again");
   }
+}
+
+/** The host of an address that {@link isIpAddress} has seen; an mDNS answer names that of its sender only. */
+function ipOf(addresses: readonly string[] = []): string | undefined {
+  return addresses[0]?.split('/', 3)[2];
 }
 
 function addressesOf(target: Target): readonly string[] {

@@ -2,7 +2,7 @@ import { createSocket } from 'node:dgram';
 import type { NetworkInterfaceInfo } from 'node:os';
 
 import { methods, SkeinError, silentLogger } from '@skein/protocol';
-import { expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 
 import { createIdentity, type Identity } from '../identity/identity.ts';
 import { Cluster, untilCards } from '../testing/cluster.ts';
@@ -82,6 +82,92 @@ test('dials again until it is answered, forgets hearsay that never is, and keeps
   } finally {
     vi.useRealTimers();
   }
+});
+
+/** A dialer all of whose dials hang until the clock's timeout, and what it has dialled. */
+function hangingDialer(connected: (peerId: string) => boolean = () => false) {
+  const dialled: string[] = [];
+  const open = { now: 0, most: 0 };
+  const dialer = new Dialer({
+    ownPeerId: '0',
+    logger: silentLogger,
+    random: () => 0,
+    isConnected: connected,
+    connect: async (addresses, signal) => {
+      dialled.push(...addresses);
+      open.most = Math.max(open.most, ++open.now);
+      // Not AbortSignal.timeout's own clock, which is not faked.
+      await new Promise((resolve) => setTimeout(resolve, 3000));
+      open.now -= 1;
+      signal.throwIfAborted();
+      throw new SkeinError('peer-lost', 'nobody there');
+    },
+  });
+  return { dialer, dialled, open };
+}
+
+describe('made-up members', () => {
+  beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }));
+  afterEach(() => void vi.useRealTimers());
+
+  const flood = (dialer: Dialer, hosts: number, perHost: number) => {
+    for (let index = 0; index < hosts * perHost; index++) {
+      const host = `10.0.${Math.floor(index / perHost / 250)}.${(Math.floor(index / perHost) % 250) + 1}`;
+      dialer.learn('mdns', [`/ip4/${host}/tcp/${1000 + index}`], `fake${index}`);
+    }
+  };
+
+  test('are dialled a few at a time, and a few of each host', async () => {
+    const { dialer, dialled, open } = hangingDialer();
+    dialer.start();
+    flood(dialer, 1, 1100);
+    dialer.learn('mdns', ['/ip4/10.9.9.9/tcp/1'], 'real');
+    await vi.advanceTimersByTimeAsync(4000);
+    expect(dialled).toContain('/ip4/10.9.9.9/tcp/1/p2p/real');
+    expect(new Set(dialled).size).toBe(9);
+    flood(dialer, 100, 11);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(open.most).toBeLessThanOrEqual(16);
+    dialer.stop();
+  });
+
+  test('do not keep a member waiting that another member or a person vouches for', async () => {
+    const { dialer, dialled } = hangingDialer();
+    dialer.start();
+    flood(dialer, 200, 8);
+    await vi.advanceTimersByTimeAsync(10);
+    dialer.learn('card', ['/ip4/10.9.9.9/tcp/1'], 'real');
+    dialer.learn('explicit', ['/ip4/10.9.9.8/tcp/1'], undefined);
+    await vi.advanceTimersByTimeAsync(10);
+    expect(dialled).toContain('/ip4/10.9.9.9/tcp/1/p2p/real');
+    expect(dialled).toContain('/ip4/10.9.9.8/tcp/1');
+    expect(dialer.addressesOf('real')).toEqual(['/ip4/10.9.9.9/tcp/1/p2p/real']);
+    dialer.stop();
+  });
+
+  test('that are taken back while they are dialled do not take a later word with them', async () => {
+    const { dialer } = hangingDialer();
+    dialer.start();
+    dialer.learn('mdns', ['/ip4/10.9.9.9/tcp/1'], 'member');
+    await vi.advanceTimersByTimeAsync(10);
+    dialer.forget('mdns', 'member');
+    dialer.learn('card', ['/ip4/10.9.9.9/tcp/1'], 'member');
+    await vi.advanceTimersByTimeAsync(3000);
+    expect(dialer.addressesOf('member')).toHaveLength(1);
+    dialer.stop();
+  });
+
+  test('do not push out a member that is connected, and make room for those found later', async () => {
+    const { dialer } = hangingDialer((peerId) => peerId === 'member');
+    dialer.start();
+    dialer.learn('mdns', ['/ip4/10.8.8.8/tcp/1'], 'member');
+    flood(dialer, 200, 8);
+    await vi.advanceTimersByTimeAsync(20_000);
+    dialer.learn('mdns', ['/ip4/10.9.9.9/tcp/1'], 'later');
+    expect(dialer.addressesOf('member')).toHaveLength(1);
+    expect(dialer.addressesOf('later')).toHaveLength(1);
+    dialer.stop();
+  });
 });
 
 test('lets two members that dial each other at the same moment serve each other', async () => {

@@ -4,11 +4,17 @@ import type { Ed25519PrivateKey } from '@libp2p/interface';
 import { tcp } from '@libp2p/tcp';
 import { createLibp2p, type Libp2p } from 'libp2p';
 
+import { PendingInbound } from './pending-inbound.ts';
+
 /**
  * Yamux's own default (16 MiB) exceeds a stream's 4 MiB read buffer, so a paused stream would be reset. Small windows
  * also keep control streams quick beside bulk transfers, and still fill a gigabit link.
  */
 const streamWindowBytes = 256 * 1024;
+
+/** Inbound connections before their handshake is done, which takes 3 s at most: of all hosts, and of one. */
+const maxPendingConnections = 256;
+const maxPendingConnectionsPerHost = 16;
 
 /**
  * A libp2p node, not started: TCP, Noise and Yamux, and nothing that dials on its own or leaves the mesh (no relay, hole
@@ -34,7 +40,7 @@ export async function createHost(options: {
       maxConnections: 512,
       // libp2p's defaults (5 a second, 10 pending) stall a mesh whose members all start at once.
       inboundConnectionThreshold: 50,
-      maxIncomingPendingConnections: 64,
+      maxIncomingPendingConnections: maxPendingConnections,
       addressDialTimeout: 2000,
       dialTimeout: 5000,
       inboundUpgradeTimeout: 3000,
@@ -43,6 +49,7 @@ export async function createHost(options: {
       // Our dialer decides when to dial again.
       reconnectRetries: 0,
     },
+    connectionGater: new PendingInbound({ maxPerHost: maxPendingConnectionsPerHost }),
     // A backstop for links that go dark. Much shorter, and bulk transfers would look like death.
     connectionMonitor: { pingInterval: 10_000 },
   });

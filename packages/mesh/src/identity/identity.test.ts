@@ -1,6 +1,8 @@
-import { chmod, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { chmod, mkdir, mkdtemp, readdir, rm, rmdir, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
@@ -53,6 +55,23 @@ test('refuses damaged files and leaves them as they are', async () => {
     await expect(load(directory)).rejects.toMatchObject({ code: 'disk-failed' });
     expect((await stat(path)).size).toBe('damaged'.length);
   }
+});
+
+test('refuses what is no file at once, with the way out', async (context) => {
+  if (process.platform === 'win32') context.skip('Windows has no named pipes in directories');
+  await loadIdentity(directory);
+  const path = join(directory, 'identity.key');
+  await rm(path);
+  await promisify(execFile)('mkfifo', ['-m', '600', path]);
+  await expect(loadIdentity(directory)).rejects.toThrow(`${path} is not a file that Skein wrote; move it away`);
+  await rm(path);
+  await mkdir(path);
+  await expect(loadIdentity(directory)).rejects.toThrow(`${path} is not a file that Skein wrote; move it away`);
+  await rmdir(path);
+  await symlink(join(directory, 'nowhere'), path);
+  await expect(loadIdentity(directory)).rejects.toThrow(
+    `${path} is a link to a file that is not there; restore that file`,
+  );
 });
 
 test('saves the secret of an invite once, and refuses that of another mesh', async () => {

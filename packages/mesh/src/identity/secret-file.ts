@@ -1,33 +1,39 @@
 import { randomBytes } from 'node:crypto';
-import { link, mkdir, open, unlink, writeFile } from 'node:fs/promises';
+import { constants, link, lstat, mkdir, open, unlink, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 import { SkeinError } from '@skein/protocol';
 
 const maxSecretFileBytes = 4096;
 const groupAndOthers = 0o077;
+// A named pipe would keep us waiting for a writer. Windows has no such flag, and ors undefined to nothing.
+const readWithoutWaiting = constants.O_RDONLY | constants.O_NONBLOCK;
 
 /**
  * Reads a file that only its owner may read; undefined when there is none. Throws `disk-failed` for one that others
- * can read, with the command that fixes it: whoever read it may have copied it.
+ * can read, with the command that fixes it: whoever read it may have copied it; and for what is no file.
  */
 export async function readSecretFile(path: string): Promise<Uint8Array | undefined> {
   let file;
   try {
-    file = await open(path, 'r');
+    file = await open(path, readWithoutWaiting);
   } catch (error) {
-    if (isFileError(error, 'ENOENT')) return undefined;
+    if (isFileError(error, 'ENOENT') && !(await isLink(path))) return undefined;
+    if (isFileError(error, 'ENOENT')) {
+      const fix = 'restore that file, or remove the link';
+      throw new SkeinError('disk-failed', `${path} is a link to a file that is not there; ${fix}`, { cause: error });
+    }
     throw new SkeinError('disk-failed', `can't read ${path}; check its owner and mode`, { cause: error });
   }
   try {
     // Asked of the open file, so that the file checked is the file read.
     const stats = await file.stat();
+    if (!stats.isFile() || stats.size > maxSecretFileBytes) {
+      throw new SkeinError('disk-failed', `${path} is not a file that Skein wrote; move it away`);
+    }
     // Windows has no such bits; there the profile directory's access list protects the file.
     if (process.platform !== 'win32' && (stats.mode & groupAndOthers) !== 0) {
       throw new SkeinError('disk-failed', `${path} can be read by other users; run: chmod 600 ${path}`);
-    }
-    if (!stats.isFile() || stats.size > maxSecretFileBytes) {
-      throw new SkeinError('disk-failed', `${path} is not a file that Skein wrote; move it away`);
     }
     return new Uint8Array(await file.readFile());
   } finally {
@@ -68,6 +74,11 @@ async function syncDirectory(directory: string): Promise<void> {
   } finally {
     await handle.close();
   }
+}
+
+async function isLink(path: string): Promise<boolean> {
+  const stats = await lstat(path).catch(() => undefined);
+  return stats?.isSymbolicLink() === true;
 }
 
 function isFileError(error: unknown, code: string): boolean {

@@ -1,5 +1,5 @@
 import type { Stream } from '@libp2p/interface';
-import { asSkeinError, SkeinError } from '@skein/protocol';
+import { asSkeinError, ChunkQueue, SkeinError } from '@skein/protocol';
 
 import type { ByteChannel } from './byte-channel.ts';
 import type { TrafficMeter } from './traffic.ts';
@@ -19,8 +19,7 @@ const defaultEndTimeoutMs = 30_000;
 export class ByteStream implements ByteChannel {
   readonly #stream: Stream;
   readonly #meter: TrafficMeter | undefined;
-  readonly #chunks: Uint8Array[] = [];
-  #queuedBytes = 0;
+  readonly #received = new ChunkQueue();
   #wakeReader: (() => void) | undefined;
   #paused = false;
   #flowScheduled = false;
@@ -63,11 +62,10 @@ export class ByteStream implements ByteChannel {
   }
 
   async read(options: WaitOptions = {}): Promise<Uint8Array | undefined> {
-    const signal = this.#chunks.length === 0 ? waitSignal(options) : options.signal;
+    const signal = this.#received.byteLength === 0 ? waitSignal(options) : options.signal;
     for (;;) {
-      const chunk = this.#chunks.shift();
+      const chunk = this.#received.shift();
       if (chunk !== undefined) {
-        this.#queuedBytes -= chunk.byteLength;
         this.#flow();
         return chunk;
       }
@@ -113,8 +111,7 @@ export class ByteStream implements ByteChannel {
   abort(error: Error = new SkeinError('aborted', 'the stream was given up')): void {
     if (this.#closed) return;
     this.#readError = asSkeinError(error, 'aborted');
-    this.#chunks.length = 0;
-    this.#queuedBytes = 0;
+    this.#received.clear();
     this.#lost.abort(this.#readError);
     this.#stream.abort(error);
   }
@@ -141,9 +138,7 @@ export class ByteStream implements ByteChannel {
   #take(chunks: Iterable<Uint8Array>): void {
     if (this.#readError !== undefined) return;
     for (const chunk of chunks) {
-      if (chunk.byteLength === 0) continue;
-      this.#chunks.push(chunk);
-      this.#queuedBytes += chunk.byteLength;
+      this.#received.push(chunk);
       this.#meter?.received(chunk.byteLength);
     }
     this.#wakeReader?.();
@@ -157,18 +152,18 @@ export class ByteStream implements ByteChannel {
    */
   #flow(): void {
     const wantsChange = this.#paused
-      ? this.#queuedBytes <= readLowWaterBytes || this.#closed
-      : this.#queuedBytes > readHighWaterBytes;
+      ? this.#received.byteLength <= readLowWaterBytes || this.#closed
+      : this.#received.byteLength > readHighWaterBytes;
     if (!wantsChange || this.#flowScheduled) return;
     this.#flowScheduled = true;
     queueMicrotask(() => {
       this.#flowScheduled = false;
       try {
-        if (!this.#paused && this.#queuedBytes > readHighWaterBytes && !this.#closed) {
+        if (!this.#paused && this.#received.byteLength > readHighWaterBytes && !this.#closed) {
           if (this.#stream.readStatus !== 'readable') return;
           this.#paused = true;
           this.#stream.pause();
-        } else if (this.#paused && (this.#queuedBytes <= readLowWaterBytes || this.#closed)) {
+        } else if (this.#paused && (this.#received.byteLength <= readLowWaterBytes || this.#closed)) {
           this.#paused = false;
           if (this.#stream.readStatus === 'paused') this.#stream.resume();
         }

@@ -38,6 +38,29 @@ test('carries frames larger than the window unchanged', async () => {
   expect(await stream.read()).toBeUndefined();
 });
 
+test('keeps tiny chunks that wait for a reader together', async () => {
+  const [sent, counted] = [Promise.withResolvers<void>(), Promise.withResolvers<{ chunks: number; bytes: number }>()];
+  first.handle(methods.stage, echo);
+  const stream = await call(async (served) => {
+    await sent.promise;
+    let [chunks, bytes] = [0, 0];
+    for await (const chunk of served.detach().readable) [chunks, bytes] = [chunks + 1, bytes + chunk.byteLength];
+    counted.resolve({ chunks, bytes });
+  });
+  const raw = stream.detach();
+  for (let count = 0; count < 5000; count++) await raw.write(Uint8Array.of(count % 251));
+  const ended = raw.end();
+  // On the same connection, so that what came before has arrived when this is answered.
+  const later = await second.open(first.peerId, methods.stage);
+  await later.write({ type: 'ping' });
+  await later.read();
+  sent.resolve();
+  const { chunks, bytes } = await counted.promise;
+  expect(bytes).toBe(5000);
+  expect(chunks).toBeLessThan(100);
+  await ended;
+});
+
 test('tells a stream whose connection was killed from one that ended', async () => {
   const started = Promise.withResolvers<AbortSignal>();
   const stream = await call(async (served, { signal }) => {

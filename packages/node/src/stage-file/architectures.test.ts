@@ -1,3 +1,4 @@
+import { limits } from '@skein/protocol';
 import { describe, expect, it } from 'vitest';
 
 import type { Value } from '../gguf/index.ts';
@@ -32,6 +33,19 @@ describe('splitRule', () => {
       'attention.sliding_window_pattern': [true, true, false, false, true, true],
     };
     expect(splitRule(metadata('gemma3', { block_count: 6, ...flags }))).toMatchObject({ multiple: 3 });
+  });
+
+  it('refuses more layers than a model may have before it lists them', () => {
+    for (const layers of [limits.maxLayers + 1, 0xffff_ffff, Infinity]) {
+      const absurd = metadata('gemma2', { block_count: layers });
+      expect(() => splitRule(absurd)).toThrow(expect.objectContaining({ code: 'model-invalid' }));
+    }
+  });
+
+  it('finds the cuts of a model whose windowed layers lie far apart', () => {
+    const flags = Array.from({ length: 1000 }, (_, layer) => layer === 999 || layer === 499);
+    const metadata1000 = metadata('gpt-oss', { block_count: 1000, 'attention.sliding_window_pattern': flags });
+    expect(splitRule(metadata1000)).toEqual({ allowed: true, multiple: 500 });
   });
 
   it('lets a gemma3 without a window be cut anywhere', () => {

@@ -1,4 +1,4 @@
-import type { SplitRule } from '@skein/protocol';
+import { limits, SkeinError, type SplitRule } from '@skein/protocol';
 
 import { architectureNumber, architectureOf, type MetadataView } from './metadata-view.ts';
 
@@ -111,7 +111,11 @@ export function splitArchitecture(name: string): SplitArchitecture | undefined {
   return byName.get(name);
 }
 
-/** Whether, where and, if not, why not a model's layers may be cut. */
+/**
+ * Whether, where and, if not, why not a model's layers may be cut.
+ *
+ * @throws SkeinError `model-invalid` when the metadata claim more layers than a model may have
+ */
 export function splitRule(metadata: MetadataView): SplitRule {
   const name = architectureOf(metadata);
   const architecture = byName.get(name);
@@ -125,7 +129,11 @@ export function splitRule(metadata: MetadataView): SplitRule {
   return multiple === undefined ? refuse('none of its layers has a sliding window') : { allowed: true, multiple };
 }
 
-/** Layer by layer, whether the model has a sliding window there; undefined when no layer of this model can have one. */
+/**
+ * Layer by layer, whether the model has a sliding window there; undefined when no layer of this model can have one.
+ *
+ * @throws SkeinError `model-invalid` when the metadata claim more layers than a model may have
+ */
 export function slidingWindowPattern(
   metadata: MetadataView,
   { slidingWindow }: SplitArchitecture,
@@ -137,6 +145,13 @@ export function slidingWindowPattern(
   // llama_hparams::set_swa_pattern; period 0 stands for a window on every layer.
   const period = typeof value === 'number' ? value : slidingWindow.defaultPeriod;
   const layers = architectureNumber(metadata, 'block_count') ?? 0;
+  // Before anything is made of them: files and sections come from others.
+  if (layers > limits.maxLayers) {
+    throw new SkeinError(
+      'model-invalid',
+      `the model claims ${layers} layers, at most ${limits.maxLayers} are accepted`,
+    );
+  }
   return Array.from({ length: layers }, (_, layer) => period === 0 || layer % period < period - 1);
 }
 
@@ -145,11 +160,17 @@ export function slidingWindowPattern(
  * architectures and aborts (`GGML_ASSERT(hparams.is_swa_any())`) when the first would have no layer.
  */
 function cutMultiple(pattern: readonly boolean[]): number | undefined {
-  for (let multiple = 1; multiple <= pattern.length; multiple++) {
-    const isFine = pattern.every(
-      (_, layer) => layer % multiple !== 0 || pattern.slice(layer, layer + multiple).includes(true),
-    );
-    if (isFine) return multiple;
+  const layers = pattern.length;
+  /** Layers with a window before each layer, so that a block is looked at in one step. */
+  const windowedBefore = [0];
+  for (const [layer, isWindowed] of pattern.entries()) {
+    windowedBefore.push((windowedBefore[layer] ?? 0) + (isWindowed ? 1 : 0));
+  }
+  const hasWindow = (from: number, to: number) => (windowedBefore[from] ?? 0) < (windowedBefore[to] ?? 0);
+  for (let multiple = 1; multiple <= layers; multiple++) {
+    let from = 0;
+    while (from < layers && hasWindow(from, Math.min(from + multiple, layers))) from += multiple;
+    if (from >= layers) return multiple;
   }
   return undefined;
 }

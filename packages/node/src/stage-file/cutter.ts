@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, stat, utimes } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 
-import { isSkeinError, SkeinError, type Block, type ModelManifest, type Section } from '@skein/protocol';
+import { encodeValue, isSkeinError, SkeinError, type Block, type ModelManifest, type Section } from '@skein/protocol';
 
 import { assertRoom, measureFreeBytes, onDisk, type MeasureFreeBytes } from '../disk/index.ts';
 import { decodeMetadataEntry, openFileSource, planGguf, readGgufLayout } from '../gguf/index.ts';
@@ -16,7 +16,7 @@ import { trimStageFiles } from './trim.ts';
 import { verifiedSections } from './verified-sections.ts';
 
 /** Part of the file name: raise it when files cut by an older version must not be used any more. */
-const formatVersion = 1;
+const formatVersion = 2;
 const defaultAlignment = 32;
 /** Room for what a machine serves in turn, so that switching between models cuts and fetches nothing again. */
 const defaultMaxDirectoryBytes = 64 * 1024 ** 3;
@@ -78,11 +78,25 @@ export async function ensureStageFile(request: StageFileRequest): Promise<StageF
   });
 }
 
-function stageFileName({ model, shape }: ModelManifest, { part, block }: StageFilePlan): string {
+/**
+ * Names all that a file is made of, by content: a manifest that lies about the model's sections has files of its own, so
+ * they are nobody else's. What the model is called does not matter, nor where in its file the sections lie.
+ */
+function stageFileName({ model, shape }: ModelManifest, plan: StageFilePlan): string {
+  const { part, block, rewritable, copied, tensors } = plan;
+  const { architecture, layers } = shape;
   // A front does not depend on the block.
-  const { from, to } = part === 'front' ? { from: 0, to: shape.layers } : block;
-  const kind: StageFileKind = part === 'front' ? 'front' : 'stage';
-  const identity = `${model}:${from}-${to}:${kind}:${formatVersion}`;
+  const { from, to } = part === 'front' ? { from: 0, to: layers } : block;
+  const identity = encodeValue({
+    formatVersion,
+    model,
+    part,
+    block: [from, to],
+    shape: [architecture, layers],
+    rewritable: rewritable.map(({ name, sha256 }) => [name, sha256]),
+    copied: copied.map(({ name, sha256 }) => [name, sha256]),
+    tensors: tensors.map(({ name, type, shape, section }) => [name, type, [...shape], section?.sha256 ?? null]),
+  });
   return `${createHash('sha256').update(identity).digest('hex')}.gguf`;
 }
 

@@ -1,7 +1,15 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 
-import { modelManifestSchema, SkeinError, type ModelManifest, type ModelShape, type Section } from '@skein/protocol';
+import {
+  modelManifestSchema,
+  modelShapeSchema,
+  SkeinError,
+  type ModelManifest,
+  type ModelShape,
+  type Section,
+} from '@skein/protocol';
+import type { z } from 'zod';
 
 import { openFileSource, readGgufLayout, type GgufLayout } from '../gguf/index.ts';
 import { splitRule } from './architectures.ts';
@@ -16,6 +24,7 @@ import type { Progress } from './progress.ts';
 
 /** Bytes read at a time. */
 const chunkBytes = 1024 * 1024;
+const shapeNumbersSchema = modelShapeSchema.omit({ split: true });
 /** Keys and values of the KV cache are f16. */
 const cacheElementBytes = 2;
 
@@ -41,9 +50,14 @@ export async function createManifest(options: {
     signal,
     onProgress,
   });
-  const manifest = modelManifestSchema.safeParse({ model, bytes: source.bytes, name, shape, sections });
-  if (manifest.success) return { manifest: manifest.data };
-  const [issue] = manifest.error.issues;
+  return { manifest: accepted(modelManifestSchema, { model, bytes: source.bytes, name, shape, sections }) };
+}
+
+/** What the schema takes of a model; throws `model-invalid` for one that is beyond its bounds. */
+function accepted<Schema extends z.ZodType>(schema: Schema, description: z.input<Schema>): z.output<Schema> {
+  const result = schema.safeParse(description);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
   throw new SkeinError(
     'model-invalid',
     `the model is beyond what Skein takes: ${issue?.path.join('.')}: ${issue?.message}`,
@@ -109,15 +123,16 @@ function modelShape(layout: GgufLayout): ModelShape {
   }
   const tokens = layout.tensors.get('token_embd.weight');
   if (tokens === undefined) throw notLanguageModel('it has no token_embd.weight');
-  return {
+  // The numbers first: the rule is made from them.
+  const numbers = accepted(shapeNumbersSchema, {
     architecture,
     layers: required(metadata, 'block_count'),
     hiddenSize: required(metadata, 'embedding_length'),
     vocabularySize: tokens.shape[1] ?? 1,
     contextLength: required(metadata, 'context_length'),
     kvBytesPerTokenPerLayer: cacheBytesPerToken(metadata),
-    split: splitRule(metadata),
-  };
+  });
+  return { ...numbers, split: splitRule(metadata) };
 }
 
 /** Bytes of one token in one layer of the cache; where layers differ, in the widest. */

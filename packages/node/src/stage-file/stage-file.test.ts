@@ -92,6 +92,16 @@ describe('createManifest', () => {
     await expect(createManifest({ file: model('llama').file, name: 'x', signal })).rejects.toThrow(/abort/i);
   });
 
+  it.each(['block_count', 'embedding_length'])('refuses a model whose %s is absurd', async (suffix) => {
+    const content = await readFile(model('gemma2').file);
+    const key = `gemma2.${suffix}`;
+    const valueOffset = content.indexOf(key) + key.length + 4;
+    content.writeUInt32LE(0xffff_ffff, valueOffset);
+    const file = join(home, `absurd-${suffix}.gguf`);
+    await writeFile(file, content);
+    await expect(createManifest({ file, name: 'absurd' })).rejects.toMatchObject({ code: 'model-invalid' });
+  });
+
   it('refuses a truncated file with the way out', async () => {
     const { file } = model('llama');
     const short = join(home, 'short.gguf');
@@ -178,6 +188,43 @@ describe('ensureStageFile', () => {
     const { path, bytes } = await ensureStageFile(first);
     const gone = { ...first, source: fileSectionSource('/nowhere') };
     expect(await ensureStageFile(gone)).toEqual({ path, bytes, reused: true });
+  });
+
+  it('uses a file of the same model under another name', async () => {
+    const first = await request('qwen3', { from: 0, to: 2 });
+    const { path } = await ensureStageFile(first);
+    const renamed = { ...first, manifest: { ...first.manifest, name: 'another name' } };
+    expect(await ensureStageFile(renamed)).toMatchObject({ path, reused: true });
+  });
+
+  it('does not use a file that another manifest of the same model has left', async () => {
+    const honest = await request('qwen3', { from: 0, to: 2 });
+    const content = await readFile(model('qwen3').file);
+    const liedAbout = honest.manifest.sections.find(({ name }) => name === 'blk.0.ffn_down.weight');
+    if (liedAbout === undefined) throw new Error('the fixture has changed');
+    content.fill(0, liedAbout.offset, liedAbout.offset + liedAbout.bytes);
+    const sections = honest.manifest.sections.map((section) => ({
+      ...section,
+      sha256: hash(content.subarray(section.offset, section.offset + section.bytes)),
+    }));
+    const file = join(honest.directory, '..', 'poison.gguf');
+    await writeFile(file, content);
+    const manifest = { ...honest.manifest, sections };
+    const poisoned = await ensureStageFile({ ...honest, manifest, source: fileSectionSource(file) });
+    const made = await ensureStageFile(honest);
+    expect(made).toMatchObject({ reused: false });
+    expect(made.path).not.toBe(poisoned.path);
+  });
+
+  it('does not use a file whose manifest swaps the names of two sections', async () => {
+    const honest = await request('qwen3', { from: 0, to: 2 });
+    const [one, other] = ['blk.0.ffn_down.weight', 'blk.1.ffn_down.weight'];
+    const swap = (name: string) => (name === one ? other : one) ?? name;
+    const sections = honest.manifest.sections.map((section) =>
+      section.name === one || section.name === other ? { ...section, name: swap(section.name) } : section,
+    );
+    const swapped = await ensureStageFile({ ...honest, manifest: { ...honest.manifest, sections } });
+    expect((await ensureStageFile(honest)).path).not.toBe(swapped.path);
   });
 
   it('cuts a file again that has lost its end', async () => {

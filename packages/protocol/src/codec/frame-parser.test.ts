@@ -23,6 +23,18 @@ describe('the frame parser', () => {
     expect(parser.pendingBytes).toBeGreaterThan(0);
   });
 
+  it('takes time and memory by bytes, not by chunks', () => {
+    const payload = Uint8Array.from({ length: 1_000_000 }, (_, index) => index % 251);
+    const frame = encodeFrame({ n: 1 }, payload);
+    const parser = new FrameParser();
+    for (let index = 0; index < frame.byteLength - 1; index++) parser.feed(frame.subarray(index, index + 1));
+    const rest = parser.takeRest();
+    expect(rest.length).toBeLessThan(100);
+    const found = [...rest, frame.subarray(-1)].flatMap((chunk) => parser.push(chunk));
+    expect(found).toHaveLength(1);
+    expect(Buffer.compare(found[0]?.payload ?? new Uint8Array(), payload)).toBe(0);
+  });
+
   it('refuses a frame over the limit before it has arrived', () => {
     const parser = new FrameParser({ maxFrameBytes: 100 });
     expect(() => parser.push(Uint8Array.of(101, 0, 0, 0))).toThrow(

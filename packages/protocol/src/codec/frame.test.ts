@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
+import { limits } from '../limits.ts';
 import { decodeFrameBody, decodeValue, encodeFrame, encodeValue } from './frame.ts';
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
@@ -27,6 +28,14 @@ describe('a frame', () => {
     ['whose header claims a long array', Uint8Array.of(5, 0, 0, 0, 0xdd, 255, 255, 255, 255)],
   ])('%s is refused', (_name, body) => {
     expect(() => decodeFrameBody(body)).toThrow(expect.objectContaining({ code: 'protocol-violation' }));
+  });
+
+  it('says so when its header is over the limit', () => {
+    const body = new Uint8Array(4 + limits.maxHeaderBytes + 1);
+    new DataView(body.buffer).setUint32(0, limits.maxHeaderBytes + 1, true);
+    expect(() => decodeFrameBody(body)).toThrow(
+      expect.objectContaining({ code: 'frame-too-large', message: expect.stringMatching(/header.*limit/) as string }),
+    );
   });
 
   it('decodes to plain data, whatever extensions its bytes use', () => {

@@ -52,8 +52,14 @@ export function encodeFrame(header: object, payload: Uint8Array = emptyPayload):
 export function decodeFrameBody(body: Uint8Array): Frame {
   if (body.byteLength < 4) throw new SkeinError('protocol-violation', 'a frame is too short to hold its header length');
   const headerBytes = new DataView(body.buffer, body.byteOffset, 4).getUint32(0, true);
-  if (headerBytes > limits.maxHeaderBytes || 4 + headerBytes > body.byteLength) {
+  if (4 + headerBytes > body.byteLength) {
     throw new SkeinError('protocol-violation', `a frame claims a header of ${headerBytes} bytes, more than it holds`);
+  }
+  if (headerBytes > limits.maxHeaderBytes) {
+    throw new SkeinError(
+      'frame-too-large',
+      `a header of ${headerBytes} bytes is over the limit of ${limits.maxHeaderBytes}`,
+    );
   }
   let header: unknown;
   try {
