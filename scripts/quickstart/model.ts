@@ -1,9 +1,8 @@
 import { join } from 'node:path';
 
 import { defaultModelName, openStore } from '@skein/node';
-import { isSkeinError } from '@skein/protocol';
+import { formatBytes, isSkeinError } from '@skein/protocol';
 
-import { formatBytes } from '../../packages/cli/src/output/format.ts';
 import { writeTinyModel } from '../fixtures/tiny-models.ts';
 
 /** Kept between runs, beside the sources: only the first quickstart waits for a download. */

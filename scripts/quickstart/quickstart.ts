@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 
 import { connect, openCoordinator, type SkeinClient } from '@skein/client';
+import { formatBytes } from '@skein/protocol';
 import { z } from 'zod';
 
 import { measured, type Measurement } from '../../packages/cli/src/commands/measured.ts';
-import { formatBytes } from '../../packages/cli/src/output/format.ts';
 import { getModel } from './model.ts';
 import { runSkein, startSkein, type CommandOptions, type Machine } from './skein-command.ts';
 import { untilMembers } from './until-members.ts';

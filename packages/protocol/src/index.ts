@@ -14,6 +14,7 @@ export {
   type WireError,
 } from './errors/skein-error.ts';
 export { streamErrorSchema, type StreamError } from './errors/stream-error.ts';
+export { formatBytes } from './format-bytes.ts';
 export {
   finishReasonSchema,
   generationEventSchema,

@@ -1,8 +1,8 @@
 import { openStore } from '@skein/node';
+import { formatBytes } from '@skein/protocol';
 import type { Command } from 'commander';
 
 import { announceModels } from '../control/control-client.ts';
-import { formatBytes } from '../output/format.ts';
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
 import { openData } from '../program/data-options.ts';
 import { pullModel } from './pull-model.ts';

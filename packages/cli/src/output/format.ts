@@ -1,16 +1,3 @@
-const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
-
-/** `93.8 MiB` */
-export function formatBytes(bytes: number): string {
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1024 && unit < units.length - 1) {
-    value /= 1024;
-    unit += 1;
-  }
-  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
-}
-
 /** `layers 0–14`, the last one included, as people count. */
 export function formatLayers(block: { readonly from: number; readonly to: number }): string {
   return block.to - block.from === 1 ? `layer ${block.from}` : `layers ${block.from}–${block.to - 1}`;

@@ -1,8 +1,7 @@
 import type { Writable } from 'node:stream';
 
+import { formatBytes } from '@skein/protocol';
 import { Presets, SingleBar } from 'cli-progress';
-
-import { formatBytes } from './format.ts';
 
 /** How far something is, in bytes. */
 export interface Step {

@@ -1,7 +1,7 @@
-import type { Card } from '@skein/protocol';
+import { formatBytes, type Card } from '@skein/protocol';
 
 import type { DaemonStatus } from '../control/messages.ts';
-import { formatBytes, formatLayers, formatTable, printable, shortPeer } from '../output/format.ts';
+import { formatLayers, formatTable, printable, shortPeer } from '../output/format.ts';
 import { deploymentsOf, type DeploymentView } from './deployments.ts';
 
 /** The mesh for people: members, deployments, traffic. */

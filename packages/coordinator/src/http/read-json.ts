@@ -1,6 +1,4 @@
-import { limits, SkeinError } from '@skein/protocol';
-
-import { formatBytes } from '../format-bytes.ts';
+import { formatBytes, limits, SkeinError } from '@skein/protocol';
 
 /** Longest request body: the longest prompt, with room for JSON's escapes. */
 const maxBodyBytes = limits.maxPromptCharacters * 2;

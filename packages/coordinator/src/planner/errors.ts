@@ -1,6 +1,5 @@
-import { SkeinError } from '@skein/protocol';
+import { formatBytes, SkeinError } from '@skein/protocol';
 
-import { formatBytes } from '../format-bytes.ts';
 import type { UsablePeer } from './usable-peers.ts';
 
 /** What planning needs to know to say why it failed. */

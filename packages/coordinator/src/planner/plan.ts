@@ -1,6 +1,5 @@
-import { limits, type Block, type Card, type ModelManifest } from '@skein/protocol';
+import { formatBytes, limits, type Block, type Card, type ModelManifest } from '@skein/protocol';
 
-import { formatBytes } from '../format-bytes.ts';
 import { doesNotFit, noPeers, splitUnsupported } from './errors.ts';
 import { maximumStages, splitLayers } from './split-layers.ts';
 import { stageMemory, type StageMemory } from './stage-memory.ts';

@@ -32,7 +32,7 @@ test('says how much room is missing, and where', async () => {
   await assertRoom(directory.path, 1, measureFreeBytes);
   await expect(assertRoom(directory.path, 500, () => Promise.resolve(20))).rejects.toMatchObject({
     code: 'disk-failed',
-    message: expect.stringContaining(`${directory.path}: 500 bytes are needed, 20 are free`),
+    message: expect.stringContaining(`${directory.path}: 500 B are needed, 20 B are free`),
     details: { directory: directory.path, neededBytes: 500, freeBytes: 20 },
   });
 });

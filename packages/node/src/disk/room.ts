@@ -1,6 +1,6 @@
 import { statfs } from 'node:fs/promises';
 
-import { SkeinError } from '@skein/protocol';
+import { formatBytes, SkeinError } from '@skein/protocol';
 
 import { onDisk } from './on-disk.ts';
 
@@ -18,7 +18,7 @@ export async function assertRoom(directory: string, neededBytes: number, measure
   if (freeBytes >= neededBytes) return;
   throw new SkeinError(
     'disk-failed',
-    `not enough room in ${directory}: ${neededBytes} bytes are needed, ${freeBytes} are free; free some and try again`,
+    `not enough room in ${directory}: ${formatBytes(neededBytes)} are needed, ${formatBytes(freeBytes)} are free; free some and try again`,
     { details: { directory, neededBytes, freeBytes } },
   );
 }

@@ -3,6 +3,7 @@ import { availableParallelism, freemem, totalmem } from 'node:os';
 import type { FrameStream, Mesh } from '@skein/mesh';
 import {
   asSkeinError,
+  formatBytes,
   SkeinError,
   type GenerationEvent,
   type HeldStage,
@@ -175,7 +176,7 @@ export class HostedStage implements AsyncDisposable {
     if (neededBytes <= roomBytes) return;
     throw new SkeinError(
       'does-not-fit',
-      `the stage needs ${neededBytes} bytes where this machine has room for ${roomBytes}; ask for a smaller context`,
+      `the stage needs ${formatBytes(neededBytes)} where this machine has room for ${formatBytes(roomBytes)}; ask for a smaller context`,
     );
   }
 

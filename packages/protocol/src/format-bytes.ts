@@ -1,6 +1,6 @@
 const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
 
-/** `93.8 MiB`, as the command line says it, too. */
+/** A size as people read it, the same everywhere: `93.8 MiB`. */
 export function formatBytes(bytes: number): string {
   let value = bytes;
   let unit = 0;
