@@ -314,7 +314,7 @@ describe('ensureStageFile', () => {
     await expect(ensureStageFile(short)).rejects.toMatchObject({
       code: 'disk-failed',
       details: { directory: short.directory, freeBytes: sectionBytes },
-      message: expect.stringMatching(/stages-.*bytes are needed/) as string,
+      message: expect.stringMatching(/stages-.*B are needed/) as string,
     });
     expect(await readdir(short.directory)).toEqual([]);
   });
