@@ -45,12 +45,16 @@ export function createPeer(options: PeerOptions): Peer {
 
   const announce = (): void => {
     if (serving === undefined) return;
-    const { hardware, host } = serving;
+    const now = { hardware: describeHardware(serving.hardware), stages: serving.host.describe() };
     try {
-      mesh.updateCard({ hardware: describeHardware(hardware), models, stages: host.describe() });
+      mesh.updateCard({ ...now, models });
     } catch (error) {
-      // What no card can hold, e.g. too many models: the last card goes on standing for us.
-      logger.warn({ error }, 'the card can not tell what this peer holds');
+      // More than a card can hold: what is served matters more than what could be.
+      logger.warn(
+        { error, models: models.length },
+        'the models of this peer do not fit on its card, and are not offered',
+      );
+      mesh.updateCard({ ...now, models: [] });
     }
   };
   const announceModels = async (): Promise<void> => {
