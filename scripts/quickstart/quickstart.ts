@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 
 import { connect, openCoordinator, type SkeinClient } from '@skein/client';
@@ -10,6 +11,8 @@ import { runSkein, startSkein, type CommandOptions, type Machine } from './skein
 import { untilMembers } from './until-members.ts';
 
 const upFacts = z.object({ url: z.string(), invite: z.string() });
+/** The machines that are played share this one's cores: engines that wait for one another must not take them all. */
+const threads = String(Math.max(1, Math.floor(availableParallelism() / 2)));
 const joinFacts = z.object({ peer: z.string() });
 const pulled = z.object({ name: z.string() });
 const deployed = z.object({
@@ -69,7 +72,9 @@ export async function quickstart(options: QuickstartOptions): Promise<Quickstart
     stack.use(await startSkein([...commandLine, ...local, '--name', machine.name], on(machine))).facts;
   const { url, invite } = upFacts.parse(await start(home, ['up', '--no-serve', '--port', '0']));
   say(`home coordinates; its API is at ${url}/v1`);
-  const facts = await Promise.all(peers.map(async (peer) => joinFacts.parse(await start(peer, ['join', invite]))));
+  const facts = await Promise.all(
+    peers.map(async (peer) => joinFacts.parse(await start(peer, ['join', invite, '--threads', threads]))),
+  );
   await untilMembers(url, { peers: facts.map(({ peer }) => peer), model, signal });
   say('attic, cellar and study have joined');
   const nameOf = (peer: string) => peers[facts.findIndex((fact) => fact.peer === peer)]?.name ?? peer;
