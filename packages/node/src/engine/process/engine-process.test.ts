@@ -107,7 +107,7 @@ describe('an engine process', () => {
   });
 
   it('that hangs is ended, and its generations with it', async () => {
-    await using engine = await startWhole({}, 500);
+    await using engine = await startWhole({}, 2000);
     const end = await endOf(engine.generate(endless), () => process.kill(engine.pid ?? 0, 'SIGSTOP'));
     expect(end).toMatchObject({ code: 'stage-lost', message: expect.stringContaining('not answered') as string });
     expect(engine.lost.aborted).toBe(true);
