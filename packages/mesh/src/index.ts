@@ -4,7 +4,7 @@ export { Holders } from './calls/holders.ts';
 export { generate, type GenerateOptions, type GenerationDeadlines, type GenerationUpdate } from './calls/generate.ts';
 export type { Cards } from './cards/cards.ts';
 export type { Remote, StreamHandler } from './host/serve.ts';
-export { createIdentity, loadIdentity, type Identity } from './identity/identity.ts';
+export { createIdentity, type Identity } from './identity/identity.ts';
 export { loadMeshSecret, loadOrCreateMeshSecret, MeshSecret, saveMeshSecret } from './identity/mesh-secret.ts';
 export { createMesh } from './create-mesh.ts';
 export type { CardChange, Mesh } from './mesh.ts';

@@ -1,5 +1,5 @@
 export { ChunkQueue } from './codec/chunk-queue.ts';
-export { decodeFrameBody, decodeValue, encodeFrame, encodeValue, type Frame } from './codec/frame.ts';
+export { decodeValue, encodeFrame, encodeValue, type Frame } from './codec/frame.ts';
 export { FrameParser } from './codec/frame-parser.ts';
 export { parseHeader } from './codec/parse-header.ts';
 export { errorCodes, isErrorCode, type ErrorCode } from './errors/codes.ts';
@@ -13,12 +13,11 @@ export {
   type ErrorDetails,
   type WireError,
 } from './errors/skein-error.ts';
-export { streamErrorSchema, type StreamError } from './errors/stream-error.ts';
+export { streamErrorSchema } from './errors/stream-error.ts';
 export { formatBytes } from './format-bytes.ts';
 export {
   finishReasonSchema,
   generationEventSchema,
-  usageSchema,
   type FinishReason,
   type GenerationEvent,
   type Usage,
@@ -34,16 +33,12 @@ export {
   type Prompt,
   type Sampling,
 } from './generation/request.ts';
-export { deploymentIdSchema, peerIdSchema, sha256Schema } from './ids.ts';
+export { peerIdSchema, sha256Schema } from './ids.ts';
 export { limits } from './limits.ts';
 export { silentLogger, type Logger } from './logger.ts';
 export {
   cardSchema,
   cardSignatureContext,
-  hardwareSchema,
-  heldModelSchema,
-  heldStageSchema,
-  roleSchema,
   signedCardSchema,
   type Card,
   type Hardware,
@@ -52,15 +47,11 @@ export {
   type Role,
 } from './mesh/card.ts';
 export { gateAnswerSchema, gateChallengeSchema, gateHelloSchema, gateProofSchema } from './mesh/gate.ts';
-export { decodeInvite, encodeInvite, inviteSchema, type Invite } from './mesh/invite.ts';
-export { methods, type Method, type MethodName } from './methods.ts';
+export { decodeInvite, encodeInvite, type Invite } from './mesh/invite.ts';
+export { methods, type Method } from './methods.ts';
 export {
-  metadataSectionSchema,
   modelManifestSchema,
   modelShapeSchema,
-  sectionSchema,
-  splitRuleSchema,
-  tensorSectionSchema,
   type MetadataSection,
   type ModelManifest,
   type ModelShape,
@@ -73,21 +64,15 @@ export {
   bytesRequestSchema,
   manifestAnswerSchema,
   manifestRequestSchema,
-  type BytesRequest,
 } from './model/transfer.ts';
 export {
-  cacheOperationSchema,
   ringMessageSchema,
-  sampledSchema,
-  stepEntrySchema,
-  stepFailedSchema,
   stepSchema,
   type CacheOperation,
   type RingMessage,
   type Sampled,
   type Step,
   type StepEntry,
-  type StepFailed,
 } from './ring/messages.ts';
 export {
   blockSchema,

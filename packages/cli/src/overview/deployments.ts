@@ -35,11 +35,12 @@ export function deploymentsOf(cards: readonly Card[]): readonly DeploymentView[]
   const views = [...byDeployment].map(([id, unordered]) => {
     const stages = unordered.sort((one, other) => one.stage - other.stage);
     const lead = stages.find(({ stage }) => stage === 0);
-    const any = lead ?? stages[0];
+    // Every stage tells what it is a stage of; the lead's card may be on its way.
+    const witness = lead ?? stages[0];
     return {
       id,
-      name: any?.name ?? '',
-      model: any?.model ?? '',
+      name: witness?.name ?? '',
+      model: witness?.model ?? '',
       isReady: lead?.state === 'ready',
       stages: stages.map(({ peer, on, block, state }) => ({
         peer,
@@ -47,8 +48,8 @@ export function deploymentsOf(cards: readonly Card[]): readonly DeploymentView[]
         layers: [block.from, block.to] as const,
         state,
       })),
-      contextTokens: any?.contextTokens ?? 0,
-      sequences: any?.sequences ?? 0,
+      contextTokens: witness?.contextTokens ?? 0,
+      sequences: witness?.sequences ?? 0,
       active: lead?.active ?? 0,
       queued: lead?.queued ?? 0,
     };
