@@ -18,8 +18,10 @@ export { formatBytes } from './format-bytes.ts';
 export {
   finishReasonSchema,
   generationEventSchema,
+  type DescribedLogprobs,
   type FinishReason,
   type GenerationEvent,
+  type Logprobs,
   type Usage,
 } from './generation/events.ts';
 export {
@@ -66,8 +68,10 @@ export {
   manifestRequestSchema,
 } from './model/transfer.ts';
 export {
+  activationsSchema,
   ringMessageSchema,
   stepSchema,
+  type Activations,
   type CacheOperation,
   type RingMessage,
   type Sampled,
@@ -76,6 +80,7 @@ export {
 } from './ring/messages.ts';
 export {
   blockSchema,
+  cacheTypeSchema,
   ringOpenAnswerSchema,
   ringOpenSchema,
   stageConnectSchema,
@@ -83,6 +88,7 @@ export {
   stageLoadSchema,
   stagePhaseSchema,
   type Block,
+  type CacheType,
   type RingOpen,
   type StageConnect,
   type StageEvent,

@@ -22,6 +22,8 @@ export const limits = Object.freeze({
    * which estimates them, and the engine, which allocates them, must agree.
    */
   workingBatchTokens: 128,
+  /** Guesses that our engines put into one micro-batch, all sequences together. */
+  workingDraftTokens: 32,
   /** Sequences that one replica serves at once. */
   maxSequences: 64,
   /** Characters of prompt text (all messages together) in one request. */
@@ -29,6 +31,16 @@ export const limits = Object.freeze({
   /** Token ids in one prompt. */
   maxPromptTokens: 1_048_576,
   maxMessages: 4096,
+  maxLogitBiases: 1024,
+  /** Characters of a grammar, or of the JSON schema that becomes one. */
+  maxGrammarCharacters: 256 * 1024,
+  maxTopLogprobs: 20,
+  /** Cache slots of a stage: sequences being generated, and finished ones kept for their prefixes. llama.cpp's bound. */
+  maxSlots: 256,
+  /** Cache operations in one step. */
+  maxOperations: 1024,
+  /** Tokens that are guessed ahead in one entry of a step. */
+  maxDraftTokens: 64,
   maxStopStrings: 16,
   maxStopLength: 512,
   maxCardBytes: 64 * 1024,

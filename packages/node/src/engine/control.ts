@@ -1,4 +1,10 @@
-import { generationEventSchema, generationRequestSchema, wireErrorSchema } from '@skein/protocol';
+import {
+  activationsSchema,
+  cacheTypeSchema,
+  generationEventSchema,
+  generationRequestSchema,
+  wireErrorSchema,
+} from '@skein/protocol';
 import { z } from 'zod';
 
 /**
@@ -30,19 +36,39 @@ export const engineLoadSchema = z.object({
   inputTensor: z.string().optional(),
   hiddenSize: z.number().int().positive(),
   contextTokens: z.number().int().positive(),
+  /** Sequences generated at once. */
   sequences: z.number().int().positive(),
+  cacheType: cacheTypeSchema.optional(),
+  activations: activationsSchema.optional(),
   threads: z.number().int().positive(),
   /** Use the GPU when the libraries have one. */
   offload: z.boolean(),
 });
 export type EngineLoad = z.infer<typeof engineLoadSchema>;
 
+/** What a stage was measured to take, right after it was loaded, with an empty cache. */
+export const stageSpeedSchema = z.object({
+  /** One row through one layer. */
+  decodeMsPerLayer: z.number().nonnegative(),
+  /** One of many rows through one layer. */
+  prefillMsPerTokenPerLayer: z.number().nonnegative(),
+  /** Un-embedding one row and drawing a token; 0 on stages other than the tail. */
+  headMs: z.number().nonnegative(),
+});
+export type StageSpeed = z.infer<typeof stageSpeedSchema>;
+
 export const toEngineSchema = z.discriminatedUnion('type', [
   engineLoadSchema,
   z.object({
     type: z.literal('generation-start'),
     id: generationId,
-    generation: generationRequestSchema.pick({ prompt: true, sampling: true, maxTokens: true, stop: true }),
+    generation: generationRequestSchema.pick({
+      prompt: true,
+      sampling: true,
+      maxTokens: true,
+      stop: true,
+      speculation: true,
+    }),
   }),
   z.object({ type: z.literal('generation-cancel'), id: generationId }),
 ]);
@@ -54,6 +80,7 @@ export const fromEngineSchema = z.discriminatedUnion('type', [
     /** Layers placed on a GPU. */
     gpuLayers: z.number().int().nonnegative(),
     device: z.string(),
+    speed: stageSpeedSchema,
   }),
   z.object({ type: z.literal('engine-failed'), error: wireErrorSchema }),
   /** A sign of life while a prompt is worked on and no text comes. */

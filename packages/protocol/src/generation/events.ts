@@ -9,8 +9,29 @@ const milliseconds = z.number().nonnegative();
 export const finishReasonSchema = z.enum(['stop', 'length']);
 export type FinishReason = z.infer<typeof finishReasonSchema>;
 
-export const usageSchema = z.object({ promptTokens: tokenCount, completionTokens: tokenCount });
+export const usageSchema = z.object({
+  promptTokens: tokenCount,
+  completionTokens: tokenCount,
+  /** Prompt tokens whose keys and values were in the cache already. */
+  cachedTokens: tokenCount.optional(),
+  /** Tokens that were guessed ahead, and how many of them were right. */
+  draftedTokens: tokenCount.optional(),
+  acceptedTokens: tokenCount.optional(),
+});
 export type Usage = z.infer<typeof usageSchema>;
+
+const tokenLogprob = z.object({ token: tokenCount, logprob: z.number() });
+
+/** Natural logarithms of a token's probability before any sampler changed it, and of the likeliest tokens at its place. */
+export const logprobsSchema = tokenLogprob.extend({ top: z.array(tokenLogprob).max(limits.maxTopLogprobs) });
+export type Logprobs = z.infer<typeof logprobsSchema>;
+
+/** {@link Logprobs} with the bytes of the tokens' texts: a client has no vocabulary. */
+const textOfToken = { bytes: z.array(z.number().int().min(0).max(255)).max(1024) };
+export const describedLogprobsSchema = tokenLogprob.extend(textOfToken).extend({
+  top: z.array(tokenLogprob.extend(textOfToken)).max(limits.maxTopLogprobs),
+});
+export type DescribedLogprobs = z.infer<typeof describedLogprobsSchema>;
 
 /**
  * What a lead sends back on a `generate` stream: text as it comes, then exactly one end or error.
@@ -22,6 +43,8 @@ export const generationEventSchema = z.discriminatedUnion('type', [
     /** May be empty while bytes of a character, or the start of a stop string, are held back. */
     text: z.string(),
     tokens: z.array(z.number().int().nonnegative()).max(limits.maxBatchTokens),
+    /** One per token, when they were asked for. */
+    logprobs: z.array(describedLogprobsSchema).max(limits.maxBatchTokens).optional(),
   }),
   z.object({
     type: z.literal('generation-end'),

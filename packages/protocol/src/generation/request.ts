@@ -24,6 +24,12 @@ function isTokenList(value: unknown): boolean {
   return value.every((token) => Number.isInteger(token) && token >= 0 && token < limits.maxVocabularySize);
 }
 
+const tokenId = z
+  .number()
+  .int()
+  .nonnegative()
+  .max(limits.maxVocabularySize - 1);
+
 /** What to continue: a conversation, rendered through the model's chat template; raw text; or raw token ids. */
 export const promptSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('chat'), messages: z.array(chatMessageSchema).min(1).max(limits.maxMessages) }),
@@ -32,7 +38,10 @@ export const promptSchema = z.discriminatedUnion('type', [
 ]);
 export type Prompt = z.infer<typeof promptSchema>;
 
-/** How the next token is drawn. The draw depends on `seed` and the token's position alone, so it can be replayed. */
+const penalty = z.number().min(-2).max(2);
+const lastTokens = z.number().int().min(-1).max(limits.maxPromptTokens);
+
+/** How the next token is drawn. The draw depends on `seed`, the token's position and what came before it alone, so it can be replayed. */
 export const samplingSchema = z.object({
   /** 0 takes the likeliest token always. */
   temperature: z.number().min(0).max(2).default(0.8),
@@ -42,6 +51,50 @@ export const samplingSchema = z.object({
   topK: z.number().int().min(0).max(limits.maxVocabularySize).default(40),
   /** Drop tokens less likely than this share of the likeliest; 0 drops none. */
   minP: z.number().min(0).max(1).default(0.05),
+  /** Keep tokens whose information is nearest to the expected one until their probabilities add up to this; left out, all. */
+  typicalP: z.number().gt(0).max(1).optional(),
+  /** Exclude top choices: with this probability drop all tokens of at least `threshold` but the least likely of them. */
+  xtc: z.object({ probability: z.number().min(0).max(1), threshold: z.number().min(0).max(1).default(0.1) }).optional(),
+  /** Make tokens of the last `lastTokens` (-1: all) less likely: OpenAI's penalties and the repetition penalty. */
+  penalties: z
+    .object({
+      lastTokens: lastTokens.default(64),
+      /** Divides positive logits of tokens that were there; 1 changes nothing. */
+      repeat: z.number().min(0.1).max(10).default(1),
+      /** Subtracted for each time that a token was there. */
+      frequency: penalty.default(0),
+      /** Subtracted once from tokens that were there. */
+      presence: penalty.default(0),
+    })
+    .optional(),
+  /** "Don't repeat yourself": penalizes tokens that would go on with a repetition, by `multiplier * base ^ (length - allowedLength)`. */
+  dry: z
+    .object({
+      multiplier: z.number().gt(0).max(100),
+      base: z.number().min(1).max(10).default(1.75),
+      allowedLength: z.number().int().min(1).max(1024).default(2),
+      lastTokens: lastTokens.default(-1),
+      /** Texts that a repetition does not reach across. */
+      breakers: z.array(z.string().min(1).max(64)).max(16).default(['\n', ':', '"', '*']),
+    })
+    .optional(),
+  /** Mirostat holds the surprise of the text at `tau`, instead of the truncating samplers above. */
+  mirostat: z
+    .object({
+      version: z.union([z.literal(1), z.literal(2)]),
+      tau: z.number().gt(0).max(100).default(5),
+      eta: z.number().gt(0).max(1).default(0.1),
+    })
+    .optional(),
+  /** Added to the logits of single tokens; -100 and less bans a token. */
+  logitBias: z
+    .array(z.object({ token: tokenId, bias: z.number().min(-1e9).max(1e9) }))
+    .max(limits.maxLogitBiases)
+    .optional(),
+  /** A grammar in llama.cpp's GBNF: only texts that it derives from its rule `root` are generated. */
+  grammar: z.string().min(1).max(limits.maxGrammarCharacters).optional(),
+  /** Report the log-probability of each token and of this many of the likeliest instead of it; left out, of none. */
+  logprobs: z.number().int().min(0).max(limits.maxTopLogprobs).optional(),
   /** Unsigned 32 bit. */
   seed: z.number().int().min(0).max(0xffff_ffff).default(0),
 });
@@ -57,5 +110,9 @@ export const generationRequestSchema = z.object({
   maxTokens: z.number().int().positive().optional(),
   /** Generation ends before the first of these would appear in the text. */
   stop: z.array(z.string().min(1).max(limits.maxStopLength)).max(limits.maxStopStrings).default([]),
+  /** A JSON schema, as JSON, that the text is to follow; the lead makes a grammar of it. Not together with a grammar. */
+  jsonSchema: z.string().min(1).max(limits.maxGrammarCharacters).optional(),
+  /** False: don't draft tokens from what was said before, to verify several at a time. The text is the same either way. */
+  speculation: z.boolean().optional(),
 });
 export type GenerationRequest = z.infer<typeof generationRequestSchema>;

@@ -1,22 +1,38 @@
 import { z } from 'zod';
 
 import { wireErrorSchema } from '../errors/skein-error.ts';
-import { samplingSchema } from '../generation/request.ts';
+import { logprobsSchema } from '../generation/events.ts';
+import { samplingSchema, tokensSchema } from '../generation/request.ts';
 import { limits } from '../limits.ts';
 
+/** A slot of the KV cache. */
 const sequence = z
   .number()
   .int()
   .nonnegative()
-  .max(limits.maxSequences - 1);
+  .max(limits.maxSlots - 1);
+const token = z.number().int().nonnegative();
 const position = z.number().int().nonnegative().max(0x7fff_ffff);
 
 /** A change to the KV cache (or to the tail's sampler). Every stage applies the same ones in the same order. */
 export const cacheOperationSchema = z.discriminatedUnion('type', [
   /** Forget a sequence's cells from position `from` on. */
   z.object({ type: z.literal('remove'), sequence, from: position }),
-  /** From now on draw this sequence's tokens this way. Only the tail acts on it. */
-  z.object({ type: z.literal('sample-with'), sequence, sampling: samplingSchema }),
+  /** Let sequence `to` share the cells of `sequence` before position `before`. `to` has none of its own. */
+  z.object({ type: z.literal('copy'), sequence, to: sequence, before: position }),
+  /**
+   * From now on draw this sequence's tokens this way. Only the tail acts on it. What some samplers remember is told: the
+   * tokens so far (only where a sampler looks at them) and how many of the last of them were generated.
+   */
+  z.object({
+    type: z.literal('sample-with'),
+    sequence,
+    sampling: samplingSchema,
+    history: tokensSchema.optional(),
+    generated: position.optional(),
+    /** Mirostat's state, as the tail reported it with the last token. */
+    mu: z.number().optional(),
+  }),
 ]);
 export type CacheOperation = z.infer<typeof cacheOperationSchema>;
 
@@ -27,27 +43,56 @@ export const stepEntrySchema = z.object({
   count: z.number().int().positive().max(limits.maxBatchTokens),
   /** Whether the tail draws a token after the last of these rows. */
   sample: z.boolean(),
+  /**
+   * The tokens of the last rows, where they are guesses. A guess stands when it is the token that the tail drew for its
+   * position; the tail draws after the row before the first guess, and on until one falls. Rows behind a guess that
+   * has fallen count for nothing, in this step and in those that follow, until the lead sends their positions again.
+   */
+  draft: z.array(token).max(limits.maxDraftTokens).optional(),
 });
 export type StepEntry = z.infer<typeof stepEntrySchema>;
 
+/** Storage of hidden rows on the wire. */
+export const activationsSchema = z.enum(['f32', 'f16']);
+export type Activations = z.infer<typeof activationsSchema>;
+
 /**
- * One micro-batch on its way through the stages. The payload holds the hidden rows of all entries in order, as
- * little-endian f32, `rows * hiddenSize * 4` bytes.
+ * One micro-batch on its way through the stages. The payload holds the hidden rows of all entries in order, little-endian,
+ * `rows * hiddenSize` elements.
  */
 export const stepSchema = z.object({
   type: z.literal('step'),
   /** Counts up from 0 on each ring. */
   step: z.number().int().nonnegative(),
-  operations: z.array(cacheOperationSchema).max(limits.maxSequences * 4),
+  operations: z.array(cacheOperationSchema).max(limits.maxOperations),
   entries: z.array(stepEntrySchema).max(limits.maxSequences),
+  /** How the hidden rows are written, default `f32`: `f16` halves the bytes, and rounds. */
+  activations: activationsSchema.optional(),
 });
 export type Step = z.infer<typeof stepSchema>;
 
-/** The tail's answer to one step: a token for each entry that asked for one, in the entries' order. */
+/**
+ * The tail's answer to one step: for each entry that asked, in the entries' order, the tokens that it drew: one, one more
+ * for each guess that stood, none when the rows followed a guess that had fallen before.
+ */
 export const sampledSchema = z.object({
   type: z.literal('sampled'),
   step: z.number().int().nonnegative(),
-  tokens: z.array(z.object({ sequence, token: z.number().int().nonnegative() })).max(limits.maxSequences),
+  draws: z
+    .array(
+      z.object({
+        sequence,
+        tokens: z.array(token).max(limits.maxDraftTokens + 1),
+        /** One per token, when they were asked for. */
+        logprobs: z
+          .array(logprobsSchema)
+          .max(limits.maxDraftTokens + 1)
+          .optional(),
+        /** Mirostat's state after the last token. */
+        mu: z.number().optional(),
+      }),
+    )
+    .max(limits.maxSequences),
 });
 export type Sampled = z.infer<typeof sampledSchema>;
 

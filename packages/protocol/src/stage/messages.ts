@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { wireErrorSchema } from '../errors/skein-error.ts';
 import { deploymentIdSchema, peerIdSchema, sha256Schema } from '../ids.ts';
 import { limits } from '../limits.ts';
+import { activationsSchema } from '../ring/messages.ts';
 
 const layer = z.number().int().nonnegative().max(limits.maxLayers);
 
@@ -11,6 +12,10 @@ export const blockSchema = z
   .object({ from: layer, to: layer })
   .refine((block) => block.from < block.to, { message: 'a block holds at least one layer' });
 export type Block = z.infer<typeof blockSchema>;
+
+/** Storage of keys and values. */
+export const cacheTypeSchema = z.enum(['f16', 'q8_0']);
+export type CacheType = z.infer<typeof cacheTypeSchema>;
 
 const stageIndex = z
   .number()
@@ -40,6 +45,10 @@ export const stageLoadSchema = z
     contextTokens: z.number().int().positive().max(16_777_216),
     /** Sequences served at once. */
     sequences: z.number().int().positive().max(limits.maxSequences),
+    /** How keys and values are stored, default `f16`: `q8_0` takes about half of its memory, and rounds. */
+    cacheType: cacheTypeSchema.optional(),
+    /** How this stage sends hidden rows on, default `f32`. */
+    activations: activationsSchema.optional(),
     /** Engine threads; left out, the peer decides. */
     threads: z.number().int().positive().max(1024).optional(),
   })

@@ -7,6 +7,7 @@ import {
   toWireError,
   type Frame,
   type RingMessage,
+  type Step,
 } from '@skein/protocol';
 
 import { type EngineLoad, type FromEngine, type ToEngine } from '../control.ts';
@@ -15,8 +16,24 @@ import { Lead } from '../lead/lead.ts';
 import { TokenEmbedder } from '../lead/token-embedder.ts';
 import { Tokenizer } from '../lead/tokenizer.ts';
 import type { Libllama } from '../libllama/libllama.ts';
+import { activationBytes, decodeActivations, encodeActivations } from '../stage/activations.ts';
+import { measureSpeed } from '../stage/measure-speed.ts';
+import { checkSampling } from '../stage/sampling/check-sampling.ts';
 import { Stage } from '../stage/stage.ts';
 import { chooseOffload } from './offload.ts';
+import { areWeightsRepacked } from './repacked-weights.ts';
+
+const keptSlots = 8;
+/**
+ * Rows that a lead puts into a micro-batch, and how many of them may be a prompt's. On a CPU more compute no faster each.
+ * There llama.cpp's attention takes another way, which rounds otherwise, from 64 rows on: below, a token's logits are the
+ * same bit for bit however its sequence was cut into chunks and whatever was computed beside it. So short micro-batches
+ * make a sequence reproducible, and fill the stages of a ring better.
+ */
+const microBatch = {
+  cpu: { batchTokens: 63, chunkTokens: 48 },
+  gpu: { batchTokens: limits.workingBatchTokens, chunkTokens: limits.workingBatchTokens },
+} as const;
 
 export interface EngineOutputs {
   control(message: FromEngine): void;
@@ -42,17 +59,33 @@ export async function createEngine(library: Libllama, load: EngineLoad, outputs:
     inputTensor: isSplit ? load.inputTensor : undefined,
     hiddenSize: load.hiddenSize,
     contextTokens: load.contextTokens,
-    sequences: load.sequences,
+    cacheType: load.cacheType,
+    sequences: slotsFor(load.sequences),
     batchTokens: limits.workingBatchTokens,
     threads: load.threads,
     gpuLayers: offload.layers,
+    mapsWeights: offload.layers > 0 || !(await areWeightsRepacked(load.file)),
   });
-  const engine = load.stage === 0 ? await leadEngine(library, load, stage, outputs) : followerEngine(stage, outputs);
-  outputs.control({ type: 'engine-ready', gpuLayers: offload.layers, device: offload.device });
+  const { hiddenSize, layers, contextTokens } = load;
+  const speed = measureSpeed(stage, { hiddenSize, layers, takesHidden: isSplit, isTail, contextTokens });
+  const engine =
+    load.stage === 0
+      ? await leadEngine({ library, stage, gpuLayers: offload.layers }, load, outputs)
+      : followerEngine(stage, load, outputs);
+  outputs.control({ type: 'engine-ready', gpuLayers: offload.layers, device: offload.device, speed });
   return engine;
 }
 
-async function leadEngine(library: Libllama, load: EngineLoad, stage: Stage, outputs: EngineOutputs): Promise<Engine> {
+/** A slot for each sequence that runs, and some for finished ones whose prefixes may be of use again. */
+function slotsFor(sequences: number): number {
+  return Math.min(sequences + keptSlots, limits.maxSlots);
+}
+
+async function leadEngine(
+  { library, stage, gpuLayers }: { library: Libllama; stage: Stage; gpuLayers: number },
+  load: EngineLoad,
+  outputs: EngineOutputs,
+): Promise<Engine> {
   const front =
     load.frontFile === undefined
       ? { tokenizer: new Tokenizer(library, stage.model), model: stage.model }
@@ -64,7 +97,8 @@ async function leadEngine(library: Libllama, load: EngineLoad, stage: Stage, out
       chatTemplate: template === null ? undefined : new ChatTemplate(template, front.tokenizer.specialTexts()),
       stage,
       embedder: load.frontFile === undefined ? undefined : await TokenEmbedder.open(library, load.frontFile),
-      sendStep: (step, hidden) => outputs.ring(step, hidden),
+      sendStep: sendActivations(load, outputs),
+      checkSampling: (sampling) => checkSampling(library, library.modelVocab(front.model), sampling),
       emit: (id, event) => outputs.control({ type: 'generation-event', id, event }),
       onProgress: () => outputs.control({ type: 'engine-progress' }),
       onLoad: (counts) => outputs.control({ type: 'engine-load-changed', ...counts }),
@@ -74,8 +108,11 @@ async function leadEngine(library: Libllama, load: EngineLoad, stage: Stage, out
     {
       stages: load.stages,
       sequences: load.sequences,
+      slots: slotsFor(load.sequences),
       contextTokens: load.contextTokens,
-      batchTokens: limits.workingBatchTokens,
+      ...(gpuLayers > 0 ? microBatch.gpu : microBatch.cpu),
+      draftTokens: limits.workingDraftTokens,
+      rewinds: stage.rewinds,
     },
   );
   return {
@@ -107,7 +144,14 @@ async function leadEngine(library: Libllama, load: EngineLoad, stage: Stage, out
   };
 }
 
-function followerEngine(stage: Stage, outputs: EngineOutputs): Engine {
+/** How this stage sends micro-batches on: with its hidden rows in the form that was asked for. */
+function sendActivations(load: EngineLoad, outputs: EngineOutputs): (step: Step, hidden: Uint8Array) => void {
+  const { activations = 'f32' } = load;
+  return (step, hidden) => outputs.ring({ ...step, activations }, encodeActivations(hidden, activations));
+}
+
+function followerEngine(stage: Stage, load: EngineLoad, outputs: EngineOutputs): Engine {
+  const send = sendActivations(load, outputs);
   return {
     onControl(message) {
       throw new SkeinError('protocol-violation', `a ${message.type} reached a stage that is not the lead`);
@@ -117,9 +161,9 @@ function followerEngine(stage: Stage, outputs: EngineOutputs): Engine {
       switch (message.type) {
         case 'step':
           try {
-            const output = stage.run(message, { hidden: frame.payload });
-            if ('tokens' in output) outputs.ring({ type: 'sampled', step: message.step, tokens: output.tokens });
-            else outputs.ring(message, output.hidden);
+            const output = stage.run(message, { hidden: hiddenOf(message, frame.payload) });
+            if ('draws' in output) outputs.ring({ type: 'sampled', step: message.step, draws: output.draws });
+            else send(message, output.hidden);
           } catch (error) {
             const { step, operations } = message;
             outputs.ring({
@@ -142,4 +186,11 @@ function followerEngine(stage: Stage, outputs: EngineOutputs): Engine {
       }
     },
   };
+}
+
+function hiddenOf({ step, activations = 'f32' }: Step, payload: Uint8Array): Uint8Array {
+  if (payload.byteLength % activationBytes[activations] !== 0) {
+    throw new SkeinError('protocol-violation', `step ${step} has ${payload.byteLength} bytes of ${activations}`);
+  }
+  return decodeActivations(payload, activations);
 }

@@ -24,7 +24,12 @@ export class FramePipe {
     this.#socket.on('close', () => options.onClose());
   }
 
+  /** Frames that are sent in one turn leave in one write: each wakes the other end. */
   send(header: object, payload?: Uint8Array): void {
+    if (this.#socket.writableCorked === 0) {
+      this.#socket.cork();
+      process.nextTick(() => this.#socket.uncork());
+    }
     this.#socket.write(encodeFrame(header, payload));
   }
 

@@ -10,6 +10,7 @@ import { writeTinyModel } from '../../../../../scripts/fixtures/tiny-models.ts';
 import { libraryDirectory } from '../../hardware/backend.ts';
 import { createManifest } from '../../stage-file/index.ts';
 import { loadLibllama, type Libllama } from '../libllama/libllama.ts';
+import { checkSampling } from '../stage/sampling/check-sampling.ts';
 import { Stage } from '../stage/stage.ts';
 import { ChatTemplate } from './chat-template.ts';
 import { Lead, type Generation } from './lead.ts';
@@ -57,13 +58,23 @@ function startLead(template: string): Lead {
       stage,
       embedder: undefined,
       sendStep: () => expect.fail('a whole model sends no steps'),
+      checkSampling: (sampling) => checkSampling(library, library.modelVocab(stage.model), sampling),
       emit: (id, event) => events.set(id, [...(events.get(id) ?? []), event]),
       onProgress: () => undefined,
       onLoad: () => undefined,
       now: () => performance.now(),
       defer: (callback) => setImmediate(callback),
     },
-    { stages: 1, sequences, contextTokens, batchTokens: 128 },
+    {
+      stages: 1,
+      sequences,
+      slots: sequences,
+      contextTokens,
+      batchTokens: 128,
+      chunkTokens: 64,
+      draftTokens: 32,
+      rewinds: true,
+    },
   );
 }
 
@@ -136,6 +147,16 @@ describe('the lead', () => {
     [
       'tokens outside the vocabulary',
       asking('', { prompt: { type: 'tokens', tokens: [1, 999_999] } }),
+      'invalid-request',
+    ],
+    [
+      'a bias of a token that does not exist',
+      asking('hi', { sampling: { ...greedy, logitBias: [{ token: 999_999, bias: 1 }] } }),
+      'invalid-request',
+    ],
+    [
+      'a grammar that does not parse',
+      asking('hi', { sampling: { ...greedy, grammar: 'no grammar' } }),
       'invalid-request',
     ],
     ['a prompt longer than the context', asking('word '.repeat(2000)), 'context-length-exceeded'],

@@ -2,22 +2,26 @@ import {
   asSkeinError,
   SkeinError,
   toWireError,
+  type DescribedLogprobs,
   type GenerationEvent,
   type GenerationRequest,
+  type Logprobs,
   type Prompt,
   type Sampled,
+  type Sampling,
   type Step,
 } from '@skein/protocol';
 
 import type { Stage, StageOutput } from '../stage/stage.ts';
 import type { ChatTemplate } from './chat-template.ts';
-import { Scheduler, type Sequence } from './scheduler.ts';
+import { Scheduler, type SchedulerOptions } from './scheduler.ts';
+import type { Sequence, SequenceRequest } from './sequence.ts';
 import { TextAssembler } from './text-assembler.ts';
 import type { TokenEmbedder } from './token-embedder.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
 /** The part of a request that the engine needs. */
-export type Generation = Pick<GenerationRequest, 'prompt' | 'sampling' | 'maxTokens' | 'stop'>;
+export type Generation = Pick<GenerationRequest, 'prompt' | 'sampling' | 'maxTokens' | 'stop' | 'speculation'>;
 
 export interface LeadComponents {
   readonly tokenizer: Tokenizer;
@@ -28,6 +32,8 @@ export interface LeadComponents {
   readonly embedder: TokenEmbedder | undefined;
   /** Sends a step and its hidden rows to the next stage. */
   readonly sendStep: (step: Step, hidden: Uint8Array) => void;
+  /** Throws `invalid-request` for what the tail could not sample with: a step that fails there fails others, too. */
+  readonly checkSampling: (sampling: Sampling) => void;
   readonly emit: (generation: string, event: GenerationEvent) => void;
   /** Told when a step has come back that gave no token: a long prompt is being worked on. */
   readonly onProgress: () => void;
@@ -39,12 +45,7 @@ export interface LeadComponents {
   readonly defer: (callback: () => void) => void;
 }
 
-export interface LeadOptions {
-  readonly stages: number;
-  readonly sequences: number;
-  readonly contextTokens: number;
-  readonly batchTokens: number;
-}
+export type LeadOptions = Omit<SchedulerOptions, 'maxQueued'>;
 
 const maxQueued = 64;
 
@@ -66,7 +67,9 @@ export class Lead {
   /** Starts a generation. Its events follow through `emit`, exactly one end or error the last of them. */
   start(id: string, generation: Generation): void {
     try {
-      this.#sequences.set(id, this.#scheduler.add(this.#request(id, generation)));
+      this.#components.checkSampling(generation.sampling);
+      const sequence = this.#scheduler.add(this.#request(id, generation));
+      this.#sequences.set(id, sequence);
     } catch (error) {
       this.#components.emit(id, { type: 'generation-error', error: toWireError(error) });
     }
@@ -83,17 +86,14 @@ export class Lead {
   }
 
   /** Takes the tail's tokens for a step. */
-  completeStep({ step, tokens }: Pick<Sampled, 'step' | 'tokens'>): void {
+  completeStep({ step, draws }: Pick<Sampled, 'step' | 'draws'>): void {
     const { vocabularySize } = this.#components.tokenizer;
-    const outside = tokens.find(({ token }) => token >= vocabularySize);
+    const outside = draws.flatMap(({ tokens }) => tokens).find((token) => token >= vocabularySize);
     if (outside !== undefined) {
-      throw new SkeinError(
-        'protocol-violation',
-        `the tail drew token ${outside.token} of a vocabulary of ${vocabularySize}`,
-      );
+      throw new SkeinError('protocol-violation', `the tail drew token ${outside} of a vocabulary of ${vocabularySize}`);
     }
-    this.#scheduler.complete(step, tokens);
-    if (tokens.length === 0) this.#components.onProgress();
+    this.#scheduler.complete(step, draws);
+    if (draws.length === 0) this.#components.onProgress();
     this.#changed();
   }
 
@@ -122,8 +122,9 @@ export class Lead {
     const scheduled = this.#scheduler.next();
     if (scheduled === undefined) return;
     const { step, tokens } = scheduled;
-    const { stage, embedder, sendStep } = this.#components;
+    const { stage, embedder, sendStep, now } = this.#components;
     let output: StageOutput;
+    const startedAt = now();
     try {
       output = stage.run(step, embedder === undefined ? { tokens } : { hidden: embedder.lookUp(tokens) });
     } catch (error) {
@@ -137,14 +138,15 @@ export class Lead {
       this.#changed();
       return;
     }
-    if ('tokens' in output) this.completeStep({ step: step.step, tokens: output.tokens });
+    this.#scheduler.observeCost(tokens.length, now() - startedAt);
+    if ('draws' in output) this.completeStep({ step: step.step, draws: output.draws });
     else {
       sendStep(step, output.hidden);
       this.#changed();
     }
   }
 
-  #request(id: string, generation: Generation) {
+  #request(id: string, generation: Generation): SequenceRequest {
     const prompt = this.#encode(generation.prompt);
     const limit = this.#completionLimit(prompt.length, generation.maxTokens);
     const { tokenizer, emit, now } = this.#components;
@@ -154,12 +156,13 @@ export class Lead {
     let completionTokens = 0;
 
     const finish = (finishReason: 'stop' | 'length', rest: string): false => {
+      const { cachedTokens = 0, draftedTokens = 0, acceptedTokens = 0 } = this.#sequences.get(id) ?? {};
       this.#sequences.delete(id);
       if (rest !== '') emit(id, { type: 'text-delta', text: rest, tokens: [] });
       emit(id, {
         type: 'generation-end',
         finishReason,
-        usage: { promptTokens: prompt.length, completionTokens },
+        usage: { promptTokens: prompt.length, completionTokens, cachedTokens, draftedTokens, acceptedTokens },
         timings: { firstTokenMs: firstTokenAt - startedAt, decodeMs: now() - firstTokenAt },
       });
       return false;
@@ -169,12 +172,14 @@ export class Lead {
       prompt,
       sampling: generation.sampling,
       reservedTokens: prompt.length + limit,
-      onToken: (token: number): boolean => {
+      speculates: generation.speculation !== false,
+      onToken: (token, logprobs): boolean => {
         if (completionTokens === 0) firstTokenAt = now();
         completionTokens += 1;
         if (tokenizer.isEndOfGeneration(token)) return finish('stop', assembler.end());
         const text = assembler.push(tokenizer.piece(token));
-        emit(id, { type: 'text-delta', text, tokens: [token] });
+        const described = logprobs === undefined ? {} : { logprobs: [this.#describe(logprobs)] };
+        emit(id, { type: 'text-delta', text, tokens: [token], ...described });
         if (assembler.stopped) return finish('stop', '');
         return completionTokens < limit || finish('length', assembler.end());
       },
@@ -183,6 +188,12 @@ export class Lead {
         emit(id, { type: 'generation-error', error: toWireError(error) });
       },
     };
+  }
+
+  #describe({ token, logprob, top }: Logprobs): DescribedLogprobs {
+    const { tokenizer } = this.#components;
+    const bytes = (of: number): number[] => [...tokenizer.piece(of, { special: true })];
+    return { token, logprob, bytes: bytes(token), top: top.map((other) => ({ ...other, bytes: bytes(other.token) })) };
   }
 
   #encode(prompt: Prompt): readonly number[] {

@@ -1,12 +1,24 @@
 import { SkeinError, stepSchema } from '@skein/protocol';
 import { describe, expect, it } from 'vitest';
 
-import { Scheduler, type ScheduledStep, type SchedulerOptions, type SequenceRequest } from './scheduler.ts';
+import { Scheduler, type ScheduledStep, type SchedulerOptions } from './scheduler.ts';
+import type { SequenceRequest } from './sequence.ts';
 
 const sampling = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 };
 
 function scheduler(options: Partial<SchedulerOptions> = {}): Scheduler {
-  return new Scheduler({ stages: 1, sequences: 4, contextTokens: 100, batchTokens: 8, maxQueued: 2, ...options });
+  return new Scheduler({
+    stages: 1,
+    sequences: 4,
+    slots: 4,
+    contextTokens: 100,
+    batchTokens: 8,
+    chunkTokens: 8,
+    draftTokens: 8,
+    rewinds: true,
+    maxQueued: 2,
+    ...options,
+  });
 }
 
 interface Watched extends SequenceRequest {
@@ -21,6 +33,7 @@ function request(prompt: number, completion: number): Watched {
     prompt: Array.from({ length: prompt }, (_, index) => index),
     sampling,
     reservedTokens: prompt + completion,
+    speculates: false,
     received,
     errors,
     onToken: (token) => {
@@ -40,7 +53,7 @@ function due(scheduled: ScheduledStep | undefined): ScheduledStep {
 function answer(subject: Scheduler, { step }: ScheduledStep, token: number): void {
   subject.complete(
     step.step,
-    step.entries.filter(({ sample }) => sample).map(({ sequence }) => ({ sequence, token })),
+    step.entries.filter(({ sample }) => sample).map(({ sequence }) => ({ sequence, tokens: [token] })),
   );
 }
 
@@ -86,7 +99,7 @@ describe('the sequence scheduler', () => {
   });
 
   it('clears a freed slot before the next sequence gets it', () => {
-    const subject = scheduler({ sequences: 1 });
+    const subject = scheduler({ sequences: 1, slots: 1, rewinds: false });
     subject.add(request(2, 1));
     subject.add(request(2, 1));
     answer(subject, due(subject.next()), 7);
@@ -174,20 +187,27 @@ describe('the sequence scheduler', () => {
     const subject = scheduler();
     subject.add(request(1, 1));
     const { step } = due(subject.next());
-    expect(() => subject.complete(step.step + 1, [{ sequence: 0, token: 1 }])).toThrow(
+    expect(() => subject.complete(step.step + 1, [{ sequence: 0, tokens: [1] }])).toThrow(
       expect.objectContaining({ code: 'protocol-violation' }),
     );
-    for (const tokens of [
-      [],
-      [{ sequence: 1, token: 1 }],
+  });
+
+  it.each([
+    ['nothing', []],
+    ["another slot's token", [{ sequence: 1, tokens: [1] }]],
+    [
+      'two answers',
       [
-        { sequence: 0, token: 1 },
-        { sequence: 0, token: 2 },
+        { sequence: 0, tokens: [1] },
+        { sequence: 0, tokens: [2] },
       ],
-    ]) {
-      expect(() => subject.complete(step.step, tokens)).toThrow(
-        expect.objectContaining({ code: 'protocol-violation' }),
-      );
-    }
+    ],
+    ['no token', [{ sequence: 0, tokens: [] }]],
+    ['more tokens than there were guesses', [{ sequence: 0, tokens: [1, 2] }]],
+  ])('refuses %s as the answer to a step with one entry', (_name, draws) => {
+    const subject = scheduler();
+    subject.add(request(1, 1));
+    const { step } = due(subject.next());
+    expect(() => subject.complete(step.step, draws)).toThrow(expect.objectContaining({ code: 'protocol-violation' }));
   });
 });

@@ -1,33 +1,29 @@
-import {
-  SkeinError,
-  type CacheOperation,
-  type Sampled,
-  type Sampling,
-  type Step,
-  type StepEntry,
-} from '@skein/protocol';
+import { limits, SkeinError, type CacheOperation, type Sampled, type Step, type StepEntry } from '@skein/protocol';
+
+import { remembersHistory } from '../stage/sampling/remembers-history.ts';
+import { commonPrefix, PrefixCache, type SlotOperation } from './prefix-cache.ts';
+import { Sequence, type SequenceRequest } from './sequence.ts';
+import { bestDraftLength, StepCosts } from './step-costs.ts';
 
 export interface SchedulerOptions {
   /** Stages of the pipeline: that many micro-batches may be in flight. */
   readonly stages: number;
   /** Sequences generated at once. */
   readonly sequences: number;
-  /** Tokens of KV cache, shared by all sequences. */
+  /** Sequences that the stages tell apart: those above and finished ones that are kept for their prefixes. */
+  readonly slots: number;
+  /** Tokens of KV cache, shared by all slots. */
   readonly contextTokens: number;
   /** Largest micro-batch, in rows. */
   readonly batchTokens: number;
+  /** Most prompt rows in a micro-batch: short enough for a prompt's chunks to fill the ring, long enough to compute well. */
+  readonly chunkTokens: number;
+  /** Most guesses in a micro-batch. */
+  readonly draftTokens: number;
+  /** Whether caches can be cut back to any position: prefixes are shared, and guesses made, only where they can. */
+  readonly rewinds: boolean;
   /** Requests that may wait for a free sequence before more are refused. */
   readonly maxQueued: number;
-}
-
-export interface SequenceRequest {
-  readonly prompt: readonly number[];
-  readonly sampling: Sampling;
-  /** Tokens of KV cache kept for it. It never has more: `onToken` answers false in time. */
-  readonly reservedTokens: number;
-  /** Called for each token. Answer true to go on, false when the sequence is complete. */
-  onToken(token: number): boolean;
-  onError(error: SkeinError): void;
 }
 
 /** A micro-batch on its way: the step for the ring and the ids of its rows' tokens, in order. */
@@ -36,45 +32,50 @@ export interface ScheduledStep {
   readonly tokens: Int32Array;
 }
 
-/** A sequence that waits or runs. Opaque; give it back to {@link Scheduler.cancel}. */
-export interface Sequence {
-  readonly request: SequenceRequest;
-  /** Prompt and generated tokens. */
-  readonly tokens: number[];
-  /** How many of the tokens have been sent through the stages. */
-  sent: number;
-  slot: number | undefined;
-  finished: boolean;
-}
-
-/** A sequence that a token is due for, and the slot it had when the step was sent. */
-interface SampledSlot {
+/** What one sequence has in a step. */
+interface Contribution {
   readonly sequence: Sequence;
   readonly slot: number;
+  readonly epoch: number;
+  readonly entry: StepEntry;
 }
+
+interface StepInFlight {
+  readonly contributions: readonly Contribution[];
+}
+
+/** A prompt waits for another one that is being read when it would save at least this many tokens. */
+const worthWaitingTokens = 16;
+/** Predictions that come true less often than this are not worth even a place in the ring that would stay empty. */
+const leastHitRate = 0.1;
+/** History tokens that samplers get told about in one step. Bounds a step's header. */
+const maxHistoryTokens = limits.maxPromptTokens;
 
 /**
  * The lead's sequence scheduler: continuous batching over a ring of stages. A pure state machine: `next` composes the
  * micro-batch to send, `complete` takes the tail's answer.
  *
- * Invariants: a sequence's rows are sent in order of position; cache operations are sent with, and applied before, the
- * first rows that need them; a slot that is free again is cleared by the next step, before anything reuses it.
+ * Invariants: a sequence's rows are sent in order of position; cache operations are sent in the order in which they were
+ * decided, with or before the first rows that need them; only rows that a step has brought back are shared or kept.
+ *
+ * Speculation: where it pays by {@link bestDraftLength}, a decoding sequence sends guesses behind its token. And where the
+ * ring would have an empty place, since all sequences wait for the tail, guesses go ahead of the answer: if they are right
+ * the next token is already on its way, if not a machine has computed that had nothing to do.
  */
 export class Scheduler {
   readonly #options: SchedulerOptions;
+  readonly #cache: PrefixCache;
+  readonly #costs = new StepCosts();
   readonly #waiting: Sequence[] = [];
   readonly #running: Sequence[] = [];
-  readonly #freeSlots: number[];
-  readonly #inFlight = new Map<number, { all: readonly Sequence[]; sampled: readonly SampledSlot[] }>();
-  /** Slots whose cells are to be forgotten with the next step. */
-  readonly #freed = new Set<number>();
+  readonly #inFlight = new Map<number, StepInFlight>();
+  /** Decided and not sent yet. */
+  #operations: CacheOperation[] = [];
   #nextStep = 0;
-  #freeTokens: number;
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
-    this.#freeTokens = options.contextTokens;
-    this.#freeSlots = Array.from({ length: options.sequences }, (_, index) => options.sequences - 1 - index);
+    this.#cache = new PrefixCache({ slots: options.slots, cells: options.contextTokens, keeps: options.rewinds });
   }
 
   get active(): number {
@@ -83,6 +84,11 @@ export class Scheduler {
 
   get queued(): number {
     return this.#waiting.length;
+  }
+
+  /** Learns how long the lead's stage took for a micro-batch. */
+  observeCost(rows: number, ms: number): void {
+    if (rows > 0 && ms > 0) this.#costs.observe(rows, ms);
   }
 
   /** Throws `overloaded` when too many wait already, `context-length-exceeded` when it could never fit. */
@@ -98,7 +104,7 @@ export class Scheduler {
     if (this.#waiting.length >= maxQueued) {
       throw new SkeinError('overloaded', `${maxQueued} requests wait already; try again later or add a machine`);
     }
-    const sequence: Sequence = { request, tokens: [...request.prompt], sent: 0, slot: undefined, finished: false };
+    const sequence = new Sequence(request);
     this.#waiting.push(sequence);
     this.#admit();
     return sequence;
@@ -106,51 +112,46 @@ export class Scheduler {
 
   /** Frees a sequence at once; a token for it that is still on its way is dropped. */
   cancel(sequence: Sequence): void {
-    this.#retire(sequence);
+    this.#retire(sequence, { keep: true });
   }
 
   /** The micro-batch to send now, or undefined: nothing is ready, or the ring is full. */
   next(): ScheduledStep | undefined {
     if (this.#inFlight.size >= this.#options.stages) return undefined;
-    const chosen = this.#choose();
-    if (chosen.length === 0) return undefined;
-
-    const operations: CacheOperation[] = [...this.#freed].map((slot) => ({ type: 'remove', sequence: slot, from: 0 }));
-    this.#freed.clear();
-    const entries: StepEntry[] = [];
+    const operations = this.#sendableOperations();
+    // Rows may need what has to wait for another step: then this one goes without rows.
+    const isComplete = operations.length === this.#operations.length;
+    const contributions = isComplete ? this.#compose() : [];
+    if (isComplete && contributions.length === 0) return undefined;
+    this.#operations = this.#operations.slice(operations.length);
     const tokens: number[] = [];
-    const sampled: SampledSlot[] = [];
-    for (const { sequence, slot, count } of chosen) {
-      const position = sequence.sent;
-      if (position === 0) operations.push({ type: 'sample-with', sequence: slot, sampling: sequence.request.sampling });
-      sequence.sent += count;
-      const sample = sequence.sent === sequence.tokens.length;
-      entries.push({ sequence: slot, position, count, sample });
-      for (let index = position; index < sequence.sent; index += 1) tokens.push(sequence.tokens[index] ?? 0);
-      if (sample) sampled.push({ sequence, slot });
+    for (const { sequence, entry } of contributions) {
+      const known = entry.count - (entry.draft?.length ?? 0);
+      for (let index = 0; index < known; index += 1) tokens.push(sequence.tokens[entry.position + index] ?? 0);
+      tokens.push(...(entry.draft ?? []));
     }
+    const entries = contributions.map(({ entry }) => entry);
     const step: Step = { type: 'step', step: this.#nextStep, operations, entries };
     this.#nextStep += 1;
-    this.#inFlight.set(step.step, { all: chosen.map(({ sequence }) => sequence), sampled });
+    this.#inFlight.set(step.step, { contributions });
     return { step, tokens: Int32Array.from(tokens) };
   }
 
   /** Takes the tail's answer. Throws `protocol-violation` for one that does not fit a step in flight. */
-  complete(step: number, tokens: Sampled['tokens']): void {
-    const sampled = this.#inFlight.get(step)?.sampled;
-    if (sampled === undefined || sampled.length !== tokens.length || !tokens.every(isForSlotOf(sampled))) {
-      throw new SkeinError(
-        'protocol-violation',
-        `the tail answered step ${step} with ${tokens.length} tokens, which were not asked for`,
-      );
-    }
+  complete(step: number, draws: Sampled['draws']): void {
+    const contributions = this.#inFlight.get(step)?.contributions;
+    const sampled = contributions?.filter(({ entry }) => entry.sample);
+    if (contributions === undefined || sampled?.length !== draws.length) throw unasked(step);
     this.#inFlight.delete(step);
-    for (const [index, { sequence }] of sampled.entries()) {
-      const token = tokens[index]?.token;
-      if (sequence.finished || token === undefined) continue;
-      sequence.tokens.push(token);
-      if (!sequence.request.onToken(token)) this.#retire(sequence);
+    for (const contribution of contributions) {
+      if (!contribution.entry.sample) confirm(contribution, contribution.entry.count);
     }
+    for (const [index, contribution] of sampled.entries()) {
+      const draw = draws[index];
+      if (draw === undefined || draw.sequence !== contribution.slot) throw unasked(step);
+      this.#take(contribution, draw, step);
+    }
+    this.#admit();
   }
 
   /**
@@ -158,76 +159,197 @@ export class Scheduler {
    * its way through the other stages, without rows, and the tail will answer it.
    */
   fail(step: number, error: SkeinError, { answerIsDue }: { answerIsDue: boolean }): void {
-    const sequences = this.#inFlight.get(step)?.all ?? [];
-    if (answerIsDue) this.#inFlight.set(step, { all: [], sampled: [] });
+    const contributions = this.#inFlight.get(step)?.contributions ?? [];
+    if (answerIsDue) this.#inFlight.set(step, { contributions: [] });
     else this.#inFlight.delete(step);
-    for (const sequence of sequences) this.#end(sequence, error);
+    for (const { sequence } of contributions) {
+      if (sequence.isFinished) continue;
+      // What a stage has of them after a failure is not known.
+      this.#retire(sequence, { keep: false });
+      sequence.request.onError(error);
+    }
   }
 
   /** Gives waiting sequences a slot, first come first served, as long as their tokens fit. */
   #admit(): void {
-    for (;;) {
-      const sequence = this.#waiting[0];
-      if (sequence === undefined || sequence.request.reservedTokens > this.#freeTokens) return;
-      const slot = this.#freeSlots.pop();
-      if (slot === undefined) return;
-      this.#waiting.shift();
-      this.#freeTokens -= sequence.request.reservedTokens;
-      sequence.slot = slot;
+    for (const sequence of Array.from(this.#waiting)) {
+      if (this.#running.length >= this.#options.sequences) return;
+      const { prompt, reservedTokens, sampling } = sequence.request;
+      if (this.#isBeingRead(prompt)) continue;
+      const sources = this.#running.flatMap(({ slot, tokens, confirmed }) =>
+        slot === undefined ? [] : [{ slot, tokens, confirmed }],
+      );
+      const placement = this.#cache.place(prompt, reservedTokens, sources);
+      if (placement === undefined) return;
+      this.#waiting.splice(this.#waiting.indexOf(sequence), 1);
+      const { slot, cachedTokens, operations } = placement;
+      this.#operations.push(...operations, {
+        type: 'sample-with',
+        sequence: slot,
+        sampling,
+        ...(remembersHistory(sampling) ? { history: prompt } : {}),
+      });
+      sequence.place(slot, cachedTokens);
       this.#running.push(sequence);
     }
+  }
+
+  /** Whether a running sequence is about to have computed much more of this prompt than any has now. */
+  #isBeingRead(prompt: readonly number[]): boolean {
+    if (!this.#options.rewinds) return false;
+    let [promised, ready] = [0, this.#cache.longestKept(prompt)];
+    for (const { tokens, confirmed } of this.#running) {
+      const common = commonPrefix(tokens, prompt, prompt.length - 1);
+      promised = Math.max(promised, common);
+      ready = Math.max(ready, Math.min(common, confirmed));
+    }
+    return promised - ready >= worthWaitingTokens;
+  }
+
+  /** The oldest operations, as many as a step may hold. */
+  #sendableOperations(): CacheOperation[] {
+    let historyTokens = 0;
+    const end = this.#operations.findIndex((operation, index) => {
+      if (operation.type === 'sample-with') historyTokens += operation.history?.length ?? 0;
+      return index >= limits.maxOperations || (index > 0 && historyTokens > maxHistoryTokens);
+    });
+    return this.#operations.slice(0, end === -1 ? undefined : end);
   }
 
   /**
    * Decoding sequences first, then prompts in chunks, up to a micro-batch. No more sequences than a fair share of the
    * active ones, so that the others can fill the ring's other places.
    */
-  #choose(): { sequence: Sequence; slot: number; count: number }[] {
-    const share = Math.ceil(this.#running.length / this.#options.stages);
-    const ready = this.#running.filter((sequence) => sequence.sent < sequence.tokens.length);
-    ready.sort((a, b) => Number(unsent(a) > 1) - Number(unsent(b) > 1));
-    const chosen: { sequence: Sequence; slot: number; count: number }[] = [];
-    let room = this.#options.batchTokens;
+  #compose(): Contribution[] {
+    const { stages, batchTokens, chunkTokens, draftTokens } = this.#options;
+    const share = Math.ceil(this.#running.length / stages);
+    const ready = this.#running.filter(({ unsent }) => unsent > 0);
+    if (ready.length === 0) return this.#inFlight.size > 0 ? this.#guessAhead() : [];
+    ready.sort((first, second) => Number(first.unsent > 1) - Number(second.unsent > 1));
+    const contributions: Contribution[] = [];
+    const room = { rows: batchTokens, promptRows: chunkTokens, drafts: draftTokens };
     for (const sequence of ready.slice(0, share)) {
-      const count = Math.min(unsent(sequence), room);
-      if (count === 0 || sequence.slot === undefined) break;
-      chosen.push({ sequence, slot: sequence.slot, count });
-      room -= count;
+      const isDecoding = sequence.unsent === 1;
+      const count = isDecoding ? Math.min(1, room.rows) : Math.min(sequence.unsent, room.rows, room.promptRows);
+      if (count === 0) break;
+      contributions.push(this.#contribute(sequence, count, []));
+      room.rows -= count;
+      if (!isDecoding) room.promptRows -= count;
     }
+    if (room.promptRows === chunkTokens) this.#addDrafts(contributions, room);
     // Round robin: those that were served go behind the ones that were not.
-    for (const { sequence } of chosen) {
+    for (const { sequence } of contributions) {
       this.#running.splice(this.#running.indexOf(sequence), 1);
       this.#running.push(sequence);
     }
-    return chosen;
+    return contributions;
   }
 
-  #end(sequence: Sequence, error: SkeinError): void {
-    if (sequence.finished) return;
-    this.#retire(sequence);
-    sequence.request.onError(error);
+  /** Puts guesses behind the tokens of a micro-batch in which all decode, where that is expected to pay. */
+  #addDrafts(contributions: Contribution[], room: { rows: number; drafts: number }): void {
+    let rows = contributions.length;
+    for (const [index, { sequence }] of contributions.entries()) {
+      const length = this.#draftLength(sequence, rows, contributions.length, Math.min(room.rows, room.drafts));
+      if (length === 0) continue;
+      const draft = sequence.lookup.predict(0, length);
+      if (draft.length === 0) continue;
+      sequence.sent -= 1;
+      contributions[index] = this.#contribute(sequence, 1, draft);
+      rows += draft.length;
+      room.rows -= draft.length;
+      room.drafts -= draft.length;
+    }
   }
 
-  #retire(sequence: Sequence): void {
-    if (sequence.finished) return;
-    sequence.finished = true;
+  /** One sequence's guesses for a place in the ring that would stay empty. */
+  #guessAhead(): Contribution[] {
+    for (const sequence of this.#running) {
+      if (!this.#mayDraft(sequence) || sequence.unsent > 0 || sequence.draftRoom === 0) continue;
+      if (sequence.lookup.hitRate < leastHitRate) continue;
+      const length = Math.max(1, this.#draftLength(sequence, 0, 0, this.#options.draftTokens));
+      const draft = sequence.lookup.predict(sequence.guessed.length, length);
+      if (draft.length > 0) return [this.#contribute(sequence, 0, draft)];
+    }
+    return [];
+  }
+
+  #mayDraft(sequence: Sequence): boolean {
+    const isGenerating = sequence.tokens.length > sequence.request.prompt.length;
+    return isGenerating && sequence.request.speculates && this.#options.rewinds;
+  }
+
+  #draftLength(sequence: Sequence, rows: number, tokens: number, most: number): number {
+    if (!this.#mayDraft(sequence)) return 0;
+    return bestDraftLength(this.#costs, {
+      otherRows: Math.max(0, rows - 1),
+      otherTokens: Math.max(0, tokens - 1),
+      hitRate: sequence.lookup.hitRate,
+      most: Math.min(most, sequence.draftRoom),
+    });
+  }
+
+  #contribute(sequence: Sequence, known: number, draft: readonly number[]): Contribution {
+    const position = sequence.sent;
+    const count = known + draft.length;
+    sequence.sent += count;
+    sequence.guessed.push(...draft);
+    sequence.draftedTokens += draft.length;
+    const sample = sequence.sent >= sequence.tokens.length;
+    const slot = sequence.slot ?? 0;
+    const entry = { sequence: slot, position, count, sample, ...(draft.length === 0 ? {} : { draft: [...draft] }) };
+    return { sequence, slot, epoch: sequence.epoch, entry };
+  }
+
+  /** Takes the tokens that were drawn after one entry's rows. */
+  #take(contribution: Contribution, draw: Sampled['draws'][number], step: number): void {
+    const { sequence, epoch, entry } = contribution;
+    const { tokens, logprobs } = draw;
+    const draft = entry.draft ?? [];
+    // After a known token the first draw tells of the first guess; where all are guesses, of the second.
+    const confirming = entry.count === draft.length ? draft.slice(1) : draft;
+    const isStale = sequence.epoch !== epoch;
+    const isPossible =
+      sequence.isFinished ||
+      (isStale
+        ? tokens.length === 0
+        : tokens.length >= 1 &&
+          tokens.length <= confirming.length + 1 &&
+          tokens.slice(0, -1).every((token, index) => token === confirming[index]));
+    if (!isPossible) throw unasked(step);
+    if (sequence.isFinished || isStale) return;
+    confirm(contribution, entry.count - confirming.length + tokens.length - 1);
+    for (const [index, token] of tokens.entries()) {
+      const isAsGuessed = sequence.accept(token);
+      if (!isAsGuessed) this.#operations.push({ type: 'remove', sequence: contribution.slot, from: sequence.sent });
+      if (sequence.request.onToken(token, logprobs?.[index])) continue;
+      this.#retire(sequence, { keep: true });
+      return;
+    }
+  }
+
+  #retire(sequence: Sequence, { keep }: { keep: boolean }): void {
+    if (sequence.isFinished) return;
+    sequence.isFinished = true;
     if (sequence.slot === undefined) {
       this.#waiting.splice(this.#waiting.indexOf(sequence), 1);
     } else {
       this.#running.splice(this.#running.indexOf(sequence), 1);
-      this.#freeSlots.push(sequence.slot);
-      this.#freed.add(sequence.slot);
-      this.#freeTokens += sequence.request.reservedTokens;
+      const released: readonly SlotOperation[] = this.#cache.release(
+        sequence.slot,
+        sequence.tokens,
+        keep ? sequence.confirmed : 0,
+      );
+      this.#operations.push(...released);
     }
     this.#admit();
   }
 }
 
-function unsent(sequence: Sequence): number {
-  return sequence.tokens.length - sequence.sent;
+/** Some more rows of a sequence are in all caches. */
+function confirm({ sequence, epoch, entry }: Contribution, rows: number): void {
+  if (sequence.epoch === epoch) sequence.confirmed = Math.max(sequence.confirmed, entry.position + rows);
 }
 
-/** Whether a token is the answer for the sequence at its place. */
-function isForSlotOf(sampled: readonly SampledSlot[]) {
-  return ({ sequence }: Sampled['tokens'][number], index: number): boolean => sampled[index]?.slot === sequence;
+function unasked(step: number): SkeinError {
+  return new SkeinError('protocol-violation', `the tail answered step ${step} with tokens that were not asked for`);
 }

@@ -207,6 +207,8 @@ function bind(directory: string, log: LogSink) {
     ) => ModelPointer | null,
     modelFree: llama.func('void llama_model_free(void *model)') as (model: ModelPointer) => void,
     modelVocab: llama.func('void *llama_model_get_vocab(void *model)') as (model: ModelPointer) => VocabPointer,
+    modelIsRecurrent: llama.func('bool llama_model_is_recurrent(void *model)') as (model: ModelPointer) => boolean,
+    modelIsHybrid: llama.func('bool llama_model_is_hybrid(void *model)') as (model: ModelPointer) => boolean,
     modelEmbeddingSize: llama.func('int32_t llama_model_n_embd(void *model)') as (model: ModelPointer) => number,
     modelChatTemplate: llama.func('const char *llama_model_chat_template(void *model, const char *name)') as (
       model: ModelPointer,
@@ -217,6 +219,7 @@ function bind(directory: string, log: LogSink) {
       params: Params,
     ) => ContextPointer | null,
     contextFree: llama.func('void llama_free(void *context)') as (context: ContextPointer) => void,
+    contextSize: llama.func('uint32_t llama_n_ctx(void *context)') as (context: ContextPointer) => number,
     decode: llama.func('int32_t llama_decode(void *context, llama_batch batch)') as (
       context: ContextPointer,
       batch: Batch,
@@ -232,6 +235,10 @@ function bind(directory: string, log: LogSink) {
       from: number,
       to: number,
     ) => boolean,
+
+    memoryCopy: llama.func(
+      'void llama_memory_seq_cp(void *memory, int32_t from_sequence, int32_t to_sequence, int32_t from, int32_t to)',
+    ) as (memory: MemoryPointer, fromSequence: number, toSequence: number, from: number, to: number) => void,
 
     vocabSize: llama.func('int32_t llama_vocab_n_tokens(void *vocab)') as (vocab: VocabPointer) => number,
     vocabIsEndOfGeneration: llama.func('bool llama_vocab_is_eog(void *vocab, int32_t token)') as (
@@ -280,6 +287,45 @@ function bind(directory: string, log: LogSink) {
       minKeep: number,
     ) => SamplerPointer,
     samplerTemperature: llama.func('void *llama_sampler_init_temp(float t)') as (t: number) => SamplerPointer,
+    samplerTypical: llama.func('void *llama_sampler_init_typical(float p, size_t min_keep)') as (
+      p: number,
+      minKeep: number,
+    ) => SamplerPointer,
+    samplerXtc: llama.func('void *llama_sampler_init_xtc(float p, float t, size_t min_keep, uint32_t seed)') as (
+      probability: number,
+      threshold: number,
+      minKeep: number,
+      seed: number,
+    ) => SamplerPointer,
+    samplerMirostat: llama.func(
+      'void *llama_sampler_init_mirostat(int32_t n_vocab, uint32_t seed, float tau, float eta, int32_t m)',
+    ) as (vocabularySize: number, seed: number, tau: number, eta: number, tokens: number) => SamplerPointer,
+    samplerMirostat2: llama.func('void *llama_sampler_init_mirostat_v2(uint32_t seed, float tau, float eta)') as (
+      seed: number,
+      tau: number,
+      eta: number,
+    ) => SamplerPointer,
+    samplerPenalties: llama.func(
+      'void *llama_sampler_init_penalties(int32_t n_vocab, int32_t last_n, float repeat, float frequency, float presence)',
+    ) as (
+      vocabularySize: number,
+      lastTokens: number,
+      repeat: number,
+      frequency: number,
+      presence: number,
+    ) => SamplerPointer,
+    samplerGrammar: llama.func(
+      'void *llama_sampler_init_grammar(void *vocab, const char *grammar, const char *root)',
+    ) as (vocab: VocabPointer, grammar: string, root: string) => SamplerPointer | null,
+    samplerAccept: llama.func('void llama_sampler_accept(void *sampler, int32_t token)') as (
+      sampler: SamplerPointer,
+      token: number,
+    ) => void,
+    /** `candidates` is a `llama_token_data_array`. */
+    samplerApply: llama.func('void llama_sampler_apply(void *sampler, void *candidates)') as (
+      sampler: SamplerPointer,
+      candidates: Uint8Array,
+    ) => void,
     samplerDistribution: llama.func('void *llama_sampler_init_dist(uint32_t seed)') as (seed: number) => SamplerPointer,
     samplerSample: llama.func('int32_t llama_sampler_sample(void *sampler, void *context, int32_t row)') as (
       sampler: SamplerPointer,
@@ -288,6 +334,21 @@ function bind(directory: string, log: LogSink) {
     ) => number,
     samplerFree: llama.func('void llama_sampler_free(void *sampler)') as (sampler: SamplerPointer) => void,
   };
+
+  const initLogitBias = llama.func(
+    'void *llama_sampler_init_logit_bias(int32_t n_vocab, int32_t n_logit_bias, const void *logit_bias)',
+  ) as (vocabularySize: number, count: number, biases: Uint8Array) => SamplerPointer;
+  const initDry = llama.func(
+    'void *llama_sampler_init_dry(void *vocab, float multiplier, float base, int32_t allowed_length, int32_t last_n, const char **breakers, size_t num_breakers)',
+  ) as (
+    vocab: VocabPointer,
+    multiplier: number,
+    base: number,
+    allowedLength: number,
+    lastTokens: number,
+    breakers: readonly string[],
+    count: number,
+  ) => SamplerPointer;
 
   functions.logSet(koffi.register(log, koffi.pointer(logCallback)) as CallbackPointer, null);
   functions.loadBackends(directory);
@@ -299,6 +360,31 @@ function bind(directory: string, log: LogSink) {
     /** Makes a callback for `cb_eval`. It lives as long as the process: contexts are as long-lived as engine processes. */
     evalCallback(callback: EvalCallback): CallbackPointer {
       return koffi.register(callback, koffi.pointer(evalCallback)) as CallbackPointer;
+    },
+
+    /** Adds biases to the logits of tokens. */
+    samplerLogitBias(vocabularySize: number, biases: readonly { token: number; bias: number }[]): SamplerPointer {
+      // `llama_logit_bias`: an int32 and a float.
+      const view = new DataView(new ArrayBuffer(biases.length * 8));
+      for (const [index, { token, bias }] of biases.entries()) {
+        view.setInt32(index * 8, token, true);
+        view.setFloat32(index * 8 + 4, bias, true);
+      }
+      return initLogitBias(vocabularySize, biases.length, new Uint8Array(view.buffer));
+    },
+
+    samplerDry(
+      vocab: VocabPointer,
+      options: {
+        readonly multiplier: number;
+        readonly base: number;
+        readonly allowedLength: number;
+        readonly lastTokens: number;
+        readonly breakers: readonly string[];
+      },
+    ): SamplerPointer {
+      const { multiplier, base, allowedLength, lastTokens, breakers } = options;
+      return initDry(vocab, multiplier, base, allowedLength, lastTokens, breakers, breakers.length);
     },
 
     /** Address of a typed array's memory. The caller keeps the array alive. */

@@ -171,6 +171,6 @@ describe('an engine process', () => {
   it('that can not load its file says so and is gone', async () => {
     const damaged = join(directory, 'damaged.gguf');
     await writeFile(damaged, 'not a model');
-    await expect(startWhole({ file: damaged })).rejects.toMatchObject({ code: 'engine-failed' });
+    await expect(startWhole({ file: damaged })).rejects.toMatchObject({ code: 'model-invalid' });
   });
 });

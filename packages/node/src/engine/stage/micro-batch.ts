@@ -1,6 +1,7 @@
 import type { StepEntry } from '@skein/protocol';
 
 import type { Batch, Libllama } from '../libllama/libllama.ts';
+import { rowsBeforeFirstDraw } from './verification.ts';
 
 /** Which rows of a micro-batch llama.cpp is to produce output for. */
 export type OutputRows = 'all' | 'sampled';
@@ -33,10 +34,11 @@ export class MicroBatch {
   ): Batch {
     let row = 0;
     for (const entry of entries) {
+      const firstOutput = outputs === 'all' ? 0 : rowsBeforeFirstDraw(entry);
       for (let index = 0; index < entry.count; index += 1, row += 1) {
         this.#positions[row] = entry.position + index;
         this.#sequences[row] = entry.sequence;
-        this.#outputs[row] = outputs === 'all' || (entry.sample && index === entry.count - 1) ? 1 : 0;
+        this.#outputs[row] = Number(index >= firstOutput);
       }
     }
     return {

@@ -1,9 +1,18 @@
-import { SkeinError, type CacheOperation, type Sampling, type Step, type StepEntry } from '@skein/protocol';
+import {
+  limits,
+  SkeinError,
+  type CacheOperation,
+  type CacheType,
+  type Sampled,
+  type Step,
+  type StepEntry,
+} from '@skein/protocol';
 
 import type { ContextPointer, Libllama, MemoryPointer, ModelPointer } from '../libllama/libllama.ts';
 import { GraphHook } from './graph-hook.ts';
 import { MicroBatch } from './micro-batch.ts';
-import { Sampler } from './sampler.ts';
+import { Sampler } from './sampling/sampler.ts';
+import { Verification } from './verification.ts';
 
 export interface StageOptions {
   /** Stage file or whole model. */
@@ -18,21 +27,31 @@ export interface StageOptions {
   readonly hiddenSize: number;
   /** KV cache, in tokens, shared by all sequences. */
   readonly contextTokens: number;
+  /** How keys and values are stored. Default `f16`. */
+  readonly cacheType?: CacheType | undefined;
+  /** Sequences that the cache tells apart: those that run and those that are kept. */
   readonly sequences: number;
   /** Largest micro-batch, in rows. */
   readonly batchTokens: number;
   readonly threads: number;
   /** Layers to place on the GPU; 0 keeps all on the CPU, a negative number places all. */
   readonly gpuLayers: number;
+  /** Map the file into memory rather than read it. Default true. */
+  readonly mapsWeights?: boolean;
 }
 
 export type StageInput = { tokens: Int32Array } | { hidden: Uint8Array };
 
-/** Hidden rows for the next stage, or tokens drawn by the tail, in the order of the entries that asked for one. */
-export type StageOutput = { hidden: Uint8Array } | { tokens: { sequence: number; token: number }[] };
+/** Hidden rows for the next stage, or tokens drawn by the tail, in the order of the entries that asked for some. */
+export type StageOutput = { hidden: Uint8Array } | { draws: Sampled['draws'] };
 
-const greedy: Sampling = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 };
 const bytesPerElement = 4;
+/** `ggml_type` of keys and values. */
+const cacheTypes: Readonly<Record<CacheType, number>> = { f16: 1, q8_0: 8 };
+/** `llama_load_mode`: mapped where the devices can, or read. */
+const loadModes = { automatic: -1, read: 0 };
+/** `llama_flash_attn_type`: chosen by llama.cpp, or on, without which values can't be quantized. */
+const flashAttention = { automatic: -1, on: 1 };
 
 /**
  * A contiguous block of a model's layers with its KV cache: the whole model, or a stage of a split. One micro-batch at
@@ -46,8 +65,7 @@ export class Stage {
   readonly #memory: MemoryPointer;
   readonly #batch: MicroBatch;
   readonly #hook: GraphHook | undefined;
-  readonly #sampler: Sampler | undefined;
-  readonly #sampling = new Map<number, Sampling>();
+  readonly #tail: { readonly sampler: Sampler; readonly verification: Verification } | undefined;
   #isDisposed = false;
 
   /** Loads the model. Throws `engine-failed` when llama.cpp can't. */
@@ -57,6 +75,7 @@ export class Stage {
     const model = library.modelLoad(options.file, {
       ...library.modelDefaultParams(),
       n_gpu_layers: options.gpuLayers,
+      load_mode: options.mapsWeights === false ? loadModes.read : loadModes.automatic,
     });
     if (model === null) {
       throw new SkeinError(
@@ -67,8 +86,9 @@ export class Stage {
     this.#model = model;
     const isTail = options.hiddenTensor === undefined;
     if (!isTail || options.inputTensor !== undefined) this.#hook = new GraphHook(library, options);
-    // The tail un-embeds only rows that are sampled from, one per sequence: room for more would cost a vocabulary each.
-    const outputs = isTail ? options.sequences : options.batchTokens;
+    // The tail un-embeds only rows that are drawn after: room for more would cost a vocabulary each.
+    const outputs = isTail ? options.sequences + limits.workingDraftTokens : options.batchTokens;
+    const cacheType = cacheTypes[options.cacheType ?? 'f16'];
     const context = library.contextNew(model, {
       ...library.contextDefaultParams(),
       n_ctx: options.contextTokens,
@@ -76,7 +96,10 @@ export class Stage {
       n_ubatch: options.batchTokens,
       n_seq_max: options.sequences,
       n_outputs_max: outputs,
-      n_outputs_max_per_seq: isTail ? 1 : options.batchTokens,
+      n_outputs_max_per_seq: isTail ? limits.workingDraftTokens + 1 : options.batchTokens,
+      type_k: cacheType,
+      type_v: cacheType,
+      flash_attn_type: options.cacheType === 'q8_0' ? flashAttention.on : flashAttention.automatic,
       n_threads: options.threads,
       n_threads_batch: options.threads,
       // One decode then keeps its rows in order, which is what lets them cross to the next stage as they are.
@@ -95,7 +118,18 @@ export class Stage {
     this.#context = context;
     this.#memory = library.memory(context);
     this.#batch = new MicroBatch(library, options.batchTokens);
-    if (isTail) this.#sampler = new Sampler(library, context);
+    if (isTail) {
+      const sampler = new Sampler(library, model, context);
+      this.#tail = { sampler, verification: new Verification(sampler) };
+    }
+  }
+
+  /**
+   * Whether a sequence can be cut back to any position: not where the model remembers in a state instead of in cells, as
+   * recurrent ones do.
+   */
+  get rewinds(): boolean {
+    return !this.#library.modelIsRecurrent(this.#model) && !this.#library.modelIsHybrid(this.#model);
   }
 
   get model(): ModelPointer {
@@ -112,10 +146,10 @@ export class Stage {
     // llama.cpp would not notice that its memory is gone.
     if (this.#isDisposed) throw new SkeinError('engine-failed', 'the stage has been unloaded');
     for (const operation of step.operations) this.#apply(operation);
-    const rows = step.entries.reduce((sum, entry) => sum + entry.count, 0);
+    const rows = rowsOf(step.entries);
     this.#checkInput(step, input, rows);
+    if (this.#tail !== undefined) return { draws: this.#decodeAndDraw(step.entries, input, this.#tail) };
     if (rows > 0) this.#decode(step.entries, input, rows);
-    if (this.#sampler !== undefined) return { tokens: this.#draw(step.entries, this.#sampler) };
     return { hidden: rows > 0 && this.#hook !== undefined ? this.#hook.take() : new Uint8Array(0) };
   }
 
@@ -129,33 +163,44 @@ export class Stage {
   [Symbol.dispose](): void {
     if (this.#isDisposed) return;
     this.#isDisposed = true;
-    this.#sampler?.[Symbol.dispose]();
+    this.#tail?.sampler[Symbol.dispose]();
     this.#library.contextFree(this.#context);
     this.#library.modelFree(this.#model);
   }
 
   #apply(operation: CacheOperation): void {
-    if (operation.sequence >= this.#options.sequences) {
-      throw new SkeinError(
-        'protocol-violation',
-        `sequence ${operation.sequence} is beyond the stage's ${this.#options.sequences}`,
-      );
-    }
+    this.#checkSequence(operation.sequence);
     switch (operation.type) {
       case 'remove':
         this.#library.memoryRemove(this.#memory, operation.sequence, operation.from, -1);
         break;
+      case 'copy':
+        this.#checkSequence(operation.to);
+        // llama.cpp aborts when a cell is given to a sequence that has it.
+        this.#library.memoryRemove(this.#memory, operation.to, 0, -1);
+        this.#library.memoryCopy(this.#memory, operation.sequence, operation.to, 0, operation.before);
+        break;
       case 'sample-with':
-        this.#sampling.set(operation.sequence, operation.sampling);
+        this.#tail?.verification.forget(operation.sequence);
+        this.#tail?.sampler.configure(operation);
         break;
     }
   }
 
   #checkInput(step: Step, input: StageInput, rows: number): void {
-    const { hiddenSize, sequences, takesHidden, batchTokens, contextTokens } = this.#options;
-    const tooHigh = step.entries.find((entry) => entry.sequence >= sequences);
-    if (tooHigh !== undefined) {
-      throw new SkeinError('protocol-violation', `sequence ${tooHigh.sequence} is beyond the stage's ${sequences}`);
+    const { hiddenSize, takesHidden, batchTokens, contextTokens } = this.#options;
+    for (const { sequence, count, draft = [] } of step.entries) {
+      this.#checkSequence(sequence);
+      if (draft.length > count) {
+        throw new SkeinError('protocol-violation', `step ${step.step} has more guesses than rows`);
+      }
+    }
+    const drafts = step.entries.reduce((sum, { draft = [] }) => sum + draft.length, 0);
+    if (drafts > limits.workingDraftTokens) {
+      throw new SkeinError(
+        'protocol-violation',
+        `step ${step.step} has more than ${limits.workingDraftTokens} guesses`,
+      );
     }
     if (new Set(step.entries.map((entry) => entry.sequence)).size !== step.entries.length) {
       throw new SkeinError('protocol-violation', `step ${step.step} has two entries of one sequence`);
@@ -172,24 +217,68 @@ export class Stage {
     }
   }
 
+  #checkSequence(sequence: number): void {
+    const { sequences } = this.#options;
+    if (sequence < sequences) return;
+    throw new SkeinError('protocol-violation', `sequence ${sequence} is beyond the stage's ${sequences}`);
+  }
+
+  /** Rows behind a guess that is known to have fallen are not computed: nothing will ever ask for them. */
+  #decodeAndDraw(
+    entries: readonly StepEntry[],
+    input: StageInput,
+    { verification }: { readonly verification: Verification },
+  ): Sampled['draws'] {
+    const live = entries.filter((entry) => verification.stands(entry));
+    const rows = rowsOf(live);
+    const liveInput = live.length === entries.length ? input : selectRows(input, entries, new Set(live));
+    if (rows > 0) this.#decode(live, liveInput, rows);
+    const draws: Sampled['draws'] = [];
+    const standing = new Set(live);
+    let row = 0;
+    for (const entry of entries) {
+      const stands = standing.has(entry);
+      if (entry.sample) {
+        draws.push(stands ? verification.draw(entry, row) : { sequence: entry.sequence, tokens: [] });
+      }
+      if (stands) row += entry.count;
+    }
+    return draws;
+  }
+
   #decode(entries: readonly StepEntry[], input: StageInput, rows: number): void {
-    const batch = this.#batch.fill(entries, input, this.#sampler === undefined ? 'all' : 'sampled');
+    const batch = this.#batch.fill(entries, input, this.#tail === undefined ? 'all' : 'sampled');
     this.#hook?.expect(rows * this.#options.hiddenSize * bytesPerElement, 'hidden' in input ? input.hidden : undefined);
     const result = this.#library.decode(this.#context, batch);
     if (result === 1) throw new SkeinError('engine-failed', 'the KV cache is full; deploy with a larger context');
     if (result !== 0) throw new SkeinError('engine-failed', `llama_decode failed with ${result}`);
     this.#hook?.check();
   }
+}
 
-  #draw(entries: readonly StepEntry[], sampler: Sampler): { sequence: number; token: number }[] {
-    const tokens: { sequence: number; token: number }[] = [];
-    let row = -1;
-    for (const { sequence, position, count, sample } of entries) {
-      row += count;
-      if (!sample) continue;
-      const sampling = this.#sampling.get(sequence) ?? greedy;
-      tokens.push({ sequence, token: sampler.draw(row, position + count, sampling) });
-    }
-    return tokens;
+function rowsOf(entries: readonly StepEntry[]): number {
+  return entries.reduce((sum, entry) => sum + entry.count, 0);
+}
+
+/** The rows of some of a step's entries. */
+function selectRows(input: StageInput, entries: readonly StepEntry[], selected: ReadonlySet<StepEntry>): StageInput {
+  const all = 'hidden' in input ? input.hidden : input.tokens;
+  const width = all.length / Math.max(1, rowsOf(entries));
+  const parts: number[][] = [];
+  let start = 0;
+  for (const entry of entries) {
+    const end = start + entry.count * width;
+    if (selected.has(entry)) parts.push([start, end]);
+    start = end;
   }
+  if ('tokens' in input)
+    return { tokens: Int32Array.from(parts.flatMap(([from, to]) => [...input.tokens.subarray(from, to)])) };
+  const hidden = new Uint8Array(parts.reduce((sum, [from = 0, to = 0]) => sum + to - from, 0));
+  let offset = 0;
+  for (const [from, to] of parts) {
+    const part = input.hidden.subarray(from, to);
+    hidden.set(part, offset);
+    offset += part.byteLength;
+  }
+  return { hidden };
 }

@@ -1,0 +1,75 @@
+/**
+ * Exact accounting of KV cells. Sequences that share a prefix share its cells, which are free again when the last of
+ * them lets go. Mirrors llama.cpp's unified cache cell by cell, though not its numbering.
+ */
+export class Cells {
+  readonly #capacity: number;
+  /** By cell: how many slots hold it. */
+  readonly #holders: number[] = [];
+  readonly #recycled: number[] = [];
+  /** By slot: its cells in order of position. */
+  readonly #held = new Map<number, number[]>();
+  #free: number;
+
+  /** @param capacity cells of the cache: tokens that it can hold */
+  constructor(capacity: number) {
+    this.#capacity = capacity;
+    this.#free = capacity;
+  }
+
+  get free(): number {
+    return this.#free;
+  }
+
+  /** Cells that would be free besides if these slots let go of theirs. */
+  heldByNoneBut(slots: Iterable<number>): number {
+    const counts = new Map<number, number>();
+    let cells = 0;
+    for (const slot of slots) {
+      for (const cell of this.#held.get(slot) ?? []) {
+        const count = (counts.get(cell) ?? 0) + 1;
+        counts.set(cell, count);
+        if (count === this.#holders[cell]) cells += 1;
+      }
+    }
+    return cells;
+  }
+
+  /** Gives a slot cells of its own behind those it has, up to `length` in all. They have to be free. */
+  extend(slot: number, length: number): void {
+    const held = this.#held.get(slot) ?? [];
+    if (length - held.length > this.#free) throw new RangeError('more cells taken than are free');
+    while (held.length < length) {
+      const cell = this.#recycled.pop() ?? this.#holders.length;
+      this.#holders[cell] = 1;
+      held.push(cell);
+      this.#free -= 1;
+    }
+    this.#held.set(slot, held);
+  }
+
+  /** Lets `to`, which holds none, hold the first `before` cells of `from`. */
+  share(from: number, to: number, before: number): void {
+    const shared = (this.#held.get(from) ?? []).slice(0, before);
+    for (const cell of shared) this.#holders[cell] = (this.#holders[cell] ?? 0) + 1;
+    this.#held.set(to, shared);
+  }
+
+  /** Takes from a slot all cells from position `from` on. */
+  truncate(slot: number, from: number): void {
+    const held = this.#held.get(slot);
+    if (held === undefined) return;
+    for (const cell of held.splice(from)) {
+      const holders = (this.#holders[cell] ?? 0) - 1;
+      this.#holders[cell] = holders;
+      if (holders > 0) continue;
+      this.#recycled.push(cell);
+      this.#free += 1;
+    }
+    if (held.length === 0) this.#held.delete(slot);
+  }
+
+  get capacity(): number {
+    return this.#capacity;
+  }
+}

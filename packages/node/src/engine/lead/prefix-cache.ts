@@ -1,0 +1,172 @@
+import { Cells } from './cells.ts';
+
+export interface PrefixCacheOptions {
+  /** Sequences that the stages tell apart: running ones and kept ones. */
+  readonly slots: number;
+  /** KV cells, shared by all slots. */
+  readonly cells: number;
+  /** Keep finished sequences for those that start alike. False where the model's memory can't be cut back. */
+  readonly keeps: boolean;
+}
+
+/** A running sequence that others may start from. */
+export interface PrefixSource {
+  readonly slot: number;
+  readonly tokens: readonly number[];
+  /** How many of its tokens are in every stage's cache for certain. */
+  readonly confirmed: number;
+}
+
+/** A change that all stages have to make to their caches. */
+export type SlotOperation =
+  | { readonly type: 'remove'; readonly sequence: number; readonly from: number }
+  | { readonly type: 'copy'; readonly sequence: number; readonly to: number; readonly before: number };
+
+export interface Placement {
+  readonly slot: number;
+  /** Tokens of the prompt that the slot holds already. */
+  readonly cachedTokens: number;
+  /** In this order, before the sequence's first rows. */
+  readonly operations: readonly SlotOperation[];
+}
+
+interface Kept {
+  readonly slot: number;
+  readonly tokens: readonly number[];
+}
+
+/**
+ * Who holds which slot and which cells of the KV cache. Finished sequences are kept until their room is needed, least
+ * recently used first to go; a new sequence starts from the longest prefix that a kept or a running one holds.
+ */
+export class PrefixCache {
+  readonly #options: PrefixCacheOptions;
+  readonly #cells: Cells;
+  readonly #freeSlots: number[];
+  /** Least recently used first. */
+  #kept: Kept[] = [];
+
+  constructor(options: PrefixCacheOptions) {
+    this.#options = options;
+    this.#cells = new Cells(options.cells);
+    this.#freeSlots = Array.from({ length: options.slots }, (_, index) => options.slots - 1 - index);
+  }
+
+  /** Cells that nothing holds, not even a kept sequence. */
+  get freeCells(): number {
+    return this.#cells.free;
+  }
+
+  get keptSequences(): number {
+    return this.#kept.length;
+  }
+
+  /**
+   * Gives a sequence a slot and cells for all tokens that it may come to have.
+   *
+   * @param prompt of which all but the last token may come from the cache: that one's row gives the first token
+   * @param length cells that it may need in all
+   * @param running sequences that it may start from
+   * @returns undefined when there is no room, however many kept sequences went
+   */
+  place(prompt: readonly number[], length: number, running: readonly PrefixSource[]): Placement | undefined {
+    const most = this.#options.keeps ? prompt.length - 1 : 0;
+    const live = longest(running, (source) => commonPrefix(source.tokens, prompt, Math.min(most, source.confirmed)));
+    const kept = longest(this.#kept, (source) => commonPrefix(source.tokens, prompt, most));
+    const liveTokens = live?.tokens ?? 0;
+    const reclaimable = this.#cells.heldByNoneBut(this.#kept.map(({ slot }) => slot));
+    if (length - liveTokens > this.#cells.free + reclaimable) return undefined;
+    if (this.#freeSlots.length === 0 && this.#kept.length === 0) return undefined;
+    if (kept !== undefined && kept.tokens > liveTokens) return this.#startFromKept(kept.source, kept.tokens, length);
+    return this.#startFromRunning(live?.source, liveTokens, length);
+  }
+
+  /** Tokens of a prompt that some kept sequence holds. */
+  longestKept(prompt: readonly number[]): number {
+    return longest(this.#kept, ({ tokens }) => commonPrefix(tokens, prompt, prompt.length - 1))?.tokens ?? 0;
+  }
+
+  /** A sequence is over. Its first `confirmed` tokens are kept, the rest is freed; with 0, all. */
+  release(slot: number, tokens: readonly number[], confirmed: number): readonly SlotOperation[] {
+    const keptTokens = this.#options.keeps ? Math.min(confirmed, tokens.length) : 0;
+    this.#cells.truncate(slot, keptTokens);
+    if (keptTokens === 0) this.#freeSlots.push(slot);
+    else this.#kept.push({ slot, tokens: tokens.slice(0, keptTokens) });
+    return [{ type: 'remove', sequence: slot, from: keptTokens }];
+  }
+
+  #startFromKept(source: Kept, cachedTokens: number, length: number): Placement {
+    // Others go before the source does, which is as good as used now.
+    this.#kept = [...this.#kept.filter((kept) => kept !== source), source];
+    const turnsOff = cachedTokens < source.tokens.length;
+    return (
+      (turnsOff ? this.#copyKept(source, cachedTokens, length) : undefined) ??
+      this.#takeOver(source, cachedTokens, length)
+    );
+  }
+
+  /** Leaves the kept sequence as it is; undefined when there is no room for both, even with all others gone. */
+  #copyKept(source: Kept, cachedTokens: number, length: number): Placement | undefined {
+    const needed = length - cachedTokens;
+    const others = this.#kept.filter((kept) => kept !== source);
+    const reclaimable = this.#cells.heldByNoneBut(others.map(({ slot }) => slot));
+    if (needed > this.#cells.free + reclaimable) return undefined;
+    if (this.#freeSlots.length === 0 && others.length === 0) return undefined;
+    const operations: SlotOperation[] = [];
+    while (this.#freeSlots.length === 0 || needed > this.#cells.free) operations.push(this.#evict());
+    const slot = this.#freeSlots.pop() ?? 0;
+    this.#cells.share(source.slot, slot, cachedTokens);
+    this.#cells.extend(slot, length);
+    operations.push({ type: 'copy', sequence: source.slot, to: slot, before: cachedTokens });
+    return { slot, cachedTokens, operations };
+  }
+
+  #takeOver(source: Kept, cachedTokens: number, length: number): Placement {
+    this.#kept = this.#kept.filter((kept) => kept !== source);
+    this.#cells.truncate(source.slot, cachedTokens);
+    const operations: SlotOperation[] = [{ type: 'remove', sequence: source.slot, from: cachedTokens }];
+    while (length - cachedTokens > this.#cells.free) operations.push(this.#evict());
+    this.#cells.extend(source.slot, length);
+    return { slot: source.slot, cachedTokens, operations };
+  }
+
+  #startFromRunning(source: PrefixSource | undefined, cachedTokens: number, length: number): Placement {
+    const operations: SlotOperation[] = [];
+    while (this.#freeSlots.length === 0 || length - cachedTokens > this.#cells.free) operations.push(this.#evict());
+    const slot = this.#freeSlots.pop() ?? 0;
+    if (source !== undefined && cachedTokens > 0) {
+      this.#cells.share(source.slot, slot, cachedTokens);
+      operations.push({ type: 'copy', sequence: source.slot, to: slot, before: cachedTokens });
+    }
+    this.#cells.extend(slot, length);
+    return { slot, cachedTokens, operations };
+  }
+
+  #evict(): SlotOperation {
+    const evicted = this.#kept.shift();
+    if (evicted === undefined) throw new RangeError('nothing is left to evict');
+    this.#cells.truncate(evicted.slot, 0);
+    this.#freeSlots.push(evicted.slot);
+    return { type: 'remove', sequence: evicted.slot, from: 0 };
+  }
+}
+
+/** How many tokens two sequences begin with alike, at most `most`. */
+export function commonPrefix(first: readonly number[], second: readonly number[], most: number): number {
+  const end = Math.min(first.length, second.length, most);
+  let length = 0;
+  while (length < end && first[length] === second[length]) length += 1;
+  return length;
+}
+
+function longest<Source>(
+  sources: readonly Source[],
+  measure: (source: Source) => number,
+): { source: Source; tokens: number } | undefined {
+  let best: { source: Source; tokens: number } | undefined;
+  for (const source of sources) {
+    const tokens = measure(source);
+    if (tokens > (best?.tokens ?? 0)) best = { source, tokens };
+  }
+  return best;
+}

@@ -1,0 +1,139 @@
+/** Lengths of the matches that are looked for, longest first: a longer one is likelier to go on alike. */
+const orders = [3, 2, 1] as const;
+/** Tokens of a sequence that are searched: its newest ones. Bounds the index, not the sequence. */
+const indexedTokens = 32_768;
+/** Longest match that is told apart. */
+const longestMatch = 64;
+/** Weight of the newest prediction in the estimate of how often they come true. */
+const weight = 0.15;
+/**
+ * How often a prediction comes true that rests on so many matching tokens, before anything is known of the sequence; by
+ * the least length of the class. Rough means over prose, code and copied passages.
+ */
+const priors: readonly (readonly [length: number, hitRate: number])[] = [
+  [32, 0.97],
+  [16, 0.93],
+  [8, 0.85],
+  [4, 0.65],
+  [3, 0.5],
+  [2, 0.3],
+  [1, 0.15],
+];
+
+interface Match {
+  /** Of the predicted token. */
+  readonly position: number;
+  /** Tokens before it that are the same as those at the sequence's end. */
+  readonly length: number;
+}
+
+/**
+ * Prompt lookup: predicts a sequence's next tokens by what followed the last few tokens when they were there before, in
+ * the prompt or in the text generated so far. It predicts whether or not anybody uses it, so that it knows from every
+ * token that is drawn how much its predictions are worth, at no cost.
+ */
+export class PromptLookup {
+  readonly #tokens: readonly number[];
+  /** For each order, by the hash of that many tokens: the position behind them, where they were last. */
+  readonly #positions = orders.map(() => new Map<number, number>());
+  readonly #hitRates = priors.map(([, hitRate]) => hitRate);
+  #indexed: number;
+  #match: Match | undefined;
+
+  /** @param tokens of the sequence; it may grow, and {@link observe} is to be called for each token that was added */
+  constructor(tokens: readonly number[]) {
+    this.#tokens = tokens;
+    this.#indexed = Math.max(0, tokens.length - indexedTokens);
+    this.#index();
+    this.#match = this.#find();
+  }
+
+  /**
+   * How often predictions like the present one have come true in this sequence, newer ones counting more; 0 when there is
+   * none.
+   */
+  get hitRate(): number {
+    return this.#match === undefined ? 0 : (this.#hitRates[classOf(this.#match.length)] ?? 0);
+  }
+
+  /** Learns the token that was drawn: the sequence's last one. */
+  observe(): void {
+    const match = this.#match;
+    const isHit = match !== undefined && this.#tokens[match.position] === this.#tokens.at(-1);
+    if (match !== undefined) {
+      const index = classOf(match.length);
+      const hitRate = this.#hitRates[index] ?? 0;
+      this.#hitRates[index] = hitRate + weight * (Number(isHit) - hitRate);
+    }
+    this.#index();
+    const found = this.#find();
+    if (!isHit) this.#match = found;
+    else {
+      const goesOn = { position: match.position + 1, length: Math.min(match.length + 1, longestMatch) };
+      this.#match = found !== undefined && found.length > goesOn.length ? found : goesOn;
+    }
+  }
+
+  /**
+   * Predicted tokens for the positions behind the sequence's last, leaving out the first `skip`. Fewer than `count`, or
+   * none, where nothing is known.
+   */
+  predict(skip: number, count: number): number[] {
+    const start = this.#match?.position;
+    if (start === undefined) return [];
+    const predicted: number[] = [];
+    // Reading on into what was just predicted continues a loop for as long as it is asked for.
+    const at = (index: number): number | undefined =>
+      index < this.#tokens.length ? this.#tokens[index] : predicted[index - this.#tokens.length];
+    while (predicted.length < skip + count) {
+      const token = at(start + predicted.length);
+      if (token === undefined) break;
+      predicted.push(token);
+    }
+    return predicted.slice(skip);
+  }
+
+  /** Enters every place whose following token is known. */
+  #index(): void {
+    for (; this.#indexed + 1 < this.#tokens.length; this.#indexed += 1) {
+      const end = this.#indexed + 1;
+      for (const [index, order] of orders.entries()) {
+        if (end >= order) this.#positions[index]?.set(this.#hash(end, order), end);
+      }
+    }
+    // A sequence much longer than what is searched starts its index anew, rather than to keep it all.
+    for (const positions of this.#positions) if (positions.size > 2 * indexedTokens) positions.clear();
+  }
+
+  #find(): Match | undefined {
+    const end = this.#tokens.length;
+    for (const [index, order] of orders.entries()) {
+      if (end < order) continue;
+      const position = this.#positions[index]?.get(this.#hash(end, order));
+      if (position === undefined) continue;
+      let length = 0;
+      while (
+        length < longestMatch &&
+        length < position &&
+        this.#tokens[position - 1 - length] === this.#tokens[end - 1 - length]
+      ) {
+        length += 1;
+      }
+      if (length >= order) return { position, length };
+    }
+    return undefined;
+  }
+
+  /** Collisions only cost a prediction: a match is compared token by token. */
+  #hash(end: number, order: number): number {
+    let hash = order;
+    for (let index = end - order; index < end; index += 1) {
+      hash = Math.imul(hash ^ (this.#tokens[index] ?? 0), 0x9e37_79b1) ^ (hash >>> 15);
+    }
+    return hash;
+  }
+}
+
+function classOf(length: number): number {
+  return priors.findIndex(([least]) => length >= least);
+}

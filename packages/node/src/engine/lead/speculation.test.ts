@@ -1,0 +1,236 @@
+import { stepSchema, type Step } from '@skein/protocol';
+import { describe, expect, it } from 'vitest';
+
+import { Verification } from '../stage/verification.ts';
+import { Scheduler, type SchedulerOptions } from './scheduler.ts';
+import type { Sequence } from './sequence.ts';
+
+const greedy = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 };
+
+/** What a model says next: repetitive, as texts are, but with turns that no lookup foresees. */
+function nextToken(text: readonly number[]): number {
+  const length = text.length;
+  const turn = length % 23 === 0 ? (text[0] ?? 0) + length : 0;
+  return ((text[length - 5] ?? 3) + turn) % 50;
+}
+
+/**
+ * A ring without arithmetic: caches as lists of tokens, that every stage would have alike, and a tail that continues what
+ * its cache holds. It throws where a real cache would have been wrong: a hole, a cell taken twice.
+ */
+class SimulatedRing {
+  readonly #slots = new Map<number, number[]>();
+  readonly #queue: { step: Step; tokens: Int32Array }[] = [];
+  readonly #drawn: number[] = [];
+  readonly #verification = new Verification({ draw: () => ({ token: this.#drawn.shift() ?? -1 }) });
+  rows = 0;
+  guesses = 0;
+
+  send(step: Step, tokens: Int32Array): void {
+    stepSchema.parse(step);
+    this.#queue.push({ step, tokens });
+  }
+
+  /** The tail computes the oldest step. */
+  answer(scheduler: Scheduler): boolean {
+    const next = this.#queue.shift();
+    if (next === undefined) return false;
+    for (const operation of next.step.operations) this.#apply(operation);
+    let row = 0;
+    const draws = [];
+    for (const entry of next.step.entries) {
+      const rows = [...next.tokens.subarray(row, row + entry.count)];
+      row += entry.count;
+      this.rows += entry.count;
+      this.guesses += entry.draft?.length ?? 0;
+      const cells = this.#slots.get(entry.sequence) ?? [];
+      if (cells.length !== entry.position) throw new Error(`rows at ${entry.position} of ${cells.length} cells`);
+      this.#slots.set(entry.sequence, [...cells, ...rows]);
+      if (!entry.sample) continue;
+      if (!this.#verification.stands(entry)) draws.push({ sequence: entry.sequence, tokens: [] });
+      else {
+        const known = rows.length - (entry.draft?.length ?? 0);
+        const from = Math.max(0, known - 1);
+        this.#drawn.splice(0, this.#drawn.length);
+        for (let index = from; index < rows.length; index += 1) {
+          this.#drawn.push(nextToken([...cells, ...rows.slice(0, index + 1)]));
+        }
+        draws.push(this.#verification.draw(entry, 0));
+      }
+    }
+    scheduler.complete(next.step.step, draws);
+    return true;
+  }
+
+  #apply(operation: Step['operations'][number]): void {
+    const cells = this.#slots.get(operation.sequence) ?? [];
+    switch (operation.type) {
+      case 'remove':
+        this.#slots.set(operation.sequence, cells.slice(0, operation.from));
+        break;
+      case 'copy':
+        if (cells.length < operation.before) throw new Error('cells are shared that are not there');
+        if ((this.#slots.get(operation.to) ?? []).length > 0)
+          throw new Error('a slot is shared into that is not empty');
+        this.#slots.set(operation.to, cells.slice(0, operation.before));
+        break;
+      case 'sample-with':
+        this.#verification.forget(operation.sequence);
+    }
+  }
+
+  /** Cells of all slots, those that several share counted once each time they begin alike. */
+  get slots(): ReadonlyMap<number, readonly number[]> {
+    return this.#slots;
+  }
+}
+
+function expected(prompt: readonly number[], count: number): number[] {
+  const text = [...prompt];
+  while (text.length < prompt.length + count) text.push(nextToken(text));
+  return text.slice(prompt.length);
+}
+
+const options: SchedulerOptions = {
+  stages: 1,
+  sequences: 4,
+  slots: 8,
+  contextTokens: 2000,
+  batchTokens: 32,
+  chunkTokens: 16,
+  draftTokens: 16,
+  rewinds: true,
+  maxQueued: 64,
+};
+
+interface Simulation {
+  readonly received: number[][];
+  readonly sequences: readonly Sequence[];
+  readonly ring: SimulatedRing;
+}
+
+/** Runs requests to their ends. `random` decides how far the lead gets before the tail answers. */
+function simulate(
+  overrides: Partial<SchedulerOptions>,
+  requests: readonly { prompt: readonly number[]; count: number; speculates: boolean }[],
+  random: () => number = () => 0,
+): Simulation {
+  const scheduler = new Scheduler({ ...options, ...overrides });
+  const ring = new SimulatedRing();
+  // A machine on which rows that come along cost a tenth of the first.
+  for (const rows of [1, 16, 32]) scheduler.observeCost(rows, 10 + rows);
+  const received = requests.map((): number[] => []);
+  const sequences = requests.map(({ prompt, count, speculates }, index) => {
+    const text = received[index] ?? [];
+    return scheduler.add({
+      prompt,
+      sampling: greedy,
+      reservedTokens: prompt.length + count,
+      speculates,
+      onToken: (token) => text.push(token) < count,
+      onError: (error) => {
+        throw error;
+      },
+    });
+  });
+  for (;;) {
+    const scheduled = random() < 0.5 ? scheduler.next() : undefined;
+    if (scheduled !== undefined) ring.send(scheduled.step, scheduled.tokens);
+    else if (!ring.answer(scheduler)) {
+      const last = scheduler.next();
+      if (last === undefined) break;
+      ring.send(last.step, last.tokens);
+    }
+  }
+  expect([scheduler.active, scheduler.queued]).toEqual([0, 0]);
+  return { received, sequences, ring };
+}
+
+function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+const prompt = (length: number, seed: number): number[] =>
+  Array.from({ length }, (_, index) => (seed * 31 + index * index) % 50);
+
+describe('speculation', () => {
+  it.each([1, 2, 3, 5])('changes no token of any sequence, over %i stages and in any order of events', (stages) => {
+    for (let seed = 1; seed <= 40; seed += 1) {
+      const random = seeded(seed);
+      const requests = Array.from({ length: 1 + Math.floor(random() * 7) }, (_, index) => ({
+        prompt: prompt(1 + Math.floor(random() * 40), index % 3),
+        count: 1 + Math.floor(random() * 60),
+        speculates: random() < 0.8,
+      }));
+      const { received } = simulate({ stages }, requests, random);
+      expect(received).toEqual(requests.map(({ prompt: text, count }) => expected(text, count)));
+    }
+  });
+
+  it('takes fewer steps where texts repeat themselves and rows are cheap', () => {
+    const request = { prompt: prompt(10, 1), count: 100, speculates: true };
+    const { sequences, ring } = simulate({}, [request]);
+    expect(sequences[0]?.acceptedTokens).toBeGreaterThan(50);
+    expect(ring.guesses).toBe(sequences[0]?.draftedTokens);
+  });
+
+  it('fills the places of a ring that would stay empty', () => {
+    const request = { prompt: prompt(10, 1), count: 60, speculates: true };
+    const eager = seeded(1);
+    const { sequences } = simulate({ stages: 3 }, [request], () => eager() * 0.4);
+    expect(sequences[0]?.acceptedTokens).toBeGreaterThan(20);
+  });
+
+  it.each([
+    ['a request that does without', {}, false],
+    ['a model whose memory can not be cut back', { rewinds: false }, true],
+  ])('makes no guess for %s', (_name, overrides, speculates) => {
+    const { ring } = simulate({ ...overrides, stages: 2 }, [{ prompt: prompt(10, 1), count: 50, speculates }]);
+    expect(ring.guesses).toBe(0);
+  });
+});
+
+describe('prefixes', () => {
+  const ask = (text: readonly number[], count = 3) => ({ prompt: text, count, speculates: true });
+
+  it('are computed once for requests that come together', () => {
+    const shared = prompt(150, 1);
+    const { sequences, ring } = simulate({}, [ask([...shared, 1]), ask([...shared, 2]), ask([...shared, 3])]);
+    expect(sequences.map(({ cachedTokens }) => cachedTokens > 130)).toEqual([false, true, true]);
+    expect(ring.rows).toBeLessThan(200);
+  });
+
+  it('are found again when the sequence is over, and again by one that goes on from there', () => {
+    const first = prompt(100, 1);
+    const answer = expected(first, 3);
+    const { sequences, received } = simulate({ sequences: 1 }, [
+      ask(first),
+      ask([...first, 1, 2]),
+      ask([...first, ...answer, 4, 5]),
+    ]);
+    expect(sequences.map(({ cachedTokens }) => cachedTokens)).toEqual([0, 100, 102]);
+    expect(received[2]).toEqual(expected([...first, ...answer, 4, 5], 3));
+  });
+
+  it('make room for sequences that need it, the one used longest ago first', () => {
+    const [a, b, c] = [prompt(80, 1), prompt(80, 2), prompt(80, 5)];
+    const { sequences } = simulate({ sequences: 1, contextTokens: 200 }, [
+      ask(a),
+      ask(b),
+      ask(a),
+      ask(c),
+      ask(a),
+      ask(b),
+    ]);
+    expect(sequences.map(({ cachedTokens }) => cachedTokens > 70)).toEqual([false, false, true, false, true, false]);
+  });
+
+  it('are not shared where the model can not be cut back', () => {
+    const { sequences } = simulate({ rewinds: false }, [ask(prompt(50, 1)), ask(prompt(50, 1))]);
+    expect(sequences.map(({ cachedTokens }) => cachedTokens)).toEqual([0, 0]);
+  });
+});

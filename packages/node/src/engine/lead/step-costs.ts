@@ -1,0 +1,68 @@
+/** Weight of the newest measurement. */
+const weight = 0.2;
+
+/**
+ * What a micro-batch costs by its number of rows, learned from those that ran: milliseconds on the lead's own stage.
+ * Machines differ widely: where memory is the limit sixteen rows take little longer than one, where arithmetic is,
+ * sixteen times as long.
+ */
+export class StepCosts {
+  /** By binary logarithm of the rows, rounded: mean rows and milliseconds. */
+  readonly #measured = new Map<number, { rows: number; ms: number }>();
+
+  observe(rows: number, ms: number): void {
+    const bucket = Math.round(Math.log2(rows));
+    const measured = this.#measured.get(bucket);
+    if (measured === undefined) this.#measured.set(bucket, { rows, ms });
+    else {
+      measured.rows += weight * (rows - measured.rows);
+      measured.ms += weight * (ms - measured.ms);
+    }
+  }
+
+  /**
+   * Estimated milliseconds of a micro-batch: a straight line between the two nearest measurements. With just one, as many
+   * times as long as there are times its rows, which is the worst that can be. Undefined before any.
+   */
+  estimate(rows: number): number | undefined {
+    const points = [...this.#measured.values()].sort((first, second) => first.rows - second.rows);
+    const above = points.findIndex((point) => point.rows >= rows);
+    const high = above === -1 ? points.length - 1 : above;
+    const upper = points[high];
+    const lower = points[high - 1];
+    if (upper === undefined) return undefined;
+    if (lower === undefined) return (upper.ms * rows) / upper.rows;
+    const slope = Math.max(0, (upper.ms - lower.ms) / (upper.rows - lower.rows));
+    return Math.max(lower.ms, upper.ms + slope * (rows - upper.rows));
+  }
+}
+
+/** A draft has to promise this much more tokens per second to be worth its risk. */
+const margin = 1.1;
+
+/**
+ * How many guesses to verify along with the next token of a sequence, so that the expected number of tokens per
+ * millisecond is greatest: with each guess right at probability p, a draft of k gives (1 - p^(k+1)) / (1 - p) tokens on
+ * average (Leviathan et al. 2023, "Fast Inference from Transformers via Speculative Decoding", equation 1).
+ *
+ * @param options.otherRows rows of the micro-batch besides, of which each that decodes gives a token
+ * @param options.hitRate p, below 1
+ * @param options.most longest draft
+ */
+export function bestDraftLength(
+  costs: StepCosts,
+  options: { otherRows: number; otherTokens: number; hitRate: number; most: number },
+): number {
+  const { otherRows, otherTokens, most } = options;
+  const p = Math.min(options.hitRate, 0.99);
+  const alone = costs.estimate(otherRows + 1);
+  if (alone === undefined) return 0;
+  let best = { length: 0, rate: (margin * (otherTokens + 1)) / alone };
+  for (let length = 1; length <= most; length += length < 8 ? 1 : 4) {
+    const cost = costs.estimate(otherRows + 1 + length);
+    if (cost === undefined) break;
+    const rate = (otherTokens + (1 - p ** (length + 1)) / (1 - p)) / cost;
+    if (rate > best.rate) best = { length, rate };
+  }
+  return best.length;
+}

@@ -1,0 +1,31 @@
+import type { Activations } from '@skein/protocol';
+
+const greatestHalf = 65_504;
+
+/** Bytes of one element of a hidden row. */
+export const activationBytes: Readonly<Record<Activations, number>> = { f32: 4, f16: 2 };
+
+/**
+ * Hidden rows as they go on the wire. f16 keeps 11 bits of each number and its range ends at 65,504, where larger ones
+ * are cut: some models have a few that large, so that f16 is for whoever has compared the answers.
+ *
+ * @param hidden little-endian f32
+ */
+export function encodeActivations(hidden: Uint8Array, activations: Activations): Uint8Array {
+  if (activations === 'f32') return hidden;
+  const floats = new Float32Array(hidden.buffer, hidden.byteOffset, hidden.byteLength / activationBytes.f32);
+  const halves = new Float16Array(floats.length);
+  for (let index = 0; index < floats.length; index += 1) {
+    halves[index] = Math.max(-greatestHalf, Math.min(greatestHalf, floats[index] ?? 0));
+  }
+  return new Uint8Array(halves.buffer);
+}
+
+/** Hidden rows as llama.cpp takes them: little-endian f32. */
+export function decodeActivations(payload: Uint8Array, activations: Activations): Uint8Array {
+  if (activations === 'f32') return payload;
+  // A view needs an even offset, which a payload inside a frame may not have.
+  const aligned = payload.byteOffset % activationBytes.f16 === 0 ? payload : payload.slice();
+  const halves = new Float16Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / activationBytes.f16);
+  return new Uint8Array(Float32Array.from(halves).buffer);
+}

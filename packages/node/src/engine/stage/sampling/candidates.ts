@@ -1,0 +1,73 @@
+import { SkeinError } from '@skein/protocol';
+
+import type { Libllama, SamplerPointer } from '../../libllama/libllama.ts';
+
+/** `llama_token_data`: id, logit, probability, four bytes each. */
+const wordsPerCandidate = 3;
+/** `llama_token_data_array`: pointer, size, index of the selected one, whether it is sorted. */
+const arrayBytes = 32;
+
+/** llama.cpp's list of the tokens that may come next, which samplers narrow down and choose from. */
+export class Candidates {
+  readonly #library: Libllama;
+  readonly #ids: Int32Array;
+  readonly #values: Float32Array;
+  readonly #address: bigint;
+  readonly #array = new Uint8Array(arrayBytes);
+  readonly #view = new DataView(this.#array.buffer);
+
+  constructor(library: Libllama, vocabularySize: number) {
+    this.#library = library;
+    this.#ids = new Int32Array(vocabularySize * wordsPerCandidate);
+    this.#values = new Float32Array(this.#ids.buffer);
+    this.#address = library.addressOf(this.#ids);
+  }
+
+  /** Starts anew with all tokens. */
+  fill(logits: Float32Array): void {
+    for (let token = 0; token < logits.length; token += 1) {
+      const word = token * wordsPerCandidate;
+      this.#ids[word] = token;
+      this.#values[word + 1] = logits[token] ?? 0;
+      this.#values[word + 2] = 0;
+    }
+    this.#start(logits.length);
+  }
+
+  /** Starts anew with one token. */
+  fillWith(token: number): void {
+    this.#ids[0] = token;
+    this.#values[1] = 1;
+    this.#values[2] = 0;
+    this.#start(1);
+  }
+
+  apply(sampler: SamplerPointer): void {
+    this.#library.samplerApply(sampler, this.#array);
+    if (this.#view.getBigUint64(0, true) !== this.#address) {
+      throw new SkeinError('engine-failed', 'a sampler of llama.cpp moved its candidates, which none is known to do');
+    }
+  }
+
+  /** Whether some token is left that has not been ruled out. */
+  get isPossible(): boolean {
+    const size = Number(this.#view.getBigUint64(8, true));
+    for (let index = 0; index < size; index += 1) {
+      if ((this.#values[index * wordsPerCandidate + 1] ?? -Infinity) > -Infinity) return true;
+    }
+    return false;
+  }
+
+  /** What the last sampler has chosen. */
+  get selected(): { readonly token: number; readonly probability: number } {
+    const word = Number(this.#view.getBigInt64(16, true)) * wordsPerCandidate;
+    return { token: this.#ids[word] ?? 0, probability: this.#values[word + 2] ?? 0 };
+  }
+
+  #start(size: number): void {
+    this.#view.setBigUint64(0, this.#address, true);
+    this.#view.setBigUint64(8, BigInt(size), true);
+    this.#view.setBigInt64(16, -1n, true);
+    this.#view.setUint8(24, 0);
+  }
+}

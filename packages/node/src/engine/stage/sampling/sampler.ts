@@ -1,0 +1,235 @@
+import { SkeinError, type CacheOperation, type Logprobs, type Sampling } from '@skein/protocol';
+
+import type { ContextPointer, Libllama, ModelPointer, SamplerPointer, VocabPointer } from '../../libllama/libllama.ts';
+import { Candidates } from './candidates.ts';
+import { drawSeed } from './draw-seed.ts';
+import { allows, openGrammar } from './grammar.ts';
+import { logprobsOf } from './logprobs.ts';
+
+export interface Drawn {
+  readonly token: number;
+  /** When they were asked for. */
+  readonly logprobs?: Logprobs;
+  /** Mirostat's state after this token. */
+  readonly mu?: number;
+}
+
+/** What is kept of a sequence between its draws. */
+interface SequenceState {
+  readonly sampling: Sampling;
+  /** Logit bias, penalties, DRY: in this order, before all others. They remember the tokens that were drawn. */
+  readonly remembering: readonly SamplerPointer[];
+  readonly grammar: SamplerPointer | undefined;
+  mu: number | undefined;
+}
+
+/** Value with which llama.cpp's own tools start Mirostat 1: tokens from which it estimates the distribution's shape. */
+const mirostatTokens = 100;
+/** A bias from which on a token is banned, as OpenAI's API has it. */
+const banningBias = -100;
+/** Turns a draw's seed into another one, for a second random sampler. */
+const secondSeed = 0x5bd1_e995;
+
+/**
+ * Draws tokens from the logits of a context's last micro-batch, through llama.cpp's samplers in their usual order.
+ *
+ * A draw is a function of (seed, position) and of the text before it: what is random is made anew for each draw, seeded
+ * by the position; what remembers tokens can be rebuilt from them. So a sequence that is replayed on another machine
+ * continues as it would have.
+ */
+export class Sampler {
+  readonly #library: Libllama;
+  readonly #context: ContextPointer;
+  readonly #vocab: VocabPointer;
+  readonly #vocabularySize: number;
+  readonly #greedy: SamplerPointer;
+  readonly #states = new Map<number, SequenceState>();
+  #candidates: Candidates | undefined;
+
+  constructor(library: Libllama, model: ModelPointer, context: ContextPointer) {
+    this.#library = library;
+    this.#context = context;
+    this.#vocab = library.modelVocab(model);
+    this.#vocabularySize = library.vocabSize(this.#vocab);
+    this.#greedy = this.#chain([library.samplerGreedy()]);
+  }
+
+  /**
+   * From now on draw a sequence's tokens this way. What the slot had before is forgotten.
+   *
+   * @throws SkeinError `invalid-request` for a grammar that does not parse or does not derive what was generated so far
+   */
+  configure(operation: Extract<CacheOperation, { type: 'sample-with' }>): void {
+    const { sequence, sampling, history = [], generated = 0, mu } = operation;
+    this.release(sequence);
+    const grammar =
+      sampling.grammar === undefined ? undefined : openGrammar(this.#library, this.#vocab, sampling.grammar);
+    const remembering = this.#remembering(sampling);
+    this.#states.set(sequence, { sampling, remembering, grammar, mu });
+    for (const token of history) this.#assertToken(token);
+    for (const sampler of remembering) for (const token of history) this.#library.samplerAccept(sampler, token);
+    if (grammar === undefined || generated === 0) return;
+    for (const token of history.slice(-generated)) {
+      if (!allows(grammar, token, this.#all)) {
+        throw new SkeinError('invalid-request', 'the grammar does not derive the text that was generated so far');
+      }
+      this.#library.samplerAccept(grammar, token);
+    }
+  }
+
+  /** Forgets a sequence's samplers and what they remember. */
+  release(sequence: number): void {
+    const state = this.#states.get(sequence);
+    if (state === undefined) return;
+    this.#states.delete(sequence);
+    for (const sampler of state.remembering) this.#library.samplerFree(sampler);
+    if (state.grammar !== undefined) this.#library.samplerFree(state.grammar);
+  }
+
+  /**
+   * Draws a token for a sequence, greedily where nothing was configured, and remembers it.
+   *
+   * @param request.row index of the row in the micro-batch
+   * @param request.position that the drawn token will have in its sequence
+   */
+  draw(request: { readonly sequence: number; readonly row: number; readonly position: number }): Drawn {
+    const state = this.#states.get(request.sequence);
+    if (state === undefined) return { token: this.#sample(this.#greedy, request.row) };
+    const { token, mu } = this.#choose(state, request);
+    state.mu = mu;
+    const { logprobs } = state.sampling;
+    return {
+      token,
+      ...(logprobs === undefined ? {} : { logprobs: logprobsOf(this.#logits(request.row), token, logprobs) }),
+      ...(mu === undefined ? {} : { mu }),
+    };
+  }
+
+  [Symbol.dispose](): void {
+    for (const sequence of Array.from(this.#states.keys())) this.release(sequence);
+    this.#library.samplerFree(this.#greedy);
+  }
+
+  #choose(state: SequenceState, { row, position }: { row: number; position: number }): { token: number; mu?: number } {
+    const { sampling, remembering, grammar } = state;
+    const needsCandidates = remembering.length > 0 || grammar !== undefined || sampling.mirostat !== undefined;
+    if (!needsCandidates && sampling.temperature === 0) return { token: this.#sample(this.#greedy, row) };
+    const seed = drawSeed(sampling.seed, position);
+    const chooser = this.#chain(
+      sampling.temperature === 0 ? [this.#library.samplerGreedy()] : this.#choosing(sampling, seed, state.mu),
+    );
+    try {
+      if (!needsCandidates) return { token: this.#sample(chooser, row) };
+      return this.#chooseFromCandidates(state, this.#logits(row), chooser);
+    } finally {
+      this.#library.samplerFree(chooser);
+    }
+  }
+
+  /** Applying a grammar to all tokens takes long: mostly the token that is chosen without it is one that it allows. */
+  #chooseFromCandidates(
+    state: SequenceState,
+    logits: Float32Array,
+    chooser: SamplerPointer,
+  ): { token: number; mu?: number } {
+    const { grammar, remembering, sampling } = state;
+    const candidates = this.#all;
+    const start = (): void => {
+      candidates.fill(logits);
+      for (const sampler of remembering) candidates.apply(sampler);
+    };
+    start();
+    candidates.apply(chooser);
+    let { selected } = candidates;
+    if (grammar !== undefined && !allows(grammar, selected.token, candidates)) {
+      start();
+      candidates.apply(grammar);
+      // A grammar that no token of this vocabulary goes on with ends the text.
+      if (!candidates.isPossible) return { token: Math.max(0, this.#library.vocabEos(this.#vocab)) };
+      candidates.apply(chooser);
+      ({ selected } = candidates);
+    }
+    for (const sampler of remembering) this.#library.samplerAccept(sampler, selected.token);
+    if (grammar !== undefined) this.#library.samplerAccept(grammar, selected.token);
+    if (sampling.mirostat === undefined || sampling.temperature === 0) return { token: selected.token };
+    const { tau, eta } = sampling.mirostat;
+    // Basu et al. 2021, "Mirostat", algorithm 1, line 9: the state follows the error in surprise, in bits.
+    const surprise = -Math.log2(selected.probability);
+    return { token: selected.token, mu: (state.mu ?? 2 * tau) - eta * (surprise - tau) };
+  }
+
+  /** Samplers that narrow the candidates down and choose one. They live for one draw. */
+  #choosing(sampling: Sampling, seed: number, mu: number | undefined): SamplerPointer[] {
+    const library = this.#library;
+    const { topK, typicalP, topP, minP, xtc, temperature, mirostat } = sampling;
+    if (mirostat !== undefined) {
+      // llama.cpp starts Mirostat's state at twice tau, so half of ours starts it where it was.
+      const tau = (mu ?? 2 * mirostat.tau) / 2;
+      return [
+        library.samplerTemperature(temperature),
+        mirostat.version === 1
+          ? library.samplerMirostat(this.#vocabularySize, seed, tau, mirostat.eta, mirostatTokens)
+          : library.samplerMirostat2(seed, tau, mirostat.eta),
+      ];
+    }
+    return [
+      library.samplerTopK(topK),
+      ...(typicalP === undefined ? [] : [library.samplerTypical(typicalP, 1)]),
+      library.samplerTopP(topP, 1),
+      library.samplerMinP(minP, 1),
+      ...(xtc === undefined ? [] : [library.samplerXtc(xtc.probability, xtc.threshold, 1, (seed ^ secondSeed) >>> 0)]),
+      library.samplerTemperature(temperature),
+      library.samplerDistribution(seed),
+    ];
+  }
+
+  /** Samplers that live as long as the sequence. */
+  #remembering({ logitBias, penalties, dry }: Sampling): SamplerPointer[] {
+    const library = this.#library;
+    const contextTokens = library.contextSize(this.#context);
+    const last = (tokens: number): number => (tokens < 0 ? contextTokens : Math.min(tokens, contextTokens));
+    const samplers: SamplerPointer[] = [];
+    if (logitBias !== undefined && logitBias.length > 0) {
+      const biases = logitBias.map(({ token, bias }) => ({ token, bias: bias <= banningBias ? -Infinity : bias }));
+      samplers.push(library.samplerLogitBias(this.#vocabularySize, biases));
+    }
+    if (penalties !== undefined) {
+      const { lastTokens, repeat, frequency, presence } = penalties;
+      samplers.push(library.samplerPenalties(this.#vocabularySize, last(lastTokens), repeat, frequency, presence));
+    }
+    if (dry !== undefined) {
+      const { multiplier, base, allowedLength, lastTokens, breakers } = dry;
+      samplers.push(
+        library.samplerDry(this.#vocab, { multiplier, base, allowedLength, lastTokens: last(lastTokens), breakers }),
+      );
+    }
+    return samplers;
+  }
+
+  #assertToken(token: number): void {
+    if (token < this.#vocabularySize) return;
+    throw new SkeinError('protocol-violation', `token ${token} is outside the vocabulary of ${this.#vocabularySize}`);
+  }
+
+  get #all(): Candidates {
+    this.#candidates ??= new Candidates(this.#library, this.#vocabularySize);
+    return this.#candidates;
+  }
+
+  #sample(chain: SamplerPointer, row: number): number {
+    return this.#library.samplerSample(chain, this.#context, row);
+  }
+
+  #logits(row: number): Float32Array {
+    const pointer = this.#library.logits(this.#context, row);
+    if (pointer === null) throw new SkeinError('engine-failed', `row ${row} has no logits`);
+    return this.#library.readFloats(pointer, this.#vocabularySize);
+  }
+
+  /** The chain owns its samplers and frees them with itself. */
+  #chain(samplers: readonly SamplerPointer[]): SamplerPointer {
+    const chain = this.#library.samplerChainNew({ no_perf: true });
+    for (const sampler of samplers) this.#library.samplerChainAdd(chain, sampler);
+    return chain;
+  }
+}

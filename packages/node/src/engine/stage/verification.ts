@@ -1,0 +1,61 @@
+import type { Sampled, StepEntry } from '@skein/protocol';
+
+import type { Drawn, Sampler } from './sampling/sampler.ts';
+
+type Draw = Sampled['draws'][number];
+
+/** How many of an entry's first rows nothing is drawn after. The row before the first guess is the first with a draw. */
+export function rowsBeforeFirstDraw({ count, sample, draft = [] }: StepEntry): number {
+  return sample ? Math.max(0, count - draft.length - 1) : count;
+}
+
+/**
+ * Draws tokens after the rows of entries, and verifies the guesses among them: a guess stands when it is the very token
+ * that was drawn for its position, so the text is what it would have been without guesses. Knows of each sequence the
+ * last token drawn, since guesses may come a step later than the row that decides about them.
+ */
+export class Verification {
+  readonly #sampler: Pick<Sampler, 'draw'>;
+  readonly #lastDrawn = new Map<number, { readonly position: number; readonly token: number }>();
+
+  constructor(sampler: Pick<Sampler, 'draw'>) {
+    this.#sampler = sampler;
+  }
+
+  /** Whether an entry's rows count at all: not when its first row is a guess that has fallen. */
+  stands({ sequence, position, count, draft = [] }: StepEntry): boolean {
+    if (draft.length < count) return true;
+    const last = this.#lastDrawn.get(sequence);
+    return last?.position === position && last.token === draft[0];
+  }
+
+  /** Forgets what was drawn in a slot before. */
+  forget(sequence: number): void {
+    this.#lastDrawn.delete(sequence);
+  }
+
+  /** @param firstRow of the entry, in the micro-batch that was decoded */
+  draw(entry: StepEntry, firstRow: number): Draw {
+    const { sequence, position, count, draft = [] } = entry;
+    const confirming = draft.length === count ? draft.slice(1) : draft;
+    const drawn: Drawn[] = [];
+    for (let row = rowsBeforeFirstDraw(entry); row < count; row += 1) {
+      const at = position + row + 1;
+      const next = this.#sampler.draw({ sequence, row: firstRow + row, position: at });
+      this.#lastDrawn.set(sequence, { position: at, token: next.token });
+      if (drawn.push(next) > confirming.length || confirming[drawn.length - 1] !== next.token) break;
+    }
+    return describe(sequence, drawn);
+  }
+}
+
+function describe(sequence: number, drawn: readonly Drawn[]): Draw {
+  const logprobs = drawn.flatMap((draw) => draw.logprobs ?? []);
+  const mu = drawn.at(-1)?.mu;
+  return {
+    sequence,
+    tokens: drawn.map(({ token }) => token),
+    ...(logprobs.length === 0 ? {} : { logprobs }),
+    ...(mu === undefined ? {} : { mu }),
+  };
+}

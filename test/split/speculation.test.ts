@@ -1,0 +1,93 @@
+import { generate } from '@skein/mesh';
+import type { Sampling, Usage } from '@skein/protocol';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { startCluster, type Cluster } from '../../scripts/cluster/cluster.ts';
+import { defaultModelFile } from '../../scripts/cluster/models.ts';
+import { longPassage } from '../support/prompts.ts';
+
+/** What guessing ahead, and starting from what others have computed, may never change, on the real model. */
+let cluster: Cluster | undefined;
+let unreachable = '';
+
+beforeAll(async () => {
+  const model = await defaultModelFile();
+  if ('unreachable' in model) unreachable = model.unreachable;
+  else cluster = await startCluster({ peers: 2, models: [model.path] });
+});
+
+afterAll(async () => {
+  await cluster?.[Symbol.asyncDispose]();
+});
+
+const greedy: Sampling = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 };
+const wild: Sampling = { temperature: 1, topP: 0.95, topK: 40, minP: 0.05, seed: 11 };
+/** Has to be said again from its start, which the model does. */
+const passage = longPassage.split('\n\n')[0] ?? '';
+const copyPrompt = `${passage}\n\n${passage}\n\n${passage.slice(0, 200)}`;
+
+interface Asked {
+  readonly text: string;
+  readonly sampling: Sampling;
+  readonly speculation: boolean;
+}
+
+async function ask(deployment: string, lead: string, { text, ...rest }: Asked) {
+  if (cluster === undefined) throw new Error('there is no cluster');
+  const request = { deployment, prompt: { type: 'text' as const, text }, maxTokens: 60, stop: [], ...rest };
+  const tokens: number[] = [];
+  let usage: Usage | undefined;
+  for await (const event of generate(cluster.coordinatorMesh, lead, request)) {
+    if (event.type === 'text-delta') tokens.push(...event.tokens);
+    else usage = event.usage;
+  }
+  return { tokens, usage };
+}
+
+describe.each([1, 2])('with %i stages', (stages) => {
+  it('guessing ahead changes no token, greedy or drawn', async ({ skip }) => {
+    if (cluster === undefined) return skip(unreachable);
+    const { deployments } = cluster.coordinator;
+    const { id, stages: placed } = await deployments.deploy({ model: 'smollm2-135m-instruct', stages });
+    const lead = placed[0]?.peer ?? '';
+    let accepted = 0;
+    try {
+      for (const text of [copyPrompt, 'The sea is wide, and the people who live beside it']) {
+        for (const sampling of [greedy, wild]) {
+          const without = await ask(id, lead, { text, sampling, speculation: false });
+          const speculating = await ask(id, lead, { text, sampling, speculation: true });
+          expect(speculating.tokens).toEqual(without.tokens);
+          expect(without.usage?.draftedTokens).toBe(0);
+          accepted += speculating.usage?.acceptedTokens ?? 0;
+        }
+      }
+    } finally {
+      await deployments.undeploy(id);
+    }
+    // A place of the ring that would stay empty costs nothing; on one machine it is weighed what guesses cost.
+    expect(accepted).toBeGreaterThan(stages > 1 ? 0 : -1);
+    return undefined;
+  }, 180_000);
+
+  it('a prompt that was read before is not read again, nor twice by requests that come together', async ({ skip }) => {
+    if (cluster === undefined) return skip(unreachable);
+    const { deployments } = cluster.coordinator;
+    const { id, stages: placed } = await deployments.deploy({ model: 'smollm2-135m-instruct', stages });
+    const lead = placed[0]?.peer ?? '';
+    const asked = (text: string): Asked => ({ text, sampling: greedy, speculation: true });
+    try {
+      const first = await ask(id, lead, asked(longPassage));
+      const again = await ask(id, lead, asked(longPassage));
+      expect(first.usage?.cachedTokens).toBe(0);
+      expect(again.usage?.cachedTokens).toBe((first.usage?.promptTokens ?? 0) - 1);
+      expect(again.tokens).toEqual(first.tokens);
+      const other = `Once more. ${longPassage}`;
+      const together = await Promise.all([other, other, other].map(async (text) => ask(id, lead, asked(text))));
+      expect(together.filter(({ usage }) => (usage?.cachedTokens ?? 0) > 400)).toHaveLength(2);
+      expect(new Set(together.map(({ tokens }) => tokens.join())).size).toBe(1);
+    } finally {
+      await deployments.undeploy(id);
+    }
+    return undefined;
+  }, 180_000);
+});
