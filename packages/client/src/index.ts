@@ -6,7 +6,9 @@ export {
   type GenerationEnd,
   type GenerationResult,
   type GenerationTimings,
+  type Logprobs,
   type TextDelta,
+  type TokenLogprob,
 } from './generation/generation.ts';
 export type { ChatRequest, CompletionRequest, GenerationSettings } from './generation/request.ts';
 export {

@@ -8,6 +8,7 @@ import { KnownMembers } from '../data/known-members.ts';
 import { deploymentsOf } from '../overview/deployments.ts';
 import type { CommandContext } from '../program/context.ts';
 import type { OpenedData } from '../program/data-options.ts';
+import { deploymentWish } from '../program/deployment-options.ts';
 import { deployModel } from './deploy-model.ts';
 import { localDaemon } from './local-daemon.ts';
 import { modelId } from './model-id.ts';
@@ -67,6 +68,6 @@ async function throughCoordinator(
   );
   const isServed = ready.some(({ stages }) => wanted.stages === undefined || stages.length === wanted.stages);
   // The coordinator would deploy by itself; asked for, it also says how far it is.
-  if (!isServed) await deployModel({ url, request: { model, stages: wanted.stages } }, context);
+  if (!isServed) await deployModel({ url, request: { model, ...deploymentWish(wanted) } }, context);
   return { client, model };
 }

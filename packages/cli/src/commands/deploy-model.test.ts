@@ -14,6 +14,8 @@ const deployment: Deployment = {
   stages: [{ peer: 'peer-of-attic-000001', block, state: 'ready' }],
   contextTokens: 512,
   sequences: 4,
+  cacheType: 'f16',
+  activations: 'f32',
   explanation: 'one peer holds it all',
 };
 

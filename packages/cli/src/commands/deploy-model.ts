@@ -8,17 +8,10 @@ import type { CommandContext } from '../program/context.ts';
 
 /** Deploys a model, with progress on stderr: the bytes of all stages that are in the same phase as the slowest. */
 export async function deployModel(
-  options: { readonly url: string; readonly request: Undefinable<DeploymentRequest> },
+  { url, request }: { readonly url: string; readonly request: DeploymentRequest },
   { stderr, signal }: Pick<CommandContext, 'stderr' | 'signal'>,
 ): Promise<Deployment> {
   using progress = createProgress(stderr, { signal });
-  const { model, stages, contextTokens, sequences } = options.request;
-  const request = {
-    model,
-    ...(stages !== undefined && { stages }),
-    ...(contextTokens !== undefined && { contextTokens }),
-    ...(sequences !== undefined && { sequences }),
-  };
   const onProgress = ({ stages }: Deployment) => {
     for (const phase of ['fetch', 'cut', 'load'] as const) {
       const steps = stages.map((stage) => stage.progress).filter((step) => step?.phase === phase);
@@ -27,12 +20,10 @@ export async function deployModel(
       return progress.show({ label: `${phase} layers`, doneBytes: sum('doneBytes'), totalBytes: sum('totalBytes') });
     }
   };
-  const deployment = await openCoordinator(options).deploy(request, { signal, onProgress });
+  const deployment = await openCoordinator({ url }).deploy(request, { signal, onProgress });
   progress.complete();
   return deployment;
 }
-
-type Undefinable<Type> = { readonly [Key in keyof Type]: Type[Key] | undefined } & { readonly model: string };
 
 /** Who holds which layers of a deployment, and which of the model's replicas it is. */
 export function describeDeployment({ name, model, id, stages }: Deployment, cards: readonly Card[]): string {

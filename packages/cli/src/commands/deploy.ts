@@ -1,17 +1,14 @@
 import { openStore } from '@skein/node';
 import type { Command } from 'commander';
 
-import { wholeNumber } from '../program/arguments.ts';
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
 import { findData } from '../program/data-options.ts';
+import { addDeploymentOptions, deploymentWish, type DeploymentFlags } from '../program/deployment-options.ts';
 import { deployModel, describeDeployment } from './deploy-model.ts';
 import { localCoordinator } from './local-daemon.ts';
 import { modelId } from './model-id.ts';
 
-interface DeployFlags {
-  readonly stages?: number;
-  readonly context?: number;
-  readonly sequences?: number;
+interface DeployFlags extends DeploymentFlags {
   readonly json?: boolean;
 }
 
@@ -19,16 +16,14 @@ const examples = `
 Examples:
   $ skein deploy smollm2-135m-instruct               wherever it runs best
   $ skein deploy smollm2-135m-instruct --stages 2    split over two machines
-  $ skein deploy my-model --context 8192 --sequences 8`;
+  $ skein deploy my-model --ctx 8192 --parallel 8 --cache-type q8_0`;
 
 export function registerDeploy(program: Command, context: CommandContext): void {
   const command = program
     .command('deploy')
     .description('Put a model that a member holds on one machine, or on several, and serve it.')
-    .argument('<model>', 'its name or SHA-256')
-    .option('--stages <count>', 'over how many machines (default: as few as it fits on)', wholeNumber(1, 64))
-    .option('--context <tokens>', 'tokens of context, shared by all sequences', wholeNumber(1, 16_777_216))
-    .option('--sequences <count>', 'answers at once', wholeNumber(1, 64))
+    .argument('<model>', 'its name or SHA-256');
+  addDeploymentOptions(command)
     .option('--json', 'print the deployment as JSON')
     .addHelpText('after', examples)
     .action(async (model: string, flags: DeployFlags) => await deploy(command, { ...flags, model }, context));
@@ -42,8 +37,7 @@ async function deploy(
   const data = await findData(command);
   const { url, cards } = await localCoordinator(data);
   const model = await modelId(await openStore(data.directory), flags.model);
-  const { stages, context: contextTokens, sequences } = flags;
-  const deployment = await deployModel({ url, request: { model, stages, contextTokens, sequences } }, context);
+  const deployment = await deployModel({ url, request: { model, ...deploymentWish(flags) } }, context);
   if (flags.json === true) return printJson(context.stdout, deployment);
   printLine(context.stdout, describeDeployment(deployment, cards));
 }

@@ -6,7 +6,7 @@ import { untilAborted } from '@skein/mesh';
 import { SkeinError } from '@skein/protocol';
 import type { Command } from 'commander';
 
-import { decimalNumber, repeated, wholeNumber } from '../program/arguments.ts';
+import { decimalNumber, jsonObject, repeated, wholeNumber } from '../program/arguments.ts';
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
 import { findData } from '../program/data-options.ts';
 import { connectForRun } from './connect-for-run.ts';
@@ -21,6 +21,10 @@ interface RunFlags {
   readonly topP?: number;
   readonly topK?: number;
   readonly minP?: number;
+  readonly repeatPenalty?: number;
+  readonly presencePenalty?: number;
+  readonly frequencyPenalty?: number;
+  readonly jsonSchema?: object;
   readonly seed?: number;
   readonly stop?: readonly string[];
   readonly json?: boolean;
@@ -50,6 +54,14 @@ export function registerRun(program: Command, context: CommandContext): void {
     )
     .option('--top-k <count>', 'keep this many of the likeliest tokens (default: 40)', wholeNumber(0, 4_000_000))
     .option('--min-p <share>', 'drop tokens below this share of the likeliest (default: 0.05)', decimalNumber(0, 1))
+    .option(
+      '--repeat-penalty <divisor>',
+      'make tokens that were there less likely (default: 1, which does not)',
+      decimalNumber(0.1, 10),
+    )
+    .option('--presence-penalty <number>', 'the same, by a fixed amount (default: 0)', decimalNumber(-2, 2))
+    .option('--frequency-penalty <number>', 'the same, for each time (default: 0)', decimalNumber(-2, 2))
+    .option('--json-schema <schema>', 'answer with JSON that follows this schema', jsonObject)
     .option('--seed <number>', 'the same seed gives the same answer', wholeNumber(0, 0xffff_ffff))
     .option('--stop <text>', 'end before this text; repeatable', repeated)
     .option('--json', 'print the answer as one JSON object at the end')
@@ -77,7 +89,7 @@ async function run(
 }
 
 function requestOf(flags: RunFlags, question: string, model: string | undefined): ChatRequest {
-  const { system, maxTokens, temperature, topP, topK, minP, seed, stop } = flags;
+  const { system, maxTokens, temperature, topP, topK, minP, jsonSchema, seed, stop } = flags;
   const messages: ChatRequest['messages'] = [
     ...(system === undefined ? [] : [{ role: 'system' as const, content: system }]),
     { role: 'user', content: question },
@@ -90,9 +102,17 @@ function requestOf(flags: RunFlags, question: string, model: string | undefined)
     ...(topP !== undefined && { topP }),
     ...(topK !== undefined && { topK }),
     ...(minP !== undefined && { minP }),
+    ...penaltiesOf(flags),
+    ...(jsonSchema !== undefined && { jsonSchema }),
     ...(seed !== undefined && { seed }),
     ...(stop !== undefined && { stop }),
   };
+}
+
+function penaltiesOf(flags: RunFlags): Pick<ChatRequest, 'penalties'> {
+  const { repeatPenalty: repeat, presencePenalty: presence, frequencyPenalty: frequency } = flags;
+  const isAsked = repeat !== undefined || presence !== undefined || frequency !== undefined;
+  return isAsked ? { penalties: { repeat, presence, frequency } } : {};
 }
 
 /** Waits for the end of standard input, or for Ctrl-C. */

@@ -11,16 +11,21 @@ import { loopbackHost, wholeNumber } from '../program/arguments.ts';
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
 import { addDaemonOptions, type DaemonFlags } from '../program/daemon-options.ts';
 import { openData } from '../program/data-options.ts';
+import {
+  addDeploymentOptions,
+  deploymentWish,
+  givenDeploymentFlag,
+  type DeploymentFlags,
+} from '../program/deployment-options.ts';
 import { createLogger } from '../program/logger.ts';
 import { deployModel, describeDeployment } from './deploy-model.ts';
 import { pullModel } from './pull-model.ts';
 
-interface UpFlags extends DaemonFlags {
+interface UpFlags extends DaemonFlags, DeploymentFlags {
   readonly host: string;
   readonly port: number;
   readonly serve: boolean;
   readonly model?: string;
-  readonly stages?: number;
 }
 
 const examples = `
@@ -47,18 +52,16 @@ export function registerUp(program: Command, context: CommandContext): void {
         .default(7331),
     )
     .option('--no-serve', 'coordinate only: this machine holds no layers')
-    .option('--model <model>', 'pull this model and deploy it')
-    .option('--stages <count>', 'over how many machines, with --model', wholeNumber(1, 64));
-  addDaemonOptions(command, { listenDefault: defaultListenUp.join(', ') })
+    .option('--model <model>', 'pull this model and deploy it, as the flags from --stages to --activations say');
+  addDaemonOptions(addDeploymentOptions(command), { listenDefault: defaultListenUp.join(', ') })
     .addHelpText('after', examples)
     .action(async (flags: UpFlags) => await up(command, flags, context));
 }
 
 async function up(command: Command, flags: UpFlags, context: CommandContext): Promise<void> {
-  if (flags.stages !== undefined && flags.model === undefined) {
-    command.error('error: --stages needs --model: it says over how many machines that model goes', {
-      exitCode: exitCodes.usage,
-    });
+  const given = givenDeploymentFlag(flags);
+  if (given !== undefined && flags.model === undefined) {
+    command.error(`error: ${given} needs --model: it says how that model is deployed`, { exitCode: exitCodes.usage });
   }
   // What means nothing is found out before others can join.
   if (flags.model !== undefined && flags.serve) parseModelReference(flags.model);
@@ -95,7 +98,7 @@ async function serveModel(
   // A machine that holds no layers offers no models either: what it pulled would be of no use, somebody else must hold it.
   const model = flags.serve ? (await pullModel(daemon.store, flags.model, quiet)).model : flags.model;
   await daemon.announceModels();
-  const deployment = await deployModel({ url: urlOf(daemon), request: { model, stages: flags.stages } }, quiet);
+  const deployment = await deployModel({ url: urlOf(daemon), request: { model, ...deploymentWish(flags) } }, quiet);
   if (flags.json !== true) printLine(context.stdout, describeDeployment(deployment, daemon.mesh.cards.snapshot()));
 }
 

@@ -1,7 +1,7 @@
 import { InvalidArgumentError } from 'commander';
 import { expect, test } from 'vitest';
 
-import { decimalNumber, repeatedMultiaddr, wholeNumber } from './arguments.ts';
+import { decimalNumber, repeatedMultiaddr, wholeNumber, wholeNumbers } from './arguments.ts';
 
 test.each(['', '0', '65536', '1.5', '1e3', '-1', 'x', ' 5'])('refuses %j as a number from 1 to 65535', (text) => {
   expect(() => wholeNumber(1, 65_535)(text)).toThrow(InvalidArgumentError);
@@ -12,6 +12,13 @@ test('reads numbers within their bounds', () => {
   expect(decimalNumber(0, 2)('0.7')).toBe(0.7);
   expect(() => decimalNumber(0, 2)('2.1')).toThrow(InvalidArgumentError);
   expect(() => decimalNumber(0, 2)('')).toThrow(InvalidArgumentError);
+});
+
+test('reads lists of numbers', () => {
+  expect(wholeNumbers('17,13')).toEqual([17, 13]);
+  expect(wholeNumbers('30')).toEqual([30]);
+  expect(() => wholeNumbers('17,')).toThrow(InvalidArgumentError);
+  expect(() => wholeNumbers('17,0')).toThrow(InvalidArgumentError);
 });
 
 test('collects multiaddrs and refuses plain addresses', () => {

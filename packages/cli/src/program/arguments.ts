@@ -13,6 +13,11 @@ export function wholeNumber(minimum: number, maximum = Number.MAX_SAFE_INTEGER):
   };
 }
 
+/** Whole numbers of at least 1, with commas between them. */
+export function wholeNumbers(text: string): readonly number[] {
+  return text.split(',').map(wholeNumber(1));
+}
+
 /** A parser of decimal numbers within bounds, both included. */
 export function decimalNumber(minimum: number, maximum: number): (text: string) => number {
   return (text) => {
@@ -20,6 +25,17 @@ export function decimalNumber(minimum: number, maximum: number): (text: string) 
     if (text.trim() !== '' && value >= minimum && value <= maximum) return value;
     throw new InvalidArgumentError(`It must be a number from ${minimum} to ${maximum}.`);
   };
+}
+
+/** A JSON object. */
+export function jsonObject(text: string): object {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
+  } catch {
+    // Said below, without the text.
+  }
+  throw new InvalidArgumentError('It must be a JSON object, like {"type":"object"}.');
 }
 
 /** A host that only this machine reaches. */

@@ -3,12 +3,31 @@ import { SkeinError, type FinishReason, type Usage } from '@skein/protocol';
 
 import type { Deadlines } from './deadlines.ts';
 
+/** A token and the natural logarithm of its probability before any sampler changed it. */
+export interface TokenLogprob {
+  /** Bytes that are part of a character are U+FFFD. */
+  readonly text: string;
+  readonly logprob: number;
+  /** Of the text in UTF-8, where the transport carries them. */
+  readonly bytes?: readonly number[];
+  /** Its id, where the transport carries it. */
+  readonly token?: number;
+}
+
+/** What is known of a token that was drawn. */
+export interface Logprobs extends TokenLogprob {
+  /** The likeliest tokens at its place, as many as were asked for. */
+  readonly top: readonly TokenLogprob[];
+}
+
 /** A piece of the text, as it comes. */
 export interface TextDelta {
   /** May be empty while bytes of a character, or the start of a stop string, are held back. */
   readonly text: string;
   /** Ids of the tokens that it is made of, where the transport carries them. */
   readonly tokens?: readonly number[];
+  /** One per token, when `logprobs` was asked for. */
+  readonly logprobs?: readonly Logprobs[];
 }
 
 export interface GenerationTimings {

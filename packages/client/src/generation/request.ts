@@ -1,13 +1,18 @@
-import type { ChatMessage, Prompt, Sampling } from '@skein/protocol';
+import type { ChatMessage, Prompt, samplingSchema } from '@skein/protocol';
+import type { z } from 'zod';
 
-/** How to generate. What is left out, the server decides; {@link Sampling} documents meaning and defaults. */
-export interface GenerationSettings extends Partial<Sampling> {
+/** How to generate. What is left out, the server decides; {@link samplingSchema} documents meaning and defaults. */
+export interface GenerationSettings extends z.input<typeof samplingSchema> {
   /** Name or SHA-256 of the model. Default: the first one deployed, else the first one there is. */
   readonly model?: string;
   /** Most tokens to generate. Default: an equal share of the context, context / sequences - prompt, at least 256. */
   readonly maxTokens?: number;
   /** Generation ends before the first of these would appear in the text. Default none. */
   readonly stop?: readonly string[];
+  /** A JSON schema that the text is to follow. Not together with a `grammar`. Default: any text. */
+  readonly jsonSchema?: object;
+  /** False: don't guess tokens ahead to verify several at a time. The text is the same either way. Default true. */
+  readonly speculation?: boolean;
 }
 
 /** Continues a conversation, rendered through the model's chat template. */

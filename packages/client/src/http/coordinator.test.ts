@@ -14,6 +14,8 @@ function deployment(state: Deployment['state']): Deployment {
     stages: [{ peer: 'one', block: { from: 0, to: 4 }, state: state === 'ready' ? 'connected' : 'loading' }],
     contextTokens: 512,
     sequences: 4,
+    cacheType: 'f16',
+    activations: 'f32',
     explanation: 'one peer holds it all',
   };
 }

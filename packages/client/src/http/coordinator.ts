@@ -1,5 +1,13 @@
 import { Watchdog } from '@skein/mesh';
-import { blockSchema, sha256Schema, SkeinError, stagePhaseSchema, type StageLoad } from '@skein/protocol';
+import {
+  activationsSchema,
+  blockSchema,
+  cacheTypeSchema,
+  sha256Schema,
+  SkeinError,
+  stagePhaseSchema,
+  type StageLoad,
+} from '@skein/protocol';
 import { z } from 'zod';
 
 import type { CallOptions } from '../client.ts';
@@ -27,6 +35,10 @@ const deploymentSchema = z.object({
   stages: z.array(stageStatusSchema),
   contextTokens: z.number(),
   sequences: z.number(),
+  /** How keys and values are stored. */
+  cacheType: cacheTypeSchema.default('f16'),
+  /** How hidden rows cross from stage to stage. */
+  activations: activationsSchema.default('f32'),
   /** Why the planner chose these peers and layers. */
   explanation: z.string(),
 });
@@ -38,10 +50,12 @@ const statusSchema = z.object({ deployments: z.array(deploymentSchema) });
 
 /** What to deploy; what is left out, the coordinator chooses. */
 export interface DeploymentRequest extends Partial<
-  Pick<StageLoad, 'stages' | 'contextTokens' | 'sequences' | 'threads'>
+  Pick<StageLoad, 'stages' | 'contextTokens' | 'sequences' | 'cacheType' | 'activations' | 'threads'>
 > {
   /** Name or SHA-256 of a model that a peer holds. */
   readonly model: string;
+  /** Layers of each stage, from the lead on; they add up to the model's. */
+  readonly layers?: readonly number[];
 }
 
 export interface DeployOptions extends CallOptions {

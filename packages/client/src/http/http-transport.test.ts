@@ -60,6 +60,86 @@ test('asks in the words of the API', async () => {
   expect(asked).toMatchObject({ top_k: 3, min_p: 0, seed: 7, stop: ['.'] });
 });
 
+test('asks for everything else in the words that llama.cpp and vLLM have for it', async () => {
+  let asked: unknown;
+  const script = chat((response, body) => {
+    asked = body;
+    endChunks.forEach(beginEvents(response));
+    response.end();
+  });
+  await using server = await startScriptedServer(script);
+  await using client = await connect(server);
+  const schema = { type: 'object' };
+  const settings = {
+    typicalP: 0.9,
+    xtc: { probability: 0.5 },
+    penalties: { repeat: 1.1, lastTokens: -1, presence: 0.5, frequency: 0.25 },
+    dry: { multiplier: 0.8, breakers: ['.'] },
+    logitBias: [{ token: 5, bias: -1e9 }],
+    logprobs: 2,
+    jsonSchema: schema,
+    speculation: false,
+  };
+  await client.chat({ ...question, ...settings }).result();
+  expect(asked).toMatchObject({
+    typical_p: 0.9,
+    xtc_probability: 0.5,
+    repeat_penalty: 1.1,
+    repeat_last_n: -1,
+    presence_penalty: 0.5,
+    frequency_penalty: 0.25,
+    dry_multiplier: 0.8,
+    dry_sequence_breakers: ['.'],
+    logit_bias: { 5: -100 },
+    logprobs: true,
+    top_logprobs: 2,
+    response_format: { type: 'json_schema', json_schema: { schema } },
+    speculation: false,
+  });
+});
+
+test.each([
+  [
+    'of a chat',
+    {
+      delta: { content: 'hi' },
+      logprobs: { content: [{ token: 'hi', logprob: -1, bytes: [104, 105], top_logprobs: [{ token: 'ho', logprob: -2, bytes: [104, 111] }] }] }, // prettier-ignore
+    },
+    { text: 'hi', logprob: -1, bytes: [104, 105], top: [{ text: 'ho', logprob: -2, bytes: [104, 111] }] },
+  ],
+  [
+    'of a text completion',
+    { text: 'hi', logprobs: { tokens: ['hi'], token_logprobs: [-1], top_logprobs: [{ ho: -2 }], text_offset: [0] } },
+    { text: 'hi', logprob: -1, top: [{ text: 'ho', logprob: -2 }] },
+  ],
+])(
+  'gives log-probabilities %s, and what the usage says of the cache and of guesses',
+  async (_name, choice, logprobs) => {
+    const usage = {
+      prompt_tokens: 3,
+      completion_tokens: 1,
+      prompt_tokens_details: { cached_tokens: 2 },
+      completion_tokens_details: { accepted_prediction_tokens: 4, rejected_prediction_tokens: 1 },
+    };
+    const chunks = [{ choices: [{ ...choice, finish_reason: 'stop' }] }, { choices: [], usage }, '[DONE]'];
+    const script = chat((response) => {
+      chunks.forEach(beginEvents(response));
+      response.end();
+    });
+    await using server = await startScriptedServer(script);
+    await using client = await connect(server);
+    const generation = client.chat(question);
+    expect(await Array.fromAsync(generation)).toEqual([{ text: 'hi', logprobs: [logprobs] }]);
+    expect((await generation.result()).usage).toEqual({
+      promptTokens: 3,
+      completionTokens: 1,
+      cachedTokens: 2,
+      draftedTokens: 5,
+      acceptedTokens: 4,
+    });
+  },
+);
+
 test('asks the deployed model when none is named, and says so when there is none', async () => {
   let models = [
     { id: 'first', skein: { deployed: false } },

@@ -50,6 +50,36 @@ test('asks the lead itself, and streams text, tokens and timings', async () => {
   ]);
 });
 
+test('passes on how to draw and what the text is to follow, and gives log-probabilities a text', async () => {
+  const asked: GenerationRequest[] = [];
+  const bytes = [104, 105];
+  await using lead = await startLead({
+    model: 'tiny',
+    answer: async (stream, request) => {
+      asked.push(request);
+      const logprobs = [{ token: 1, logprob: -1, bytes, top: [{ token: 2, logprob: -2, bytes: [0xe2] }] }];
+      await stream.write({ type: 'text-delta', text: 'hi', tokens: [1], logprobs });
+      await stream.write({ ...end, usage: { ...end.usage, cachedTokens: 2 } });
+      await stream.end();
+    },
+  });
+  await using client = await connect(over(lead));
+  const settings = { penalties: { repeat: 1.1 }, logprobs: 1, jsonSchema: { type: 'object' }, speculation: false };
+  const generation = client.chat({ ...question, ...settings });
+  const [delta] = await Array.fromAsync(generation);
+  expect(delta?.logprobs).toEqual([
+    { token: 1, text: 'hi', bytes, logprob: -1, top: [{ token: 2, text: '\uFFFD', bytes: [0xe2], logprob: -2 }] },
+  ]);
+  expect((await generation.result()).usage.cachedTokens).toBe(2);
+  expect(asked).toMatchObject([
+    {
+      sampling: { penalties: { repeat: 1.1, lastTokens: 64, presence: 0, frequency: 0 }, logprobs: 1 },
+      jsonSchema: '{"type":"object"}',
+      speculation: false,
+    },
+  ]);
+});
+
 test('lists what is deployed, and says how to deploy what is not', async () => {
   await using lead = await startLead({ model: 'tiny', answer: answerInFull });
   await using client = await connect(over(lead));

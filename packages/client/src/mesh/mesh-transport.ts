@@ -1,7 +1,7 @@
 import { chooseLead, generateSomewhere, type Mesh, type Refusal, type Route } from '@skein/mesh';
-import { samplingSchema, SkeinError } from '@skein/protocol';
+import { samplingSchema, SkeinError, type DescribedLogprobs } from '@skein/protocol';
 
-import type { GenerationStream } from '../generation/generation.ts';
+import type { GenerationStream, Logprobs, TokenLogprob } from '../generation/generation.ts';
 import type { GenerationSettings, TransportRequest } from '../generation/request.ts';
 import type { ServedModel, Transport } from '../transport.ts';
 
@@ -39,7 +39,8 @@ export class MeshTransport implements Transport {
         const { finishReason, usage, timings } = event;
         return { finishReason, usage, timings };
       }
-      yield { text: event.text, tokens: event.tokens };
+      const { text, tokens, logprobs } = event;
+      yield { text, tokens, ...(logprobs !== undefined && { logprobs: logprobs.map(withText) }) };
     }
     throw new SkeinError('peer-lost', 'the lead stopped before the end of the generation');
   }
@@ -73,11 +74,26 @@ export class MeshTransport implements Transport {
 }
 
 /** Throws `invalid-request` that names the setting at fault. */
-function toRequest({ maxTokens, stop, ...sampling }: Omit<GenerationSettings, 'model'>) {
+function toRequest(settings: Omit<GenerationSettings, 'model'>) {
+  const { maxTokens, stop, jsonSchema, speculation, ...sampling } = settings;
   const drawn = samplingSchema.safeParse(sampling);
   if (!drawn.success) {
     const [issue] = drawn.error.issues;
     throw new SkeinError('invalid-request', `${issue?.path.join('.')}: ${issue?.message}`, { cause: drawn.error });
   }
-  return { sampling: drawn.data, ...(maxTokens !== undefined && { maxTokens }), stop: [...(stop ?? [])] };
+  return {
+    sampling: drawn.data,
+    ...(maxTokens !== undefined && { maxTokens }),
+    stop: [...(stop ?? [])],
+    ...(jsonSchema !== undefined && { jsonSchema: JSON.stringify(jsonSchema) }),
+    ...(speculation !== undefined && { speculation }),
+  };
+}
+
+function withText(described: DescribedLogprobs): Logprobs {
+  return { ...tokenWithText(described), top: described.top.map(tokenWithText) };
+}
+
+function tokenWithText({ token, logprob, bytes }: Omit<DescribedLogprobs, 'top'>): TokenLogprob {
+  return { token, text: new TextDecoder().decode(Uint8Array.from(bytes)), bytes, logprob };
 }

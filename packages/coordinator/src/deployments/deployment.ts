@@ -78,7 +78,7 @@ export class Deployment {
   }
 
   status(): DeploymentStatus {
-    const { id, model, contextTokens, sequences, plan, startedAt } = this.#options;
+    const { id, model, contextTokens, sequences, wish, plan, startedAt } = this.#options;
     return {
       id,
       model: model.model,
@@ -88,6 +88,8 @@ export class Deployment {
       stages: [...this.#stages],
       contextTokens,
       sequences,
+      cacheType: wish.cacheType ?? 'f16',
+      activations: wish.activations ?? 'f32',
       explanation: plan.explanation,
       startedAt,
     };
@@ -153,6 +155,8 @@ export class Deployment {
         sources: model.holders.slice(0, limits.maxStages),
         contextTokens,
         sequences,
+        ...(wish.cacheType === undefined ? {} : { cacheType: wish.cacheType }),
+        ...(wish.activations === undefined ? {} : { activations: wish.activations }),
         ...(wish.threads === undefined ? {} : { threads: wish.threads }),
       },
       timeouts,

@@ -80,6 +80,20 @@ describe('deploying', () => {
     ]);
   });
 
+  it('tells the stages how keys, values and hidden rows are kept, and shows it', async () => {
+    const wish = { layers: [3, 5], cacheType: 'q8_0', activations: 'f16' } as const;
+    const status = await deployments.deploy({ model: 'tiny', ...wish });
+    expect(status).toMatchObject({ cacheType: 'q8_0', activations: 'f16' });
+    expect(status.stages.map(({ block }) => block.to)).toEqual([3, 8]);
+    const loads = peers.flatMap((one) => one.loads);
+    expect(loads).toMatchObject([
+      { cacheType: 'q8_0', activations: 'f16' },
+      { cacheType: 'q8_0', activations: 'f16' },
+    ]);
+    const plain = await deployments.deploy({ model: 'tiny' });
+    expect(plain).toMatchObject({ cacheType: 'f16', activations: 'f32' });
+  });
+
   it('fails with what a stage failed with and takes the other stages down', async () => {
     peer(1).script = { fails: 'out of memory' };
     await expect(deployments.deploy({ model: 'tiny', stages: 2 })).rejects.toMatchObject({

@@ -227,13 +227,13 @@ export class Deployments {
       signal,
     });
     if (signal.aborted) throw asSkeinError(signal.reason, 'aborted');
-    const { stages, contextTokens, sequences, threads } = request;
+    const { stages, layers, contextTokens, sequences, cacheType, activations, threads } = request;
     const snapshot = { cards: mesh.cards.snapshot(), manifest, placed: placedStages(this.list()) };
     const deployment = new Deployment(this.#components, {
       id: newId(),
       model,
-      wish: { stages, contextTokens, sequences, threads },
-      ...this.#plan(snapshot, isAnew ? [request, { contextTokens }, {}] : [request]),
+      wish: { stages, layers, contextTokens, sequences, cacheType, activations, threads },
+      ...this.#plan(snapshot, isAnew ? [request, { contextTokens, cacheType }, { cacheType }] : [request]),
       sequences: sequences ?? this.#options.sequences ?? 4,
       timeouts: this.#timeouts,
       startedAt: now(),
@@ -249,13 +249,14 @@ export class Deployments {
   /** A plan for the first of the wishes that there are machines and memory for. Throws what the first one met with. */
   #plan(
     snapshot: PlanSnapshot,
-    wishes: readonly Pick<DeployWish, 'stages' | 'contextTokens'>[],
+    wishes: readonly Pick<DeployWish, 'stages' | 'layers' | 'contextTokens' | 'cacheType'>[],
   ): { readonly plan: Plan; readonly contextTokens: number } {
     const { contextLength } = snapshot.manifest.shape;
     let failure: unknown;
-    for (const { stages, contextTokens = Math.min(contextLength, this.#options.contextTokens ?? 4096) } of wishes) {
+    for (const { contextTokens = Math.min(contextLength, this.#options.contextTokens ?? 4096), ...wish } of wishes) {
+      const { stages, layers, cacheType } = wish;
       try {
-        return { plan: plan(snapshot, { contextTokens, stages }), contextTokens };
+        return { plan: plan(snapshot, { contextTokens, stages, layers, cacheType }), contextTokens };
       } catch (error) {
         failure ??= error;
         if (!isSkeinError(error) || (error.code !== 'no-peers' && error.code !== 'does-not-fit')) break;

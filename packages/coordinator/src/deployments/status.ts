@@ -1,4 +1,4 @@
-import type { Block, StagePhase, WireError } from '@skein/protocol';
+import type { Activations, Block, CacheType, StagePhase, WireError } from '@skein/protocol';
 
 /**
  * `loading`: stages fetch and load. `connecting`: all are ready, the ring is being closed. `ready`: it serves.
@@ -37,6 +37,10 @@ export interface DeploymentStatus {
   /** Tokens of KV cache, shared by all sequences. */
   readonly contextTokens: number;
   readonly sequences: number;
+  /** How keys and values are stored. */
+  readonly cacheType: CacheType;
+  /** How hidden rows cross from stage to stage. */
+  readonly activations: Activations;
   /** Why the planner chose these peers and layers. */
   readonly explanation: string;
   /** Milliseconds since 1970. */

@@ -13,6 +13,8 @@ const loading: DeploymentStatus = {
   stages: [],
   contextTokens: 4096,
   sequences: 4,
+  cacheType: 'f16',
+  activations: 'f32',
   explanation: 'not split',
   startedAt: 1,
 };
@@ -147,10 +149,29 @@ describe('deploying over HTTP', () => {
     ]);
   });
 
-  it('names the field at fault', async () => {
-    const response = await post(deploy.app, '/skein/v1/deployments', { model: 'tiny', stages: 0 });
+  it('passes on how the deployment shall be', async () => {
+    const asked: object[] = [];
+    const { app } = testApp({
+      deploy: async (request) => {
+        asked.push(request);
+        return ready;
+      },
+    });
+    const wanted = { model: 'tiny', layers: [17, 13], cacheType: 'q8_0', activations: 'f16', contextTokens: 512 };
+    await post(app, '/skein/v1/deployments', wanted, { accept: 'application/json' });
+    expect(asked).toMatchObject([wanted]);
+  });
+
+  it.each([
+    ['stages', { stages: 0 }],
+    ['layers', { layers: [] }],
+    ['layers[1]', { layers: [5, 0] }],
+    ['cacheType', { cacheType: 'q4_0' }],
+    ['activations', { activations: 'bf16' }],
+  ])('names the field %s at fault', async (param, wrong) => {
+    const response = await post(deploy.app, '/skein/v1/deployments', { model: 'tiny', ...wrong });
     expect(response.status).toBe(400);
-    expect(await response.json()).toMatchObject({ error: { param: 'stages' } });
+    expect(await response.json()).toMatchObject({ error: { param } });
   });
 
   it('refuses to take down what is not there', async () => {

@@ -1,4 +1,4 @@
-import type { RoutedGeneration } from '@skein/mesh';
+import type { GenerationUpdate, Route } from '@skein/mesh';
 import type { GenerationRequest } from '@skein/protocol';
 
 /** A model that requests can name. */
@@ -14,15 +14,26 @@ export interface ServedModel {
 }
 
 /** A request as the engine takes it, without the deployment, which routing chooses. */
-export type GenerationInput = Pick<GenerationRequest, 'prompt' | 'sampling' | 'maxTokens' | 'stop'>;
+export type GenerationInput = Omit<GenerationRequest, 'type' | 'deployment'>;
+
+/** Generations of one lead, the first of which has begun. */
+export interface RoutedChoices extends Route {
+  /** One for each input, in their order. To be read to their ends or left; those never begun need the signal aborted. */
+  readonly choices: readonly AsyncIterable<GenerationUpdate>[];
+}
 
 /** What the OpenAI endpoints need from the rest of the coordinator. */
 export interface GenerationPort {
   models(): readonly ServedModel[];
   /**
    * Routes a request to a lead, deploying the model first when it is held but not deployed, and resolves when the lead has
-   * begun to answer. Aborting the signal frees the sequence. Throws `model-not-found`, `no-peers`, `does-not-fit`,
-   * `aborted`, `deadline-exceeded`, ...; so may the events' iteration.
+   * begun to answer the first input. Inputs of one prompt then find it in the lead's cache. Aborting the signal frees all
+   * sequences. Throws `model-not-found`, `no-peers`, `does-not-fit`, `aborted`, `deadline-exceeded`, ...; so may the
+   * choices' iteration.
    */
-  generate(model: string, input: GenerationInput, options: { signal: AbortSignal }): Promise<RoutedGeneration>;
+  generate(
+    model: string,
+    inputs: readonly [GenerationInput, ...GenerationInput[]],
+    options: { signal: AbortSignal },
+  ): Promise<RoutedChoices>;
 }

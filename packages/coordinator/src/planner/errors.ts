@@ -41,3 +41,9 @@ export function doesNotFit(failure: PlanFailure, options: { stages?: number; noS
 export function splitUnsupported(name: string, reason: string): SkeinError {
   return new SkeinError('split-unsupported', `${name} can't be split: ${reason}; deploy it without stages`);
 }
+
+export function wrongLayers(name: string, reason: string): SkeinError {
+  return new SkeinError('invalid-request', `${name} can't be split like that: ${reason}`, {
+    details: { param: 'layers' },
+  });
+}

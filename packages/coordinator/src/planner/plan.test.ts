@@ -72,15 +72,52 @@ describe('a model that fits on one peer', () => {
 describe('a model that fits on no single peer', () => {
   const large = manifestOf({ name: 'large', layers: 32, layerBytes: 100 * mebibyte });
 
-  it('is split over the fewest peers, in proportion to their memory', () => {
+  it('is split over the fewest peers, as evenly as their memory allows', () => {
     const cards = [
       cardOf({ peer: ada, freeBytes: gibibyte }),
       cardOf({ peer: bob, freeBytes: 3 * gibibyte }),
       cardOf({ peer: eve, freeBytes: 1.2 * gibibyte }),
     ];
     const { stages } = plan({ cards, manifest: large }, request);
-    expect(stages.map((stage) => stage.peer)).toEqual([bob, eve]);
-    expect(stages[0]?.block.to).toBe(23);
+    expect(stages.map(({ peer, block }) => [peer, block.to - block.from])).toEqual([
+      [bob, 21],
+      [eve, 11],
+    ]);
+  });
+
+  it('leaves the tail fewer layers, since it computes the output matrix, too', () => {
+    const wide = manifestOf({ layers: 8, layerBytes: 300 * mebibyte, outputBytes: 600 * mebibyte });
+    const cards = [cardOf({ peer: ada, freeBytes: 2 * gibibyte }), cardOf({ peer: bob, freeBytes: 2 * gibibyte })];
+    expect(plan({ cards, manifest: wide }, request).stages.map(({ block }) => block.to)).toEqual([5, 8]);
+  });
+
+  it('has the layers that were asked for', () => {
+    const cards = [cardOf({ peer: ada, freeBytes: gibibyte }), cardOf({ peer: bob, freeBytes: 4 * gibibyte })];
+    const { stages, explanation } = plan({ cards, manifest: large }, { ...request, layers: [3, 29] });
+    expect(stages.map(({ peer, block }) => [peer, block.to - block.from])).toEqual([
+      [ada, 3],
+      [bob, 29],
+    ]);
+    expect(explanation).toContain('as asked for');
+    expect(plan({ cards, manifest: large }, { ...request, layers: [32] }).stages).toMatchObject([{ peer: bob }]);
+    expect(failure({ cards, manifest: large }, { ...request, layers: [16, 16] }).code).toBe('does-not-fit');
+  });
+
+  it.each([
+    [{ layers: [16, 15] }, /16 \+ 15 is 31, but it has 32 layers/],
+    [{ layers: [32, 0] }, /at least one layer/],
+    [{ layers: [16, 16], stages: 3 }, /layers for 2 stages were named, but 3 stages asked for/],
+  ])('is refused for %j', (wrong, reason) => {
+    const cards = [cardOf({ peer: ada }), cardOf({ peer: bob })];
+    const { code, message } = failure({ cards, manifest: large }, { ...request, ...wrong });
+    expect(code).toBe('invalid-request');
+    expect(message).toMatch(reason);
+  });
+
+  it('is not cut between layers that belong together', () => {
+    const paired = manifestOf({ layers: 8, shape: { split: { allowed: true, multiple: 2 } } });
+    const cards = [cardOf({ peer: ada }), cardOf({ peer: bob })];
+    expect(failure({ cards, manifest: paired }, { ...request, layers: [3, 5] }).message).toMatch(/multiple of 2/);
   });
 
   it('puts the tail where the output matrix fits', () => {
@@ -107,6 +144,15 @@ describe('a model that fits on no single peer', () => {
     expect(failure({ cards, manifest: whole }, request).message).toContain('its layers are one');
     expect(failure({ cards, manifest: whole }, { ...request, stages: 2 }).code).toBe('split-unsupported');
   });
+});
+
+it('takes about half of the memory for a cache in q8_0', () => {
+  const model = manifestOf({ shape: { kvBytesPerTokenPerLayer: 1024 } });
+  const block = { from: 0, to: 8 };
+  const bytesWith = (cacheType?: 'f16' | 'q8_0') => stageMemory(model, { contextTokens: 1024, cacheType })(block);
+  const f16Bytes = 1024 * 8 * 1024;
+  expect(bytesWith('f16')).toBe(bytesWith());
+  expect(bytesWith('f16') - bytesWith('q8_0')).toBe(f16Bytes * (1 - 34 / 64));
 });
 
 describe('which peers are usable', () => {
@@ -166,7 +212,7 @@ describe('models and peers of any size', () => {
 
   it('never take more than a peer has, nor a peer twice', () => {
     for (const { snapshot, result } of planned) {
-      const memory = stageMemory(snapshot.manifest, request.contextTokens);
+      const memory = stageMemory(snapshot.manifest, request);
       expect(new Set(result.stages.map(({ peer }) => peer)).size).toBe(result.stages.length);
       for (const { peer, block, bytes } of result.stages) {
         expect(bytes).toBe(memory(block));

@@ -1,7 +1,10 @@
-import { formatBytes, limits, type Block, type Card, type ModelManifest } from '@skein/protocol';
+import { formatBytes, limits, type Block, type CacheType, type Card, type ModelManifest } from '@skein/protocol';
 
-import { doesNotFit, noPeers, splitUnsupported } from './errors.ts';
-import { maximumStages, splitLayers } from './split-layers.ts';
+import { balanceLayers, maximumStages } from './balance-layers.ts';
+import { decodeBytes, type DecodeBytes } from './decode-bytes.ts';
+import { doesNotFit, noPeers, splitUnsupported, wrongLayers } from './errors.ts';
+import { peerPools } from './peer-pools.ts';
+import { prefixSums } from './prefix-sums.ts';
 import { stageMemory, type StageMemory } from './stage-memory.ts';
 import type { PlacedStage } from './usable-bytes.ts';
 import { usablePeers, type UsablePeer } from './usable-peers.ts';
@@ -17,8 +20,12 @@ export interface PlanSnapshot {
 export interface PlanRequest {
   /** Tokens of KV cache, shared by all sequences of the replica. */
   readonly contextTokens: number;
+  /** Default `f16`. */
+  readonly cacheType?: CacheType | undefined;
   /** Stages to use, at least 1. Left out: one if the model fits on a peer, else the fewest that fit. */
   readonly stages?: number | undefined;
+  /** Layers of each stage, from the lead on. Left out: so that the slowest stage is as fast as can be. */
+  readonly layers?: readonly number[] | undefined;
 }
 
 export interface PlannedStage {
@@ -39,14 +46,17 @@ export interface Plan {
  * Decides which peers hold which layers of one replica. Pure: equal arguments, equal plans.
  *
  * @throws SkeinError `no-peers` without enough usable peers, `does-not-fit` with the numbers and what would help,
- * `split-unsupported` when more stages are asked for than the model can be cut into
+ * `split-unsupported` when more stages are asked for than the model can be cut into, `invalid-request` for layers that
+ * are not the model's
  */
 export function plan(snapshot: PlanSnapshot, request: PlanRequest): Plan {
   const { manifest, cards, placed = [] } = snapshot;
   const { shape, name } = manifest;
-  const { contextTokens, stages } = request;
+  const { contextTokens, layers } = request;
+  const stages = request.stages ?? layers?.length;
+  if (layers !== undefined) checkLayers(layers, { manifest, stages });
   const peers = usablePeers(cards, { model: manifest.model, placed });
-  const memory = stageMemory(manifest, contextTokens);
+  const memory = stageMemory(manifest, request);
   const neededBytes = memory({ from: 0, to: shape.layers });
   const failure = { name, neededBytes, peers, contextTokens };
   if (peers.length < (stages ?? 1)) throw noPeers(name, stages ?? 1, peers.length);
@@ -66,15 +76,47 @@ export function plan(snapshot: PlanSnapshot, request: PlanRequest): Plan {
   if (stages !== undefined && stages > most) {
     throw splitUnsupported(name, `its ${shape.layers} layers make ${most} stages at most, not ${stages}`);
   }
+  const model = {
+    layers: shape.layers,
+    multiple,
+    memory,
+    decodeBytes: decodeBytes(manifest),
+    ends: layers && endsOf(layers),
+  };
   const greatestCount = stages ?? Math.min(peers.length, most);
   for (let count = stages ?? 2; count <= greatestCount; count += 1) {
-    const chosen = peers.slice(0, count);
     // Splitting never takes less than the whole: no need to try every order to know that it can't fit.
-    if (chosen.reduce((sum, peer) => sum + peer.freeBytes, 0) < neededBytes) continue;
-    const split = splitOver(chosen, { layers: shape.layers, multiple, memory });
+    if (peers.slice(0, count).reduce((sum, peer) => sum + peer.freeBytes, 0) < neededBytes) continue;
+    const split = splitOver(peers, { ...model, stages: count });
     if (split !== undefined) return split;
   }
   throw doesNotFit(failure, stages === undefined ? {} : { stages });
+}
+
+function checkLayers(
+  layers: readonly number[],
+  { manifest, stages }: { manifest: ModelManifest; stages: number | undefined },
+): void {
+  const { name, shape } = manifest;
+  const sum = layers.reduce((total, count) => total + count, 0);
+  if (layers.length !== stages) {
+    throw wrongLayers(name, `layers for ${layers.length} stages were named, but ${stages} stages asked for`);
+  }
+  if (layers.some((count) => !Number.isInteger(count) || count < 1)) {
+    throw wrongLayers(name, 'each stage needs at least one layer');
+  }
+  if (sum !== shape.layers)
+    throw wrongLayers(name, `${layers.join(' + ')} is ${sum}, but it has ${shape.layers} layers`);
+  if (!shape.split.allowed) return;
+  const { multiple } = shape.split;
+  if (layers.slice(0, -1).some((count) => count % multiple !== 0)) {
+    throw wrongLayers(name, `each stage but the last needs a multiple of ${multiple} layers`);
+  }
+}
+
+/** The layer after the last one of each stage. */
+function endsOf(layers: readonly number[]): readonly number[] {
+  return prefixSums(layers).slice(1);
 }
 
 /**
@@ -96,39 +138,36 @@ function planWhole(peer: UsablePeer, { layers, neededBytes }: { layers: number; 
   };
 }
 
-function splitOver(
-  peers: readonly UsablePeer[],
-  model: { layers: number; multiple: number; memory: StageMemory },
-): Plan | undefined {
-  for (const order of orders(peers)) {
-    const blocks = splitLayers({ ...model, freeBytes: order.map((peer) => peer.freeBytes) });
-    if (blocks === undefined) continue;
-    const placed = order.flatMap((peer, index) => {
-      const block = blocks[index];
-      return block === undefined ? [] : [{ peer, block, bytes: model.memory(block) }];
-    });
-    const parts = placed.map(
-      ({ peer, block, bytes }) =>
-        `layers ${block.from}-${block.to - 1} on ${peer.name} (${formatBytes(bytes)} of ${formatBytes(peer.freeBytes)} free)`,
-    );
-    return {
-      stages: placed.map(({ peer, block, bytes }) => ({ peer: peer.peer, block, bytes })),
-      explanation: `split in proportion to free memory: ${parts.join(', ')}`,
-    };
-  }
-  return undefined;
+interface SplitModel {
+  readonly layers: number;
+  readonly multiple: number;
+  readonly stages: number;
+  readonly memory: StageMemory;
+  readonly decodeBytes: DecodeBytes;
+  readonly ends: readonly number[] | undefined;
 }
 
-/**
- * Pipeline orders worth trying: as given first, then every other choice of the two ends. The lead holds the token
- * embeddings and the tail the output matrix; between them layers are alike, so the order there does not matter.
- */
-function* orders(peers: readonly UsablePeer[]): Generator<readonly UsablePeer[]> {
-  yield peers;
-  for (const lead of peers) {
-    for (const tail of peers) {
-      if (lead === tail) continue;
-      yield [lead, ...peers.filter((peer) => peer !== lead && peer !== tail), tail];
-    }
+/** The best split over any of the pools that the peers make; of those in a fixed order the first. */
+function splitOver(peers: readonly UsablePeer[], model: SplitModel): Plan | undefined {
+  let fastest: { plan: Plan; slowest: number } | undefined;
+  for (const pool of peerPools(peers, model.stages)) {
+    if (fastest !== undefined && pool.isOrderFixed) break;
+    const split = balanceLayers({ ...model, ...pool });
+    if (split === undefined) continue;
+    const slowest = Math.max(...split.map(({ peer, block }) => model.decodeBytes(block) / peer.speed));
+    if (fastest !== undefined && fastest.slowest <= slowest) continue;
+    const parts = split.map(
+      ({ peer, block }) =>
+        `layers ${block.from}-${block.to - 1} on ${peer.name} (${formatBytes(model.memory(block))} of ${formatBytes(peer.freeBytes)} free)`,
+    );
+    const how = model.ends === undefined ? 'so that the slowest stage is as fast as can be' : 'as asked for';
+    fastest = {
+      slowest,
+      plan: {
+        stages: split.map(({ peer, block }) => ({ peer: peer.peer, block, bytes: model.memory(block) })),
+        explanation: `split ${how}: ${parts.join(', ')}`,
+      },
+    };
   }
+  return fastest?.plan;
 }

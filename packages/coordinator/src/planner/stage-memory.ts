@@ -1,6 +1,7 @@
-import { limits, type Block, type ModelManifest, type ModelShape } from '@skein/protocol';
+import { limits, type Block, type CacheType, type ModelManifest, type ModelShape } from '@skein/protocol';
 
 import { modelSize } from './model-size.ts';
+import { prefixSums } from './prefix-sums.ts';
 
 /** Allowance for the engine process itself: runtime, llama.cpp and its smaller buffers. Not measured yet. */
 const engineBytes = 96 * 1024 * 1024;
@@ -11,20 +12,30 @@ const engineBytes = 96 * 1024 * 1024;
 const activationRows = 16;
 const floatBytes = 4;
 
+/** Bytes of a KV cache per byte that it would take in f16. q8_0: 34 bytes for 32 values, of which two are their scale. */
+const cacheShares: Readonly<Record<CacheType, number>> = { f16: 1, q8_0: 34 / 64 };
+
+export interface CacheOptions {
+  /** Tokens of KV cache. */
+  readonly contextTokens: number;
+  /** Default `f16`. */
+  readonly cacheType?: CacheType | undefined;
+}
+
 /** Bytes of memory that a peer needs for a block of a model. */
 export type StageMemory = (block: Block) => number;
 
 /**
- * Makes the memory formula of one model with one context size. A stage takes
+ * Makes the memory formula of one model with one KV cache. A stage takes
  *
  *     weights   its layers + the small global tensors + token embeddings (lead) + output matrix (tail)
- *     KV cache  kvBytesPerTokenPerLayer * layers of the block * contextTokens
+ *     KV cache  kvBytesPerTokenPerLayer * layers of the block * contextTokens (* 34 / 64 in q8_0)
  *     compute   batch * 4 * (16 * hiddenSize + contextTokens + vocabularySize (tail)) + 96 MiB
  *
  * where batch = min(contextTokens, limits.workingBatchTokens): activations, attention mask and logits are f32. The
  * estimate leans to the high side: memory that runs out kills an engine, memory left over costs nothing.
  */
-export function stageMemory(manifest: ModelManifest, contextTokens: number): StageMemory {
+export function stageMemory(manifest: ModelManifest, { contextTokens, cacheType = 'f16' }: CacheOptions): StageMemory {
   const size = modelSize(manifest);
   const { shape } = manifest;
   const layerSums = prefixSums(size.layerBytes);
@@ -35,7 +46,7 @@ export function stageMemory(manifest: ModelManifest, contextTokens: number): Sta
     const embeddingBytes = isLead && !(isTail && size.tied) ? size.embeddingBytes : 0;
     const outputBytes = isTail ? size.outputBytes : 0;
     const layers = (layerSums[to] ?? 0) - (layerSums[from] ?? 0);
-    const cacheBytes = shape.kvBytesPerTokenPerLayer * (to - from) * contextTokens;
+    const cacheBytes = Math.ceil(shape.kvBytesPerTokenPerLayer * (to - from) * contextTokens * cacheShares[cacheType]);
     return (
       layers + size.sharedBytes + embeddingBytes + outputBytes + cacheBytes + computeBytes(shape, contextTokens, isTail)
     );
@@ -46,12 +57,4 @@ function computeBytes(shape: ModelShape, contextTokens: number, isTail: boolean)
   const batch = Math.min(contextTokens, limits.workingBatchTokens);
   const columns = activationRows * shape.hiddenSize + contextTokens + (isTail ? shape.vocabularySize : 0);
   return batch * columns * floatBytes + engineBytes;
-}
-
-/** Element i is the sum of the first i values. */
-function prefixSums(values: readonly number[]): readonly number[] {
-  const sums = [0];
-  let sum = 0;
-  for (const value of values) sums.push((sum += value));
-  return sums;
 }

@@ -1,5 +1,6 @@
 import type { Card } from '@skein/protocol';
 
+import { peerSpeed } from './peer-speed.ts';
 import { usableBytes, type PlacedStage } from './usable-bytes.ts';
 
 /** A peer that can hold a stage. */
@@ -8,6 +9,8 @@ export interface UsablePeer {
   readonly name: string;
   /** Bytes that a stage may take on it, rounded down by up to 6 %. */
   readonly freeBytes: number;
+  /** How fast it decodes, see {@link peerSpeed}. */
+  readonly speed: number;
   /** Whether it holds the whole model, so that nothing needs to be fetched. */
   readonly holdsModel: boolean;
   /** Whether it serves a replica of the model, or a part of one, already. */
@@ -30,7 +33,7 @@ export function usablePeers(cards: readonly Card[], { model, placed }: UsablePee
       const freeBytes = steady(exactBytes);
       const holdsModel = models.some((held) => held.model === model);
       const servesModel = stages.some((stage) => stage.model === model);
-      return [{ peer, name, freeBytes, holdsModel, servesModel }];
+      return [{ peer, name, freeBytes, speed: peerSpeed(card), holdsModel, servesModel }];
     })
     .sort(
       (first, second) =>

@@ -80,19 +80,34 @@ it('sends a request to the least loaded lead of its model', async () => {
     leadCard(ada, { deployment: 'deployment-1', active: 3 }),
     leadCard(bob, { deployment: 'deployment-2', active: 1 }),
   ]);
-  const { events, ...route } = await router.generate('served', input, { signal });
+  const { choices, ...route } = await router.generate('served', [input], { signal });
   expect(route).toEqual({ deployment: 'deployment-2', lead: bob });
-  expect(await Array.fromAsync(events)).toMatchObject([{ text: 'upon' }, { type: 'generation-end' }]);
+  expect(await Promise.all(choices.map(async (events) => await Array.fromAsync(events)))).toMatchObject([
+    [{ text: 'upon' }, { type: 'generation-end' }],
+  ]);
+});
+
+it('sends all choices of a request to the lead that has begun the first', async () => {
+  scripts = { 'deployment-1': 'overloaded' };
+  const router = routerOver([
+    leadCard(ada, { deployment: 'deployment-1' }),
+    leadCard(bob, { deployment: 'deployment-2', active: 1 }),
+  ]);
+  const { choices, lead } = await router.generate('served', [input, input, input], { signal });
+  expect(lead).toBe(bob);
+  const texts = choices.map(async (events) => (await Array.fromAsync(events)).length);
+  expect(await Promise.all(texts)).toEqual([2, 2, 2]);
+  expect(asked).toEqual(['deployment-1', 'deployment-2', 'deployment-2', 'deployment-2']);
 });
 
 it('deploys a model that nobody serves', async () => {
   const router = routerOver([leadCard(ada, { deployment: 'deployment-1' })]);
-  expect(await router.generate('held', input, { signal })).toMatchObject({ deployment: 'new-1-for-held', lead: ada });
+  expect(await router.generate('held', [input], { signal })).toMatchObject({ deployment: 'new-1-for-held', lead: ada });
 });
 
 it('does not send requests to a deployment that is gone, though its card still shows it', async () => {
   const router = routerOver([leadCard(ada, { deployment: 'deployment-1' })], { gone: ['deployment-1'] });
-  expect(await router.generate('served', input, { signal })).toMatchObject({ deployment: 'new-1-for-served' });
+  expect(await router.generate('served', [input], { signal })).toMatchObject({ deployment: 'new-1-for-served' });
 });
 
 it.each(['peer-lost', 'stage-lost', 'overloaded', 'not-deployed'] as const)(
@@ -103,7 +118,10 @@ it.each(['peer-lost', 'stage-lost', 'overloaded', 'not-deployed'] as const)(
       leadCard(ada, { deployment: 'deployment-1' }),
       leadCard(bob, { deployment: 'deployment-2', active: 1 }),
     ]);
-    expect(await router.generate('served', input, { signal })).toMatchObject({ deployment: 'deployment-2', lead: bob });
+    expect(await router.generate('served', [input], { signal })).toMatchObject({
+      deployment: 'deployment-2',
+      lead: bob,
+    });
     expect(ensured).toEqual([]);
   },
 );
@@ -114,21 +132,21 @@ it('deploys the model again for a request whose last replica was lost', async ()
     leadCard(ada, { deployment: 'deployment-1' }),
     leadCard(bob, { deployment: 'deployment-2', active: 1 }),
   ]);
-  expect(await router.generate('served', input, { signal })).toMatchObject({ deployment: 'new-1-for-served' });
+  expect(await router.generate('served', [input], { signal })).toMatchObject({ deployment: 'new-1-for-served' });
   expect(ensured).toEqual([['deployment-1', 'deployment-2']]);
 });
 
 it('deploys again once, and then says why it failed', async () => {
   scripts = { 'deployment-1': 'peer-lost', 'new-1-for-served': 'stage-lost' };
   const router = routerOver([leadCard(ada, { deployment: 'deployment-1' })]);
-  await expect(router.generate('served', input, { signal })).rejects.toMatchObject({ code: 'stage-lost' });
+  await expect(router.generate('served', [input], { signal })).rejects.toMatchObject({ code: 'stage-lost' });
   expect(asked).toEqual(['deployment-1', 'new-1-for-served']);
 });
 
 it('survives the loss of what it has just deployed', async () => {
   scripts = { 'new-1-for-held': 'stage-lost' };
   expect(
-    await routerOver([leadCard(ada, { deployment: 'deployment-1' })]).generate('held', input, { signal }),
+    await routerOver([leadCard(ada, { deployment: 'deployment-1' })]).generate('held', [input], { signal }),
   ).toMatchObject({ deployment: 'new-2-for-held' });
 });
 
@@ -138,14 +156,14 @@ it('does not deploy more of a model whose replicas have too much to do', async (
     leadCard(ada, { deployment: 'deployment-1' }),
     leadCard(bob, { deployment: 'deployment-2', active: 1 }),
   ]);
-  await expect(router.generate('served', input, { signal })).rejects.toMatchObject({ code: 'overloaded' });
+  await expect(router.generate('served', [input], { signal })).rejects.toMatchObject({ code: 'overloaded' });
   expect(ensured).toEqual([]);
 });
 
 it('gives up on a lead that stays silent', async () => {
   scripts = { 'deployment-1': 'silent' };
   const router = routerOver([leadCard(ada, { deployment: 'deployment-1' })], { deadlines: { firstEventMs: 20 } });
-  await expect(router.generate('served', input, { signal })).rejects.toMatchObject({ code: 'deadline-exceeded' });
+  await expect(router.generate('served', [input], { signal })).rejects.toMatchObject({ code: 'deadline-exceeded' });
   expect(ensured).toEqual([]);
 });
 

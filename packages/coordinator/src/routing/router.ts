@@ -1,5 +1,6 @@
 import {
   chooseLead,
+  generate,
   generateSomewhere,
   type GenerationDeadlines,
   type Mesh,
@@ -28,14 +29,15 @@ const defaultDeadlines: GenerationDeadlines = { firstEventMs: 300_000, gapMs: 60
 /**
  * Sends each request to the least loaded lead of its model, whoever deployed it; without one, deploys the model first. A
  * request whose lead fails before its first event goes to another one, and when there is none, the model is deployed once
- * more for it.
+ * more for it. Further inputs of the same request go where the first one went, once that has begun: its prompt is in the
+ * cache there.
  */
 export function createRouter({ mesh, deployments }: RouterComponents, options: RouterOptions = {}): GenerationPort {
   const deadlines = { ...defaultDeadlines, ...options };
   const servingCards = () => withoutStages(mesh.cards.snapshot(), (id) => deployments.mayServe(id));
   return {
     models: () => servedModels(servingCards()),
-    async generate(model, request, { signal }) {
+    async generate(model, [first, ...others], { signal }) {
       let hasDeployedAgain = false;
       const choose = async (refusals: readonly Refusal[]): Promise<Route> => {
         const found = chooseLead(servingCards(), { model, besides: refusals });
@@ -49,7 +51,10 @@ export function createRouter({ mesh, deployments }: RouterComponents, options: R
         }
         return await deployments.ensure(model, { signal, failed: refusals.map(({ deployment }) => deployment) });
       };
-      return await generateSomewhere(mesh, { choose, request, signal, deadlines });
+      const { events, ...route } = await generateSomewhere(mesh, { choose, request: first, signal, deadlines });
+      const { deployment, lead } = route;
+      const rest = others.map((input) => generate(mesh, lead, { deployment, ...input }, { signal, deadlines }));
+      return { ...route, choices: [events, ...rest] };
     },
   };
 }

@@ -8,7 +8,7 @@ import { createApp, type GenerationInput, type GenerationPort, type ServedModel 
 /** What the test port received. */
 export interface ReceivedGeneration {
   readonly model: string;
-  readonly input: GenerationInput;
+  readonly inputs: readonly [GenerationInput, ...GenerationInput[]];
   readonly signal: AbortSignal;
 }
 
@@ -19,7 +19,7 @@ export const servedModel: ServedModel = {
   deployed: true,
 };
 
-export const generationEnd: GenerationUpdate = {
+export const generationEnd: Extract<GenerationUpdate, { type: 'generation-end' }> = {
   type: 'generation-end',
   finishReason: 'stop',
   usage: { promptTokens: 7, completionTokens: 2 },
@@ -34,7 +34,7 @@ export async function* sayPieces(...pieces: readonly string[]): AsyncGenerator<G
 
 export interface TestAppOptions {
   /** What each generation yields. Default: `Hel`, `lo` and the end. */
-  readonly events?: (signal: AbortSignal) => AsyncIterable<GenerationUpdate>;
+  readonly events?: (signal: AbortSignal, choice: number) => AsyncIterable<GenerationUpdate>;
   /** Thrown instead of routing. */
   readonly refusal?: Error;
   readonly deploy?: (request: DeployRequest) => Promise<DeploymentStatus>;
@@ -46,10 +46,11 @@ export function testApp(options: TestAppOptions = {}): { app: Hono; received: Re
   const received: ReceivedGeneration[] = [];
   const generations: GenerationPort = {
     models: () => [servedModel],
-    async generate(model, input, { signal }) {
+    async generate(model, inputs, { signal }) {
       if (refusal !== undefined) throw refusal;
-      received.push({ model, input, signal });
-      return { deployment: 'deployment-1', lead: 'lead-peer', events: events(signal) };
+      received.push({ model, inputs, signal });
+      const choices = inputs.map((_, choice) => events(signal, choice));
+      return { deployment: 'deployment-1', lead: 'lead-peer', choices };
     },
   };
   const app = createApp({

@@ -15,6 +15,7 @@ import {
   type StageLoad,
 } from '@skein/protocol';
 
+import { withJsonSchema } from '../engine/process/json-schema-grammar.ts';
 import { HostedStage, notServing, type HostedStageComponents } from './hosted-stage.ts';
 import { throttledProgress } from './throttled-progress.ts';
 
@@ -122,7 +123,10 @@ export class StageHost {
     const stage = this.#stages.get(stageKey({ deployment: request.deployment, stage: 0 }));
     if (stage === undefined) throw notServing(request.deployment);
     try {
-      for await (const event of stage.generate(request, { signal })) await stream.write(event, undefined, { signal });
+      const { jsonSchema, sampling } = request;
+      const followed = jsonSchema === undefined ? sampling : await withJsonSchema(sampling, jsonSchema);
+      const events = stage.generate({ ...request, sampling: followed }, { signal });
+      for await (const event of events) await stream.write(event, undefined, { signal });
     } catch (error) {
       if (signal.aborted) return;
       await stream.write({ type: 'generation-error', error: toWireError(error) });

@@ -149,6 +149,126 @@ describe('a streamed answer', () => {
   });
 });
 
+describe('several choices', () => {
+  const end = (completionTokens: number): GenerationUpdate => ({
+    ...generationEnd,
+    usage: { promptTokens: 7, completionTokens, cachedTokens: 5, draftedTokens: 3, acceptedTokens: 2 },
+  });
+  const said = [['Yes'], ['N', 'o']];
+  async function* say(_: AbortSignal, choice: number): AsyncGenerator<GenerationUpdate> {
+    for (const text of said[choice] ?? []) yield { type: 'text-delta', text, tokens: [1] };
+    yield end(said[choice]?.length ?? 0);
+  }
+  const wholeUsage = {
+    prompt_tokens: 7,
+    completion_tokens: 3,
+    total_tokens: 10,
+    prompt_tokens_details: { cached_tokens: 5 },
+    completion_tokens_details: { accepted_prediction_tokens: 4, rejected_prediction_tokens: 2 },
+  };
+
+  it('are one answer whose usage counts the prompt once', async () => {
+    const response = await post(testApp({ events: say }).app, '/v1/chat/completions', { ...chat, n: 2 });
+    expect(await response.json()).toMatchObject({
+      choices: [
+        { index: 0, message: { content: 'Yes' }, finish_reason: 'stop' },
+        { index: 1, message: { content: 'No' }, finish_reason: 'stop' },
+      ],
+      usage: wholeUsage,
+    });
+  });
+
+  it('are streamed side by side, each with its opening and its end', async () => {
+    const body = { ...chat, n: 2, stream: true, stream_options: { include_usage: true } };
+    const events = await sentEvents(await post(testApp({ events: say }).app, '/v1/chat/completions', body));
+    const chunks = events.slice(0, -2) as {
+      choices: { index: number; delta: object; finish_reason: string | null }[];
+    }[];
+    const ofChoice = (wanted: number) =>
+      chunks.flatMap(({ choices }) => choices).filter(({ index }) => index === wanted).map(({ delta }) => delta); // prettier-ignore
+    const opening = { role: 'assistant', content: '', refusal: null };
+    expect(ofChoice(0)).toEqual([opening, { content: 'Yes' }, {}]);
+    expect(ofChoice(1)).toEqual([opening, { content: 'N' }, { content: 'o' }, {}]);
+    expect(events.at(-2)).toMatchObject({ choices: [], usage: wholeUsage });
+    expect(events.at(-1)).toBe('[DONE]');
+  });
+
+  it.each([true, false])('fail together, and the others are ended: streamed %s', async (stream) => {
+    async function* one(signal: AbortSignal, choice: number): AsyncGenerator<GenerationUpdate> {
+      yield { type: 'text-delta', text: 'a', tokens: [1] };
+      if (choice === 1) throw new SkeinError('stage-lost', 'a stage went away');
+      await new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('cut'))));
+    }
+    const { app, received } = testApp({ events: one });
+    const text = await (await post(app, '/v1/completions', { ...plain, n: 3, stream })).text();
+    expect(text).toContain('"code":"stage_lost"');
+    expect(text).not.toContain('DONE');
+    expect(received[0]?.signal.aborted).toBe(true);
+  });
+});
+
+describe('log-probabilities', () => {
+  const utf8 = (text: string) => [...new TextEncoder().encode(text)];
+  const [euro = 0, ...rest] = utf8('€');
+  const token = (bytes: number[], logprob: number) => ({ token: 1, bytes, logprob });
+  async function* say(): AsyncGenerator<GenerationUpdate> {
+    const hi = token(utf8('Hi'), -0.5);
+    yield { type: 'text-delta', text: 'Hi', tokens: [1], logprobs: [{ ...hi, top: [hi, token(utf8('Ho'), -2)] }] };
+    // Half a character: no text yet.
+    yield { type: 'text-delta', text: '', tokens: [1], logprobs: [{ ...token([euro], -1), top: [] }] };
+    yield { type: 'text-delta', text: '€', tokens: [1], logprobs: [{ ...token(rest, -3), top: [] }] };
+    yield generationEnd;
+  }
+  const content = [
+    {
+      token: 'Hi',
+      logprob: -0.5,
+      bytes: utf8('Hi'),
+      top_logprobs: [
+        { token: 'Hi', logprob: -0.5, bytes: utf8('Hi') },
+        { token: 'Ho', logprob: -2, bytes: utf8('Ho') },
+      ],
+    },
+    { token: '\uFFFD', logprob: -1, bytes: [euro], top_logprobs: [] },
+    { token: '\uFFFD\uFFFD', logprob: -3, bytes: rest, top_logprobs: [] },
+  ];
+  const asked = { logprobs: true, top_logprobs: 2 };
+
+  it('are listed per token in a chat', async () => {
+    const response = await post(testApp({ events: say }).app, '/v1/chat/completions', { ...chat, ...asked });
+    expect(await response.json()).toMatchObject({
+      choices: [{ message: { content: 'Hi€' }, logprobs: { content, refusal: null } }],
+    });
+  });
+
+  it('come with the chunks of a streamed chat', async () => {
+    const body = { ...chat, ...asked, stream: true };
+    const events = await sentEvents(await post(testApp({ events: say }).app, '/v1/chat/completions', body));
+    const choices = (events.slice(1, -2) as { choices: object[] }[]).flatMap((chunk) => chunk.choices);
+    expect(choices).toEqual(
+      ['Hi', '', '€'].map((text, index) => ({
+        index: 0,
+        delta: { content: text },
+        logprobs: { content: [content[index]], refusal: null },
+        finish_reason: null,
+      })),
+    );
+  });
+
+  it.each([true, false])('are lists side by side in a text completion: streamed %s', async (stream) => {
+    const { app } = testApp({ events: say });
+    const response = await post(app, '/v1/completions', { ...plain, logprobs: 2, stream });
+    const parts = stream ? (await sentEvents(response)).slice(0, -2) : [await response.json()];
+    type Lists = Record<'tokens' | 'token_logprobs' | 'top_logprobs' | 'text_offset', unknown[]>;
+    const lists = (parts as { choices: { logprobs: Lists }[] }[]).flatMap(({ choices }) => choices);
+    const joined = (name: keyof Lists) => lists.flatMap(({ logprobs }) => logprobs[name]);
+    expect(joined('tokens')).toEqual(['Hi', '\uFFFD', '\uFFFD\uFFFD']);
+    expect(joined('token_logprobs')).toEqual([-0.5, -1, -3]);
+    expect(joined('top_logprobs')).toEqual([{ Hi: -0.5, Ho: -2 }, { '\uFFFD': -1 }, { '\uFFFD\uFFFD': -3 }]);
+    expect(joined('text_offset')).toEqual([0, 2, 2]);
+  });
+});
+
 describe('an error', () => {
   it('has the status of its code', async () => {
     const refusal = new SkeinError('model-not-found', 'no peer holds it', { details: { param: 'model' } });

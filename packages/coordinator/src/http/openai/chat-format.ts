@@ -1,35 +1,39 @@
-import { skeinOf, usageOf, type AnswerFormat, type AnswerIdentity } from './answer-format.ts';
+import { skeinOf, usageOf, type AnswerFormat, type AnswerIdentity, type Piece } from './answer-format.ts';
+import { chatLogprobs } from './logprobs-format.ts';
 
 /** `chat.completion` and its chunks. */
 export const chatFormat: AnswerFormat = {
   idPrefix: 'chatcmpl-',
-  whole: (identity, text, completion) => ({
+  whole: (identity, choices, completion) => ({
     ...identity,
     object: 'chat.completion',
-    choices: [
-      {
-        index: 0,
-        message: { role: 'assistant', content: text, refusal: null },
-        logprobs: null,
-        finish_reason: completion.end.finishReason,
-      },
-    ],
+    choices: choices.map(({ index, text, logprobs, finishReason }) => ({
+      index,
+      message: { role: 'assistant', content: text, refusal: null },
+      logprobs,
+      finish_reason: finishReason,
+    })),
     usage: usageOf(completion),
     skein: skeinOf(completion),
   }),
-  opening: (identity) => chunk(identity, choice({ role: 'assistant', content: '', refusal: null })),
-  delta: (identity, text) => chunk(identity, choice({ content: text })),
-  ending: (identity, completion) => ({
-    ...chunk(identity, choice({}, completion.end.finishReason)),
+  opening: (identity, index) =>
+    chunk(identity, choice({ index, delta: { role: 'assistant', content: '', refusal: null } })),
+  delta: (identity, { text, ...piece }) => chunk(identity, choice({ ...piece, delta: { content: text } })),
+  ending: (identity, index, completion) => ({
+    ...chunk(identity, choice({ index, delta: {}, finishReason: completion.end.finishReason })),
     skein: skeinOf(completion),
   }),
   usage: (identity, completion) => ({ ...chunk(identity), usage: usageOf(completion) }),
+  logprobs: chatLogprobs,
 };
 
 function chunk(identity: AnswerIdentity, ...choices: object[]): object {
   return { ...identity, object: 'chat.completion.chunk', choices };
 }
 
-function choice(delta: object, finishReason: string | null = null): object {
-  return { index: 0, delta, logprobs: null, finish_reason: finishReason };
+function choice(
+  parts: Pick<Piece, 'index'> & Partial<Pick<Piece, 'logprobs'>> & { delta: object; finishReason?: string },
+): object {
+  const { index, delta, logprobs = null, finishReason = null } = parts;
+  return { index, delta, logprobs, finish_reason: finishReason };
 }

@@ -1,17 +1,12 @@
+import { limits } from '@skein/protocol';
 import { z } from 'zod';
 
 import { validate } from '../validate.ts';
 import { messagesSchema } from './messages.ts';
-import {
-  ignored,
-  sharedParameters,
-  streamOptionsNeedStream,
-  tokenLimit,
-  toSampling,
-  toStop,
-  unsupported,
-} from './parameters.ts';
+import { refuseConflicts } from './conflicts.ts';
+import { ignored, optional, sharedParameters, tokenLimit, unsupported } from './parameters.ts';
 import type { ParsedRequest, ParseOptions } from './parsed-request.ts';
+import { toInputs } from './to-inputs.ts';
 
 /** Body of `POST /v1/chat/completions`. */
 const chatRequestSchema = z
@@ -23,9 +18,8 @@ const chatRequestSchema = z
     tool_choice: unsupported('none', 'auto'),
     functions: unsupported([]),
     function_call: unsupported('none', 'auto'),
-    response_format: unsupported({ type: 'text' }),
-    logprobs: unsupported(false),
-    top_logprobs: unsupported(0),
+    logprobs: optional(z.boolean()),
+    top_logprobs: optional(z.number().int().min(0).max(limits.maxTopLogprobs)),
     modalities: unsupported(['text']),
     audio: unsupported(),
     web_search_options: unsupported(),
@@ -42,25 +36,26 @@ const chatRequestSchema = z
     prompt_cache_options: ignored,
     prompt_cache_retention: ignored,
   })
-  .refine(streamOptionsNeedStream, { path: ['stream_options'], error: "only allowed when 'stream' is true" })
+  .superRefine(refuseConflicts)
+  .refine((body) => !body.top_logprobs || body.logprobs === true, {
+    path: ['top_logprobs'],
+    error: "only allowed when 'logprobs' is true",
+  })
   .refine((body) => body.max_tokens === undefined || body.max_completion_tokens === undefined, {
     path: ['max_tokens'],
     error: "set either this or 'max_completion_tokens'",
   });
 
 /** Throws `invalid-request` that names the parameter at fault. */
-export function parseChatRequest(body: unknown, { randomSeed }: ParseOptions): ParsedRequest {
+export function parseChatRequest(body: unknown, options: ParseOptions): ParsedRequest {
   const request = validate(chatRequestSchema, body);
+  const { model, messages, stream = false, stream_options } = request;
   const maxTokens = request.max_completion_tokens ?? request.max_tokens;
+  const logprobs = request.logprobs === true ? (request.top_logprobs ?? 0) : undefined;
   return {
-    model: request.model,
-    input: {
-      prompt: { type: 'chat', messages: request.messages },
-      sampling: toSampling(request, randomSeed),
-      stop: toStop(request.stop),
-      ...(maxTokens === undefined ? {} : { maxTokens }),
-    },
-    stream: request.stream ?? false,
-    includeUsage: request.stream_options?.include_usage ?? false,
+    model,
+    inputs: toInputs(request, { prompt: { type: 'chat', messages }, maxTokens, logprobs }, options),
+    stream,
+    includeUsage: stream_options?.include_usage ?? false,
   };
 }

@@ -1,26 +1,28 @@
-import { skeinOf, usageOf, type AnswerFormat, type AnswerIdentity } from './answer-format.ts';
+import { skeinOf, usageOf, type AnswerFormat, type AnswerIdentity, type Piece } from './answer-format.ts';
+import { completionLogprobs } from './logprobs-format.ts';
 
 /** `text_completion`, whose chunks look like the whole. */
 export const completionFormat: AnswerFormat = {
   idPrefix: 'cmpl-',
-  whole: (identity, text, completion) => ({
-    ...answer(identity, choice(text, completion.end.finishReason)),
+  whole: (identity, choices, completion) => ({
+    ...answer(identity, ...choices.map(choice)),
     usage: usageOf(completion),
     skein: skeinOf(completion),
   }),
   opening: () => undefined,
-  delta: (identity, text) => answer(identity, choice(text)),
-  ending: (identity, completion) => ({
-    ...answer(identity, choice('', completion.end.finishReason)),
+  delta: (identity, piece) => answer(identity, choice(piece)),
+  ending: (identity, index, completion) => ({
+    ...answer(identity, choice({ index, text: '', logprobs: null, finishReason: completion.end.finishReason })),
     skein: skeinOf(completion),
   }),
   usage: (identity, completion) => ({ ...answer(identity), usage: usageOf(completion) }),
+  logprobs: completionLogprobs,
 };
 
 function answer(identity: AnswerIdentity, ...choices: object[]): object {
   return { ...identity, object: 'text_completion', choices };
 }
 
-function choice(text: string, finishReason: string | null = null): object {
-  return { index: 0, text, logprobs: null, finish_reason: finishReason };
+function choice({ index, text, logprobs, finishReason = null }: Piece & { finishReason?: string | null }): object {
+  return { index, text, logprobs, finish_reason: finishReason };
 }

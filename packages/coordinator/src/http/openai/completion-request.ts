@@ -1,9 +1,11 @@
-import { tokensSchema, type Prompt } from '@skein/protocol';
+import { limits, tokensSchema, type Prompt } from '@skein/protocol';
 import { z } from 'zod';
 
 import { validate } from '../validate.ts';
-import { sharedParameters, streamOptionsNeedStream, toSampling, toStop, unsupported } from './parameters.ts';
+import { refuseConflicts } from './conflicts.ts';
+import { optional, sharedParameters, unsupported } from './parameters.ts';
 import type { ParsedRequest, ParseOptions } from './parsed-request.ts';
+import { toInputs } from './to-inputs.ts';
 
 /** OpenAI's default for plain completions; chats get an equal share of the context (see `GenerationRequest.maxTokens`). */
 const defaultMaxTokens = 16;
@@ -28,23 +30,19 @@ const completionRequestSchema = z
     prompt: promptSchema,
     best_of: unsupported(1),
     echo: unsupported(false),
-    logprobs: unsupported(),
+    logprobs: optional(z.number().int().min(0).max(limits.maxTopLogprobs)),
     suffix: unsupported(''),
   })
-  .refine(streamOptionsNeedStream, { path: ['stream_options'], error: "only allowed when 'stream' is true" });
+  .superRefine(refuseConflicts);
 
 /** Throws `invalid-request` that names the parameter at fault. */
-export function parseCompletionRequest(body: unknown, { randomSeed }: ParseOptions): ParsedRequest {
+export function parseCompletionRequest(body: unknown, options: ParseOptions): ParsedRequest {
   const request = validate(completionRequestSchema, body);
+  const { model, prompt, logprobs, max_tokens: maxTokens = defaultMaxTokens, stream = false, stream_options } = request;
   return {
-    model: request.model,
-    input: {
-      prompt: request.prompt,
-      sampling: toSampling(request, randomSeed),
-      stop: toStop(request.stop),
-      maxTokens: request.max_tokens ?? defaultMaxTokens,
-    },
-    stream: request.stream ?? false,
-    includeUsage: request.stream_options?.include_usage ?? false,
+    model,
+    inputs: toInputs(request, { prompt, maxTokens, logprobs }, options),
+    stream,
+    includeUsage: stream_options?.include_usage ?? false,
   };
 }

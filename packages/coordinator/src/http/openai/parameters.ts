@@ -1,5 +1,8 @@
-import { limits, samplingSchema, type Sampling } from '@skein/protocol';
+import { limits, samplingSchema } from '@skein/protocol';
 import { z } from 'zod';
+
+import { maxChoices } from './choices.ts';
+import { responseFormatSchema } from './response-format.ts';
 
 /** A parameter that may be left out or null. */
 export function optional<Schema extends z.ZodType>(schema: Schema) {
@@ -23,62 +26,70 @@ export function unsupported(...neutralValues: readonly unknown[]) {
 
 export const tokenLimit = optional(z.number().int().positive());
 
+/** Tokens to look back at; -1 is all of them, 0 none. */
+const lookBack = optional(z.number().int().min(-1).max(limits.maxPromptTokens));
+
+const share = optional(z.number().min(0).max(1));
+const penalty = optional(z.number().min(-2).max(2));
+const repetitionPenalty = optional(z.number().min(0.1).max(10));
+
+const tokenKey = z.string().refine((key) => /^\d{1,7}$/.test(key) && Number(key) < limits.maxVocabularySize, {
+  error: 'expected token ids as keys',
+});
+const logitBias = z
+  .record(tokenKey, z.number().min(-100).max(100))
+  .refine((biases) => Object.keys(biases).length <= limits.maxLogitBiases, {
+    error: `expected at most ${limits.maxLogitBiases} tokens`,
+  });
+
+/**
+ * How tokens are drawn. Beside OpenAI's parameters, those of llama.cpp's server and of vLLM under the names they have there.
+ * What changes nothing in those programs (0, or 1 for shares and divisors) changes nothing here.
+ */
+export const samplingParameters = {
+  temperature: optional(samplingSchema.shape.temperature.unwrap()),
+  top_p: share,
+  top_k: optional(z.number().int().min(-1).max(limits.maxVocabularySize)),
+  min_p: share,
+  typical_p: share,
+  xtc_probability: share,
+  xtc_threshold: share,
+  presence_penalty: penalty,
+  frequency_penalty: penalty,
+  repeat_penalty: repetitionPenalty,
+  repetition_penalty: repetitionPenalty,
+  repeat_last_n: lookBack,
+  dry_multiplier: optional(z.number().min(0).max(100)),
+  dry_base: optional(z.number().min(1).max(10)),
+  dry_allowed_length: optional(z.number().int().min(1).max(1024)),
+  dry_penalty_last_n: lookBack,
+  dry_sequence_breakers: optional(z.array(z.string().min(1).max(64)).max(16)),
+  mirostat: optional(z.union([z.literal(0), z.literal(1), z.literal(2)], { error: 'expected 0, 1 or 2' })),
+  mirostat_tau: optional(z.number().gt(0).max(100)),
+  mirostat_eta: optional(z.number().gt(0).max(1)),
+  logit_bias: optional(logitBias),
+  grammar: optional(z.string().max(limits.maxGrammarCharacters)),
+  seed: optional(z.number().refine(Number.isInteger, { error: 'expected an integer' })),
+} as const;
+
 /** Parameters that chat and plain completions share. */
 export const sharedParameters = {
+  ...samplingParameters,
   model: z.string().min(1).max(limits.maxNameLength),
   stream: optional(z.boolean()),
   stream_options: optional(z.strictObject({ include_usage: optional(z.boolean()), include_obfuscation: ignored })),
-  temperature: optional(samplingSchema.shape.temperature.unwrap()),
-  top_p: optional(z.number().min(0).max(1)),
-  top_k: optional(samplingSchema.shape.topK.unwrap()),
-  min_p: optional(samplingSchema.shape.minP.unwrap()),
-  seed: optional(z.number().refine(Number.isInteger, { error: 'expected an integer' })),
   stop: optional(
     z.union([stopString(), z.array(stopString()).max(limits.maxStopStrings)], {
       error: `expected a string or up to ${limits.maxStopStrings} strings of 1 to ${limits.maxStopLength} characters`,
     }),
   ),
   max_tokens: tokenLimit,
-  n: unsupported(1),
-  presence_penalty: unsupported(0),
-  frequency_penalty: unsupported(0),
-  logit_bias: unsupported({}),
+  n: optional(z.number().int().min(1).max(maxChoices)),
+  response_format: optional(responseFormatSchema),
+  speculation: optional(z.boolean()),
   user: ignored,
 } as const;
 
 function stopString() {
   return z.string().min(1).max(limits.maxStopLength);
-}
-
-/** `stream_options` without `stream` is refused, as OpenAI does. */
-export function streamOptionsNeedStream(body: { stream?: unknown; stream_options?: unknown }): boolean {
-  return body.stream_options === undefined || body.stream === true;
-}
-
-/** The keys that {@link toSampling} reads. */
-export interface SamplingParameters {
-  readonly temperature?: number | undefined;
-  readonly top_p?: number | undefined;
-  readonly top_k?: number | undefined;
-  readonly min_p?: number | undefined;
-  readonly seed?: number | undefined;
-}
-
-/** Sampling as the engine takes it. What the request leaves out gets Skein's defaults; the seed, a random one. */
-export function toSampling(parameters: SamplingParameters, randomSeed: () => number): Sampling {
-  const { temperature, top_p: topP, top_k: topK, min_p: minP, seed } = parameters;
-  return samplingSchema.parse({
-    temperature,
-    // OpenAI takes a share of 0, which the sampler does not: both mean the likeliest token alone.
-    topP: topP === 0 ? 1 : topP,
-    topK: topP === 0 ? 1 : topK,
-    minP,
-    seed: seed === undefined ? randomSeed() : Number(BigInt.asUintN(32, BigInt(seed))),
-  });
-}
-
-/** Stop strings as a list. */
-export function toStop(stop: string | readonly string[] | undefined): string[] {
-  if (stop === undefined) return [];
-  return typeof stop === 'string' ? [stop] : [...stop];
 }

@@ -4,7 +4,8 @@ import type { GenerationInput } from '../generation-port.ts';
 export interface ParsedRequest {
   /** As the client spelled it; answers repeat it. */
   readonly model: string;
-  readonly input: GenerationInput;
+  /** One for each choice; they differ in their seeds alone. */
+  readonly inputs: readonly [GenerationInput, ...GenerationInput[]];
   readonly stream: boolean;
   /** Whether a stream ends with a chunk that holds the usage. */
   readonly includeUsage: boolean;

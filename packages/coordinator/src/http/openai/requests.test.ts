@@ -9,7 +9,7 @@ async function inputOf(path: string, body: unknown) {
   const { app, received } = testApp();
   const response = await post(app, path, body);
   expect(await response.json()).not.toHaveProperty('error');
-  return received[0]?.input;
+  return received[0]?.inputs[0];
 }
 
 async function errorOf(path: string, body: unknown): Promise<unknown> {
@@ -87,6 +87,83 @@ describe('a chat request', () => {
     expect(await inputOf('/v1/chat/completions', { ...chat, ...neutral })).toMatchObject({ sampling: { seed: 42 } });
   });
 
+  it('passes on how tokens are drawn, under the names of OpenAI, llama.cpp and vLLM', async () => {
+    const body = {
+      ...chat,
+      presence_penalty: 0.5,
+      frequency_penalty: -0.5,
+      repetition_penalty: 1.1,
+      repeat_last_n: -1,
+      typical_p: 0.9,
+      xtc_probability: 0.5,
+      dry_multiplier: 0.8,
+      dry_sequence_breakers: ['.'],
+      logit_bias: { 5: -100, 6: 1.5 },
+      grammar: 'root ::= "yes" | "no"',
+      logprobs: true,
+      top_logprobs: 2,
+      speculation: false,
+    };
+    expect(await inputOf('/v1/chat/completions', body)).toMatchObject({
+      sampling: {
+        penalties: { lastTokens: -1, repeat: 1.1, frequency: -0.5, presence: 0.5 },
+        typicalP: 0.9,
+        xtc: { probability: 0.5, threshold: 0.1 },
+        dry: { multiplier: 0.8, base: 1.75, allowedLength: 2, lastTokens: -1, breakers: ['.'] },
+        logitBias: [{ token: 5, bias: -100 }, { token: 6, bias: 1.5 }], // prettier-ignore
+        grammar: 'root ::= "yes" | "no"',
+        logprobs: 2,
+      },
+      speculation: false,
+    });
+    expect(
+      (await inputOf('/v1/chat/completions', { ...chat, mirostat: 2, mirostat_eta: 0.2 }))?.sampling,
+    ).toMatchObject({
+      mirostat: { version: 2, tau: 5, eta: 0.2 },
+    });
+  });
+
+  it.each([
+    { presence_penalty: 0, frequency_penalty: 0, repeat_penalty: 1, repeat_last_n: 64 },
+    { repeat_penalty: 1.5, repeat_last_n: 0 },
+    { typical_p: 1, xtc_probability: 0, xtc_threshold: 0.1, dry_multiplier: 0, dry_base: 1.75 },
+    { mirostat: 0, mirostat_tau: 5, mirostat_eta: 0.1, top_p: 0.95, top_k: 40 },
+    { grammar: '', logit_bias: {}, logprobs: false, top_logprobs: 0, response_format: { type: 'text' } },
+  ])('takes %j for nothing', async (neutral) => {
+    expect(await inputOf('/v1/chat/completions', { ...chat, ...neutral })).toEqual({
+      prompt: { type: 'chat', messages: [{ role: 'user', content: 'Hi' }] },
+      sampling: { temperature: 0.8, topP: 0.95, topK: 40, minP: 0.05, seed: 42 },
+      stop: [],
+    });
+  });
+
+  it('keeps all tokens for a top_k of -1, as vLLM does', async () => {
+    expect((await inputOf('/v1/chat/completions', { ...chat, top_k: -1 }))?.sampling.topK).toBe(0);
+  });
+
+  it('has JSON follow the schema of its response format, or any when there is none', async () => {
+    const schema = { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] };
+    const format = { type: 'json_schema', json_schema: { name: 'answer', schema, strict: true } };
+    const input = await inputOf('/v1/chat/completions', { ...chat, response_format: format });
+    expect(JSON.parse(input?.jsonSchema ?? '')).toEqual(schema);
+    expect(input?.sampling.grammar).toBeUndefined();
+    const any = await inputOf('/v1/chat/completions', { ...chat, response_format: { type: 'json_object' } });
+    expect(any?.sampling.grammar).toContain('root   ::= object');
+  });
+
+  it('asks for each choice with a seed of its own, the first as if it were the only one', async () => {
+    const seedsOf = async (n: number) => {
+      const { app, received } = testApp();
+      await post(app, '/v1/chat/completions', { ...chat, n, seed: 7 });
+      return received[0]?.inputs.map(({ sampling }) => sampling.seed) ?? [];
+    };
+    const seeds = await seedsOf(8);
+    expect(await seedsOf(1)).toEqual([7]);
+    expect(await seedsOf(3)).toEqual(seeds.slice(0, 3));
+    expect(seeds[0]).toBe(7);
+    expect(new Set(seeds).size).toBe(8);
+  });
+
   it.each([
     [-1, 0xffff_ffff],
     [2 ** 32 + 5, 5],
@@ -101,11 +178,31 @@ describe('a chat request', () => {
 
   it.each([
     ['tools', { tools: [{ type: 'function', function: { name: 'f' } }] }],
-    ['response_format', { response_format: { type: 'json_object' } }],
-    ['logprobs', { logprobs: true }],
-    ['logit_bias', { logit_bias: { 5: 1 } }],
-    ['n', { n: 2 }],
-    ['presence_penalty', { presence_penalty: 0.5 }],
+    ['response_format.type', { response_format: { type: 'xml' } }],
+    ['response_format.json_schema', { response_format: { type: 'json_schema' } }],
+    ['response_format.json_schema.name', { response_format: { type: 'json_schema', json_schema: { name: 'a b' } } }],
+    ['logprobs', { logprobs: 3 }],
+    ['top_logprobs', { top_logprobs: 3 }],
+    ['top_logprobs', { logprobs: true, top_logprobs: 21 }],
+    ['logit_bias.5', { logit_bias: { 5: 101 } }],
+    ['logit_bias.Paris', { logit_bias: { Paris: 1 } }],
+    ['n', { n: 0 }],
+    ['n', { n: 9 }],
+    ['presence_penalty', { presence_penalty: 2.5 }],
+    ['frequency_penalty', { frequency_penalty: '1' }],
+    ['repeat_penalty', { repeat_penalty: 0 }],
+    ['repeat_last_n', { repeat_last_n: -2 }],
+    ['repetition_penalty', { repeat_penalty: 1.1, repetition_penalty: 1.2 }],
+    ['typical_p', { typical_p: 1.5 }],
+    ['xtc_probability', { xtc_probability: 2 }],
+    ['dry_base', { dry_base: 0.5 }],
+    ['dry_sequence_breakers', { dry_sequence_breakers: 'x' }],
+    ['mirostat', { mirostat: 3 }],
+    ['mirostat', { mirostat: 2, top_p: 0.5 }],
+    ['mirostat', { mirostat: 2, temperature: 0 }],
+    ['grammar', { grammar: 'root ::= "a"', response_format: { type: 'json_object' } }],
+    ['speculation', { speculation: 'on' }],
+    ['best_of', { best_of: 2 }],
     ['store', { store: true }],
     ['temperature', { temperature: 3 }],
     ['temperature', { temperature: 'hot' }],
@@ -179,7 +276,8 @@ describe('a completion request', () => {
     ['prompt', { prompt: undefined }],
     ['echo', { echo: true }],
     ['best_of', { best_of: 2 }],
-    ['logprobs', { logprobs: 0 }],
+    ['logprobs', { logprobs: 21 }],
+    ['logprobs', { logprobs: true }],
     ['suffix', { suffix: 'end' }],
     ['messages', { messages: [] }],
   ])('is refused with the parameter %s named: %j', async (param, change) => {

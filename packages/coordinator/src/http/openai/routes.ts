@@ -1,16 +1,16 @@
 import { SkeinError } from '@skein/protocol';
-import { Hono } from 'hono';
+import { Hono, type Context } from 'hono';
 
-import { eventStream } from '../event-stream.ts';
+import { eventStream } from '../event-stream/index.ts';
 import type { GenerationPort, ServedModel } from '../generation-port.ts';
+import { nodeResponse } from '../node-response.ts';
 import { readJson } from '../read-json.ts';
 import type { AnswerFormat } from './answer-format.ts';
-import { answerChunks, wholeAnswer } from './answer.ts';
+import { streamAnswer, wholeAnswer } from './answer.ts';
 import { chatFormat } from './chat-format.ts';
 import { completionFormat } from './completion-format.ts';
 import { parseChatRequest } from './chat-request.ts';
 import { parseCompletionRequest } from './completion-request.ts';
-import { generationText } from './generation-text.ts';
 import type { ParsedRequest, ParseOptions } from './parsed-request.ts';
 
 export interface OpenAiComponents {
@@ -45,10 +45,10 @@ export function openAiRoutes(components: OpenAiComponents): Hono {
     });
   });
   routes.post('/chat/completions', (context) =>
-    complete(context.req.raw, components, { parse: parseChatRequest, format: chatFormat }),
+    complete(context, components, { parse: parseChatRequest, format: chatFormat }),
   );
   routes.post('/completions', (context) =>
-    complete(context.req.raw, components, { parse: parseCompletionRequest, format: completionFormat }),
+    complete(context, components, { parse: parseCompletionRequest, format: completionFormat }),
   );
   return routes;
 }
@@ -58,17 +58,23 @@ interface Endpoint {
   readonly format: AnswerFormat;
 }
 
-async function complete(request: Request, components: OpenAiComponents, endpoint: Endpoint): Promise<Response> {
+async function complete(context: Context, components: OpenAiComponents, endpoint: Endpoint): Promise<Response> {
   const { generations, stopped, now, newId, onError } = components;
   const { parse, format } = endpoint;
-  const { model, input, stream, includeUsage } = parse(await readJson(request), components);
+  const request = context.req.raw;
+  const { model, inputs, stream, includeUsage } = parse(await readJson(request), components);
   const left = new AbortController();
+  const abort = (reason: SkeinError) => left.abort(reason);
   const signal = AbortSignal.any([request.signal, stopped, left.signal]);
   const identity = { id: `${format.idPrefix}${newId()}`, created: Math.floor(now() / 1000), model };
-  const text = generationText(await generations.generate(model, input, { signal }), { signal });
-  if (!stream) return Response.json(await wholeAnswer(text, format, identity));
-  const chunks = answerChunks({ text, format, identity, includeUsage, onError });
-  return await eventStream(chunks, { cancel: () => left.abort(new SkeinError('aborted', 'the client went away')) });
+  const routed = await generations.generate(model, inputs, { signal });
+  const answer = { routed, format, identity, signal, abort };
+  if (!stream) return Response.json(await wholeAnswer(answer));
+  return await eventStream(async (sink) => await streamAnswer(sink, { ...answer, includeUsage }), {
+    outgoing: nodeResponse(context),
+    cancel: () => abort(new SkeinError('aborted', 'the client went away')),
+    onError,
+  });
 }
 
 /** OpenAI's model object. `created` has no better meaning here than when this coordinator started. */

@@ -1,15 +1,14 @@
 import type { DeploymentStatus } from '../../deployments/index.ts';
-import { errorBody } from '../error-response.ts';
-import type { ServerSentEvent } from '../event-stream.ts';
+import type { EventSink } from '../event-stream/index.ts';
 
 /**
- * Follows a deployment: `{ deployment }` on changes, the last one `ready`; or `{ error }` as the last event. A failure
- * before the first change is thrown. A slow reader misses states in between, never the latest.
+ * Follows a deployment: `{ deployment }` on changes, the last one `ready`. Throws why it failed. A slow reader misses states
+ * in between, never the latest.
  */
-export async function* progressEvents(
+export async function sendProgress(
+  sink: EventSink,
   deploy: (onProgress: (status: DeploymentStatus) => void) => Promise<DeploymentStatus>,
-  options: { readonly onError: (error: unknown) => void },
-): AsyncGenerator<ServerSentEvent, void, undefined> {
+): Promise<void> {
   let latest: DeploymentStatus | undefined;
   let changed = Promise.withResolvers<false>();
   const job = deploy((status) => {
@@ -22,13 +21,8 @@ export async function* progressEvents(
   );
   while (!(await Promise.race([isOver, changed.promise]))) {
     changed = Promise.withResolvers<false>();
-    if (latest !== undefined) yield { deployment: latest };
+    if (latest !== undefined) sink.send({ deployment: latest });
+    await sink.behind;
   }
-  try {
-    yield { deployment: await job };
-  } catch (error) {
-    if (latest === undefined) throw error;
-    options.onError(error);
-    yield errorBody(error);
-  }
+  sink.send({ deployment: await job });
 }

@@ -1,12 +1,12 @@
 import { SkeinError } from '@skein/protocol';
 import { Hono } from 'hono';
 
-import type { DeployRequest } from '../../deployments/index.ts';
-import { eventStream } from '../event-stream.ts';
+import { eventStream } from '../event-stream/index.ts';
+import { nodeResponse } from '../node-response.ts';
 import { readJson } from '../read-json.ts';
 import type { AdministrationPort } from './administration-port.ts';
 import { parseDeploymentRequest } from './deployment-request.ts';
-import { progressEvents } from './progress-stream.ts';
+import { sendProgress } from './progress-stream.ts';
 
 export interface SkeinComponents {
   readonly administration: AdministrationPort;
@@ -30,10 +30,15 @@ export function skeinRoutes({ administration, stopped, onError }: SkeinComponent
     if (request.headers.get('accept')?.includes('application/json') === true) {
       return Response.json({ deployment: await administration.deploy({ ...wanted, signal }) }, { status: 201 });
     }
-    const deploy = async (onProgress: DeployRequest['onProgress']) =>
-      await administration.deploy({ ...wanted, signal, onProgress });
-    const events = progressEvents(deploy, { onError });
-    return await eventStream(events, { cancel: () => left.abort(new SkeinError('aborted', 'the client went away')) });
+    return await eventStream(
+      async (sink) =>
+        await sendProgress(sink, async (onProgress) => await administration.deploy({ ...wanted, signal, onProgress })),
+      {
+        outgoing: nodeResponse(context),
+        cancel: () => left.abort(new SkeinError('aborted', 'the client went away')),
+        onError,
+      },
+    );
   });
 
   routes.delete('/deployments/:id', async (context) => {

@@ -1,0 +1,1 @@
+export { eventOf, eventStream, type EventSink, type EventStreamOptions } from './event-stream.ts';

@@ -1,0 +1,7 @@
+import type { HttpBindings } from '@hono/node-server';
+import type { Context } from 'hono';
+
+/** Node's own response to a request; undefined when the app was called without Node's server. */
+export function nodeResponse(context: Context): HttpBindings['outgoing'] | undefined {
+  return (context.env as Partial<HttpBindings> | undefined)?.outgoing;
+}

@@ -1,0 +1,37 @@
+import { limits } from '@skein/protocol';
+import { z } from 'zod';
+
+import { jsonObjectGrammar } from './json-grammar.ts';
+
+const jsonSchema = z.strictObject({
+  name: z.string().regex(/^[\w-]{1,64}$/, { error: 'expected 1 to 64 letters, digits, underscores or dashes' }),
+  description: z.string().nullish(),
+  schema: z
+    .record(z.string(), z.unknown())
+    .transform((schema) => JSON.stringify(schema))
+    .refine((schema) => schema.length <= limits.maxGrammarCharacters, {
+      error: `expected at most ${limits.maxGrammarCharacters} characters of JSON`,
+    })
+    .nullish(),
+  // Followed to the letter in either case.
+  strict: z.boolean().nullish(),
+});
+
+/** What the text is to be: `text`, `json_object` or `json_schema`. */
+export const responseFormatSchema = z.discriminatedUnion(
+  'type',
+  [
+    z.strictObject({ type: z.literal('text') }),
+    z.strictObject({ type: z.literal('json_object') }),
+    z.strictObject({ type: z.literal('json_schema'), json_schema: jsonSchema }),
+  ],
+  { error: 'expected an object whose type is "text", "json_object" or "json_schema"' },
+);
+export type ResponseFormat = z.output<typeof responseFormatSchema>;
+
+/** What the engine is told for a format: a schema, or a grammar for any JSON object. */
+export function constraintOf(format: ResponseFormat | undefined): { jsonSchema?: string; grammar?: string } {
+  if (format === undefined || format.type === 'text') return {};
+  const schema = format.type === 'json_schema' ? format.json_schema.schema : undefined;
+  return typeof schema === 'string' ? { jsonSchema: schema } : { grammar: jsonObjectGrammar };
+}

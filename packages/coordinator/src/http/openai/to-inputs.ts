@@ -1,0 +1,39 @@
+import type { Prompt } from '@skein/protocol';
+
+import type { GenerationInput } from '../generation-port.ts';
+import { choicesOf } from './choices.ts';
+import type { ParseOptions } from './parsed-request.ts';
+import { constraintOf, type ResponseFormat } from './response-format.ts';
+import { toSampling, type SamplingParameters } from './sampling.ts';
+
+export interface InputParameters extends SamplingParameters {
+  readonly n?: number | undefined;
+  readonly stop?: string | readonly string[] | undefined;
+  readonly response_format?: ResponseFormat | undefined;
+  readonly speculation?: boolean | undefined;
+}
+
+/** A checked request in the engine's terms, once for each choice. */
+export function toInputs(
+  parameters: InputParameters,
+  more: { prompt: Prompt; maxTokens: number | undefined; logprobs: number | undefined },
+  { randomSeed }: ParseOptions,
+): [GenerationInput, ...GenerationInput[]] {
+  const { n, stop, response_format: format, speculation } = parameters;
+  const { prompt, maxTokens, logprobs } = more;
+  const { jsonSchema, grammar } = constraintOf(format);
+  const input = {
+    prompt,
+    sampling: toSampling(parameters, { randomSeed, grammar, logprobs }),
+    stop: toStop(stop),
+    ...(maxTokens !== undefined && { maxTokens }),
+    ...(jsonSchema !== undefined && { jsonSchema }),
+    ...(speculation !== undefined && { speculation }),
+  };
+  return choicesOf(input, n);
+}
+
+function toStop(stop: string | readonly string[] | undefined): string[] {
+  if (stop === undefined) return [];
+  return typeof stop === 'string' ? [stop] : [...stop];
+}

@@ -1,0 +1,158 @@
+import type { Block } from '@skein/protocol';
+
+import type { DecodeBytes } from './decode-bytes.ts';
+import type { StageMemory } from './stage-memory.ts';
+
+/** What balancing needs to know of a peer. */
+export interface BalancedPeer {
+  /** Bytes that a stage may take on it. */
+  readonly freeBytes: number;
+  /** Bytes that it reads in a unit of time when it decodes. */
+  readonly speed: number;
+  /** Whether nothing needs to be fetched there. */
+  readonly holdsModel: boolean;
+}
+
+export interface BalanceOptions<Peer extends BalancedPeer> {
+  readonly layers: number;
+  /** Cut points are multiples of this many layers; what lies between two of them is a unit. */
+  readonly multiple: number;
+  readonly stages: number;
+  readonly memory: StageMemory;
+  readonly decodeBytes: DecodeBytes;
+  /** The layers after which the stages end, where the split was asked for. Default: wherever it is best. */
+  readonly ends?: readonly number[] | undefined;
+  /** In the order in which they are taken when nothing else decides. */
+  readonly peers: readonly Peer[];
+  /** Whether the peers are to be taken in just this order, one each. Default: any of them, in any order. */
+  readonly isOrderFixed?: boolean;
+}
+
+export interface Balanced<Peer> {
+  readonly peer: Peer;
+  readonly block: Block;
+}
+
+/** Blocks that a model of so many layers can be cut into at most. */
+export function maximumStages(layers: number, multiple: number): number {
+  return Math.ceil(layers / multiple);
+}
+
+/**
+ * Cuts the layers into contiguous blocks and gives each to a peer with the memory for it, so that the slowest stage is as
+ * fast as can be: a step of the ring takes as long as it. Of such splits it is one that has the least fetched, then one
+ * in which a token passes all stages soonest, then the most even one. Exact, by dynamic programming over (peers used,
+ * layers placed). Undefined exactly when nothing fits.
+ */
+export function balanceLayers<Peer extends BalancedPeer>(options: BalanceOptions<Peer>): Balanced<Peer>[] | undefined {
+  const moves = possibleMoves(options);
+  // Which splits share the least bottleneck is only known once that is: costs that add up are a second pass of their own.
+  const bottleneck = best(moves, (move, rest) => [Math.max(move.time, rest[0] ?? 0)]);
+  if (bottleneck === undefined) return undefined;
+  const [slowest = 0] = bottleneck.cost;
+  const all = best(moves, (move, rest) => {
+    if (move.time > slowest) return undefined;
+    const [fetched = 0, total = 0, unevenness = 0] = rest;
+    return [fetched + move.fetchedBytes, total + move.time, unevenness + move.time ** 2];
+  });
+  return all?.moves.map(({ peer, block }) => ({ peer, block }));
+}
+
+/** One stage that fits its peer. */
+interface Move<Peer> {
+  readonly peer: Peer;
+  readonly block: Block;
+  readonly time: number;
+  readonly fetchedBytes: number;
+  /** The state that it leads to. */
+  readonly next: number;
+}
+
+/** By state, peers used and layers placed, the stages that may come next. 0 is the empty split. */
+interface Moves<Peer> {
+  readonly isEnd: (state: number) => boolean;
+  readonly from: (state: number) => readonly Move<Peer>[];
+}
+
+function possibleMoves<Peer extends BalancedPeer>(options: BalanceOptions<Peer>): Moves<Peer> {
+  const { layers, multiple, stages, memory, decodeBytes, ends, peers, isOrderFixed = false } = options;
+  const units = maximumStages(layers, multiple);
+  // Peers used: how many of them when their order is fixed, else a set of bits.
+  const usedCount = isOrderFixed ? (used: number) => used : countBits;
+  const stateOf = (used: number, unit: number) => used * (units + 1) + unit;
+  const move = (peer: Peer, block: Block, next: number): Move<Peer> | undefined => {
+    if (memory(block) > peer.freeBytes) return undefined;
+    const bytes = decodeBytes(block);
+    return { peer, block, time: bytes / peer.speed, fetchedBytes: peer.holdsModel ? 0 : bytes, next };
+  };
+  const from = (state: number) => {
+    const used = Math.floor(state / (units + 1));
+    const unit = state % (units + 1);
+    const stage = usedCount(used);
+    if (stage >= stages) return [];
+    const isTail = stage === stages - 1;
+    const found: Move<Peer>[] = [];
+    for (const [index, peer] of peers.entries()) {
+      if (isOrderFixed ? index !== used : (used >> index) & 1) continue;
+      const nextUsed = isOrderFixed ? used + 1 : used | (1 << index);
+      const wanted = ends?.[stage];
+      // Each stage behind this one needs a unit.
+      const last = units - (stages - 1 - stage);
+      for (let end = isTail ? units : unit + 1; end <= last; end += 1) {
+        const block = { from: unit * multiple, to: Math.min(end * multiple, layers) };
+        if (wanted !== undefined && block.to !== wanted) continue;
+        const next = move(peer, block, stateOf(nextUsed, end));
+        // More layers never take less memory.
+        if (next === undefined) break;
+        found.push(next);
+      }
+    }
+    return found;
+  };
+  const isEnd = (state: number) =>
+    state % (units + 1) === units && usedCount(Math.floor(state / (units + 1))) === stages;
+  return { isEnd, from };
+}
+
+type Cost = readonly number[];
+
+interface Path<Peer> {
+  readonly cost: Cost;
+  readonly moves: readonly Move<Peer>[];
+}
+
+/** The cheapest way to an end, costs compared number by number; on a tie the one that comes first. */
+function best<Peer>(
+  moves: Moves<Peer>,
+  costOf: (move: Move<Peer>, rest: Cost) => Cost | undefined,
+): Path<Peer> | undefined {
+  const known = new Map<number, Path<Peer> | undefined>();
+  const bestFrom = (state: number): Path<Peer> | undefined => {
+    if (moves.isEnd(state)) return { cost: [], moves: [] };
+    if (known.has(state)) return known.get(state);
+    let found: Path<Peer> | undefined;
+    for (const move of moves.from(state)) {
+      const rest = bestFrom(move.next);
+      const cost = rest === undefined ? undefined : costOf(move, rest.cost);
+      if (rest === undefined || cost === undefined) continue;
+      if (found === undefined || isLess(cost, found.cost)) found = { cost, moves: [move, ...rest.moves] };
+    }
+    known.set(state, found);
+    return found;
+  };
+  return bestFrom(0);
+}
+
+function isLess(one: Cost, other: Cost): boolean {
+  for (const [index, value] of one.entries()) {
+    const difference = value - (other[index] ?? 0);
+    if (difference !== 0) return difference < 0;
+  }
+  return false;
+}
+
+function countBits(bits: number): number {
+  let count = 0;
+  for (let rest = bits; rest !== 0; rest &= rest - 1) count += 1;
+  return count;
+}

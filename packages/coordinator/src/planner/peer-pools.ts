@@ -1,0 +1,40 @@
+import type { UsablePeer } from './usable-peers.ts';
+
+/** Peers of which every choice and order is tried: 2 to the power of this many sets of them. */
+const maxPool = 6;
+
+export interface PeerPool {
+  readonly peers: readonly UsablePeer[];
+  /** Whether they are to be taken in this order, one a stage. */
+  readonly isOrderFixed: boolean;
+}
+
+/**
+ * Sets of peers to look for a split in. Up to six peers: all of them, in any order. Of more: those with the most memory, and
+ * those that are fastest, in any order. For more than six stages: the ones with the most memory, the fastest first, and
+ * where that does not fit with every other choice of the two ends, since the lead holds the embeddings and the tail the
+ * output matrix.
+ *
+ * @param peers most free memory first
+ */
+export function* peerPools(peers: readonly UsablePeer[], stages: number): Generator<PeerPool> {
+  if (stages <= maxPool) {
+    yield { peers: peers.slice(0, maxPool), isOrderFixed: false };
+    if (peers.length > maxPool) yield { peers: bySpeed(peers).slice(0, maxPool), isOrderFixed: false };
+    return;
+  }
+  const chosen = bySpeed(peers.slice(0, stages));
+  yield { peers: chosen, isOrderFixed: true };
+  for (const lead of chosen) {
+    for (const tail of chosen) {
+      if (lead === tail) continue;
+      const between = chosen.filter((peer) => peer !== lead && peer !== tail);
+      yield { peers: [lead, ...between, tail], isOrderFixed: true };
+    }
+  }
+}
+
+/** Fastest first; peers that are alike stay in their order. */
+function bySpeed(peers: readonly UsablePeer[]): readonly UsablePeer[] {
+  return peers.toSorted((one, other) => other.speed - one.speed);
+}
