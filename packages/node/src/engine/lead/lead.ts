@@ -138,7 +138,7 @@ export class Lead {
       this.#changed();
       return;
     }
-    this.#scheduler.observeCost(tokens.length, now() - startedAt);
+    this.#scheduler.observeCost(step, now() - startedAt);
     if ('draws' in output) this.completeStep({ step: step.step, draws: output.draws });
     else {
       sendStep(step, output.hidden);

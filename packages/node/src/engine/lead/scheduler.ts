@@ -87,8 +87,10 @@ export class Scheduler {
   }
 
   /** Learns how long the lead's stage took for a micro-batch. */
-  observeCost(rows: number, ms: number): void {
-    if (rows > 0 && ms > 0) this.#costs.observe(rows, ms);
+  observeCost({ entries }: Pick<Step, 'entries'>, ms: number): void {
+    const rows = entries.reduce((sum, { count }) => sum + count, 0);
+    const isDecoding = entries.every(({ count, draft = [] }) => count - draft.length <= 1);
+    if (rows > 0 && ms > 0) this.#costs.observe(isDecoding ? 'decode' : 'prompt', rows, ms);
   }
 
   /** Throws `overloaded` when too many wait already, `context-length-exceeded` when it could never fit. */

@@ -118,7 +118,10 @@ function simulate(
   const scheduler = new Scheduler({ ...options, ...overrides });
   const ring = new SimulatedRing();
   // A machine on which rows that come along cost a tenth of the first.
-  for (const rows of [1, 16, 32]) scheduler.observeCost(rows, 10 + rows);
+  for (const rows of [1, 16, 32]) {
+    const entries = Array.from({ length: rows }, (_, sequence) => ({ sequence, position: 0, count: 1, sample: true }));
+    scheduler.observeCost({ entries }, 10 + rows);
+  }
   const received = requests.map((): number[] => []);
   const sequences = requests.map(({ prompt, count, speculates }, index) => {
     const text = received[index] ?? [];

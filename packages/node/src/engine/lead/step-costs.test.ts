@@ -4,7 +4,7 @@ import { bestDraftLength, StepCosts } from './step-costs.ts';
 
 function measured(points: Readonly<Record<number, number>>): StepCosts {
   const costs = new StepCosts();
-  for (const [rows, ms] of Object.entries(points)) costs.observe(Number(rows), ms);
+  for (const [rows, ms] of Object.entries(points)) costs.observe('decode', Number(rows), ms);
   return costs;
 }
 
@@ -27,9 +27,17 @@ describe('the cost of a micro-batch', () => {
     expect(measured({ 1: 10 }).estimate(8)).toBeCloseTo(80);
   });
 
+  it('is taken from prompts, and more than theirs, as long as so many rows were never decoded', () => {
+    const costs = measured({ 1: 10 });
+    costs.observe('prompt', 32, 60);
+    expect(costs.estimate(32)).toBeCloseTo(75);
+    costs.observe('decode', 32, 64);
+    expect(costs.estimate(32)).toBeCloseTo(64);
+  });
+
   it('follows the machine when it gets slower', () => {
     const costs = measured({ 1: 10 });
-    for (let run = 0; run < 50; run += 1) costs.observe(1, 30);
+    for (let run = 0; run < 50; run += 1) costs.observe('decode', 1, 30);
     expect(costs.estimate(1)).toBeGreaterThan(29);
   });
 });

@@ -1,14 +1,41 @@
 /** Weight of the newest measurement. */
 const weight = 0.2;
 
+/** Rows of guesses need logits, which those of a prompt do without: about as much more for a model with a large vocabulary. */
+const logitsFactor = 1.25;
+
 /**
- * What a micro-batch costs by its number of rows, learned from those that ran: milliseconds on the lead's own stage.
- * Machines differ widely: where memory is the limit sixteen rows take little longer than one, where arithmetic is,
- * sixteen times as long.
+ * What a micro-batch in which all sequences decode costs by its number of rows, learned from those that ran: milliseconds
+ * on the lead's own stage. Machines differ widely: where memory is the limit sixteen rows take little longer than one,
+ * where arithmetic is, sixteen times as long.
  */
 export class StepCosts {
+  readonly #decode = new Curve();
+  readonly #prompt = new Curve();
+
+  /** @param kind `prompt` when some of the rows were a prompt's */
+  observe(kind: 'decode' | 'prompt', rows: number, ms: number): void {
+    (kind === 'decode' ? this.#decode : this.#prompt).observe(rows, ms);
+  }
+
+  /** Estimated milliseconds; undefined before any step. As long as so many rows were never decoded, prompts tell. */
+  estimate(rows: number): number | undefined {
+    const decode = this.#decode.estimate(rows);
+    if (rows <= this.#decode.mostRows * 1.5) return decode;
+    const prompt = this.#prompt.estimate(rows);
+    if (prompt === undefined) return decode;
+    return Math.max(prompt * logitsFactor, this.#decode.estimate(this.#decode.mostRows) ?? 0);
+  }
+}
+
+/** Milliseconds over rows. */
+class Curve {
   /** By binary logarithm of the rows, rounded: mean rows and milliseconds. */
   readonly #measured = new Map<number, { rows: number; ms: number }>();
+
+  get mostRows(): number {
+    return Math.max(0, ...[...this.#measured.values()].map(({ rows }) => rows));
+  }
 
   observe(rows: number, ms: number): void {
     const bucket = Math.round(Math.log2(rows));
@@ -21,8 +48,8 @@ export class StepCosts {
   }
 
   /**
-   * Estimated milliseconds of a micro-batch: a straight line between the two nearest measurements. With just one, as many
-   * times as long as there are times its rows, which is the worst that can be. Undefined before any.
+   * A straight line between the two nearest measurements. With just one, as many times as long as there are times its
+   * rows, which is the worst that can be.
    */
   estimate(rows: number): number | undefined {
     const points = [...this.#measured.values()].sort((first, second) => first.rows - second.rows);
@@ -38,7 +65,7 @@ export class StepCosts {
 }
 
 /** A draft has to promise this much more tokens per second to be worth its risk. */
-const margin = 1.1;
+const margin = 1.15;
 
 /**
  * How many guesses to verify along with the next token of a sequence, so that the expected number of tokens per
