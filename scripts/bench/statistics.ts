@@ -7,6 +7,7 @@ export function median(values: readonly number[]): number {
   return (low + high) / 2;
 }
 
+/** How a figure varies over the rounds. A quotient where its name says nothing else. */
 export interface Ratio {
   readonly median: number;
   readonly min: number;
@@ -17,6 +18,24 @@ export interface Ratio {
 
 /** Compares two series pair by pair, as they were measured one after the other. */
 export function ratioOf(values: readonly number[], baseline: readonly number[]): Ratio {
-  const ratios = values.map((value, index) => value / (baseline[index] ?? Number.NaN));
-  return { median: median(ratios), min: Math.min(...ratios), max: Math.max(...ratios), pairs: ratios.length };
+  return spreadOf(pairwise(values, baseline, (value, base) => value / base));
+}
+
+/** What the first series has more than the second, pair by pair. */
+export function differenceOf(values: readonly number[], baseline: readonly number[]): Ratio {
+  return spreadOf(pairwise(values, baseline, (value, base) => value - base));
+}
+
+/** A series that is compared with nothing. */
+export function spreadOf(values: readonly number[]): Ratio {
+  return { median: median(values), min: Math.min(...values), max: Math.max(...values), pairs: values.length };
+}
+
+function pairwise(
+  values: readonly number[],
+  baseline: readonly number[],
+  compare: (value: number, base: number) => number,
+): number[] {
+  if (values.length !== baseline.length) throw new RangeError('series of different lengths have no pairs');
+  return values.map((value, index) => compare(value, baseline[index] ?? Number.NaN));
 }

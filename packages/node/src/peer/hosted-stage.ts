@@ -5,6 +5,7 @@ import {
   asSkeinError,
   formatBytes,
   SkeinError,
+  type CacheType,
   type GenerationEvent,
   type HeldStage,
   type Logger,
@@ -32,6 +33,8 @@ export interface HostedStageComponents extends StageFilesComponents {
 }
 
 const loadHeartbeatMs = 5000;
+/** Bytes of keys and values as parts of f16's: q8_0 stores 32 elements in 34 bytes. */
+const cacheShares: Readonly<Record<CacheType, number>> = { f16: 1, q8_0: 34 / 64 };
 
 /**
  * One stage on this peer, from the coordinator's wish to hold it to its end. It ends when the coordinator lets go, when
@@ -163,6 +166,8 @@ export class HostedStage implements AsyncDisposable {
         hiddenSize: shape.hiddenSize,
         contextTokens: load.contextTokens,
         sequences: load.sequences,
+        ...(load.cacheType === undefined ? {} : { cacheType: load.cacheType }),
+        ...(load.activations === undefined ? {} : { activations: load.activations }),
         threads: Math.min(load.threads ?? this.#components.threads, availableParallelism()),
         offload: this.#components.backend !== 'cpu',
       },
@@ -183,9 +188,10 @@ export class HostedStage implements AsyncDisposable {
   /** Weights and KV cache; 0 until the size of the files is known. */
   #neededBytes(): number {
     if (this.#files === undefined) return 0;
-    const { block, contextTokens } = this.load;
+    const { block, contextTokens, cacheType = 'f16' } = this.load;
     const { manifest, fileBytes } = this.#files;
-    return fileBytes + manifest.shape.kvBytesPerTokenPerLayer * (block.to - block.from) * contextTokens;
+    const cellBytes = manifest.shape.kvBytesPerTokenPerLayer * cacheShares[cacheType];
+    return fileBytes + cellBytes * (block.to - block.from) * contextTokens;
   }
 
   #requireEngine(): EngineProcess {

@@ -1,0 +1,79 @@
+import type { BenchCase, CaseContext, CaseResult } from '../bench-case.ts';
+import { complete, decodeMsPerToken, type Completion, type CompletionEndpoint, type Prompt } from '../completion.ts';
+import type { BenchModel } from '../models.ts';
+import { startMesh } from '../processes/mesh.ts';
+import { moveToCores } from '../processes/own-cores.ts';
+import { newTokens } from '../prompts.ts';
+import { measureRounds } from '../rounds.ts';
+import { median, ratioOf } from '../statistics.ts';
+
+/** What guessing ahead gains where an answer repeats its prompt, and costs where it does not. */
+export const speculation: BenchCase = {
+  summary: 'one stream with speculation against the same without: an answer that copies its prompt, and prose',
+  async run(context) {
+    await moveToCores([1]);
+    await using mesh = await startMesh([0], context);
+    await using _deployment = await mesh.deploy({ contextTokens: 4096, sequences: 2 });
+    const copy = await compare(mesh.endpoint, { kind: 'Copy', prompt: copyPrompt, context });
+    const prose = await compare(mesh.endpoint, { kind: 'Prose', prompt: prosePrompt, context });
+    return {
+      ratios: { ...copy.ratios, ...prose.ratios },
+      rows: [...copy.rows, ...prose.rows],
+      failures: [...(copy.failures ?? []), ...(prose.failures ?? [])],
+    };
+  },
+};
+
+interface CompareOptions {
+  readonly kind: 'Copy' | 'Prose';
+  /** Another one each round. */
+  readonly prompt: (model: BenchModel, round: number) => Prompt;
+  readonly context: CaseContext;
+}
+
+async function compare(endpoint: CompletionEndpoint, { kind, prompt, context }: CompareOptions): Promise<CaseResult> {
+  const { model, rounds, signal } = context;
+  const maxTokens = model.key === 'synthetic' ? 48 : 128;
+  const prompts = Array.from({ length: rounds + 1 }, (_, round) => prompt(model, round));
+  const ask = (speculation: boolean) => async (round: number) =>
+    await complete(
+      { ...endpoint, parameters: { ...endpoint.parameters, speculation } },
+      { prompt: prompts[round] ?? '', maxTokens, signal },
+    );
+  const measured = await measureRounds(
+    { speculation: ask(true), 'one by one': ask(false) },
+    { ...context, describe: (answer) => `${kind.toLowerCase()}, ${speedOf(answer).toFixed(1)} tok/s` },
+  );
+  const { speculation: guessed, 'one by one': plain } = measured;
+  const equal = guessed.filter(({ text }, index) => text === plain[index]?.text).length;
+  return {
+    ratios: { [`speculation${kind}`]: ratioOf(guessed.map(speedOf), plain.map(speedOf)) },
+    rows: Object.entries(measured).map(([what, answers]) => ({
+      what: `${kind.toLowerCase()}, ${what}`,
+      tokensPerSecond: median(answers.map(speedOf)),
+      completionTokens: median(answers.map(({ completionTokens }) => completionTokens)),
+      sameText: `${equal} of ${rounds}`,
+    })),
+    failures: equal === rounds ? [] : [`${kind}: ${rounds - equal} of ${rounds} texts differ with speculation`],
+  };
+}
+
+const speedOf = (answer: Completion) => 1000 / decodeMsPerToken(answer);
+
+const passage = (round: number) =>
+  `Order ${5120 + round} of the harbour office says the following. The ferry leaves the northern pier at seven in the ` +
+  'morning and comes back before noon. Whoever brings a bicycle pays two crowns more. Dogs travel free of charge when ' +
+  'they are kept on a leash. In heavy fog the captain may wait, and the office tells the school and the market by radio. ' +
+  'Lost umbrellas are kept in the green cupboard behind the ticket window until the end of the month.';
+
+/** A text that was there twice, and begins for the third time. */
+function copyPrompt({ key }: BenchModel, round: number): Prompt {
+  if (key === 'smollm2') return `${passage(round)}\n\n${passage(round)}\n\nOrder ${5120 + round} of the harbour office`;
+  const tokens = newTokens(64);
+  return [...tokens, ...tokens, ...tokens.slice(0, 8)];
+}
+
+function prosePrompt({ key }: BenchModel, round: number): Prompt {
+  if (key === 'smollm2') return `In the year ${1820 + round}, a young clockmaker from a small village in the mountains`;
+  return newTokens(16);
+}

@@ -1,0 +1,103 @@
+import { buildRivals } from '../../rivals/build-rivals.ts';
+import type { CaseContext } from '../bench-case.ts';
+import type { CompletionEndpoint } from '../completion.ts';
+import { freePort } from './free-port.ts';
+import { startPinned } from './pinned-process.ts';
+import { isListening, untilReady } from './until-ready.ts';
+
+export interface LlamaServerOptions {
+  readonly cores: readonly number[];
+  /** Answers at once. */
+  readonly streams: number;
+  /** Of each stream. */
+  readonly contextTokens: number;
+  /** Ports of RPC workers that hold the layers, and how many of these, the output matrix as one more, each gets. */
+  readonly workers?: readonly { readonly port: number; readonly layers: number }[];
+}
+
+type Context = Pick<CaseContext, 'model' | 'signal' | 'say'>;
+
+/** llama.cpp's own server with one thread. It keeps no prompts: copying them out and back would only cost it. */
+export async function startLlamaServer(
+  { cores, streams, contextTokens, workers }: LlamaServerOptions,
+  { model, signal, say }: Context,
+): Promise<CompletionEndpoint & AsyncDisposable> {
+  const { llamaServer } = await buildRivals({ signal, say });
+  const port = await freePort();
+  const process = startPinned({
+    name: 'llama-server',
+    command: llamaServer,
+    commandLine: commandLineOf({
+      model: model.path,
+      host: '127.0.0.1',
+      port,
+      threads: 1,
+      'threads-batch': 1,
+      parallel: streams,
+      'ctx-size': streams * contextTokens,
+      fit: 'off',
+      'cache-ram': 0,
+      ...workerFlags(workers),
+    }),
+    cores,
+    stop: 'signal',
+    output: 'ignored',
+  });
+  const url = `http://127.0.0.1:${port}`;
+  const isReady = async () =>
+    await fetch(`${url}/health`, { signal }).then(
+      (response) => response.ok,
+      () => false,
+    );
+  try {
+    await untilReady(process, { isReady, signal });
+  } catch (error) {
+    await process[Symbol.asyncDispose]();
+    throw error;
+  }
+  return {
+    url,
+    model: model.name,
+    parameters: { cache_prompt: false },
+    [Symbol.asyncDispose]: async () => await process[Symbol.asyncDispose](),
+  };
+}
+
+type Flags = Readonly<Record<string, string | number>>;
+
+function workerFlags(workers: LlamaServerOptions['workers']): Flags {
+  if (workers === undefined) return {};
+  return {
+    rpc: workers.map(({ port }) => `127.0.0.1:${port}`).join(),
+    'gpu-layers': 99,
+    'tensor-split': workers.map(({ layers }) => layers).join(),
+  };
+}
+
+function commandLineOf(flags: Flags): string[] {
+  return Object.entries(flags).flatMap(([name, value]) => [`--${name}`, String(value)]);
+}
+
+/** A process that computes for a llama-server, with one thread. */
+export async function startRpcWorker(
+  core: number,
+  { signal, say }: Omit<Context, 'model'>,
+): Promise<{ readonly port: number } & AsyncDisposable> {
+  const { rpcServer } = await buildRivals({ signal, say });
+  const port = await freePort();
+  const process = startPinned({
+    name: 'ggml-rpc-server',
+    command: rpcServer,
+    commandLine: commandLineOf({ threads: 1, host: '127.0.0.1', port }),
+    cores: [core],
+    stop: 'signal',
+    output: 'ignored',
+  });
+  try {
+    await untilReady(process, { isReady: async () => await isListening(port), signal });
+  } catch (error) {
+    await process[Symbol.asyncDispose]();
+    throw error;
+  }
+  return { port, [Symbol.asyncDispose]: async () => await process[Symbol.asyncDispose]() };
+}

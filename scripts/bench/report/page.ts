@@ -1,0 +1,84 @@
+import type { BenchReport } from '../bench-case.ts';
+import { modelKeys } from '../models.ts';
+import { shortNumber } from '../numbers.ts';
+import type { Ratio } from '../statistics.ts';
+import { markdownTable, tableOf } from '../tables.ts';
+import { targets, type Target } from '../targets.ts';
+
+const introduction = `# Benchmarks
+
+<!-- Made by \`npm run bench -- report\` from the results in docs/benchmarks: change those, or the script. -->
+
+All programs are real processes on one machine, one thread each and each pinned to a core of its own: peers are \`skein\` daemons, clients speak HTTP, and the rivals are llama.cpp's own \`llama-server\` and \`ggml-rpc-server\`, built for the machine from the very sources of the engine. Each figure is the median of pairs that were measured one right after the other, in an order that alternates, after one that does not count; in brackets the least and the greatest. Prompts differ each time, so that no cache helps but where one is measured.`;
+
+const explanation = `## What is compared
+
+- **llama-server**: same model file, same context for each stream, one thread, greedy; prompt caching is off. Speed is tokens of all answers ÷ the time from the first request to the last token, prompts included.
+- **llama.cpp RPC**: two \`ggml-rpc-server\` processes with the layers of our two stages; their \`llama-server\` computes nothing and runs on whichever core is free.
+- **Ceiling**: two of our engines that know nothing of each other, each with the whole model on its own core, in a plain loop without HTTP and mesh; their speeds are added up. Two machines can't do more. It is compared with the speed while all answers are being written (\`steadyTokensPerSecond\`).
+- **Speculation** is off wherever something else is compared: the work is then the same, token by token.
+- Both peers and the client share the two cores of one machine, so the network is a loopback: on real machines a hop costs the network's own time as well, and daemons, clients and engines have more room.`;
+
+const reproduction = `## How to reproduce
+
+On Linux with two cores at least that nothing else uses, git, cmake and a C++ compiler:
+
+\`\`\`sh
+npm ci
+npm run bench:rivals                                                  # once, about ten minutes
+npm run --silent bench -- pipeline --json > docs/benchmarks/pipeline.json   # likewise each other case
+npm run bench -- report                                               # this page
+\`\`\`
+
+\`npm run bench -- --help\` lists the cases.`;
+
+/** The page of all results. */
+export function benchmarksPage(reports: readonly BenchReport[]): string {
+  const machines = [...new Set(reports.map(({ machine }) => machine))].map((machine) => `Machine: ${machine}.`);
+  const models =
+    '`smollm2` is SmolLM2-135M, `synthetic` a Llama of random weights in the shape of TinyLlama 1.1B, in Q4_0: it costs what a real one costs.';
+  const figures = reports.map(({ case: name, rows }) => {
+    const { columns, cells } = tableOf(rows);
+    return `### ${name}\n\n${markdownTable(columns, cells)}`;
+  });
+  return [
+    introduction,
+    [...machines, models].join('\n\n'),
+    ratiosTable(reports),
+    explanation,
+    '## The figures behind them\n\nMedians.',
+    ...figures,
+    reproduction,
+    '',
+  ].join('\n\n');
+}
+
+function ratiosTable(reports: readonly BenchReport[]): string {
+  const ratios = new Map(reports.flatMap((report) => Object.entries(report.ratios)));
+  const cells = [...targets]
+    .map(([name, target]) => {
+      const values = modelKeys.map((key, index) => ratios.get(index === 0 ? name : `${name}@${key}`));
+      return { name, target, values };
+    })
+    .filter(({ values }) => values.some((value) => value !== undefined))
+    .map(({ name, target, values }) => [
+      `\`${name}\``,
+      target.meaning,
+      boundText(target),
+      ...values.map((value) => ratioText(value, target)),
+    ]);
+  return markdownTable(['ratio', 'what', 'target', ...modelKeys], cells);
+}
+
+function boundText({ bound }: Target): string {
+  if (bound === undefined) return '–';
+  return 'atLeast' in bound ? `≥ ${bound.atLeast}` : `≤ ${bound.atMost}`;
+}
+
+function ratioText(ratio: Ratio | undefined, { bound }: Target): string {
+  if (ratio === undefined) return '';
+  const isMissed =
+    bound !== undefined && ('atLeast' in bound ? ratio.median < bound.atLeast : ratio.median > bound.atMost);
+  const text = `${shortNumber(ratio.median)} (${shortNumber(ratio.min)} to ${shortNumber(ratio.max)})`;
+  return isMissed ? `${text}, missed` : text;
+}

@@ -1,0 +1,13 @@
+import type { BenchModel } from './models.ts';
+
+/** How many answers at once are measured. */
+export const streamCounts = [1, 4, 16] as const;
+
+/** Room of each stream, in tokens, for both sides of a comparison. */
+export const streamContextTokens = 512;
+
+/** Length of each answer: enough for a second or two of them together. */
+export function tokensPerStream({ key }: Pick<BenchModel, 'key'>, streams: number): number {
+  if (key === 'synthetic') return streams === 1 ? 24 : 16;
+  return streams === 1 ? 128 : 64;
+}

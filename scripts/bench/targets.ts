@@ -1,0 +1,33 @@
+/** What a ratio says, and what it is to be. */
+export interface Target {
+  /** Of what to what, in a few words. */
+  readonly meaning: string;
+  /** Where to the ratio is to be; absent where it is told and not promised. */
+  readonly bound?: { readonly atLeast: number } | { readonly atMost: number };
+}
+
+/** By the ratio's name for the default model; the synthetic one has the same. In the order of the page. */
+export const targets: ReadonlyMap<string, Target> = new Map<string, Target>([
+  ['replica1', { meaning: 'one peer ÷ llama-server, 1 stream' }],
+  ['replica4', { meaning: 'one peer ÷ llama-server, 4 streams' }],
+  ['replica16', { meaning: 'one peer ÷ llama-server, 16 streams' }],
+  ['replicaTtftMs', { meaning: 'time to the first token after a prompt of 16: one peer − llama-server, in ms' }],
+  ['pipeline1', { meaning: 'two stages ÷ llama.cpp RPC, 1 stream' }],
+  ['pipeline4', { meaning: 'two stages ÷ llama.cpp RPC, 4 streams' }],
+  ['pipeline16', { meaning: 'two stages ÷ llama.cpp RPC, 16 streams' }],
+  ['pipelineCeiling8', { meaning: 'two stages ÷ ceiling, 8 streams' }],
+  ['prefill', { meaning: 'a prompt of 1,024 tokens through two stages ÷ ceiling' }],
+  ['pool8', { meaning: 'two replicas ÷ ceiling, 8 streams' }],
+  [
+    'prefix',
+    { meaning: 'time to the first token: a prompt whose first 1,000 tokens were there before ÷ the first time' },
+  ],
+  ['hopMs', { meaning: 'two stages − the whole model: ms per token' }],
+  ['hopF16Ms', { meaning: 'the same with f16 activations' }],
+  ['hopBytes', { meaning: 'bytes between the two peers per token' }],
+  ['hopF16Bytes', { meaning: 'the same with f16 activations' }],
+  ['speculationCopy', { meaning: 'speculation ÷ none, an answer that copies its prompt' }],
+  ['speculationProse', { meaning: 'speculation ÷ none, prose' }],
+  ['stageMb', { meaning: "a stage's engine beside its weights and KV cache, in MB" }],
+  ['daemonMb', { meaning: 'a daemon without a model, in MB' }],
+]);

@@ -1,0 +1,48 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+
+const keptLines = 15;
+
+export interface RunToolOptions {
+  readonly signal: AbortSignal;
+  /** Takes what the tool prints, line by line. */
+  readonly onLine: (line: string) => void;
+}
+
+/**
+ * Runs a program of the machine to its end. Throws an error with its last lines when it fails, and one that says what to
+ * install when it is not there.
+ */
+export async function runTool(
+  command: string,
+  commandLine: readonly string[],
+  { signal, onLine }: RunToolOptions,
+): Promise<void> {
+  const child = spawn(command, commandLine, { stdio: ['ignore', 'pipe', 'pipe'], signal });
+  const last: string[] = [];
+  for (const stream of [child.stdout, child.stderr]) {
+    createInterface(stream).on('line', (line) => {
+      last.push(line);
+      if (last.length > keptLines) last.shift();
+      onLine(line);
+    });
+  }
+  let code: unknown;
+  try {
+    [code] = await once(child, 'close');
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') throw missing(command, error);
+    throw error;
+  }
+  if (code !== 0) throw new Error(`${command} ${commandLine[0] ?? ''} failed:\n${last.join('\n')}`);
+}
+
+function missing(command: string, cause: unknown): Error {
+  return new Error(
+    `${command} is missing: llama.cpp's programs are built from source, with git, cmake and a C++ compiler; ` +
+      'install them, e.g. `apt install git cmake g++` or `brew install git cmake`',
+    { cause },
+  );
+}
