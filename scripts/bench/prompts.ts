@@ -15,16 +15,24 @@ export function newTokens(count: number): number[] {
   return Array.from({ length: count }, () => from + Math.floor(random.uniform() * (to - from)));
 }
 
-/** As many prompts as asked for that models go on and on after: none stops to count. The same number gives the same prompts. */
-export function endlessPrompts({ key }: Pick<BenchModel, 'key'>, count: number, number: number): Prompt[] {
+/** How stories begin: what comes after is ordinary prose, which seldom repeats itself. */
+const openings = [
+  'The harbour was empty when the storm came in from the west, and',
+  'My grandmother kept bees on the roof of her house, and every morning',
+  'In the winter of that year the river froze for the first time, so',
+  'The train was late again, which gave the two strangers on the platform time to',
+  'Nobody in the village had seen the old clockmaker for a week, until',
+  'The map that she had found in the attic showed a road through the forest where',
+  'When the last lamp in the street went out, the baker opened his door and',
+  'The letter had taken eleven years to arrive, and it said that',
+];
+
+/** As many prompts as asked for, which models go on and on after. The same number gives the same prompts. */
+export function prosePrompts({ key }: Pick<BenchModel, 'key'>, count: number, number: number): Prompt[] {
   return Array.from({ length: count }, (_, index) => {
     // Differs early, so that hardly anything of it can be in a cache.
     const id = number * 100 + index;
-    if (key === 'smollm2')
-      return [1, 2, 3]
-        .map((step) => `${1000 + id * 10 + step}, `)
-        .join('')
-        .trimEnd();
+    if (key === 'smollm2') return `Story number ${1000 + id}. ${openings[id % openings.length] ?? ''}`;
     const random = seededRandom(id);
     return Array.from({ length: 8 }, () => tokenIds.from + Math.floor(random.uniform() * 20_000));
   });

@@ -1,7 +1,7 @@
 import type { BenchCase, CaseContext } from '../bench-case.ts';
 import { complete, decodeMsPerToken } from '../completion.ts';
 import { startMesh, type BenchMesh, type DeploymentWish } from '../processes/mesh.ts';
-import { endlessPrompts, newTokens } from '../prompts.ts';
+import { prosePrompts, newTokens } from '../prompts.ts';
 import { measureRounds } from '../rounds.ts';
 import { differenceOf, median, spreadOf } from '../statistics.ts';
 import { streamContextTokens, tokensPerStream } from '../streams.ts';
@@ -58,7 +58,7 @@ async function measure(
   await using _deployment = await mesh.deploy(wish);
   // The first answer pays for page faults and lazily made buffers.
   await complete(mesh.endpoint, { prompt: newTokens(8), maxTokens: 2, signal });
-  const [prompt = []] = endlessPrompts(model, 1, round);
+  const [prompt = []] = prosePrompts(model, 1, round);
   const before = await mesh.trafficBytes();
   const answer = await complete(mesh.endpoint, { prompt, maxTokens: tokensPerStream(model, 1), signal });
   const bytes = (await mesh.trafficBytes()) - before;

@@ -4,7 +4,7 @@ import { streamsText } from '../numbers.ts';
 import { startCeiling } from '../processes/engine-child.ts';
 import { startLlamaServer, startRpcWorker } from '../processes/llama-server.ts';
 import { startMesh, type BenchDeployment } from '../processes/mesh.ts';
-import { endlessPrompts } from '../prompts.ts';
+import { prosePrompts } from '../prompts.ts';
 import { measureRounds } from '../rounds.ts';
 import { median, ratioOf, type Ratio } from '../statistics.ts';
 import { streamContextTokens, streamCounts, tokensPerStream } from '../streams.ts';
@@ -51,7 +51,7 @@ function ask(endpoint: CompletionEndpoint, { streams, context }: AskOptions) {
   const { model, signal } = context;
   const maxTokens = tokensPerStream(model, streams);
   return async (round: number) =>
-    await askAtOnce(endpoint, { prompts: endlessPrompts(model, streams, round), maxTokens, signal });
+    await askAtOnce(endpoint, { prompts: prosePrompts(model, streams, round), maxTokens, signal });
 }
 
 /** Two workers with the layers of our stages, and a server that computes nothing and runs where there is time. */

@@ -2,7 +2,7 @@ import type { BenchCase } from '../bench-case.ts';
 import { streamsText } from '../numbers.ts';
 import { startCeiling } from '../processes/engine-child.ts';
 import { startMesh } from '../processes/mesh.ts';
-import { endlessPrompts } from '../prompts.ts';
+import { prosePrompts } from '../prompts.ts';
 import { measureRounds } from '../rounds.ts';
 import { median, ratioOf } from '../statistics.ts';
 import { streamContextTokens, tokensPerStream } from '../streams.ts';
@@ -29,7 +29,7 @@ export const pool: BenchCase = {
     const measured = await measureRounds(
       {
         skein: async (round: number) => {
-          const prompts = endlessPrompts(model, streams, round);
+          const prompts = prosePrompts(model, streams, round);
           const answers = await askAtOnce(mesh.endpoint, { prompts, maxTokens: tokens, signal });
           return { speed: answers.steadyTokensPerSecond, shared: answers.answersPerLead };
         },

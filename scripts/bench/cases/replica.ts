@@ -5,7 +5,7 @@ import { startEngineChild } from '../processes/engine-child.ts';
 import { startLlamaServer } from '../processes/llama-server.ts';
 import { startMesh } from '../processes/mesh.ts';
 import { moveToCores } from '../processes/own-cores.ts';
-import { newTokens, endlessPrompts } from '../prompts.ts';
+import { newTokens, prosePrompts } from '../prompts.ts';
 import { measureRounds } from '../rounds.ts';
 import { differenceOf, median, ratioOf, type Ratio } from '../statistics.ts';
 import { streamContextTokens, streamCounts, tokensPerStream } from '../streams.ts';
@@ -54,7 +54,7 @@ async function compareThroughput(
   const { model, signal } = context;
   const maxTokens = tokensPerStream(model, streams);
   const ask = (endpoint: CompletionEndpoint) => async (round: number) =>
-    await askAtOnce(endpoint, { prompts: endlessPrompts(model, streams, round), maxTokens, signal });
+    await askAtOnce(endpoint, { prompts: prosePrompts(model, streams, round), maxTokens, signal });
   const measured = await measureRounds(
     { skein: ask(endpoints.skein), 'llama-server': ask(endpoints['llama-server']) },
     {

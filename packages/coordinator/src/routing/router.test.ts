@@ -177,3 +177,21 @@ it('offers what is held and what is served, each once', () => {
     { id: 'served', sha256: served.model, bytes: undefined, deployed: true },
   ]);
 });
+
+it('spreads requests that come together over replicas, before any card tells of them', async () => {
+  const router = routerOver([
+    leadCard(ada, { deployment: 'deployment-1' }),
+    leadCard(bob, { deployment: 'deployment-2' }),
+  ]);
+  const ask = async () => await router.generate('served', [input], { signal });
+  const routed = [await ask(), await ask(), await ask(), await ask()];
+  expect(routed.map(({ deployment }) => deployment).toSorted()).toEqual([
+    'deployment-1',
+    'deployment-1',
+    'deployment-2',
+    'deployment-2',
+  ]);
+  await Promise.all(routed.flatMap(({ choices }) => choices.map(async (events) => await Array.fromAsync(events))));
+  const later = [await ask(), await ask()];
+  expect(new Set(later.map(({ deployment }) => deployment)).size).toBe(2);
+});

@@ -11,6 +11,7 @@ import type { Card } from '@skein/protocol';
 
 import { meshModels, type Deployments } from '../deployments/index.ts';
 import type { GenerationPort, ServedModel } from '../http/generation-port.ts';
+import { OwnRequests } from './own-requests.ts';
 
 export interface RouterComponents {
   readonly mesh: Pick<Mesh, 'cards' | 'open'>;
@@ -34,13 +35,15 @@ const defaultDeadlines: GenerationDeadlines = { firstEventMs: 300_000, gapMs: 60
  */
 export function createRouter({ mesh, deployments }: RouterComponents, options: RouterOptions = {}): GenerationPort {
   const deadlines = { ...defaultDeadlines, ...options };
+  const own = new OwnRequests();
   const servingCards = () => withoutStages(mesh.cards.snapshot(), (id) => deployments.mayServe(id));
   return {
     models: () => servedModels(servingCards()),
     async generate(model, [first, ...others], { signal }) {
       let hasDeployedAgain = false;
+      let release = (): void => undefined;
       const choose = async (refusals: readonly Refusal[]): Promise<Route> => {
-        const found = chooseLead(servingCards(), { model, besides: refusals });
+        const found = chooseLead(own.addTo(servingCards()), { model, besides: refusals });
         if (found !== undefined) return { deployment: found.stage.deployment, lead: found.peer };
         const last = refusals.at(-1);
         if (last !== undefined) {
@@ -51,12 +54,34 @@ export function createRouter({ mesh, deployments }: RouterComponents, options: R
         }
         return await deployments.ensure(model, { signal, failed: refusals.map(({ deployment }) => deployment) });
       };
-      const { events, ...route } = await generateSomewhere(mesh, { choose, request: first, signal, deadlines });
-      const { deployment, lead } = route;
-      const rest = others.map((input) => generate(mesh, lead, { deployment, ...input }, { signal, deadlines }));
-      return { ...route, choices: [events, ...rest] };
+      const chooseAndCount = async (refusals: readonly Refusal[]): Promise<Route> => {
+        release();
+        const route = await choose(refusals);
+        release = own.add(route.deployment);
+        return route;
+      };
+      try {
+        const routed = await generateSomewhere(mesh, { choose: chooseAndCount, request: first, signal, deadlines });
+        const { events, ...route } = routed;
+        const { deployment, lead } = route;
+        // Events that are never read come to an end with the signal.
+        signal.addEventListener('abort', release, { once: true });
+        const rest = others.map((input) => generate(mesh, lead, { deployment, ...input }, { signal, deadlines }));
+        return { ...route, choices: [endingWith(events, release), ...rest] };
+      } catch (error) {
+        release();
+        throw error;
+      }
     },
   };
+}
+
+async function* endingWith<Value>(events: AsyncIterable<Value>, end: () => void): AsyncGenerator<Value> {
+  try {
+    yield* events;
+  } finally {
+    end();
+  }
 }
 
 /** Cards lag behind: a stage of a deployment that we know to be gone is not offered again. */

@@ -38,6 +38,8 @@ const microBatch = {
 export interface EngineOutputs {
   control(message: FromEngine): void;
   ring(header: RingMessage, payload?: Uint8Array): void;
+  /** Calls back in a later turn, when what was sent on the ring has left this process. */
+  whenRingIsFlushed(callback: () => void): void;
 }
 
 /** One loaded stage: the lead of a pipeline, or a stage that waits for what the ring brings. */
@@ -103,7 +105,7 @@ async function leadEngine(
       onProgress: () => outputs.control({ type: 'engine-progress' }),
       onLoad: (counts) => outputs.control({ type: 'engine-load-changed', ...counts }),
       now: () => performance.now(),
-      defer: (callback) => setImmediate(callback),
+      defer: outputs.whenRingIsFlushed,
     },
     {
       stages: load.stages,

@@ -1,3 +1,5 @@
+import { constants, setPriority } from 'node:os';
+
 import { parseHeader, SkeinError, toWireError } from '@skein/protocol';
 
 import { controlDescriptor, engineLoadSchema, ringDescriptor, toEngineSchema, type EngineLoad } from '../control.ts';
@@ -10,6 +12,9 @@ import { FramePipe } from './pipe.ts';
  * it (a crash in llama.cpp, the kernel's out-of-memory killer) costs this stage and nothing else.
  */
 let engine: Engine | undefined;
+
+// Computing can wait for what takes little: the peer that relays hidden rows, and the programs of the machine's owner.
+setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
 
 const control: FramePipe = new FramePipe(controlDescriptor, {
   onFrame: (frame) => {
@@ -33,6 +38,7 @@ async function load(message: EngineLoad): Promise<void> {
     engine = await createEngine(library, message, {
       control: (answer) => control.send(answer),
       ring: (header, payload) => ring.send(header, payload),
+      whenRingIsFlushed: (callback) => ring.whenFlushed(callback),
     });
   } catch (error) {
     await fail(error);

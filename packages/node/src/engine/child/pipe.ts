@@ -2,26 +2,59 @@ import { Socket } from 'node:net';
 
 import { encodeFrame, FrameParser, type Frame } from '@skein/protocol';
 
+const noBytes = new Uint8Array(0);
+
+export interface FramePipeOptions {
+  /** Called for each frame, in order. */
+  readonly onFrame: (frame: Frame) => void;
+  /** Called when the other end has gone or has sent bytes that are no frames. */
+  readonly onClose: (error?: unknown) => void;
+}
+
 /** One of the pipes that the parent process has opened for us, carrying frames both ways. */
 export class FramePipe {
   readonly #socket: Socket;
+  readonly #parser = new FrameParser();
+  readonly #options: FramePipeOptions;
+  #isBusy = false;
 
-  /**
-   * @param options.onFrame called for each frame, in order
-   * @param options.onClose called once when the other end has gone or has sent bytes that are no frames
-   */
-  constructor(descriptor: number, options: { onFrame: (frame: Frame) => void; onClose: (error?: unknown) => void }) {
+  constructor(descriptor: number, options: FramePipeOptions) {
+    this.#options = options;
     this.#socket = new Socket({ fd: descriptor, readable: true, writable: true });
-    const parser = new FrameParser();
     this.#socket.on('data', (chunk) => {
-      try {
-        for (const frame of parser.push(chunk)) options.onFrame(frame);
-      } catch (error) {
-        options.onClose(error);
-      }
+      this.#parser.feed(chunk);
+      this.#next();
     });
     this.#socket.on('error', (error) => options.onClose(error));
     this.#socket.on('close', () => options.onClose());
+  }
+
+  /** Calls back in a later turn, when all that was sent has left this process. */
+  whenFlushed(callback: () => void): void {
+    setImmediate(() => {
+      if (this.#socket.writableLength === 0) callback();
+      else this.#socket.write(noBytes, () => callback());
+    });
+  }
+
+  /**
+   * One frame a turn: computing holds up this thread, so what one frame has brought about has to be gone before the next
+   * is taken.
+   */
+  #next(): void {
+    if (this.#isBusy) return;
+    try {
+      const frame = this.#parser.next();
+      if (frame === undefined) return;
+      this.#isBusy = true;
+      this.#options.onFrame(frame);
+      this.whenFlushed(() => {
+        this.#isBusy = false;
+        this.#next();
+      });
+    } catch (error) {
+      this.#options.onClose(error);
+    }
   }
 
   /** Frames that are sent in one turn leave in one write: each wakes the other end. */
@@ -36,7 +69,7 @@ export class FramePipe {
   /** Waits until all that was sent has left this process. */
   flush(): Promise<void> {
     return new Promise((resolve) => {
-      this.#socket.write(new Uint8Array(0), () => resolve());
+      this.whenFlushed(resolve);
     });
   }
 }

@@ -25,7 +25,7 @@ export function encodeActivations(hidden: Uint8Array, activations: Activations):
 export function decodeActivations(payload: Uint8Array, activations: Activations): Uint8Array {
   if (activations === 'f32') return payload;
   // A view needs an even offset, which a payload inside a frame may not have.
-  const aligned = payload.byteOffset % activationBytes.f16 === 0 ? payload : payload.slice();
+  const aligned = payload.byteOffset % activationBytes.f16 === 0 ? payload : new Uint8Array(payload);
   const halves = new Float16Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / activationBytes.f16);
   return new Uint8Array(Float32Array.from(halves).buffer);
 }
