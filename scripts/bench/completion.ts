@@ -7,6 +7,11 @@ export interface CompletionEndpoint {
   readonly parameters: Readonly<Record<string, unknown>>;
 }
 
+/** The same without speculation: where work is compared with work, and not answers with answers. */
+export function withoutSpeculation(endpoint: CompletionEndpoint): CompletionEndpoint {
+  return { ...endpoint, parameters: { ...endpoint.parameters, speculation: false } };
+}
+
 /** A text, or token ids where their number matters. */
 export type Prompt = string | readonly number[];
 

@@ -1,5 +1,5 @@
 import type { BenchCase, CaseContext } from '../bench-case.ts';
-import { complete, decodeMsPerToken } from '../completion.ts';
+import { complete, decodeMsPerToken, withoutSpeculation } from '../completion.ts';
 import { startMesh, type BenchMesh, type DeploymentWish } from '../processes/mesh.ts';
 import { prosePrompts, newTokens } from '../prompts.ts';
 import { measureRounds } from '../rounds.ts';
@@ -57,10 +57,14 @@ async function measure(
   const { model, signal } = context;
   await using _deployment = await mesh.deploy(wish);
   // The first answer pays for page faults and lazily made buffers.
-  await complete(mesh.endpoint, { prompt: newTokens(8), maxTokens: 2, signal });
+  await complete(withoutSpeculation(mesh.endpoint), { prompt: newTokens(8), maxTokens: 2, signal });
   const [prompt = []] = prosePrompts(model, 1, round);
   const before = await mesh.trafficBytes();
-  const answer = await complete(mesh.endpoint, { prompt, maxTokens: tokensPerStream(model, 1), signal });
+  const answer = await complete(withoutSpeculation(mesh.endpoint), {
+    prompt,
+    maxTokens: tokensPerStream(model, 1),
+    signal,
+  });
   const bytes = (await mesh.trafficBytes()) - before;
   return {
     msPerToken: decodeMsPerToken(answer),

@@ -1,5 +1,5 @@
 import type { BenchCase, CaseContext, Row } from '../bench-case.ts';
-import type { CompletionEndpoint } from '../completion.ts';
+import { withoutSpeculation, type CompletionEndpoint } from '../completion.ts';
 import { streamsText } from '../numbers.ts';
 import { startCeiling } from '../processes/engine-child.ts';
 import { startLlamaServer, startRpcWorker } from '../processes/llama-server.ts';
@@ -36,7 +36,7 @@ export const pipeline: BenchCase = {
       ratios[`pipeline${streams}`] = ratioOf(speedsOf(measured.skein), speedsOf(measured['llama.cpp RPC']));
       for (const [what, values] of Object.entries(measured)) rows.push(rowOf(what, streams, values));
     }
-    const ceiling = await compareWithCeiling(mesh.endpoint, context);
+    const ceiling = await compareWithCeiling(withoutSpeculation(mesh.endpoint), context);
     ratios[`pipelineCeiling${ceilingStreams}`] = ceiling.ratio;
     return { ratios, rows: [...rows, ...ceiling.rows] };
   },

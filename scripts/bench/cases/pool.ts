@@ -1,3 +1,4 @@
+import { withoutSpeculation } from '../completion.ts';
 import type { BenchCase } from '../bench-case.ts';
 import { streamsText } from '../numbers.ts';
 import { startCeiling } from '../processes/engine-child.ts';
@@ -30,7 +31,7 @@ export const pool: BenchCase = {
       {
         skein: async (round: number) => {
           const prompts = prosePrompts(model, streams, round);
-          const answers = await askAtOnce(mesh.endpoint, { prompts, maxTokens: tokens, signal });
+          const answers = await askAtOnce(withoutSpeculation(mesh.endpoint), { prompts, maxTokens: tokens, signal });
           return { speed: answers.steadyTokensPerSecond, shared: answers.answersPerLead };
         },
         ceiling: async () => {

@@ -79,7 +79,7 @@ export async function startMesh(
   say(`${peers.length === 1 ? 'a daemon serves' : `${peers.length} daemons serve`} ${name}`);
   const running = stack.move();
   return {
-    endpoint: { url, model: name, parameters: { speculation: false } },
+    endpoint: { url, model: name, parameters: {} },
     async deploy(wish) {
       const response = await fetch(`${url}/skein/v1/deployments`, {
         method: 'POST',

@@ -13,8 +13,8 @@ function peersOf(...peers: readonly (readonly [freeBytes: number, speed: number]
   return peers.map(([freeBytes, speed]) => ({ freeBytes, speed, holdsModel: false }));
 }
 
-function slowest(split: Split, { decodeBytes }: Options): number {
-  return Math.max(...split.map(({ peer, block }) => decodeBytes(block) / peer.speed));
+function slowest(split: Split, { decodeWork }: Options): number {
+  return Math.max(...split.map(({ peer, block }) => decodeWork(block) / peer.speed));
 }
 
 /** Every split that fits, whatever its cost. */
@@ -47,7 +47,7 @@ function randomOptions(seed: number, greatest: { layers: number; peers: number }
     holdsModel: random() < 0.3,
   }));
   const stages = upTo(peers.length);
-  return { layers, multiple: upTo(3), stages, memory: (block) => bytes(block) + 2, decodeBytes: bytes, peers };
+  return { layers, multiple: upTo(3), stages, memory: (block) => bytes(block) + 2, decodeWork: bytes, peers };
 }
 
 describe('splits of small models over few peers', () => {
@@ -70,7 +70,7 @@ describe('splits of small models over few peers', () => {
     for (const { options, every, found } of rounds) {
       if (found === undefined) continue;
       const fetched = (split: Split) =>
-        split.reduce((sum, { peer, block }) => sum + (peer.holdsModel ? 0 : options.decodeBytes(block)), 0);
+        split.reduce((sum, { peer, block }) => sum + (peer.holdsModel ? 0 : options.decodeWork(block)), 0);
       const least = Math.min(...every.map((split) => slowest(split, options)));
       expect(slowest(found, options)).toBe(least);
       const alike = every.filter((split) => slowest(split, options) === least);
@@ -129,7 +129,7 @@ it('gives a peer that is twice as fast twice the layers', () => {
     multiple: 1,
     stages: 2,
     memory: countLayers,
-    decodeBytes: countLayers,
+    decodeWork: countLayers,
     peers,
   });
   expect(split?.map(({ peer, block }) => [peer.speed, countLayers(block)]).sort()).toEqual([
@@ -145,7 +145,7 @@ it('is as even as can be behind the slowest stage', () => {
     multiple: 1,
     stages: 4,
     memory: countLayers,
-    decodeBytes: countLayers,
+    decodeWork: countLayers,
     peers,
   });
   expect(split?.map(({ block }) => countLayers(block)).sort()).toEqual([7, 7, 8, 8]);
@@ -153,13 +153,13 @@ it('is as even as can be behind the slowest stage', () => {
 
 it('takes peers in their order when that is fixed', () => {
   const peers = peersOf([5, 1], [99, 9], [99, 1]);
-  const options = { layers: 12, multiple: 1, stages: 3, memory: countLayers, decodeBytes: countLayers, peers };
+  const options = { layers: 12, multiple: 1, stages: 3, memory: countLayers, decodeWork: countLayers, peers };
   expect(balanceLayers({ ...options, isOrderFixed: true })?.map(({ peer }) => peer)).toEqual(peers);
 });
 
 it('keeps to the ends that were asked for', () => {
   const peers = peersOf([4, 1], [99, 1]);
-  const options = { layers: 10, multiple: 1, stages: 2, memory: countLayers, decodeBytes: countLayers, peers };
+  const options = { layers: 10, multiple: 1, stages: 2, memory: countLayers, decodeWork: countLayers, peers };
   const split = balanceLayers({ ...options, ends: [8, 10] });
   expect(split?.map(({ peer, block }) => [peer.freeBytes, block.to])).toEqual([
     [99, 8],

@@ -1,6 +1,6 @@
 import type { Block } from '@skein/protocol';
 
-import type { DecodeBytes } from './decode-bytes.ts';
+import type { DecodeWork } from './decode-work.ts';
 import type { StageMemory } from './stage-memory.ts';
 
 /** What balancing needs to know of a peer. */
@@ -19,7 +19,7 @@ export interface BalanceOptions<Peer extends BalancedPeer> {
   readonly multiple: number;
   readonly stages: number;
   readonly memory: StageMemory;
-  readonly decodeBytes: DecodeBytes;
+  readonly decodeWork: DecodeWork;
   /** The layers after which the stages end, where the split was asked for. Default: wherever it is best. */
   readonly ends?: readonly number[] | undefined;
   /** In the order in which they are taken when nothing else decides. */
@@ -75,14 +75,14 @@ interface Moves<Peer> {
 }
 
 function possibleMoves<Peer extends BalancedPeer>(options: BalanceOptions<Peer>): Moves<Peer> {
-  const { layers, multiple, stages, memory, decodeBytes, ends, peers, isOrderFixed = false } = options;
+  const { layers, multiple, stages, memory, decodeWork, ends, peers, isOrderFixed = false } = options;
   const units = maximumStages(layers, multiple);
   // Peers used: how many of them when their order is fixed, else a set of bits.
   const usedCount = isOrderFixed ? (used: number) => used : countBits;
   const stateOf = (used: number, unit: number) => used * (units + 1) + unit;
   const move = (peer: Peer, block: Block, next: number): Move<Peer> | undefined => {
     if (memory(block) > peer.freeBytes) return undefined;
-    const bytes = decodeBytes(block);
+    const bytes = decodeWork(block);
     return { peer, block, time: bytes / peer.speed, fetchedBytes: peer.holdsModel ? 0 : bytes, next };
   };
   const from = (state: number) => {

@@ -1,7 +1,7 @@
 import { formatBytes, limits, type Block, type CacheType, type Card, type ModelManifest } from '@skein/protocol';
 
 import { balanceLayers, maximumStages } from './balance-layers.ts';
-import { decodeBytes, type DecodeBytes } from './decode-bytes.ts';
+import { decodeWork, type DecodeWork } from './decode-work.ts';
 import { doesNotFit, noPeers, splitUnsupported, wrongLayers } from './errors.ts';
 import { peerPools } from './peer-pools.ts';
 import { prefixSums } from './prefix-sums.ts';
@@ -80,7 +80,7 @@ export function plan(snapshot: PlanSnapshot, request: PlanRequest): Plan {
     layers: shape.layers,
     multiple,
     memory,
-    decodeBytes: decodeBytes(manifest),
+    decodeWork: decodeWork(manifest),
     ends: layers && endsOf(layers),
   };
   const greatestCount = stages ?? Math.min(peers.length, most);
@@ -143,7 +143,7 @@ interface SplitModel {
   readonly multiple: number;
   readonly stages: number;
   readonly memory: StageMemory;
-  readonly decodeBytes: DecodeBytes;
+  readonly decodeWork: DecodeWork;
   readonly ends: readonly number[] | undefined;
 }
 
@@ -154,7 +154,7 @@ function splitOver(peers: readonly UsablePeer[], model: SplitModel): Plan | unde
     if (fastest !== undefined && pool.isOrderFixed) break;
     const split = balanceLayers({ ...model, ...pool });
     if (split === undefined) continue;
-    const slowest = Math.max(...split.map(({ peer, block }) => model.decodeBytes(block) / peer.speed));
+    const slowest = Math.max(...split.map(({ peer, block }) => model.decodeWork(block) / peer.speed));
     if (fastest !== undefined && fastest.slowest <= slowest) continue;
     const parts = split.map(
       ({ peer, block }) =>

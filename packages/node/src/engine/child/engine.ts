@@ -105,7 +105,7 @@ async function leadEngine(
       onProgress: () => outputs.control({ type: 'engine-progress' }),
       onLoad: (counts) => outputs.control({ type: 'engine-load-changed', ...counts }),
       now: () => performance.now(),
-      defer: outputs.whenRingIsFlushed,
+      defer: (callback) => outputs.whenRingIsFlushed(callback),
     },
     {
       stages: load.stages,
