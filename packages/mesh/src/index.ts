@@ -1,6 +1,8 @@
+export { answerMeasurements, type AnswerMeasurementsOptions } from './calls/answer-measurements.ts';
 export { decodeManifest, type EncodedManifest } from './calls/encoded-manifest.ts';
 export { fetchManifest, type ManifestRequest } from './calls/fetch-manifest.ts';
 export { Holders } from './calls/holders.ts';
+export { measureLink, type LinkMeasurement, type MeasureLinkOptions } from './calls/measure-link.ts';
 export { generate, type GenerateOptions, type GenerationDeadlines, type GenerationUpdate } from './calls/generate.ts';
 export type { Cards } from './cards/cards.ts';
 export type { Remote, StreamHandler } from './host/serve.ts';

@@ -41,15 +41,25 @@ export { silentLogger, type Logger } from './logger.ts';
 export {
   cardSchema,
   cardSignatureContext,
+  maxCardLinks,
   signedCardSchema,
   type Card,
   type Hardware,
   type HeldModel,
   type HeldStage,
+  type Link,
   type Role,
+  type StageSpeed,
 } from './mesh/card.ts';
 export { gateAnswerSchema, gateChallengeSchema, gateHelloSchema, gateProofSchema } from './mesh/gate.ts';
 export { decodeInvite, encodeInvite, type Invite } from './mesh/invite.ts';
+export {
+  measureEchoSchema,
+  measureLimits,
+  measureProbeSchema,
+  type MeasureEcho,
+  type MeasureProbe,
+} from './mesh/measure.ts';
 export { methods, type Method } from './methods.ts';
 export {
   modelManifestSchema,

@@ -1,4 +1,5 @@
 import { limits } from './limits.ts';
+import { measureLimits } from './mesh/measure.ts';
 
 /** One protocol between members, as data. Everything that speaks or answers it takes its bounds from here. */
 export interface Method {
@@ -21,6 +22,13 @@ export const methods = Object.freeze({
   card: { ...control, id: '/skein/card/1', maxFrameBytes: limits.maxCardBytes + 1024, maxInboundStreams: 2 },
   manifest: { ...control, id: '/skein/manifest/1', maxInboundStreams: 4 },
   bytes: { ...control, id: '/skein/bytes/1', maxInboundStreams: 8 },
+  // One measurement at a time: two would measure each other.
+  measure: {
+    ...control,
+    id: '/skein/measure/1',
+    maxFrameBytes: measureLimits.maxProbeBytes + 1024,
+    maxInboundStreams: 1,
+  },
   stage: { ...control, id: '/skein/stage/1', maxInboundStreams: 16 },
   ring: { ...control, id: '/skein/ring/1', maxFrameBytes: limits.maxFrameBytes, maxInboundStreams: 16 },
   generate: {

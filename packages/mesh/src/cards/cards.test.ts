@@ -1,4 +1,4 @@
-import { encodeValue, limits, methods, type Card } from '@skein/protocol';
+import { encodeValue, limits, maxCardLinks, methods, type Card, type HeldStage } from '@skein/protocol';
 import { expect, test } from 'vitest';
 
 import { createIdentity, type Identity } from '../identity/identity.ts';
@@ -106,6 +106,49 @@ test('refuses a change after which the own card would be too large for others, a
   expect(own.current.models).toEqual([]);
   own.update({ models: models.slice(0, 30) });
   expect((await own.sign()).card.models).toHaveLength(30);
+});
+
+test('has room for as many links as it may tell of, beside many stages and models', async () => {
+  const identity = await createIdentity();
+  const own = new OwnCard(identity, cardOf(identity));
+  const link = { peer: identity.peerId, roundTripMs: 0.25, bytesPerSecond: 1.5e9, measuredAt: Date.now() };
+  const links = Array.from({ length: maxCardLinks }, () => link);
+  const stage: HeldStage = {
+    deployment: 'd'.repeat(36),
+    model: 'a'.repeat(64),
+    name: 'n'.repeat(64),
+    stage: 0,
+    stages: 1,
+    block: { from: 0, to: 100 },
+    state: 'ready',
+    contextTokens: 8192,
+    sequences: 64,
+    bytes: 2 ** 40,
+    active: 0,
+    queued: 0,
+    speed: { decodeMsPerLayer: 1.5, prefillMsPerTokenPerLayer: 0.5, headMs: 0.1 },
+  };
+  const model = { model: 'a'.repeat(64), manifest: 'b'.repeat(64), name: 'n'.repeat(64), bytes: 2 ** 40 };
+  own.update({
+    links,
+    stages: Array.from({ length: 32 }, () => stage),
+    models: Array.from({ length: 128 }, () => model),
+  });
+  expect((await own.sign()).card.links).toHaveLength(maxCardLinks);
+  expect(() => own.update({ links: [...links, link] })).toThrow(
+    expect.objectContaining({ code: 'protocol-violation' }),
+  );
+});
+
+test.each([
+  ['a negative round trip', { roundTripMs: -1 }],
+  ['an endless round trip', { roundTripMs: Infinity }],
+  ['a bandwidth that is no number', { bytesPerSecond: NaN }],
+])('holds no link with %s', async (_, change) => {
+  const identity = await createIdentity();
+  const own = new OwnCard(identity, cardOf(identity));
+  const link = { peer: identity.peerId, roundTripMs: 1, bytesPerSecond: 1, measuredAt: 1, ...change };
+  expect(() => own.update({ links: [link] })).toThrow(expect.objectContaining({ code: 'protocol-violation' }));
 });
 
 test('tells the caller of updateCard what the card can not hold', async () => {

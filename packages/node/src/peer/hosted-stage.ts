@@ -78,7 +78,21 @@ export class HostedStage implements AsyncDisposable {
     const counts = this.#engine?.load ?? { active: 0, queued: 0 };
     const state = this.#isConnected ? 'ready' : 'loading';
     const bytes = this.#neededBytes();
-    return { deployment, model, name, stage, stages, block, state, bytes, contextTokens, sequences, ...counts };
+    const speed = this.#engine === undefined ? {} : { speed: this.#engine.speed };
+    return {
+      deployment,
+      model,
+      name,
+      stage,
+      stages,
+      block,
+      state,
+      bytes,
+      contextTokens,
+      sequences,
+      ...counts,
+      ...speed,
+    };
   }
 
   /** Brings the files here and loads the engine. */
@@ -191,7 +205,8 @@ export class HostedStage implements AsyncDisposable {
     const { block, contextTokens, cacheType = 'f16' } = this.load;
     const { manifest, fileBytes } = this.#files;
     const cellBytes = manifest.shape.kvBytesPerTokenPerLayer * cacheShares[cacheType];
-    return fileBytes + cellBytes * (block.to - block.from) * contextTokens;
+    // The card and the engine take whole bytes.
+    return fileBytes + Math.ceil(cellBytes * (block.to - block.from) * contextTokens);
   }
 
   #requireEngine(): EngineProcess {

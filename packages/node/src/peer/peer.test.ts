@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { createIdentity, createMesh, MeshSecret } from '@skein/mesh';
+import { methods, type StageLoad } from '@skein/protocol';
 import { expect, it } from 'vitest';
 
 import { writeTinyModel } from '../../../../scripts/fixtures/tiny-models.ts';
@@ -27,6 +28,56 @@ it('tells the mesh what it has, and can be started again after it was stopped', 
     await peer.stop();
     await peer.start();
     expect(mesh.cards.snapshot()[0]?.models).toMatchObject([{ model }]);
+  } finally {
+    await peer.stop();
+    await mesh.stop();
+  }
+});
+
+it('tells how fast each stage is, and how much memory its keys and values take', async () => {
+  await using directory = await mkdtempDisposable(join(tmpdir(), 'skein-peer-'));
+  const file = join(directory.path, 'tiny.gguf');
+  await writeTinyModel('llama', file);
+  const secret = MeshSecret.generate();
+  const mesh = await createMesh({ secret, roles: ['peer'], identity: await createIdentity(), mdns: false });
+  await mesh.start();
+  const store = await openStore(directory.path);
+  const peer = createPeer({ mesh, store, directory: directory.path, backend: 'cpu', threads: 1 });
+  try {
+    await peer.start();
+    const { model } = await store.pull(file);
+    const { manifest, digest } = await store.manifest(model);
+    const { layers, kvBytesPerTokenPerLayer } = manifest.shape;
+    const load = async (cacheType?: 'q8_0') => {
+      await using stream = await mesh.open(mesh.peerId, methods.stage);
+      await stream.write({
+        type: 'stage-load',
+        deployment: `deployment-${cacheType ?? 'f16'}`.replace('_', '-'),
+        model,
+        manifest: digest,
+        name: 'tiny',
+        stage: 0,
+        stages: 1,
+        block: { from: 0, to: layers },
+        sources: [mesh.peerId],
+        contextTokens: 256,
+        sequences: 1,
+        ...(cacheType === undefined ? {} : { cacheType, activations: 'f32' }),
+      } satisfies StageLoad);
+      for (let frame = await stream.read(); frame !== undefined; frame = await stream.read()) {
+        const { type } = frame.header as { type: string };
+        expect(['stage-progress', 'stage-ready']).toContain(type);
+        if (type === 'stage-ready') break;
+      }
+      const stage = mesh.cards
+        .snapshot()[0]
+        ?.stages.find(({ deployment }) => deployment.endsWith(cacheType === undefined ? 'f16' : 'q8-0'));
+      expect(stage).toMatchObject({ state: 'ready' });
+      expect(stage?.speed?.decodeMsPerLayer).toBeGreaterThan(0);
+      return stage?.bytes ?? 0;
+    };
+    const f16Bytes = kvBytesPerTokenPerLayer * layers * 256;
+    expect((await load()) - (await load('q8_0'))).toBe(Math.floor(f16Bytes * (1 - 34 / 64)));
   } finally {
     await peer.stop();
     await mesh.stop();

@@ -6,6 +6,7 @@ import { silentLogger, type HeldModel, type Logger } from '@skein/protocol';
 import { libraryDirectory, type Backend } from '../hardware/backend.ts';
 import { describeHardware, detectHardware, type DetectedHardware } from '../hardware/detect.ts';
 import { serveModels, type ModelStore } from '../store/index.ts';
+import { LinkMeasurements } from './link-measurements.ts';
 import { StageHost } from './stage-host.ts';
 
 export interface PeerOptions {
@@ -40,12 +41,14 @@ const refreshIntervalMs = 5000;
 export function createPeer(options: PeerOptions): Peer {
   const { mesh, store, logger = silentLogger } = options;
   let models: HeldModel[] = [];
-  let serving: { readonly hardware: DetectedHardware; readonly host: StageHost } | undefined;
+  let serving:
+    { readonly hardware: DetectedHardware; readonly host: StageHost; readonly links: LinkMeasurements } | undefined;
   let running: AsyncDisposableStack | undefined;
 
   const announce = (): void => {
     if (serving === undefined) return;
-    const now = { hardware: describeHardware(serving.hardware), stages: serving.host.describe() };
+    const { host, links } = serving;
+    const now = { hardware: describeHardware(serving.hardware), stages: host.describe(), links: links.describe() };
     try {
       mesh.updateCard({ ...now, models });
     } catch (error) {
@@ -86,8 +89,11 @@ export function createPeer(options: PeerOptions): Peer {
       host.start();
       stack.defer(async () => host.stop());
       stack.use(serveModels(mesh, store));
-      serving = { hardware, host };
+      const links = new LinkMeasurements({ mesh, logger, onChange: announce });
+      stack.use(links);
+      serving = { hardware, host, links };
       await announceModels();
+      links.start();
       const timer = setInterval(refresh, refreshIntervalMs);
       stack.defer(() => clearInterval(timer));
       running = stack.move();

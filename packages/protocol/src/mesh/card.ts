@@ -34,6 +34,37 @@ export const heldModelSchema = z.object({
 });
 export type HeldModel = z.infer<typeof heldModelSchema>;
 
+/** Longest that a card may say something takes: an hour. */
+const maxMilliseconds = 3_600_000;
+const milliseconds = z.number().nonnegative().max(maxMilliseconds);
+
+/** What a stage was measured to take, right after it was loaded, with an empty cache and an idle machine. */
+export const stageSpeedSchema = z.object({
+  /** One row through one layer. */
+  decodeMsPerLayer: milliseconds,
+  /** One of many rows through one layer. */
+  prefillMsPerTokenPerLayer: milliseconds,
+  /** Un-embedding one row and drawing a token; 0 on stages other than the tail. */
+  headMs: milliseconds,
+});
+export type StageSpeed = z.infer<typeof stageSpeedSchema>;
+
+/** What a member measured of its way to another one. */
+export const linkSchema = z.object({
+  /** The other end. */
+  peer: peerIdSchema,
+  /** From a small frame to its answer, median of several. */
+  roundTripMs: milliseconds,
+  /** Towards the other end, in one stream, as ring frames go. */
+  bytesPerSecond: z.number().nonnegative().max(Number.MAX_SAFE_INTEGER),
+  /** Milliseconds since 1970, by the clock of who measured. */
+  measuredAt: z.number().int().nonnegative(),
+});
+export type Link = z.infer<typeof linkSchema>;
+
+/** Links that one card tells of: few enough to leave room for models and stages. */
+export const maxCardLinks = 32;
+
 /** A stage that a peer serves. */
 export const heldStageSchema = z.object({
   deployment: deploymentIdSchema,
@@ -54,6 +85,8 @@ export const heldStageSchema = z.object({
   /** Sequences being generated now, and requests waiting for a free one. Both 0 on stages other than the lead. */
   active: z.number().int().nonnegative(),
   queued: z.number().int().nonnegative(),
+  /** Left out until the stage is loaded, and by peers that do not measure. */
+  speed: stageSpeedSchema.optional(),
 });
 export type HeldStage = z.infer<typeof heldStageSchema>;
 
@@ -71,6 +104,8 @@ export const cardSchema = z.object({
   hardware: hardwareSchema.optional(),
   models: z.array(heldModelSchema).max(256),
   stages: z.array(heldStageSchema).max(limits.maxStages),
+  /** To other serving members, measured while both were idle. Left out by members that do not measure. */
+  links: z.array(linkSchema).max(maxCardLinks).optional(),
 });
 export type Card = z.infer<typeof cardSchema>;
 

@@ -106,6 +106,15 @@ describe('an engine process', () => {
     });
   });
 
+  it('says what the stage takes, as measured after it was loaded', async () => {
+    await using engine = await startWhole();
+    const { decodeMsPerLayer, prefillMsPerTokenPerLayer, headMs } = engine.speed;
+    for (const measuredMs of [decodeMsPerLayer, prefillMsPerTokenPerLayer, headMs]) {
+      expect(measuredMs).toBeGreaterThan(0);
+      expect(Number.isFinite(measuredMs)).toBe(true);
+    }
+  });
+
   it('that hangs is ended, and its generations with it', async () => {
     await using engine = await startWhole({}, 2000);
     const end = await endOf(engine.generate(endless), () => process.kill(engine.pid ?? 0, 'SIGSTOP'));

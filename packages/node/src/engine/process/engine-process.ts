@@ -10,6 +10,7 @@ import {
   SkeinError,
   type GenerationEvent,
   type Logger,
+  type StageSpeed,
 } from '@skein/protocol';
 
 import { fromEngineSchema, type EngineLoad, type FromEngine, type ToEngine } from '../control.ts';
@@ -43,6 +44,7 @@ export class EngineProcess implements AsyncDisposable {
   readonly #stallTimer: NodeJS.Timeout;
   #failure: SkeinError | undefined;
   #placement = { device: 'cpu', gpuLayers: 0 };
+  #speed: StageSpeed = { decodeMsPerLayer: 0, prefillMsPerTokenPerLayer: 0, headMs: 0 };
   #stopping = false;
   #load = { active: 0, queued: 0 };
   #onLoad: (() => void) | undefined;
@@ -69,8 +71,9 @@ export class EngineProcess implements AsyncDisposable {
     options.signal?.addEventListener('abort', abort, { once: true });
     try {
       engine.#send({ type: 'engine-load', ...options.load });
-      const { device, gpuLayers } = await engine.#ready.promise;
+      const { device, gpuLayers, speed } = await engine.#ready.promise;
       engine.#placement = { device, gpuLayers };
+      engine.#speed = speed;
       options.logger.info({ pid: engine.pid, device, gpuLayers, stage: options.load.stage }, 'stage loaded');
       return engine;
     } catch (error) {
@@ -89,6 +92,11 @@ export class EngineProcess implements AsyncDisposable {
   /** Where the layers were placed: how many on which GPU, the rest on the CPU. */
   get placement(): { readonly device: string; readonly gpuLayers: number } {
     return this.#placement;
+  }
+
+  /** What the stage takes, measured right after it was loaded. */
+  get speed(): StageSpeed {
+    return this.#speed;
   }
 
   /** Fires, with a SkeinError as reason, when the process has ended other than by {@link stop}. */
