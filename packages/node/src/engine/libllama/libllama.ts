@@ -224,6 +224,7 @@ function bind(directory: string, log: LogSink) {
       context: ContextPointer,
       batch: Batch,
     ) => number,
+    synchronize: llama.func('void llama_synchronize(void *context)') as (context: ContextPointer) => void,
     logits: llama.func('void *llama_get_logits_ith(void *context, int32_t row)') as (
       context: ContextPointer,
       row: number,

@@ -23,10 +23,11 @@ export function measureSpeed(
     return performance.now() - startedAt;
   };
   const fastest = (sample: boolean): number => Math.min(...Array.from({ length: decodeRuns }, () => run(1, sample)));
-  run(1, isTail);
+  const rows = Math.min(prefillRows, contextTokens);
+  // The largest first: buffers grow once, and Mesa's software Vulkan crashes in llama.cpp's fused kernels the other way round.
+  run(rows, isTail);
   const layersMs = fastest(false);
   const headMs = isTail ? Math.max(0, fastest(true) - layersMs) : 0;
-  const rows = Math.min(prefillRows, contextTokens);
   const prefillMs = run(rows, false);
   stage.run({ type: 'step', step: 0, operations, entries: [] }, input(0));
   return {

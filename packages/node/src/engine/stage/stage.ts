@@ -252,6 +252,9 @@ export class Stage {
     const result = this.#library.decode(this.#context, batch);
     if (result === 1) throw new SkeinError('engine-failed', 'the KV cache is full; deploy with a larger context');
     if (result !== 0) throw new SkeinError('engine-failed', `llama_decode failed with ${result}`);
+    // A GPU computes on after the call. Then rows that nobody reads would cost nothing by the clock, and the next step would
+    // change the cache under them.
+    this.#library.synchronize(this.#context);
     this.#hook?.check();
   }
 }
