@@ -2,7 +2,13 @@ import type { Block, ModelManifest } from '@skein/protocol';
 
 import { prefixSums } from './prefix-sums.ts';
 
-/** Weights that a stage multiplies with to decode one token: its layers', and on the tail the output matrix's. */
+/**
+ * Of the tokens that are computed, those that a token is drawn after: the others are a prompt's, and need no output matrix.
+ * What earlier turns of a conversation left in the cache is not computed again, so prompts are the smaller part.
+ */
+const drawnShare = 0.75;
+
+/** Weights that a stage multiplies with for one token on average: its layers', and on the tail the output matrix's. */
 export type DecodeWork = (block: Block) => number;
 
 /**
@@ -24,6 +30,6 @@ export function decodeWork(manifest: ModelManifest): DecodeWork {
   }
   const sums = prefixSums(layerWeights);
   const { layers } = manifest.shape;
-  const outputWork = output === 0 ? embedding : output;
+  const outputWork = drawnShare * (output === 0 ? embedding : output);
   return ({ from, to }) => (sums[to] ?? 0) - (sums[from] ?? 0) + (to === layers ? outputWork : 0);
 }

@@ -74,6 +74,8 @@ function startLead(template: string): Lead {
       chunkTokens: 64,
       draftTokens: 32,
       rewinds: true,
+      breakEvenRows: Infinity,
+      stepCosts: [],
     },
   );
 }

@@ -5,7 +5,7 @@ import { PrefixCache, type Placement } from './prefix-cache.ts';
 const text = (length: number, first = 0): number[] => Array.from({ length }, (_, index) => first + index);
 
 function cache(options: Partial<ConstructorParameters<typeof PrefixCache>[0]> = {}): PrefixCache {
-  return new PrefixCache({ slots: 3, cells: 100, keeps: true, ...options });
+  return new PrefixCache({ slots: 3, cells: 100, keeps: true, breakEvenRows: Infinity, ...options });
 }
 
 function placed(placement: Placement | undefined): Placement {
@@ -86,5 +86,56 @@ describe('the prefix cache', () => {
     const { slot } = placed(subject.place(text(10), 20, []));
     expect(subject.release(slot, text(12), 12)).toEqual([{ type: 'remove', sequence: slot, from: 0 }]);
     expect(placed(subject.place(text(12), 20, [])).cachedTokens).toBe(0);
+  });
+
+  describe('where what is kept slows down all that is computed beside it', () => {
+    /** Finishes a sequence of these tokens. */
+    const finish = (subject: PrefixCache, tokens: readonly number[]): Placement => {
+      const placement = placed(subject.place(tokens, tokens.length, []));
+      subject.release(placement.slot, tokens, tokens.length);
+      return placement;
+    };
+
+    it('lets go, when the next sequence begins, of what has cost more than it can be expected to save', () => {
+      const subject = cache({ slots: 8, cells: 1000, breakEvenRows: 1000 });
+      finish(subject, text(50));
+      subject.pass(100);
+      finish(subject, text(50, 100));
+      expect(subject.keptSequences).toBe(2);
+      subject.pass(150);
+      const { operations } = finish(subject, text(50, 200));
+      expect(operations).toEqual([expect.objectContaining({ type: 'remove', from: 0 })]);
+      expect(subject.keptSequences).toBe(2);
+    });
+
+    it('keeps what is used again for longer', () => {
+      const subject = cache({ slots: 8, cells: 1000, breakEvenRows: 1000 });
+      for (let turn = 0; turn < 10; turn += 1) {
+        finish(subject, text(50 + turn));
+        subject.pass(150);
+      }
+      subject.pass(400);
+      finish(subject, text(50, 500));
+      expect(subject.longestKept(text(60))).toBe(59);
+    });
+
+    it('keeps longer what it learns that it let go of too early', () => {
+      const subject = cache({ slots: 8, cells: 1000, breakEvenRows: 1000 });
+      const cachedTokens = Array.from({ length: 20 }, () => {
+        const placement = finish(subject, text(50));
+        subject.pass(400);
+        finish(subject, text(50, 900));
+        subject.pass(100);
+        return placement.cachedTokens;
+      });
+      expect(cachedTokens[1]).toBe(0);
+      expect(cachedTokens.at(-1)).toBe(49);
+    });
+
+    it('forgets nothing while nothing is computed', () => {
+      const subject = cache({ slots: 8, cells: 1000, breakEvenRows: 1 });
+      finish(subject, text(50));
+      expect(placed(subject.place(text(60), 60, [])).cachedTokens).toBe(50);
+    });
   });
 });

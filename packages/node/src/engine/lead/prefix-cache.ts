@@ -1,6 +1,8 @@
 import { Cells } from './cells.ts';
+import { commonPrefix } from './common-prefix.ts';
+import { Keeping, type KeepingOptions } from './keeping.ts';
 
-export interface PrefixCacheOptions {
+export interface PrefixCacheOptions extends KeepingOptions {
   /** Sequences that the stages tell apart: running ones and kept ones. */
   readonly slots: number;
   /** KV cells, shared by all slots. */
@@ -33,22 +35,27 @@ export interface Placement {
 interface Kept {
   readonly slot: number;
   readonly tokens: readonly number[];
+  /** By {@link Keeping.now}. */
+  readonly usedAt: number;
 }
 
 /**
  * Who holds which slot and which cells of the KV cache. Finished sequences are kept until their room is needed, least
- * recently used first to go; a new sequence starts from the longest prefix that a kept or a running one holds.
+ * recently used first to go, or until they have cost what they may save ({@link Keeping}); a new sequence starts from the
+ * longest prefix that a kept or a running one holds.
  */
 export class PrefixCache {
   readonly #options: PrefixCacheOptions;
   readonly #cells: Cells;
   readonly #freeSlots: number[];
+  readonly #keeping: Keeping;
   /** Least recently used first. */
   #kept: Kept[] = [];
 
   constructor(options: PrefixCacheOptions) {
     this.#options = options;
     this.#cells = new Cells(options.cells);
+    this.#keeping = new Keeping(options);
     this.#freeSlots = Array.from({ length: options.slots }, (_, index) => options.slots - 1 - index);
   }
 
@@ -59,6 +66,11 @@ export class PrefixCache {
 
   get keptSequences(): number {
     return this.#kept.length;
+  }
+
+  /** Rows have been computed beside what is kept. */
+  pass(rows: number): void {
+    this.#keeping.pass(rows);
   }
 
   /**
@@ -77,8 +89,13 @@ export class PrefixCache {
     const reclaimable = this.#cells.heldByNoneBut(this.#kept.map(({ slot }) => slot));
     if (length - liveTokens > this.#cells.free + reclaimable) return undefined;
     if (this.#freeSlots.length === 0 && this.#kept.length === 0) return undefined;
-    if (kept !== undefined && kept.tokens > liveTokens) return this.#startFromKept(kept.source, kept.tokens, length);
-    return this.#startFromRunning(live?.source, liveTokens, length);
+    this.#keeping.learn(prompt, kept?.tokens ?? 0);
+    const overdue = this.#letGoOverdue(kept?.source, length - Math.max(liveTokens, kept?.tokens ?? 0));
+    const placement =
+      kept !== undefined && kept.tokens > liveTokens
+        ? this.#startFromKept(kept.source, kept.tokens, length)
+        : this.#startFromRunning(live?.source, liveTokens, length);
+    return { ...placement, operations: [...overdue, ...placement.operations] };
   }
 
   /** Tokens of a prompt that some kept sequence holds. */
@@ -91,13 +108,14 @@ export class PrefixCache {
     const keptTokens = this.#options.keeps ? Math.min(confirmed, tokens.length) : 0;
     this.#cells.truncate(slot, keptTokens);
     if (keptTokens === 0) this.#freeSlots.push(slot);
-    else this.#kept.push({ slot, tokens: tokens.slice(0, keptTokens) });
+    else this.#kept.push({ slot, tokens: tokens.slice(0, keptTokens), usedAt: this.#keeping.now });
     return [{ type: 'remove', sequence: slot, from: keptTokens }];
   }
 
-  #startFromKept(source: Kept, cachedTokens: number, length: number): Placement {
+  #startFromKept(found: Kept, cachedTokens: number, length: number): Placement {
     // Others go before the source does, which is as good as used now.
-    this.#kept = [...this.#kept.filter((kept) => kept !== source), source];
+    const source = { ...found, usedAt: this.#keeping.now };
+    this.#kept = [...this.#kept.filter((kept) => kept !== found), source];
     const turnsOff = cachedTokens < source.tokens.length;
     return (
       (turnsOff ? this.#copyKept(source, cachedTokens, length) : undefined) ??
@@ -142,21 +160,28 @@ export class PrefixCache {
     return { slot, cachedTokens, operations };
   }
 
+  /**
+   * Only where a sequence begins, which then takes the cells: attention passes over free ones, too, up to the last that is
+   * in use. So what is kept now will have been passed over by all of the new sequence's rows.
+   */
+  #letGoOverdue(source: Kept | undefined, rowsAhead: number): SlotOperation[] {
+    const overdue = this.#kept.filter((kept) => kept !== source && this.#keeping.isOverdue(kept.usedAt, rowsAhead));
+    return overdue.map((kept) => this.#letGo(kept));
+  }
+
   #evict(): SlotOperation {
-    const evicted = this.#kept.shift();
-    if (evicted === undefined) throw new RangeError('nothing is left to evict');
+    const [oldest] = this.#kept;
+    if (oldest === undefined) throw new RangeError('nothing is left to evict');
+    return this.#letGo(oldest);
+  }
+
+  #letGo(evicted: Kept): SlotOperation {
+    this.#kept = this.#kept.filter((kept) => kept !== evicted);
+    this.#keeping.forget(evicted.tokens);
     this.#cells.truncate(evicted.slot, 0);
     this.#freeSlots.push(evicted.slot);
     return { type: 'remove', sequence: evicted.slot, from: 0 };
   }
-}
-
-/** How many tokens two sequences begin with alike, at most `most`. */
-export function commonPrefix(first: readonly number[], second: readonly number[], most: number): number {
-  const end = Math.min(first.length, second.length, most);
-  let length = 0;
-  while (length < end && first[length] === second[length]) length += 1;
-  return length;
 }
 
 function longest<Source>(

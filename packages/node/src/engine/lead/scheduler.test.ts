@@ -16,6 +16,8 @@ function scheduler(options: Partial<SchedulerOptions> = {}): Scheduler {
     chunkTokens: 8,
     draftTokens: 8,
     rewinds: true,
+    breakEvenRows: Infinity,
+    stepCosts: [],
     maxQueued: 2,
     ...options,
   });

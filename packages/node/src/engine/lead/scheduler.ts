@@ -1,11 +1,13 @@
 import { limits, SkeinError, type CacheOperation, type Sampled, type Step, type StepEntry } from '@skein/protocol';
 
 import { remembersHistory } from '../stage/sampling/remembers-history.ts';
-import { commonPrefix, PrefixCache, type SlotOperation } from './prefix-cache.ts';
+import { commonPrefix } from './common-prefix.ts';
+import type { KeepingOptions } from './keeping.ts';
+import { PrefixCache, type SlotOperation } from './prefix-cache.ts';
 import { Sequence, type SequenceRequest } from './sequence.ts';
-import { bestDraftLength, StepCosts } from './step-costs.ts';
+import { bestDraftLength, StepCosts, type StepCost } from './step-costs.ts';
 
-export interface SchedulerOptions {
+export interface SchedulerOptions extends KeepingOptions {
   /** Stages of the pipeline: that many micro-batches may be in flight. */
   readonly stages: number;
   /** Sequences generated at once. */
@@ -22,6 +24,8 @@ export interface SchedulerOptions {
   readonly draftTokens: number;
   /** Whether caches can be cut back to any position: prefixes are shared, and guesses made, only where they can. */
   readonly rewinds: boolean;
+  /** What steps in which all rows decode were measured to cost on the lead's stage. More is learned as it goes on. */
+  readonly stepCosts: readonly StepCost[];
   /** Requests that may wait for a free sequence before more are refused. */
   readonly maxQueued: number;
 }
@@ -75,7 +79,9 @@ export class Scheduler {
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
-    this.#cache = new PrefixCache({ slots: options.slots, cells: options.contextTokens, keeps: options.rewinds });
+    const { slots, contextTokens, rewinds, breakEvenRows, stepCosts } = options;
+    this.#cache = new PrefixCache({ slots, cells: contextTokens, keeps: rewinds, breakEvenRows });
+    for (const { rows, ms } of stepCosts) this.#costs.observe('decode', rows, ms);
   }
 
   get active(): number {
@@ -132,6 +138,7 @@ export class Scheduler {
       for (let index = 0; index < known; index += 1) tokens.push(sequence.tokens[entry.position + index] ?? 0);
       tokens.push(...(entry.draft ?? []));
     }
+    this.#cache.pass(tokens.length);
     const entries = contributions.map(({ entry }) => entry);
     const step: Step = { type: 'step', step: this.#nextStep, operations, entries };
     this.#nextStep += 1;

@@ -100,6 +100,8 @@ const options: SchedulerOptions = {
   chunkTokens: 16,
   draftTokens: 16,
   rewinds: true,
+  breakEvenRows: Infinity,
+  stepCosts: [],
   maxQueued: 64,
 };
 
@@ -115,13 +117,10 @@ function simulate(
   requests: readonly { prompt: readonly number[]; count: number; speculates: boolean }[],
   random: () => number = () => 0,
 ): Simulation {
-  const scheduler = new Scheduler({ ...options, ...overrides });
-  const ring = new SimulatedRing();
   // A machine on which rows that come along cost a tenth of the first.
-  for (const rows of [1, 16, 32]) {
-    const entries = Array.from({ length: rows }, (_, sequence) => ({ sequence, position: 0, count: 1, sample: true }));
-    scheduler.observeCost({ entries }, 10 + rows);
-  }
+  const stepCosts = [1, 16, 32].map((rows) => ({ rows, ms: 10 + rows }));
+  const scheduler = new Scheduler({ ...options, stepCosts, ...overrides });
+  const ring = new SimulatedRing();
   const received = requests.map((): number[] => []);
   const sequences = requests.map(({ prompt, count, speculates }, index) => {
     const text = received[index] ?? [];

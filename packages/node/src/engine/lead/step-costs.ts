@@ -1,3 +1,9 @@
+/** What one step took. */
+export interface StepCost {
+  readonly rows: number;
+  readonly ms: number;
+}
+
 /** Weight of the newest measurement. */
 const weight = 0.2;
 
@@ -64,6 +70,9 @@ class Curve {
   }
 }
 
+/** Rows that matrix kernels take at once: one more than a multiple of it costs as much as some more. */
+const kernelRows = 4;
+
 /** A draft has to promise this much more tokens per second to be worth its risk. */
 const margin = 1.15;
 
@@ -85,7 +94,7 @@ export function bestDraftLength(
   const alone = costs.estimate(otherRows + 1);
   if (alone === undefined) return 0;
   let best = { length: 0, rate: (margin * (otherTokens + 1)) / alone };
-  for (let length = 1; length <= most; length += length < 8 ? 1 : 4) {
+  for (let length = 1; length <= most; length += length < 7 ? 1 : kernelRows) {
     const cost = costs.estimate(otherRows + 1 + length);
     if (cost === undefined) break;
     const rate = (otherTokens + (1 - p ** (length + 1)) / (1 - p)) / cost;

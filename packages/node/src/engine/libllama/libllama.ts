@@ -210,6 +210,7 @@ function bind(directory: string, log: LogSink) {
     modelIsRecurrent: llama.func('bool llama_model_is_recurrent(void *model)') as (model: ModelPointer) => boolean,
     modelIsHybrid: llama.func('bool llama_model_is_hybrid(void *model)') as (model: ModelPointer) => boolean,
     modelEmbeddingSize: llama.func('int32_t llama_model_n_embd(void *model)') as (model: ModelPointer) => number,
+    modelHeads: llama.func('int32_t llama_model_n_head(void *model)') as (model: ModelPointer) => number,
     modelChatTemplate: llama.func('const char *llama_model_chat_template(void *model, const char *name)') as (
       model: ModelPointer,
       name: string | null,

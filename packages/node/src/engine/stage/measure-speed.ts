@@ -3,21 +3,35 @@ import type { Stage, StageInput } from './stage.ts';
 
 const decodeRuns = 3;
 const prefillRows = 16;
+/** Rows of the steps that are timed for {@link MeasuredStage.stepCosts}, beside one row. */
+const stepRows = [16, 8, 4];
+
+export interface MeasureOptions {
+  readonly hiddenSize: number;
+  readonly layers: number;
+  readonly takesHidden: boolean;
+  readonly isTail: boolean;
+  readonly contextTokens: number;
+}
+
+export interface MeasuredStage {
+  readonly speed: StageSpeed;
+  /** What steps of some sizes take in which a token is drawn after each row. */
+  readonly stepCosts: readonly { readonly rows: number; readonly ms: number }[];
+}
 
 /**
- * Measures a stage that nobody uses yet, in as long as it takes for about two dozen rows, which also pays for page faults
+ * Measures a stage that nobody uses yet, in as long as it takes for about five dozen rows, which also pays for page faults
  * and lazily made buffers before the first request does. Leaves the cache empty.
  */
-export function measureSpeed(
-  stage: Stage,
-  options: { hiddenSize: number; layers: number; takesHidden: boolean; isTail: boolean; contextTokens: number },
-): StageSpeed {
+export function measureSpeed(stage: Stage, options: MeasureOptions): MeasuredStage {
   const { hiddenSize, layers, takesHidden, isTail, contextTokens } = options;
   const input = (rows: number): StageInput =>
     takesHidden ? { hidden: new Uint8Array(rows * hiddenSize * 4) } : { tokens: new Int32Array(rows) };
   const operations = [{ type: 'remove' as const, sequence: 0, from: 0 }];
   const run = (count: number, sample: boolean): number => {
-    const entries = [{ sequence: 0, position: 0, count, sample }];
+    const draft = sample && count > 1 ? { draft: Array.from({ length: count - 1 }, () => 0) } : {};
+    const entries = [{ sequence: 0, position: 0, count, sample, ...draft }];
     const startedAt = performance.now();
     stage.run({ type: 'step', step: 0, operations, entries }, input(count));
     return performance.now() - startedAt;
@@ -26,13 +40,17 @@ export function measureSpeed(
   const rows = Math.min(prefillRows, contextTokens);
   // The largest first: buffers grow once, and Mesa's software Vulkan crashes in llama.cpp's fused kernels the other way round.
   run(rows, isTail);
-  const layersMs = fastest(false);
-  const headMs = isTail ? Math.max(0, fastest(true) - layersMs) : 0;
   const prefillMs = run(rows, false);
+  const stepCosts = stepRows.filter((size) => size <= rows).map((size) => ({ rows: size, ms: run(size, isTail) }));
+  const layersMs = fastest(false);
+  const oneRowMs = isTail ? fastest(true) : layersMs;
   stage.run({ type: 'step', step: 0, operations, entries: [] }, input(0));
   return {
-    decodeMsPerLayer: layersMs / layers,
-    prefillMsPerTokenPerLayer: prefillMs / rows / layers,
-    headMs,
+    speed: {
+      decodeMsPerLayer: layersMs / layers,
+      prefillMsPerTokenPerLayer: prefillMs / rows / layers,
+      headMs: Math.max(0, oneRowMs - layersMs),
+    },
+    stepCosts: [{ rows: 1, ms: oneRowMs }, ...stepCosts],
   };
 }

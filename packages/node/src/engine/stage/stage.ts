@@ -132,6 +132,11 @@ export class Stage {
     return !this.#library.modelIsRecurrent(this.#model) && !this.#library.modelIsHybrid(this.#model);
   }
 
+  /** Attention heads of a layer. */
+  get heads(): number {
+    return this.#library.modelHeads(this.#model);
+  }
+
   get model(): ModelPointer {
     return this.#model;
   }

@@ -1,0 +1,7 @@
+/** How many tokens two sequences begin with alike, at most `most`. */
+export function commonPrefix(first: readonly number[], second: readonly number[], most: number): number {
+  const end = Math.min(first.length, second.length, most);
+  let length = 0;
+  while (length < end && first[length] === second[length]) length += 1;
+  return length;
+}
