@@ -32,7 +32,7 @@ export function prosePrompts({ key }: Pick<BenchModel, 'key'>, count: number, nu
   return Array.from({ length: count }, (_, index) => {
     // Differs early, so that hardly anything of it can be in a cache.
     const id = number * 100 + index;
-    if (key === 'smollm2') return `Story number ${1000 + id}. ${openings[id % openings.length] ?? ''}`;
+    if (key === 'smollm2') return `Story number ${1000 + id}. ${openings[(number + index) % openings.length] ?? ''}`;
     const random = seededRandom(id);
     return Array.from({ length: 8 }, () => tokenIds.from + Math.floor(random.uniform() * 20_000));
   });

@@ -9,7 +9,7 @@ export interface KeepingOptions {
 }
 
 /** How often a finished sequence is of use again, before anything is known. */
-const initialReuse = 0.5;
+const initialReuse = 0.2;
 /** Never taken to be less: so that a server which was never asked twice still notices when it is. */
 const leastReuse = 0.01;
 /** Weight of the newest request in the estimate. */

@@ -99,10 +99,10 @@ describe('the prefix cache', () => {
     it('lets go, when the next sequence begins, of what has cost more than it can be expected to save', () => {
       const subject = cache({ slots: 8, cells: 1000, breakEvenRows: 1000 });
       finish(subject, text(50));
-      subject.pass(100);
+      subject.pass(50);
       finish(subject, text(50, 100));
       expect(subject.keptSequences).toBe(2);
-      subject.pass(150);
+      subject.pass(40);
       const { operations } = finish(subject, text(50, 200));
       expect(operations).toEqual([expect.objectContaining({ type: 'remove', from: 0 })]);
       expect(subject.keptSequences).toBe(2);
