@@ -34,6 +34,6 @@ export const targets: ReadonlyMap<string, Target> = new Map<string, Target>([
   ['hopF16Bytes', { meaning: 'the same with f16 activations' }],
   ['speculationCopy', { meaning: 'speculation ÷ none, an answer that copies its prompt', bound: { atLeast: 1.5 } }],
   ['speculationProse', { meaning: 'speculation ÷ none, prose', bound: { atLeast: 0.97 } }],
-  ['stageMb', { meaning: "a stage's engine beside its weights and KV cache, in MB" }],
+  ['stageMb', { meaning: "a stage's engine beside its weights and KV cache, in MB", bound: { atMost: 150 } }],
   ['daemonMb', { meaning: 'a daemon without a model, in MB', bound: { atMost: 120 } }],
 ]);

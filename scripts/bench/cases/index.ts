@@ -5,10 +5,11 @@ import { pipeline } from './pipeline.ts';
 import { pool } from './pool.ts';
 import { prefill } from './prefill.ts';
 import { prefix } from './prefix.ts';
+import { profile } from './profile.ts';
 import { replica } from './replica.ts';
 import { speculation } from './speculation.ts';
 
 /** By the name that the command line takes. */
 export const cases: ReadonlyMap<string, BenchCase> = new Map(
-  Object.entries({ replica, pipeline, prefill, pool, prefix, hop, speculation, load }),
+  Object.entries({ replica, pipeline, prefill, pool, prefix, hop, speculation, load, profile }),
 );

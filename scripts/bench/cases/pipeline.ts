@@ -35,6 +35,7 @@ export const pipeline: BenchCase = {
       );
       ratios[`pipeline${streams}`] = ratioOf(speedsOf(measured.skein), speedsOf(measured['llama.cpp RPC']));
       for (const [what, values] of Object.entries(measured)) rows.push(rowOf(what, streams, values));
+      rows.push(await ceilingRow(streams, context));
     }
     const ceiling = await compareWithCeiling(withoutSpeculation(mesh.endpoint), context);
     ratios[`pipelineCeiling${ceilingStreams}`] = ceiling.ratio;
@@ -72,6 +73,19 @@ async function startRpc(
   const running = stack.move();
   const { url, model, parameters } = server;
   return { url, model, parameters, [Symbol.asyncDispose]: async () => await running.disposeAsync() };
+}
+
+/** What the two machines could do at most with so many streams and no guesses: one stream is never on both at once. */
+async function ceilingRow(streams: number, context: CaseContext): Promise<Row> {
+  const sequences = Math.ceil(streams / cores.length);
+  await using ceiling = await startCeiling({ contextTokens: sequences * streamContextTokens, sequences }, context);
+  const tokens = tokensPerStream(context.model, streams);
+  const { speeds } = await measureRounds(
+    { speeds: async () => await ceiling.run({ type: 'decode', sequences, promptTokens: 16, tokens }) },
+    { ...context, describe: (speed) => `ceiling of ${streamsText(streams)}, ${speed.toFixed(1)} tok/s` },
+  );
+  const steadyTokensPerSecond = (median(speeds) * streams) / (sequences * cores.length);
+  return { what: 'ceiling', streams, steadyTokensPerSecond };
 }
 
 async function compareWithCeiling(

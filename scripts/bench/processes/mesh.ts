@@ -45,7 +45,7 @@ export interface BenchDeployment extends AsyncDisposable {
 
 /** Daemons in processes of their own, each on its core. The first coordinates, and has the model. */
 export interface BenchMesh extends AsyncDisposable {
-  /** Of the coordinator's API. Requests are computed token by token, as a rival computes them: nothing is guessed ahead. */
+  /** Of the coordinator's API, as it is out of the box. */
   readonly endpoint: CompletionEndpoint;
   /** Its stages' `pid` is that of the daemon that holds them. Disposing takes it down. */
   deploy(wish: DeploymentWish): Promise<BenchDeployment>;

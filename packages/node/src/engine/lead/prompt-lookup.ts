@@ -11,6 +11,7 @@ const weight = 0.15;
  * the least length of the class. Rough means over prose, code and copied passages.
  */
 const priors: readonly (readonly [length: number, hitRate: number])[] = [
+  [64, 0.99],
   [32, 0.97],
   [16, 0.93],
   [8, 0.85],

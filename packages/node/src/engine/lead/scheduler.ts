@@ -258,7 +258,8 @@ export class Scheduler {
   #addDrafts(contributions: Contribution[], room: { rows: number; drafts: number }): void {
     let rows = contributions.length;
     for (const [index, { sequence }] of contributions.entries()) {
-      const length = this.#draftLength(sequence, rows, contributions.length, Math.min(room.rows, room.drafts));
+      // All sequences wait for the slowest micro-batch of a full ring.
+      const length = this.#draftLength(sequence, rows, this.#running.length, Math.min(room.rows, room.drafts));
       if (length === 0) continue;
       const draft = sequence.lookup.predict(0, length);
       if (draft.length === 0) continue;
