@@ -8,6 +8,6 @@ export const streamContextTokens = 512;
 
 /** Length of each answer: enough for a second or two of them together. */
 export function tokensPerStream({ key }: Pick<BenchModel, 'key'>, streams: number): number {
-  if (key === 'synthetic') return streams === 1 ? 24 : 16;
+  if (key === 'synthetic') return streams === 1 ? 64 : 32;
   return streams === 1 ? 128 : 64;
 }

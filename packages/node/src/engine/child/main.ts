@@ -17,6 +17,8 @@ let engine: Engine | undefined;
 setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
 
 const control: FramePipe = new FramePipe(controlDescriptor, {
+  // All that have come start together, rather than one a step.
+  computes: false,
   onFrame: (frame) => {
     if (engine === undefined) void load(parseHeader(engineLoadSchema, frame.header));
     else guarded((loaded) => loaded.onControl(parseHeader(toEngineSchema, frame.header)));
@@ -25,6 +27,7 @@ const control: FramePipe = new FramePipe(controlDescriptor, {
 });
 
 const ring: FramePipe = new FramePipe(ringDescriptor, {
+  computes: true,
   onFrame: (frame) => guarded((loaded) => loaded.onRing(frame)),
   onClose: () => process.exit(0),
 });

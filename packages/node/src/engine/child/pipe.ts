@@ -7,6 +7,11 @@ const noBytes = new Uint8Array(0);
 export interface FramePipeOptions {
   /** Called for each frame, in order. */
   readonly onFrame: (frame: Frame) => void;
+  /**
+   * Whether taking a frame may mean to compute, which holds up this thread: then one frame is taken a turn, and only when
+   * what the one before has brought about has left this process.
+   */
+  readonly computes: boolean;
   /** Called when the other end has gone or has sent bytes that are no frames. */
   readonly onClose: (error?: unknown) => void;
 }
@@ -37,24 +42,24 @@ export class FramePipe {
     });
   }
 
-  /**
-   * One frame a turn: computing holds up this thread, so what one frame has brought about has to be gone before the next
-   * is taken.
-   */
   #next(): void {
     if (this.#isBusy) return;
     try {
-      const frame = this.#parser.next();
-      if (frame === undefined) return;
-      this.#isBusy = true;
-      this.#options.onFrame(frame);
-      this.whenFlushed(() => {
-        this.#isBusy = false;
-        this.#next();
-      });
+      for (let frame = this.#parser.next(); frame !== undefined; frame = this.#parser.next()) {
+        this.#options.onFrame(frame);
+        if (this.#options.computes) return this.#rest();
+      }
     } catch (error) {
       this.#options.onClose(error);
     }
+  }
+
+  #rest(): void {
+    this.#isBusy = true;
+    this.whenFlushed(() => {
+      this.#isBusy = false;
+      this.#next();
+    });
   }
 
   /** Frames that are sent in one turn leave in one write: each wakes the other end. */

@@ -187,6 +187,14 @@ describe('speculation', () => {
     expect(sequences[0]?.acceptedTokens).toBeGreaterThan(20);
   });
 
+  it('does not hold up a full ring for guesses that pay for one sequence alone', () => {
+    const stepCosts = [1, 16].map((rows) => ({ rows, ms: 6 + 4 * rows }));
+    const guessing = { prompt: prompt(10, 1), count: 60, speculates: true };
+    expect(simulate({ stepCosts }, [guessing]).ring.guesses).toBeGreaterThan(0);
+    const others = [2, 3, 4].map((seed) => ({ prompt: prompt(10, seed), count: 100, speculates: false }));
+    expect(simulate({ stages: 2, stepCosts }, [guessing, ...others]).ring.guesses).toBe(0);
+  });
+
   it.each([
     ['a request that does without', {}, false],
     ['a model whose memory can not be cut back', { rewinds: false }, true],
