@@ -20,6 +20,16 @@ const explanation = `## What is compared
 - **Random weights** of the synthetic model cost what real ones cost, and say nothing: such a text neither copies nor repeats itself, so guesses gain nothing there.
 - Both peers and the client share the two cores of one machine, so the network is a loopback: on real machines a hop costs the network's own time as well, and daemons, clients and engines have more room.`;
 
+/** What the profile and the ceilings say of targets that are missed; true of any CPU on which rows cost as they do here. */
+const bounds = `## What limits the figures
+
+- **One stream is on one machine at a time**, unless a guess is right. Without guesses two stages can't be faster than one machine with the whole model, the \`ceiling\` of one stream, and RPC comes near to that where matrices are large: what \`pipeline1\` has beyond it are guesses, so it depends on how much a text repeats itself.
+- **Two rows cost as much as two times one** in llama.cpp's matrix kernels for these formats, four about three times and sixteen nine to ten times. Four streams over two stages make micro-batches of two rows where RPC computes all four at once. The \`ceiling\` of four streams ÷ RPC's speed is all that \`pipeline4\` could have.
+- **Long prompts are read in micro-batches of 48 rows**, so that texts do not depend on what runs beside them (decision 6). From 64 rows on llama.cpp's attention computes in tiles, which is much faster the longer the prompt is. The ceiling reads in chunks of 128 rows: that is most of what \`prefill\` lacks, and the next thing to mend. SmolLM2's 18 + 12 layers, which are balanced for answers, set a bound of 15 ÷ 18 = 0.83 besides.
+- **A guess costs a row.** With sixteen rows for the price of ten, an answer that is guessed right throughout is 1.6 times as fast. Random weights copy nothing, so the synthetic model has nothing to gain.
+- **Daemon and engine share a core** here. Each token wakes the daemon after the engine's weights have passed through all caches; \`npm run bench -- profile\` says what that takes. A bare engine has neither HTTP nor a mesh.
+- **A hop is waited for.** Where two micro-batches fill two stages, the time between them, pipes and encryption, is added to each stage's own: a larger share the smaller the model is.`;
+
 const reproduction = `## How to reproduce
 
 On Linux with two cores at least that nothing else uses, git, cmake and a C++ compiler:
@@ -47,6 +57,7 @@ export function benchmarksPage(reports: readonly BenchReport[]): string {
     [...machines, models].join('\n\n'),
     ratiosTable(reports),
     explanation,
+    bounds,
     '## The figures behind them\n\nMedians.',
     ...figures,
     reproduction,
