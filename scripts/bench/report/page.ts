@@ -16,7 +16,7 @@ const explanation = `## What is compared
 - **llama-server**: same model file, same context for each stream, one thread, greedy; prompt caching is off. Speed is tokens of all answers ÷ the time from the first request to the last token, prompts included.
 - **llama.cpp RPC**: two \`ggml-rpc-server\` processes with the layers of our two stages; their \`llama-server\` computes nothing and runs on whichever core is free.
 - **Ceiling**: two of our engines that know nothing of each other, each with the whole model on its own core, in a plain loop without HTTP and mesh; their speeds are added up. Two machines can't do more. It is compared with the speed while all answers are being written (\`steadyTokensPerSecond\`).
-- **Speculation** is on beside rivals, as it is out of the box; the text is the same with and without. Where Skein is compared with the ceiling or with itself it is off: the work is then the same, token by token. Rows named \`skein\` of \`replica\` and \`pipeline\` have it on.
+- **Speculation** is on beside rivals, as it is out of the box; the text is the same with and without. Where Skein is compared with the ceiling or with itself it is off: the work is then the same, token by token. Rows named \`skein\` of \`replica\` and \`pipeline\` have it on, but for the eight streams beside the ceiling.
 - **Random weights** of the synthetic model cost what real ones cost, and say nothing: such a text neither copies nor repeats itself, so guesses gain nothing there.
 - Both peers and the client share the two cores of one machine, so the network is a loopback: on real machines a hop costs the network's own time as well, and daemons, clients and engines have more room.`;
 

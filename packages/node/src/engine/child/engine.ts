@@ -72,11 +72,11 @@ export async function createEngine(library: Libllama, load: EngineLoad, outputs:
     mapsWeights: offload.layers > 0 || !(await areWeightsRepacked(load.file)),
   });
   const { hiddenSize, layers, contextTokens } = load;
-  const measured = measureSpeed(stage, { hiddenSize, layers, takesHidden: isSplit, isTail, contextTokens });
-  const engine =
-    load.stage === 0
-      ? await leadEngine({ library, stage, measured, gpuLayers: offload.layers }, load, outputs)
-      : followerEngine(stage, load, outputs);
+  const isLead = load.stage === 0;
+  const measured = measureSpeed(stage, { hiddenSize, layers, takesHidden: isSplit, isTail, isLead, contextTokens });
+  const engine = isLead
+    ? await leadEngine({ library, stage, measured, gpuLayers: offload.layers }, load, outputs)
+    : followerEngine(stage, load, outputs);
   outputs.control({ type: 'engine-ready', gpuLayers: offload.layers, device: offload.device, speed: measured.speed });
   return engine;
 }

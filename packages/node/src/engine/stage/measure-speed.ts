@@ -11,21 +11,23 @@ export interface MeasureOptions {
   readonly layers: number;
   readonly takesHidden: boolean;
   readonly isTail: boolean;
+  /** Whether {@link MeasuredStage.stepCosts} is of use: only the lead decides how many rows a step has. */
+  readonly isLead: boolean;
   readonly contextTokens: number;
 }
 
 export interface MeasuredStage {
   readonly speed: StageSpeed;
-  /** What steps of some sizes take in which a token is drawn after each row. */
+  /** What steps of some sizes take in which a token is drawn after each row; of a stage that is not the lead, one row. */
   readonly stepCosts: readonly { readonly rows: number; readonly ms: number }[];
 }
 
 /**
- * Measures a stage that nobody uses yet, in as long as it takes for about five dozen rows, which also pays for page faults
- * and lazily made buffers before the first request does. Leaves the cache empty.
+ * Measures a stage that nobody uses yet, in as long as it takes for about three dozen rows, on the lead five, which also
+ * pays for page faults and lazily made buffers before the first request does. Leaves the cache empty.
  */
 export function measureSpeed(stage: Stage, options: MeasureOptions): MeasuredStage {
-  const { hiddenSize, layers, takesHidden, isTail, contextTokens } = options;
+  const { hiddenSize, layers, takesHidden, isTail, isLead, contextTokens } = options;
   const input = (rows: number): StageInput =>
     takesHidden ? { hidden: new Uint8Array(rows * hiddenSize * 4) } : { tokens: new Int32Array(rows) };
   const operations = [{ type: 'remove' as const, sequence: 0, from: 0 }];
@@ -41,7 +43,8 @@ export function measureSpeed(stage: Stage, options: MeasureOptions): MeasuredSta
   // The largest first: buffers grow once, and Mesa's software Vulkan crashes in llama.cpp's fused kernels the other way round.
   run(rows, isTail);
   const prefillMs = run(rows, false);
-  const stepCosts = stepRows.filter((size) => size <= rows).map((size) => ({ rows: size, ms: run(size, isTail) }));
+  const sizes = isLead ? stepRows.filter((size) => size <= rows) : [];
+  const stepCosts = sizes.map((size) => ({ rows: size, ms: run(size, isTail) }));
   const layersMs = fastest(false);
   const oneRowMs = isTail ? fastest(true) : layersMs;
   stage.run({ type: 'step', step: 0, operations, entries: [] }, input(0));
