@@ -41,7 +41,15 @@ interface Answer {
 
 async function ask({ coordinatorMesh, coordinator }: Cluster, deployment: string, question: string): Promise<Answer> {
   const lead = coordinator.deployments.list().find(({ id }) => id === deployment)?.stages[0]?.peer ?? '';
-  const request = { deployment, prompt: chat(question), sampling: greedy, maxTokens: 64, stop: [] };
+  // What others' guesses leave free when they fall would put this one's cells out of order (docs/limits.md).
+  const request = {
+    deployment,
+    prompt: chat(question),
+    sampling: greedy,
+    maxTokens: 64,
+    stop: [],
+    speculation: false,
+  };
   let text = '';
   const tokens: number[] = [];
   let promptTokens: number | undefined;

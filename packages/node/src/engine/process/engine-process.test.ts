@@ -25,7 +25,7 @@ afterAll(async () => {
 });
 
 async function startWhole(
-  overrides: { file?: string; contextTokens?: number; sequences?: number } = {},
+  overrides: { file?: string; contextTokens?: number } = {},
   stallTimeoutMs = 60_000,
 ): Promise<EngineProcess> {
   const { manifest } = await createManifest({ file, name: 'tiny' });
@@ -104,20 +104,6 @@ describe('an engine process', () => {
       finishReason: 'length',
       usage: { completionTokens: 5 },
     });
-  });
-
-  it('computes together what was asked for together', async () => {
-    await using engine = await startWhole({ sequences: 4 });
-    const order: number[] = [];
-    const read = async (index: number): Promise<void> => {
-      const prompt = { type: 'tokens' as const, tokens: [index + 1, 2, 3] };
-      for await (const event of engine.generate({ ...endless, prompt, maxTokens: 8, speculation: false })) {
-        if (event.type === 'text-delta') order.push(index);
-      }
-    };
-    await Promise.all([0, 1, 2, 3].map(read));
-    // The first may have begun alone, before the others came.
-    expect(new Set(order.slice(1, 5))).toEqual(new Set([0, 1, 2, 3]));
   });
 
   it('says what the stage takes, as measured after it was loaded', async () => {
