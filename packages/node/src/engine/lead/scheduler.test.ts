@@ -89,6 +89,46 @@ describe('the sequence scheduler', () => {
     expect(subject.next()).toBeUndefined();
   });
 
+  it('reads a long prompt in tiles, and what is left of it by rows', () => {
+    const subject = scheduler({ stages: 4, tiles: { rows: 10, from: 30 }, chunkTokens: 6 });
+    subject.add(request(31, 1));
+    const steps = [due(subject.next()), due(subject.next()), due(subject.next()), due(subject.next())];
+    expect(steps.flatMap(({ step }) => step.entries)).toEqual([
+      { sequence: 0, position: 0, count: 10, sample: false },
+      { sequence: 0, position: 10, count: 10, sample: false },
+      { sequence: 0, position: 20, count: 10, sample: false },
+      { sequence: 0, position: 30, count: 1, sample: true },
+    ]);
+  });
+
+  it('reads the last token of a prompt by rows, as it will be when all before it comes from the cache', () => {
+    const subject = scheduler({ stages: 5, tiles: { rows: 10, from: 30 }, chunkTokens: 6 });
+    subject.add(request(30, 1));
+    const steps = Array.from({ length: 4 }, () => due(subject.next()));
+    expect(steps.flatMap(({ step }) => step.entries.map(({ count }) => count))).toEqual([10, 10, 6, 4]);
+  });
+
+  it('reads by rows where little of a long prompt is left to be read', () => {
+    const subject = scheduler({ tiles: { rows: 10, from: 30 } });
+    subject.add(request(25, 1));
+    for (const token of [1, 1, 1, 1]) answer(subject, due(subject.next()), token);
+    subject.add(request(40, 1));
+    expect(due(subject.next()).step.entries).toEqual([{ sequence: 0, position: 25, count: 8, sample: false }]);
+  });
+
+  it('lets nobody else into a tile, and alternates between tiles and the others', () => {
+    const subject = scheduler({ tiles: { rows: 10, from: 30 } });
+    subject.add(request(1, 9));
+    answer(subject, due(subject.next()), 1);
+    subject.add(request(40, 1));
+    const batches = Array.from({ length: 4 }, () => {
+      const scheduled = due(subject.next());
+      answer(subject, scheduled, 1);
+      return scheduled.step.entries.map(({ sequence, count }) => [sequence, count]);
+    });
+    expect(batches).toEqual([[[0, 1]], [[1, 10]], [[0, 1]], [[1, 10]]]);
+  });
+
   it('has as many micro-batches in flight as there are stages, each with a fair share of the sequences', () => {
     const subject = scheduler({ stages: 2 });
     for (let index = 0; index < 4; index += 1) subject.add(request(1, 5));

@@ -20,6 +20,8 @@ export interface SchedulerOptions extends KeepingOptions {
   readonly batchTokens: number;
   /** Most prompt rows in a micro-batch: short enough for a prompt's chunks to fill the ring, long enough to compute well. */
   readonly chunkTokens: number;
+  /** How long prompts are read where attention in tiles is faster and rounds otherwise; absent where it is all the same. */
+  readonly tiles?: TileOptions | undefined;
   /** Most guesses in a micro-batch. */
   readonly draftTokens: number;
   /** Whether caches can be cut back to any position: prefixes are shared, and guesses made, only where they can. */
@@ -28,6 +30,13 @@ export interface SchedulerOptions extends KeepingOptions {
   readonly stepCosts: readonly StepCost[];
   /** Requests that may wait for a free sequence before more are refused. */
   readonly maxQueued: number;
+}
+
+export interface TileOptions {
+  /** Rows of a micro-batch from which on attention is computed in tiles. More than `batchTokens`. */
+  readonly rows: number;
+  /** Tokens of a prompt still to be read that make it worth while. */
+  readonly from: number;
 }
 
 /** A micro-batch on its way: the step for the ring and the ids of its rows' tokens, in order. */
@@ -198,9 +207,20 @@ export class Scheduler {
         sampling,
         ...(remembersHistory(sampling) ? { history: prompt } : {}),
       });
-      sequence.place(slot, cachedTokens);
+      sequence.place(slot, cachedTokens, this.#tiledTokens(prompt.length, cachedTokens));
       this.#running.push(sequence);
     }
+  }
+
+  /**
+   * Where the part of a prompt ends that is read in tiles. Its last token is not part of it, so that the first token is
+   * drawn after the same logits when all before it comes from the cache the next time.
+   */
+  #tiledTokens(promptTokens: number, cachedTokens: number): number {
+    const { tiles } = this.#options;
+    const tokens = promptTokens - cachedTokens;
+    if (tiles === undefined || tokens < tiles.from) return 0;
+    return cachedTokens + Math.floor((tokens - 1) / tiles.rows) * tiles.rows;
   }
 
   /** Whether a running sequence is about to have computed much more of this prompt than any has now. */
@@ -227,17 +247,21 @@ export class Scheduler {
 
   /**
    * Decoding sequences first, then prompts in chunks, up to a micro-batch. No more sequences than a fair share of the
-   * active ones, so that the others can fill the ring's other places.
+   * active ones, so that the others can fill the ring's other places. A tile goes alone, when it is its sequence's turn: it
+   * would change how the rows of others are rounded.
    */
   #compose(): Contribution[] {
     const { stages, batchTokens, chunkTokens, draftTokens } = this.#options;
     const share = Math.ceil(this.#running.length / stages);
     const ready = this.#running.filter(({ unsent }) => unsent > 0);
-    if (ready.length === 0) return this.#inFlight.size > 0 ? this.#guessAhead() : [];
-    ready.sort((first, second) => Number(first.unsent > 1) - Number(second.unsent > 1));
+    const [first] = ready;
+    if (first === undefined) return this.#inFlight.size > 0 ? this.#guessAhead() : [];
+    if (first.readsTiles) return this.#served([this.#contribute(first, this.#options.tiles?.rows ?? 0, [])]);
+    const byRows = ready.filter(({ readsTiles }) => !readsTiles);
+    byRows.sort((one, other) => Number(one.unsent > 1) - Number(other.unsent > 1));
     const contributions: Contribution[] = [];
     const room = { rows: batchTokens, promptRows: chunkTokens, drafts: draftTokens };
-    for (const sequence of ready.slice(0, share)) {
+    for (const sequence of byRows.slice(0, share)) {
       const isDecoding = sequence.unsent === 1;
       const count = isDecoding ? Math.min(1, room.rows) : Math.min(sequence.unsent, room.rows, room.promptRows);
       if (count === 0) break;
@@ -246,7 +270,11 @@ export class Scheduler {
       if (!isDecoding) room.promptRows -= count;
     }
     if (room.promptRows === chunkTokens) this.#addDrafts(contributions, room);
-    // Round robin: those that were served go behind the ones that were not.
+    return this.#served(contributions);
+  }
+
+  /** Round robin: those that were served go behind the ones that were not. */
+  #served(contributions: Contribution[]): Contribution[] {
     for (const { sequence } of contributions) {
       this.#running.splice(this.#running.indexOf(sequence), 1);
       this.#running.push(sequence);

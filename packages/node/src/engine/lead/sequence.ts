@@ -31,6 +31,8 @@ export class Sequence {
   isFinished = false;
   /** Prompt tokens that were in the cache. */
   cachedTokens = 0;
+  /** Where the part of the prompt ends that is read in tiles. */
+  #tiledTokens = 0;
   draftedTokens = 0;
   acceptedTokens = 0;
   #lookup: PromptLookup | undefined;
@@ -56,8 +58,14 @@ export class Sequence {
     return this.#lookup;
   }
 
-  /** It has got a slot, which holds the first tokens of its prompt already. */
-  place(slot: number, cachedTokens: number): void {
+  /** Whether the next rows to send are a tile. */
+  get readsTiles(): boolean {
+    return this.sent < this.#tiledTokens;
+  }
+
+  /** It has got a slot, which holds the first tokens of its prompt already; the next, up to `tiledTokens`, go in tiles. */
+  place(slot: number, cachedTokens: number, tiledTokens: number): void {
+    this.#tiledTokens = tiledTokens;
     this.slot = slot;
     this.cachedTokens = cachedTokens;
     this.sent = cachedTokens;

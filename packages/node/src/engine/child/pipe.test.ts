@@ -1,0 +1,46 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import { text } from 'node:stream/consumers';
+
+import { encodeFrame } from '@skein/protocol';
+import { describe, expect, it } from 'vitest';
+
+/** Frames that a process took in each turn of its event loop, of three that had come with one write. */
+async function framesByTurn(computes: boolean): Promise<unknown> {
+  const script = `
+    import { FramePipe } from ${JSON.stringify(new URL('pipe.ts', import.meta.url).href)};
+    const turns = [];
+    let inTurn = 0;
+    new FramePipe(3, {
+      computes: ${computes},
+      onFrame: ({ header }) => {
+        if (inTurn++ === 0) setImmediate(() => {
+          turns.push(inTurn);
+          inTurn = 0;
+          if (header.step + turns.at(-1) > 3) process.exit(console.log(JSON.stringify(turns)));
+        });
+      },
+      onClose: (error) => console.error('the pipe has closed', error),
+    });
+  `;
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', script], {
+    stdio: ['ignore', 'pipe', 'inherit', 'pipe'],
+  });
+  const pipe = child.stdio[3] as Socket;
+  const exited = once(child, 'exit');
+  pipe.write(Buffer.concat([1, 2, 3].map((step) => encodeFrame({ type: 'sampled', step, draws: [] }))));
+  const output = await text(child.stdout);
+  await exited;
+  return JSON.parse(output);
+}
+
+describe('a pipe of frames', () => {
+  it('takes all that have come in one turn, so that requests that come together are computed together', async () => {
+    expect(await framesByTurn(false)).toEqual([3]);
+  });
+
+  it('takes one a turn where each may mean to compute', async () => {
+    expect(await framesByTurn(true)).toEqual([1, 1, 1]);
+  });
+});
