@@ -27,10 +27,10 @@ async function framesByTurn(computes: boolean): Promise<unknown> {
   const child = spawn(process.execPath, ['--input-type=module', '--eval', script], {
     stdio: ['ignore', 'pipe', 'inherit', 'pipe'],
   });
-  const pipe = child.stdio[3] as Socket;
+  const [, stdout, , pipe] = child.stdio as unknown as [null, Socket, null, Socket];
   const exited = once(child, 'exit');
   pipe.write(Buffer.concat([1, 2, 3].map((step) => encodeFrame({ type: 'sampled', step, draws: [] }))));
-  const output = await text(child.stdout);
+  const output = await text(stdout);
   await exited;
   return JSON.parse(output);
 }
