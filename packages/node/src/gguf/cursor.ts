@@ -35,19 +35,32 @@ export class Cursor {
    */
   async take(length: number, what: string): Promise<DataView> {
     this.#require(length, what);
-    if (this.#offset + length > this.#windowOffset + this.#window.byteLength) {
+    if (!this.#holds(length)) {
       this.#windowOffset = this.#offset;
       this.#window = await this.#source.read(this.#offset, Math.min(this.remaining, Math.max(length, windowBytes)));
     }
-    const view = new DataView(this.#window.buffer, this.#window.byteOffset + this.#offset - this.#windowOffset, length);
-    this.#offset += length;
-    return view;
+    return this.#takeHeld(length);
+  }
+
+  /** As {@link take}, without waiting; undefined when they have to be fetched first. */
+  takeFetched(length: number): DataView | undefined {
+    return this.#holds(length) ? this.#takeHeld(length) : undefined;
   }
 
   /** Passes over `length` bytes without reading them. */
   skip(length: number, what: string): void {
     this.#require(length, what);
     this.#offset += length;
+  }
+
+  #holds(length: number): boolean {
+    return this.#offset + length <= this.#windowOffset + this.#window.byteLength;
+  }
+
+  #takeHeld(length: number): DataView {
+    const view = new DataView(this.#window.buffer, this.#window.byteOffset + this.#offset - this.#windowOffset, length);
+    this.#offset += length;
+    return view;
   }
 
   #require(length: number, what: string): void {

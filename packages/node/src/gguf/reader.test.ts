@@ -91,6 +91,17 @@ describe('readGgufLayout', () => {
     expect(ranges.map((range) => Buffer.from(range))).toEqual(entries.map((entry) => Buffer.from(entry)));
   });
 
+  it('finds what follows a vocabulary of half a megabyte', async () => {
+    const words = Array.from({ length: 40_000 }, (_, index) => 'x'.repeat(index % 10));
+    const vocabulary = encodeArrayEntry('tokenizer.ggml.tokens', 'string', words);
+    const { metadata, tensors } = await readGgufLayout(
+      memorySource(write({ entries: [vocabulary, ...entries.slice(0, 2)] })),
+    );
+    expect(metadata.get('tokenizer.ggml.tokens')).toMatchObject({ bytes: vocabulary.byteLength, count: words.length });
+    expect(metadata.get('llama.block_count')?.value).toBe(2);
+    expect(tensors.size).toBe(2);
+  });
+
   it('follows the alignment that the metadata give', async () => {
     const alignment = encodeEntry('general.alignment', 'uint32', 256);
     const layout = await readGgufLayout(memorySource(write({ entries: [alignment], alignment: 256 })));
