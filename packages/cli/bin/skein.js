@@ -9,4 +9,4 @@ process.title = 'skein';
 
 // realpath is not needed: Node resolves the symbolic link that npm makes before it runs the file.
 const here = dirname(fileURLToPath(import.meta.url));
-void runOnNode24({ script: join(here, '..', 'src', 'main.ts'), args: process.argv.slice(2), searchFrom: here });
+void runOnNode24({ script: join(here, 'start.js'), args: process.argv.slice(2), searchFrom: here });

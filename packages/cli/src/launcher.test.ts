@@ -1,13 +1,15 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFile, cp, mkdir, mkdtempDisposable, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { promisify } from 'node:util';
 
 import { expect, test } from 'vitest';
 
 import { findInstalledNode, isNewEnough, missingNodeMessage } from '../bin/node-24.js';
+import packageJson from '../package.json' with { type: 'json' };
 
 const isWindows = process.platform === 'win32';
 const bin = join(import.meta.dirname, '..', 'bin');
@@ -89,6 +91,11 @@ test.skipIf(isWindows)('ends as shells report it when a signal ended the child',
   await installNode(directory.path);
   const source = `setInterval(() => undefined, 1000); console.log('up');`;
   expect((await launchOnOldNode({ directory: directory.path, source, signal: 'SIGTERM' })).code).toBe(143);
+});
+
+test('starts the command without a word of its own', async () => {
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, [join(bin, 'skein.js'), '--version']);
+  expect([stdout, stderr]).toEqual([`${packageJson.version}\n`, '']);
 });
 
 test('looks in every node_modules upward', async () => {

@@ -24,7 +24,8 @@ export class EngineChild {
   constructor(logger: Logger) {
     this.#logger = logger;
     const script = fileURLToPath(new URL('../child/main.ts', import.meta.url));
-    this.#child = spawn(process.execPath, [`--max-old-space-size=${heapMebibytes}`, script], {
+    const loader = new URL('../../../loader/register.js', import.meta.url).href;
+    this.#child = spawn(process.execPath, [`--max-old-space-size=${heapMebibytes}`, `--import=${loader}`, script], {
       stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'],
     });
     this.ended = new Promise((resolve) => {
