@@ -12,6 +12,8 @@ const keptLogLines = 20;
 const maxLineLength = 500;
 /** JavaScript's share of an engine, in MiB: a chat template that never stops to write ends the engine, not the machine. */
 const heapMebibytes = 512;
+/** For young objects, in MiB and twice: V8 would take 16 and more while modules are loaded, and hold them. */
+const youngMebibytes = 1;
 
 /** The operating system's side of an engine process: its pipes, its log, and why it ended. */
 export class EngineChild {
@@ -25,9 +27,16 @@ export class EngineChild {
     this.#logger = logger;
     const script = fileURLToPath(new URL('../child/main.ts', import.meta.url));
     const loader = new URL('../../../loader/register.js', import.meta.url).href;
-    this.#child = spawn(process.execPath, [`--max-old-space-size=${heapMebibytes}`, `--import=${loader}`, script], {
-      stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'],
-    });
+    this.#child = spawn(
+      process.execPath,
+      [
+        `--max-old-space-size=${heapMebibytes}`,
+        `--max-semi-space-size=${youngMebibytes}`,
+        `--import=${loader}`,
+        script,
+      ],
+      { stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'] },
+    );
     this.ended = new Promise((resolve) => {
       this.#child.once('error', (cause) =>
         resolve(new SkeinError('engine-failed', 'the engine process could not be started', { cause })),
