@@ -28,7 +28,8 @@ const bounds = `## What limits the figures
 - **Balanced for answers, not for prompts.** Stages are cut so that each takes as long for a token that is drawn, and the tail draws it: SmolLM2's vocabulary is as much work as six of its 30 layers. A prompt's rows are not drawn after, so of 18 + 12 layers the first stage has more to do, which sets a bound of 15 ÷ 18 = 0.83 for \`prefill\`. The tail's wait for the first tile and the rows behind the last one (decision 6) take the rest.
 - **A guess costs a row.** With sixteen rows for the price of ten, an answer that is guessed right throughout is 1.6 times as fast. Random weights copy nothing, so the synthetic model has nothing to gain.
 - **Daemon and engine share a core** here. Each token wakes the daemon after the engine's weights have passed through all caches; \`npm run bench -- profile\` says what that takes. A bare engine has neither HTTP nor a mesh.
-- **A hop is waited for.** Where two micro-batches fill two stages, the time between them, pipes and encryption, is added to each stage's own: a larger share the smaller the model is.`;
+- **A hop is waited for.** Where two micro-batches fill two stages, the time between them, pipes and encryption, is added to each stage's own: a larger share the smaller the model is.
+- **Half of a daemon is Node itself**, and nearly half of an engine beside its weights: pages of the binary that have been used. Decision 8 says what the rest is.`;
 
 const reproduction = `## How to reproduce
 
