@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { createCoordinator, type Coordinator } from '@skein/coordinator';
-import { createIdentity, createMesh, MeshSecret, type Mesh } from '@skein/mesh';
+import { Authority, createMesh, type Mesh } from '@skein/mesh';
 import { createPeer, openStore, type ModelStore, type Peer } from '@skein/node';
 import { silentLogger, type Logger, type Role } from '@skein/protocol';
 
@@ -16,7 +16,7 @@ export interface ClusterPeer {
 
 /** A coordinator and peers, each a mesh member of its own over TCP on loopback, with engines in processes of their own. */
 export interface Cluster extends AsyncDisposable {
-  readonly secret: MeshSecret;
+  readonly authority: Authority;
   readonly coordinatorMesh: Mesh;
   readonly coordinator: Coordinator;
   readonly peers: readonly ClusterPeer[];
@@ -29,7 +29,7 @@ export interface ClusterOptions {
   /** GGUFs that the first peer holds; the others hold none. */
   readonly models: readonly string[];
   readonly contextTokens?: number;
-  /** Of the peers. */
+  /** Of all members. */
   readonly logger?: Logger;
 }
 
@@ -37,22 +37,22 @@ export interface ClusterOptions {
 export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const stack = new AsyncDisposableStack();
   try {
-    const secret = MeshSecret.generate();
+    const authority = await Authority.ephemeral();
     let first: readonly string[] = [];
-    const join = async (roles: readonly Role[]): Promise<Mesh> => {
-      const mesh = await createMesh({ secret, roles, identity: await createIdentity(), peers: first, mdns: false });
+    const logger = options.logger ?? silentLogger;
+    const join = async (roles: readonly Role[], held?: Authority): Promise<Mesh> => {
+      const enrolled = await authority.enroll(roles);
+      const mesh = await createMesh({ ...enrolled, authority: held, roles, peers: first, mdns: false, logger });
       await mesh.start();
       stack.defer(async () => mesh.stop());
       return mesh;
     };
-    const coordinatorMesh = await join(['coordinator']);
+    const coordinatorMesh = await join(['coordinator'], authority);
     first = coordinatorMesh.addresses();
     const peers: ClusterPeer[] = [];
     for (let index = 0; index < options.peers; index += 1) {
       const models = index === 0 ? options.models : [];
-      peers.push(
-        await startPeer({ mesh: await join(['peer']), models, logger: options.logger ?? silentLogger }, stack),
-      );
+      peers.push(await startPeer({ mesh: await join(['peer']), models, logger }, stack));
     }
     const { contextTokens } = options;
     const defaults = contextTokens === undefined ? {} : { contextTokens };
@@ -61,7 +61,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     stack.defer(async () => coordinator.stop());
     await seen(coordinatorMesh, options);
     return {
-      secret,
+      authority,
       coordinatorMesh,
       coordinator,
       peers,

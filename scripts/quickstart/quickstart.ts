@@ -10,7 +10,8 @@ import { getModel } from './model.ts';
 import { runSkein, startSkein, type CommandOptions, type Machine } from './skein-command.ts';
 import { untilMembers } from './until-members.ts';
 
-const upFacts = z.object({ url: z.string(), invite: z.string() });
+const upFacts = z.object({ url: z.string() });
+const invited = z.object({ invite: z.string() });
 /** The machines that are played share this one's cores: engines that wait for one another must not take them all. */
 const threads = String(Math.max(1, Math.floor(availableParallelism() / 2)));
 const joinFacts = z.object({ peer: z.string() });
@@ -70,7 +71,8 @@ export async function quickstart(options: QuickstartOptions): Promise<Quickstart
   const local = ['--no-mdns', '--listen', '/ip4/127.0.0.1/tcp/0'];
   const start = async (machine: Machine, commandLine: readonly string[]) =>
     stack.use(await startSkein([...commandLine, ...local, '--name', machine.name], on(machine))).facts;
-  const { url, invite } = upFacts.parse(await start(home, ['up', '--no-serve', '--port', '0']));
+  const { url } = upFacts.parse(await start(home, ['up', '--no-serve', '--port', '0']));
+  const { invite } = invited.parse(await runSkein(['invite', '--uses', `${peers.length}`], on(home)));
   say(`home coordinates; its API is at ${url}/v1`);
   const facts = await Promise.all(
     peers.map(async (peer) => joinFacts.parse(await start(peer, ['join', invite, '--threads', threads]))),

@@ -26,7 +26,7 @@ beforeAll(async () => {
   second = { name: 'second', data: join(directory, 'second machine') };
   const quiet = ['--no-mdns', '--backend', 'cpu', '--threads', '1', '--listen', '/ip4/127.0.0.1/tcp/0'];
   daemons.push(await startSkein(['up', '--port', '0', '--name', 'first', ...quiet], { machine: first, signal }));
-  const { invite } = z.object({ invite: z.string() }).parse(daemons[0]?.facts);
+  const { invite } = z.object({ invite: z.string() }).parse(await runSkein(['invite'], { machine: first, signal }));
   daemons.push(await startSkein(['join', invite, '--name', 'second', ...quiet], { machine: second, signal }));
 });
 

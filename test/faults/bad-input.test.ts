@@ -21,7 +21,7 @@ beforeAll(async () => {
   const [first] = cluster.peers;
   if (first === undefined) throw new Error('no peer');
   peer = first;
-  attacker = await cluster.join(['client']);
+  attacker = await cluster.join(['peer', 'coordinator']);
   const [held] = await peer.store.list();
   ({ id: deployment } = await cluster.coordinator.deployments.deploy({ model: held?.model ?? '', stages: 2 }));
 });

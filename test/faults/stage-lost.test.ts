@@ -30,8 +30,8 @@ const engines = new Map<number, number>();
 const logger: Logger = {
   ...silentLogger,
   info: (fields) => {
-    const { pid, stage } = z.object({ pid: z.number(), stage: z.number() }).parse(fields);
-    engines.set(stage, pid);
+    const engine = z.object({ pid: z.number(), stage: z.number() }).safeParse(fields);
+    if (engine.success) engines.set(engine.data.stage, engine.data.pid);
   },
 };
 

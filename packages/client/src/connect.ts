@@ -33,7 +33,6 @@ export interface MeshOptions extends ConnectOptions {
  */
 export async function connect(options: HttpOptions | MeshOptions): Promise<SkeinClient> {
   const deadlines = { ...defaultDeadlines, ...options.deadlines };
-  const transport = await createTransport(options);
   using watchdog = new Watchdog(options.signal);
   watchdog.expect(
     deadlines.connectMs,
@@ -41,15 +40,18 @@ export async function connect(options: HttpOptions | MeshOptions): Promise<Skein
       ? `${options.url} did not answer`
       : 'no member of the mesh answered (is `skein up` running, and can its address be dialled from here?)',
   );
+  let transport: Transport | undefined;
   try {
+    transport = await createTransport(options, watchdog.signal);
     await transport.connect({ signal: watchdog.signal });
   } catch (error) {
-    await transport.close();
+    await transport?.close();
     throw watchdog.explain(error);
   }
   return createClient(transport, deadlines);
 }
 
-async function createTransport(options: HttpOptions | MeshOptions): Promise<Transport> {
-  return 'url' in options ? new HttpTransport(new Endpoint(options.url)) : await createMeshTransport(options.mesh);
+async function createTransport(options: HttpOptions | MeshOptions, signal: AbortSignal): Promise<Transport> {
+  if ('url' in options) return new HttpTransport(new Endpoint(options.url));
+  return await createMeshTransport(options.mesh, { signal });
 }

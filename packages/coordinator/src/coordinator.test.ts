@@ -1,4 +1,4 @@
-import { createIdentity, createMesh, MeshSecret, type Mesh } from '@skein/mesh';
+import { Authority, createMesh, type Mesh } from '@skein/mesh';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 
 import { createCoordinator, type Coordinator, type CoordinatorOptions } from './coordinator.ts';
@@ -12,10 +12,10 @@ let peer: ScriptedPeer;
 let coordinator: Coordinator;
 
 beforeEach(async () => {
-  const secret = MeshSecret.generate();
-  mesh = await createMesh({ secret, identity: await createIdentity(), roles: ['coordinator'], mdns: false });
+  const authority = await Authority.ephemeral();
+  mesh = await createMesh({ ...(await authority.enroll(['coordinator'])), roles: ['coordinator'], mdns: false });
   await mesh.start();
-  peer = await ScriptedPeer.join({ secret, knows: [mesh], holds: [manifest] });
+  peer = await ScriptedPeer.join({ authority, knows: [mesh], holds: [manifest] });
   for await (const cards of mesh.cards.watch()) if (cards.some((card) => card.models.length > 0)) break;
   coordinator = createCoordinator({ mesh, port: 0 });
   await coordinator.start();

@@ -1,16 +1,27 @@
-import { silentLogger } from '@skein/protocol';
+import { silentLogger, SkeinError } from '@skein/protocol';
 
 import { loadIdentity } from './identity/identity.ts';
+import { keepMembership, loadAuthority, loadMembership } from './membership/membership-files.ts';
 import { Member } from './member.ts';
 import type { Mesh } from './mesh.ts';
 import { defaultListen, defaultName, type MeshOptions } from './options.ts';
 
-/** Creates a member. Nothing is opened before it is started. */
+/**
+ * Creates a member. Nothing is opened before it is started. Throws `not-a-member` where the directory belongs to no mesh, or
+ * its certificate is good no longer; `not-permitted` for a role that the certificate does not give.
+ */
 export async function createMesh(options: MeshOptions): Promise<Mesh> {
-  const identity = options.identity ?? (await loadIdentity(options.directory));
+  const { identity, membership, authority } = options.directory === undefined ? options : await fromDirectory(options);
+  membership.assertGood(membership.certificate);
+  const missing = options.roles.find((role) => role !== 'client' && !membership.certificate.roles.includes(role));
+  if (missing !== undefined) {
+    const fix = `get another invite with \`skein invite --role ${missing}\` and join again`;
+    throw new SkeinError('not-permitted', `this machine was not let in as a ${missing}; ${fix}`);
+  }
   return await Member.create({
     identity,
-    secret: options.secret,
+    membership,
+    authority,
     listen: options.listen ?? defaultListen,
     peers: options.peers ?? [],
     mdns: options.mdns ?? true,
@@ -23,6 +34,24 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
       addresses: [],
       models: [],
       stages: [],
+      ...(authority !== undefined && { authority: true }),
     },
   });
+}
+
+async function fromDirectory(options: MeshOptions & { readonly directory: string }) {
+  const { directory, passphrase, logger = silentLogger } = options;
+  const membership = await loadMembership(directory);
+  if (membership === undefined) {
+    throw new SkeinError(
+      'not-a-member',
+      `${directory} belongs to no mesh; run \`skein up\` or \`skein join <invite>\` there first`,
+    );
+  }
+  keepMembership(directory, { membership, logger });
+  const [identity, authority] = [
+    await loadIdentity(directory, { passphrase }),
+    await loadAuthority(directory, { passphrase }),
+  ];
+  return { identity, membership, authority };
 }

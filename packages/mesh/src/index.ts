@@ -6,8 +6,23 @@ export { measureLink, type LinkMeasurement, type MeasureLinkOptions } from './ca
 export { generate, type GenerateOptions, type GenerationDeadlines, type GenerationUpdate } from './calls/generate.ts';
 export type { Cards } from './cards/cards.ts';
 export type { Remote, StreamHandler } from './host/serve.ts';
-export { createIdentity, type Identity } from './identity/identity.ts';
-export { loadMeshSecret, loadOrCreateMeshSecret, MeshSecret, saveMeshSecret } from './identity/mesh-secret.ts';
+export { createIdentity, loadIdentity, type Identity, type KeyOptions } from './identity/identity.ts';
+export { askToJoin, type JoinOptions } from './membership/ask-to-join.ts';
+export type { MemberRecord } from './membership/authority-state.ts';
+export { Authority, type InviteOptions } from './membership/authority.ts';
+export {
+  exportAuthority,
+  importAuthority,
+  loadAuthority,
+  loadMembership,
+  loadOrCreateAuthority,
+  membershipFiles,
+  ofAnotherMesh,
+  removeAuthority,
+  removeMembership,
+  saveMembership,
+} from './membership/membership-files.ts';
+export { Membership, type Credentials } from './membership/membership.ts';
 export { createMesh } from './create-mesh.ts';
 export type { CardChange, Mesh } from './mesh.ts';
 export type { MeshOptions } from './options.ts';

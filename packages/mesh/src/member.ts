@@ -1,5 +1,5 @@
 import type { Connection } from '@libp2p/interface';
-import { limits, methods, SkeinError, type Logger, type Method } from '@skein/protocol';
+import { leaveAnswerSchema, limits, methods, parseHeader, SkeinError, type Logger, type Method } from '@skein/protocol';
 import type { Libp2p } from 'libp2p';
 
 import { CardStreams } from './cards/card-streams.ts';
@@ -18,14 +18,21 @@ import { openStream } from './host/open-stream.ts';
 import { OwnCalls } from './host/own-calls.ts';
 import { serve, type StreamHandler } from './host/serve.ts';
 import type { Identity } from './identity/identity.ts';
-import type { MeshSecret } from './identity/mesh-secret.ts';
+import { askForCredentials, authorityAmong } from './membership/ask-for-credentials.ts';
+import type { Authority } from './membership/authority.ts';
+import type { Credentials, Membership } from './membership/membership.ts';
+import { Renewal } from './membership/renewal.ts';
+import { RevocationSpread } from './membership/revocation-spread.ts';
+import { serveAuthority } from './membership/serve-authority.ts';
 import type { CardChange, Mesh } from './mesh.ts';
 import type { FrameStream } from './streams/frame-stream.ts';
 import { TrafficCounter, type Traffic } from './streams/traffic.ts';
 
 export interface MemberOptions {
   readonly identity: Identity;
-  readonly secret: MeshSecret;
+  readonly membership: Membership;
+  /** On the one machine that has it. */
+  readonly authority: Authority | undefined;
   readonly listen: readonly string[];
   readonly peers: readonly string[];
   readonly mdns: boolean;
@@ -33,6 +40,9 @@ export interface MemberOptions {
   readonly logger: Logger;
   readonly content: CardContent;
 }
+
+/** How often certificates are looked at, which end by themselves. What is revoked ends at once. */
+const recheckMs = 10_000;
 
 /** Composes the parts of one member. */
 export class Member implements Mesh {
@@ -48,6 +58,10 @@ export class Member implements Mesh {
   readonly #ownCalls: OwnCalls;
   readonly #handlers = new Map<string, StreamHandler>();
   readonly #cardStreams: CardStreams;
+  readonly #gate: Gate;
+  readonly #revocations: RevocationSpread;
+  readonly #renewal: Renewal;
+  #rechecking: NodeJS.Timeout | undefined;
   /** Members whose card's addresses the dialer knows. */
   #dialledFromCards = new Set<string>();
   #started: Promise<void> | undefined;
@@ -55,13 +69,13 @@ export class Member implements Mesh {
 
   /** Makes the host and its gate, then everything that stands behind the gate. */
   static async create(options: MemberOptions): Promise<Member> {
-    const { identity, secret, listen, logger } = options;
+    const { identity, membership, listen, logger } = options;
     const host = await createHost({ privateKey: identity.privateKey, listen });
-    const gate = new Gate({ host, secret, logger });
+    const gate = new Gate({ host, membership, logger });
     await gate.install();
     const member = new Member(options, host, gate);
     for (const method of Object.values(methods)) {
-      if (method.ungated) continue;
+      if (method === methods.gate) continue;
       const components = { host, gate, traffic: member.#traffic, logger };
       await serve(components, method, () => member.#handlers.get(method.id));
     }
@@ -69,9 +83,10 @@ export class Member implements Mesh {
   }
 
   private constructor(options: MemberOptions, host: Libp2p, gate: Gate) {
-    const { identity, logger } = options;
+    const { identity, membership, authority, logger } = options;
     this.#options = options;
     this.#host = host;
+    this.#gate = gate;
     this.peerId = identity.peerId;
     this.#connections = new Connections(
       { host, gate },
@@ -87,7 +102,8 @@ export class Member implements Mesh {
       connect: async (addresses, signal) => (await this.#connections.dial(addresses, { signal })).remotePeer.toString(),
     });
     this.#gossip = new Gossip({
-      own: new OwnCard(identity, options.content),
+      own: new OwnCard({ ...identity, membership }, options.content),
+      membership,
       logger,
       isConnected: (peerId) => this.#connections.has(peerId),
       onChange: () => this.#onCards(),
@@ -101,9 +117,31 @@ export class Member implements Mesh {
     this.#ownCalls = new OwnCalls(this.peerId, logger);
     this.#view = new CardsView(() => this.#gossip.snapshot());
     this.#mdns = options.mdns ? this.#createMdns() : undefined;
+    const members = { membership, logger };
+    this.#revocations = new RevocationSpread({
+      ...members,
+      connectedPeers: () => this.#connections.peerIds,
+      open: async (peerId) => await this.open(peerId, methods.revocations),
+    });
+    this.#renewal = new Renewal({
+      ...members,
+      cards: () => this.#gossip.snapshot(),
+      open: async (peerId, method) => await this.open(peerId, method),
+    });
+    this.handle(methods.revocations, this.#revocations.receive);
+    if (authority !== undefined) this.#serveAuthority(authority);
+    membership.onChange(() => this.#recheck());
     this.handle(methods.card, async (stream, { peerId }) => await this.#gossip.exchange(peerId, stream));
     host.addEventListener('self:peer:update', () => this.#announce());
     for (const address of options.peers) this.#dialer.learn('explicit', [address], peerIdOf(address));
+  }
+
+  get membership(): Membership {
+    return this.#options.membership;
+  }
+
+  get authority(): Authority | undefined {
+    return this.#options.authority;
   }
 
   get cards(): Cards {
@@ -163,6 +201,27 @@ export class Member implements Mesh {
     );
   }
 
+  async admitClient(peer: string): Promise<Credentials> {
+    const authority = this.#holderOfAuthority();
+    return await askForCredentials(async (...to) => await this.open(...to), authority, {
+      type: 'client-request',
+      peer,
+    });
+  }
+
+  async leave(): Promise<void> {
+    if (this.authority !== undefined) {
+      throw new SkeinError(
+        'invalid-request',
+        'the machine that holds the authority can not leave: nobody could join any more',
+      );
+    }
+    await using stream = await this.open(this.#holderOfAuthority(), methods.leave);
+    await stream.write({ type: 'leave-request' });
+    const frame = await stream.read({ timeoutMs: methods.leave.openTimeoutMs });
+    parseHeader(leaveAnswerSchema, frame?.header);
+  }
+
   traffic(): Traffic {
     return this.#traffic.snapshot();
   }
@@ -180,11 +239,13 @@ export class Member implements Mesh {
     this.#gossip.start();
     this.#dialer.start();
     this.#mdns?.start();
+    this.#rechecking = setInterval(() => this.#recheck(), recheckMs);
     logger.info({ peer: this.peerId, addresses: this.addresses() }, 'mesh member started');
   }
 
   async #stop(): Promise<void> {
     await this.#started?.catch(() => undefined);
+    clearInterval(this.#rechecking);
     this.#view.close();
     const stopping = new SkeinError('peer-lost', 'the mesh member is stopping');
     this.#ownCalls.stop(stopping);
@@ -199,11 +260,11 @@ export class Member implements Mesh {
   }
 
   #createMdns(): MdnsDiscovery {
-    const { secret, listen, interfaces, logger } = this.#options;
+    const { membership, listen, interfaces, logger } = this.#options;
     return new MdnsDiscovery({
       logger,
       ownPeerId: this.peerId,
-      tag: serviceTag(secret),
+      tag: serviceTag(membership.mesh),
       addresses: () => this.addresses(),
       interfaces: (all) => chooseInterfaces(all, { only: interfaces, loopbackOnly: isLoopbackOnly(listen) }),
       onFound: (peerId, addresses) => this.#dialer.learn('mdns', addresses, peerId),
@@ -225,7 +286,39 @@ export class Member implements Mesh {
 
   #onOpen(connection: Connection): void {
     // The dialling side opens the card stream, so that there is one.
-    if (connection.direction === 'outbound') void this.#cardStreams.keep(connection.remotePeer.toString());
+    const peerId = connection.remotePeer.toString();
+    if (connection.direction === 'outbound') void this.#cardStreams.keep(peerId);
+    this.#revocations.greet(peerId, this.#gate.remoteOf(connection)?.revocations ?? 0);
+  }
+
+  #serveAuthority(authority: Authority): void {
+    const { membership, logger } = this.#options;
+    serveAuthority(authority, { handle: (method, handler) => this.handle(method, handler), logger });
+    authority.onList((list) => {
+      void membership.adopt(list).then(() => this.#revocations.tellAll());
+    });
+    membership.onChange(() => {
+      authority.absorb(membership.revocations).catch((error: unknown) => {
+        logger.error({ error }, 'the authority could not take over what its own list says');
+      });
+    });
+  }
+
+  #holderOfAuthority(): string {
+    const authority = authorityAmong(this.#gossip.snapshot());
+    if (authority !== undefined) return authority;
+    throw new SkeinError(
+      'peer-lost',
+      'the machine that holds the authority of this mesh is not there; start it and try again',
+    );
+  }
+
+  /** Looks at everybody's certificates again, after the list has changed, or time has passed. */
+  #recheck(): void {
+    if (this.#started === undefined || this.#stopped !== undefined) return;
+    this.#gate.recheck();
+    void this.#gossip.recheck();
+    void this.#renewal.check();
   }
 
   #onCards(): void {

@@ -3,6 +3,8 @@ import type { Method } from '@skein/protocol';
 import type { Cards } from './cards/cards.ts';
 import type { CardContent } from './cards/own-card.ts';
 import type { StreamHandler } from './host/serve.ts';
+import type { Authority } from './membership/authority.ts';
+import type { Credentials, Membership } from './membership/membership.ts';
 import type { FrameStream } from './streams/frame-stream.ts';
 import type { Traffic } from './streams/traffic.ts';
 
@@ -12,6 +14,10 @@ export type CardChange = Partial<Omit<CardContent, 'addresses'>>;
 /** One member of a mesh, and through it all the others. */
 export interface Mesh {
   readonly peerId: string;
+  /** Its certificate, and who is no member any more. */
+  readonly membership: Membership;
+  /** On the one machine that says who is a member. */
+  readonly authority: Authority | undefined;
   /** Who is there and what they say about themselves. */
   readonly cards: Cards;
   /** Listens, looks for members and connects. Does nothing when running. Throws `not-running` once stopped. */
@@ -38,6 +44,13 @@ export interface Mesh {
    * `aborted`, `not-running`. Reads throw what the member's handler threw.
    */
   open(peerId: string, method: Method, options?: { readonly signal?: AbortSignal | undefined }): Promise<FrameStream>;
+  /**
+   * Credentials for a program beside this member, which has the given peer id: as a client, for an hour. Throws `peer-lost`
+   * when the machine that holds the authority is not there, and what that refuses with.
+   */
+  admitClient(peer: string): Promise<Credentials>;
+  /** Asks the authority to take this member off. Throws `invalid-request` on the machine that holds it, and `peer-lost`. */
+  leave(): Promise<void>;
   /** Bytes exchanged with other members so far. */
   traffic(): Traffic;
 }

@@ -3,12 +3,11 @@ import { hostname } from 'node:os';
 import type { Logger, Role } from '@skein/protocol';
 
 import type { Identity } from './identity/identity.ts';
-import type { MeshSecret } from './identity/mesh-secret.ts';
+import type { Authority } from './membership/authority.ts';
+import type { Membership } from './membership/membership.ts';
 
 interface CommonOptions {
-  /** What every member of this mesh knows; see `loadOrCreateMeshSecret`. */
-  readonly secret: MeshSecret;
-  /** What this member does, at least one. */
+  /** What this member does, at least one; its certificate must give it the right to. */
   readonly roles: readonly Role[];
   /** What its owner calls it. Default: the host name. */
   readonly name?: string;
@@ -26,11 +25,27 @@ interface CommonOptions {
   readonly logger?: Logger;
 }
 
-/** How to create a mesh member. Its identity is given, or kept in `directory`. */
+/**
+ * How to create a mesh member. Who it is, and that it is one, lies in `directory`, as `skein join` or `skein up` left it, or
+ * is given.
+ */
 export type MeshOptions = CommonOptions &
   (
-    | { readonly identity: Identity; readonly directory?: never }
-    | { readonly directory: string; readonly identity?: never }
+    | {
+        readonly directory: string;
+        /** Of its keys; see `KeyOptions`. */
+        readonly passphrase?: string | undefined;
+        readonly identity?: never;
+        readonly membership?: never;
+        readonly authority?: never;
+      }
+    | {
+        readonly identity: Identity;
+        readonly membership: Membership;
+        /** Only on the one machine that has it. */
+        readonly authority?: Authority | undefined;
+        readonly directory?: never;
+      }
   );
 
 export const defaultListen: readonly string[] = ['/ip4/127.0.0.1/tcp/0'];

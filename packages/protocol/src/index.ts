@@ -48,11 +48,37 @@ export {
   type HeldModel,
   type HeldStage,
   type Link,
-  type Role,
   type StageSpeed,
 } from './mesh/card.ts';
-export { gateAnswerSchema, gateChallengeSchema, gateHelloSchema, gateProofSchema } from './mesh/gate.ts';
+export {
+  certificateSchema,
+  certificateSignatureContext,
+  labelsSchema,
+  meshIdSchema,
+  revocationListSchema,
+  revocationListSignatureContext,
+  revocationsSchema,
+  signedCertificateSchema,
+  signedRevocationListSchema,
+  type Certificate,
+  type Labels,
+  type RevocationList,
+  type Signed,
+} from './mesh/certificate.ts';
+export { gateHelloSchema, gateWelcomeSchema } from './mesh/gate.ts';
 export { decodeInvite, encodeInvite, type Invite } from './mesh/invite.ts';
+export {
+  clientRequestSchema,
+  credentialsSchema,
+  inviteSecretBytes,
+  joinAnswerSchema,
+  joinRequestSchema,
+  leaveAnswerSchema,
+  leaveRequestSchema,
+  renewRequestSchema,
+  type JoinAnswer,
+  type JoinRequest,
+} from './mesh/join.ts';
 export {
   measureEchoSchema,
   measureLimits,
@@ -60,6 +86,7 @@ export {
   type MeasureEcho,
   type MeasureProbe,
 } from './mesh/measure.ts';
+export { roleSchema, type Role } from './mesh/role.ts';
 export { methods, type Method } from './methods.ts';
 export {
   modelManifestSchema,

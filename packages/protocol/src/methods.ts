@@ -1,5 +1,6 @@
 import { limits } from './limits.ts';
 import { measureLimits } from './mesh/measure.ts';
+import type { Role } from './mesh/role.ts';
 
 /** One protocol between members, as data. Everything that speaks or answers it takes its bounds from here. */
 export interface Method {
@@ -11,26 +12,47 @@ export interface Method {
   readonly maxInboundStreams: number;
   /** Longest wait for the first frame of a stream, and for an answer where one is due at once. */
   readonly openTimeoutMs: number;
-  /** Whether it is answered before the gate has been passed. True for the gate alone. */
-  readonly ungated: boolean;
+  /** Who may call it: members with one of these roles; or anybody, before the gate: then it must bear hostile callers. */
+  readonly callers: readonly Role[] | 'anybody';
 }
 
-const control = { maxFrameBytes: limits.maxControlFrameBytes, openTimeoutMs: 5000, ungated: false };
+const everyMember = ['peer', 'coordinator', 'client'] as const;
+const servingMembers = ['peer', 'coordinator'] as const;
+const control = { maxFrameBytes: limits.maxControlFrameBytes, openTimeoutMs: 5000, callers: everyMember };
+const ungated = { maxFrameBytes: 8192, maxInboundStreams: 2, openTimeoutMs: 3000, callers: 'anybody' } as const;
 
 export const methods = Object.freeze({
-  gate: { id: '/skein/gate/1', maxFrameBytes: 1024, maxInboundStreams: 2, openTimeoutMs: 3000, ungated: true },
-  card: { ...control, id: '/skein/card/1', maxFrameBytes: limits.maxCardBytes + 1024, maxInboundStreams: 2 },
-  manifest: { ...control, id: '/skein/manifest/1', maxInboundStreams: 4 },
-  bytes: { ...control, id: '/skein/bytes/1', maxInboundStreams: 8 },
+  gate: { ...ungated, id: '/skein/gate/2' },
+  join: { ...ungated, id: '/skein/join/1' },
+  renew: { ...control, id: '/skein/renew/1', maxFrameBytes: 1024 * 1024, maxInboundStreams: 1 },
+  client: {
+    ...control,
+    id: '/skein/client/1',
+    maxFrameBytes: 1024 * 1024,
+    maxInboundStreams: 2,
+    callers: servingMembers,
+  },
+  leave: { ...control, id: '/skein/leave/1', maxFrameBytes: 1024, maxInboundStreams: 1 },
+  revocations: { ...control, id: '/skein/revocations/1', maxFrameBytes: 1024 * 1024, maxInboundStreams: 2 },
+  card: { ...control, id: '/skein/card/2', maxFrameBytes: limits.maxCardBytes + 8192, maxInboundStreams: 2 },
+  manifest: { ...control, id: '/skein/manifest/1', maxInboundStreams: 4, callers: servingMembers },
+  bytes: { ...control, id: '/skein/bytes/1', maxInboundStreams: 8, callers: servingMembers },
   // One measurement at a time: two would measure each other.
   measure: {
     ...control,
     id: '/skein/measure/1',
     maxFrameBytes: measureLimits.maxProbeBytes + 1024,
     maxInboundStreams: 1,
+    callers: servingMembers,
   },
-  stage: { ...control, id: '/skein/stage/1', maxInboundStreams: 16 },
-  ring: { ...control, id: '/skein/ring/1', maxFrameBytes: limits.maxFrameBytes, maxInboundStreams: 16 },
+  stage: { ...control, id: '/skein/stage/1', maxInboundStreams: 16, callers: ['coordinator'] },
+  ring: {
+    ...control,
+    id: '/skein/ring/1',
+    maxFrameBytes: limits.maxFrameBytes,
+    maxInboundStreams: 16,
+    callers: ['peer'],
+  },
   generate: {
     ...control,
     id: '/skein/generate/1',

@@ -9,7 +9,8 @@ import type { CompletionEndpoint } from '../completion.ts';
 import type { StageBlock } from '../stage-weights.ts';
 import { runSkein, startSkein } from './skein-command.ts';
 
-const upFacts = z.object({ pid: z.number(), peer: z.string(), url: z.string(), invite: z.string() });
+const upFacts = z.object({ pid: z.number(), peer: z.string(), url: z.string() });
+const invited = z.object({ invite: z.string() });
 const joinFacts = z.object({ pid: z.number(), peer: z.string() });
 const pulled = z.object({ name: z.string() });
 const deployed = z.object({
@@ -68,7 +69,9 @@ export async function startMesh(
   };
   const [first = 0, ...others] = cores;
   const { name } = pulled.parse(await runSkein(['pull', model.path], optionsOf(first)));
-  const { url, invite, ...home } = upFacts.parse(await start(first, ['up', '--port', '0', '--name', 'peer-0']));
+  const { url, ...home } = upFacts.parse(await start(first, ['up', '--port', '0', '--name', 'peer-0']));
+  const uses = ['--uses', `${Math.max(1, others.length)}`];
+  const { invite } = invited.parse(await runSkein(['invite', ...uses], optionsOf(first)));
   const joined = await Promise.all(
     others.map(async (core, index) =>
       joinFacts.parse(await start(core, ['join', invite, '--name', `peer-${index + 1}`])),

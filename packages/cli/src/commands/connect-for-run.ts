@@ -1,9 +1,10 @@
 import { connect, type SkeinClient } from '@skein/client';
+import { createIdentity, Membership } from '@skein/mesh';
 import { openStore } from '@skein/node';
 import { SkeinError } from '@skein/protocol';
 
-import { askInvite, askStatus } from '../control/control-client.ts';
-import type { DaemonStatus } from '../control/messages.ts';
+import { ask, askStatus } from '../control/control-client.ts';
+import { clientAnswerSchema, type DaemonStatus } from '../control/messages.ts';
 import { KnownMembers } from '../data/known-members.ts';
 import { deploymentsOf } from '../overview/deployments.ts';
 import type { CommandContext } from '../program/context.ts';
@@ -45,8 +46,13 @@ export async function connectForRun(data: OpenedData, wanted: Wanted, context: C
       'only a machine that coordinates can deploy; use --stages where `skein up` runs',
     );
   }
-  const invite = await askInvite(data.controlPath);
-  if (invite !== undefined) return { client: await connect({ mesh: { invite }, signal }), model };
+  const identity = await createIdentity();
+  const admitted = await ask(data.controlPath, { type: 'admit-client', peer: identity.peerId }, clientAnswerSchema);
+  if (admitted !== undefined) {
+    const { mesh, peers, ...credentials } = admitted;
+    const access = { identity, membership: await Membership.open(mesh, credentials), peers };
+    return { client: await connect({ mesh: access, signal }), model };
+  }
   // No daemon: the members that it knew may still be there.
   const mesh = { directory: data.directory, peers: members.addresses };
   return { client: await connect({ mesh, signal }), model };

@@ -1,29 +1,66 @@
 import { SkeinError } from '@skein/protocol';
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
+import { renderUnicodeCompact } from 'uqr';
 
-import { askInvite } from '../control/control-client.ts';
+import { ask } from '../control/control-client.ts';
+import { inviteAnswerSchema } from '../control/messages.ts';
+import { duration, label, wholeNumber } from '../program/arguments.ts';
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
 import { findData } from '../program/data-options.ts';
 
-const examples = `
-Example:
-  $ skein invite
+interface InviteFlags {
+  readonly role: 'peer' | 'coordinator' | 'client';
+  readonly expires: number;
+  readonly uses: number;
+  readonly label?: Readonly<Record<string, string>>;
+  readonly approve?: boolean;
+  readonly qr: boolean;
+  readonly json?: boolean;
+}
 
-Whoever has the invite can join the mesh, and then read what is asked there. Treat it as a password.`;
+const examples = `
+Examples:
+  $ skein invite                                 for one machine that serves, within an hour
+  $ skein invite --uses 5 --expires 1d           for five of them, within a day
+  $ skein invite --role client                   for a program that only asks
+  $ skein invite --approve                       the join waits for \`skein approve\`
+
+Run it where \`skein up\` made the mesh. Whoever uses an invite first is let in: treat it as a password.`;
 
 export function registerInvite(program: Command, context: CommandContext): void {
   const command = program
     .command('invite')
-    .description('Print the line that lets a machine join the mesh that this one is in.')
+    .description('Print the line that lets a machine join the mesh.')
+    .addOption(
+      new Option('--role <role>', 'what it may be: hold layers, also plan and deploy, or only ask')
+        .choices(['peer', 'coordinator', 'client'])
+        .default('peer'),
+    )
+    .addOption(
+      new Option('--expires <time>', 'how long it is good, like 30m, 12h or 2d')
+        .argParser(duration)
+        .default(3_600_000, '1h'),
+    )
+    .addOption(new Option('--uses <count>', 'machines that it lets in').argParser(wholeNumber(1, 1000)).default(1))
+    .option('--label <key=value>', 'what the planner and people may know of the machine; repeatable', label)
+    .option('--approve', 'the join waits until somebody has run `skein approve`')
+    .option('--no-qr', 'without the code for cameras')
     .option('--json', 'print it as JSON')
     .addHelpText('after', examples)
-    .action(async (flags: { readonly json?: boolean }) => {
+    .action(async (flags: InviteFlags) => {
       const { controlPath, directory } = await findData(command);
-      const invite = await askInvite(controlPath);
-      if (invite === undefined) {
+      const { role, expires, uses, label: labels, approve } = flags;
+      const wanted = { role, expiresInMs: expires, uses, ...(labels && { labels }), ...(approve && { approve }) };
+      const answer = await ask(controlPath, { type: 'invite', ...wanted }, inviteAnswerSchema);
+      if (answer === undefined) {
         throw new SkeinError('not-running', `Skein does not run in ${directory}; start it with \`skein up\``);
       }
+      const { invite } = answer;
       if (flags.json === true) return printJson(context.stdout, { invite });
-      return printLine(context.stdout, `skein join ${invite}`);
+      printLine(context.stdout, `skein join ${invite}`);
+      // For people alone: a program that reads the line wants nothing else.
+      if (flags.qr && context.stdout.isTTY === true) {
+        printLine(context.stdout, renderUnicodeCompact(invite));
+      }
     });
 }

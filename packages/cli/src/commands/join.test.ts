@@ -2,7 +2,7 @@ import { mkdtempDisposable, readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { createIdentity, createMesh, MeshSecret, type Mesh } from '@skein/mesh';
+import { Authority, createMesh, type Mesh } from '@skein/mesh';
 import { encodeInvite } from '@skein/protocol';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
@@ -13,11 +13,13 @@ let invite: string;
 
 /** A member to join, on this machine. */
 beforeEach(async () => {
-  const secret = MeshSecret.generate();
-  home = await createMesh({ secret, identity: await createIdentity(), roles: ['coordinator'], mdns: false });
+  const authority = await Authority.ephemeral();
+  const enrolled = await authority.enroll(['coordinator']);
+  home = await createMesh({ ...enrolled, authority, roles: ['coordinator'], mdns: false });
   await home.start();
   invite = encodeInvite({
-    secret: Uint8Array.from(secret.reveal()),
+    mesh: authority.mesh,
+    secret: await authority.invite(),
     peer: home.peerId,
     addresses: [...home.addresses()],
   });
@@ -49,5 +51,5 @@ test('binds the directory to no mesh of which no member was reached', async () =
   await using data = await temporaryData();
   const { code } = await runInProcess(['join', invite, '--no-mdns'], { data: data.path, signal: AbortSignal.abort() });
   expect(code).toBe(1);
-  expect(await readdir(data.path)).not.toContain('mesh.secret');
+  expect(await readdir(data.path)).not.toContain('membership.json');
 });

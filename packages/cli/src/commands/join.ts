@@ -1,7 +1,18 @@
+import { hostname } from 'node:os';
 import { text } from 'node:stream/consumers';
 
-import { loadMeshSecret, MeshSecret, saveMeshSecret, untilAborted, type Mesh } from '@skein/mesh';
-import { asSkeinError, decodeInvite, SkeinError, type Logger } from '@skein/protocol';
+import {
+  askToJoin,
+  loadIdentity,
+  loadMembership,
+  ofAnotherMesh,
+  saveMembership,
+  untilAborted,
+  type KeyOptions,
+  type Membership,
+  type Mesh,
+} from '@skein/mesh';
+import { asSkeinError, decodeInvite, SkeinError, type Invite, type Logger } from '@skein/protocol';
 import type { Command } from 'commander';
 
 import { KnownMembers } from '../data/known-members.ts';
@@ -9,6 +20,7 @@ import { startDaemon } from '../daemon/daemon.ts';
 import { defaultListenJoin, defaultMeshPort } from '../daemon/default-listen.ts';
 import { untilStopped } from '../daemon/until-stopped.ts';
 import { printable } from '../output/format.ts';
+import { keysNote } from '../output/keys-note.ts';
 import { exitCodes } from '../process/exit-codes.ts';
 import { parentLifeline } from '../process/lifeline.ts';
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
@@ -20,7 +32,7 @@ import { untilJoined } from '../daemon/until-joined.ts';
 
 const examples = `
 Examples:
-  $ skein join skein1-…                      the line that \`skein up\` printed
+  $ skein join skein1-…                      the line that \`skein up\` or \`skein invite\` printed
   $ skein join - < invite.txt                an invite that no list of processes shows
   $ skein join                               again, after a restart: the same mesh
   $ skein join skein1-… --backend cpu        leave the GPU alone
@@ -60,19 +72,19 @@ async function join(
 ): Promise<void> {
   const orderly = flags.parentLifeline === true ? [parentLifeline(context.stdin)] : [];
   const invite = flags.invite === undefined ? undefined : decodeInvite(flags.invite);
-  const { directory, controlPath, logLevel } = await (invite === undefined ? findData : openData)(command);
+  const { directory, controlPath, passphrase, logLevel } = await (invite === undefined ? findData : openData)(command);
   const known = await KnownMembers.load(directory);
   const peers = [...(invite?.addresses ?? known.addresses), ...(flags.peer ?? [])];
-  const secret = invite === undefined ? await secretOf(directory, peers) : new MeshSecret(invite.secret);
   const logger = createLogger(context.stderr, logLevel);
   const signal = AbortSignal.any([context.signal, ...orderly]);
   await using daemon = await startDaemon({
     directory,
     controlPath,
-    secret: async () => {
-      // Refuses a directory of another mesh. One that has none is bound to this one when a member has been reached.
-      if ((await loadMeshSecret(directory)) !== undefined) await saveMeshSecret(directory, secret);
-      return secret;
+    passphrase,
+    prepare: async (starting) => {
+      if (invite === undefined) return await assertJoined(directory, peers);
+      const name = flags.name ?? hostname();
+      return await joinMesh(directory, { invite, name, passphrase, signal: starting }, context);
     },
     name: flags.name,
     listen: flags.listen ?? defaultListenJoin(peers),
@@ -84,25 +96,54 @@ async function join(
   });
   const stop = [daemon.stopRequested, ...orderly];
   const members = await untilJoined(daemon.mesh, { signal: AbortSignal.any([context.signal, ...stop]) });
-  await saveMeshSecret(directory, secret);
   await known.remember(members);
   void followMembers(daemon.mesh, { known, logger });
   if (flags.json === true) {
     printJson(context.stdout, { pid: process.pid, peer: daemon.mesh.peerId, addresses: daemon.mesh.addresses() });
   } else {
     const others = members.map(({ name }) => printable(name)).join(', ');
+    printLine(context.stdout, keysNote(directory, passphrase));
     printLine(context.stdout, `Joined: this machine serves, together with ${others}. \`skein status\` shows the mesh.`);
   }
   await untilStopped({ orderly: stop, interrupted: context.signal });
 }
 
-/** The secret of the mesh that was joined before. Throws `not-a-member` where there was none, or no way back is known. */
-async function secretOf(directory: string, peers: readonly string[]): Promise<MeshSecret> {
-  const secret = await loadMeshSecret(directory);
-  if (secret !== undefined && peers.length > 0) return secret;
+/**
+ * Exchanges the invite for a certificate. One that the directory has already is good enough where the invite no longer is: the
+ * same command line works again after a restart. Says when somebody has to approve.
+ */
+async function joinMesh(
+  directory: string,
+  asked: KeyOptions & { readonly invite: Invite; readonly name: string; readonly signal: AbortSignal },
+  { stderr }: CommandContext,
+): Promise<void> {
+  const known = await loadMembership(directory);
+  if (known !== undefined && known.mesh !== asked.invite.mesh) throw ofAnotherMesh(directory);
+  const identity = await loadIdentity(directory, asked);
+  const onPending = (): void =>
+    printLine(stderr, `Waiting until somebody runs there: skein approve ${identity.peerId}`);
+  try {
+    await saveMembership(directory, await askToJoin({ ...asked, identity, onPending }));
+  } catch (error) {
+    if (known === undefined || !isGood(known) || asked.signal.aborted) throw error;
+  }
+}
+
+function isGood(membership: Membership): boolean {
+  try {
+    membership.assertGood(membership.certificate);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Throws `not-a-member` where no mesh was joined before, or no way back into it is known. */
+async function assertJoined(directory: string, peers: readonly string[]): Promise<void> {
+  if (peers.length > 0 && (await loadMembership(directory)) !== undefined) return;
   throw new SkeinError(
     'not-a-member',
-    `${directory} has joined no mesh yet; run here the line that \`skein invite\` prints on a member, or name its directory with --data`,
+    `${directory} has joined no mesh yet; run here the line that \`skein invite\` prints on the machine that has the mesh's authority, or name its directory with --data`,
   );
 }
 

@@ -1,14 +1,17 @@
-import { loadOrCreateMeshSecret } from '@skein/mesh';
+import { hostname } from 'node:os';
+
 import { parseModelReference } from '@skein/node';
 import { Option, type Command } from 'commander';
 
 import { startDaemon, type Daemon } from '../daemon/daemon.ts';
 import { defaultListenUp, defaultMeshPort, isReachable } from '../daemon/default-listen.ts';
+import { openOrCreateMesh } from '../daemon/open-mesh.ts';
 import { untilStopped } from '../daemon/until-stopped.ts';
 import { exitCodes } from '../process/exit-codes.ts';
 import { parentLifeline } from '../process/lifeline.ts';
 import { loopbackHost, wholeNumber } from '../program/arguments.ts';
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
+import { keysNote } from '../output/keys-note.ts';
 import { addDaemonOptions, type DaemonFlags } from '../program/daemon-options.ts';
 import { openData } from '../program/data-options.ts';
 import {
@@ -66,12 +69,13 @@ async function up(command: Command, flags: UpFlags, context: CommandContext): Pr
   // What means nothing is found out before others can join.
   if (flags.model !== undefined && flags.serve) parseModelReference(flags.model);
   const orderly = flags.parentLifeline === true ? [parentLifeline(context.stdin)] : [];
-  const { directory, controlPath, logLevel } = await openData(command);
+  const { directory, controlPath, passphrase, logLevel } = await openData(command);
   const listen = flags.listen ?? defaultListenUp;
   await using daemon = await startDaemon({
     directory,
     controlPath,
-    secret: async () => await loadOrCreateMeshSecret(directory),
+    passphrase,
+    prepare: async () => await openOrCreateMesh(directory, { name: flags.name ?? hostname(), passphrase }),
     name: flags.name,
     listen,
     peers: flags.peer ?? [],
@@ -81,7 +85,7 @@ async function up(command: Command, flags: UpFlags, context: CommandContext): Pr
     logger: createLogger(context.stderr, logLevel),
     signal: AbortSignal.any([context.signal, ...orderly]),
   });
-  if (flags.json !== true) printFacts(context, daemon, listen);
+  if (flags.json !== true) await printFacts(context, daemon, { listen, keys: keysNote(directory, passphrase) });
   const stop = [daemon.stopRequested, ...orderly];
   if (flags.model !== undefined) await serveModel({ ...flags, model: flags.model }, context, { daemon, stop });
   if (flags.json === true) printJson(context.stdout, factsOf(daemon));
@@ -108,19 +112,24 @@ function urlOf({ url = '' }: Daemon): string {
 
 function factsOf(daemon: Daemon): object {
   const { url, mesh } = daemon;
-  return { pid: process.pid, peer: mesh.peerId, url, addresses: mesh.addresses(), invite: daemon.invite() };
+  return { pid: process.pid, peer: mesh.peerId, mesh: mesh.membership.mesh, url, addresses: mesh.addresses() };
 }
 
-function printFacts({ stdout }: CommandContext, daemon: Daemon, listen: readonly string[]): void {
+async function printFacts(
+  { stdout }: CommandContext,
+  daemon: Daemon,
+  { listen, keys }: { readonly listen: readonly string[]; readonly keys: string },
+): Promise<void> {
   printLine(stdout, `Skein is up. Point any OpenAI client at ${urlOf(daemon)}/v1`);
+  printLine(stdout, keys);
   printLine(stdout);
-  if (isReachable(listen)) {
-    printLine(stdout, 'To add a machine, run there:');
-    printLine(stdout, `  skein join ${daemon.invite()}`);
-    printLine(stdout, 'Whoever has this line can join, and then read what is asked here. Treat it as a password.');
-  } else {
+  if (!isReachable(listen)) {
     printLine(stdout, 'It works on this machine only. To let others join, stop it and start it with:');
     printLine(stdout, `  skein up --listen /ip4/0.0.0.0/tcp/${defaultMeshPort}`);
+  } else if (daemon.mesh.authority !== undefined) {
+    printLine(stdout, 'To add a machine, run there within an hour:');
+    printLine(stdout, `  skein join ${await daemon.invite()}`);
+    printLine(stdout, 'It lets one machine in. `skein invite` prints more, `skein members` says who is in.');
   }
   printLine(stdout);
 }

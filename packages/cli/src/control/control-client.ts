@@ -7,9 +7,8 @@ import type { z } from 'zod';
 
 import { readHeader, writeFrame } from './frame-socket.ts';
 import {
-  announceAnswerSchema,
   daemonStatusSchema,
-  inviteAnswerSchema,
+  doneAnswerSchema,
   stopAnswerSchema,
   type ControlRequest,
   type DaemonStatus,
@@ -32,17 +31,12 @@ export async function dialControl(path: string): Promise<Socket | undefined> {
 
 /** The daemon's view of itself and its mesh; undefined when none runs. */
 export async function askStatus(path: string): Promise<DaemonStatus | undefined> {
-  return await ask(path, 'status', daemonStatusSchema);
-}
-
-/** A new invite to the daemon's mesh; undefined when none runs. */
-export async function askInvite(path: string): Promise<string | undefined> {
-  return (await ask(path, 'invite', inviteAnswerSchema))?.invite;
+  return await ask(path, { type: 'status' }, daemonStatusSchema);
 }
 
 /** Has the daemon tell the mesh what its model store holds now. Does nothing when none runs. */
 export async function announceModels(path: string): Promise<void> {
-  await ask(path, 'announce-models', announceAnswerSchema);
+  await ask(path, { type: 'announce-models' }, doneAnswerSchema);
 }
 
 /**
@@ -59,7 +53,10 @@ export async function stopDaemon(
   if (socket === undefined) return undefined;
   try {
     const fix = 'end its process by hand, then run `skein up` or `skein join` again';
-    const { pid } = await untilAborted(exchange(socket, 'stop', { schema: stopAnswerSchema, timeoutMs, fix }), signal);
+    const { pid } = await untilAborted(
+      exchange(socket, { type: 'stop' }, { schema: stopAnswerSchema, timeoutMs, fix }),
+      signal,
+    );
     await untilAborted(untilClosed(socket), signal);
     return pid;
   } finally {
@@ -67,16 +64,17 @@ export async function stopDaemon(
   }
 }
 
-async function ask<Schema extends z.ZodType>(
+/** Asks the daemon; undefined when none runs. Throws what it refuses with. */
+export async function ask<Schema extends z.ZodType>(
   path: string,
-  type: Exclude<ControlRequest['type'], 'stop'>,
+  request: Exclude<ControlRequest, { readonly type: 'stop' }>,
   schema: Schema,
 ): Promise<z.output<Schema> | undefined> {
   const socket = await dialControl(path);
   if (socket === undefined) return undefined;
   try {
     const fix = 'stop it with `skein stop`';
-    return await exchange(socket, type, { schema, timeoutMs: answerTimeoutMs, fix });
+    return await exchange(socket, request, { schema, timeoutMs: answerTimeoutMs, fix });
   } finally {
     socket.destroy();
   }
@@ -85,14 +83,14 @@ async function ask<Schema extends z.ZodType>(
 /** Asks and waits for the answer. Throws `deadline-exceeded`, with what helps, when the daemon is silent for too long. */
 async function exchange<Schema extends z.ZodType>(
   socket: Socket,
-  type: ControlRequest['type'],
+  request: ControlRequest,
   options: { readonly schema: Schema; readonly timeoutMs: number; readonly fix: string },
 ): Promise<z.output<Schema>> {
   const { schema, timeoutMs, fix } = options;
   socket.setTimeout(timeoutMs, () =>
     socket.destroy(new SkeinError('deadline-exceeded', `the daemon does not answer; ${fix}`)),
   );
-  writeFrame(socket, { type });
+  writeFrame(socket, request);
   const answer = parseHeader(schema, await readHeader(socket));
   socket.setTimeout(0);
   return answer;

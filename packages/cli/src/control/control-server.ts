@@ -2,22 +2,36 @@ import { once } from 'node:events';
 import { rename, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 
+import type { InviteOptions } from '@skein/mesh';
 import { asSkeinError, parseHeader, SkeinError, toWireError } from '@skein/protocol';
 
 import { dialControl } from './control-client.ts';
 import { readHeader, writeFrame } from './frame-socket.ts';
-import { controlRequestSchema, type ControlRequest, type DaemonStatus } from './messages.ts';
+import {
+  controlRequestSchema,
+  type ClientAnswer,
+  type ControlRequest,
+  type DaemonStatus,
+  type MembersAnswer,
+} from './messages.ts';
 
 /** What a daemon answers commands with. What they throw goes to the command. */
 export interface ControlHandlers {
   status(): DaemonStatus;
-  invite(): string;
+  invite(options: InviteOptions): Promise<string>;
+  members(): MembersAnswer;
+  approve(peer: string): Promise<void>;
+  revoke(peer: string): Promise<void>;
+  rotate(graceMs: number | undefined): Promise<void>;
+  leave(): Promise<void>;
+  admitClient(peer: string): Promise<ClientAnswer>;
   announceModels(): Promise<void>;
   /** Begins to stop; must not wait for it. */
   stop(): void;
 }
 
 const idleTimeoutMs = 10_000;
+const done = { type: 'daemon-done' } as const;
 
 /**
  * Takes the control socket of a data directory, so that one daemon runs there, and answers commands on it. A socket that a
@@ -93,11 +107,29 @@ async function perform(request: ControlRequest, handlers: ControlHandlers): Prom
   switch (request.type) {
     case 'status':
       return handlers.status();
-    case 'invite':
-      return { type: 'daemon-invite', invite: handlers.invite() };
+    case 'invite': {
+      const { type: _, ...options } = request;
+      return { type: 'daemon-invite', invite: await handlers.invite(options) };
+    }
+    case 'members':
+      return handlers.members();
+    case 'admit-client':
+      return await handlers.admitClient(request.peer);
+    case 'approve':
+      await handlers.approve(request.peer);
+      return done;
+    case 'revoke':
+      await handlers.revoke(request.peer);
+      return done;
+    case 'rotate':
+      await handlers.rotate(request.graceMs);
+      return done;
+    case 'leave':
+      await handlers.leave();
+      return done;
     case 'announce-models':
       await handlers.announceModels();
-      return { type: 'daemon-announced' };
+      return done;
     case 'stop':
       handlers.stop();
       return { type: 'daemon-stopping', pid: process.pid };

@@ -11,9 +11,9 @@ import { fileURLToPath } from 'node:url';
 import { encodeFrame, SkeinError } from '@skein/protocol';
 import { expect, onTestFinished, test } from 'vitest';
 
-import { askInvite, askStatus, stopDaemon } from './control-client.ts';
+import { ask, askStatus, stopDaemon } from './control-client.ts';
 import { openControlServer, type ControlHandlers } from './control-server.ts';
-import type { DaemonStatus } from './messages.ts';
+import { doneAnswerSchema, inviteAnswerSchema, type DaemonStatus } from './messages.ts';
 import { controlSocketPath } from './socket-path.ts';
 
 const status: DaemonStatus = {
@@ -26,7 +26,17 @@ const status: DaemonStatus = {
 };
 const handlers: ControlHandlers = {
   status: () => status,
-  invite: () => 'skein1-x',
+  invite: async ({ uses }) => `skein1-for-${uses}`,
+  members: () => ({ type: 'daemon-members', mesh: status.peer, members: [] }),
+  approve: async () => undefined,
+  revoke: async (peer) => {
+    throw new SkeinError('not-found', `${peer} is no member`);
+  },
+  rotate: async () => undefined,
+  leave: async () => undefined,
+  admitClient: async () => {
+    throw new SkeinError('peer-lost', 'the authority is not there');
+  },
   announceModels: async () => undefined,
   stop: () => undefined,
 };
@@ -61,7 +71,10 @@ test('answers commands of the same directory', async () => {
   await using socket = await temporarySocket();
   await using _server = await openControlServer(socket.path, handlers);
   expect(await askStatus(socket.path)).toEqual(status);
-  expect(await askInvite(socket.path)).toBe('skein1-x');
+  const answer = await ask(socket.path, { type: 'invite', uses: 3 }, inviteAnswerSchema);
+  expect(answer?.invite).toBe('skein1-for-3');
+  const revoking = ask(socket.path, { type: 'revoke', peer: status.peer }, doneAnswerSchema);
+  await expect(revoking).rejects.toMatchObject({ code: 'not-found' });
 });
 
 test('knows when nobody runs', async () => {

@@ -1,21 +1,24 @@
 import { rm } from 'node:fs/promises';
 
 import { createCoordinator } from '@skein/coordinator';
-import { createMesh, type Mesh, type MeshSecret } from '@skein/mesh';
+import { createMesh, type InviteOptions, type Mesh } from '@skein/mesh';
 import { createPeer, openStore, type Backend, type ModelStore } from '@skein/node';
-import { encodeInvite, SkeinError, type Logger, type Role } from '@skein/protocol';
+import { SkeinError, type Logger, type Role } from '@skein/protocol';
 
 import { missingSecretFiles } from '../data/secret-files.ts';
 import { openControlServer } from '../control/control-server.ts';
 import { daemonStatus } from './daemon-status.ts';
+import { inviteTo, membershipHandlers } from './membership-handlers.ts';
 
 export interface DaemonOptions {
   /** Data directory, opened. */
   readonly directory: string;
+  /** Of the keys in it. */
+  readonly passphrase: string | undefined;
   /** Path of its control socket. */
   readonly controlPath: string;
-  /** Gives the mesh secret. Called once this daemon is the only one in its directory. */
-  readonly secret: () => Promise<MeshSecret>;
+  /** Sees to it that the directory belongs to a mesh. Called once this daemon is the only one in it. */
+  readonly prepare: (signal: AbortSignal) => Promise<void>;
   readonly name?: string | undefined;
   /** Multiaddrs to listen on. */
   readonly listen: readonly string[];
@@ -37,8 +40,8 @@ export interface Daemon extends AsyncDisposable {
   readonly store: ModelStore;
   /** Base URL of the HTTP API, where this machine coordinates. */
   readonly url: string | undefined;
-  /** Text of an invite to this mesh, by way of this member. */
-  invite(): string;
+  /** Text of a new invite to this mesh. Throws `not-permitted` where another machine has the authority. */
+  invite(options?: InviteOptions): Promise<string>;
   /** Tells the mesh what the store holds now. Does nothing where no layers are held. */
   announceModels(): Promise<void>;
   /** Aborted when a command asks the daemon to stop. */
@@ -47,8 +50,8 @@ export interface Daemon extends AsyncDisposable {
 
 /**
  * Starts what a machine runs: the control socket, the mesh, and on it a peer, a coordinator or both. When it fails,
- * nothing of it is left, not even an identity or a secret that it made. Throws `already-running` for a directory with a daemon or a port that is taken, and what the parts
- * throw.
+ * nothing of it is left, not even an identity or a mesh that it made. Throws `already-running` for a directory with a daemon or
+ * a port that is taken, and what the parts throw.
  */
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { directory, serve, coordinate, logger, signal } = options;
@@ -59,13 +62,15 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     if (running !== undefined) return running;
     throw new SkeinError('not-running', 'Skein is still starting here; try again in a moment');
   };
+  const stop = (): void => stopRequest.abort(new SkeinError('aborted', 'stopped by `skein stop`'));
   const startedAtMs = Date.now();
   stack.use(
     await openControlServer(options.controlPath, {
       status: () => daemonStatus({ ...whenRunning(), startedAtMs }),
-      invite: () => whenRunning().invite(),
+      ...membershipHandlers(() => whenRunning().mesh, { directory, stop }),
+      invite: async (wanted) => await whenRunning().invite(wanted),
       announceModels: async () => await whenRunning().announceModels(),
-      stop: () => stopRequest.abort(new SkeinError('aborted', 'stopped by `skein stop`')),
+      stop,
     }),
   );
   const starting = AbortSignal.any([signal, stopRequest.signal]);
@@ -74,11 +79,11 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     if (running === undefined) await Promise.all(newFiles.map((path) => rm(path, { force: true })));
   });
 
-  const secret = await options.secret();
+  await options.prepare(starting);
   const store = await openStore(directory);
   const mesh = await createMesh({
     directory,
-    secret,
+    passphrase: options.passphrase,
     roles: rolesOf(options),
     listen: options.listen,
     peers: options.peers,
@@ -106,8 +111,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   }
   starting.throwIfAborted();
 
-  const invite = () =>
-    encodeInvite({ secret: Uint8Array.from(secret.reveal()), peer: mesh.peerId, addresses: [...mesh.addresses()] });
+  const invite = async (wanted?: InviteOptions) => await inviteTo(mesh, wanted);
   const announceModels = async () => await peer?.announceModels();
   running = { mesh, store, url, invite, announceModels, stopRequested: stopRequest.signal };
   const started = stack.move();

@@ -19,6 +19,6 @@ export async function untilJoined(
   if (options.signal.aborted) throw asSkeinError(options.signal.reason, 'aborted');
   throw new SkeinError(
     'peer-lost',
-    'no member of the mesh can be reached: is `skein up` running there, with --listen /ip4/0.0.0.0/tcp/7330, and the port open in its firewall? A mesh has one secret: an invite to another mesh does not help',
+    'no member of the mesh can be reached: is `skein up` running there, with --listen /ip4/0.0.0.0/tcp/7330, and the port open in its firewall?',
   );
 }

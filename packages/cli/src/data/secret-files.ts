@@ -1,8 +1,10 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { membershipFiles } from '@skein/mesh';
+
 /** What the mesh package keeps in a data directory. */
-const fileNames: readonly string[] = ['identity.key', 'mesh.secret'];
+const fileNames: readonly string[] = ['identity.key', ...membershipFiles];
 
 /** Paths of those files that a data directory does not have yet. */
 export async function missingSecretFiles(directory: string): Promise<readonly string[]> {

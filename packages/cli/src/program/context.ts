@@ -16,6 +16,8 @@ export interface CommandContext {
 /** Options that every command takes. */
 export interface GlobalOptions {
   readonly data: string;
+  /** File whose first line is the passphrase of the keys. */
+  readonly passphraseFile?: string;
   readonly logLevel: string;
   readonly verbose: boolean;
 }

@@ -4,7 +4,7 @@ import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { loadOrCreateMeshSecret } from '@skein/mesh';
+import { Authority, saveMembership } from '@skein/mesh';
 import { afterEach, expect, test, vi } from 'vitest';
 
 import { runInProcess } from '../testing/run-in-process.ts';
@@ -110,7 +110,7 @@ test('asks for an invite where no mesh was joined before', async () => {
 
 test('says at once that nothing runs where only this machine was in the mesh', async () => {
   await using data = await temporaryData();
-  await loadOrCreateMeshSecret(data.path);
+  await saveMembership(data.path, (await (await Authority.ephemeral()).enroll(['peer'])).membership);
   const { code, stderr } = await runInProcess(['run', 'hello'], { data: data.path });
   expect(code).toBe(1);
   expect(stderr).toBe((await runInProcess(['status'], { data: data.path })).stderr);
@@ -123,7 +123,7 @@ test('checks the model before it announces anything', async () => {
   expect(stderr).toContain('no model is called "nonsense"');
 });
 
-test('a port that is taken leaves no new identity or secret behind', async () => {
+test('a port that is taken leaves no new identity or mesh behind', async () => {
   await using data = await temporaryData();
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -134,7 +134,7 @@ test('a port that is taken leaves no new identity or secret behind', async () =>
   expect(code).toBe(1);
   expect(stderr).toContain('in use');
   expect(await readdir(data.path)).not.toEqual(expect.arrayContaining(['identity.key']));
-  expect(await readdir(data.path)).not.toEqual(expect.arrayContaining(['mesh.secret']));
+  expect(await readdir(data.path)).not.toEqual(expect.arrayContaining(['authority.key']));
 });
 
 test.each([

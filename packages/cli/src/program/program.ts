@@ -1,9 +1,11 @@
 import { Command, Option } from 'commander';
 
 import packageJson from '../../package.json' with { type: 'json' };
+import { registerAuthority } from '../commands/authority.ts';
 import { registerDeploy } from '../commands/deploy.ts';
 import { registerInvite } from '../commands/invite.ts';
 import { registerJoin } from '../commands/join.ts';
+import { registerLeave, registerMembers } from '../commands/members.ts';
 import { registerPull } from '../commands/pull.ts';
 import { registerRun } from '../commands/run.ts';
 import { registerStatus } from '../commands/status.ts';
@@ -24,9 +26,14 @@ export function createProgram(context: CommandContext): Command {
     .description('One private LLM service from the machines you already own.')
     .version(packageJson.version)
     .addOption(
-      new Option('--data <directory>', 'where identity, mesh secret and models lie; one daemon runs in each')
+      new Option('--data <directory>', 'where identity, certificate and models lie; one daemon runs in each')
         .env('SKEIN_DATA')
         .default(context.defaultDataDirectory),
+    )
+    .addOption(
+      new Option('--passphrase-file <path>', 'encrypt the keys that lie there with the first line of this file').env(
+        'SKEIN_PASSPHRASE_FILE',
+      ),
     )
     .addOption(
       new Option('--log-level <level>', 'least level of the log on stderr')
@@ -47,6 +54,9 @@ export function createProgram(context: CommandContext): Command {
     registerUp,
     registerJoin,
     registerInvite,
+    registerMembers,
+    registerLeave,
+    registerAuthority,
     registerPull,
     registerDeploy,
     registerUndeploy,

@@ -1,4 +1,15 @@
-import { createIdentity, createMesh, loadMeshSecret, MeshSecret } from '@skein/mesh';
+import { hostname } from 'node:os';
+
+import {
+  askToJoin,
+  createIdentity,
+  createMesh,
+  loadIdentity,
+  loadMembership,
+  saveMembership,
+  type Identity,
+  type Membership,
+} from '@skein/mesh';
 import { decodeInvite, SkeinError, type Logger } from '@skein/protocol';
 
 import { MeshTransport } from './mesh-transport.ts';
@@ -8,35 +19,50 @@ interface MemberOptions {
   readonly name?: string;
   /** Look for members on the local network. Default true. */
   readonly mdns?: boolean;
+  /** Multiaddrs of members to dial, beside those that the invite names or that are found on the local network. */
+  readonly peers?: readonly string[];
   /** Default: none. */
   readonly logger?: Logger;
 }
 
-/** How to become a member: with an invite, or with the secret that a data directory of this machine holds. */
+/** How to become a member of the mesh. */
 export type MeshAccess = MemberOptions &
   (
-    | { readonly invite: string; readonly directory?: never }
     | {
-        /** Where `skein up` or `skein join` ran. */
+        /** What `skein invite --role client` printed. Good for one client; it is not needed again with a `directory`. */
+        readonly invite: string;
+        /** Where this client keeps its identity and certificate. Left out: nowhere. One client at a time uses it. */
+        readonly directory?: string;
+      }
+    | {
+        /** Where a client has been let in before. */
         readonly directory: string;
-        /** Multiaddrs of members to dial, beside those that are found on the local network. Default none. */
-        readonly peers?: readonly string[];
         readonly invite?: never;
+      }
+    | {
+        readonly identity: Identity;
+        readonly membership: Membership;
+        readonly invite?: never;
+        readonly directory?: never;
       }
   );
 
 /**
- * A member with an identity that is kept nowhere: a client must not be mistaken for the peer whose directory it reads. It
- * listens on nothing but loopback. Throws `invalid-request` for an invite that is none, `not-a-member` for a directory
- * without a mesh.
+ * A member that only asks. It listens on nothing but loopback. Throws `invalid-request` for an invite that is none,
+ * `not-a-member` for one that is not good any more or a directory without a mesh, `peer-lost` when nobody answers.
  */
-export async function createMeshTransport(access: MeshAccess): Promise<MeshTransport> {
-  const { secret, peers } = access.invite === undefined ? await fromDirectory(access) : fromInvite(access.invite);
-  const { name, mdns, logger } = access;
+export async function createMeshTransport(
+  access: MeshAccess,
+  options: { readonly signal: AbortSignal },
+): Promise<MeshTransport> {
+  const { name, mdns, logger, peers = [] } = access;
+  const invite = access.invite === undefined ? undefined : decodeInvite(access.invite);
+  const invitedTo = (invite?.addresses ?? []).map((address) =>
+    address.includes('/p2p/') ? address : `${address}/p2p/${invite?.peer}`,
+  );
   const mesh = await createMesh({
-    identity: await createIdentity(),
-    secret,
-    peers,
+    ...(await credentialsOf(access, { name: name ?? hostname(), ...options })),
+    peers: [...invitedTo, ...peers],
     roles: ['client'],
     ...(name !== undefined && { name }),
     ...(mdns !== undefined && { mdns }),
@@ -45,19 +71,23 @@ export async function createMeshTransport(access: MeshAccess): Promise<MeshTrans
   return new MeshTransport(mesh);
 }
 
-function fromInvite(text: string) {
-  const { secret, peer, addresses } = decodeInvite(text);
-  return {
-    secret: new MeshSecret(secret),
-    peers: addresses.map((address) => (address.includes('/p2p/') ? address : `${address}/p2p/${peer}`)),
-  };
-}
-
-async function fromDirectory(access: { readonly directory: string; readonly peers?: readonly string[] }) {
-  const secret = await loadMeshSecret(access.directory);
-  if (secret !== undefined) return { secret, peers: access.peers ?? [] };
-  throw new SkeinError(
-    'not-a-member',
-    `${access.directory} belongs to no mesh; run \`skein up\` or \`skein join <invite>\` there first`,
-  );
+async function credentialsOf(
+  access: MeshAccess,
+  asked: { readonly name: string; readonly signal: AbortSignal },
+): Promise<{ readonly identity: Identity; readonly membership: Membership }> {
+  if ('membership' in access) return access;
+  const { directory, invite } = access;
+  if (directory === undefined) {
+    const identity = await createIdentity();
+    return { identity, membership: await askToJoin({ identity, invite: decodeInvite(invite ?? ''), ...asked }) };
+  }
+  const known = await loadMembership(directory);
+  if (known === undefined && invite === undefined) {
+    throw new SkeinError('not-a-member', `${directory} belongs to no mesh; connect once with an invite`);
+  }
+  const identity = await loadIdentity(directory);
+  if (known !== undefined) return { identity, membership: known };
+  const membership = await askToJoin({ identity, invite: decodeInvite(invite ?? ''), ...asked });
+  await saveMembership(directory, membership);
+  return { identity, membership };
 }

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 
-import { createIdentity, createMesh, MeshSecret } from '@skein/mesh';
+import { Authority, createMesh } from '@skein/mesh';
 import { SkeinError, type GenerationRequest } from '@skein/protocol';
 import { expect, test } from 'vitest';
 
@@ -115,16 +115,16 @@ test('frees the lead at once when the reader leaves', async () => {
 });
 
 test('goes to another lead when one refuses before the first token', async () => {
-  const secret = MeshSecret.generate();
+  const authority = await Authority.ephemeral();
   const asked: string[] = [];
   const refuse: Answer = async () => {
     asked.push('idle');
     throw new SkeinError('overloaded', 'the queue is full');
   };
-  await using idle = await startLead({ model: 'tiny', secret, answer: refuse });
-  await using busy = await startLead({ model: 'tiny', secret, active: 3, answer: answerInFull });
+  await using idle = await startLead({ model: 'tiny', authority, answer: refuse });
+  await using busy = await startLead({ model: 'tiny', authority, active: 3, answer: answerInFull });
   const peers = [...idle.addresses, ...busy.addresses];
-  const mesh = await createMesh({ identity: await createIdentity(), secret, roles: ['client'], mdns: false, peers });
+  const mesh = await createMesh({ ...(await authority.enroll(['client'])), roles: ['client'], mdns: false, peers });
   const transport = new MeshTransport(mesh);
   await using client = createClient(transport, defaultDeadlines);
   await mesh.start();
@@ -158,7 +158,8 @@ test('gives up connecting when no member can be reached', async () => {
   const lead = await startLead({});
   await lead[Symbol.asyncDispose]();
   await expect(connect({ ...over(lead), deadlines: { connectMs: 200 } })).rejects.toMatchObject({
-    code: 'deadline-exceeded',
+    code: 'peer-lost',
+    message: expect.stringContaining('still up'),
   });
 });
 

@@ -1,7 +1,8 @@
-import { createIdentity, createMesh, MeshSecret, type FrameStream } from '@skein/mesh';
+import { Authority, createMesh, type FrameStream } from '@skein/mesh';
 import { encodeInvite, generationRequestSchema, methods, parseHeader, type GenerationRequest } from '@skein/protocol';
 
 export interface FakeLead extends AsyncDisposable {
+  /** For one client. */
   readonly invite: string;
   /** Where it can be dialled. */
   readonly addresses: readonly string[];
@@ -14,13 +15,14 @@ export type Answer = (stream: FrameStream, request: GenerationRequest) => Promis
 export async function startLead(options: {
   /** Left out: it serves nothing. */
   readonly model?: string;
-  readonly secret?: MeshSecret;
+  /** Of the mesh that it belongs to. Default: one of its own. */
+  readonly authority?: Authority;
   /** Answers running already: leads with fewer are asked first. Default 0. */
   readonly active?: number;
   readonly answer?: Answer;
 }): Promise<FakeLead> {
-  const { model, secret = MeshSecret.generate(), answer } = options;
-  const mesh = await createMesh({ identity: await createIdentity(), secret, roles: ['peer'], mdns: false });
+  const { model, authority = await Authority.ephemeral(), answer } = options;
+  const mesh = await createMesh({ ...(await authority.enroll(['peer'])), authority, roles: ['peer'], mdns: false });
   await mesh.start();
   mesh.handle(methods.generate, async (stream) => {
     const frame = await stream.read();
@@ -46,7 +48,12 @@ export async function startLead(options: {
   const addresses = mesh.addresses();
   return {
     addresses,
-    invite: encodeInvite({ secret: Uint8Array.from(secret.reveal()), peer: mesh.peerId, addresses: [...addresses] }),
+    invite: encodeInvite({
+      mesh: authority.mesh,
+      secret: await authority.invite({ role: 'client' }),
+      peer: mesh.peerId,
+      addresses: [...addresses],
+    }),
     [Symbol.asyncDispose]: async () => await mesh.stop(),
   };
 }

@@ -1,4 +1,4 @@
-import { createIdentity, createMesh, MeshSecret, type Mesh } from '@skein/mesh';
+import { Authority, createMesh, type Mesh } from '@skein/mesh';
 import { encodeValue, silentLogger } from '@skein/protocol';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
@@ -9,19 +9,19 @@ import type { DeploymentStatus } from './status.ts';
 
 const manifest = manifestOf({ name: 'tiny', layers: 8 });
 const never = new AbortController().signal;
-let secret: MeshSecret;
+let authority: Authority;
 let mesh: Mesh;
 let peers: ScriptedPeer[];
 let deployments: Deployments;
 
 /** A coordinator's mesh and two peers; the first holds the model. */
 beforeEach(async () => {
-  secret = MeshSecret.generate();
-  mesh = await createMesh({ secret, identity: await createIdentity(), roles: ['coordinator'], mdns: false });
+  authority = await Authority.ephemeral();
+  mesh = await createMesh({ ...(await authority.enroll(['coordinator'])), roles: ['coordinator'], mdns: false });
   await mesh.start();
   peers = [
-    await ScriptedPeer.join({ secret, knows: [mesh], holds: [manifest], freeBytes: 4 * gibibyte }),
-    await ScriptedPeer.join({ secret, knows: [mesh], freeBytes: 2 * gibibyte }),
+    await ScriptedPeer.join({ authority, knows: [mesh], holds: [manifest], freeBytes: 4 * gibibyte }),
+    await ScriptedPeer.join({ authority, knows: [mesh], freeBytes: 2 * gibibyte }),
   ];
   for await (const cards of mesh.cards.watch()) {
     if (cards.filter((card) => card.hardware !== undefined).length === peers.length) break;
@@ -289,7 +289,7 @@ describe('taking down', () => {
 
 it('plans around the memory of stages that are still loading', async () => {
   const large = manifestOf({ name: 'large', layers: 8, layerBytes: 150 * mebibyte });
-  const holder = await ScriptedPeer.join({ secret, knows: [mesh], holds: [large], freeBytes: 2 * gibibyte });
+  const holder = await ScriptedPeer.join({ authority, knows: [mesh], holds: [large], freeBytes: 2 * gibibyte });
   peers.push(holder);
   for await (const cards of mesh.cards.watch()) {
     if (cards.some((card) => card.models.some((model) => model.name === 'large'))) break;

@@ -1,4 +1,4 @@
-import { createIdentity, createMesh, MeshSecret, type GenerationDeadlines, type Mesh } from '@skein/mesh';
+import { createMesh, Authority, type GenerationDeadlines, type Mesh } from '@skein/mesh';
 import { methods, SkeinError, type Card, type ErrorCode } from '@skein/protocol';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 
@@ -23,8 +23,7 @@ let ensured: (readonly string[])[];
 beforeEach(async () => {
   [scripts, asked, ensured] = [{}, [], []];
   member = await createMesh({
-    identity: await createIdentity(),
-    secret: MeshSecret.generate(),
+    ...(await (await Authority.ephemeral()).enroll(['peer'])),
     roles: ['peer'],
     mdns: false,
   });

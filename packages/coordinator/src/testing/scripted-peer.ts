@@ -1,4 +1,4 @@
-import { createIdentity, createMesh, type FrameStream, type Mesh, type MeshSecret } from '@skein/mesh';
+import { createMesh, type Authority, type FrameStream, type Mesh } from '@skein/mesh';
 import {
   encodeValue,
   methods,
@@ -17,7 +17,8 @@ import { cardOf, sha256 } from './fixtures.ts';
 export type LoadScript = 'ready' | 'hang' | { readonly fails: string };
 
 export interface ScriptedPeerOptions {
-  readonly secret: MeshSecret;
+  /** Of the mesh that it belongs to. */
+  readonly authority: Authority;
   readonly knows: readonly Mesh[];
   readonly holds?: readonly ModelManifest[];
   readonly freeBytes?: number;
@@ -46,10 +47,9 @@ export class ScriptedPeer {
     this.mesh = mesh;
   }
 
-  static async join({ secret, knows, holds = [], freeBytes }: ScriptedPeerOptions): Promise<ScriptedPeer> {
+  static async join({ authority, knows, holds = [], freeBytes }: ScriptedPeerOptions): Promise<ScriptedPeer> {
     const mesh = await createMesh({
-      secret,
-      identity: await createIdentity(),
+      ...(await authority.enroll(['peer'])),
       roles: ['peer'],
       mdns: false,
       peers: knows.flatMap((member) => member.addresses()),

@@ -74,6 +74,12 @@ export class CardBook {
     return gone;
   }
 
+  /** Drops one member's card. A newer one brings it back. */
+  remove(peerId: string): void {
+    const entry = this.#entries.get(peerId);
+    if (entry !== undefined) entry.present = false;
+  }
+
   /** Gives everyone more time, after we have been unable to listen ourselves. */
   excuse(pauseMs: number): void {
     for (const entry of this.#entries.values()) entry.heardAtMs += pauseMs;

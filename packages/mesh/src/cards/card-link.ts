@@ -47,9 +47,9 @@ export class CardLink {
   async #send(): Promise<void> {
     try {
       while (!this.#over.signal.aborted) {
-        for (const [peerId, { bytes, signature }] of this.#waiting) {
+        for (const [peerId, { bytes, signature, certificate }] of this.#waiting) {
           this.#waiting.delete(peerId);
-          await this.#stream.write({ type: 'card', signature }, bytes, { signal: this.#over.signal });
+          await this.#stream.write({ type: 'card', signature, certificate }, bytes, { signal: this.#over.signal });
         }
         if (this.#waiting.size > 0 || this.#over.signal.aborted) continue;
         await new Promise<void>((resolve) => (this.#wake = resolve));

@@ -1,7 +1,7 @@
 import type { Logger } from '@skein/protocol';
 
 import type { FrameStream } from '../streams/frame-stream.ts';
-import { onAbort } from '../streams/wait.ts';
+import { pause } from '../streams/wait.ts';
 import type { Gossip } from './gossip.ts';
 
 export interface CardStreamsComponents {
@@ -44,12 +44,4 @@ export class CardStreams {
   stop(): void {
     this.#stopping.abort();
   }
-}
-
-async function pause(durationMs: number, signal: AbortSignal): Promise<void> {
-  const over = Promise.withResolvers<void>();
-  const timer = setTimeout(over.resolve, durationMs);
-  using _abort = onAbort(signal, over.resolve);
-  await over.promise;
-  clearTimeout(timer);
 }

@@ -1,7 +1,9 @@
 import { encodeValue, limits, maxCardLinks, methods, type Card, type HeldStage } from '@skein/protocol';
-import { expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 
 import { createIdentity, type Identity } from '../identity/identity.ts';
+import { Authority } from '../membership/authority.ts';
+import type { Membership } from '../membership/membership.ts';
 import { Cluster, untilCards } from '../testing/cluster.ts';
 import { CardBook } from './card-book.ts';
 import { CardsView } from './cards.ts';
@@ -22,35 +24,68 @@ function cardOf(identity: Identity, change: Partial<Card> = {}): Card {
   };
 }
 
-const frameOf = ({ bytes, signature }: SignedCard): { header: unknown; payload: Uint8Array } => ({
-  header: { type: 'card', signature },
+let authority: Authority;
+beforeAll(async () => {
+  authority = await Authority.ephemeral();
+});
+
+interface Enrolled extends Identity {
+  readonly membership: Membership;
+}
+
+async function enroll(): Promise<Enrolled> {
+  const { identity, membership } = await authority.enroll(['peer']);
+  return { ...identity, membership };
+}
+
+/** Signs a card as somebody, with a certificate that may be somebody else's. */
+async function sign(
+  card: Card,
+  { privateKey }: Identity,
+  { membership }: { membership: Membership },
+): Promise<SignedCard> {
+  return await signCard(card, { privateKey, certificate: membership.credentials.certificate });
+}
+
+const frameOf = ({ bytes, signature, certificate }: SignedCard): { header: unknown; payload: Uint8Array } => ({
+  header: { type: 'card', signature, certificate },
   payload: bytes,
 });
 
 test('accepts a card that the member it speaks of has signed', async () => {
-  const identity = await createIdentity();
-  const signed = await signCard(cardOf(identity), identity.privateKey);
-  expect((await verifyCard(frameOf(signed))).card).toEqual(signed.card);
+  const identity = await enroll();
+  const signed = await sign(cardOf(identity), identity, identity);
+  expect((await verifyCard(frameOf(signed), identity.membership)).card).toEqual(signed.card);
 });
 
 test('refuses a card that somebody else has signed, that was changed, or that is too large', async () => {
-  const [owner, forger] = [await createIdentity(), await createIdentity()];
-  const forged = await signCard(cardOf(owner), forger.privateKey);
-  await expect(verifyCard(frameOf(forged))).rejects.toMatchObject({ code: 'protocol-violation' });
+  const [owner, forger] = [await enroll(), await enroll()];
+  const { membership } = owner;
+  const forged = await sign(cardOf(owner), forger, owner);
+  await expect(verifyCard(frameOf(forged), membership)).rejects.toMatchObject({ code: 'protocol-violation' });
 
-  const signed = await signCard(cardOf(owner), owner.privateKey);
+  const signed = await sign(cardOf(owner), owner, owner);
   const changed = encodeValue(cardOf(owner, { name: 'Somebody' }));
-  await expect(verifyCard(frameOf({ ...signed, bytes: changed }))).rejects.toMatchObject({
+  await expect(verifyCard(frameOf({ ...signed, bytes: changed }), membership)).rejects.toMatchObject({
     code: 'protocol-violation',
   });
   const large = { ...signed, bytes: new Uint8Array(65 * 1024) };
-  await expect(verifyCard(frameOf(large))).rejects.toMatchObject({ code: 'frame-too-large' });
+  await expect(verifyCard(frameOf(large), membership)).rejects.toMatchObject({ code: 'frame-too-large' });
+});
+
+test('refuses a card of somebody who is no member, or not what it says', async () => {
+  const [member, outsider] = [await enroll(), await createIdentity()];
+  const { membership } = await enroll();
+  const foreign = await sign(cardOf(outsider), outsider, member);
+  await expect(verifyCard(frameOf(foreign), membership)).rejects.toMatchObject({ code: 'not-a-member' });
+  const climber = await sign(cardOf(member, { roles: ['coordinator'] }), member, member);
+  await expect(verifyCard(frameOf(climber), membership)).rejects.toMatchObject({ code: 'not-permitted' });
 });
 
 test('keeps the newest card of each member and ignores old ones, also of members that are gone', async () => {
-  const identity = await createIdentity();
+  const identity = await enroll();
   const version = async (number: number, name = 'somebody'): Promise<SignedCard> =>
-    await signCard(cardOf(identity, { version: number, name }), identity.privateKey);
+    await sign(cardOf(identity, { version: number, name }), identity, identity);
   const book = new CardBook({ silenceMs: 6000 });
   expect(book.receive(await version(5), 0)).toBe('new');
   expect(book.receive(await version(5), 0)).toBe('stale');
@@ -69,8 +104,8 @@ test('keeps the newest card of each member and ignores old ones, also of members
 test('never grows beyond its bound', async () => {
   const book = new CardBook({ maxCards: 2 });
   const receive = async (): Promise<string> => {
-    const identity = await createIdentity();
-    return book.receive(await signCard(cardOf(identity), identity.privateKey), 0);
+    const identity = await enroll();
+    return book.receive(await sign(cardOf(identity), identity, identity), 0);
   };
   expect([await receive(), await receive(), await receive()]).toEqual(['new', 'new', 'full']);
   book.expire(10_000, () => false);
@@ -78,7 +113,7 @@ test('never grows beyond its bound', async () => {
 });
 
 test('gives every card of its own a newer version, even when the clock goes back', async () => {
-  const identity = await createIdentity();
+  const identity = await enroll();
   let nowMs = 1000;
   const own = new OwnCard(identity, cardOf(identity), () => nowMs);
   const first = await own.sign();
@@ -91,7 +126,7 @@ test('gives every card of its own a newer version, even when the clock goes back
 });
 
 test('refuses a change after which the own card would be too large for others, and keeps what it said', async () => {
-  const identity = await createIdentity();
+  const identity = await enroll();
   const own = new OwnCard(identity, cardOf(identity));
   const models = Array.from({ length: 60 }, (_, index) => ({
     model: String(index).padStart(64, '0'),
@@ -109,7 +144,7 @@ test('refuses a change after which the own card would be too large for others, a
 });
 
 test('has room for as many links as it may tell of, beside many stages and models', async () => {
-  const identity = await createIdentity();
+  const identity = await enroll();
   const own = new OwnCard(identity, cardOf(identity));
   const link = { peer: identity.peerId, roundTripMs: 0.25, bytesPerSecond: 1.5e9, measuredAt: Date.now() };
   const links = Array.from({ length: maxCardLinks }, () => link);
@@ -145,7 +180,7 @@ test.each([
   ['an endless round trip', { roundTripMs: Infinity }],
   ['a bandwidth that is no number', { bytesPerSecond: NaN }],
 ])('holds no link with %s', async (_, change) => {
-  const identity = await createIdentity();
+  const identity = await enroll();
   const own = new OwnCard(identity, cardOf(identity));
   const link = { peer: identity.peerId, roundTripMs: 1, bytesPerSecond: 1, measuredAt: 1, ...change };
   expect(() => own.update({ links: [link] })).toThrow(expect.objectContaining({ code: 'protocol-violation' }));
@@ -184,22 +219,24 @@ test('does not let a member speak for another, or bring back an old card of one'
   const second = await cluster.add([first], { name: 'second' });
   await untilCards(first, (cards) => cards.length === 2);
   const newest = second.cards.snapshot()[0];
-  const attackerIdentity = await createIdentity();
-  const attacker = await cluster.add([first], { identity: attackerIdentity });
+  const clusterAuthority = await cluster.authority();
+  const { identity, membership } = await clusterAuthority.enroll(['peer']);
+  const attackerIdentity = { ...identity, membership };
+  const attacker = await cluster.add([first], { identity, membership });
   const stream = await attacker.open(first.peerId, methods.card);
 
   const forged = { ...newest, name: 'forged', version: Date.now() + 1_000_000 } as Card;
-  const { bytes, signature } = await signCard(forged, attackerIdentity.privateKey);
-  await stream.write({ type: 'card', signature }, bytes);
+  const { bytes, signature, certificate } = await sign(forged, attackerIdentity, attackerIdentity);
+  await stream.write({ type: 'card', signature, certificate }, bytes);
   // A replay: the attacker's own earlier card, validly signed, after a newer one.
   const card = cardOf(attackerIdentity, { name: 'new', version: Date.now() + 10_000_000 });
   for (const replayed of [card, { ...card, name: 'old', version: 1 }]) {
-    const signed = await signCard(replayed, attackerIdentity.privateKey);
-    await stream.write({ type: 'card', signature: signed.signature }, signed.bytes);
+    const signed = await sign(replayed, attackerIdentity, attackerIdentity);
+    await stream.write({ type: 'card', signature: signed.signature, certificate }, signed.bytes);
   }
   const last = cardOf(attackerIdentity, { name: 'last', version: card.version + 1 });
-  const signed = await signCard(last, attackerIdentity.privateKey);
-  await stream.write({ type: 'card', signature: signed.signature }, signed.bytes);
+  const signed = await sign(last, attackerIdentity, attackerIdentity);
+  await stream.write({ type: 'card', signature: signed.signature, certificate }, signed.bytes);
 
   const names = new Set<string>();
   await untilCards(first, (cards) => {

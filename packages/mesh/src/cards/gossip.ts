@@ -1,5 +1,6 @@
 import { asSkeinError, type Card, type Frame, type Logger } from '@skein/protocol';
 
+import type { Membership } from '../membership/membership.ts';
 import type { FrameStream } from '../streams/frame-stream.ts';
 import { CardBook } from './card-book.ts';
 import { CardLink } from './card-link.ts';
@@ -8,6 +9,7 @@ import { verifyCard, type SignedCard } from './signed-card.ts';
 
 export interface GossipComponents {
   readonly own: OwnCard;
+  readonly membership: Membership;
   readonly logger: Logger;
   readonly isConnected: (peerId: string) => boolean;
   /** The set of cards, or what one says, has changed. Not called when members merely show that they are alive. */
@@ -69,6 +71,21 @@ export class Gossip {
     }, coalesceMs);
   }
 
+  /** Drops the cards of those who are members no longer. */
+  async recheck(): Promise<void> {
+    const { membership, onChange } = this.#components;
+    let hasDropped = false;
+    for (const { card, certificate } of this.#book.present) {
+      try {
+        await membership.verify(certificate, card.peer);
+      } catch {
+        this.#book.remove(card.peer);
+        hasDropped = true;
+      }
+    }
+    if (hasDropped) onChange();
+  }
+
   /** Exchanges cards on a stream until it is over. Throws `peer-lost` or what was wrong with it. */
   async exchange(peerId: string, stream: FrameStream): Promise<void> {
     const link = new CardLink(peerId, stream);
@@ -93,7 +110,7 @@ export class Gossip {
   async #receive(frame: Frame, from: CardLink): Promise<string | undefined> {
     let signed: SignedCard;
     try {
-      signed = await verifyCard(frame);
+      signed = await verifyCard(frame, this.#components.membership);
     } catch (error) {
       return asSkeinError(error).message;
     }

@@ -1,6 +1,7 @@
 import type { Ed25519PrivateKey } from '@libp2p/interface';
 import { cardSchema, encodeValue, limits, parseHeader, SkeinError, type Card } from '@skein/protocol';
 
+import type { Membership } from '../membership/membership.ts';
 import { signCard, type SignedCard } from './signed-card.ts';
 
 /** What a member may say about itself; who it is and which version this is are not its to choose. */
@@ -9,15 +10,17 @@ export type CardContent = Omit<Card, 'peer' | 'version'>;
 /** Our own card: changed at will, signed when it is sent. */
 export class OwnCard {
   readonly #privateKey: Ed25519PrivateKey;
+  readonly #membership: Membership;
   readonly #nowMs: () => number;
   #card: Card;
 
   constructor(
-    owner: { readonly peerId: string; readonly privateKey: Ed25519PrivateKey },
+    owner: { readonly peerId: string; readonly privateKey: Ed25519PrivateKey; readonly membership: Membership },
     content: CardContent,
     nowMs: () => number = Date.now,
   ) {
     this.#privateKey = owner.privateKey;
+    this.#membership = owner.membership;
     this.#nowMs = nowMs;
     this.#card = publishable({ ...content, peer: owner.peerId, version: nowMs() });
   }
@@ -38,7 +41,8 @@ export class OwnCard {
   /** A signed card, newer than all before it. */
   async sign(): Promise<SignedCard> {
     this.#card = { ...this.#card, version: Math.max(this.#nowMs(), this.#card.version + 1) };
-    return await signCard(this.#card, this.#privateKey);
+    const { certificate } = this.#membership.credentials;
+    return await signCard(this.#card, { privateKey: this.#privateKey, certificate });
   }
 
   /** Moves past a version that we sent before a restart, when the clock was ahead. True when that was needed. */

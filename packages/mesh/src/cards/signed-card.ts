@@ -1,5 +1,4 @@
 import type { Ed25519PrivateKey } from '@libp2p/interface';
-import { peerIdFromString } from '@libp2p/peer-id';
 import {
   cardSchema,
   cardSignatureContext,
@@ -11,48 +10,53 @@ import {
   SkeinError,
   type Card,
   type Frame,
+  type Signed,
 } from '@skein/protocol';
+
+import type { Membership } from '../membership/membership.ts';
+import { isSignedBy, ownedCopy } from '../membership/statement.ts';
 
 /** A card together with the bytes that its member signed, as they travel. */
 export interface SignedCard {
   readonly card: Card;
   readonly bytes: Uint8Array;
   readonly signature: Uint8Array;
+  /** What the authority says of its member. */
+  readonly certificate: Signed;
 }
 
 const context = new TextEncoder().encode(cardSignatureContext);
 
 /** Signs a card. Throws `frame-too-large` for one that others would refuse. */
-export async function signCard(card: Card, privateKey: Ed25519PrivateKey): Promise<SignedCard> {
+export async function signCard(
+  card: Card,
+  { privateKey, certificate }: { readonly privateKey: Ed25519PrivateKey; readonly certificate: Signed },
+): Promise<SignedCard> {
   const bytes = encodeValue(card);
   assertSize(bytes);
   const signature = await privateKey.sign(Buffer.concat([context, bytes]));
-  return { card, bytes, signature };
+  return { card, bytes, signature, certificate };
 }
 
 /**
- * Checks a received card: its size, its schema, and that the member it speaks of has signed it. Throws
- * `frame-too-large` or `protocol-violation`.
+ * Checks a received card: its size, its schema, that the member it speaks of has signed it, and that this is a member, in
+ * all the roles that it claims. Throws `frame-too-large`, `protocol-violation`, `not-a-member` or `not-permitted`.
  */
-export async function verifyCard(frame: Frame): Promise<SignedCard> {
-  const { signature } = parseHeader(signedCardSchema, frame.header);
+export async function verifyCard(frame: Frame, membership: Membership): Promise<SignedCard> {
+  const { signature, certificate } = parseHeader(signedCardSchema, frame.header);
   assertSize(frame.payload);
   // Kept for long, so not as a view of a larger received chunk.
   const bytes = Uint8Array.from(frame.payload);
   const card = parseHeader(cardSchema, decodeValue(bytes));
+  const { roles } = await membership.verify(certificate, card.peer);
+  const claimed = card.roles.find((role) => role !== 'client' && !roles.includes(role));
+  if (claimed !== undefined) {
+    throw new SkeinError('not-permitted', `a card claims the role ${claimed}, which its member was not given`);
+  }
   if (!(await isSignedBy(card.peer, Buffer.concat([context, bytes]), signature))) {
     throw new SkeinError('protocol-violation', 'a card is not signed by the member it speaks of');
   }
-  return { card, bytes, signature: Uint8Array.from(signature) };
-}
-
-async function isSignedBy(peerId: string, message: Uint8Array, signature: Uint8Array): Promise<boolean> {
-  try {
-    const key = peerIdFromString(peerId).publicKey;
-    return key?.type === 'Ed25519' && (await key.verify(message, signature));
-  } catch {
-    return false;
-  }
+  return { card, bytes, signature: Uint8Array.from(signature), certificate: ownedCopy(certificate) };
 }
 
 function assertSize(bytes: Uint8Array): void {

@@ -1,35 +1,45 @@
 import type { Libp2p } from '@libp2p/interface';
 import { multiaddr } from '@multiformats/multiaddr';
-import { encodeFrame, methods, type Method } from '@skein/protocol';
+import { encodeFrame, methods, type Certificate, type Method } from '@skein/protocol';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
 import { createHost } from '../host/create-host.ts';
-import { createIdentity } from '../identity/identity.ts';
-import { MeshSecret } from '../identity/mesh-secret.ts';
+import { createIdentity, type Identity } from '../identity/identity.ts';
+import { Authority } from '../membership/authority.ts';
+import type { Credentials } from '../membership/membership.ts';
+import { signStatement } from '../membership/statement.ts';
 import type { Mesh } from '../mesh.ts';
 import { ByteStream } from '../streams/byte-stream.ts';
 import { FrameStream } from '../streams/frame-stream.ts';
 import { Cluster, untilCards } from '../testing/cluster.ts';
 
-const guarded: readonly Method[] = Object.values(methods).filter(({ ungated }) => !ungated);
+const guarded: readonly Method[] = Object.values(methods).filter(({ callers }) => callers !== 'anybody');
+/** Answered by members themselves, some by the one that holds the authority. */
+const builtIn: readonly Method[] = [methods.card, methods.revocations, methods.renew, methods.client, methods.leave];
 
 let cluster: Cluster;
+let authority: Authority;
+let authorityKey: Identity;
 let member: Mesh;
 let served: string[];
 let stranger: Libp2p;
+let strangersIdentity: Identity;
 
 beforeEach(async () => {
-  cluster = new Cluster();
-  member = await cluster.add();
+  authorityKey = await createIdentity();
+  authority = await Authority.open({ key: authorityKey, save: async () => undefined });
+  cluster = new Cluster(authority);
+  member = await cluster.add([], { authority });
   served = [];
   for (const method of guarded) {
-    if (method === methods.card) continue;
+    if (builtIn.includes(method)) continue;
     member.handle(method, async (stream) => {
       served.push(method.id);
       await stream.write({ type: 'secret' });
     });
   }
-  stranger = await createHost({ ...(await createIdentity()), listen: [] });
+  strangersIdentity = await createIdentity();
+  stranger = await createHost({ ...strangersIdentity, listen: [] });
   await stranger.start();
 });
 
@@ -68,23 +78,107 @@ test('gives a member of another mesh no service on any method, and tells it why'
   expect(member.cards.snapshot()).toHaveLength(1);
 });
 
-test('closes a connection whose dialler sends a wrong proof', async () => {
+/** Shows a certificate at the gate, and resolves with the answer. */
+async function show(certificate: Credentials['certificate']): Promise<unknown> {
   const connection = await dialAsStranger();
   const gate = new FrameStream(new ByteStream(await connection.newStream(methods.gate.id)), methods.gate);
-  await gate.write({ type: 'gate-hello', nonce: new Uint8Array(32) });
-  expect((await gate.read())?.header).toMatchObject({ type: 'gate-challenge' });
-  await gate.write({ type: 'gate-proof', proof: new Uint8Array(32) });
-  await expect(gate.read()).rejects.toMatchObject({ code: 'peer-lost' });
-  await vi.waitFor(() => expect(connection.status).not.toBe('open'));
+  await gate.write({ type: 'gate-hello', certificate, revocations: 0 });
+  return (await gate.read())?.header;
+}
+
+/** A certificate for the stranger, with some claims changed, and signed by the mesh's authority or by somebody else. */
+async function certificateWith(change: Partial<Certificate>, signer?: Identity): Promise<Credentials['certificate']> {
+  const key = signer ?? authorityKey;
+  const now = Date.now();
+  const claims: Certificate = {
+    mesh: authorityKey.peerId,
+    peer: strangersIdentity.peerId,
+    roles: ['peer'],
+    name: '',
+    labels: {},
+    epoch: 1,
+    issuedAt: now,
+    expiresAt: now + 60_000,
+    ...change,
+  };
+  return await signStatement('skein-certificate-1:', claims, key.privateKey);
+}
+
+test('lets a host in that shows a good certificate', async () => {
+  expect(await show(await certificateWith({}))).toMatchObject({ type: 'gate-welcome' });
 });
 
-test('does not accept its own proof reflected by the dialler', async () => {
-  const connection = await dialAsStranger();
-  const gate = new FrameStream(new ByteStream(await connection.newStream(methods.gate.id)), methods.gate);
-  await gate.write({ type: 'gate-hello', nonce: new Uint8Array(32) });
-  const challenge = (await gate.read())?.header as { proof: Uint8Array };
-  await gate.write({ type: 'gate-proof', proof: challenge.proof });
-  await expect(gate.read()).rejects.toMatchObject({ code: 'peer-lost' });
+test.each([
+  ['of another machine', async () => await certificateWith({ peer: member.peerId }), /another machine/],
+  ['that has expired', async () => await certificateWith({ issuedAt: 1, expiresAt: Date.now() - 1 }), /expired/],
+  ['from the future', async () => await certificateWith({ issuedAt: Date.now() + 3_600_000 }), /clocks/],
+  ['of an old epoch', async () => await certificateWith({ epoch: 1 }), /old epoch/],
+  [
+    'that somebody else has signed',
+    async () => await certificateWith({}, await createIdentity()),
+    /another mesh, or forged/,
+  ],
+  [
+    'that its own holder has signed',
+    async () => await certificateWith({}, strangersIdentity),
+    /another mesh, or forged/,
+  ],
+  ['that names another mesh', async () => await certificateWith({ mesh: strangersIdentity.peerId }), /another mesh/],
+  [
+    'with a changed claim',
+    async () => {
+      const { signature } = await certificateWith({});
+      return { bytes: (await certificateWith({ roles: ['coordinator'] })).bytes, signature };
+    },
+    /forged/,
+  ],
+  ['with a revoked peer id', async () => await revokedCertificate(), /revoked/],
+])('refuses a certificate %s, and says why', async (name, make, reason) => {
+  if (name === 'of an old epoch') await authority.rotate(0);
+  const certificate = await make();
+  await vi.waitFor(() => expect(member.membership.revocations.version).toBe(authority.listVersion));
+  await expect(show(certificate)).rejects.toMatchObject({
+    code: 'not-a-member',
+    message: expect.stringMatching(reason) as string,
+  });
+  expect(member.connectedPeers()).toEqual([]);
+  await vi.waitFor(() => expect(stranger.getConnections()).toEqual([]));
+});
+
+async function revokedCertificate(): Promise<Credentials['certificate']> {
+  const { credentials } = await authority.admit(strangersIdentity.peerId, { roles: ['peer'] });
+  await authority.revoke(strangersIdentity.peerId);
+  return credentials.certificate;
+}
+
+test('tells a member that lacks the role so, and keeps its connection', async () => {
+  const client = await cluster.add([member], { roles: ['client'] });
+  await untilCards(client, (cards) => cards.length === 2);
+  for (const method of [methods.stage, methods.ring, methods.bytes]) {
+    const attempt = async (): Promise<unknown> => {
+      const stream = await client.open(member.peerId, method);
+      return await stream.read({ timeoutMs: 2000 });
+    };
+    await expect(attempt()).rejects.toMatchObject({ code: 'not-permitted' });
+  }
+  expect(served).toEqual([]);
+  expect(client.connectedPeers()).toEqual([member.peerId]);
+});
+
+test('closes the connections of a revoked member everywhere', async () => {
+  const second = await cluster.add([member]);
+  const third = await cluster.add([member, second]);
+  await untilCards(third, (cards) => cards.length === 3);
+  await authority.revoke(second.peerId);
+  await vi.waitFor(() => {
+    expect(member.connectedPeers()).toEqual([third.peerId]);
+    expect(third.connectedPeers()).toEqual([member.peerId]);
+  });
+  for (const mesh of [member, third]) {
+    expect(mesh.cards.snapshot().map(({ peer }) => peer)).not.toContain(second.peerId);
+    await expect(mesh.open(second.peerId, methods.manifest)).rejects.toThrow(/revoked|no known address|nobody answers/);
+  }
+  await expect(second.open(member.peerId, methods.manifest)).rejects.toMatchObject({ code: 'not-a-member' });
 });
 
 test('closes a connection that does nothing within three seconds', async () => {
@@ -98,21 +192,15 @@ test('closes a connection that does nothing within three seconds', async () => {
 test('survives garbage and oversized frames at the gate', async () => {
   const garbage = [
     new Uint8Array(512).fill(0xff),
-    encodeFrame({ type: 'gate-hello', nonce: new Uint8Array(5) }),
-    encodeFrame({ type: 'gate-hello' }, new Uint8Array(2000)),
+    encodeFrame({ type: 'gate-hello', certificate: { bytes: new Uint8Array(5), signature: new Uint8Array(64) } }),
+    encodeFrame({ type: 'gate-hello' }, new Uint8Array(20_000)),
   ];
   for (const bytes of garbage) {
     const connection = await dialAsStranger();
     const stream = new ByteStream(await connection.newStream(methods.gate.id));
     await stream.write(bytes);
-    await expect(stream.read()).rejects.toMatchObject({ code: 'peer-lost' });
+    await vi.waitFor(() => expect(connection.status).not.toBe('open'));
   }
   const newcomer = await cluster.add([member]);
   await untilCards(newcomer, (cards) => cards.length === 2);
-});
-
-test('does not print the secret', () => {
-  const secret = MeshSecret.generate();
-  expect(JSON.stringify({ secret })).toBe('{"secret":"[redacted]"}');
-  expect(String(secret)).toBe('[redacted]');
 });

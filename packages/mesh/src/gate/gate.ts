@@ -1,33 +1,38 @@
 import type { Connection, Stream } from '@libp2p/interface';
-import { asSkeinError, methods, SkeinError, type Logger } from '@skein/protocol';
+import { asSkeinError, methods, SkeinError, type Logger, type Method } from '@skein/protocol';
 import type { Libp2p } from 'libp2p';
 
-import type { MeshSecret } from '../identity/mesh-secret.ts';
+import type { Membership } from '../membership/membership.ts';
 import { ByteStream } from '../streams/byte-stream.ts';
 import { FrameStream } from '../streams/frame-stream.ts';
-import { answerKnock, knock } from './handshake.ts';
+import { untilAborted } from '../streams/wait.ts';
+import { answerKnock, knock, type AdmittedRemote } from './handshake.ts';
+
+/** How long a connection stays open after a refusal was sent on it. */
+const refusalLingerMs = 500;
 
 /** Where one connection stands. */
 interface Admission {
-  /** The remote has proved that it knows the secret: it may be served. */
-  proven: boolean;
-  /** Settled when both ends have proved themselves, or one failed to. */
+  /** Set once the remote's certificate was found good: it may be served. */
+  remote: AdmittedRemote | undefined;
+  /** Settled when both ends have found each other's certificate good, or one did not. */
   readonly passed: PromiseWithResolvers<void>;
 }
 
 /**
- * Lets nobody in who doesn't know the mesh secret. Proof is asked for on every connection, by its dialler right after
- * dialling; a connection that has not passed within three seconds is closed.
+ * Lets nobody in without a good certificate. Both ends show theirs on every connection, beginning with its dialler right
+ * after dialling; a connection that has not passed within three seconds is closed, and so is one whose certificate is good no
+ * longer.
  */
 export class Gate {
   readonly #host: Libp2p;
-  readonly #secret: MeshSecret;
+  readonly #membership: Membership;
   readonly #logger: Logger;
   readonly #admissions = new WeakMap<Connection, Admission>();
 
-  constructor(components: { readonly host: Libp2p; readonly secret: MeshSecret; readonly logger: Logger }) {
+  constructor(components: { readonly host: Libp2p; readonly membership: Membership; readonly logger: Logger }) {
     this.#host = components.host;
-    this.#secret = components.secret;
+    this.#membership = components.membership;
     this.#logger = components.logger;
   }
 
@@ -40,9 +45,35 @@ export class Gate {
     });
   }
 
-  /** Whether the other end of this very connection may be served. */
-  hasProven(connection: Connection): boolean {
-    return this.#admissions.get(connection)?.proven === true;
+  /**
+   * Throws unless the other end of this very connection may call a method: `not-a-member` before it has passed,
+   * `not-permitted` where its certificate has none of the roles that may.
+   */
+  assertMayCall(connection: Connection, { id, callers }: Method): void {
+    if (callers === 'anybody') return;
+    const certificate = this.#admissions.get(connection)?.remote?.certificate;
+    if (certificate === undefined) throw new SkeinError('not-a-member', 'no service before the gate');
+    this.#membership.assertGood(certificate);
+    if (callers.some((role) => certificate.roles.includes(role))) return;
+    throw new SkeinError('not-permitted', `${id} is for members that are ${callers.join(' or ')}`);
+  }
+
+  /** What the authority says of the other end of a connection that has passed, and the revocation list that it knows. */
+  remoteOf(connection: Connection): AdmittedRemote | undefined {
+    return this.#admissions.get(connection)?.remote;
+  }
+
+  /** Closes all connections whose certificates are good no longer. */
+  recheck(): void {
+    for (const connection of this.#host.getConnections()) {
+      const certificate = this.#admissions.get(connection)?.remote?.certificate;
+      if (certificate === undefined) continue;
+      try {
+        this.#membership.assertGood(certificate);
+      } catch (error) {
+        this.#refuse(connection, error);
+      }
+    }
   }
 
   /** Resolves once this very connection may be used. Throws `not-a-member` or `peer-lost` when it never will. */
@@ -53,7 +84,7 @@ export class Gate {
   #admission(connection: Connection): Admission {
     let admission = this.#admissions.get(connection);
     if (admission === undefined) {
-      admission = { proven: false, passed: Promise.withResolvers<void>() };
+      admission = { remote: undefined, passed: Promise.withResolvers<void>() };
       // Whoever cares awaits it; a stranger's failure is nobody's unhandled rejection.
       admission.passed.promise.catch(() => undefined);
       this.#admissions.set(connection, admission);
@@ -98,15 +129,16 @@ export class Gate {
     try {
       await side({
         stream: frames,
-        secret: this.#secret,
-        ownPeerId: this.#host.peerId.toString(),
+        membership: this.#membership,
         remotePeerId: connection.remotePeer.toString(),
         signal: AbortSignal.timeout(methods.gate.openTimeoutMs),
-        onRemoteProven: () => (admission.proven = true),
+        onAdmitted: (remote) => (admission.remote = remote),
       });
       admission.passed.resolve();
     } catch (error) {
-      frames.abort();
+      // Whoever dialled is told why, unless it was who refused.
+      if (side === answerKnock && !frames.lost.aborted) await explain(frames, error);
+      else frames.abort();
       throw error;
     }
   }
@@ -114,7 +146,7 @@ export class Gate {
   #refuse(connection: Connection, reason: unknown): void {
     const error = asSkeinError(reason, 'peer-lost');
     const admission = this.#admission(connection);
-    admission.proven = false;
+    admission.remote = undefined;
     admission.passed.reject(error);
     if (connection.status === 'open') {
       const remote = { peer: connection.remotePeer.toString(), address: connection.remoteAddr.toString() };
@@ -122,4 +154,10 @@ export class Gate {
     }
     connection.abort(error);
   }
+}
+
+/** Says why, and gives the other end a moment to read it before the connection is closed under it. */
+async function explain(frames: FrameStream, error: unknown): Promise<void> {
+  await frames.fail(error);
+  await untilAborted(frames.closed, AbortSignal.timeout(refusalLingerMs)).catch(() => undefined);
 }

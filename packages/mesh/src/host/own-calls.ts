@@ -19,7 +19,7 @@ export class OwnCalls {
     const [near, far] = memoryStreamPair();
     const { maxFrameBytes, openTimeoutMs } = method;
     const frames = new FrameStream(far, { maxFrameBytes, firstReadTimeoutMs: openTimeoutMs });
-    void answerStream({ frames, handler, method, peerId: this.#peerId, logger: this.#logger });
+    void answerStream({ frames, handler, method, remote: { peerId: this.#peerId }, logger: this.#logger });
     const stream = new FrameStream(near, { maxFrameBytes });
     this.#open.add(stream);
     void stream.closed.then(() => this.#open.delete(stream));

@@ -1,5 +1,5 @@
 import type { Connection, Stream } from '@libp2p/interface';
-import { isSkeinError, SkeinError, type Logger, type Method } from '@skein/protocol';
+import { asSkeinError, isSkeinError, SkeinError, type Logger, type Method } from '@skein/protocol';
 import type { Libp2p } from 'libp2p';
 
 import type { Gate } from '../gate/gate.ts';
@@ -12,6 +12,8 @@ export interface Remote {
   readonly peerId: string;
   /** Aborted when the remote is gone or has given the stream up. The same as the stream's `lost`. */
   readonly signal: AbortSignal;
+  /** Host name or address that it calls from; undefined for ourselves. */
+  readonly host?: string | undefined;
 }
 
 /**
@@ -50,23 +52,34 @@ export async function serve(
     const open = (openStreams.get(peerId) ?? 0) + 1;
     openStreams.set(peerId, open);
     const handler = open > method.maxInboundStreams ? refuseOverload(method) : find();
-    await answerStream({ frames, handler, method, peerId, logger });
+    await answerStream({ frames, handler, method, remote: { peerId, host: hostOf(connection) }, logger });
     const left = (openStreams.get(peerId) ?? 1) - 1;
     if (left > 0) openStreams.set(peerId, left);
     else openStreams.delete(peerId);
   };
 
+  /** A stranger is cut off; a member that lacks a role is told so. */
+  const refuse = (stream: Stream, connection: Connection, reason: unknown): void => {
+    const peerId = connection.remotePeer.toString();
+    const error = asSkeinError(reason);
+    logger.debug({ peer: peerId, method: method.id, code: error.code }, 'stream refused');
+    if (error.code === 'not-permitted') {
+      void new FrameStream(new ByteStream(stream), method).fail(error);
+      return;
+    }
+    stream.abort(error);
+    connection.abort(error);
+  };
+
   await host.handle(
     method.id,
     (stream, connection) => {
-      if (gate.hasProven(connection)) {
+      try {
+        gate.assertMayCall(connection, method);
         void answer(stream, connection);
-        return;
+      } catch (error) {
+        refuse(stream, connection, error);
       }
-      const refusal = new SkeinError('not-a-member', 'no service before the gate');
-      logger.debug({ peer: connection.remotePeer.toString(), method: method.id }, 'stream refused before the gate');
-      stream.abort(refusal);
-      connection.abort(refusal);
     },
     { maxInboundStreams: method.maxInboundStreams + refusalStreams, maxOutboundStreams: Number.MAX_SAFE_INTEGER },
   );
@@ -77,16 +90,16 @@ export async function answerStream(call: {
   readonly frames: FrameStream;
   readonly handler: StreamHandler | undefined;
   readonly method: Method;
-  readonly peerId: string;
+  readonly remote: Omit<Remote, 'signal'>;
   readonly logger: Logger;
 }): Promise<void> {
-  const { frames, handler, method, peerId, logger } = call;
+  const { frames, handler, method, remote, logger } = call;
   try {
     if (handler === undefined) throw new SkeinError('not-running', `this member doesn't serve ${method.id}`);
-    await handler(frames, { peerId, signal: frames.lost });
+    await handler(frames, { ...remote, signal: frames.lost });
     await frames.end();
   } catch (error) {
-    const fields = { peer: peerId, method: method.id, error };
+    const fields = { peer: remote.peerId, method: method.id, error };
     // What isn't ours is a bug; the rest the remote is told, and a lost stream is everyday life.
     if (isSkeinError(error) || frames.lost.aborted) logger.debug(fields, 'a stream was refused or lost');
     else logger.error(fields, 'a stream handler failed');
@@ -95,6 +108,10 @@ export async function answerStream(call: {
   const timer = setTimeout(() => frames.abort(), lingerMs);
   await frames.closed;
   clearTimeout(timer);
+}
+
+function hostOf({ remoteAddr }: Connection): string | undefined {
+  return remoteAddr.getComponents()[0]?.value;
 }
 
 function refuseOverload(method: Method): StreamHandler {

@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
 import { loadIdentity } from './identity.ts';
-import { loadMeshSecret, loadOrCreateMeshSecret, MeshSecret, saveMeshSecret } from './mesh-secret.ts';
+import { loadOrCreateAuthority } from '../membership/membership-files.ts';
 
 let directory: string;
 
@@ -26,17 +26,17 @@ test('keeps an identity in a file that only its owner can read', async () => {
   expect(await readdir(directory)).toEqual(['identity.key']);
 });
 
-test('gives all who start at once the same identity and the same secret', async () => {
+test('gives all who start at once the same identity and the same authority', async () => {
   const identities = await Promise.all(Array.from({ length: 8 }, async () => await loadIdentity(directory)));
   expect(new Set(identities.map(({ peerId }) => peerId)).size).toBe(1);
-  const secrets = await Promise.all(Array.from({ length: 8 }, async () => await loadOrCreateMeshSecret(directory)));
-  expect(new Set(secrets.map((secret) => Buffer.from(secret.reveal()).toString('hex'))).size).toBe(1);
+  const authorities = await Promise.all(Array.from({ length: 8 }, async () => await loadOrCreateAuthority(directory)));
+  expect(new Set(authorities.map(({ mesh }) => mesh)).size).toBe(1);
 });
 
 test.each([
   ['identity.key', 0o640, loadIdentity],
   ['identity.key', 0o604, loadIdentity],
-  ['mesh.secret', 0o660, loadOrCreateMeshSecret],
+  ['authority.key', 0o660, loadOrCreateAuthority],
 ])('refuses %s with mode %o and names the command that fixes it', async (name, mode, load) => {
   await load(directory);
   const path = join(directory, name);
@@ -48,7 +48,7 @@ test('refuses damaged files and leaves them as they are', async () => {
   await loadIdentity(directory);
   for (const [name, load] of [
     ['identity.key', loadIdentity],
-    ['mesh.secret', loadOrCreateMeshSecret],
+    ['authority.key', loadOrCreateAuthority],
   ] as const) {
     const path = join(directory, name);
     await writeFile(path, 'damaged', { mode: 0o600 });
@@ -72,12 +72,4 @@ test('refuses what is no file at once, with the way out', async (context) => {
   await expect(loadIdentity(directory)).rejects.toThrow(
     `${path} is a link to a file that is not there; restore that file`,
   );
-});
-
-test('saves the secret of an invite once, and refuses that of another mesh', async () => {
-  const secret = MeshSecret.generate();
-  await saveMeshSecret(directory, secret);
-  await saveMeshSecret(directory, secret);
-  await expect(saveMeshSecret(directory, MeshSecret.generate())).rejects.toMatchObject({ code: 'invalid-request' });
-  expect((await loadMeshSecret(directory))?.reveal()).toEqual(secret.reveal());
 });

@@ -1,19 +1,22 @@
 import { randomBytes } from 'node:crypto';
-import { constants, link, lstat, mkdir, open, unlink, writeFile } from 'node:fs/promises';
+import { constants, link, lstat, mkdir, open, rename, unlink, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 import { SkeinError } from '@skein/protocol';
 
-const maxSecretFileBytes = 4096;
+const defaultMaxBytes = 4096;
 const groupAndOthers = 0o077;
 // A named pipe would keep us waiting for a writer. Windows has no such flag, and ors undefined to nothing.
 const readWithoutWaiting = constants.O_RDONLY | constants.O_NONBLOCK;
 
 /**
  * Reads a file that only its owner may read; undefined when there is none. Throws `disk-failed` for one that others
- * can read, with the command that fixes it: whoever read it may have copied it; and for what is no file.
+ * can read, with the command that fixes it: whoever read it may have copied it; and for what is no file, or has more than `maxBytes` (default 4,096).
  */
-export async function readSecretFile(path: string): Promise<Uint8Array | undefined> {
+export async function readSecretFile(
+  path: string,
+  { maxBytes = defaultMaxBytes }: { readonly maxBytes?: number } = {},
+): Promise<Uint8Array | undefined> {
   let file;
   try {
     file = await open(path, readWithoutWaiting);
@@ -28,7 +31,7 @@ export async function readSecretFile(path: string): Promise<Uint8Array | undefin
   try {
     // Asked of the open file, so that the file checked is the file read.
     const stats = await file.stat();
-    if (!stats.isFile() || stats.size > maxSecretFileBytes) {
+    if (!stats.isFile() || stats.size > maxBytes) {
       throw new SkeinError('disk-failed', `${path} is not a file that Skein wrote; move it away`);
     }
     // Windows has no such bits; there the profile directory's access list protects the file.
@@ -61,6 +64,23 @@ export async function createSecretFile(path: string, bytes: Uint8Array): Promise
     return true;
   } catch (error) {
     if (isFileError(error, 'EEXIST')) return false;
+    throw new SkeinError('disk-failed', `can't write ${path}; check free space and permissions`, { cause: error });
+  }
+}
+
+/** Writes a file with mode 0600, in place of one that may be there: the old one or the new one is there whole, whatever happens. */
+export async function replaceSecretFile(path: string, bytes: Uint8Array): Promise<void> {
+  const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
+  try {
+    try {
+      await writeFile(temporary, bytes, { mode: 0o600, flag: 'wx', flush: true });
+      await rename(temporary, path);
+    } catch (error) {
+      await unlink(temporary).catch(() => undefined);
+      throw error;
+    }
+    await syncDirectory(dirname(path));
+  } catch (error) {
     throw new SkeinError('disk-failed', `can't write ${path}; check free space and permissions`, { cause: error });
   }
 }

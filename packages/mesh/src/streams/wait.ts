@@ -44,3 +44,12 @@ export async function untilAborted<Value>(promise: Promise<Value>, signal: Abort
   });
   return await Promise.race([aborted.promise, promise]);
 }
+
+/** Resolves after a time, or as soon as the signal is aborted. */
+export async function pause(durationMs: number, signal: AbortSignal): Promise<void> {
+  const over = Promise.withResolvers<void>();
+  const timer = setTimeout(over.resolve, durationMs);
+  using _abort = onAbort(signal, over.resolve);
+  await over.promise;
+  clearTimeout(timer);
+}

@@ -1,24 +1,38 @@
 import { createMesh } from '../create-mesh.ts';
 import { createIdentity } from '../identity/identity.ts';
-import { MeshSecret } from '../identity/mesh-secret.ts';
+import { Authority } from '../membership/authority.ts';
 import type { Mesh } from '../mesh.ts';
 import type { MeshOptions } from '../options.ts';
 
-/** Real members over TCP on the loopback interface, which share a secret and are all stopped together. */
+/** Real members of one mesh over TCP on the loopback interface, all stopped together. */
 export class Cluster implements AsyncDisposable {
-  readonly secret = MeshSecret.generate();
   readonly #members: Mesh[] = [];
+  #authority: Promise<Authority> | undefined;
 
-  /** Adds and starts a member; it knows the members given in `knows`. */
+  /** @param authority of this mesh; default: one that is made when it is first asked for */
+  constructor(authority?: Authority) {
+    this.#authority = authority === undefined ? undefined : Promise.resolve(authority);
+  }
+
+  /** Who says who is a member of this mesh. */
+  async authority(): Promise<Authority> {
+    this.#authority ??= Authority.ephemeral();
+    return await this.#authority;
+  }
+
+  /** Adds and starts a member, which may be anything unless `roles` say otherwise; it knows the members given in `knows`. */
   async add(knows: readonly Mesh[] = [], options: Partial<MeshOptions> = {}): Promise<Mesh> {
+    const identity = options.identity ?? (await createIdentity());
+    const roles = options.roles ?? options.membership?.certificate.roles ?? ['peer', 'coordinator'];
+    const authority = await this.authority();
     const mesh = await createMesh({
-      secret: this.secret,
-      roles: ['peer'],
+      membership: await authority.admit(identity.peerId, { roles }),
+      roles,
       mdns: false,
       name: `member ${this.#members.length}`,
       peers: knows.flatMap((member) => member.addresses()),
       ...options,
-      identity: options.identity ?? (await createIdentity()),
+      identity,
     } as MeshOptions);
     this.#members.push(mesh);
     await mesh.start();

@@ -1,4 +1,4 @@
-import { createIdentity, createMesh, measureLink, MeshSecret, type LinkMeasurement, type Mesh } from '@skein/mesh';
+import { Authority, createMesh, measureLink, type LinkMeasurement, type Mesh } from '@skein/mesh';
 import { silentLogger, type Card, type HeldStage } from '@skein/protocol';
 import { afterEach, assert, beforeEach, expect, test, vi } from 'vitest';
 
@@ -22,7 +22,7 @@ const stage: HeldStage = {
 const lead: HeldStage = { ...stage, stage: 0 };
 const minuteMs = 60_000;
 
-const secret = MeshSecret.generate();
+let authority: Authority;
 let stack: AsyncDisposableStack;
 let near: Mesh;
 let far: Mesh;
@@ -31,6 +31,7 @@ let nowMs: number;
 beforeEach(async () => {
   stack = new AsyncDisposableStack();
   nowMs = 0;
+  authority = await Authority.ephemeral();
   far = await join();
   near = await join(far);
   await vi.waitFor(() => assert([near, far].every((mesh) => mesh.cards.snapshot().length === 2)));
@@ -39,7 +40,12 @@ afterEach(async () => await stack.disposeAsync());
 
 async function join(known?: Mesh): Promise<Mesh> {
   const peers = [...(known?.addresses() ?? [])];
-  const mesh = await createMesh({ secret, roles: ['peer'], identity: await createIdentity(), peers, mdns: false });
+  const mesh = await createMesh({
+    ...(await authority.enroll(['peer', 'coordinator'])),
+    roles: ['peer'],
+    peers,
+    mdns: false,
+  });
   await mesh.start();
   stack.defer(async () => await mesh.stop());
   return mesh;

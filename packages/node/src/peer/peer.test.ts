@@ -2,7 +2,7 @@ import { mkdtempDisposable } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { createIdentity, createMesh, MeshSecret } from '@skein/mesh';
+import { Authority, createMesh } from '@skein/mesh';
 import { methods, type StageLoad } from '@skein/protocol';
 import { expect, it } from 'vitest';
 
@@ -14,8 +14,7 @@ it('tells the mesh what it has, and can be started again after it was stopped', 
   await using directory = await mkdtempDisposable(join(tmpdir(), 'skein-peer-'));
   const file = join(directory.path, 'tiny.gguf');
   await writeTinyModel('llama', file);
-  const secret = MeshSecret.generate();
-  const mesh = await createMesh({ secret, roles: ['peer'], identity: await createIdentity(), mdns: false });
+  const mesh = await createMesh({ ...(await enroll()), roles: ['peer'], mdns: false });
   await mesh.start();
   const store = await openStore(directory.path);
   const peer = createPeer({ mesh, store, directory: directory.path, backend: 'cpu' });
@@ -38,8 +37,7 @@ it('tells how fast each stage is, and how much memory its keys and values take',
   await using directory = await mkdtempDisposable(join(tmpdir(), 'skein-peer-'));
   const file = join(directory.path, 'tiny.gguf');
   await writeTinyModel('llama', file);
-  const secret = MeshSecret.generate();
-  const mesh = await createMesh({ secret, roles: ['peer'], identity: await createIdentity(), mdns: false });
+  const mesh = await createMesh({ ...(await enroll()), roles: ['peer'], mdns: false });
   await mesh.start();
   const store = await openStore(directory.path);
   const peer = createPeer({ mesh, store, directory: directory.path, backend: 'cpu', threads: 1 });
@@ -83,3 +81,7 @@ it('tells how fast each stage is, and how much memory its keys and values take',
     await mesh.stop();
   }
 });
+
+async function enroll() {
+  return await (await Authority.ephemeral()).enroll(['peer']);
+}

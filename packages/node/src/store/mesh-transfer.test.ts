@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { buffer } from 'node:stream/consumers';
 
-import { createIdentity, createMesh, fetchManifest, MeshSecret, type Mesh, type StreamHandler } from '@skein/mesh';
+import { Authority, createIdentity, createMesh, fetchManifest, type Mesh, type StreamHandler } from '@skein/mesh';
 import { bytesRequestSchema, methods, SkeinError, type Section } from '@skein/protocol';
 import { expect, test } from 'vitest';
 
@@ -19,15 +19,14 @@ async function meshFixture() {
   await fixture.store.pull(fixture.file);
   const { manifest, digest } = await fixture.store.manifest(fixture.sha256);
   const tensors = manifest.sections.filter(({ kind }) => kind === 'tensor');
-  const secret = MeshSecret.generate();
+  const authority = await Authority.ephemeral();
   const members: Mesh[] = [];
 
   /** Starts a member that knows those there are. */
   const join = async (): Promise<Mesh> => {
     const peers = members.flatMap((member) => member.addresses());
     const member = await createMesh({
-      secret,
-      identity: await createIdentity(),
+      ...(await authority.enroll(['peer'])),
       roles: ['peer'],
       mdns: false,
       name: `member ${members.length}`,

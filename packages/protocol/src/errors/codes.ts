@@ -29,6 +29,8 @@ export const errorCodes = Object.freeze({
   internal: { status: 500, type: 'server_error', retryable: true },
   /** What a URL or a command names is not there, and asking again does not help. For models: `model-not-found`. */
   'not-found': { status: 404, type: 'invalid_request_error', retryable: false },
+  /** A member that may not do this: another role is needed. Whoever is no member at all gets `not-a-member`. */
+  'not-permitted': { status: 403, type: 'permission_error', retryable: false },
 } as const);
 
 export type ErrorCode = keyof typeof errorCodes;

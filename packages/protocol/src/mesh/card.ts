@@ -3,12 +3,11 @@ import { z } from 'zod';
 import { deploymentIdSchema, peerIdSchema, sha256Schema } from '../ids.ts';
 import { limits } from '../limits.ts';
 import { blockSchema } from '../stage/messages.ts';
+import { signedCertificateSchema } from './certificate.ts';
+import { roleSchema } from './role.ts';
 
 const byteCount = z.number().nonnegative().max(Number.MAX_SAFE_INTEGER);
 const shortText = z.string().max(256);
-
-export const roleSchema = z.enum(['peer', 'coordinator', 'client']);
-export type Role = z.infer<typeof roleSchema>;
 
 export const hardwareSchema = z.object({
   platform: shortText,
@@ -96,6 +95,8 @@ export const cardSchema = z.object({
   /** Grows with every card of this peer, also across restarts: milliseconds since 1970, bumped when needed. */
   version: z.number().int().nonnegative(),
   roles: z.array(roleSchema).min(1).max(3),
+  /** Whether it holds the mesh's authority, and so renews certificates. Others that say so can sign none. */
+  authority: z.boolean().optional(),
   /** Host name or what its owner calls it. */
   name: shortText,
   software: z.string().max(64),
@@ -112,6 +113,8 @@ export type Card = z.infer<typeof cardSchema>;
 /** A card as it travels: the frame's payload is the encoded card, so that the signed bytes are the sent bytes. */
 export const signedCardSchema = z.object({
   type: z.literal('card'),
+  /** Its member's certificate, since most readers have a card by way of others. */
+  certificate: signedCertificateSchema,
   /** Ed25519 signature over `cardSignatureContext` followed by the payload, by the key inside the card's peer id. */
   signature: z.instanceof(Uint8Array).refine((bytes) => bytes.byteLength === 64, { message: 'must be 64 bytes' }),
 });

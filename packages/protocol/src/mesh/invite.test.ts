@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { decodeInvite, encodeInvite } from './invite.ts';
 
 const invite = {
-  secret: Uint8Array.from({ length: 32 }, (_, index) => 255 - index),
+  mesh: '12D3KooWBmAwcd4PJNJvfV89HwE48nwkRmAgo8Vy3uQEyNNHBox2',
+  secret: Uint8Array.from({ length: 16 }, (_, index) => 255 - index),
   peer: '12D3KooWPWaJFobn4igSwi486q7cMgyisrsHWEXwuDJZeTwoccYY',
   addresses: ['/ip4/192.0.2.7/tcp/7330'],
 };
@@ -22,7 +23,7 @@ describe('an invite', () => {
     ['a novel', `skein1-${'A'.repeat(10_000)}`],
   ])('refuses %s and says what to do', (_name, text) => {
     expect(() => decodeInvite(text)).toThrow(
-      expect.objectContaining({ code: 'invalid-request', message: expect.stringContaining('skein up') as string }),
+      expect.objectContaining({ code: 'invalid-request', message: expect.stringContaining('skein invite') as string }),
     );
   });
 });

@@ -1,24 +1,29 @@
 import { z } from 'zod';
 
 import { SkeinError } from '../errors/skein-error.ts';
+import { bytesSchema } from '../codec/bytes-schema.ts';
 import { decodeValue, encodeValue } from '../codec/frame.ts';
 import { peerIdSchema } from '../ids.ts';
 import { limits } from '../limits.ts';
+import { meshIdSchema } from './certificate.ts';
+import { inviteSecretBytes } from './join.ts';
 
 const prefix = 'skein1-';
 const maxInviteLength = 4096;
 
-/** What a machine needs to join: the mesh secret, and a member to dial first. */
+/** What a machine needs to join: a secret that the authority exchanges for a certificate, and where to find it. */
 export const inviteSchema = z.object({
-  secret: z.instanceof(Uint8Array).refine((bytes) => bytes.byteLength === 32, { message: 'must be 32 bytes' }),
+  mesh: meshIdSchema,
+  secret: bytesSchema({ exactly: inviteSecretBytes }),
+  /** Who holds the authority. */
   peer: peerIdSchema,
   addresses: z.array(z.string().max(256)).min(1).max(limits.maxAddresses),
 });
 export type Invite = z.infer<typeof inviteSchema>;
 
-/** Text form of an invite. Whoever has it can join: treat it as a password. */
+/** Text form of an invite. Whoever uses it first can join: treat it as a password. */
 export function encodeInvite(invite: Invite): string {
-  return prefix + toBase64Url(encodeValue(invite));
+  return prefix + toBase64Url(encodeValue(compact(invite)));
 }
 
 /** Throws `invalid-request` for text that is not an invite. */
@@ -27,16 +32,26 @@ export function decodeInvite(text: string): Invite {
   if (!trimmed.startsWith(prefix) || trimmed.length > maxInviteLength) {
     throw new SkeinError(
       'invalid-request',
-      `not an invite: it starts with ${prefix}; copy the whole line that \`skein up\` printed`,
+      `not an invite: it starts with ${prefix}; copy the whole line that \`skein invite\` printed`,
     );
   }
   try {
-    return inviteSchema.parse(decodeValue(fromBase64Url(trimmed.slice(prefix.length))));
+    return inviteSchema.parse(expanded(decodeValue(fromBase64Url(trimmed.slice(prefix.length)))));
   } catch (error) {
-    throw new SkeinError('invalid-request', 'the invite is damaged; copy the whole line that `skein up` printed', {
+    throw new SkeinError('invalid-request', 'the invite is damaged; copy the whole line that `skein invite` printed', {
       cause: error,
     });
   }
+}
+
+/** A list rather than a map, and addresses without what each of them repeats: an invite is copied by hand now and then. */
+function compact({ mesh, secret, peer, addresses }: Invite): unknown[] {
+  return [mesh, secret, peer, addresses.map((address) => address.replace(`/p2p/${peer}`, ''))];
+}
+
+function expanded(value: unknown): unknown {
+  const [mesh, secret, peer, addresses] = Array.isArray(value) ? (value as unknown[]) : [];
+  return { mesh, secret, peer, addresses };
 }
 
 function toBase64Url(bytes: Uint8Array): string {

@@ -28,10 +28,10 @@ const keptSlots = 8;
  * Rows that a lead puts into a micro-batch, and how many of them may be a prompt's. On a CPU llama.cpp's attention takes
  * another way from 64 rows on, in tiles, and rounds otherwise. Below, a token's logits are the same bit for bit however its
  * sequence was cut into chunks and whatever was computed beside it, so short micro-batches make a sequence reproducible.
- * Long prompts go in tiles all the same: they would take a quarter longer with 512 tokens, and a third with 1,000.
+ * Long prompts go in tiles all the same: they would take a quarter longer with 768 tokens, and a third with 1,000.
  */
 const microBatch = {
-  cpu: { batchTokens: 63, chunkTokens: 48, tiles: { rows: 64, from: 512 } },
+  cpu: { batchTokens: 63, chunkTokens: 48, tiles: { rows: 64, from: 768 } },
   gpu: { batchTokens: limits.workingBatchTokens, chunkTokens: limits.workingBatchTokens },
 } as const;
 

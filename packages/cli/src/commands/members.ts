@@ -1,0 +1,136 @@
+import { SkeinError } from '@skein/protocol';
+import type { Command } from 'commander';
+
+import { ask } from '../control/control-client.ts';
+import {
+  doneAnswerSchema,
+  membersAnswerSchema,
+  type ControlRequest,
+  type MemberDescription,
+} from '../control/messages.ts';
+import { formatTable } from '../output/format.ts';
+import { duration } from '../program/arguments.ts';
+import { printJson, printLine, type CommandContext } from '../program/context.ts';
+import { findData } from '../program/data-options.ts';
+
+interface JsonFlag {
+  readonly json?: boolean;
+}
+
+const where = '\nRun it on the machine that has the authority: where `skein up` made the mesh.';
+
+/** Commands of the machine that says who is a member. */
+export function registerMembers(program: Command, context: CommandContext): void {
+  const members = program
+    .command('members')
+    .description('Show who was let into the mesh, and who waits.')
+    .option('--json', 'print them as JSON')
+    .addHelpText('after', where)
+    .action(async (flags: JsonFlag) => {
+      const answer = required(await ask(await controlPathOf(members), { type: 'members' }, membersAnswerSchema));
+      if (flags.json === true) return printJson(context.stdout, { mesh: answer.mesh, members: answer.members });
+      return printLine(context.stdout, describe(answer.members));
+    });
+
+  const approve = program
+    .command('approve')
+    .description('Let a machine in whose join waits.')
+    .argument('<peer>', 'its peer id, or the end of it')
+    .option('--json', 'print the peer id as JSON')
+    .addHelpText('after', where)
+    .action(async (text: string, flags: JsonFlag) => {
+      const peer = await findMember(approve, text);
+      await done(approve, { type: 'approve', peer });
+      tell(context, flags, { json: { peer }, text: 'Approved. It joins within seconds.' });
+    });
+
+  const revoke = program
+    .command('revoke')
+    .description('End a membership: everywhere, within seconds.')
+    .argument('<peer>', 'peer id of the member, or the end of it')
+    .option('--json', 'print the peer id as JSON')
+    .addHelpText('after', where)
+    .action(async (text: string, flags: JsonFlag) => {
+      const peer = await findMember(revoke, text);
+      await done(revoke, { type: 'revoke', peer });
+      const said = `Revoked ${peer}. Its connections are closed, and it can't come back without a new invite.`;
+      tell(context, flags, { json: { peer }, text: said });
+    });
+
+  const rotate = program
+    .command('rotate')
+    .description('Begin a new epoch: members get new certificates, and old ones are refused after a while.')
+    .option('--grace <time>', 'how long old certificates are good still, like 0s, 12h or 7d (default: 7d)', duration)
+    .option('--json', 'print an empty JSON object when it is done')
+    .addHelpText('after', where)
+    .action(async (flags: JsonFlag & { readonly grace?: number }) => {
+      await done(rotate, { type: 'rotate', ...(flags.grace !== undefined && { graceMs: flags.grace }) });
+      const said = 'A new epoch has begun. Members that are there renew their certificates now.';
+      tell(context, flags, { json: {}, text: said });
+    });
+}
+
+/** Leaves the mesh that this machine has joined. */
+export function registerLeave(program: Command, context: CommandContext): void {
+  const leave = program
+    .command('leave')
+    .description('Leave the mesh: the authority takes this machine off, and the daemon stops.')
+    .option('--json', 'print an empty JSON object when it is done')
+    .action(async (flags: JsonFlag) => {
+      await done(leave, { type: 'leave' });
+      const said = 'Left the mesh. Models stay here; `skein join <invite>` joins one again.';
+      tell(context, flags, { json: {}, text: said });
+    });
+}
+
+function tell(
+  { stdout }: CommandContext,
+  { json }: JsonFlag,
+  said: { readonly json: object; readonly text: string },
+): void {
+  if (json === true) printJson(stdout, said.json);
+  else printLine(stdout, said.text);
+}
+
+async function controlPathOf(command: Command): Promise<string> {
+  return (await findData(command)).controlPath;
+}
+
+async function done(command: Command, request: Exclude<ControlRequest, { readonly type: 'stop' }>): Promise<void> {
+  required(await ask(await controlPathOf(command), request, doneAnswerSchema));
+}
+
+function required<Answer>(answer: Answer | undefined): Answer {
+  if (answer !== undefined) return answer;
+  throw new SkeinError(
+    'not-running',
+    'Skein does not run here; start it with `skein up`, or name its directory with --data',
+  );
+}
+
+/** The one member whose peer id ends as given. Throws `not-found` and `invalid-request`. */
+async function findMember(command: Command, text: string): Promise<string> {
+  const { members } = required(await ask(await controlPathOf(command), { type: 'members' }, membersAnswerSchema));
+  const found = members.filter(({ peer }) => peer.endsWith(text));
+  const [member, other] = found;
+  if (member === undefined) {
+    throw new SkeinError('not-found', `no member's peer id ends with ${text.slice(0, 100)}; see \`skein members\``);
+  }
+  if (other !== undefined)
+    throw new SkeinError('invalid-request', `several peer ids end with ${text}; give more of it`);
+  return member.peer;
+}
+
+function describe(members: readonly MemberDescription[]): string {
+  const rows = members.map(({ peer, name, roles, labels, state, expiresAt, via }) => [
+    name,
+    via === undefined ? roles.join(', ') : 'client of an hour',
+    state,
+    state === 'waiting' ? '' : new Date(expiresAt).toISOString().slice(0, 10),
+    Object.entries(labels)
+      .map((pair) => pair.join('='))
+      .join(' '),
+    peer,
+  ]);
+  return formatTable([['NAME', 'ROLES', 'STATE', 'UNTIL', 'LABELS', 'PEER'], ...rows]);
+}

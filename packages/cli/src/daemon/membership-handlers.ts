@@ -1,0 +1,70 @@
+import { removeMembership, type Authority, type InviteOptions, type Mesh } from '@skein/mesh';
+import { encodeInvite, SkeinError } from '@skein/protocol';
+
+import type { ControlHandlers } from '../control/control-server.ts';
+import type { MemberDescription } from '../control/messages.ts';
+
+type MembershipHandlers = Pick<ControlHandlers, 'members' | 'approve' | 'revoke' | 'rotate' | 'leave' | 'admitClient'>;
+
+/** Answers what commands ask about who is a member. `mesh` throws while the daemon starts. */
+export function membershipHandlers(
+  mesh: () => Mesh,
+  { directory, stop }: { readonly directory: string; readonly stop: () => void },
+): MembershipHandlers {
+  return {
+    members: () => ({
+      type: 'daemon-members',
+      mesh: mesh().membership.mesh,
+      members: describeMembers(authorityOf(mesh())),
+    }),
+    approve: async (peer) => await authorityOf(mesh()).approve(peer),
+    revoke: async (peer) => {
+      if (peer === mesh().peerId) {
+        throw new SkeinError(
+          'invalid-request',
+          'this machine holds the authority: without it nobody could join any more',
+        );
+      }
+      await authorityOf(mesh()).revoke(peer);
+    },
+    rotate: async (graceMs) => await authorityOf(mesh()).rotate(graceMs),
+    leave: async () => {
+      await mesh().leave();
+      await removeMembership(directory);
+      stop();
+    },
+    admitClient: async (peer) => {
+      const { membership, cards } = mesh();
+      const credentials = await mesh().admitClient(peer);
+      const peers = cards.snapshot().flatMap((card) => withPeerId(card));
+      return { type: 'daemon-client', mesh: membership.mesh, ...credentials, peers };
+    },
+  };
+}
+
+/** Text of a new invite. Throws `not-permitted` where another machine has the authority. */
+export async function inviteTo(mesh: Mesh, options?: InviteOptions): Promise<string> {
+  const authority = authorityOf(mesh);
+  const addresses = [...mesh.addresses()];
+  return encodeInvite({ mesh: authority.mesh, secret: await authority.invite(options), peer: mesh.peerId, addresses });
+}
+
+function authorityOf(mesh: Mesh): Authority {
+  if (mesh.authority !== undefined) return mesh.authority;
+  const holder = mesh.cards.snapshot().find(({ authority }) => authority === true);
+  const where = holder === undefined ? 'the machine that has it, where `skein up` made the mesh' : holder.name;
+  throw new SkeinError('not-permitted', `this machine does not have the mesh's authority; run this on ${where}`);
+}
+
+function describeMembers(authority: Authority): MemberDescription[] {
+  const now = Date.now();
+  const members = authority.members.map((member): MemberDescription => {
+    const ended = member.expiresAt <= now ? 'expired' : 'member';
+    return { ...member, state: authority.isRevoked(member) ? 'revoked' : ended };
+  });
+  return [...members, ...authority.pending.map((member): MemberDescription => ({ ...member, state: 'waiting' }))];
+}
+
+function withPeerId({ peer, addresses }: { readonly peer: string; readonly addresses: readonly string[] }): string[] {
+  return addresses.map((address) => (address.includes('/p2p/') ? address : `${address}/p2p/${peer}`));
+}

@@ -1,0 +1,18 @@
+import { readFile } from 'node:fs/promises';
+
+import { SkeinError } from '@skein/protocol';
+
+/** The first line of a file. Throws `invalid-request` for one that can't be read or has none. */
+export async function readPassphrase(path: string): Promise<string> {
+  let content: string;
+  try {
+    content = await readFile(path, 'utf8');
+  } catch (error) {
+    throw new SkeinError('invalid-request', `can't read the passphrase in ${path}; check its path and mode`, {
+      cause: error,
+    });
+  }
+  const [passphrase = ''] = content.split(/\r?\n/);
+  if (passphrase !== '') return passphrase;
+  throw new SkeinError('invalid-request', `${path} has no passphrase in its first line`);
+}

@@ -1,0 +1,29 @@
+import { credentialsSchema, methods, parseHeader, SkeinError, type Card, type Method } from '@skein/protocol';
+
+import type { FrameStream } from '../streams/frame-stream.ts';
+import type { Credentials } from './membership.ts';
+
+export type OpenStream = (peerId: string, method: Method) => Promise<FrameStream>;
+
+/** Peer id of who says that it holds the authority; undefined when it is not there. */
+export function authorityAmong(cards: readonly Card[]): string | undefined {
+  return cards.find(({ authority }) => authority === true)?.peer;
+}
+
+/**
+ * Asks the authority for credentials: new ones for this member, or some for a client beside it. They are not checked yet.
+ * Throws what the authority refuses with, `peer-lost`, `deadline-exceeded`.
+ */
+export async function askForCredentials(
+  open: OpenStream,
+  authority: string,
+  request: { readonly type: 'renew-request' } | { readonly type: 'client-request'; readonly peer: string },
+): Promise<Credentials> {
+  const method = request.type === 'renew-request' ? methods.renew : methods.client;
+  await using stream = await open(authority, method);
+  await stream.write(request);
+  const frame = await stream.read({ timeoutMs: method.openTimeoutMs });
+  if (frame === undefined) throw new SkeinError('peer-lost', 'the authority left without an answer');
+  const { certificate, revocations } = parseHeader(credentialsSchema, frame.header);
+  return { certificate, revocations };
+}

@@ -1,0 +1,78 @@
+import { multiaddr } from '@multiformats/multiaddr';
+import { joinAnswerSchema, methods, parseHeader, SkeinError, type Invite } from '@skein/protocol';
+
+import { createHost } from '../host/create-host.ts';
+import type { Identity } from '../identity/identity.ts';
+import { ByteStream } from '../streams/byte-stream.ts';
+import { FrameStream } from '../streams/frame-stream.ts';
+import { pause, throwIfAborted } from '../streams/wait.ts';
+import { Membership } from './membership.ts';
+
+export interface JoinOptions {
+  readonly identity: Identity;
+  readonly invite: Invite;
+  /** What this machine is called. */
+  readonly name: string;
+  readonly signal: AbortSignal;
+  /** Called once when somebody has to approve the join. */
+  readonly onPending?: () => void;
+}
+
+const dialTimeoutMs = 5000;
+const approvalPauseMs = 10_000;
+
+/**
+ * Exchanges an invite for a membership, on an encrypted connection to the one machine that it names. Waits while the join
+ * is to be approved. Throws `not-a-member` for an invite that is not good, `peer-lost` when that machine can't be reached,
+ * and what the signal was aborted with.
+ */
+export async function askToJoin(options: JoinOptions): Promise<Membership> {
+  const { identity, invite, signal } = options;
+  // A host of its own: what it dials need not pass our gate, and it listens to nobody.
+  const host = await createHost({ privateKey: identity.privateKey, listen: [] });
+  await host.start();
+  try {
+    for (let isFirst = true; ; isFirst = false) {
+      const membership = await askOnce(host, options);
+      if (membership !== undefined) return membership;
+      if (isFirst) options.onPending?.();
+      await pause(approvalPauseMs, signal);
+      throwIfAborted(signal);
+    }
+  } catch (error) {
+    throwIfAborted(signal);
+    if (error instanceof SkeinError) throw error;
+    const at = invite.addresses.join(' or ');
+    throw new SkeinError('peer-lost', `nobody of the mesh answers at ${at}; is the machine that invited still up?`, {
+      cause: error,
+    });
+  } finally {
+    await host.stop();
+  }
+}
+
+async function askOnce(
+  host: Awaited<ReturnType<typeof createHost>>,
+  { invite, name, signal }: JoinOptions,
+): Promise<Membership | undefined> {
+  const addresses = invite.addresses.map((address) =>
+    multiaddr(address.includes('/p2p/') ? address : `${address}/p2p/${invite.peer}`),
+  );
+  const bounded = AbortSignal.any([signal, AbortSignal.timeout(dialTimeoutMs)]);
+  const connection = await host.dial(addresses, { signal: bounded, force: true });
+  try {
+    const bytes = new ByteStream(await connection.newStream(methods.join.id, { signal: bounded }));
+    // The answer holds a revocation list, which the bound of requests has no room for.
+    const stream = new FrameStream(bytes, methods.revocations);
+    await stream.write({ type: 'join-request', secret: invite.secret, name }, undefined, { signal: bounded });
+    const frame = await stream.read({ signal: bounded });
+    if (frame === undefined) throw new SkeinError('peer-lost', 'the other end left without an answer');
+    const answer = parseHeader(joinAnswerSchema, frame.header);
+    if (answer.type === 'join-pending') return undefined;
+    const membership = await Membership.open(invite.mesh, answer);
+    if (membership.certificate.peer === host.peerId.toString()) return membership;
+    throw new SkeinError('protocol-violation', 'the authority sent a certificate of another machine');
+  } finally {
+    await connection.close();
+  }
+}

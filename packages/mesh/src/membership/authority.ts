@@ -1,0 +1,352 @@
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+
+import {
+  certificateSignatureContext,
+  inviteSecretBytes,
+  revocationListSignatureContext,
+  SkeinError,
+  type Certificate,
+  type Labels,
+  type RevocationList,
+  type Role,
+  type Signed,
+} from '@skein/protocol';
+
+import { createIdentity, type Identity } from '../identity/identity.ts';
+import type { AuthorityState, InviteRecord, MemberRecord } from './authority-state.ts';
+import { Membership, type Credentials } from './membership.ts';
+import { signStatement } from './statement.ts';
+
+/** How long a certificate is good for. Members renew theirs after a third of it. */
+const certificateMs = 90 * 24 * 3_600_000;
+/** And one of a program that asks beside a member. */
+const clientCertificateMs = 3_600_000;
+const maxClientsPerMember = 32;
+const defaultInviteMs = 3_600_000;
+const maxInvites = 256;
+const maxMembers = 1024;
+const maxPending = 64;
+/** Lets members that are switched off over a weekend renew their certificates after a rotation. */
+const defaultGraceMs = 7 * 24 * 3_600_000;
+
+export interface InviteOptions {
+  /** What the joiner may be. Default `peer`. */
+  readonly role?: Role | undefined;
+  readonly labels?: Labels | undefined;
+  /** Milliseconds until it expires. Default an hour. */
+  readonly expiresInMs?: number | undefined;
+  /** Machines that may join with it. Default 1. */
+  readonly uses?: number | undefined;
+  /** Each join waits until somebody has approved it. Default false. */
+  readonly approve?: boolean | undefined;
+}
+
+/** Who shows an invite. */
+export interface Joiner {
+  readonly peer: string;
+  readonly name: string;
+}
+
+export interface AuthorityComponents {
+  /** The key that signs for the mesh; its public part is the mesh's id. */
+  readonly key: Identity;
+  /** From the last `save`; left out for a new mesh. */
+  readonly state?: AuthorityState;
+  /** Keeps the state. What it does not keep has not happened: its errors are passed on. */
+  readonly save: (state: AuthorityState) => Promise<void>;
+  /** Milliseconds since 1970. Default the system's clock. */
+  readonly now?: () => number;
+}
+
+/** Who says who is a member: issues certificates against invites, renews and revokes them. One in a mesh. */
+export class Authority {
+  readonly #components: AuthorityComponents;
+  readonly #now: () => number;
+  #state: AuthorityState;
+  #list: Signed;
+  readonly #listeners = new Set<(list: Signed) => void>();
+  /** One change after the other, each kept before the next begins. */
+  #changing: Promise<unknown> = Promise.resolve();
+
+  /** Opens the authority of a mesh, or makes one. */
+  static async open(components: AuthorityComponents): Promise<Authority> {
+    const now = components.now ?? Date.now;
+    const state = components.state ?? newState(now());
+    const authority = new Authority(components, state, await signList(components.key, state));
+    if (components.state === undefined) await components.save(state);
+    return authority;
+  }
+
+  /** An authority that is kept nowhere. */
+  static async ephemeral(): Promise<Authority> {
+    return await Authority.open({ key: await createIdentity(), save: async () => undefined });
+  }
+
+  private constructor(components: AuthorityComponents, state: AuthorityState, list: Signed) {
+    this.#components = components;
+    this.#now = components.now ?? Date.now;
+    this.#state = state;
+    this.#list = list;
+  }
+
+  get mesh(): string {
+    return this.#components.key.peerId;
+  }
+
+  /** Version of its revocation list. */
+  get listVersion(): number {
+    return this.#state.listVersion;
+  }
+
+  /** Everybody who was ever let in, revoked ones included. */
+  get members(): readonly MemberRecord[] {
+    return this.#state.members;
+  }
+
+  /** Joins that wait for {@link approve}. */
+  get pending(): readonly MemberRecord[] {
+    return this.#state.pending.map(({ member }) => member);
+  }
+
+  /** Lets a machine in without an invite: the authority's own, above all. */
+  async admit(peer: string, options: { readonly roles: readonly Role[]; readonly name?: string }): Promise<Membership> {
+    const { roles, name = '' } = options;
+    const credentials = await this.#change(async (state) => {
+      const member = { peer, roles: [...roles], name, labels: {}, issuedAt: 0, expiresAt: 0 };
+      return await this.#issue(state, member);
+    });
+    return await Membership.open(this.mesh, credentials, this.#now);
+  }
+
+  /** A machine with a new identity, let in without an invite. */
+  async enroll(roles: readonly Role[]): Promise<{ readonly identity: Identity; readonly membership: Membership }> {
+    const identity = await createIdentity();
+    return { identity, membership: await this.admit(identity.peerId, { roles }) };
+  }
+
+  /**
+   * Makes an invite and returns its secret, of which only a hash is kept. Throws `invalid-request` for numbers that make
+   * no sense and `overloaded` for too many open invites.
+   */
+  async invite(options: InviteOptions = {}): Promise<Uint8Array> {
+    const { role = 'peer', labels = {}, expiresInMs = defaultInviteMs, uses = 1, approve = false } = options;
+    const secret = randomBytes(inviteSecretBytes);
+    await this.#change(async (state) => {
+      const open = state.invites.filter((invite) => isOpen(invite, this.#now()));
+      if (open.length >= maxInvites) {
+        throw new SkeinError('overloaded', `${maxInvites} invites are open; wait until some have expired`);
+      }
+      const invite: InviteRecord = {
+        hash: hashOf(secret).toString('hex'),
+        roles: [role],
+        labels,
+        expiresAt: this.#now() + expiresInMs,
+        usesLeft: uses,
+        approve,
+      };
+      state.invites = [...open, invite];
+    });
+    return secret;
+  }
+
+  /**
+   * Exchanges an invite's secret for credentials; undefined while the join waits for approval. Throws `not-a-member` for
+   * a secret that is unknown, expired or used up: one message for all, so that nothing is learned by trying.
+   */
+  async redeem(secret: Uint8Array, joiner: Joiner): Promise<Credentials | undefined> {
+    return await this.#change(async (state) => {
+      const now = this.#now();
+      const approved = state.pending.find(({ member, hash }) => member.peer === joiner.peer && isSame(hash, secret));
+      if (approved !== undefined) {
+        if (!approved.approved) return undefined;
+        state.pending = state.pending.filter((entry) => entry !== approved);
+        return await this.#issue(state, approved.member);
+      }
+      const invite = state.invites.find((candidate) => isSame(candidate.hash, secret));
+      if (invite === undefined || !isOpen(invite, now)) {
+        throw new SkeinError(
+          'not-a-member',
+          'the invite is not good: it was used already, has expired, or is of another mesh; get a new one with `skein invite`',
+        );
+      }
+      invite.usesLeft -= 1;
+      const { roles, labels, hash } = invite;
+      const member = { peer: joiner.peer, roles, name: joiner.name, labels, issuedAt: 0, expiresAt: 0 };
+      if (!invite.approve) return await this.#issue(state, member);
+      if (state.pending.length >= maxPending) throw new SkeinError('overloaded', 'too many joins wait for approval');
+      state.pending = [...state.pending, { member, hash, approved: false }];
+      return undefined;
+    });
+  }
+
+  /** Lets a waiting join go on. Throws `not-found` for a peer that does not wait. */
+  async approve(peer: string): Promise<void> {
+    await this.#change(async (state) => {
+      const entry = state.pending.find(({ member }) => member.peer === peer);
+      if (entry === undefined) throw new SkeinError('not-found', `${peer} does not wait for approval`);
+      entry.approved = true;
+    });
+  }
+
+  /** A new certificate for a member, as it was let in. Throws `not-a-member` for one that was not, or was revoked. */
+  async renew(peer: string): Promise<Credentials> {
+    return await this.#change(async (state) => {
+      return await this.#issue(state, this.#goodMember(state, peer));
+    });
+  }
+
+  /**
+   * Credentials for a program beside a member, as a client and for an hour. They end with the member's own. Throws
+   * `not-a-member` where it is none, `overloaded` for too many at a time.
+   */
+  async admitClient(peer: string, via: string): Promise<Credentials> {
+    return await this.#change(async (state) => {
+      const member = this.#goodMember(state, via);
+      state.members = state.members.filter((other) => other.via === undefined || other.expiresAt > this.#now());
+      if (state.members.some((other) => other.peer === peer)) {
+        throw new SkeinError('invalid-request', 'a client needs a peer id of its own');
+      }
+      if (state.members.filter((other) => other.via === via).length >= maxClientsPerMember) {
+        throw new SkeinError(
+          'overloaded',
+          `${maxClientsPerMember} clients of one member are enough; try again in an hour`,
+        );
+      }
+      const roles = ['client' as const];
+      return await this.#issue(state, { peer, roles, name: member.name, labels: {}, issuedAt: 0, expiresAt: 0, via });
+    });
+  }
+
+  /** Ends a membership, everywhere. Throws `not-found` for a peer that is no member. */
+  async revoke(peer: string): Promise<void> {
+    await this.#change(async (state) => {
+      const member = state.members.find((candidate) => candidate.peer === peer);
+      if (member === undefined) throw new SkeinError('not-found', `${peer} is no member of this mesh`);
+      const now = this.#now();
+      const gone = [member, ...state.members.filter(({ via }) => via === peer)];
+      const others = state.revoked.filter(
+        (entry) => !gone.some((other) => other.peer === entry.peer) && entry.revokedAt + certificateMs > now,
+      );
+      // Certificates say when they were issued: these must be covered, too, where the clock was set back.
+      state.revoked = [
+        ...others,
+        ...gone.map((other) => ({ peer: other.peer, revokedAt: Math.max(now, other.issuedAt) })),
+      ];
+      this.#raiseList(state);
+    });
+  }
+
+  /** Begins a new epoch: members renew their certificates, and those of the old epoch are refused after the grace period. */
+  async rotate(graceMs: number = defaultGraceMs): Promise<void> {
+    await this.#change(async (state) => {
+      state.epoch += 1;
+      state.graceEndsAt = this.#now() + graceMs;
+      this.#raiseList(state);
+    });
+  }
+
+  /** Learns from its own list what it has forgotten, as one does that was restored from a backup. */
+  async absorb({ version, epoch, graceEndsAt, revoked }: RevocationList): Promise<void> {
+    if (version <= this.#state.listVersion) return;
+    await this.#change(async (state) => {
+      const newest = new Map(state.revoked.map(({ peer, revokedAt }) => [peer, revokedAt]));
+      for (const { peer, revokedAt } of revoked) newest.set(peer, Math.max(revokedAt, newest.get(peer) ?? 0));
+      state.revoked = [...newest].map(([peer, revokedAt]) => ({ peer, revokedAt }));
+      if (epoch > state.epoch) Object.assign(state, { epoch, graceEndsAt });
+      state.listVersion = version;
+      this.#raiseList(state);
+    });
+  }
+
+  /** Whether a member has been revoked and not let in again. */
+  isRevoked(member: MemberRecord): boolean {
+    return isRevoked(this.#state, member);
+  }
+
+  /** Calls back with each new revocation list. Returns what ends that. */
+  onList(listener: (list: Signed) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  async #issue(state: AuthorityState, member: MemberRecord): Promise<Credentials> {
+    const others = state.members.filter(({ peer }) => peer !== member.peer);
+    if (others.length >= maxMembers) throw new SkeinError('overloaded', `a mesh has at most ${maxMembers} members`);
+    const revokedAt = state.revoked.find(({ peer }) => peer === member.peer)?.revokedAt ?? 0;
+    const issuedAt = Math.max(this.#now(), revokedAt + 1);
+    const lifetimeMs = member.via === undefined ? certificateMs : clientCertificateMs;
+    const issued = { ...member, issuedAt, expiresAt: issuedAt + lifetimeMs };
+    const { via: _, ...claims } = issued;
+    const certificate: Certificate = { mesh: this.mesh, epoch: state.epoch, ...claims };
+    state.members = [...others, issued];
+    const { privateKey } = this.#components.key;
+    return {
+      certificate: await signStatement(certificateSignatureContext, certificate, privateKey),
+      revocations: this.#list,
+    };
+  }
+
+  #goodMember(state: AuthorityState, peer: string): MemberRecord {
+    const member = state.members.find((candidate) => candidate.peer === peer);
+    if (member !== undefined && !isRevoked(state, member)) return member;
+    throw new SkeinError('not-a-member', 'the authority knows no such member; get a new invite and join again');
+  }
+
+  #raiseList(state: AuthorityState): void {
+    // By the clock, so that one restored from a backup is past what it has forgotten.
+    state.listVersion = Math.max(state.listVersion + 1, this.#now());
+    state.listIssuedAt = this.#now();
+  }
+
+  /** Changes a copy of the state, keeps it, and only then takes it for true and tells of it. */
+  async #change<Result>(change: (state: AuthorityState) => Promise<Result>): Promise<Result> {
+    const changed = this.#changing.then(async () => {
+      const state = structuredClone(this.#state);
+      const result = await change(state);
+      const isNewList = state.listVersion > this.#state.listVersion;
+      const list = isNewList ? await signList(this.#components.key, state) : this.#list;
+      await this.#components.save(state);
+      this.#state = state;
+      this.#list = list;
+      if (isNewList) for (const listener of this.#listeners) listener(list);
+      return result;
+    });
+    this.#changing = changed.catch(() => undefined);
+    return await changed;
+  }
+}
+
+function newState(now: number): AuthorityState {
+  return {
+    epoch: 1,
+    graceEndsAt: 0,
+    listVersion: 1,
+    listIssuedAt: now,
+    revoked: [],
+    members: [],
+    invites: [],
+    pending: [],
+  };
+}
+
+async function signList(key: Identity, state: AuthorityState): Promise<Signed> {
+  const { epoch, graceEndsAt, listVersion, listIssuedAt, revoked } = state;
+  const list = { mesh: key.peerId, version: listVersion, issuedAt: listIssuedAt, epoch, graceEndsAt, revoked };
+  return await signStatement(revocationListSignatureContext, list, key.privateKey);
+}
+
+function isOpen({ usesLeft, expiresAt }: InviteRecord, now: number): boolean {
+  return usesLeft > 0 && expiresAt > now;
+}
+
+function isRevoked({ revoked }: AuthorityState, { peer, issuedAt }: MemberRecord): boolean {
+  return revoked.some((entry) => entry.peer === peer && issuedAt <= entry.revokedAt);
+}
+
+function hashOf(secret: Uint8Array): Buffer {
+  return createHash('sha256').update(secret).digest();
+}
+
+function isSame(hash: string, secret: Uint8Array): boolean {
+  return timingSafeEqual(Buffer.from(hash, 'hex'), hashOf(secret));
+}

@@ -1,0 +1,177 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import {
+  meshIdSchema,
+  signedCertificateSchema,
+  signedRevocationListSchema,
+  SkeinError,
+  type Logger,
+} from '@skein/protocol';
+import { z } from 'zod';
+
+import {
+  createKeyFile,
+  decodeKey,
+  encodeKey,
+  loadOrCreateKey,
+  readKey,
+  type KeyOptions,
+} from '../identity/identity.ts';
+import { seal, unseal } from '../identity/sealing.ts';
+import { readSecretFile, replaceSecretFile } from '../identity/secret-file.ts';
+import { authorityStateSchema } from './authority-state.ts';
+import { Authority } from './authority.ts';
+import { Membership, type Credentials } from './membership.ts';
+
+/** In a data directory: what makes this machine a member. */
+const credentialsFile = 'membership.json';
+/** On one machine of a mesh: the key that signs for it, and what it has signed. */
+const authorityKeyFile = 'authority.key';
+const authorityStateFile = 'authority.json';
+const maxFileBytes = 8 * 1024 * 1024;
+
+/** Names of the files with which a machine becomes a member, or a mesh is made. */
+export const membershipFiles: readonly string[] = [credentialsFile, authorityKeyFile, authorityStateFile];
+
+const bytes = z.base64().transform((text): Uint8Array => Uint8Array.from(Buffer.from(text, 'base64')));
+const signed = z.object({ bytes, signature: bytes });
+const bundleSchema = z.object({ key: bytes, state: authorityStateSchema });
+const credentialsFileSchema = z.object({
+  mesh: meshIdSchema,
+  certificate: signed.pipe(signedCertificateSchema),
+  revocations: signed.pipe(signedRevocationListSchema),
+});
+
+/**
+ * The membership kept in `directory` (file `membership.json`, mode 0600); undefined when it has joined no mesh. Throws
+ * `disk-failed` for a damaged file.
+ */
+export async function loadMembership(directory: string): Promise<Membership | undefined> {
+  const path = join(directory, credentialsFile);
+  const stored = await readJson(path, credentialsFileSchema);
+  if (stored === undefined) return undefined;
+  return await Membership.open(stored.mesh, stored);
+}
+
+/** Keeps a membership in `directory`. Throws `disk-failed`, and `invalid-request` when it belongs to another mesh. */
+export async function saveMembership(directory: string, { mesh, credentials }: Membership): Promise<void> {
+  const path = join(directory, credentialsFile);
+  const stored = await readJson(path, credentialsFileSchema);
+  if (stored !== undefined && stored.mesh !== mesh) throw ofAnotherMesh(directory);
+  await writeJson(path, { mesh, ...encoded(credentials) });
+}
+
+/** Keeps in `directory` what a membership learns from now on. */
+export function keepMembership(
+  directory: string,
+  { membership, logger }: { readonly membership: Membership; readonly logger: Logger },
+): void {
+  let saving: Promise<void> = Promise.resolve();
+  membership.onChange(() => {
+    saving = saving
+      .then(async () => await saveMembership(directory, membership))
+      .catch((error: unknown) => logger.error({ error }, 'a change of the membership could not be kept'));
+  });
+}
+
+/** Forgets the mesh. The identity stays. */
+export async function removeMembership(directory: string): Promise<void> {
+  await rm(join(directory, credentialsFile), { force: true });
+}
+
+/** The authority kept in `directory`; undefined where another machine, or none, has it. Throws `disk-failed`. */
+export async function loadAuthority(directory: string, options: KeyOptions = {}): Promise<Authority | undefined> {
+  const key = await readKey(join(directory, authorityKeyFile), options);
+  if (key === undefined) return undefined;
+  const path = join(directory, authorityStateFile);
+  const state = await readJson(path, authorityStateSchema);
+  return await Authority.open({
+    key,
+    ...(state !== undefined && { state }),
+    save: async (next) => await writeJson(path, next),
+  });
+}
+
+/** Makes a mesh: an authority in `directory`. Returns the one that is there already. */
+export async function loadOrCreateAuthority(directory: string, options: KeyOptions = {}): Promise<Authority> {
+  await loadOrCreateKey(join(directory, authorityKeyFile), options);
+  const authority = await loadAuthority(directory, options);
+  if (authority === undefined) throw new SkeinError('disk-failed', `the authority in ${directory} disappeared`);
+  return authority;
+}
+
+/** An authority as a file to keep elsewhere, encrypted with a passphrase. Throws `not-found` where there is none. */
+export async function exportAuthority(
+  directory: string,
+  { passphrase, filePassphrase }: { readonly passphrase: string | undefined; readonly filePassphrase: string },
+): Promise<Uint8Array> {
+  const key = await readKey(join(directory, authorityKeyFile), { passphrase });
+  const state = await readJson(join(directory, authorityStateFile), authorityStateSchema);
+  if (key === undefined || state === undefined) {
+    throw new SkeinError('not-found', `${directory} does not hold the authority of a mesh`);
+  }
+  const bundle = { key: Buffer.from(encodeKey(key)).toString('base64'), state };
+  return await seal(Buffer.from(JSON.stringify(bundle)), filePassphrase);
+}
+
+/**
+ * Takes an exported authority into a directory, whose machine has it from then on. Throws `already-running` where there is
+ * one, `invalid-request` for a wrong passphrase or what is no such file.
+ */
+export async function importAuthority(
+  directory: string,
+  exported: Uint8Array,
+  { passphrase, filePassphrase }: { readonly passphrase: string | undefined; readonly filePassphrase: string },
+): Promise<string> {
+  const bundle = bundleSchema.safeParse(
+    JSON.parse(Buffer.from(await unseal(exported, filePassphrase)).toString('utf8')),
+  );
+  if (!bundle.success) throw new SkeinError('invalid-request', 'the file is not an exported authority');
+  const key = decodeKey(bundle.data.key, 'the exported authority');
+  const known = await loadMembership(directory);
+  if (known !== undefined && known.mesh !== key.peerId) throw ofAnotherMesh(directory);
+  if (!(await createKeyFile(join(directory, authorityKeyFile), key, { passphrase }))) {
+    throw new SkeinError('invalid-request', `${directory} holds the authority of a mesh already`);
+  }
+  await writeJson(join(directory, authorityStateFile), bundle.data.state);
+  return key.peerId;
+}
+
+/** Removes the authority from a directory, after it was exported to be moved. */
+export async function removeAuthority(directory: string): Promise<void> {
+  for (const name of [authorityKeyFile, authorityStateFile]) await rm(join(directory, name), { force: true });
+}
+
+/** Throws `invalid-request`: a directory is of one mesh only. */
+export function ofAnotherMesh(directory: string): SkeinError {
+  return new SkeinError(
+    'invalid-request',
+    `${directory} belongs to another mesh; leave that one with \`skein leave\`, or name another directory with --data`,
+  );
+}
+
+function encoded({ certificate, revocations }: Credentials): object {
+  const text = (part: Uint8Array): string => Buffer.from(part).toString('base64');
+  const signedText = (part: Credentials['certificate']): object => ({
+    bytes: text(part.bytes),
+    signature: text(part.signature),
+  });
+  return { certificate: signedText(certificate), revocations: signedText(revocations) };
+}
+
+async function readJson<Schema extends z.ZodType>(path: string, schema: Schema): Promise<z.output<Schema> | undefined> {
+  const stored = await readSecretFile(path, { maxBytes: maxFileBytes });
+  if (stored === undefined) return undefined;
+  try {
+    return schema.parse(JSON.parse(Buffer.from(stored).toString('utf8')));
+  } catch (error) {
+    throw new SkeinError('disk-failed', `${path} is damaged; restore it from a backup, or remove it and join again`, {
+      cause: error,
+    });
+  }
+}
+
+async function writeJson(path: string, value: object): Promise<void> {
+  await replaceSecretFile(path, Buffer.from(`${JSON.stringify(value)}\n`));
+}

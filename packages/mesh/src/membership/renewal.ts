@@ -1,0 +1,40 @@
+import type { Card, Logger } from '@skein/protocol';
+
+import { askForCredentials, authorityAmong, type OpenStream } from './ask-for-credentials.ts';
+import type { Membership } from './membership.ts';
+
+export interface RenewalComponents {
+  readonly membership: Membership;
+  readonly logger: Logger;
+  readonly cards: () => readonly Card[];
+  readonly open: OpenStream;
+}
+
+/** Gets a new certificate in time, from whoever holds the authority. */
+export class Renewal {
+  readonly #components: RenewalComponents;
+  #isAsking = false;
+
+  constructor(components: RenewalComponents) {
+    this.#components = components;
+  }
+
+  /** Asks when it is time, and somebody is there to ask. Never throws: there are weeks to try again. */
+  async check(): Promise<void> {
+    const { membership, logger, cards, open } = this.#components;
+    if (this.#isAsking || !membership.needsRenewal) return;
+    this.#isAsking = true;
+    try {
+      const authority = authorityAmong(cards());
+      if (authority === undefined) return;
+      const { certificate, revocations } = await askForCredentials(open, authority, { type: 'renew-request' });
+      await membership.adopt(revocations);
+      await membership.renew(certificate);
+      logger.info({ expiresAt: membership.certificate.expiresAt }, 'the certificate of this machine was renewed');
+    } catch (error) {
+      logger.warn({ error }, 'could not renew the certificate of this machine; trying again later');
+    } finally {
+      this.#isAsking = false;
+    }
+  }
+}

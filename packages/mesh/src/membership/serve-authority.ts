@@ -1,0 +1,65 @@
+import {
+  clientRequestSchema,
+  joinRequestSchema,
+  leaveRequestSchema,
+  methods,
+  parseHeader,
+  renewRequestSchema,
+  SkeinError,
+  type JoinAnswer,
+  type Logger,
+  type Method,
+} from '@skein/protocol';
+
+import type { StreamHandler } from '../host/serve.ts';
+import type { FrameStream } from '../streams/frame-stream.ts';
+import type { Authority } from './authority.ts';
+import { JoinLimits } from './join-limits.ts';
+
+/** Answers joins, renewals and leaves on the machine that holds the authority. */
+export function serveAuthority(
+  authority: Authority,
+  { handle, logger }: { readonly handle: (method: Method, handler: StreamHandler) => void; readonly logger: Logger },
+): void {
+  const joins = new JoinLimits();
+
+  handle(methods.join, async (stream, { peerId, host = '' }) => {
+    try {
+      joins.count(host, performance.now());
+      const { secret, name } = parseHeader(joinRequestSchema, await firstHeader(stream));
+      const credentials = await authority.redeem(secret, { peer: peerId, name });
+      const answer: JoinAnswer =
+        credentials === undefined ? { type: 'join-pending' } : { type: 'join-granted', ...credentials };
+      logger.info({ peer: peerId, host, name, outcome: answer.type }, 'a machine asked to join');
+      await stream.write(answer);
+    } catch (error) {
+      logger.warn({ peer: peerId, host, error }, 'refused a machine that asked to join');
+      throw error;
+    }
+  });
+
+  handle(methods.renew, async (stream, { peerId }) => {
+    parseHeader(renewRequestSchema, await firstHeader(stream));
+    await stream.write({ type: 'credentials', ...(await authority.renew(peerId)) });
+  });
+
+  handle(methods.client, async (stream, { peerId }) => {
+    const { peer } = parseHeader(clientRequestSchema, await firstHeader(stream));
+    await stream.write({ type: 'credentials', ...(await authority.admitClient(peer, peerId)) });
+  });
+
+  handle(methods.leave, async (stream, { peerId }) => {
+    parseHeader(leaveRequestSchema, await firstHeader(stream));
+    // Answered first: with the revocation the connection is closed.
+    await stream.write({ type: 'left' });
+    await stream.end();
+    await authority.revoke(peerId);
+    logger.info({ peer: peerId }, 'a member has left');
+  });
+}
+
+async function firstHeader(stream: FrameStream): Promise<unknown> {
+  const frame = await stream.read();
+  if (frame === undefined) throw new SkeinError('protocol-violation', 'the stream ended before its request');
+  return frame.header;
+}

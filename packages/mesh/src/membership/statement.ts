@@ -1,0 +1,46 @@
+import type { Ed25519PrivateKey } from '@libp2p/interface';
+import { peerIdFromString } from '@libp2p/peer-id';
+import { decodeValue, encodeValue, parseHeader, SkeinError, type Signed } from '@skein/protocol';
+import type { z } from 'zod';
+
+/** Signs a value. The context keeps a signature of one kind of statement from being used as one of another. */
+export async function signStatement(context: string, value: object, key: Ed25519PrivateKey): Promise<Signed> {
+  const bytes = encodeValue(value);
+  return { bytes, signature: Uint8Array.from(await key.sign(signedBytes(context, bytes))) };
+}
+
+/**
+ * The value in a statement that the owner of a peer id has signed. Throws `protocol-violation` for anything else.
+ *
+ * @param signer peer id of who must have signed; its public key lies in it
+ */
+export async function openStatement<Schema extends z.ZodType>(
+  context: string,
+  schema: Schema,
+  { signed, signer }: { readonly signed: Signed; readonly signer: string },
+): Promise<z.output<Schema>> {
+  // The signature first: what nobody vouches for is not even decoded.
+  if (!(await isSignedBy(signer, signedBytes(context, signed.bytes), signed.signature))) {
+    throw new SkeinError('protocol-violation', `a statement is not signed by ${signer}`);
+  }
+  return parseHeader(schema, decodeValue(signed.bytes));
+}
+
+/** Whether the owner of a peer id has signed a message. */
+export async function isSignedBy(peerId: string, message: Uint8Array, signature: Uint8Array): Promise<boolean> {
+  try {
+    const key = peerIdFromString(peerId).publicKey;
+    return key?.type === 'Ed25519' && (await key.verify(message, signature));
+  } catch {
+    return false;
+  }
+}
+
+/** A copy that keeps no larger received chunk alive. */
+export function ownedCopy({ bytes, signature }: Signed): Signed {
+  return { bytes: Uint8Array.from(bytes), signature: Uint8Array.from(signature) };
+}
+
+function signedBytes(context: string, bytes: Uint8Array): Uint8Array {
+  return Buffer.concat([Buffer.from(context), bytes]);
+}

@@ -1,0 +1,68 @@
+import { z } from 'zod';
+
+import { bytesSchema } from '../codec/bytes-schema.ts';
+import { peerIdSchema } from '../ids.ts';
+import { roleSchema } from './role.ts';
+
+/** Names a mesh: the public key of its authority, in the text form of a peer id. */
+export const meshIdSchema = peerIdSchema;
+
+const maxLabels = 16;
+const shortText = z.string().max(256);
+/** Milliseconds since 1970. */
+const time = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
+
+/** What an owner says of a machine, for people and the planner: `room=attic`. */
+export const labelsSchema = z
+  .record(z.string().regex(/^[a-z0-9][a-z0-9.-]{0,31}$/), z.string().max(64))
+  .refine((labels) => Object.keys(labels).length <= maxLabels, { message: `at most ${maxLabels} labels` });
+export type Labels = z.infer<typeof labelsSchema>;
+
+/** What the authority of a mesh says of one member. */
+export const certificateSchema = z.object({
+  mesh: meshIdSchema,
+  /** Whose it is: of no use to anybody who can't prove this peer id. */
+  peer: peerIdSchema,
+  /** What it may be. Every member may ask as a client does. */
+  roles: z.array(roleSchema).min(1).max(3),
+  name: shortText,
+  labels: labelsSchema,
+  /** Raised by the authority to end all certificates of earlier epochs. */
+  epoch: z.number().int().positive(),
+  issuedAt: time,
+  expiresAt: time,
+});
+export type Certificate = z.infer<typeof certificateSchema>;
+
+const maxCertificateBytes = 4096;
+const maxListBytes = 512 * 1024;
+const signature = bytesSchema({ exactly: 64 });
+
+/** An encoded statement and the Ed25519 signature over its context followed by these very bytes. */
+export interface Signed {
+  readonly bytes: Uint8Array;
+  readonly signature: Uint8Array;
+}
+
+/** A certificate as it travels: the signed bytes are the sent bytes. */
+export const signedCertificateSchema = z.object({ bytes: bytesSchema({ atMost: maxCertificateBytes }), signature });
+export const certificateSignatureContext = 'skein-certificate-1:';
+
+/** Who is no member any more, and which epoch holds. Signed by the authority; the greatest version counts. */
+export const revocationListSchema = z.object({
+  mesh: meshIdSchema,
+  version: z.number().int().positive(),
+  issuedAt: time,
+  epoch: z.number().int().positive(),
+  /** Until then certificates of the epoch before are good as well, so that members have time to renew theirs. */
+  graceEndsAt: time,
+  /** Each certificate of the peer that was issued until then is no good; a later one is, where it was invited again. */
+  revoked: z.array(z.object({ peer: peerIdSchema, revokedAt: time })).max(4096),
+});
+export type RevocationList = z.infer<typeof revocationListSchema>;
+
+export const signedRevocationListSchema = z.object({ bytes: bytesSchema({ atMost: maxListBytes }), signature });
+export const revocationListSignatureContext = 'skein-revocations-1:';
+
+/** Tells a member of a newer list. One frame, no answer. */
+export const revocationsSchema = z.object({ type: z.literal('revocations'), list: signedRevocationListSchema });

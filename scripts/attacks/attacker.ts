@@ -1,0 +1,68 @@
+import { methods, type Method, type Role, type Signed } from '@skein/protocol';
+import { multiaddr } from '@multiformats/multiaddr';
+
+import { createHost } from '../../packages/mesh/src/host/create-host.ts';
+import { createIdentity, type Identity } from '../../packages/mesh/src/identity/identity.ts';
+import { ByteStream } from '../../packages/mesh/src/streams/byte-stream.ts';
+import { FrameStream } from '../../packages/mesh/src/streams/frame-stream.ts';
+import type { Target } from './attack.ts';
+
+/** A libp2p host that keeps to no rule of ours. */
+export interface Attacker extends AsyncDisposable {
+  readonly identity: Identity;
+  /** Opens a stream of any method, gate or no gate. */
+  open(method: Method): Promise<FrameStream>;
+  /** The bytes of such a stream, without frames. */
+  openBytes(method: Method): Promise<ByteStream>;
+  /** Shows a certificate at the gate. Resolves with the answer's header. */
+  show(certificate: Signed): Promise<unknown>;
+  /** Whether its connection is open still. */
+  readonly isConnected: () => boolean;
+}
+
+export async function startAttacker(target: Target, identity?: Identity): Promise<Attacker> {
+  const own = identity ?? (await createIdentity());
+  const host = await createHost({ privateKey: own.privateKey, listen: [] });
+  await host.start();
+  const connection = await host.dial(
+    target.addresses.map((address) => multiaddr(address)),
+    { force: true, signal: AbortSignal.any([target.signal, AbortSignal.timeout(5000)]) },
+  );
+  const openBytes = async (method: Method): Promise<ByteStream> =>
+    new ByteStream(await connection.newStream(method.id, { signal: AbortSignal.timeout(5000) }));
+  const open = async (method: Method): Promise<FrameStream> =>
+    new FrameStream(await openBytes(method), { maxFrameBytes: 2 ** 24 });
+  return {
+    identity: own,
+    open,
+    openBytes,
+    async show(certificate) {
+      const stream = await open(methods.gate);
+      await stream.write({ type: 'gate-hello', certificate, revocations: Number.MAX_SAFE_INTEGER });
+      return (await stream.read({ timeoutMs: 5000 }))?.header;
+    },
+    isConnected: () => connection.status === 'open',
+    [Symbol.asyncDispose]: async () => await host.stop(),
+  };
+}
+
+/** A member whose program was replaced by the attacker's: past the gate, with a good certificate. */
+export async function startHostileMember(
+  target: Target,
+  roles: readonly Role[],
+): Promise<Attacker & { readonly certificate: Signed }> {
+  const { identity, membership } = await target.authority.enroll(roles);
+  const attacker = await startAttacker(target, identity);
+  const { certificate } = membership.credentials;
+  const welcome = await attacker.show(certificate);
+  if (welcome === undefined) throw new Error('a good certificate was not let in');
+  return { ...attacker, certificate };
+}
+
+/** Asks one thing on a stream of its own, and waits for the answer. */
+export async function ask(attacker: Attacker, method: Method, request: object): Promise<unknown> {
+  const stream = await attacker.open(method);
+  await stream.write(request);
+  const frame = await stream.read({ timeoutMs: 5000 });
+  return frame?.header ?? 'the stream ended';
+}

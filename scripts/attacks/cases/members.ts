@@ -1,0 +1,172 @@
+import { cardSignatureContext, encodeValue, methods, type Card, type Method, type Role } from '@skein/protocol';
+
+import { createIdentity } from '../../../packages/mesh/src/identity/identity.ts';
+import { signStatement } from '../../../packages/mesh/src/membership/statement.ts';
+import { expectRefusal, type Attack, type Target } from '../attack.ts';
+import { ask, startHostileMember, type Attacker } from '../attacker.ts';
+import { untilCutOff } from './joining.ts';
+
+/** A member that calls what its role does not give. */
+function withoutRole(role: Role, what: string, method: Method, request: object): Attack {
+  return {
+    name: `a ${role} that ${what}`,
+    logged: /stream refused/,
+    run: async (target) => {
+      await using hostile = await startHostileMember(target, [role]);
+      await expectRefusal(ask(hostile, method, request), 'not-permitted');
+    },
+  };
+}
+
+const load = { type: 'stage-load', deployment: 'deployment-of-mallory' };
+
+type Hostile = Attacker & { readonly certificate: unknown };
+
+async function sendCard(
+  hostile: Hostile,
+  card: Card,
+  change: { payload?: Uint8Array; certificate?: unknown } = {},
+): Promise<void> {
+  const stream = await hostile.open(methods.card);
+  const payload = change.payload ?? encodeValue(card);
+  const signature = await hostile.identity.privateKey.sign(Buffer.concat([Buffer.from(cardSignatureContext), payload]));
+  await stream.write({ type: 'card', signature, certificate: change.certificate ?? hostile.certificate }, payload);
+  // A member may have two of these streams open.
+  await stream.end();
+}
+
+function cardOf(peer: string, change: Partial<Card> = {}): Card {
+  const content = { roles: ['peer' as const], name: 'mallory', software: 'x', addresses: [], models: [], stages: [] };
+  return { peer, version: Date.now(), ...content, ...change };
+}
+
+/** A card that must not be believed. */
+function badCard(
+  name: string,
+  send: (hostile: Hostile, target: Target) => Promise<void>,
+  logged = /refused a card/,
+): Attack {
+  return {
+    name,
+    logged,
+    run: async (target) => {
+      await using hostile = await startHostileMember(target, ['peer']);
+      await send(hostile, target);
+      // What comes after it, and is good, shows that it was looked at.
+      const marker = `after ${name}`.slice(0, 200);
+      await sendCard(hostile, cardOf(hostile.identity.peerId, { name: marker, version: Date.now() + 1000 }));
+      await until(() => target.members().some((member) => member.name === marker));
+      const believed = target.members().filter((member) => member.name === 'mallory');
+      if (believed.length > 0) throw new Error('the card was believed');
+    },
+  };
+}
+
+/** What a member with a good certificate tries. */
+export const members: readonly Attack[] = [
+  withoutRole('client', 'deploys', methods.stage, load),
+  withoutRole('client', 'joins a ring', methods.ring, { type: 'ring-open' }),
+  withoutRole('client', 'fetches a model', methods.bytes, { type: 'bytes-request' }),
+  withoutRole('client', 'lets another client in', methods.client, { type: 'client-request', peer: 'x'.repeat(52) }),
+  withoutRole('peer', 'deploys', methods.stage, load),
+  withoutRole('coordinator', 'joins a ring', methods.ring, { type: 'ring-open' }),
+  {
+    name: "a peer that asks for a certificate in another member's name",
+    run: async (target) => {
+      await using hostile = await startHostileMember(target, ['peer']);
+      const request = { type: 'client-request', peer: target.victim };
+      await expectRefusal(ask(hostile, methods.client, request), 'invalid-request');
+    },
+  },
+  {
+    name: 'a peer that asks for certificates without end',
+    run: async (target) => {
+      await using hostile = await startHostileMember(target, ['peer']);
+      for (let count = 0; count < 64; count += 1) {
+        const { peerId: peer } = await createIdentity();
+        try {
+          await ask(hostile, methods.client, { type: 'client-request', peer });
+        } catch (error) {
+          if (error instanceof Error && 'code' in error && error.code === 'overloaded') return;
+          throw error;
+        }
+      }
+      throw new Error('it got 64 of them');
+    },
+  },
+  badCard("another member's card, forged", async (hostile, { victim }) => await sendCard(hostile, cardOf(victim))),
+  badCard('a card of a machine that is no member', async (hostile) => {
+    await sendCard(hostile, cardOf((await createIdentity()).peerId));
+  }),
+  badCard('a card that claims a role', async (hostile) => {
+    await sendCard(hostile, cardOf(hostile.identity.peerId, { roles: ['coordinator'] }));
+  }),
+  badCard('a card that was changed after it was signed', async (hostile) => {
+    const payload = encodeValue(cardOf(hostile.identity.peerId));
+    const signature = await hostile.identity.privateKey.sign(Buffer.from('something else'));
+    const stream = await hostile.open(methods.card);
+    await stream.write({ type: 'card', signature, certificate: hostile.certificate }, payload);
+  }),
+  badCard('a card that is none', async (hostile) => {
+    await sendCard(hostile, cardOf(hostile.identity.peerId), { payload: new Uint8Array(100).fill(0xff) });
+  }),
+  {
+    name: 'an old card, replayed',
+    run: async (target) => {
+      await using hostile = await startHostileMember(target, ['peer']);
+      const { peerId } = hostile.identity;
+      await sendCard(hostile, cardOf(peerId, { name: 'new', version: 2000 }));
+      await until(() => target.members().some((member) => member.peer === peerId && member.name === 'new'));
+      await sendCard(hostile, cardOf(peerId, { name: 'old', version: 1000 }));
+      await sendCard(hostile, cardOf(peerId, { name: 'newest', version: 3000 }));
+      await until(() => target.members().some((member) => member.peer === peerId && member.name === 'newest'));
+      if (target.members().some((member) => member.name === 'old')) throw new Error('the old card was believed');
+    },
+  },
+  {
+    name: 'a card of a megabyte',
+    run: async (target) => {
+      await using hostile = await startHostileMember(target, ['peer']);
+      const attempt = async (): Promise<unknown> => {
+        const stream = await hostile.open(methods.card);
+        await stream.write({ type: 'card' }, new Uint8Array(1_000_000));
+        for (;;) if ((await stream.read({ timeoutMs: 5000 })) === undefined) return 'the stream ended';
+      };
+      await expectRefusal(attempt(), 'frame-too-large', 'protocol-violation', 'peer-lost');
+    },
+  },
+  {
+    name: 'a revocation list that a member has made',
+    run: async (target) => {
+      await using hostile = await startHostileMember(target, ['peer']);
+      const revoked = [{ peer: target.victim, revokedAt: Date.now() }];
+      const list = {
+        mesh: target.authority.mesh,
+        version: Number.MAX_SAFE_INTEGER,
+        issuedAt: Date.now(),
+        epoch: 1,
+        graceEndsAt: 0,
+        revoked,
+      };
+      const signed = await signStatement('skein-revocations-1:', list, hostile.identity.privateKey);
+      const request = { type: 'revocations', list: signed };
+      await expectRefusal(ask(hostile, methods.revocations, request), 'protocol-violation');
+    },
+  },
+  {
+    name: 'a member that was revoked and stays connected',
+    run: async (target) => {
+      await using hostile = await startHostileMember(target, ['peer']);
+      await target.authority.revoke(hostile.identity.peerId);
+      await untilCutOff(hostile.isConnected);
+    },
+  },
+];
+
+async function until(isSo: () => boolean): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  while (!isSo()) {
+    if (performance.now() > deadline) throw new Error('what should be seen was not, in ten seconds');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}

@@ -1,0 +1,129 @@
+import type { Logger } from '@skein/protocol';
+
+import { startCluster, type Cluster } from '../cluster/cluster.ts';
+import { tinyModelFile } from '../cluster/models.ts';
+import type { Attack, Target } from './attack.ts';
+import { certificates } from './cases/certificates.ts';
+import { joining } from './cases/joining.ts';
+import { members } from './cases/members.ts';
+import { transport } from './cases/transport.ts';
+
+export interface AttackOutcome {
+  readonly name: string;
+  /** What it got, or that nothing of it was in the log; undefined when it was refused. */
+  readonly failure: string | undefined;
+}
+
+export interface AttackReport {
+  readonly cases: number;
+  readonly refused: number;
+  /** Whether the mesh has answered all that was asked of it meanwhile. */
+  readonly servedThroughout: boolean;
+  /** Answers given meanwhile. */
+  readonly answers: number;
+  readonly outcomes: readonly AttackOutcome[];
+}
+
+/** In this order: the last of `joining` uses up what one host may try in a minute. */
+const attacks: readonly Attack[] = [...certificates, ...members, ...transport, ...joining];
+
+/** Attacks a running mesh in every way there is a case for, while it answers prompts. */
+export async function runAttacks(options: {
+  readonly signal: AbortSignal;
+  readonly onOutcome?: (outcome: AttackOutcome) => void;
+}): Promise<AttackReport> {
+  const log: string[] = [];
+  await using model = await tinyModelFile();
+  await using cluster = await startCluster({ peers: 1, models: [model.path], logger: recorder(log) });
+  const over = new AbortController();
+  const service = serveMeanwhile(cluster, AbortSignal.any([options.signal, over.signal]));
+  const outcomes: AttackOutcome[] = [];
+  for (const attack of attacks) {
+    options.signal.throwIfAborted();
+    const outcome = await attempt(attack, targetOf(cluster, options.signal), log);
+    outcomes.push(outcome);
+    options.onOutcome?.(outcome);
+  }
+  over.abort();
+  const { answers, failures } = await service;
+  return {
+    cases: outcomes.length,
+    refused: outcomes.filter(({ failure }) => failure === undefined).length,
+    servedThroughout: answers > 0 && failures === 0,
+    answers,
+    outcomes,
+  };
+}
+
+async function attempt(attack: Attack, target: Target, log: string[]): Promise<AttackOutcome> {
+  const { name, logged } = attack;
+  const from = log.length;
+  try {
+    await attack.run(target);
+  } catch (error) {
+    return { name, failure: error instanceof Error ? error.message : String(error) };
+  }
+  const isLogged = logged === undefined || (await seen(() => log.slice(from).some((line) => logged.test(line))));
+  return { name, failure: isLogged ? undefined : 'refused, but the log says nothing of it' };
+}
+
+/** The log is written when the mesh has closed its end, which may be after the attacker has noticed. */
+async function seen(isSo: () => boolean): Promise<boolean> {
+  const deadline = performance.now() + 5000;
+  while (!isSo() && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
+  return isSo();
+}
+
+function targetOf({ authority, coordinatorMesh, peers }: Cluster, signal: AbortSignal): Target {
+  const addresses = coordinatorMesh.addresses();
+  return {
+    authority,
+    peerId: coordinatorMesh.peerId,
+    addresses: addresses.map((address) =>
+      address.includes('/p2p/') ? address : `${address}/p2p/${coordinatorMesh.peerId}`,
+    ),
+    port: Number(/\/tcp\/(\d+)/.exec(addresses[0] ?? '')?.[1]),
+    victim: peers[0]?.mesh.peerId ?? '',
+    members: () => coordinatorMesh.cards.snapshot(),
+    signal,
+  };
+}
+
+/** Asks the coordinator again and again until the signal is aborted. */
+async function serveMeanwhile(
+  { coordinator, coordinatorMesh }: Cluster,
+  signal: AbortSignal,
+): Promise<{ answers: number; failures: number }> {
+  const { url } = coordinator;
+  const [name = ''] = coordinatorMesh.cards.snapshot().flatMap((card) => card.models.map((model) => model.name));
+  let [answers, failures] = [0, 0];
+  while (!signal.aborted) {
+    try {
+      const response = await fetch(`${url}/v1/completions`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ model: name, prompt: 'once upon', max_tokens: 4 }),
+        signal: AbortSignal.any([signal, AbortSignal.timeout(20_000)]),
+      });
+      await response.text();
+      if (response.ok) answers += 1;
+      else failures += 1;
+    } catch (error) {
+      if (signal.aborted) break;
+      failures += 1;
+      void error;
+    }
+  }
+  return { answers, failures };
+}
+
+/** Writes down what is logged, at every level. */
+function recorder(lines: string[]): Logger {
+  const write = (fields: object, message?: string): void => {
+    const said = Object.entries(fields).map(
+      ([key, value]) => `${key}=${value instanceof Error ? value.message : String(value)}`,
+    );
+    lines.push(`${message ?? ''} ${said.join(' ')}`);
+  };
+  return { debug: write, info: write, warn: write, error: write };
+}

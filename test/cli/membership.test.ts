@@ -1,0 +1,90 @@
+import { mkdtempDisposable, readFile, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { expect, it, vi } from 'vitest';
+import { z } from 'zod';
+
+import { runSkein, startSkein, type Machine } from '../../scripts/quickstart/skein-command.ts';
+
+/** Who is a member, by the commands as a person uses them. */
+const quiet = ['--no-mdns', '--backend', 'cpu', '--threads', '1', '--listen', '/ip4/127.0.0.1/tcp/0'];
+const statusSchema = z.looseObject({ members: z.array(z.looseObject({ name: z.string() })) });
+const membersSchema = z.object({
+  members: z.array(
+    z.looseObject({ peer: z.string(), name: z.string(), state: z.string(), roles: z.array(z.string()) }),
+  ),
+});
+
+it('lets a machine in with an invite, once, and puts it out again for everybody', async () => {
+  const signal = AbortSignal.timeout(100_000);
+  await using root = await mkdtempDisposable(join(tmpdir(), 'skein-membership-'));
+  const machine = (name: string): Machine => ({ name, data: join(root.path, name) });
+  const [home, attic, cellar] = [machine('home'), machine('attic'), machine('cellar')] as const;
+  const invite = async (...flags: readonly string[]): Promise<string> => {
+    const printed = await runSkein(['invite', ...flags], { machine: home, signal });
+    return z.object({ invite: z.string() }).parse(printed).invite;
+  };
+  const namesSeenBy = async (from: Machine): Promise<string[]> => {
+    const { members } = statusSchema.parse(await runSkein(['status'], { machine: from, signal }));
+    return members.map(({ name }) => name).sort();
+  };
+  const start = async (line: readonly string[], on: Machine) =>
+    await startSkein([...line, '--name', on.name, ...quiet], { machine: on, signal });
+
+  await using _home = await start(['up', '--port', '0'], home);
+  const first = await invite('--label', 'room=attic');
+  await using _attic = await start(['join', first], attic);
+  await expect(start(['join', first], cellar)).rejects.toThrow(/skein invite/);
+  await using _cellar = await start(['join', await invite()], cellar);
+  await vi.waitFor(async () => expect(await namesSeenBy(cellar)).toEqual(['attic', 'cellar', 'home']), {
+    timeout: 20_000,
+  });
+
+  const { members } = membersSchema.parse(await runSkein(['members'], { machine: home, signal }));
+  expect(members.map(({ name, roles, state }) => [name, state, ...roles])).toEqual([
+    ['home', 'member', 'coordinator', 'peer'],
+    ['attic', 'member', 'peer'],
+    ['cellar', 'member', 'peer'],
+  ]);
+  await expect(runSkein(['invite'], { machine: attic, signal })).rejects.toThrow(/authority/);
+
+  const peer = members.find(({ name }) => name === 'attic')?.peer ?? '';
+  await runSkein(['revoke', peer.slice(-8)], { machine: home, signal });
+  for (const from of [home, cellar]) {
+    await vi.waitFor(async () => expect(await namesSeenBy(from)).toEqual(['cellar', 'home']), { timeout: 20_000 });
+  }
+  await runSkein(['leave'], { machine: cellar, signal });
+  await vi.waitFor(async () => expect(await namesSeenBy(home)).toEqual(['home']), { timeout: 20_000 });
+}, 110_000);
+
+it('moves the authority to another machine, which lets others in from then on', async () => {
+  const signal = AbortSignal.timeout(100_000);
+  await using root = await mkdtempDisposable(join(tmpdir(), 'skein-authority-'));
+  const [old, next] = [
+    { name: 'old', data: join(root.path, 'old') },
+    { name: 'next', data: join(root.path, 'next') },
+  ] as const;
+  const words = join(root.path, 'words.txt');
+  await writeFile(words, 'correct horse\n', { mode: 0o600 });
+  const file = join(root.path, 'mesh.move');
+  const meshOf = (facts: unknown): string => z.looseObject({ mesh: z.string() }).parse(facts).mesh;
+  const up = async (machine: Machine) => await startSkein(['up', '--port', '0', ...quiet], { machine, signal });
+  let mesh: string;
+  {
+    await using home = await up(old);
+    mesh = meshOf(home.facts);
+    await expect(
+      runSkein(['authority', 'export', file, '--file-passphrase', words], { machine: old, signal }),
+    ).rejects.toThrow(/skein stop/);
+  }
+  await runSkein(['authority', 'export', file, '--file-passphrase', words, '--remove'], { machine: old, signal });
+  expect(await readFile(file, 'utf8')).not.toContain(mesh);
+  await runSkein(['authority', 'import', file, '--file-passphrase', words], { machine: next, signal });
+  await using home = await up(next);
+  expect(meshOf(home.facts)).toBe(mesh);
+  await using member = await up(old);
+  expect(meshOf(member.facts)).toBe(mesh);
+  await expect(runSkein(['invite'], { machine: old, signal })).rejects.toThrow(/authority/);
+  await runSkein(['invite'], { machine: next, signal });
+}, 110_000);
