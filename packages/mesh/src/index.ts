@@ -6,7 +6,8 @@ export { measureLink, type LinkMeasurement, type MeasureLinkOptions } from './ca
 export { generate, type GenerateOptions, type GenerationDeadlines, type GenerationUpdate } from './calls/generate.ts';
 export type { Cards } from './cards/cards.ts';
 export type { Remote, StreamHandler } from './host/serve.ts';
-export { createIdentity, type Identity } from './identity/identity.ts';
+export { createIdentity, findIdentity, loadIdentity, type Identity } from './identity/identity.ts';
+export { peerIdOf, publicKeyOf, signingKeyOf } from './identity/node-keys.ts';
 export { loadMeshSecret, loadOrCreateMeshSecret, MeshSecret, saveMeshSecret } from './identity/mesh-secret.ts';
 export { createMesh } from './create-mesh.ts';
 export type { CardChange, Mesh } from './mesh.ts';

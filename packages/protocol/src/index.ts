@@ -35,13 +35,14 @@ export {
   type Prompt,
   type Sampling,
 } from './generation/request.ts';
-export { peerIdSchema, sha256Schema } from './ids.ts';
+export { deploymentIdSchema, peerIdSchema, sha256Schema } from './ids.ts';
 export { limits } from './limits.ts';
 export { silentLogger, type Logger } from './logger.ts';
 export {
   cardSchema,
   cardSignatureContext,
   maxCardLinks,
+  roleSchema,
   signedCardSchema,
   type Card,
   type Hardware,

@@ -21,14 +21,21 @@ const fileName = 'identity.key';
  */
 export async function loadIdentity(directory: string): Promise<Identity> {
   const path = join(directory, fileName);
-  const stored = await readSecretFile(path);
-  if (stored !== undefined) return decode(stored, path);
+  const stored = await findIdentity(directory);
+  if (stored !== undefined) return stored;
   const identity = await createIdentity();
   if (await createSecretFile(path, privateKeyToProtobuf(identity.privateKey))) return identity;
   // Another process was first: its identity is ours.
   const winner = await readSecretFile(path);
   if (winner === undefined) throw new SkeinError('disk-failed', `${path} appeared and disappeared; try again`);
   return decode(winner, path);
+}
+
+/** The identity kept in `directory`; undefined when there is none. Throws as {@link loadIdentity} does. */
+export async function findIdentity(directory: string): Promise<Identity | undefined> {
+  const path = join(directory, fileName);
+  const stored = await readSecretFile(path);
+  return stored === undefined ? undefined : decode(stored, path);
 }
 
 /** A new identity that is kept nowhere. */
