@@ -1,11 +1,12 @@
 import { rm } from 'node:fs/promises';
 
-import { createCoordinator } from '@skein/coordinator';
-import { createMesh, type Mesh, type MeshSecret } from '@skein/mesh';
+import { AuditLog, createCoordinator } from '@skein/coordinator';
+import { createMesh, loadIdentity, signingKeyOf, type Mesh, type MeshSecret } from '@skein/mesh';
 import { createPeer, openStore, type Backend, type ModelStore } from '@skein/node';
 import { encodeInvite, SkeinError, type Logger, type Role } from '@skein/protocol';
 
-import { missingSecretFiles } from '../data/secret-files.ts';
+import { auditDirectory } from '../data/audit-directory.ts';
+import { missingFirstFiles } from '../data/first-files.ts';
 import { openControlServer } from '../control/control-server.ts';
 import { daemonStatus } from './daemon-status.ts';
 
@@ -46,9 +47,9 @@ export interface Daemon extends AsyncDisposable {
 }
 
 /**
- * Starts what a machine runs: the control socket, the mesh, and on it a peer, a coordinator or both. When it fails,
- * nothing of it is left, not even an identity or a secret that it made. Throws `already-running` for a directory with a daemon or a port that is taken, and what the parts
- * throw.
+ * Starts what a machine runs: the control socket, the mesh, and on it a peer, a coordinator with its audit log, or both.
+ * When it fails, nothing of it is left, not even an identity, a secret or a log that it made. Throws `already-running` for
+ * a directory with a daemon or a port that is taken, and what the parts throw.
  */
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { directory, serve, coordinate, logger, signal } = options;
@@ -69,15 +70,19 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     }),
   );
   const starting = AbortSignal.any([signal, stopRequest.signal]);
-  const newFiles = await missingSecretFiles(directory);
+  const newFiles = await missingFirstFiles(directory);
   stack.defer(async () => {
-    if (running === undefined) await Promise.all(newFiles.map((path) => rm(path, { force: true })));
+    if (running === undefined) await Promise.all(newFiles.map((path) => rm(path, { force: true, recursive: true })));
   });
 
   const secret = await options.secret();
+  const identity = await loadIdentity(directory);
+  const audit =
+    coordinate && (await AuditLog.open({ directory: auditDirectory(directory), key: signingKeyOf(identity), logger }));
+  if (audit !== undefined) stack.use(audit);
   const store = await openStore(directory);
   const mesh = await createMesh({
-    directory,
+    identity,
     secret,
     roles: rolesOf(options),
     listen: options.listen,
@@ -98,7 +103,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   }
   let url: string | undefined;
   if (coordinate !== undefined) {
-    const coordinator = createCoordinator({ mesh, ...coordinate, logger });
+    const coordinator = createCoordinator({ mesh, audit, ...coordinate, logger });
     stack.defer(async () => await coordinator.stop());
     starting.throwIfAborted();
     await coordinator.start();

@@ -1,12 +1,14 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** What the mesh package keeps in a data directory. */
-const fileNames: readonly string[] = ['identity.key', 'mesh.secret'];
+import { auditName } from './audit-directory.ts';
 
-/** Paths of those files that a data directory does not have yet. */
-export async function missingSecretFiles(directory: string): Promise<readonly string[]> {
-  const paths = fileNames.map((name) => join(directory, name));
+/** What the first start makes in a data directory: what the mesh package keeps, and the log that its identity signs. */
+const names: readonly string[] = ['identity.key', 'mesh.secret', auditName];
+
+/** Paths of what of that a data directory does not have yet. */
+export async function missingFirstFiles(directory: string): Promise<readonly string[]> {
+  const paths = names.map((name) => join(directory, name));
   const isMissing = await Promise.all(
     paths.map((path) =>
       access(path).then(
