@@ -11,7 +11,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { GenerationUpdate } from '@skein/mesh';
 import { silentLogger } from '@skein/protocol';
 
-import { noAudit, Requests } from '../src/audit/index.ts';
+import { noAudit } from '../src/audit/port.ts';
+import { Requests } from '../src/audit/requests.ts';
 import { createApp, HttpServer, type GenerationPort } from '../src/http/index.ts';
 
 const end: GenerationUpdate = {

@@ -25,11 +25,17 @@ function describePlace({ file, line, offset }: Place): string {
   return `${file}, line ${line} (byte ${offset})`;
 }
 
-function describeSigner({ key, isKnownKey }: Verification): string {
+/** Peer id of the coordinator whose key the log names; undefined when it names none. */
+export function signerOf({ key }: Verification): string | undefined {
   const publicKey = key === undefined ? undefined : decodeKey(key);
-  if (publicKey === undefined) return 'signed by nobody that is named';
+  return publicKey && peerIdOf(publicKey);
+}
+
+function describeSigner(found: Verification): string {
+  const signer = signerOf(found);
+  if (signer === undefined) return 'signed by nobody that is named';
   const doubt = 'which nobody has vouched for; name the coordinator with --peer';
-  return `signed by ${peerIdOf(publicKey)}${isKnownKey ? '' : `, ${doubt}`}`;
+  return `signed by ${signer}${found.isKnownKey ? '' : `, ${doubt}`}`;
 }
 
 function describeCrashes({ recoveries, torn, unsealed }: Verification): string[] {

@@ -104,6 +104,21 @@ test('writes several files at once in their order', async () => {
   expect(await verifyAuditLog(directory.path)).toMatchObject({ ok: true, unsealed: 0 });
 });
 
+test('can be verified while it is written', async () => {
+  await using directory = await temporaryDirectory();
+  await using log = await openLog(directory.path, { maxFileBytes: 2000, checkpointEntries: 7 });
+  const writing = (async () => {
+    for (let number = 0; number < 200; number += 1) await log.append(refusalOf(number));
+  })();
+  let seen = 0;
+  while (seen < 200) {
+    const { entries, problems } = await verifyAuditLog(directory.path);
+    expect(problems).toEqual([]);
+    seen = entries;
+  }
+  await writing;
+});
+
 test('refuses events once it is closed', async () => {
   await using directory = await temporaryDirectory();
   const log = await openLog(directory.path);

@@ -22,7 +22,7 @@ export interface AuditLogOptions {
   readonly logger?: Logger | undefined;
   /** Milliseconds since 1970. Default: the system's clock. */
   readonly now?: (() => number) | undefined;
-  /** Size at which a file is finished and the next one begun, in bytes. Default 16 MiB: some 40,000 requests. */
+  /** Size at which a file is finished and the next one begun, in bytes. Default 16 MiB: some 24,000 requests. */
   readonly maxFileBytes?: number | undefined;
   /** After how many entries one is signed. Default 100. */
   readonly checkpointEntries?: number | undefined;

@@ -4,7 +4,7 @@ import { verifyAuditLog } from '@skein/coordinator';
 import { findIdentity, publicKeyOf } from '@skein/mesh';
 import type { Command } from 'commander';
 
-import { describeVerification } from '../../audit/describe-verification.ts';
+import { describeVerification, signerOf } from '../../audit/describe-verification.ts';
 import { auditDirectory } from '../../data/audit-directory.ts';
 import { exitCodes } from '../../process/exit-codes.ts';
 import { printJson, printLine, type CommandContext } from '../../program/context.ts';
@@ -36,7 +36,7 @@ export function registerVerify(program: Command, context: CommandContext): void 
       const { directory } = await findData(command);
       const key = await keyOf(flags, directory);
       const verification = await verifyAuditLog(auditDirectory(directory), { key, signal });
-      if (flags.json === true) printJson(stdout, verification);
+      if (flags.json === true) printJson(stdout, { ...verification, signer: signerOf(verification) ?? null });
       else printLine(stdout, describeVerification(verification));
       if (!verification.ok) throw new Verdict(exitCodes.tampered);
     });
