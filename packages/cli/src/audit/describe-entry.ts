@@ -28,7 +28,7 @@ function describe(event: LoggedEvent): string {
     case 'started':
       return `${peers([event.peer])}, API at ${event.url}/v1`;
     case 'recovered':
-      return `${event.tornBytes} bytes that a crash left were moved to ${event.kept ?? 'nowhere'}, ${event.unsealed} whole entries kept`;
+      return `after a crash; bytes of no whole entry: ${event.tornBytes}${event.kept === undefined ? '' : `, moved to ${event.kept}`}; whole entries not sealed yet: ${event.unsealed}`;
     case 'dropped':
       return `${event.count} events could not be recorded`;
     case 'opened':

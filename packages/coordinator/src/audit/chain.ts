@@ -15,6 +15,11 @@ export interface Problem extends Place {
   readonly message: string;
 }
 
+/** `entry 7`, or `entries 7 to 9`. */
+export function entryRange(from: number, to: number): string {
+  return from === to ? `entry ${from}` : `entries ${from} to ${to}`;
+}
+
 /** Follows entries from line to line. After a problem it goes on from what it found, so that one problem is told once. */
 export class Chain {
   #seq: number | undefined;
@@ -43,8 +48,8 @@ export class Chain {
     const isFollowing = this.#hash === undefined || previous === this.#hash;
     [this.#seq, this.#hash] = [seq, hash];
     if (expected !== undefined && seq > expected) {
-      const gone = seq - expected === 1 ? `entry ${expected} is` : `entries ${expected} to ${seq - 1} are`;
-      return { entry, problem: problem('missing', `${gone} not before entry ${seq}: deleted or moved`) };
+      const gone = entryRange(expected, seq - 1);
+      return { entry, problem: problem('missing', `${gone} should be before entry ${seq}: deleted or moved`) };
     }
     if (expected !== undefined && seq < expected) {
       const message = `entry ${seq} stands where entry ${expected} should: moved here, or a copy`;

@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 
-import { Chain, type Problem, type ProblemKind } from './chain.ts';
+import { Chain, entryRange, type Problem, type ProblemKind } from './chain.ts';
 import { isSignedEntry, type Entry } from './entry.ts';
 import { loggedEventSchema } from './events.ts';
 import { fileName } from './files.ts';
@@ -109,7 +109,7 @@ export class LogCheck {
     else {
       this.#problem(
         'rewritten',
-        `the coordinator has not signed this: some of the entries ${this.#signedSeq + 1} to ${seq} were made anew`,
+        `the coordinator has not signed this: something in ${entryRange(this.#signedSeq + 1, seq)} was made anew`,
         line,
       );
     }
@@ -125,11 +125,11 @@ export class LogCheck {
     }
     const seq = this.#chain.seq ?? 0;
     if (seq < head.entries) {
-      const message = `the end was cut off: entries ${seq + 1} to ${head.entries} are gone`;
+      const message = `the end was cut off, with ${entryRange(seq + 1, head.entries)}`;
       return this.#problem('cut', message, this.#torn ?? this.#placeOfEnd(files));
     }
     if (this.#unlikeHead !== undefined) {
-      const message = `the head has another entry ${head.entries}: some of the entries ${this.#signedSeq + 1} to ${head.entries} were made anew`;
+      const message = `the head has another entry ${head.entries}: something in ${entryRange(this.#signedSeq + 1, head.entries)} was made anew`;
       this.#problem('rewritten', message, this.#unlikeHead);
     }
     return undefined;
