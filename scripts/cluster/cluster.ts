@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { createCoordinator, type Coordinator } from '@skein/coordinator';
+import { createCoordinator, type AuditPort, type Coordinator } from '@skein/coordinator';
 import { Authority, createMesh, type Mesh } from '@skein/mesh';
 import { createPeer, openStore, type ModelStore, type Peer } from '@skein/node';
 import { silentLogger, type Logger, type Role } from '@skein/protocol';
@@ -31,6 +31,8 @@ export interface ClusterOptions {
   readonly contextTokens?: number;
   /** Of all members. */
   readonly logger?: Logger;
+  /** Where the coordinator records what it does; left out, nowhere. */
+  readonly audit?: AuditPort;
 }
 
 /** Starts a cluster and waits until the coordinator sees every peer and model. */
@@ -56,7 +58,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     }
     const { contextTokens } = options;
     const defaults = contextTokens === undefined ? {} : { contextTokens };
-    const coordinator = createCoordinator({ mesh: coordinatorMesh, port: 0, defaults });
+    const coordinator = createCoordinator({ mesh: coordinatorMesh, audit: options.audit, port: 0, defaults });
     await coordinator.start();
     stack.defer(async () => coordinator.stop());
     await seen(coordinatorMesh, options);

@@ -56,6 +56,17 @@ it('lets a machine in with an invite, once, and puts it out again for everybody'
   }
   await runSkein(['leave'], { machine: cellar, signal });
   await vi.waitFor(async () => expect(await namesSeenBy(home)).toEqual(['home']), { timeout: 20_000 });
+
+  const lines = (await readFile(join(home.data, 'audit', '000001.jsonl'), 'utf8')).trimEnd().split('\n');
+  const entries = lines.map((line) => z.looseObject({ type: z.string() }).parse(JSON.parse(line)));
+  const ofType = (type: string) => entries.filter((entry) => entry.type === type);
+  expect(ofType('join')).toMatchObject([{ name: 'attic', role: 'peer' }, { name: 'cellar' }]);
+  expect(ofType('revocation')).toMatchObject([
+    { name: 'attic', reason: 'revoked' },
+    { name: 'cellar', reason: 'left' },
+  ]);
+  expect(ofType('refusal')[0]).toMatchObject({ reason: 'not-a-member', address: '127.0.0.1' });
+  expect(await runSkein(['audit', 'verify'], { machine: home, signal })).toMatchObject({ ok: true });
 }, 110_000);
 
 it('moves the authority to another machine, which lets others in from then on', async () => {

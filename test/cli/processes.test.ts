@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
+import { readEntries } from '@skein/coordinator';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 
@@ -61,6 +62,16 @@ describe('the skein command', () => {
     const answer = z.looseObject({ text: z.string() });
     expect(answer.parse(there).text).toBe(answer.parse(here).text);
   }, 90_000);
+
+  it('has recorded that, in a log that is as it was written', async () => {
+    const found = await runSkein(['audit', 'verify'], { machine: first, signal });
+    expect(found).toMatchObject({ ok: true, isKnownKey: true, problems: [] });
+    const entries = (await Array.fromAsync(readEntries(join(first.data, 'audit')))).map(({ entry }) => entry);
+    expect(entries.find((entry) => entry?.type === 'deployment')).toMatchObject({ action: 'deployed' });
+    const request = entries.find((entry) => entry?.type === 'request');
+    expect(request).toMatchObject({ outcome: 'answered', client: 'local', address: '127.0.0.1' });
+    expect(request?.['peers']).toHaveLength(2);
+  });
 
   it('shows no invite in the list of processes', async () => {
     const { stdout } = await run('ps', ['-eo', 'args=']);

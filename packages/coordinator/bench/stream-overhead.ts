@@ -11,6 +11,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { GenerationUpdate } from '@skein/mesh';
 import { silentLogger } from '@skein/protocol';
 
+import { noAudit } from '../src/audit/port.ts';
+import { Requests } from '../src/audit/requests.ts';
 import { createApp, HttpServer, type GenerationPort } from '../src/http/index.ts';
 
 const end: GenerationUpdate = {
@@ -44,6 +46,7 @@ async function measure(script: keyof typeof scripts, { tokens, streams }: { toke
   };
   const app = createApp({
     generations,
+    requests: new Requests({ audit: noAudit, now: Date.now }),
     administration: { status: () => ({}), deploy: notUsed, undeploy: notUsed },
     stopped: new AbortController().signal,
     logger: silentLogger,

@@ -3,6 +3,7 @@ import { randomInt, randomUUID } from 'node:crypto';
 import type { Mesh } from '@skein/mesh';
 import { silentLogger, SkeinError, type Logger } from '@skein/protocol';
 
+import { deploymentEvent, noAudit, Requests, type AuditPort } from './audit/index.ts';
 import { Deployments, type DeploymentsOptions } from './deployments/index.ts';
 import { createApp, HttpServer, isLoopbackHost } from './http/index.ts';
 import { createRouter, type RouterOptions } from './routing/index.ts';
@@ -15,6 +16,8 @@ export interface CoordinatorOptions {
   readonly host?: string | undefined;
   /** TCP port; 0 takes any free one. Default 4040. */
   readonly port?: number | undefined;
+  /** Where requests and deployments are recorded, opened and closed by its owner. Default: nowhere. */
+  readonly audit?: AuditPort | undefined;
   /** Silent by default. */
   readonly logger?: Logger | undefined;
   /** What deployments get that do not say otherwise, and how long they may take. */
@@ -22,6 +25,9 @@ export interface CoordinatorOptions {
   /** How long a lead may be silent before its request ends with `deadline-exceeded`. Default 300 s, then 60 s. */
   readonly deadlines?: RouterOptions | undefined;
 }
+
+/** How long requests may take to be recorded once everything was stopped, in milliseconds. */
+const settleMs = 2000;
 
 /** Plans, deploys, routes and serves the HTTP API of one mesh. */
 export interface Coordinator {
@@ -36,7 +42,7 @@ export interface Coordinator {
 
 /** Throws `invalid-request` for a host beyond loopback: without keys, everyone in reach could use the machines. */
 export function createCoordinator(options: CoordinatorOptions): Coordinator {
-  const { mesh, host = '127.0.0.1', port = 4040, logger = silentLogger, defaults, deadlines } = options;
+  const { mesh, host = '127.0.0.1', port = 4040, logger = silentLogger, audit = noAudit } = options;
   if (!isLoopbackHost(host)) {
     throw new SkeinError(
       'invalid-request',
@@ -44,10 +50,22 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
     );
   }
   const shared = { logger, newId: randomUUID, now: Date.now };
-  const deployments = new Deployments({ mesh, ...shared }, defaults);
+  const deployments = new Deployments(
+    {
+      mesh,
+      onTransition: (status, before) => {
+        const event = deploymentEvent(status, before);
+        if (event !== undefined) void audit.append(event);
+      },
+      ...shared,
+    },
+    options.defaults,
+  );
+  const requests = new Requests({ audit, now: shared.now });
   const stopped = new AbortController();
   const app = createApp({
-    generations: createRouter({ mesh, deployments }, deadlines),
+    generations: createRouter({ mesh, deployments }, options.deadlines),
+    requests,
     administration: {
       status: () => meshStatus(mesh, deployments.list()),
       deploy: async (request) => await deployments.deploy(request),
@@ -64,12 +82,15 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
 
   async function start(): Promise<void> {
     url = await server.start();
+    void audit.append({ type: 'started', peer: mesh.peerId, url });
     logger.info({ url }, 'the HTTP API is up');
   }
   async function stop(): Promise<void> {
     await starting?.catch(() => undefined);
     stopped.abort(new SkeinError('not-running', 'the coordinator is stopping'));
     await Promise.all([server.stop(), deployments.stop()]);
+    await requests.settle({ timeoutMs: settleMs });
+    if (url !== undefined) void audit.append({ type: 'stopped' });
     url = undefined;
   }
   return {

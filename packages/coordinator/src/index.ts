@@ -1,3 +1,26 @@
+export {
+  AuditLog,
+  decodeKey,
+  followEntries,
+  lastEntries,
+  loggedEventSchema,
+  noAudit,
+  readEntries,
+  verifyAuditLog,
+  type AuditEvent,
+  type AuditLogOptions,
+  type AuditPort,
+  type Entry,
+  type Head,
+  type LoggedEvent,
+  type Place,
+  type Problem,
+  type ProblemKind,
+  type ReadEntry,
+  type Recovery,
+  type Verification,
+  type VerifyOptions,
+} from './audit/index.ts';
 export { createCoordinator, type Coordinator, type CoordinatorOptions } from './coordinator.ts';
 export {
   Deployments,

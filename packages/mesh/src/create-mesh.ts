@@ -27,6 +27,7 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
     mdns: options.mdns ?? true,
     interfaces: options.interfaces,
     logger: options.logger ?? silentLogger,
+    onDenial: options.onDenial ?? (() => undefined),
     content: {
       roles: [...options.roles],
       name: options.name ?? defaultName(),

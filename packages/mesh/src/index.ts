@@ -7,9 +7,10 @@ export { generate, type GenerateOptions, type GenerationDeadlines, type Generati
 export type { Cards } from './cards/cards.ts';
 export type { Remote, StreamHandler } from './host/serve.ts';
 export { createIdentity, loadIdentity, type Identity, type KeyOptions } from './identity/identity.ts';
+export { peerIdOf, publicKeyOf, signingKeyOf } from './identity/node-keys.ts';
 export { askToJoin, type JoinOptions } from './membership/ask-to-join.ts';
 export type { MemberRecord } from './membership/authority-state.ts';
-export { Authority, type InviteOptions } from './membership/authority.ts';
+export { Authority, type InviteOptions, type MembershipEvent } from './membership/authority.ts';
 export {
   exportAuthority,
   importAuthority,
@@ -23,6 +24,7 @@ export {
   saveMembership,
 } from './membership/membership-files.ts';
 export { Membership, type Credentials } from './membership/membership.ts';
+export type { Denial } from './membership/denials.ts';
 export { createMesh } from './create-mesh.ts';
 export type { CardChange, Mesh } from './mesh.ts';
 export type { MeshOptions } from './options.ts';

@@ -22,6 +22,7 @@ import { askForCredentials, authorityAmong } from './membership/ask-for-credenti
 import type { Authority } from './membership/authority.ts';
 import type { Credentials, Membership } from './membership/membership.ts';
 import { Renewal } from './membership/renewal.ts';
+import { Denials, type Denial } from './membership/denials.ts';
 import { RevocationSpread } from './membership/revocation-spread.ts';
 import { serveAuthority } from './membership/serve-authority.ts';
 import type { CardChange, Mesh } from './mesh.ts';
@@ -39,6 +40,7 @@ export interface MemberOptions {
   readonly interfaces: readonly string[] | undefined;
   readonly logger: Logger;
   readonly content: CardContent;
+  readonly onDenial: (denial: Denial) => void;
 }
 
 /** How often certificates are looked at, which end by themselves. What is revoked ends at once. */
@@ -59,6 +61,7 @@ export class Member implements Mesh {
   readonly #handlers = new Map<string, StreamHandler>();
   readonly #cardStreams: CardStreams;
   readonly #gate: Gate;
+  readonly #denials: Denials;
   readonly #revocations: RevocationSpread;
   readonly #renewal: Renewal;
   #rechecking: NodeJS.Timeout | undefined;
@@ -71,22 +74,28 @@ export class Member implements Mesh {
   static async create(options: MemberOptions): Promise<Member> {
     const { identity, membership, listen, logger } = options;
     const host = await createHost({ privateKey: identity.privateKey, listen });
-    const gate = new Gate({ host, membership, logger });
+    const denials = new Denials(options.onDenial);
+    const onDenied = (denial: Omit<Denial, 'count'>): void => denials.add(denial);
+    const gate = new Gate({ host, membership, logger, onDenied });
     await gate.install();
-    const member = new Member(options, host, gate);
+    const member = new Member(options, { host, gate, denials });
     for (const method of Object.values(methods)) {
       if (method === methods.gate) continue;
-      const components = { host, gate, traffic: member.#traffic, logger };
+      const components = { host, gate, traffic: member.#traffic, onDenied, logger };
       await serve(components, method, () => member.#handlers.get(method.id));
     }
     return member;
   }
 
-  private constructor(options: MemberOptions, host: Libp2p, gate: Gate) {
+  private constructor(
+    options: MemberOptions,
+    { host, gate, denials }: { readonly host: Libp2p; readonly gate: Gate; readonly denials: Denials },
+  ) {
     const { identity, membership, authority, logger } = options;
     this.#options = options;
     this.#host = host;
     this.#gate = gate;
+    this.#denials = denials;
     this.peerId = identity.peerId;
     this.#connections = new Connections(
       { host, gate },
@@ -246,6 +255,7 @@ export class Member implements Mesh {
   async #stop(): Promise<void> {
     await this.#started?.catch(() => undefined);
     clearInterval(this.#rechecking);
+    this.#denials.stop();
     this.#view.close();
     const stopping = new SkeinError('peer-lost', 'the mesh member is stopping');
     this.#ownCalls.stop(stopping);
@@ -293,7 +303,11 @@ export class Member implements Mesh {
 
   #serveAuthority(authority: Authority): void {
     const { membership, logger } = this.#options;
-    serveAuthority(authority, { handle: (method, handler) => this.handle(method, handler), logger });
+    serveAuthority(authority, {
+      handle: (method, handler) => this.handle(method, handler),
+      onDenied: (denial) => this.#denials.add(denial),
+      logger,
+    });
     authority.onList((list) => {
       void membership.adopt(list).then(() => this.#revocations.tellAll());
     });

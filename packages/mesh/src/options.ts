@@ -5,6 +5,7 @@ import type { Logger, Role } from '@skein/protocol';
 import type { Identity } from './identity/identity.ts';
 import type { Authority } from './membership/authority.ts';
 import type { Membership } from './membership/membership.ts';
+import type { Denial } from './membership/denials.ts';
 
 interface CommonOptions {
   /** What this member does, at least one; its certificate must give it the right to. */
@@ -21,6 +22,11 @@ interface CommonOptions {
   readonly mdns?: boolean;
   /** Names of the network interfaces to be found and dialled at. Default: the physical ones. */
   readonly interfaces?: readonly string[];
+  /**
+   * Told of what was refused to others: the first of a kind at once, those alike that follow within a minute together.
+   * Default: nobody.
+   */
+  readonly onDenial?: ((denial: Denial) => void) | undefined;
   /** Default: none. */
   readonly logger?: Logger;
 }

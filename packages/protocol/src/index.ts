@@ -35,7 +35,7 @@ export {
   type Prompt,
   type Sampling,
 } from './generation/request.ts';
-export { peerIdSchema, sha256Schema } from './ids.ts';
+export { deploymentIdSchema, peerIdSchema, sha256Schema } from './ids.ts';
 export { limits } from './limits.ts';
 export { silentLogger, type Logger } from './logger.ts';
 export {

@@ -1,14 +1,15 @@
 import { rm } from 'node:fs/promises';
 
-import { createCoordinator } from '@skein/coordinator';
-import { createMesh, type InviteOptions, type Mesh } from '@skein/mesh';
+import { AuditLog, createCoordinator } from '@skein/coordinator';
+import { createMesh, loadIdentity, signingKeyOf, type InviteOptions, type Mesh } from '@skein/mesh';
 import { createPeer, openStore, type Backend, type ModelStore } from '@skein/node';
 import { SkeinError, type Logger, type Role } from '@skein/protocol';
 
-import { missingSecretFiles } from '../data/secret-files.ts';
+import { auditDirectory } from '../data/audit-directory.ts';
+import { missingFirstFiles } from '../data/first-files.ts';
 import { openControlServer } from '../control/control-server.ts';
 import { daemonStatus } from './daemon-status.ts';
-import { inviteTo, membershipHandlers } from './membership-handlers.ts';
+import { inviteTo, membershipHandlers, recordMembership } from './membership-handlers.ts';
 
 export interface DaemonOptions {
   /** Data directory, opened. */
@@ -49,9 +50,9 @@ export interface Daemon extends AsyncDisposable {
 }
 
 /**
- * Starts what a machine runs: the control socket, the mesh, and on it a peer, a coordinator or both. When it fails,
- * nothing of it is left, not even an identity or a mesh that it made. Throws `already-running` for a directory with a daemon or
- * a port that is taken, and what the parts throw.
+ * Starts what a machine runs: the control socket, the mesh, and on it a peer, a coordinator with its audit log, or both.
+ * When it fails, nothing of it is left, not even an identity, a mesh or a log that it made. Throws `already-running` for
+ * a directory with a daemon or a port that is taken, and what the parts throw.
  */
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { directory, serve, coordinate, logger, signal } = options;
@@ -74,24 +75,30 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     }),
   );
   const starting = AbortSignal.any([signal, stopRequest.signal]);
-  const newFiles = await missingSecretFiles(directory);
+  const newFiles = await missingFirstFiles(directory);
   stack.defer(async () => {
-    if (running === undefined) await Promise.all(newFiles.map((path) => rm(path, { force: true })));
+    if (running === undefined) await Promise.all(newFiles.map((path) => rm(path, { force: true, recursive: true })));
   });
 
   await options.prepare(starting);
+  const { passphrase } = options;
+  const key = signingKeyOf(await loadIdentity(directory, { passphrase }));
+  const audit = coordinate && (await AuditLog.open({ directory: auditDirectory(directory), key, logger }));
+  if (audit !== undefined) stack.use(audit);
   const store = await openStore(directory);
   const mesh = await createMesh({
     directory,
-    passphrase: options.passphrase,
+    passphrase,
     roles: rolesOf(options),
     listen: options.listen,
     peers: options.peers,
     mdns: options.mdns,
+    onDenial: (denial) => void audit?.append({ type: 'refusal', ...denial }),
     logger,
     ...(options.name !== undefined && { name: options.name }),
   });
   stack.defer(async () => await mesh.stop());
+  if (audit !== undefined) recordMembership(mesh, audit);
   starting.throwIfAborted();
   await mesh.start();
 
@@ -103,7 +110,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   }
   let url: string | undefined;
   if (coordinate !== undefined) {
-    const coordinator = createCoordinator({ mesh, ...coordinate, logger });
+    const coordinator = createCoordinator({ mesh, audit, ...coordinate, logger });
     stack.defer(async () => await coordinator.stop());
     starting.throwIfAborted();
     await coordinator.start();

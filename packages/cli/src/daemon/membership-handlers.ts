@@ -1,3 +1,4 @@
+import type { AuditLog } from '@skein/coordinator';
 import { removeMembership, type Authority, type InviteOptions, type Mesh } from '@skein/mesh';
 import { encodeInvite, SkeinError } from '@skein/protocol';
 
@@ -47,6 +48,13 @@ export async function inviteTo(mesh: Mesh, options?: InviteOptions): Promise<str
   const authority = authorityOf(mesh);
   const addresses = [...mesh.addresses()];
   return encodeInvite({ mesh: authority.mesh, secret: await authority.invite(options), peer: mesh.peerId, addresses });
+}
+
+/** Writes into the audit log who was let in, and who was put out. */
+export function recordMembership({ authority }: Mesh, audit: Pick<AuditLog, 'append'>): void {
+  authority?.onEvent(({ type, reason = 'revoked', ...event }) => {
+    void audit.append(type === 'join' ? { type, ...event } : { type, ...event, reason });
+  });
 }
 
 function authorityOf(mesh: Mesh): Authority {

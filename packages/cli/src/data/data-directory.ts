@@ -16,7 +16,7 @@ export interface DataEnvironment {
   readonly localAppData: string | undefined;
 }
 
-/** Where Skein keeps identity, mesh secret and models when nobody says otherwise. */
+/** Where Skein keeps identity, certificate and models when nobody says otherwise. */
 export function defaultDataDirectory({ platform, home, xdgDataHome, localAppData }: DataEnvironment): string {
   if (platform === 'win32') return win32.join(localAppData ?? win32.join(home, 'AppData', 'Local'), 'skein');
   if (platform === 'darwin') return posix.join(home, 'Library', 'Application Support', 'skein');

@@ -1,7 +1,7 @@
 import { InvalidArgumentError } from 'commander';
 import { expect, test } from 'vitest';
 
-import { decimalNumber, repeatedMultiaddr, wholeNumber, wholeNumbers } from './arguments.ts';
+import { decimalNumber, repeatedMultiaddr, timeMs, wholeNumber, wholeNumbers } from './arguments.ts';
 
 test.each(['', '0', '65536', '1.5', '1e3', '-1', 'x', ' 5'])('refuses %j as a number from 1 to 65535', (text) => {
   expect(() => wholeNumber(1, 65_535)(text)).toThrow(InvalidArgumentError);
@@ -19,6 +19,12 @@ test('reads lists of numbers', () => {
   expect(wholeNumbers('30')).toEqual([30]);
   expect(() => wholeNumbers('17,')).toThrow(InvalidArgumentError);
   expect(() => wholeNumbers('17,0')).toThrow(InvalidArgumentError);
+});
+
+test('reads times in ISO 8601', () => {
+  expect(timeMs('1970-01-02')).toBe(86_400_000);
+  expect(timeMs('1970-01-01T01:00:00Z')).toBe(3_600_000);
+  for (const text of ['', 'yesterday', '7', '2026-13-01']) expect(() => timeMs(text)).toThrow(InvalidArgumentError);
 });
 
 test('collects multiaddrs and refuses plain addresses', () => {

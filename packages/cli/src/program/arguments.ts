@@ -39,6 +39,13 @@ export function jsonObject(text: string): object {
   throw new InvalidArgumentError('It must be a JSON object, like {"type":"object"}.');
 }
 
+/** A time in ISO 8601, as milliseconds since 1970. A date alone is its midnight in UTC. */
+export function timeMs(text: string): number {
+  const value = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN;
+  if (!Number.isNaN(value)) return value;
+  throw new InvalidArgumentError('It must be a time like 2026-11-26 or 2026-11-26T14:30:00Z.');
+}
+
 /** A host that only this machine reaches. */
 export function loopbackHost(text: string): string {
   if (isLoopbackHost(text)) return text;

@@ -18,13 +18,13 @@ async function temporaryData() {
 test('lists the commands, the exit codes and the first steps', async () => {
   const { code, stdout, stderr } = await runInProcess(['--help']);
   expect([code, stderr]).toEqual([0, '']);
-  for (const command of ['up', 'join', 'invite', 'pull', 'deploy', 'undeploy', 'run', 'status', 'stop']) {
+  for (const command of ['up', 'join', 'invite', 'pull', 'deploy', 'undeploy', 'run', 'status', 'audit', 'stop']) {
     expect(stdout).toMatch(new RegExp(`^ {2}${command}\\b`, 'm'));
   }
   expect(stdout).toContain('Exit codes:');
 });
 
-test.each(['up', 'join', 'invite', 'pull', 'deploy', 'undeploy', 'run', 'status', 'stop'])(
+test.each(['up', 'join', 'invite', 'pull', 'deploy', 'undeploy', 'run', 'status', 'audit', 'stop'])(
   'gives examples for %s',
   async (command) => {
     const { code, stdout } = await runInProcess([command, '--help']);
@@ -123,7 +123,7 @@ test('checks the model before it announces anything', async () => {
   expect(stderr).toContain('no model is called "nonsense"');
 });
 
-test('a port that is taken leaves no new identity or mesh behind', async () => {
+test('a port that is taken leaves no new identity, mesh or audit log behind', async () => {
   await using data = await temporaryData();
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -135,6 +135,7 @@ test('a port that is taken leaves no new identity or mesh behind', async () => {
   expect(stderr).toContain('in use');
   expect(await readdir(data.path)).not.toEqual(expect.arrayContaining(['identity.key']));
   expect(await readdir(data.path)).not.toEqual(expect.arrayContaining(['authority.key']));
+  expect(await readdir(data.path)).not.toEqual(expect.arrayContaining(['audit']));
 });
 
 test.each([

@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 
 import packageJson from '../../package.json' with { type: 'json' };
+import { registerAudit } from '../commands/audit/audit.ts';
 import { registerAuthority } from '../commands/authority.ts';
 import { registerDeploy } from '../commands/deploy.ts';
 import { registerInvite } from '../commands/invite.ts';
@@ -26,7 +27,7 @@ export function createProgram(context: CommandContext): Command {
     .description('One private LLM service from the machines you already own.')
     .version(packageJson.version)
     .addOption(
-      new Option('--data <directory>', 'where identity, certificate and models lie; one daemon runs in each')
+      new Option('--data <directory>', 'where identity, certificate, models and audit log lie; one daemon runs in each')
         .env('SKEIN_DATA')
         .default(context.defaultDataDirectory),
     )
@@ -62,6 +63,7 @@ export function createProgram(context: CommandContext): Command {
     registerUndeploy,
     registerRun,
     registerStatus,
+    registerAudit,
     registerStop,
   ]) {
     register(program, context);

@@ -2,6 +2,7 @@ import { CommanderError } from 'commander';
 
 import { exitCodes } from '../process/exit-codes.ts';
 import { printLine, type CommandContext } from './context.ts';
+import { Verdict } from './verdict.ts';
 import { createProgram } from './program.ts';
 import { reportError } from './report-error.ts';
 
@@ -16,6 +17,7 @@ export async function runCommandLine(commandLine: readonly string[], context: Co
   } catch (error) {
     // Commander has written its own message. Its code is 0 where help or the version was asked for.
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+    if (error instanceof Verdict) return error.exitCode;
     if (!context.signal.aborted) reportError(context.stderr, error, program.opts());
     // That they interrupted, people know; what it led to, they do not. A reader of the output that went away is not one.
     else if (context.stderr.isTTY === true && context.stdout.writable) printLine(context.stderr, outcomeOf(command));

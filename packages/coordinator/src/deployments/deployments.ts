@@ -9,7 +9,7 @@ import { Deployment } from './deployment.ts';
 import { findModel, type MeshModel } from './held-model.ts';
 import { placedStages } from './placed-stages.ts';
 import type { StageTimeouts } from './stage-link.ts';
-import type { DeploymentStatus } from './status.ts';
+import type { DeploymentState, DeploymentStatus } from './status.ts';
 
 export interface DeploymentsComponents {
   readonly mesh: Pick<Mesh, 'cards' | 'open'>;
@@ -18,6 +18,8 @@ export interface DeploymentsComponents {
   readonly newId: () => string;
   /** Milliseconds since 1970. */
   readonly now: () => number;
+  /** Told when a deployment goes from one state to another. */
+  readonly onTransition?: ((status: DeploymentStatus, before: DeploymentState) => void) | undefined;
 }
 
 export interface DeploymentsOptions {
@@ -81,6 +83,14 @@ export class Deployments {
   /** In the order in which they were started. */
   list(): readonly DeploymentStatus[] {
     return [...this.#deployments.values()].map((deployment) => deployment.status());
+  }
+
+  /** Peer ids of the stages of a deployment of ours, in pipeline order. Undefined for one that is not known. */
+  peersOf(id: string): readonly string[] | undefined {
+    return this.#deployments
+      .get(id)
+      ?.status()
+      .stages.map(({ peer }) => peer);
   }
 
   /** False for a deployment of ours that is not ready. Others' are taken to be what their cards say. */
@@ -229,6 +239,13 @@ export class Deployments {
     if (signal.aborted) throw asSkeinError(signal.reason, 'aborted');
     const { stages, layers, contextTokens, sequences, cacheType, activations, threads } = request;
     const snapshot = { cards: mesh.cards.snapshot(), manifest, placed: placedStages(this.list()) };
+    let state: DeploymentState = 'loading';
+    const onChange = (status: DeploymentStatus) => {
+      const before = state;
+      ({ state } = status);
+      if (state !== before) this.#components.onTransition?.(status, before);
+      request.onProgress?.(status);
+    };
     const deployment = new Deployment(this.#components, {
       id: newId(),
       model,
@@ -237,7 +254,7 @@ export class Deployments {
       sequences: sequences ?? this.#options.sequences ?? 4,
       timeouts: this.#timeouts,
       startedAt: now(),
-      onChange: request.onProgress,
+      onChange,
     });
     for (const other of this.#deployments.values()) {
       if (other.model === deployment.model && other.state === 'failed') this.#remove(other);

@@ -2,6 +2,7 @@ import { asSkeinError, type Logger } from '@skein/protocol';
 import { Hono } from 'hono';
 
 import { errorResponse } from './error-response.ts';
+import type { Requests } from '../audit/index.ts';
 import type { GenerationPort } from './generation-port.ts';
 import { browserGuard } from './guard.ts';
 import { openAiRoutes } from './openai/routes.ts';
@@ -11,6 +12,8 @@ import type { AdministrationPort } from './skein/administration-port.ts';
 export interface AppComponents {
   readonly generations: GenerationPort;
   readonly administration: AdministrationPort;
+  /** Where requests are recorded. */
+  readonly requests: Requests;
   /** Aborted when the server stops: ends what is running. */
   readonly stopped: AbortSignal;
   readonly logger: Logger;

@@ -1,6 +1,8 @@
 import type { GenerationUpdate, Route } from '@skein/mesh';
 import type { GenerationRequest } from '@skein/protocol';
 
+import type { AskedReplica } from '../audit/index.ts';
+
 /** A model that requests can name. */
 export interface ServedModel {
   /** The name under which it is offered. */
@@ -34,6 +36,10 @@ export interface GenerationPort {
   generate(
     model: string,
     inputs: readonly [GenerationInput, ...GenerationInput[]],
-    options: { signal: AbortSignal },
+    options: {
+      readonly signal: AbortSignal;
+      /** Told of each replica right before the request is sent there. */
+      readonly onAsk?: ((replica: AskedReplica) => void) | undefined;
+    },
   ): Promise<RoutedChoices>;
 }

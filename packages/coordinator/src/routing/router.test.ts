@@ -2,11 +2,12 @@ import { createMesh, Authority, type GenerationDeadlines, type Mesh } from '@ske
 import { methods, SkeinError, type Card, type ErrorCode } from '@skein/protocol';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 
+import type { AskedReplica } from '../audit/index.ts';
 import type { GenerationPort } from '../http/generation-port.ts';
 import { cardOf, manifestOf, peerIdOf } from '../testing/fixtures.ts';
 import { createRouter } from './router.ts';
 
-const [ada, bob] = [peerIdOf(1), peerIdOf(2)];
+const [ada, bob, cyd] = [peerIdOf(1), peerIdOf(2), peerIdOf(3)];
 const held = manifestOf({ name: 'held' });
 const served = manifestOf({ name: 'served' });
 const input = { prompt: { type: 'text' as const, text: 'Once' }, sampling: sampling(), stop: [] };
@@ -64,6 +65,7 @@ function routerOver(
   const open: Mesh['open'] = async (_, method, openOptions) => await member.open(member.peerId, method, openOptions);
   const deployments = {
     mayServe: (id: string) => !gone.includes(id),
+    peersOf: (id: string) => (id.startsWith('new-') ? [ada, cyd] : undefined),
     ensure: async (model: string, { failed = [] }: { readonly failed?: readonly string[] | undefined }) => {
       ensured.push(failed);
       return { deployment: `new-${ensured.length}-for-${model}`, lead: ada };
@@ -157,6 +159,20 @@ it('does not deploy more of a model whose replicas have too much to do', async (
   ]);
   await expect(router.generate('served', [input], { signal })).rejects.toMatchObject({ code: 'overloaded' });
   expect(ensured).toEqual([]);
+});
+
+it('tells whom a request goes to: the stages of every replica that is asked', async () => {
+  scripts = { 'deployment-1': 'stage-lost' };
+  const place = { stages: 2, block: { from: 4, to: 8 }, state: 'ready' as const, active: 0, queued: 0, bytes: 0 };
+  const stage = { deployment: 'deployment-1', model: served.model, name: 'served', contextTokens: 1024, sequences: 4 };
+  const tail = cardOf({ peer: bob, card: { stages: [{ ...stage, ...place, stage: 1 }] } });
+  const router = routerOver([tail, leadCard(ada, { deployment: 'deployment-1' })]);
+  const replicas: AskedReplica[] = [];
+  await router.generate('served', [input], { signal, onAsk: (replica) => replicas.push(replica) });
+  expect(replicas).toEqual([
+    { deployment: 'deployment-1', peers: [ada, bob] },
+    { deployment: 'new-1-for-served', peers: [ada, cyd] },
+  ]);
 });
 
 it('gives up on a lead that stays silent', async () => {

@@ -15,7 +15,7 @@ import { OwnRequests } from './own-requests.ts';
 
 export interface RouterComponents {
   readonly mesh: Pick<Mesh, 'cards' | 'open'>;
-  readonly deployments: Pick<Deployments, 'ensure' | 'mayServe'>;
+  readonly deployments: Pick<Deployments, 'ensure' | 'mayServe' | 'peersOf'>;
 }
 
 /**
@@ -39,7 +39,7 @@ export function createRouter({ mesh, deployments }: RouterComponents, options: R
   const servingCards = () => withoutStages(mesh.cards.snapshot(), (id) => deployments.mayServe(id));
   return {
     models: () => servedModels(servingCards()),
-    async generate(model, [first, ...others], { signal }) {
+    async generate(model, [first, ...others], { signal, onAsk }) {
       let hasDeployedAgain = false;
       let release = (): void => undefined;
       const choose = async (refusals: readonly Refusal[]): Promise<Route> => {
@@ -58,7 +58,9 @@ export function createRouter({ mesh, deployments }: RouterComponents, options: R
         release();
         const route = await choose(refusals);
         release = own.add(route.deployment);
-        return route;
+        const { deployment, lead } = route;
+        onAsk?.({ deployment, peers: deployments.peersOf(deployment) ?? stagePeers(mesh.cards.snapshot(), route) });
+        return { deployment, lead };
       };
       try {
         const routed = await generateSomewhere(mesh, { choose: chooseAndCount, request: first, signal, deadlines });
@@ -87,6 +89,13 @@ async function* endingWith<Value>(events: AsyncIterable<Value>, end: () => void)
 /** Cards lag behind: a stage of a deployment that we know to be gone is not offered again. */
 function withoutStages(cards: readonly Card[], mayServe: (deployment: string) => boolean): Card[] {
   return cards.map((card) => ({ ...card, stages: card.stages.filter((stage) => mayServe(stage.deployment)) }));
+}
+
+/** Who holds the stages of somebody else's deployment, as far as cards tell. The lead first, in pipeline order. */
+function stagePeers(cards: readonly Card[], { deployment, lead }: Route): readonly string[] {
+  const stages = cards.flatMap(({ peer, stages }) => stages.map((stage) => ({ ...stage, peer })));
+  const others = stages.filter((stage) => stage.deployment === deployment && stage.stage > 0);
+  return [lead, ...others.sort((one, other) => one.stage - other.stage).map(({ peer }) => peer)];
 }
 
 /** What is held or served somewhere, one entry per model, by name. */

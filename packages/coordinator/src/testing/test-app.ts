@@ -2,8 +2,10 @@ import type { GenerationUpdate } from '@skein/mesh';
 import { silentLogger, SkeinError } from '@skein/protocol';
 import type { Hono } from 'hono';
 
+import { noAudit, Requests, type AuditPort } from '../audit/index.ts';
 import type { DeploymentStatus, DeployRequest } from '../deployments/index.ts';
 import { createApp, type GenerationInput, type GenerationPort, type ServedModel } from '../http/index.ts';
+import { peerIdOf } from './fixtures.ts';
 
 /** What the test port received. */
 export interface ReceivedGeneration {
@@ -18,6 +20,9 @@ export const servedModel: ServedModel = {
   bytes: 1234,
   deployed: true,
 };
+
+/** Who holds the stages of the test port's replica. */
+export const servingPeers: readonly string[] = [peerIdOf(1), peerIdOf(2)];
 
 export const generationEnd: Extract<GenerationUpdate, { type: 'generation-end' }> = {
   type: 'generation-end',
@@ -38,16 +43,20 @@ export interface TestAppOptions {
   /** Thrown instead of routing. */
   readonly refusal?: Error;
   readonly deploy?: (request: DeployRequest) => Promise<DeploymentStatus>;
+  /** Default: records nothing. */
+  readonly audit?: AuditPort;
 }
 
 /** The HTTP app over ports that need no mesh, and what they received. */
 export function testApp(options: TestAppOptions = {}): { app: Hono; received: ReceivedGeneration[] } {
-  const { events = () => sayPieces('Hel', '', 'lo'), refusal, deploy } = options;
+  const { events = () => sayPieces('Hel', '', 'lo'), refusal, deploy, audit = noAudit } = options;
+  const now = () => 1_700_000_000_000;
   const received: ReceivedGeneration[] = [];
   const generations: GenerationPort = {
     models: () => [servedModel],
-    async generate(model, inputs, { signal }) {
+    async generate(model, inputs, { signal, onAsk }) {
       if (refusal !== undefined) throw refusal;
+      onAsk?.({ deployment: 'deployment-1', peers: servingPeers });
       received.push({ model, inputs, signal });
       const choices = inputs.map((_, choice) => events(signal, choice));
       return { deployment: 'deployment-1', lead: 'lead-peer', choices };
@@ -55,10 +64,11 @@ export function testApp(options: TestAppOptions = {}): { app: Hono; received: Re
   };
   const app = createApp({
     generations,
+    requests: new Requests({ audit, now }),
     administration: { status: () => ({ peer: 'me' }), deploy: deploy ?? notUsed, undeploy: notUsed },
     stopped: new AbortController().signal,
     logger: silentLogger,
-    now: () => 1_700_000_000_000,
+    now,
     newId: () => 'id1',
     randomSeed: () => 42,
   });

@@ -3,7 +3,9 @@ import { asSkeinError, methods, SkeinError, type Logger, type Method } from '@sk
 import type { Libp2p } from 'libp2p';
 
 import type { Membership } from '../membership/membership.ts';
+import type { Denial } from '../membership/denials.ts';
 import { ByteStream } from '../streams/byte-stream.ts';
+import { hostOf } from '../host/host-of.ts';
 import { FrameStream } from '../streams/frame-stream.ts';
 import { untilAborted } from '../streams/wait.ts';
 import { answerKnock, knock, type AdmittedRemote } from './handshake.ts';
@@ -19,6 +21,14 @@ interface Admission {
   readonly passed: PromiseWithResolvers<void>;
 }
 
+export interface GateComponents {
+  readonly host: Libp2p;
+  readonly membership: Membership;
+  readonly logger: Logger;
+  /** Told of each connection from outside that is closed for what its other end is. */
+  readonly onDenied: (denial: Omit<Denial, 'count'>) => void;
+}
+
 /**
  * Lets nobody in without a good certificate. Both ends show theirs on every connection, beginning with its dialler right
  * after dialling; a connection that has not passed within three seconds is closed, and so is one whose certificate is good no
@@ -28,12 +38,14 @@ export class Gate {
   readonly #host: Libp2p;
   readonly #membership: Membership;
   readonly #logger: Logger;
+  readonly #onDenied: GateComponents['onDenied'];
   readonly #admissions = new WeakMap<Connection, Admission>();
 
-  constructor(components: { readonly host: Libp2p; readonly membership: Membership; readonly logger: Logger }) {
+  constructor(components: GateComponents) {
     this.#host = components.host;
     this.#membership = components.membership;
     this.#logger = components.logger;
+    this.#onDenied = components.onDenied;
   }
 
   /** Must be called before the host starts, so that no connection escapes. */
@@ -151,6 +163,8 @@ export class Gate {
     if (connection.status === 'open') {
       const remote = { peer: connection.remotePeer.toString(), address: connection.remoteAddr.toString() };
       this.#logger.debug({ ...remote, code: error.code, reason: error.message }, 'connection refused at the gate');
+      const isTheirs = connection.direction === 'inbound' && error.code !== 'peer-lost';
+      if (isTheirs) this.#onDenied({ reason: error.code, address: hostOf(connection), peer: remote.peer });
     }
     connection.abort(error);
   }

@@ -1,5 +1,7 @@
 import type { ConnectionGater, MultiaddrConnection } from '@libp2p/interface';
 
+import { hostOf } from './host-of.ts';
+
 /**
  * Bounds the connections of each remote host that have not been through Noise yet. libp2p counts them for all hosts
  * together, so a stranger that connects and says nothing would use up everyone's places.
@@ -14,7 +16,7 @@ export class PendingInbound implements ConnectionGater {
 
   // Arrow functions: libp2p asks for the methods one by one.
   readonly denyInboundConnection = (connection: MultiaddrConnection): boolean => {
-    const host = hostOfConnection(connection);
+    const host = hostOf(connection) ?? '';
     const pending = this.#pending.get(host) ?? new Set();
     if (pending.size >= this.#maxPerHost) return true;
     this.#pending.set(host, pending.add(connection));
@@ -28,12 +30,8 @@ export class PendingInbound implements ConnectionGater {
   };
 
   #settle(connection: MultiaddrConnection): void {
-    const host = hostOfConnection(connection);
+    const host = hostOf(connection) ?? '';
     const pending = this.#pending.get(host);
     if (pending?.delete(connection) === true && pending.size === 0) this.#pending.delete(host);
   }
-}
-
-function hostOfConnection({ remoteAddr }: MultiaddrConnection): string {
-  return remoteAddr.getComponents()[0]?.value ?? '';
 }

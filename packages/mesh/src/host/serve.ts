@@ -3,9 +3,11 @@ import { asSkeinError, isSkeinError, SkeinError, type Logger, type Method } from
 import type { Libp2p } from 'libp2p';
 
 import type { Gate } from '../gate/gate.ts';
+import type { Denial } from '../membership/denials.ts';
 import { ByteStream } from '../streams/byte-stream.ts';
 import { FrameStream } from '../streams/frame-stream.ts';
 import type { TrafficCounter } from '../streams/traffic.ts';
+import { hostOf } from './host-of.ts';
 
 /** Who opened a stream. */
 export interface Remote {
@@ -31,6 +33,7 @@ export interface ServeComponents {
   readonly host: Libp2p;
   readonly gate: Gate;
   readonly traffic: TrafficCounter;
+  readonly onDenied: (denial: Omit<Denial, 'count'>) => void;
   readonly logger: Logger;
 }
 
@@ -40,7 +43,7 @@ export async function serve(
   method: Method,
   find: () => StreamHandler | undefined,
 ): Promise<void> {
-  const { host, gate, traffic, logger } = components;
+  const { host, gate, traffic, onDenied, logger } = components;
   const openStreams = new Map<string, number>();
 
   const answer = async (stream: Stream, connection: Connection): Promise<void> => {
@@ -63,6 +66,7 @@ export async function serve(
     const peerId = connection.remotePeer.toString();
     const error = asSkeinError(reason);
     logger.debug({ peer: peerId, method: method.id, code: error.code }, 'stream refused');
+    onDenied({ reason: error.code, address: hostOf(connection), peer: peerId });
     if (error.code === 'not-permitted') {
       void new FrameStream(new ByteStream(stream), method).fail(error);
       return;
@@ -108,10 +112,6 @@ export async function answerStream(call: {
   const timer = setTimeout(() => frames.abort(), lingerMs);
   await frames.closed;
   clearTimeout(timer);
-}
-
-function hostOf({ remoteAddr }: Connection): string | undefined {
-  return remoteAddr.getComponents()[0]?.value;
 }
 
 function refuseOverload(method: Method): StreamHandler {

@@ -45,6 +45,20 @@ export interface InviteOptions {
 export interface Joiner {
   readonly peer: string;
   readonly name: string;
+  /** Where it calls from. */
+  readonly address?: string | undefined;
+}
+
+/** What became of somebody's membership. */
+export interface MembershipEvent {
+  readonly type: 'join' | 'revocation';
+  readonly peer: string;
+  readonly role: Role;
+  readonly name: string;
+  /** Of a join. */
+  readonly address?: string | undefined;
+  /** Of a revocation: by whose wish. */
+  readonly reason?: 'revoked' | 'left';
 }
 
 export interface AuthorityComponents {
@@ -65,6 +79,7 @@ export class Authority {
   #state: AuthorityState;
   #list: Signed;
   readonly #listeners = new Set<(list: Signed) => void>();
+  readonly #watchers = new Set<(event: MembershipEvent) => void>();
   /** One change after the other, each kept before the next begins. */
   #changing: Promise<unknown> = Promise.resolve();
 
@@ -154,7 +169,7 @@ export class Authority {
    * a secret that is unknown, expired or used up: one message for all, so that nothing is learned by trying.
    */
   async redeem(secret: Uint8Array, joiner: Joiner): Promise<Credentials | undefined> {
-    return await this.#change(async (state) => {
+    const credentials = await this.#change(async (state) => {
       const now = this.#now();
       const approved = state.pending.find(({ member, hash }) => member.peer === joiner.peer && isSame(hash, secret));
       if (approved !== undefined) {
@@ -177,6 +192,8 @@ export class Authority {
       state.pending = [...state.pending, { member, hash, approved: false }];
       return undefined;
     });
+    if (credentials !== undefined) this.#tell('join', joiner.peer, { address: joiner.address });
+    return credentials;
   }
 
   /** Lets a waiting join go on. Throws `not-found` for a peer that does not wait. */
@@ -218,7 +235,7 @@ export class Authority {
   }
 
   /** Ends a membership, everywhere. Throws `not-found` for a peer that is no member. */
-  async revoke(peer: string): Promise<void> {
+  async revoke(peer: string, reason: 'revoked' | 'left' = 'revoked'): Promise<void> {
     await this.#change(async (state) => {
       const member = state.members.find((candidate) => candidate.peer === peer);
       if (member === undefined) throw new SkeinError('not-found', `${peer} is no member of this mesh`);
@@ -234,6 +251,7 @@ export class Authority {
       ];
       this.#raiseList(state);
     });
+    this.#tell('revocation', peer, { reason });
   }
 
   /** Begins a new epoch: members renew their certificates, and those of the old epoch are refused after the grace period. */
@@ -267,6 +285,18 @@ export class Authority {
   onList(listener: (list: Signed) => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
+  }
+
+  /** Calls back when somebody was let in by an invite, or put out. Returns what ends that. */
+  onEvent(watcher: (event: MembershipEvent) => void): () => void {
+    this.#watchers.add(watcher);
+    return () => void this.#watchers.delete(watcher);
+  }
+
+  #tell(type: MembershipEvent['type'], peer: string, more: Pick<MembershipEvent, 'address' | 'reason'>): void {
+    const member = this.members.find((candidate) => candidate.peer === peer);
+    const [role = 'client'] = member?.roles ?? [];
+    for (const watcher of this.#watchers) watcher({ type, peer, role, name: member?.name ?? '', ...more });
   }
 
   async #issue(state: AuthorityState, member: MemberRecord): Promise<Credentials> {

@@ -1,4 +1,5 @@
 import {
+  asSkeinError,
   clientRequestSchema,
   joinRequestSchema,
   leaveRequestSchema,
@@ -15,25 +16,30 @@ import type { StreamHandler } from '../host/serve.ts';
 import type { FrameStream } from '../streams/frame-stream.ts';
 import type { Authority } from './authority.ts';
 import { JoinLimits } from './join-limits.ts';
+import type { Denial } from './denials.ts';
+
+export interface AuthorityService {
+  readonly handle: (method: Method, handler: StreamHandler) => void;
+  readonly onDenied: (denial: Omit<Denial, 'count'>) => void;
+  readonly logger: Logger;
+}
 
 /** Answers joins, renewals and leaves on the machine that holds the authority. */
-export function serveAuthority(
-  authority: Authority,
-  { handle, logger }: { readonly handle: (method: Method, handler: StreamHandler) => void; readonly logger: Logger },
-): void {
+export function serveAuthority(authority: Authority, { handle, onDenied, logger }: AuthorityService): void {
   const joins = new JoinLimits();
 
   handle(methods.join, async (stream, { peerId, host = '' }) => {
     try {
       joins.count(host, performance.now());
       const { secret, name } = parseHeader(joinRequestSchema, await firstHeader(stream));
-      const credentials = await authority.redeem(secret, { peer: peerId, name });
+      const credentials = await authority.redeem(secret, { peer: peerId, name, address: host });
       const answer: JoinAnswer =
         credentials === undefined ? { type: 'join-pending' } : { type: 'join-granted', ...credentials };
       logger.info({ peer: peerId, host, name, outcome: answer.type }, 'a machine asked to join');
       await stream.write(answer);
     } catch (error) {
       logger.warn({ peer: peerId, host, error }, 'refused a machine that asked to join');
+      onDenied({ reason: asSkeinError(error).code, address: host, peer: peerId });
       throw error;
     }
   });
@@ -53,7 +59,7 @@ export function serveAuthority(
     // Answered first: with the revocation the connection is closed.
     await stream.write({ type: 'left' });
     await stream.end();
-    await authority.revoke(peerId);
+    await authority.revoke(peerId, 'left');
     logger.info({ peer: peerId }, 'a member has left');
   });
 }

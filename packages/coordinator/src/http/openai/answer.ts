@@ -1,5 +1,6 @@
 import type { DescribedLogprobs, SkeinError } from '@skein/protocol';
 
+import type { AnswerObserver } from '../../audit/index.ts';
 import { eventOf, type EventSink } from '../event-stream/index.ts';
 import type { RoutedChoices } from '../generation-port.ts';
 import type { AnswerFormat, AnswerIdentity } from './answer-format.ts';
@@ -14,6 +15,8 @@ export interface AnswerOptions {
   readonly signal: AbortSignal;
   /** Aborts that signal. */
   readonly abort: (reason: SkeinError) => void;
+  /** Told how far the choices get. */
+  readonly observer: AnswerObserver;
 }
 
 /** Collects the choices into one answer. Throws what one of them failed with. */

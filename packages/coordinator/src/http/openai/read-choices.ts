@@ -1,6 +1,7 @@
 import type { GenerationUpdate } from '@skein/mesh';
 import { asSkeinError, SkeinError } from '@skein/protocol';
 
+import type { AnswerObserver } from '../../audit/index.ts';
 import type { RoutedChoices } from '../generation-port.ts';
 import type { GenerationEnd } from './completion.ts';
 
@@ -15,6 +16,8 @@ export interface ReadChoicesOptions {
   /** Takes what a choice says; when it returns a promise, that choice is read on once it has resolved. */
   readonly onDelta: (index: number, delta: TextDelta) => Promise<void> | undefined;
   readonly onEnd?: (index: number, end: GenerationEnd) => void;
+  /** Told how far all choices get. */
+  readonly observer: AnswerObserver;
 }
 
 /** Reads all choices side by side. When one fails, the others are ended, and what it failed with is thrown. */
@@ -37,13 +40,15 @@ export async function readChoices(options: ReadChoicesOptions): Promise<readonly
 async function readChoice(
   events: AsyncIterable<GenerationUpdate>,
   index: number,
-  { signal, onDelta, onEnd }: ReadChoicesOptions,
+  { signal, onDelta, onEnd, observer }: ReadChoicesOptions,
 ): Promise<GenerationEnd> {
   for await (const event of events) {
     if (event.type === 'generation-end') {
+      observer.onEnd(index, event);
       onEnd?.(index, event);
       return event;
     }
+    observer.onTokens(index, event.tokens.length);
     const behind = onDelta(index, event);
     if (behind !== undefined) await behind;
     signal.throwIfAborted();

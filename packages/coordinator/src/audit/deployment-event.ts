@@ -1,0 +1,41 @@
+import type { DeploymentState, DeploymentStatus } from '../deployments/index.ts';
+import type { DeploymentEvent } from './events.ts';
+
+/** What a change of a deployment means for the log; undefined for one that it does not tell of. */
+export function deploymentEvent(
+  { id, name, model, state, stages, error }: DeploymentStatus,
+  before: DeploymentState,
+): DeploymentEvent | undefined {
+  const change = changeOf(before, state);
+  if (change === undefined) return undefined;
+  const code = error?.code ?? change.error;
+  return {
+    type: 'deployment',
+    action: change.action,
+    deployment: id,
+    model: name,
+    sha256: model,
+    stages: stages.map(({ peer, block }) => ({ peer, ...block })),
+    ...(code !== undefined && { error: code }),
+  };
+}
+
+function changeOf(
+  before: DeploymentState,
+  state: DeploymentState,
+): { readonly action: DeploymentEvent['action']; readonly error?: string } | undefined {
+  if (before === state) return undefined;
+  switch (state) {
+    case 'ready':
+      return { action: 'deployed' };
+    case 'failed':
+      return { action: before === 'ready' ? 'lost' : 'failed' };
+    case 'closed':
+      if (before === 'ready') return { action: 'undeployed' };
+      // One that has failed was told of then.
+      return before === 'failed' ? undefined : { action: 'failed', error: 'aborted' };
+    case 'loading':
+    case 'connecting':
+      return undefined;
+  }
+}

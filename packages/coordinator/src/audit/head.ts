@@ -1,0 +1,61 @@
+import type { KeyObject } from 'node:crypto';
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { sha256Schema } from '@skein/protocol';
+import { z } from 'zod';
+
+import { isFileError, onDisk } from './files.ts';
+import { isSigned, withSignature } from './signature.ts';
+
+export const headName = 'head.json';
+
+/** How far a log went at least, and with what. */
+export interface Head {
+  /** Number of entries; 0 before the first. */
+  readonly entries: number;
+  /** Hash of the last of them. */
+  readonly hash: string;
+}
+
+/** A head as it was read, whoever wrote it. */
+export interface StoredHead extends Head {
+  isSignedBy(key: KeyObject): boolean;
+}
+
+const schema = z.object({ entries: z.number().int().nonnegative(), hash: sha256Schema, time: z.iso.datetime() });
+
+/** Replaces the head as a whole: after a crash or a power cut it is the old one or the new one. */
+export async function writeHead(
+  directory: string,
+  { entries, hash, time, key }: Head & { readonly time: string; readonly key: KeyObject },
+): Promise<void> {
+  const open = JSON.stringify({ entries, hash, time }).slice(0, -1);
+  const content = `${withSignature(open, { context: 'skein-audit-head-1:', key })}}\n`;
+  const path = join(directory, headName);
+  await onDisk(directory, async () => {
+    await writeFile(`${path}.new`, content, { mode: 0o600, flush: true });
+    await rename(`${path}.new`, path);
+  });
+}
+
+/** Undefined where there is none, `damaged` for what is no head. */
+export async function readHead(directory: string): Promise<StoredHead | 'damaged' | undefined> {
+  const content = await onDisk(directory, async () => {
+    try {
+      return await readFile(join(directory, headName));
+    } catch (error) {
+      if (isFileError(error, 'ENOENT')) return undefined;
+      throw error;
+    }
+  });
+  if (content === undefined) return undefined;
+  try {
+    const { entries, hash } = schema.parse(JSON.parse(content.toString()));
+    const isEnded = content.toString('latin1', content.length - 2) === '}\n';
+    const text = content.subarray(0, -2);
+    return { entries, hash, isSignedBy: (key) => isEnded && isSigned(text, { context: 'skein-audit-head-1:', key }) };
+  } catch {
+    return 'damaged';
+  }
+}

@@ -1,0 +1,138 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { asSkeinError, type FinishReason, type Usage } from '@skein/protocol';
+
+import { maxRequestPeers, type RequestEvent } from './events.ts';
+import type { AuditPort } from './port.ts';
+
+export interface RequestsComponents {
+  readonly audit: AuditPort;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+/** What is known of a request before it is read. */
+export type RequestOrigin = Pick<RequestEvent, 'id' | 'client' | 'address' | 'endpoint'>;
+
+/** What is known of it once it was read. */
+export type RequestWish = Pick<RequestEvent, 'model' | 'sha256' | 'choices' | 'promptSize'>;
+
+/** A replica that a request is sent to. */
+export interface AskedReplica {
+  readonly deployment: string;
+  /** Those of all its stages, the lead's first. */
+  readonly peers: readonly string[];
+}
+
+/** How far an answer gets. */
+export interface AnswerObserver {
+  /** Told of each piece of text. */
+  onTokens(choice: number, count: number): void;
+  onEnd(choice: number, end: { readonly finishReason: FinishReason; readonly usage: Usage }): void;
+}
+
+/** Collects what is to be said of one request, and says it at its end, once. */
+export class RequestRecord implements AnswerObserver {
+  readonly #origin: RequestOrigin;
+  readonly #over: (event: Omit<RequestEvent, 'durationMs'>) => void;
+  readonly #peers = new Set<string>();
+  readonly #finishReasons: FinishReason[] = [];
+  #wish: RequestWish = {};
+  #deployment: string | undefined;
+  #promptTokens: number | undefined;
+  /** By choice. */
+  readonly #completionTokens: number[] = [];
+  #isOver = false;
+
+  constructor(origin: RequestOrigin, over: (event: Omit<RequestEvent, 'durationMs'>) => void) {
+    this.#origin = origin;
+    this.#over = over;
+  }
+
+  onRead(wish: RequestWish): void {
+    this.#wish = wish;
+  }
+
+  onAsk({ deployment, peers }: AskedReplica): void {
+    this.#deployment = deployment;
+    for (const peer of peers) if (this.#peers.size < maxRequestPeers) this.#peers.add(peer);
+  }
+
+  onTokens(choice: number, count: number): void {
+    this.#completionTokens[choice] = (this.#completionTokens[choice] ?? 0) + count;
+  }
+
+  onEnd(choice: number, { finishReason, usage }: { readonly finishReason: FinishReason; readonly usage: Usage }): void {
+    this.#finishReasons[choice] = finishReason;
+    this.#completionTokens[choice] = usage.completionTokens;
+    this.#promptTokens = usage.promptTokens;
+  }
+
+  /** Records that a request is over when its answer is, and passes that on. */
+  async follow<Value>(answer: Promise<Value>): Promise<Value> {
+    try {
+      const value = await answer;
+      this.#end('answered');
+      return value;
+    } catch (error) {
+      this.onFailure(error);
+      throw error;
+    }
+  }
+
+  /** Does nothing when it is over. */
+  onFailure(thrown: unknown): void {
+    const { code } = asSkeinError(thrown);
+    if (code === 'aborted') return this.#end('cancelled', code);
+    return this.#end(this.#peers.size === 0 ? 'refused' : 'failed', code);
+  }
+
+  #end(outcome: RequestEvent['outcome'], error?: string): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    const finishReasons = this.#finishReasons.filter((reason) => reason !== undefined);
+    this.#over({
+      type: 'request',
+      ...this.#origin,
+      outcome,
+      ...this.#wish,
+      ...(this.#deployment !== undefined && { deployment: this.#deployment }),
+      peers: [...this.#peers],
+      ...(this.#promptTokens !== undefined && { promptTokens: this.#promptTokens }),
+      ...(this.#peers.size > 0 && { completionTokens: this.#completionTokens.reduce((sum, one) => sum + one, 0) }),
+      ...(finishReasons.length > 0 && { finishReasons }),
+      ...(error !== undefined && { error }),
+    });
+  }
+}
+
+/** Records requests: one entry each, when it is over. */
+export class Requests {
+  readonly #components: RequestsComponents;
+  readonly #open = new Map<RequestRecord, PromiseWithResolvers<void>>();
+
+  constructor(components: RequestsComponents) {
+    this.#components = components;
+  }
+
+  /** Throws `disk-failed` while nothing can be recorded: the request must not be answered then. */
+  async begin(origin: RequestOrigin): Promise<RequestRecord> {
+    const { audit, now } = this.#components;
+    const startedAt = now();
+    await audit.assertWritable();
+    const over = Promise.withResolvers<void>();
+    const record: RequestRecord = new RequestRecord(origin, (event) => {
+      void audit.append({ ...event, durationMs: Math.max(0, now() - startedAt) });
+      this.#open.delete(record);
+      over.resolve();
+    });
+    this.#open.set(record, over);
+    return record;
+  }
+
+  /** Waits until all that were begun are recorded, for so long at most. */
+  async settle({ timeoutMs }: { readonly timeoutMs: number }): Promise<void> {
+    const all = Promise.all([...this.#open.values()].map(async ({ promise }) => await promise));
+    await Promise.race([all, delay(timeoutMs, undefined, { ref: false })]);
+  }
+}

@@ -1,0 +1,45 @@
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+
+import { publicKeyFromRaw } from '@libp2p/crypto/keys';
+import { peerIdFromPublicKey, peerIdFromString } from '@libp2p/peer-id';
+import { SkeinError } from '@skein/protocol';
+
+import type { Identity } from './identity.ts';
+
+/** What comes before the 32 bytes of an Ed25519 key in PKCS #8 and in a SubjectPublicKeyInfo (RFC 8410). */
+const privatePrefix = Buffer.from('302e020100300506032b657004220420', 'hex');
+const publicPrefix = Buffer.from('302a300506032b6570032100', 'hex');
+const keyBytes = 32;
+
+/** The private key of an identity as Node's crypto takes it. */
+export function signingKeyOf({ privateKey }: Identity): KeyObject {
+  const key = Buffer.concat([privatePrefix, privateKey.raw.subarray(0, keyBytes)]);
+  return createPrivateKey({ key, format: 'der', type: 'pkcs8' });
+}
+
+/** The public key that a peer id is made of. Throws `invalid-request` for what is no id of a member. */
+export function publicKeyOf(peerId: string): KeyObject {
+  const raw = rawKeyOf(peerId);
+  if (raw === undefined) {
+    throw new SkeinError(
+      'invalid-request',
+      `${peerId.slice(0, 128)} is no peer id; \`skein status --json\` shows them`,
+    );
+  }
+  return createPublicKey({ key: Buffer.concat([publicPrefix, raw]), format: 'der', type: 'spki' });
+}
+
+/** The peer id of the member with this Ed25519 public key. */
+export function peerIdOf(key: KeyObject): string {
+  const raw = key.export({ format: 'der', type: 'spki' }).subarray(-keyBytes);
+  return peerIdFromPublicKey(publicKeyFromRaw(raw)).toString();
+}
+
+function rawKeyOf(peerId: string): Uint8Array | undefined {
+  try {
+    const key = peerIdFromString(peerId).publicKey;
+    return key?.type === 'Ed25519' ? key.raw : undefined;
+  } catch {
+    return undefined;
+  }
+}
