@@ -5,13 +5,12 @@ import multicastDns, { type MulticastDNS, type ResponsePacket } from 'multicast-
 
 import { hostOf, peerIdOf } from './addresses.ts';
 import type { LocalInterface } from './interfaces.ts';
+import { readAnswer, textPrefix } from './mdns-answer.ts';
 
 const queryIntervalMs = 5000;
 const recordSeconds = 120;
 // Every member's query would make every member answer; one answer serves all who asked within this time.
 const answerPauseMs = 500;
-const textPrefix = 'dnsaddr=';
-const maxAddressesPerAnswer = 8;
 
 export interface MdnsComponents {
   readonly logger: Logger;
@@ -136,22 +135,7 @@ export class MdnsDiscovery {
 
   #onResponse(packet: ResponsePacket, sender: string): void {
     const { tag, ownPeerId, onFound } = this.#components;
-    const answers = packet.answers ?? [];
-    if (!answers.some((answer) => answer.type === 'PTR' && answer.name === tag)) return;
-    const texts = [...answers, ...(packet.additionals ?? [])].flatMap((record) =>
-      record.type === 'TXT' && record.name.endsWith(tag) ? [String(record.data)] : [],
-    );
-    // Anyone on the LAN can answer. We dial nobody but the sender itself, so an answer can't send us elsewhere.
-    const addresses = texts
-      .filter((text) => text.startsWith(textPrefix))
-      .map((text) => text.slice(textPrefix.length))
-      .filter((address) => hostOf(address) === sender)
-      .slice(0, maxAddressesPerAnswer);
-    const peerId = addresses[0] === undefined ? undefined : peerIdOf(addresses[0]);
-    if (peerId === undefined || peerId === ownPeerId) return;
-    onFound(
-      peerId,
-      addresses.filter((address) => peerIdOf(address) === peerId),
-    );
+    const found = readAnswer(packet, { tag, sender });
+    if (found !== undefined && found.peerId !== ownPeerId) onFound(found.peerId, found.addresses);
   }
 }

@@ -1,0 +1,257 @@
+import {
+  bytesAnswerSchema,
+  bytesRequestSchema,
+  cardSchema,
+  cardSignatureContext,
+  clientRequestSchema,
+  credentialsSchema,
+  decodeInvite,
+  decodeValue,
+  encodeInvite,
+  encodeValue,
+  FrameParser,
+  gateHelloSchema,
+  gateWelcomeSchema,
+  generationEventSchema,
+  generationRequestSchema,
+  joinAnswerSchema,
+  joinRequestSchema,
+  leaveRequestSchema,
+  manifestAnswerSchema,
+  manifestRequestSchema,
+  measureEchoSchema,
+  measureProbeSchema,
+  parseHeader,
+  renewRequestSchema,
+  revocationsSchema,
+  ringMessageSchema,
+  ringOpenSchema,
+  stageConnectSchema,
+  stageEventSchema,
+  stageLoadSchema,
+  streamErrorSchema,
+} from '@skein/protocol';
+import { decode as decodeDns, encode as encodeDns } from 'dns-packet';
+import type * as fc from 'fast-check';
+import type { ResponsePacket } from 'multicast-dns';
+import type { z } from 'zod';
+
+import { decodeManifest } from '../../packages/mesh/src/calls/encoded-manifest.ts';
+import { verifyCard } from '../../packages/mesh/src/cards/signed-card.ts';
+import { readAnswer } from '../../packages/mesh/src/discovery/mdns-answer.ts';
+import { Authority } from '../../packages/mesh/src/membership/authority.ts';
+import { decodeActivations } from '../../packages/node/src/engine/stage/activations.ts';
+import { memorySource, readGgufLayout } from '../../packages/node/src/gguf/index.ts';
+import { bytesLike, framesLike, headersLike } from './inputs.ts';
+
+/** One decoder that somebody else's bytes get into. */
+export interface FuzzTarget {
+  readonly name: string;
+  readonly inputs: fc.Arbitrary<Uint8Array>;
+  /** Takes an input. May throw a SkeinError, and nothing else. */
+  decode(input: Uint8Array): Promise<void> | void;
+}
+
+const peer = '12D3KooWBmAwcd4PJNJvfV89HwE48nwkRmAgo8Vy3uQEyNNHBox2';
+const sha256 = 'ab'.repeat(32);
+const block = { from: 0, to: 2 };
+const signature = new Uint8Array(64);
+const maxFrameBytes = 4096;
+const tag = '_skein-0123456789abcdef._udp.local';
+
+/** Schemas of what comes from other members, with messages that they accept. */
+function headerTargets(signed: object): readonly [string, z.ZodType, readonly object[]][] {
+  const step = {
+    type: 'step',
+    step: 1,
+    operations: [{ type: 'copy', sequence: 0, to: 1, before: 4 }],
+    entries: [{ sequence: 0, position: 0, count: 2, sample: true, draft: [7] }],
+  };
+  const credentials = { certificate: signed, revocations: signed };
+  return [
+    ['gate', gateHelloSchema, [{ type: 'gate-hello', certificate: signed, revocations: 1 }]],
+    ['gate answer', gateWelcomeSchema, [{ type: 'gate-welcome', certificate: signed, revocations: 1 }]],
+    ['join', joinRequestSchema, [{ type: 'join-request', secret: new Uint8Array(16), name: 'attic' }]],
+    ['join answer', joinAnswerSchema, [{ type: 'join-granted', ...credentials }, { type: 'join-pending' }]],
+    ['renewal', renewRequestSchema, [{ type: 'renew-request' }]],
+    ['client', clientRequestSchema, [{ type: 'client-request', peer }]],
+    ['credentials', credentialsSchema, [{ type: 'credentials', ...credentials }]],
+    ['leave', leaveRequestSchema, [{ type: 'leave-request' }]],
+    ['revocations', revocationsSchema, [{ type: 'revocations', list: signed }]],
+    ['manifest request', manifestRequestSchema, [{ type: 'manifest-request', model: sha256 }]],
+    ['manifest answer', manifestAnswerSchema, [{ type: 'manifest' }]],
+    [
+      'bytes request',
+      bytesRequestSchema,
+      [{ type: 'bytes-request', model: sha256, ranges: [{ offset: 0, bytes: 9 }] }],
+    ],
+    ['bytes answer', bytesAnswerSchema, [{ type: 'model-bytes' }, { type: 'bytes-end' }]],
+    ['measure', measureProbeSchema, [{ type: 'measure-probe' }]],
+    ['measure answer', measureEchoSchema, [{ type: 'measure-echo', bytes: 5 }]],
+    [
+      'stage',
+      stageLoadSchema,
+      [
+        {
+          type: 'stage-load',
+          deployment: 'deployment-1',
+          model: sha256,
+          manifest: sha256,
+          name: 'tiny',
+          stage: 0,
+          stages: 1,
+          block,
+          sources: [peer],
+          contextTokens: 256,
+          sequences: 1,
+        },
+      ],
+    ],
+    ['stage connect', stageConnectSchema, [{ type: 'stage-connect', next: peer }]],
+    ['stage event', stageEventSchema, [{ type: 'stage-progress', phase: 'fetch', doneBytes: 1, totalBytes: 2 }]],
+    ['ring open', ringOpenSchema, [{ type: 'ring-open', deployment: 'deployment-1', stage: 1 }]],
+    ['ring', ringMessageSchema, [step, { type: 'sampled', step: 1, draws: [{ sequence: 0, tokens: [1] }] }]],
+    [
+      'generation',
+      generationRequestSchema,
+      [
+        {
+          type: 'generate',
+          deployment: 'deployment-1',
+          prompt: { type: 'chat', messages: [{ role: 'user', content: 'hello' }] },
+          sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 },
+          stop: ['.'],
+        },
+      ],
+    ],
+    ['generation event', generationEventSchema, [{ type: 'text-delta', text: 'x', tokens: [1] }]],
+    ['error', streamErrorSchema, [{ type: 'stream-error', error: { code: 'overloaded', message: 'x' } }]],
+  ];
+}
+
+/** Every decoder of bytes that come from another machine. */
+export async function fuzzTargets(): Promise<readonly FuzzTarget[]> {
+  const authority = await Authority.ephemeral();
+  const { identity, membership } = await authority.enroll(['peer']);
+  const { certificate, revocations } = membership.credentials;
+  const headers = headerTargets({ ...certificate });
+  const card = encodeValue({
+    peer: identity.peerId,
+    version: 1,
+    roles: ['peer'],
+    name: 'x',
+    software: 'x',
+    addresses: ['/ip4/127.0.0.1/tcp/1'],
+    models: [],
+    stages: [],
+  });
+  const cardSignature = await identity.privateKey.sign(Buffer.concat([Buffer.from(cardSignatureContext), card]));
+  const invite = { mesh: peer, secret: new Uint8Array(16), peer, addresses: ['/ip4/127.0.0.1/tcp/1'] };
+  return [
+    ...headers.map(([name, schema, examples]): FuzzTarget => ({
+      name: `${name} header`,
+      inputs: headersLike(examples),
+      decode: (input) => {
+        const value = decodeValue(input);
+        // Those that were distorted lie one level down: MessagePack's encoder takes objects only.
+        const wrapped = typeof value === 'object' && value !== null && 'value' in value ? value.value : value;
+        parseHeader(schema, wrapped);
+      },
+    })),
+    {
+      name: 'frames',
+      inputs: framesLike(headers.flatMap(([, , examples]) => examples)),
+      decode: (input) => {
+        const parser = new FrameParser({ maxFrameBytes });
+        // In pieces, as a network cuts them.
+        for (let start = 0; start < input.length; start += 7) parser.push(input.subarray(start, start + 7));
+        if (parser.pendingBytes > 2 * maxFrameBytes) throw new Error(`${parser.pendingBytes} bytes are kept`);
+      },
+    },
+    {
+      name: 'certificate',
+      inputs: bytesLike([certificate.bytes]),
+      decode: async (bytes) => void (await membership.verify({ bytes, signature }, identity.peerId)),
+    },
+    {
+      name: 'certificate with its signature',
+      inputs: bytesLike([certificate.signature]),
+      decode: async (input) => {
+        await membership.verify({ bytes: certificate.bytes, signature: input }, identity.peerId);
+      },
+    },
+    {
+      name: 'revocation list',
+      inputs: bytesLike([revocations.bytes]),
+      decode: async (bytes) => void (await membership.adopt({ bytes, signature: revocations.signature })),
+    },
+    {
+      name: 'card',
+      inputs: bytesLike([card]),
+      decode: async (payload) => {
+        const header = { type: 'card', signature: cardSignature, certificate: { ...certificate } };
+        await verifyCard({ header, payload }, membership);
+      },
+    },
+    {
+      name: 'card content',
+      inputs: headersLike([decodeValue(card) as object]),
+      decode: (input) => void parseHeader(cardSchema, decodeValue(input)),
+    },
+    { name: 'manifest', inputs: bytesLike([card]), decode: (input) => void decodeManifest(input) },
+    {
+      name: 'invite',
+      inputs: bytesLike([Buffer.from(encodeInvite(invite))]),
+      decode: (input) => void decodeInvite(Buffer.from(input).toString('latin1')),
+    },
+    {
+      name: 'hidden rows',
+      inputs: bytesLike([new Uint8Array(64)]),
+      // Whole elements only, as the engine checks before.
+      decode: (input) => void decodeActivations(input.subarray(0, input.length & ~1), 'f16'),
+    },
+    {
+      name: 'GGUF',
+      inputs: bytesLike([ggufExample()]),
+      decode: async (input) => void (await readGgufLayout(memorySource(input))),
+    },
+    {
+      name: 'mDNS answer',
+      inputs: bytesLike([mdnsExample()]),
+      decode: (input) => {
+        let packet: ResponsePacket;
+        try {
+          packet = decodeDns(Buffer.from(input)) as ResponsePacket;
+        } catch {
+          // The library's own verdict, which multicast-dns reports as a warning.
+          return;
+        }
+        readAnswer(packet, { tag, sender: '127.0.0.1' });
+      },
+    },
+  ];
+}
+
+function mdnsExample(): Uint8Array {
+  return encodeDns({
+    type: 'response',
+    answers: [{ name: tag, type: 'PTR', ttl: 120, data: `x.${tag}` }],
+    additionals: [{ name: `x.${tag}`, type: 'TXT', ttl: 120, data: `dnsaddr=/ip4/127.0.0.1/tcp/1/p2p/${peer}` }],
+  });
+}
+
+/** A GGUF with one text in its metadata and one tensor. */
+function ggufExample(): Uint8Array {
+  const text = (value: string): Buffer => {
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(value.length));
+    return Buffer.concat([length, Buffer.from(value)]);
+  };
+  const [u32, u64] = [
+    (value: number): Buffer => Buffer.from(Uint32Array.of(value).buffer),
+    (value: number): Buffer => Buffer.from(BigUint64Array.of(BigInt(value)).buffer),
+  ];
+  const head = [Buffer.from('GGUF'), u32(3), u64(1), u64(1), text('general.architecture'), u32(8), text('llama')];
+  const tensor = [text('token_embd.weight'), u32(2), u64(32), u64(4), u32(0), u64(0)];
+  return Buffer.concat([...head, ...tensor, Buffer.alloc(32), Buffer.alloc(512)]);
+}
