@@ -1,6 +1,10 @@
 import { parseArgs } from 'node:util';
+import { setFlagsFromString } from 'node:v8';
 
 import { fuzz } from './fuzz.ts';
+
+// Whoever takes what it is told to take runs into this.
+setFlagsFromString('--max-old-space-size=192');
 
 const usage = `Gives every decoder that another machine can reach inputs that nobody expects.
 usage: npm run fuzz [-- --inputs <count>] [--seed <number>] [--json]

@@ -48,7 +48,7 @@ export type MeshAccess = MemberOptions &
   );
 
 /**
- * A member that only asks. It listens on nothing but loopback. Throws `invalid-request` for an invite that is none,
+ * A member that only asks, and listens to nobody. Throws `invalid-request` for an invite that is none,
  * `not-a-member` for one that is not good any more or a directory without a mesh, `peer-lost` when nobody answers.
  */
 export async function createMeshTransport(
@@ -64,6 +64,8 @@ export async function createMeshTransport(
     ...(await credentialsOf(access, { name: name ?? hostname(), ...options })),
     peers: [...invitedTo, ...peers],
     roles: ['client'],
+    // It asks; nobody has a reason to dial it.
+    listen: [],
     ...(name !== undefined && { name }),
     ...(mdns !== undefined && { mdns }),
     ...(logger !== undefined && { logger }),
