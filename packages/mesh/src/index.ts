@@ -6,7 +6,16 @@ export { measureLink, type LinkMeasurement, type MeasureLinkOptions } from './ca
 export { generate, type GenerateOptions, type GenerationDeadlines, type GenerationUpdate } from './calls/generate.ts';
 export type { Cards } from './cards/cards.ts';
 export type { Remote, StreamHandler } from './host/serve.ts';
-export { createIdentity, loadIdentity, type Identity, type KeyOptions } from './identity/identity.ts';
+export { askMdns, type MdnsAnswers } from './diagnosis/ask-mdns.ts';
+export { testPath, type PathStep, type PathStepName, type TestPathOptions } from './diagnosis/test-path.ts';
+export { chooseInterfaces } from './discovery/interfaces.ts';
+export {
+  createIdentity,
+  isIdentityEncrypted,
+  loadIdentity,
+  type Identity,
+  type KeyOptions,
+} from './identity/identity.ts';
 export { peerIdOf, publicKeyOf, signingKeyOf } from './identity/node-keys.ts';
 export { askToJoin, type JoinOptions } from './membership/ask-to-join.ts';
 export type { MemberRecord } from './membership/authority-state.ts';

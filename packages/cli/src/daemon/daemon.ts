@@ -8,6 +8,7 @@ import { SkeinError, type Logger, type Role } from '@skein/protocol';
 import { auditDirectory } from '../data/audit-directory.ts';
 import { missingFirstFiles } from '../data/first-files.ts';
 import { openControlServer } from '../control/control-server.ts';
+import { software } from '../program/software.ts';
 import { daemonStatus } from './daemon-status.ts';
 import { inviteTo, membershipHandlers, recordMembership } from './membership-handlers.ts';
 
@@ -89,6 +90,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const mesh = await createMesh({
     directory,
     passphrase,
+    software,
     roles: rolesOf(options),
     listen: options.listen,
     peers: options.peers,

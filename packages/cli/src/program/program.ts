@@ -3,6 +3,7 @@ import { Command, Option } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { registerAudit } from '../commands/audit/audit.ts';
 import { registerAuthority } from '../commands/authority.ts';
+import { registerDoctor } from '../commands/doctor.ts';
 import { registerDeploy } from '../commands/deploy.ts';
 import { registerInvite } from '../commands/invite.ts';
 import { registerJoin } from '../commands/join.ts';
@@ -63,6 +64,7 @@ export function createProgram(context: CommandContext): Command {
     registerUndeploy,
     registerRun,
     registerStatus,
+    registerDoctor,
     registerAudit,
     registerStop,
   ]) {

@@ -33,6 +33,12 @@ export async function loadIdentity(directory: string, options: KeyOptions = {}):
   return await loadOrCreateKey(join(directory, fileName), options);
 }
 
+/** Whether the identity kept in `directory` is encrypted. False where there is none. */
+export async function isIdentityEncrypted(directory: string): Promise<boolean> {
+  const stored = await readSecretFile(join(directory, fileName));
+  return stored !== undefined && isSealed(stored);
+}
+
 /** The key in a file; undefined when there is none. Throws as {@link loadIdentity} does. */
 export async function readKey(path: string, { passphrase }: KeyOptions = {}): Promise<Identity | undefined> {
   const stored = await readSecretFile(path);

@@ -1,0 +1,118 @@
+import { networkInterfaces, release } from 'node:os';
+
+import {
+  askMdns,
+  chooseInterfaces,
+  isIdentityEncrypted,
+  loadIdentity,
+  loadMembership,
+  testPath,
+  type Membership,
+} from '@skein/mesh';
+import { asSkeinError, SkeinError } from '@skein/protocol';
+import type { Command } from 'commander';
+
+import { askStatus } from '../control/control-client.ts';
+import { KnownMembers } from '../data/known-members.ts';
+import { findings, type Facts, type Finding } from '../doctor/findings.ts';
+import { printable } from '../output/format.ts';
+import { exitCodes } from '../process/exit-codes.ts';
+import { repeatedMultiaddr } from '../program/arguments.ts';
+import { printJson, printLine, type CommandContext } from '../program/context.ts';
+import { findData, type OpenedData } from '../program/data-options.ts';
+import { Verdict } from '../program/verdict.ts';
+import { software } from '../program/software.ts';
+
+interface DoctorFlags {
+  readonly peer?: readonly string[];
+  readonly json?: boolean;
+}
+
+const mdnsWaitMs = 2000;
+
+const examples = `
+Examples:
+  $ skein doctor                                          looks at this machine and its mesh
+  $ skein doctor --peer /ip4/192.168.1.20/tcp/7330        tests the way to another machine, step by step
+
+Ends with 1 when something is wrong.`;
+
+export function registerDoctor(program: Command, context: CommandContext): void {
+  const command = program
+    .command('doctor')
+    .description('Explain why machines do not see each other, and what helps.')
+    .option('--peer <multiaddr>', 'test the way to this machine instead', repeatedMultiaddr)
+    .option('--json', 'print what was found as JSON')
+    .addHelpText('after', examples)
+    .action(async (flags: DoctorFlags) => {
+      const data = await findData(command);
+      const found =
+        flags.peer === undefined ? await examine(data, context) : await testPaths(flags.peer, data, context);
+      if (flags.json === true) printJson(context.stdout, { findings: found });
+      else for (const finding of found) print(finding, context);
+      if (found.some(({ level }) => level === 'problem')) throw new Verdict(exitCodes.failed);
+    });
+}
+
+async function examine(data: OpenedData, { signal }: CommandContext): Promise<readonly Finding[]> {
+  const { directory, controlPath } = data;
+  const membership = await loadMembership(directory);
+  const status = await askStatus(controlPath);
+  const own = status?.cards.find(({ peer }) => peer === status.peer)?.addresses ?? [];
+  const loopbackOnly = own.length > 0 && own.every((address) => address.startsWith('/ip4/127.'));
+  const mdns = membership && (await askMdns(membership.mesh, { loopbackOnly, waitMs: mdnsWaitMs, signal }));
+  const all = networkInterfaces();
+  const used = new Set(chooseInterfaces(all).map(({ name }) => name));
+  const known = await KnownMembers.load(directory);
+  const facts: Facts = {
+    platform: process.platform,
+    release: release(),
+    directory,
+    certificate: membership?.certificate,
+    certificateProblem: membership && problemOf(membership),
+    isEncrypted: await isIdentityEncrypted(directory),
+    daemon: status,
+    knownMembers: new Set(known.addresses.map((address) => address.split('/p2p/')[1])).size,
+    mdns: mdns ?? [],
+    passedOver: Object.entries(all).flatMap(([name, infos]) =>
+      used.has(name) || infos?.every(({ internal }) => internal) === true ? [] : [name],
+    ),
+    software,
+    now: Date.now(),
+  };
+  return findings(facts);
+}
+
+function problemOf(membership: Membership): string | undefined {
+  try {
+    membership.assertGood(membership.certificate);
+    return undefined;
+  } catch (error) {
+    return asSkeinError(error).message;
+  }
+}
+
+async function testPaths(
+  addresses: readonly string[],
+  { directory, passphrase }: OpenedData,
+  { signal }: CommandContext,
+): Promise<readonly Finding[]> {
+  const membership = await loadMembership(directory);
+  if (membership === undefined) {
+    throw new SkeinError('not-a-member', `${directory} belongs to no mesh; run \`skein up\` or \`skein join\` first`);
+  }
+  const identity = await loadIdentity(directory, { passphrase });
+  const found: Finding[] = [];
+  for (const address of addresses) {
+    for await (const { step, ok, detail, fix } of testPath({ address, identity, membership, signal })) {
+      found.push({ check: step, level: ok ? 'ok' : 'problem', what: detail, ...(fix !== undefined && { fix }) });
+    }
+  }
+  return found;
+}
+
+function print({ check, level, what, fix }: Finding, { stdout }: CommandContext): void {
+  const mark = { ok: 'ok', note: 'note', problem: 'PROBLEM' }[level];
+  printLine(stdout, `${mark.padEnd(8)} ${check}: ${printable(what)}`);
+  if (fix !== undefined) printLine(stdout, `${' '.repeat(9)}${printable(fix)}`);
+}

@@ -1,0 +1,121 @@
+import type { Card, Certificate } from '@skein/protocol';
+import { expect, test } from 'vitest';
+
+import { findings, type Facts, type Finding } from './findings.ts';
+
+const now = Date.parse('2026-11-26T00:00:00Z');
+const dayMs = 86_400_000;
+const own = '12D3KooWOwn0000000000';
+const attic = '12D3KooWAttic00000000';
+
+function card(peer: string, change: Partial<Card> = {}): Card {
+  const address = `/ip4/192.168.1.${peer === own ? 10 : 20}/tcp/7330`;
+  return {
+    peer,
+    version: now,
+    roles: ['peer'],
+    name: peer === own ? 'home' : 'attic',
+    software: 'skein/1.0.0',
+    addresses: [address],
+    models: [],
+    stages: [],
+    ...change,
+  };
+}
+
+const certificate: Certificate = {
+  mesh: own,
+  peer: own,
+  roles: ['peer'],
+  name: 'home',
+  labels: {},
+  epoch: 1,
+  issuedAt: now - dayMs,
+  expiresAt: now + 89 * dayMs,
+};
+
+const healthy: Facts = {
+  platform: 'linux',
+  release: '6.8.0-generic',
+  directory: '/data',
+  certificateProblem: undefined,
+  certificate,
+  isEncrypted: true,
+  daemon: { peer: own, cards: [card(own), card(attic)] },
+  knownMembers: 1,
+  mdns: [{ interface: 'eth0', address: '192.168.1.10', peers: [own, attic] }],
+  passedOver: [],
+  software: 'skein/1.0.0',
+  now,
+};
+
+function find(change: Partial<Facts>, check: string): Finding | undefined {
+  return findings({ ...healthy, ...change }).find((finding) => finding.check === check && finding.level !== 'ok');
+}
+
+test('finds nothing wrong where nothing is', () => {
+  expect(findings(healthy).filter(({ level }) => level !== 'ok')).toEqual([]);
+});
+
+test.each<[string, Partial<Facts>, string, RegExp]>([
+  ['no mesh', { certificate: undefined, daemon: undefined, mdns: [] }, 'membership', /skein join/],
+  ['a revoked certificate', { certificateProblem: 'the certificate has been revoked' }, 'membership', /new invite/],
+  [
+    'a certificate that expires soon',
+    { certificate: { ...certificate, expiresAt: now + dayMs } },
+    'membership',
+    /renews/,
+  ],
+  ['keys in the clear', { isEncrypted: false }, 'keys', /passphrase/],
+  ['no daemon', { daemon: undefined }, 'daemon', /skein up/],
+  [
+    'a machine that others can not dial',
+    { daemon: { peer: own, cards: [card(own, { addresses: ['/ip4/127.0.0.1/tcp/7330'] })] } },
+    'address',
+    /--listen/,
+  ],
+  ['WSL', { release: '5.15.0-microsoft-standard-WSL2' }, 'wsl', /mirrored/],
+  ['addresses of containers', { passedOver: ['docker0'] }, 'interfaces', /--listen/],
+  [
+    'multicast that does not even come back',
+    { mdns: [{ interface: 'eth0', address: '192.168.1.10', peers: [] }] },
+    'mdns',
+    /IGMP snooping/,
+  ],
+  [
+    'multicast that nobody else answers',
+    { mdns: [{ interface: 'eth0', address: '192.168.1.10', peers: [own] }] },
+    'mdns',
+    /--peer/,
+  ],
+  [
+    'an interface without multicast',
+    { mdns: [{ interface: 'eth0', address: '192.168.1.10', peers: [], error: 'ENODEV' }] },
+    'mdns',
+    /--peer/,
+  ],
+  ['members that are gone', { daemon: { peer: own, cards: [card(own)] } }, 'members', /doctor --peer/],
+  [
+    'a clock that is wrong',
+    { daemon: { peer: own, cards: [card(own), card(attic, { version: now - 3_600_000 })] } },
+    'clock',
+    /NTP/,
+  ],
+  [
+    'another version',
+    { daemon: { peer: own, cards: [card(own), card(attic, { software: 'skein/0.9.0' })] } },
+    'version',
+    /same version/,
+  ],
+])('explains %s, and names what helps', (_name, change, check, fix) => {
+  expect(find(change, check)?.fix).toMatch(fix);
+});
+
+test.each<[NodeJS.Platform, RegExp]>([
+  ['linux', /ufw allow 7330\/tcp/],
+  ['darwin', /Firewall/],
+  ['win32', /New-NetFirewallRule.*7330/],
+])('names the firewall command of %s, with the port in use', (platform, command) => {
+  const address = findings({ ...healthy, platform }).find(({ check }) => check === 'address');
+  expect(address?.fix).toMatch(command);
+});

@@ -1,0 +1,151 @@
+import type { MdnsAnswers } from '@skein/mesh';
+import type { Card, Certificate } from '@skein/protocol';
+
+import { defaultMeshPort } from '../daemon/default-listen.ts';
+import { firewallFix } from './firewall.ts';
+
+/** One thing that was looked at. */
+export interface Finding {
+  readonly check: string;
+  /** `note`: it may be meant so. */
+  readonly level: 'ok' | 'note' | 'problem';
+  readonly what: string;
+  readonly fix?: string;
+}
+
+/** What `skein doctor` knows of this machine and its mesh. */
+export interface Facts {
+  readonly platform: NodeJS.Platform;
+  /** Of the operating system's kernel. */
+  readonly release: string;
+  readonly directory: string;
+  /** What is wrong with the certificate; undefined when it is good. */
+  readonly certificateProblem: string | undefined;
+  readonly certificate: Certificate | undefined;
+  readonly isEncrypted: boolean;
+  /** Undefined when no daemon runs. */
+  readonly daemon: { readonly peer: string; readonly cards: readonly Card[] } | undefined;
+  /** Members that were known before. */
+  readonly knownMembers: number;
+  readonly mdns: readonly MdnsAnswers[];
+  /** Interfaces that members are not looked for on. */
+  readonly passedOver: readonly string[];
+  readonly software: string;
+  /** Milliseconds since 1970. */
+  readonly now: number;
+}
+
+const skewMs = 60_000;
+const soonMs = 14 * 86_400_000;
+
+/** Judges the facts. A pure function, so that each verdict can be tested. */
+export function findings(facts: Facts): readonly Finding[] {
+  return [membership(facts), keys(facts), daemon(facts), ...reachability(facts), multicast(facts), ...members(facts)];
+}
+
+function membership({ certificate, certificateProblem, directory, now }: Facts): Finding {
+  const check = 'membership';
+  if (certificate === undefined) {
+    const fix = 'run `skein up` to make a mesh here, or `skein join <invite>` to join one';
+    return { check, level: 'problem', what: `${directory} belongs to no mesh`, fix };
+  }
+  if (certificateProblem !== undefined) {
+    return { check, level: 'problem', what: certificateProblem, fix: 'join again with a new invite' };
+  }
+  const until = new Date(certificate.expiresAt).toISOString().slice(0, 10);
+  const what = `a member as ${certificate.roles.join(', ')} until ${until}`;
+  if (certificate.expiresAt - now > soonMs) return { check, level: 'ok', what };
+  return { check, level: 'note', what, fix: 'start the machine that has the authority, which renews it' };
+}
+
+function keys({ isEncrypted, directory }: Facts): Finding {
+  const check = 'keys';
+  if (isEncrypted) return { check, level: 'ok', what: `the keys in ${directory} are encrypted` };
+  const what = `the keys in ${directory} are protected by file permissions only`;
+  return { check, level: 'note', what, fix: '--passphrase-file encrypts them' };
+}
+
+function daemon({ daemon: running }: Facts): Finding {
+  const check = 'daemon';
+  if (running !== undefined) return { check, level: 'ok', what: `runs, and sees ${running.cards.length - 1} others` };
+  return {
+    check,
+    level: 'problem',
+    what: 'does not run',
+    fix: 'start it with `skein up`, or `skein join` where it joined',
+  };
+}
+
+function* reachability({ daemon: running, platform, release, passedOver }: Facts): Generator<Finding> {
+  const addresses = running?.cards.find(({ peer }) => peer === running.peer)?.addresses ?? [];
+  const outward = addresses.filter((address) => !/^\/(ip4\/127\.|ip6\/::1\/)/.test(address));
+  if (running !== undefined) {
+    const check = 'address';
+    if (outward.length > 0) {
+      const what = `can be dialled at ${outward.join(', ')}`;
+      yield { check, level: 'ok', what, fix: `where others can't: ${firewallFix(platform, portOf(outward[0]))}` };
+    } else {
+      const fix = `to let other machines in: --listen /ip4/0.0.0.0/tcp/${defaultMeshPort}`;
+      yield { check, level: 'note', what: 'can be dialled from this machine only', fix };
+    }
+  }
+  if (platform === 'linux' && /microsoft/i.test(release)) {
+    const fix = 'set networkingMode=mirrored in .wslconfig, or run Skein on Windows itself';
+    yield {
+      check: 'wsl',
+      level: 'problem',
+      what: 'WSL hides this system behind an address that only Windows reaches',
+      fix,
+    };
+  }
+  if (passedOver.length > 0) {
+    const what = `not used: ${passedOver.join(', ')} (containers, tunnels, link-local)`;
+    yield { check: 'interfaces', level: 'note', what, fix: '--listen with such an address uses it nevertheless' };
+  }
+}
+
+function multicast({ mdns, daemon: running, knownMembers }: Facts): Finding {
+  const check = 'mdns';
+  const broken = mdns.find(({ error }) => error !== undefined);
+  if (broken !== undefined) {
+    const what = `no multicast on ${broken.interface}: ${broken.error}`;
+    return { check, level: 'problem', what, fix: 'name a member with --peer <multiaddr>' };
+  }
+  const heard = new Set(mdns.flatMap(({ peers }) => peers));
+  const others = [...heard].filter((peer) => peer !== running?.peer);
+  const where = mdns.map((answers) => `${answers.interface} (${answers.address})`).join(', ');
+  if (others.length > 0) return { check, level: 'ok', what: `${others.length} others answer on ${where}` };
+  const fix =
+    'access points and switches filter multicast (look for "IGMP snooping" and "client isolation"), and firewalls UDP port 5353; --peer <multiaddr> does without';
+  if (running !== undefined && !heard.has(running.peer)) {
+    return { check, level: 'problem', what: `not even this machine's own daemon answers on ${where}`, fix };
+  }
+  const expected = knownMembers > 0 || (running?.cards.length ?? 0) > 1;
+  return { check, level: expected ? 'note' : 'ok', what: `nobody else answers on ${where}`, ...(expected && { fix }) };
+}
+
+function* members({ daemon: running, software, now, knownMembers }: Facts): Generator<Finding> {
+  if (running === undefined) return;
+  const others = running.cards.filter(({ peer }) => peer !== running.peer);
+  if (others.length === 0 && knownMembers > 0) {
+    const what = `none of ${knownMembers} members that were known before is there`;
+    const fix = 'are they on? `skein doctor --peer <multiaddr>` tests the way to one of them';
+    yield { check: 'members', level: 'problem', what, fix };
+  }
+  for (const { name, version, software: theirs } of others) {
+    // A card's version is its member's clock, when it was sent; it is sent every two seconds.
+    const aheadMs = version - now;
+    if (Math.abs(aheadMs) > skewMs) {
+      const what = `the clock of ${name} is ${Math.round(Math.abs(aheadMs) / 1000)} s ${aheadMs > 0 ? 'ahead of' : 'behind'} this one`;
+      yield { check: 'clock', level: 'problem', what, fix: 'set both by NTP: certificates depend on it' };
+    }
+    if (theirs !== software) {
+      const what = `${name} runs ${theirs}, this machine ${software}`;
+      yield { check: 'version', level: 'note', what, fix: 'use the same version on all machines' };
+    }
+  }
+}
+
+function portOf(address: string | undefined): number {
+  return Number(/\/tcp\/(\d+)/.exec(address ?? '')?.[1] ?? defaultMeshPort);
+}

@@ -1,0 +1,4 @@
+import packageJson from '../../package.json' with { type: 'json' };
+
+/** Name and version of this program, as cards tell them. */
+export const software = `skein/${packageJson.version}`;

@@ -1,0 +1,48 @@
+import { networkInterfaces } from 'node:os';
+
+import multicastDns from 'multicast-dns';
+
+import { chooseInterfaces } from '../discovery/interfaces.ts';
+import { readAnswer } from '../discovery/mdns-answer.ts';
+import { serviceTag } from '../discovery/service-tag.ts';
+import { pause } from '../streams/wait.ts';
+
+/** Who answered on one interface. */
+export interface MdnsAnswers {
+  readonly interface: string;
+  readonly address: string;
+  /** Peer ids of members that answered, this machine's own daemon included. */
+  readonly peers: readonly string[];
+  /** Why nothing could be asked there. */
+  readonly error?: string;
+}
+
+/** Asks for members of a mesh on each interface that members are looked for on, and waits for answers. */
+export async function askMdns(
+  mesh: string,
+  {
+    loopbackOnly,
+    waitMs,
+    signal,
+  }: { readonly loopbackOnly: boolean; readonly waitMs: number; readonly signal: AbortSignal },
+): Promise<readonly MdnsAnswers[]> {
+  const tag = serviceTag(mesh);
+  const interfaces = chooseInterfaces(networkInterfaces(), { loopbackOnly });
+  return await Promise.all(
+    interfaces.map(async ({ name, address }) => {
+      const peers = new Set<string>();
+      let error: string | undefined;
+      const dns = multicastDns({ interface: address, bind: '0.0.0.0', reuseAddr: true });
+      dns.on('ready', () => dns.query({ questions: [{ name: tag, type: 'PTR' }] }));
+      dns.on('error', (reason) => (error ??= reason.message));
+      dns.on('warning', () => undefined);
+      dns.on('response', (packet, { address: sender }) => {
+        const answer = readAnswer(packet, { tag, sender });
+        if (answer !== undefined) peers.add(answer.peerId);
+      });
+      await pause(waitMs, signal);
+      await new Promise<void>((resolve) => dns.destroy(resolve));
+      return { interface: name, address, peers: [...peers], ...(error !== undefined && { error }) };
+    }),
+  );
+}

@@ -1,0 +1,192 @@
+import { lookup } from 'node:dns/promises';
+import { connect, isIP } from 'node:net';
+
+import type { Connection } from '@libp2p/interface';
+import { multiaddr } from '@multiformats/multiaddr';
+import { asSkeinError, gateWelcomeSchema, isSkeinError, methods, parseHeader, type Method } from '@skein/protocol';
+import type { Libp2p } from 'libp2p';
+
+import { measureLink } from '../calls/measure-link.ts';
+import { createHost } from '../host/create-host.ts';
+import type { Identity } from '../identity/identity.ts';
+import type { Membership } from '../membership/membership.ts';
+import { ByteStream } from '../streams/byte-stream.ts';
+import { FrameStream } from '../streams/frame-stream.ts';
+
+export type PathStepName = 'resolve' | 'tcp' | 'noise' | 'certificate' | 'protocol' | 'link';
+
+/** One step on the way to another machine. */
+export interface PathStep {
+  readonly step: PathStepName;
+  readonly ok: boolean;
+  /** What was found. */
+  readonly detail: string;
+  /** What to do about it, where it is not well. */
+  readonly fix?: string;
+}
+
+export interface TestPathOptions {
+  /** A multiaddr with an IP address or a DNS name, and a TCP port. */
+  readonly address: string;
+  readonly identity: Identity;
+  readonly membership: Membership;
+  readonly signal: AbortSignal;
+}
+
+const stepTimeoutMs = 5000;
+
+/**
+ * Goes the way to another member step by step: name, TCP, Noise, both certificates, the protocol, round trip and bandwidth.
+ * Ends with the first step that fails. Never throws but what the signal was aborted with.
+ */
+export async function* testPath(options: TestPathOptions): AsyncGenerator<PathStep, void, undefined> {
+  const { address, identity, signal } = options;
+  const [, , name = '', , port = ''] = address.split('/');
+  const found = await resolve(name);
+  yield found;
+  if (!found.ok) return;
+  const reached = await dialTcp(name, Number(port), signal);
+  yield reached;
+  if (!reached.ok) return;
+  const host = await createHost({ privateKey: identity.privateKey, listen: [] });
+  await host.start();
+  try {
+    const { connection, ...noise } = await dialNoise(host, options);
+    yield noise;
+    if (connection === undefined) return;
+    const admitted = await showCertificate(connection, options);
+    yield admitted;
+    if (!admitted.ok) return;
+    yield* speak(connection, options);
+  } finally {
+    await host.stop();
+  }
+}
+
+async function resolve(name: string): Promise<PathStep> {
+  if (isIP(name) !== 0) return { step: 'resolve', ok: true, detail: `${name} is an address` };
+  try {
+    const { address } = await lookup(name);
+    return { step: 'resolve', ok: true, detail: `${name} is ${address}` };
+  } catch (error) {
+    const detail = `the name ${name} is not known here (${codeOf(error)})`;
+    return { step: 'resolve', ok: false, detail, fix: 'use an IP address, or mend the name service of this network' };
+  }
+}
+
+async function dialTcp(host: string, port: number, signal: AbortSignal): Promise<PathStep> {
+  const startedAt = performance.now();
+  const outcome = Promise.withResolvers<string>();
+  const socket = connect({ host, port, signal: AbortSignal.any([signal, AbortSignal.timeout(stepTimeoutMs)]) });
+  socket.on('connect', () => outcome.resolve('')).on('error', (error) => outcome.resolve(codeOf(error)));
+  const code = await outcome.promise;
+  socket.destroy();
+  signal.throwIfAborted();
+  if (code === '') {
+    const detail = `port ${port} answers in ${(performance.now() - startedAt).toFixed(1)} ms`;
+    return { step: 'tcp', ok: true, detail };
+  }
+  return { step: 'tcp', ok: false, ...explainTcp(code, port) };
+}
+
+function explainTcp(code: string, port: number): { readonly detail: string; readonly fix: string } {
+  switch (code) {
+    case 'ECONNREFUSED':
+      return {
+        detail: `the machine is there, and nothing listens on port ${port}`,
+        fix: 'start Skein there, with --listen /ip4/0.0.0.0/tcp/7330, and check the port',
+      };
+    case 'EHOSTUNREACH':
+    case 'ENETUNREACH':
+      return { detail: 'no way leads to that machine', fix: 'check its address, and that both are on one network' };
+    default:
+      return {
+        detail: `port ${port} does not answer (${code})`,
+        fix: `a firewall drops it, or the machine is off: open TCP port ${port} there (\`skein doctor\` there says how)`,
+      };
+  }
+}
+
+async function dialNoise(
+  host: Libp2p,
+  { address, signal }: TestPathOptions,
+): Promise<PathStep & { readonly connection?: Connection }> {
+  try {
+    const bounds = AbortSignal.any([signal, AbortSignal.timeout(stepTimeoutMs)]);
+    const connection = await host.dial(multiaddr(address), { signal: bounds, force: true });
+    return { step: 'noise', ok: true, detail: `encrypted with ${connection.remotePeer.toString()}`, connection };
+  } catch (error) {
+    signal.throwIfAborted();
+    const reason = error instanceof Error ? error.message : String(error);
+    const fix = explainNoise(reason, address);
+    return { step: 'noise', ok: false, detail: `no encrypted connection (${reason.slice(0, 200)})`, fix };
+  }
+}
+
+function explainNoise(reason: string, address: string): string {
+  if (/dial self/i.test(reason)) return "that is this machine's own address: name another machine's";
+  if (address.includes('/p2p/') && /identity|peer ?id/i.test(reason)) {
+    return 'another machine has that address now: leave the /p2p/ part out, or use its new address';
+  }
+  return 'what listens there is not Skein, or refuses connections from here: look at its log with --log-level debug';
+}
+
+async function showCertificate(connection: Connection, { membership, signal }: TestPathOptions): Promise<PathStep> {
+  const bounds = AbortSignal.any([signal, AbortSignal.timeout(stepTimeoutMs)]);
+  try {
+    const stream = await open(connection, methods.gate, bounds);
+    const { certificate } = membership.credentials;
+    const revocations = membership.revocations.version;
+    await stream.write({ type: 'gate-hello', certificate, revocations }, undefined, { signal: bounds });
+    const frame = await stream.read({ signal: bounds });
+    const theirs = parseHeader(gateWelcomeSchema, frame?.header);
+    const { name, roles } = await membership.verify(theirs.certificate, connection.remotePeer.toString());
+    return {
+      step: 'certificate',
+      ok: true,
+      detail: `both are members; it is ${name || 'unnamed'}, ${roles.join(', ')}`,
+    };
+  } catch (error) {
+    signal.throwIfAborted();
+    const { code, message } = asSkeinError(error, 'peer-lost');
+    const isRefusal = code === 'not-a-member';
+    const detail = isRefusal ? `not let in: ${message}` : `the gate gave no answer (${message})`;
+    const fix = isRefusal
+      ? 'where it says so, join with a new invite from the mesh that you want; else set the clocks'
+      : 'it may run another version of Skein: use the same on all machines';
+    return { step: 'certificate', ok: false, detail, fix };
+  }
+}
+
+async function* speak(connection: Connection, { signal }: TestPathOptions): AsyncGenerator<PathStep, void, undefined> {
+  const onThis = {
+    open: async (_: string, method: Method): Promise<FrameStream> => await open(connection, method, signal),
+  };
+  try {
+    const { roundTripMs, bytesPerSecond } = await measureLink(onThis, '', { signal });
+    yield { step: 'protocol', ok: true, detail: `speaks ${methods.measure.id}` };
+    const megabits = (bytesPerSecond * 8) / 1e6;
+    const speed = `${roundTripMs.toFixed(2)} ms there and back, ${megabits.toFixed(0)} Mbit/s`;
+    yield { step: 'link', ok: true, detail: speed };
+  } catch (error) {
+    signal.throwIfAborted();
+    // Whoever answers that it is busy, or not to be asked, speaks the protocol.
+    const known = isSkeinError(error) && error.code !== 'peer-lost' && error.code !== 'internal';
+    const { message } = asSkeinError(error, 'peer-lost');
+    if (known) yield { step: 'protocol', ok: true, detail: `speaks Skein; it measures nothing now (${message})` };
+    else {
+      const fix = 'it runs another version of Skein: use the same on all machines';
+      yield { step: 'protocol', ok: false, detail: `does not speak ${methods.measure.id} (${message})`, fix };
+    }
+  }
+}
+
+async function open(connection: Connection, method: Method, signal: AbortSignal): Promise<FrameStream> {
+  const bounds = AbortSignal.any([signal, AbortSignal.timeout(stepTimeoutMs)]);
+  return new FrameStream(new ByteStream(await connection.newStream(method.id, { signal: bounds })), method);
+}
+
+function codeOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return 'code' in error && error.name !== 'AbortError' ? String(error.code) : 'no answer in 5 s';
+}
