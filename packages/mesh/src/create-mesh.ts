@@ -1,6 +1,7 @@
 import { silentLogger } from '@skein/protocol';
 
 import { loadIdentity } from './identity/identity.ts';
+import { livenessPresets } from './liveness/presets.ts';
 import { Member } from './member.ts';
 import type { Mesh } from './mesh.ts';
 import { defaultListen, defaultName, type MeshOptions } from './options.ts';
@@ -15,6 +16,7 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
     peers: options.peers ?? [],
     mdns: options.mdns ?? true,
     interfaces: options.interfaces,
+    liveness: livenessPresets[options.liveness ?? 'lan'],
     logger: options.logger ?? silentLogger,
     content: {
       roles: [...options.roles],

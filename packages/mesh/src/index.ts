@@ -9,6 +9,7 @@ export type { Remote, StreamHandler } from './host/serve.ts';
 export { createIdentity, type Identity } from './identity/identity.ts';
 export { loadMeshSecret, loadOrCreateMeshSecret, MeshSecret, saveMeshSecret } from './identity/mesh-secret.ts';
 export { createMesh } from './create-mesh.ts';
+export { livenessPresets, type LivenessPreset } from './liveness/presets.ts';
 export type { CardChange, Mesh } from './mesh.ts';
 export type { MeshOptions } from './options.ts';
 export {

@@ -19,6 +19,9 @@ import { OwnCalls } from './host/own-calls.ts';
 import { serve, type StreamHandler } from './host/serve.ts';
 import type { Identity } from './identity/identity.ts';
 import type { MeshSecret } from './identity/mesh-secret.ts';
+import { Liveness } from './liveness/liveness.ts';
+import type { LivenessTimes } from './liveness/presets.ts';
+import type { Verdict } from './liveness/silence.ts';
 import type { CardChange, Mesh } from './mesh.ts';
 import type { FrameStream } from './streams/frame-stream.ts';
 import { TrafficCounter, type Traffic } from './streams/traffic.ts';
@@ -30,6 +33,7 @@ export interface MemberOptions {
   readonly peers: readonly string[];
   readonly mdns: boolean;
   readonly interfaces: readonly string[] | undefined;
+  readonly liveness: LivenessTimes;
   readonly logger: Logger;
   readonly content: CardContent;
 }
@@ -48,8 +52,7 @@ export class Member implements Mesh {
   readonly #ownCalls: OwnCalls;
   readonly #handlers = new Map<string, StreamHandler>();
   readonly #cardStreams: CardStreams;
-  /** Members whose card's addresses the dialer knows. */
-  #dialledFromCards = new Set<string>();
+  readonly #liveness: Liveness;
   #started: Promise<void> | undefined;
   #stopped: Promise<void> | undefined;
 
@@ -77,7 +80,7 @@ export class Member implements Mesh {
       { host, gate },
       {
         onOpen: (connection) => this.#onOpen(connection),
-        onPeerLost: (peerId) => this.#dialer.lost(peerId),
+        onPeerLost: (peerId) => this.#onPeerLost(peerId),
       },
     );
     this.#dialer = new Dialer({
@@ -98,10 +101,19 @@ export class Member implements Mesh {
       isConnected: (peerId) => this.#connections.has(peerId),
       open: async (peerId) => await this.open(peerId, methods.card),
     });
+    this.#liveness = new Liveness({
+      times: options.liveness,
+      logger,
+      isConnected: (peerId) => this.#connections.has(peerId),
+      open: async (peerId) => await this.open(peerId, methods.alive),
+      receivedBytes: (peerId) => this.#traffic.receivedFrom(peerId),
+      onDead: (verdict) => this.#onDead(verdict),
+    });
     this.#ownCalls = new OwnCalls(this.peerId, logger);
     this.#view = new CardsView(() => this.#gossip.snapshot());
     this.#mdns = options.mdns ? this.#createMdns() : undefined;
     this.handle(methods.card, async (stream, { peerId }) => await this.#gossip.exchange(peerId, stream));
+    this.handle(methods.alive, async (stream, { peerId }) => await this.#liveness.listen(peerId, stream));
     host.addEventListener('self:peer:update', () => this.#announce());
     for (const address of options.peers) this.#dialer.learn('explicit', [address], peerIdOf(address));
   }
@@ -178,6 +190,7 @@ export class Member implements Mesh {
     }
     this.#announce();
     this.#gossip.start();
+    this.#liveness.start();
     this.#dialer.start();
     this.#mdns?.start();
     logger.info({ peer: this.peerId, addresses: this.addresses() }, 'mesh member started');
@@ -189,6 +202,7 @@ export class Member implements Mesh {
     const stopping = new SkeinError('peer-lost', 'the mesh member is stopping');
     this.#ownCalls.stop(stopping);
     this.#cardStreams.stop();
+    this.#liveness.stop();
     this.#dialer.stop();
     await this.#mdns?.stop();
     await this.#gossip.stop();
@@ -224,19 +238,25 @@ export class Member implements Mesh {
   }
 
   #onOpen(connection: Connection): void {
-    // The dialling side opens the card stream, so that there is one.
-    if (connection.direction === 'outbound') void this.#cardStreams.keep(connection.remotePeer.toString());
+    const peerId = connection.remotePeer.toString();
+    // The dialling side opens the card stream, so that there is one. Beats go both ways, each on a stream of its own.
+    if (connection.direction === 'outbound') void this.#cardStreams.keep(peerId);
+    void this.#liveness.beat(peerId);
+  }
+
+  #onPeerLost(peerId: string): void {
+    this.#liveness.lost(peerId);
+    this.#gossip.lost(peerId);
+    this.#dialer.lost(peerId);
+  }
+
+  #onDead({ peerId, silentMs }: Verdict): void {
+    const reason = `nothing came from the member for ${(silentMs / 1000).toFixed(1)} s; check its machine and its network`;
+    this.#connections.abort(peerId, new SkeinError('peer-lost', reason));
   }
 
   #onCards(): void {
-    const present = new Set<string>();
-    for (const { peer, addresses } of this.#gossip.snapshot()) {
-      if (peer === this.peerId) continue;
-      present.add(peer);
-      this.#dialer.learn('card', addresses, peer);
-    }
-    for (const peer of this.#dialledFromCards) if (!present.has(peer)) this.#dialer.forget('card', peer);
-    this.#dialledFromCards = present;
+    for (const { peer, addresses } of this.#gossip.snapshot()) this.#dialer.learn('card', addresses, peer);
     this.#view.notify();
   }
 }

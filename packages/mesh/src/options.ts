@@ -4,6 +4,7 @@ import type { Logger, Role } from '@skein/protocol';
 
 import type { Identity } from './identity/identity.ts';
 import type { MeshSecret } from './identity/mesh-secret.ts';
+import type { LivenessPreset } from './liveness/presets.ts';
 
 interface CommonOptions {
   /** What every member of this mesh knows; see `loadOrCreateMeshSecret`. */
@@ -22,6 +23,11 @@ interface CommonOptions {
   readonly mdns?: boolean;
   /** Names of the network interfaces to be found and dialled at. Default: the physical ones. */
   readonly interfaces?: readonly string[];
+  /**
+   * By which links this member is reached, and so how long it may be silent before it counts as dead, and the others to it;
+   * of two members' wishes the longer holds. Default `lan`.
+   */
+  readonly liveness?: LivenessPreset;
   /** Default: none. */
   readonly logger?: Logger;
 }

@@ -20,6 +20,8 @@ const control = { maxFrameBytes: limits.maxControlFrameBytes, openTimeoutMs: 500
 export const methods = Object.freeze({
   gate: { id: '/skein/gate/1', maxFrameBytes: 1024, maxInboundStreams: 2, openTimeoutMs: 3000, ungated: true },
   card: { ...control, id: '/skein/card/1', maxFrameBytes: limits.maxCardBytes + 1024, maxInboundStreams: 2 },
+  // One is enough; those of a connection that is just being closed count, too.
+  alive: { ...control, id: '/skein/alive/1', maxFrameBytes: 256, maxInboundStreams: 4 },
   manifest: { ...control, id: '/skein/manifest/1', maxInboundStreams: 4 },
   bytes: { ...control, id: '/skein/bytes/1', maxInboundStreams: 8 },
   // One measurement at a time: two would measure each other.

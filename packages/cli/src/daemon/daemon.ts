@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 
 import { createCoordinator } from '@skein/coordinator';
-import { createMesh, type Mesh, type MeshSecret } from '@skein/mesh';
+import { createMesh, type LivenessPreset, type Mesh, type MeshSecret } from '@skein/mesh';
 import { createPeer, openStore, type Backend, type ModelStore } from '@skein/node';
 import { encodeInvite, SkeinError, type Logger, type Role } from '@skein/protocol';
 
@@ -22,6 +22,7 @@ export interface DaemonOptions {
   /** Multiaddrs of members to stay connected to. */
   readonly peers: readonly string[];
   readonly mdns: boolean;
+  readonly liveness: LivenessPreset;
   /** Left out: this machine holds no layers. */
   readonly serve?: { readonly backend: Backend | 'auto'; readonly threads?: number | undefined } | undefined;
   /** Left out: this machine does not plan, and has no HTTP API. */
@@ -83,6 +84,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     listen: options.listen,
     peers: options.peers,
     mdns: options.mdns,
+    liveness: options.liveness,
     logger,
     ...(options.name !== undefined && { name: options.name }),
   });
