@@ -1,5 +1,5 @@
 import { createInterface } from 'node:readline';
-import { setTimeout as delay } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 
 import { createIdentity, createMesh } from '@skein/mesh';
 import { methods, silentLogger, type Logger } from '@skein/protocol';
@@ -60,8 +60,9 @@ async function send({ peer, bytes, method }: Bulk): Promise<void> {
 async function block(milliseconds: number, times: number): Promise<void> {
   for (let time = 0; time < times; time += 1) {
     for (const endMs = performance.now() + milliseconds; performance.now() < endMs;);
-    // One turn of the loop, timers included.
-    await delay(0);
+    // A whole turn of the loop, timers included: its clock stood still meanwhile, and goes on with the next turn.
+    await nextTurn();
+    await delay(1);
   }
   say({ type: 'blocked' });
 }
