@@ -28,13 +28,16 @@ export interface RoundOptions {
 /** So that what happens hits every phase of beats and cards alike. */
 const settleMs = 1000;
 const phaseMs = 2000;
+/** What nobody has noticed by then is a failure. */
+const roundTimeoutMs = 120_000;
 
 /**
  * One round on hosts of their own: members find each other by mDNS, another one joins them and is killed, one is frozen, and
  * the cable of one is pulled. The programs are loaded before the clock runs. Throws an error when a member that nothing
  * happened to was declared dead.
  */
-export async function measureRound({ members: count, signal }: RoundOptions): Promise<DetectionSamples> {
+export async function measureRound({ members: count, ...options }: RoundOptions): Promise<DetectionSamples> {
+  const signal = AbortSignal.any([options.signal, AbortSignal.timeout(roundTimeoutMs)]);
   await using lan = await createLan({ hosts: count + 1 });
   const membership = newMembership();
   const settings = { membership, listen: ['/ip4/0.0.0.0/tcp/7330'], mdns: true };
