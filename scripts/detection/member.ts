@@ -50,6 +50,8 @@ for (const method of [methods.bytes, methods.ring]) {
 
 async function send({ peer, bytes, method }: Bulk): Promise<void> {
   const stream = await mesh.open(peer, methods[method]);
+  // The first frame is due soon, and the link may be slow.
+  await stream.write({ type: 'bulk' });
   for (let sent = 0; sent < bytes; sent += chunk.byteLength) await stream.write({ type: 'bulk' }, chunk);
   await stream.end();
   // Its end is the answer: it has read everything.

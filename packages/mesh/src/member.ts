@@ -12,6 +12,7 @@ import { chooseInterfaces } from './discovery/interfaces.ts';
 import { MdnsDiscovery } from './discovery/mdns.ts';
 import { serviceTag } from './discovery/service-tag.ts';
 import { Gate } from './gate/gate.ts';
+import { Arrivals } from './host/arrivals.ts';
 import { Connections } from './host/connections.ts';
 import { createHost } from './host/create-host.ts';
 import { openStream } from './host/open-stream.ts';
@@ -59,10 +60,11 @@ export class Member implements Mesh {
   /** Makes the host and its gate, then everything that stands behind the gate. */
   static async create(options: MemberOptions): Promise<Member> {
     const { identity, secret, listen, logger } = options;
-    const host = await createHost({ privateKey: identity.privateKey, listen });
+    const arrivals = new Arrivals();
+    const host = await createHost({ privateKey: identity.privateKey, listen, arrivals });
     const gate = new Gate({ host, secret, logger });
     await gate.install();
-    const member = new Member(options, host, gate);
+    const member = new Member(options, { host, gate, arrivals });
     for (const method of Object.values(methods)) {
       if (method.ungated) continue;
       const components = { host, gate, traffic: member.#traffic, logger };
@@ -71,7 +73,10 @@ export class Member implements Mesh {
     return member;
   }
 
-  private constructor(options: MemberOptions, host: Libp2p, gate: Gate) {
+  private constructor(
+    options: MemberOptions,
+    { host, gate, arrivals }: { readonly host: Libp2p; readonly gate: Gate; readonly arrivals: Arrivals },
+  ) {
     const { identity, logger } = options;
     this.#options = options;
     this.#host = host;
@@ -106,7 +111,7 @@ export class Member implements Mesh {
       logger,
       isConnected: (peerId) => this.#connections.has(peerId),
       open: async (peerId) => await this.open(peerId, methods.alive),
-      receivedBytes: (peerId) => this.#traffic.receivedFrom(peerId),
+      receivedBytes: (peerId) => arrivals.bytesFrom(peerId),
       onDead: (verdict) => this.#onDead(verdict),
     });
     this.#ownCalls = new OwnCalls(this.peerId, logger);

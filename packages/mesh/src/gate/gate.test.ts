@@ -3,6 +3,7 @@ import { multiaddr } from '@multiformats/multiaddr';
 import { encodeFrame, methods, type Method } from '@skein/protocol';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
+import { Arrivals } from '../host/arrivals.ts';
 import { createHost } from '../host/create-host.ts';
 import { createIdentity } from '../identity/identity.ts';
 import { MeshSecret } from '../identity/mesh-secret.ts';
@@ -30,7 +31,7 @@ beforeEach(async () => {
       await stream.write({ type: 'secret' });
     });
   }
-  stranger = await createHost({ ...(await createIdentity()), listen: [] });
+  stranger = await createHost({ ...(await createIdentity()), listen: [], arrivals: new Arrivals() });
   await stranger.start();
 });
 

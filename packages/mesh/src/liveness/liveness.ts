@@ -12,7 +12,7 @@ export interface LivenessComponents {
   readonly isConnected: (peerId: string) => boolean;
   /** Opens a stream of `methods.alive`. */
   readonly open: (peerId: string) => Promise<FrameStream>;
-  /** Bytes that have come from a member so far, on any stream of any connection. */
+  /** Bytes that have come from a member so far, on any connection. */
   readonly receivedBytes: (peerId: string) => number;
   /** A member is dead: nothing came from it for too long, though it is connected. */
   readonly onDead: (verdict: Verdict) => void;
@@ -63,7 +63,7 @@ export class Liveness {
     this.#beating.delete(peerId);
   }
 
-  /** Takes the beats of a member until their stream is over. They are counted where bytes are. */
+  /** Takes the beats of a member until their stream is over. As bytes they have been counted already. */
   async listen(peerId: string, stream: FrameStream): Promise<void> {
     const { times } = this.#components;
     for await (const { header } of stream) {

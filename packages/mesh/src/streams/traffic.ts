@@ -31,11 +31,6 @@ export class TrafficCounter {
     };
   }
 
-  /** Bytes that have come from one remote. */
-  receivedFrom(peerId: string): number {
-    return this.#peers.get(peerId)?.receivedBytes ?? 0;
-  }
-
   snapshot(): Traffic {
     const peers = new Map([...this.#peers].map(([peerId, count]) => [peerId, { ...count }]));
     const total = { sentBytes: 0, receivedBytes: 0 };
