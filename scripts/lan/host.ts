@@ -41,7 +41,8 @@ export class LanHost {
     const child = spawn(...this.enter(command, commandLine));
     // One that is gone can't be told anything.
     child.stdin.on('error', () => undefined);
-    this.#ended.push(once(child, 'close'));
+    // Why one could not be started is its owner's to hear.
+    this.#ended.push(once(child, 'close').catch(() => undefined));
     return child;
   }
 
@@ -73,6 +74,6 @@ export class LanHost {
 
   /** Resolves when all that was started here by {@link run} has ended. */
   async ended(): Promise<void> {
-    await Promise.allSettled(this.#ended);
+    await Promise.all(this.#ended);
   }
 }
