@@ -17,7 +17,7 @@ subscribe('net.client.socket', ({ socket }) => {
   });
 });
 
-const { send } = dgram.Socket.prototype;
+const send = dgram.Socket.prototype['send'];
 dgram.Socket.prototype.send = function traced(...given) {
   const numbers = given.filter((value) => typeof value === 'number');
   write(
@@ -25,7 +25,7 @@ dgram.Socket.prototype.send = function traced(...given) {
     given.find((value) => typeof value === 'string' && isIP(value) !== 0),
     numbers.at(-1),
   );
-  return send.apply(this, given);
+  return Reflect.apply(send, this, given);
 };
 
 const { lookup } = dns;

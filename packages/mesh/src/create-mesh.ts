@@ -2,6 +2,7 @@ import { silentLogger, SkeinError } from '@skein/protocol';
 
 import { loadIdentity } from './identity/identity.ts';
 import { keepMembership, loadAuthority, loadMembership } from './membership/membership-files.ts';
+import { livenessPresets } from './liveness/presets.ts';
 import { Member } from './member.ts';
 import type { Mesh } from './mesh.ts';
 import { defaultListen, defaultName, type MeshOptions } from './options.ts';
@@ -26,6 +27,7 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
     peers: options.peers ?? [],
     mdns: options.mdns ?? true,
     interfaces: options.interfaces,
+    liveness: livenessPresets[options.liveness ?? 'lan'],
     logger: options.logger ?? silentLogger,
     onDenial: options.onDenial ?? (() => undefined),
     content: {

@@ -35,6 +35,7 @@ export {
 export { Membership, type Credentials } from './membership/membership.ts';
 export type { Denial } from './membership/denials.ts';
 export { createMesh } from './create-mesh.ts';
+export { livenessPresets, type LivenessPreset } from './liveness/presets.ts';
 export type { CardChange, Mesh } from './mesh.ts';
 export type { MeshOptions } from './options.ts';
 export {

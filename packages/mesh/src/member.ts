@@ -12,6 +12,7 @@ import { chooseInterfaces } from './discovery/interfaces.ts';
 import { MdnsDiscovery } from './discovery/mdns.ts';
 import { serviceTag } from './discovery/service-tag.ts';
 import { Gate } from './gate/gate.ts';
+import { Arrivals } from './host/arrivals.ts';
 import { Connections } from './host/connections.ts';
 import { createHost } from './host/create-host.ts';
 import { openStream } from './host/open-stream.ts';
@@ -25,6 +26,9 @@ import { Renewal } from './membership/renewal.ts';
 import { Denials, type Denial } from './membership/denials.ts';
 import { RevocationSpread } from './membership/revocation-spread.ts';
 import { serveAuthority } from './membership/serve-authority.ts';
+import { Liveness } from './liveness/liveness.ts';
+import type { LivenessTimes } from './liveness/presets.ts';
+import type { Verdict } from './liveness/silence.ts';
 import type { CardChange, Mesh } from './mesh.ts';
 import type { FrameStream } from './streams/frame-stream.ts';
 import { TrafficCounter, type Traffic } from './streams/traffic.ts';
@@ -38,9 +42,18 @@ export interface MemberOptions {
   readonly peers: readonly string[];
   readonly mdns: boolean;
   readonly interfaces: readonly string[] | undefined;
+  readonly liveness: LivenessTimes;
   readonly logger: Logger;
   readonly content: CardContent;
   readonly onDenial: (denial: Denial) => void;
+}
+
+/** What a member is made of, before it is one. */
+interface MemberParts {
+  readonly host: Libp2p;
+  readonly gate: Gate;
+  readonly arrivals: Arrivals;
+  readonly denials: Denials;
 }
 
 /** How often certificates are looked at, which end by themselves. What is revoked ends at once. */
@@ -65,20 +78,20 @@ export class Member implements Mesh {
   readonly #revocations: RevocationSpread;
   readonly #renewal: Renewal;
   #rechecking: NodeJS.Timeout | undefined;
-  /** Members whose card's addresses the dialer knows. */
-  #dialledFromCards = new Set<string>();
+  readonly #liveness: Liveness;
   #started: Promise<void> | undefined;
   #stopped: Promise<void> | undefined;
 
   /** Makes the host and its gate, then everything that stands behind the gate. */
   static async create(options: MemberOptions): Promise<Member> {
     const { identity, membership, listen, logger } = options;
-    const host = await createHost({ privateKey: identity.privateKey, listen });
+    const arrivals = new Arrivals();
+    const host = await createHost({ privateKey: identity.privateKey, listen, arrivals });
     const denials = new Denials(options.onDenial);
     const onDenied = (denial: Omit<Denial, 'count'>): void => denials.add(denial);
     const gate = new Gate({ host, membership, logger, onDenied });
     await gate.install();
-    const member = new Member(options, { host, gate, denials });
+    const member = new Member(options, { host, gate, arrivals, denials });
     for (const method of Object.values(methods)) {
       if (method === methods.gate) continue;
       const components = { host, gate, traffic: member.#traffic, onDenied, logger };
@@ -87,10 +100,7 @@ export class Member implements Mesh {
     return member;
   }
 
-  private constructor(
-    options: MemberOptions,
-    { host, gate, denials }: { readonly host: Libp2p; readonly gate: Gate; readonly denials: Denials },
-  ) {
+  private constructor(options: MemberOptions, { host, gate, arrivals, denials }: MemberParts) {
     const { identity, membership, authority, logger } = options;
     this.#options = options;
     this.#host = host;
@@ -101,7 +111,7 @@ export class Member implements Mesh {
       { host, gate },
       {
         onOpen: (connection) => this.#onOpen(connection),
-        onPeerLost: (peerId) => this.#dialer.lost(peerId),
+        onPeerLost: (peerId) => this.#onPeerLost(peerId),
       },
     );
     this.#dialer = new Dialer({
@@ -123,6 +133,14 @@ export class Member implements Mesh {
       isConnected: (peerId) => this.#connections.has(peerId),
       open: async (peerId) => await this.open(peerId, methods.card),
     });
+    this.#liveness = new Liveness({
+      times: options.liveness,
+      logger,
+      isConnected: (peerId) => this.#connections.has(peerId),
+      open: async (peerId) => await this.open(peerId, methods.alive),
+      receivedBytes: (peerId) => arrivals.bytesFrom(peerId),
+      onDead: (verdict) => this.#onDead(verdict),
+    });
     this.#ownCalls = new OwnCalls(this.peerId, logger);
     this.#view = new CardsView(() => this.#gossip.snapshot());
     this.#mdns = options.mdns ? this.#createMdns() : undefined;
@@ -141,6 +159,7 @@ export class Member implements Mesh {
     if (authority !== undefined) this.#serveAuthority(authority);
     membership.onChange(() => this.#recheck());
     this.handle(methods.card, async (stream, { peerId }) => await this.#gossip.exchange(peerId, stream));
+    this.handle(methods.alive, async (stream, { peerId }) => await this.#liveness.listen(peerId, stream));
     host.addEventListener('self:peer:update', () => this.#announce());
     for (const address of options.peers) this.#dialer.learn('explicit', [address], peerIdOf(address));
   }
@@ -246,6 +265,7 @@ export class Member implements Mesh {
     }
     this.#announce();
     this.#gossip.start();
+    this.#liveness.start();
     this.#dialer.start();
     this.#mdns?.start();
     this.#rechecking = setInterval(() => this.#recheck(), recheckMs);
@@ -260,6 +280,7 @@ export class Member implements Mesh {
     const stopping = new SkeinError('peer-lost', 'the mesh member is stopping');
     this.#ownCalls.stop(stopping);
     this.#cardStreams.stop();
+    this.#liveness.stop();
     this.#dialer.stop();
     await this.#mdns?.stop();
     await this.#gossip.stop();
@@ -295,9 +316,10 @@ export class Member implements Mesh {
   }
 
   #onOpen(connection: Connection): void {
-    // The dialling side opens the card stream, so that there is one.
     const peerId = connection.remotePeer.toString();
+    // The dialling side opens the card stream, so that there is one. Beats go both ways, each on a stream of its own.
     if (connection.direction === 'outbound') void this.#cardStreams.keep(peerId);
+    void this.#liveness.beat(peerId);
     this.#revocations.greet(peerId, this.#gate.remoteOf(connection)?.revocations ?? 0);
   }
 
@@ -335,15 +357,19 @@ export class Member implements Mesh {
     void this.#renewal.check();
   }
 
+  #onPeerLost(peerId: string): void {
+    this.#liveness.lost(peerId);
+    this.#gossip.lost(peerId);
+    this.#dialer.lost(peerId);
+  }
+
+  #onDead({ peerId, silentMs }: Verdict): void {
+    const reason = `nothing came from the member for ${(silentMs / 1000).toFixed(1)} s; check its machine and its network`;
+    this.#connections.abort(peerId, new SkeinError('peer-lost', reason));
+  }
+
   #onCards(): void {
-    const present = new Set<string>();
-    for (const { peer, addresses } of this.#gossip.snapshot()) {
-      if (peer === this.peerId) continue;
-      present.add(peer);
-      this.#dialer.learn('card', addresses, peer);
-    }
-    for (const peer of this.#dialledFromCards) if (!present.has(peer)) this.#dialer.forget('card', peer);
-    this.#dialledFromCards = present;
+    for (const { peer, addresses } of this.#gossip.snapshot()) this.#dialer.learn('card', addresses, peer);
     this.#view.notify();
   }
 }

@@ -6,6 +6,7 @@ import type { Identity } from './identity/identity.ts';
 import type { Authority } from './membership/authority.ts';
 import type { Membership } from './membership/membership.ts';
 import type { Denial } from './membership/denials.ts';
+import type { LivenessPreset } from './liveness/presets.ts';
 
 interface CommonOptions {
   /** What this member does, at least one; its certificate must give it the right to. */
@@ -22,6 +23,11 @@ interface CommonOptions {
   readonly mdns?: boolean;
   /** Names of the network interfaces to be found and dialled at. Default: the physical ones. */
   readonly interfaces?: readonly string[];
+  /**
+   * By which links this member is reached, and so how long it may be silent before it counts as dead, and the others to it;
+   * of two members' wishes the longer holds. Default `lan`.
+   */
+  readonly liveness?: LivenessPreset;
   /**
    * Told of what was refused to others: the first of a kind at once, those alike that follow within a minute together.
    * Default: nobody.

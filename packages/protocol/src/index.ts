@@ -38,6 +38,7 @@ export {
 export { deploymentIdSchema, peerIdSchema, sha256Schema } from './ids.ts';
 export { limits } from './limits.ts';
 export { silentLogger, type Logger } from './logger.ts';
+export { aliveSchema, type Alive } from './mesh/alive.ts';
 export {
   cardSchema,
   cardSignatureContext,

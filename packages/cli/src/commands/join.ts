@@ -90,6 +90,7 @@ async function join(
     listen: flags.listen ?? defaultListenJoin(peers),
     peers,
     mdns: flags.mdns,
+    liveness: flags.network,
     serve: { backend: flags.backend, threads: flags.threads },
     logger,
     signal,

@@ -80,6 +80,7 @@ async function up(command: Command, flags: UpFlags, context: CommandContext): Pr
     listen,
     peers: flags.peer ?? [],
     mdns: flags.mdns,
+    liveness: flags.network,
     serve: flags.serve ? { backend: flags.backend, threads: flags.threads } : undefined,
     coordinate: { host: flags.host, port: flags.port },
     logger: createLogger(context.stderr, logLevel),

@@ -1,7 +1,14 @@
 import { rm } from 'node:fs/promises';
 
 import { AuditLog, createCoordinator } from '@skein/coordinator';
-import { createMesh, loadIdentity, signingKeyOf, type InviteOptions, type Mesh } from '@skein/mesh';
+import {
+  createMesh,
+  loadIdentity,
+  signingKeyOf,
+  type InviteOptions,
+  type LivenessPreset,
+  type Mesh,
+} from '@skein/mesh';
 import { createPeer, openStore, type Backend, type ModelStore } from '@skein/node';
 import { SkeinError, type Logger, type Role } from '@skein/protocol';
 
@@ -27,6 +34,7 @@ export interface DaemonOptions {
   /** Multiaddrs of members to stay connected to. */
   readonly peers: readonly string[];
   readonly mdns: boolean;
+  readonly liveness: LivenessPreset;
   /** Left out: this machine holds no layers. */
   readonly serve?: { readonly backend: Backend | 'auto'; readonly threads?: number | undefined } | undefined;
   /** Left out: this machine does not plan, and has no HTTP API. */
@@ -96,6 +104,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     peers: options.peers,
     mdns: options.mdns,
     onDenial: (denial) => void audit?.append({ type: 'refusal', ...denial }),
+    liveness: options.liveness,
     logger,
     ...(options.name !== undefined && { name: options.name }),
   });

@@ -1,3 +1,4 @@
+import { livenessPresets, type LivenessPreset } from '@skein/mesh';
 import { backends, type Backend } from '@skein/node';
 import { Option, type Command } from 'commander';
 
@@ -8,6 +9,7 @@ export interface DaemonFlags {
   readonly listen?: readonly string[];
   readonly peer?: readonly string[];
   readonly mdns: boolean;
+  readonly network: LivenessPreset;
   readonly name?: string;
   readonly backend: Backend | 'auto';
   readonly threads?: number;
@@ -24,6 +26,15 @@ export function addDaemonOptions(command: Command, { listenDefault }: { readonly
     )
     .option('--peer <multiaddr>', 'a member to stay connected to; repeatable', repeatedMultiaddr)
     .option('--no-mdns', 'do not look for members on the local network')
+    .addOption(
+      new Option(
+        '--network <preset>',
+        'how this machine is reached: the longer it may be silent before it counts as dead',
+      )
+        .choices(Object.keys(livenessPresets))
+        .env('SKEIN_NETWORK')
+        .default('lan'),
+    )
     .addOption(new Option('--name <name>', 'what this machine is called (default: its host name)').env('SKEIN_NAME'))
     .addOption(
       new Option('--backend <backend>', 'what computes here')

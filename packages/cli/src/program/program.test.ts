@@ -40,6 +40,7 @@ test.each([
   [['up', '--port', '65536'], 'from 0 to 65535'],
   [['up', '--listen', '0.0.0.0:7330'], '/ip4/192.168.1.20/tcp/7330'],
   [['up', '--backend', 'abacus'], 'auto'],
+  [['join', '--network', 'satellite'], 'local, lan, wifi'],
   [['run', 'hello', '--temperature', 'warm'], 'from 0 to 2'],
   [['up', '--host', '0.0.0.0'], 'no keys yet'],
   [['up', '--stages', '2'], '--stages needs --model'],

@@ -39,7 +39,7 @@ export interface DeploymentTimeouts extends StageTimeouts {
   readonly lossNoticeMs: number;
   /**
    * For cards to show no more stages of replicas that are over, before a plan is made. Default 8,000: peers let go within
-   * a moment, and a member that is gone leaves the cards after six seconds.
+   * a moment, and a member that is gone leaves the cards after six seconds at most.
    */
   readonly letGoMs: number;
 }

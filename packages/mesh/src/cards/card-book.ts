@@ -41,8 +41,8 @@ export class CardBook {
     return this.#entries.get(peerId)?.signed;
   }
 
-  /** Takes a verified card. */
-  receive(signed: SignedCard, nowMs: number): Reception {
+  /** Takes a verified card. A member that is back may bring the one that we have, if it comes from the member itself. */
+  receive(signed: SignedCard, nowMs: number, { isFirsthand = false } = {}): Reception {
     const { peer, version } = signed.card;
     const entry = this.#entries.get(peer);
     if (entry === undefined) {
@@ -50,8 +50,9 @@ export class CardBook {
       this.#entries.set(peer, { signed, heardAtMs: nowMs, present: true });
       return 'new';
     }
-    if (version <= entry.signed.card.version) return 'stale';
     const { signed: previous, present } = entry;
+    const isBack = isFirsthand && !present && version === previous.card.version;
+    if (version <= previous.card.version && !isBack) return 'stale';
     entry.signed = signed;
     entry.heardAtMs = nowMs;
     entry.present = true;
@@ -74,10 +75,12 @@ export class CardBook {
     return gone;
   }
 
-  /** Drops one member's card. A newer one brings it back. */
-  remove(peerId: string): void {
+  /** Drops a member that is known to be gone; false when it was not there. */
+  drop(peerId: string): boolean {
     const entry = this.#entries.get(peerId);
-    if (entry !== undefined) entry.present = false;
+    if (entry?.present !== true) return false;
+    entry.present = false;
+    return true;
   }
 
   /** Gives everyone more time, after we have been unable to listen ourselves. */

@@ -101,6 +101,21 @@ test('keeps the newest card of each member and ignores old ones, also of members
   expect(book.receive(await version(8), 67_000)).toBe('new');
 });
 
+test('takes the card that it has from a member that comes back, and from nobody else', async () => {
+  const identity = await enroll();
+  const signed = await sign(cardOf(identity, { version: 5 }), identity, identity);
+  const older = await sign(cardOf(identity, { version: 4 }), identity, identity);
+  const book = new CardBook();
+  book.receive(signed, 0);
+  expect([book.drop(identity.peerId), book.drop(identity.peerId)]).toEqual([true, false]);
+  expect(book.present).toEqual([]);
+  expect(book.receive(signed, 1)).toBe('stale');
+  expect(book.receive(older, 1, { isFirsthand: true })).toBe('stale');
+  expect(book.receive(signed, 1, { isFirsthand: true })).toBe('new');
+  expect(book.receive(signed, 2, { isFirsthand: true })).toBe('stale');
+  expect(book.present).toEqual([signed]);
+});
+
 test('never grows beyond its bound', async () => {
   const book = new CardBook({ maxCards: 2 });
   const receive = async (): Promise<string> => {

@@ -79,11 +79,16 @@ export class Gossip {
       try {
         await membership.verify(certificate, card.peer);
       } catch {
-        this.#book.remove(card.peer);
-        hasDropped = true;
+        hasDropped = this.#book.drop(card.peer);
       }
     }
     if (hasDropped) onChange();
+  }
+
+  /** Says that the last connection to a member is gone. Its card goes, too, until the member or a newer card comes. */
+  lost(peerId: string): void {
+    this.#relayedAtMs.delete(peerId);
+    if (this.#book.drop(peerId)) this.#components.onChange();
   }
 
   /** Exchanges cards on a stream until it is over. Throws `peer-lost` or what was wrong with it. */
@@ -120,7 +125,7 @@ export class Gossip {
       if (own.skipPast(version)) this.#publish();
       return undefined;
     }
-    const reception = this.#book.receive(signed, performance.now());
+    const reception = this.#book.receive(signed, performance.now(), { isFirsthand: from.peerId === peer });
     if (reception === 'full') return 'more members than this one keeps track of';
     if (reception === 'stale') this.#correct(signed, from);
     else this.#relay(signed, from, reception === 'renewed');

@@ -92,12 +92,6 @@ export class Dialer {
     this.#schedule(target, this.#headStartMs(target));
   }
 
-  /** Takes back what a source said about a member. */
-  forget(source: AddressSource, peerId: string): void {
-    const target = this.#targets.get(peerId);
-    if (target?.sources.delete(source) === true && target.sources.size === 0) this.#drop(target);
-  }
-
   /** Says that the last connection to a member is gone. */
   lost(peerId: string): void {
     for (const target of this.#targets.values()) {
@@ -183,7 +177,7 @@ export class Dialer {
       this.#dials.delete(target);
     }
     const hopeless = target.failures >= maxFailuresOfHearsay && !target.sources.has('explicit');
-    if (hopeless || target.sources.size === 0 || target.peerId === ownPeerId) this.#drop(target);
+    if (hopeless || target.peerId === ownPeerId) this.#drop(target);
     else this.#schedule(target, target.failures === 0 ? recheckMs : this.#pauseMs(target));
     this.#dialDue();
   }
@@ -200,8 +194,7 @@ export class Dialer {
   #drop(target: Target): void {
     clearTimeout(target.timer);
     this.#due.delete(target);
-    // One that was taken back while it was dialled may have been heard of again.
-    if (this.#targets.get(target.key) === target) this.#targets.delete(target.key);
+    this.#targets.delete(target.key);
   }
 
   /** An address that a person gave is worth a warning, once for each row of failures. */

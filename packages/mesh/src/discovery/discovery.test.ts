@@ -145,18 +145,6 @@ describe('made-up members', () => {
     dialer.stop();
   });
 
-  test('that are taken back while they are dialled do not take a later word with them', async () => {
-    const { dialer } = hangingDialer();
-    dialer.start();
-    dialer.learn('mdns', ['/ip4/10.9.9.9/tcp/1'], 'member');
-    await vi.advanceTimersByTimeAsync(10);
-    dialer.forget('mdns', 'member');
-    dialer.learn('card', ['/ip4/10.9.9.9/tcp/1'], 'member');
-    await vi.advanceTimersByTimeAsync(3000);
-    expect(dialer.addressesOf('member')).toHaveLength(1);
-    dialer.stop();
-  });
-
   test('do not push out a member that is connected, and make room for those found later', async () => {
     const { dialer } = hangingDialer((peerId) => peerId === 'member');
     dialer.start();

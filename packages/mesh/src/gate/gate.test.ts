@@ -15,7 +15,14 @@ import { Cluster, untilCards } from '../testing/cluster.ts';
 
 const guarded: readonly Method[] = Object.values(methods).filter(({ callers }) => callers !== 'anybody');
 /** Answered by members themselves, some by the one that holds the authority. */
-const builtIn: readonly Method[] = [methods.card, methods.revocations, methods.renew, methods.client, methods.leave];
+const builtIn: readonly Method[] = [
+  methods.alive,
+  methods.card,
+  methods.revocations,
+  methods.renew,
+  methods.client,
+  methods.leave,
+];
 
 let cluster: Cluster;
 let authority: Authority;

@@ -79,6 +79,11 @@ export class Connections {
     return await bulk;
   }
 
+  /** Drops all connections to a member at once. What waits on their streams fails with `peer-lost`, caused by `error`. */
+  abort(peerId: string, error: Error): void {
+    for (const connection of this.#open.get(peerId) ?? []) connection.abort(error);
+  }
+
   async #track(connection: Connection): Promise<void> {
     const peerId = connection.remotePeer.toString();
     const siblings = this.#host.getConnections(connection.remotePeer).length;

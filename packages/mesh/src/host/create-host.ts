@@ -1,9 +1,10 @@
 import { noise } from '@chainsafe/libp2p-noise';
 import { yamux } from '@chainsafe/libp2p-yamux';
-import type { Ed25519PrivateKey } from '@libp2p/interface';
+import type { Ed25519PrivateKey, MultiaddrConnection, PeerId } from '@libp2p/interface';
 import { tcp } from '@libp2p/tcp';
 import { createLibp2p, type Libp2p } from 'libp2p';
 
+import type { Arrivals } from './arrivals.ts';
 import { PendingInbound } from './pending-inbound.ts';
 
 /**
@@ -24,7 +25,14 @@ export async function createHost(options: {
   readonly privateKey: Ed25519PrivateKey;
   /** Multiaddrs to listen on. */
   readonly listen: readonly string[];
+  /** Counts what comes over every connection; left out, nobody does. */
+  readonly arrivals?: Arrivals;
 }): Promise<Libp2p> {
+  const pending = new PendingInbound({ maxPerHost: maxPendingConnectionsPerHost });
+  const letInAndCount = (remote: PeerId, connection: MultiaddrConnection): boolean => {
+    options.arrivals?.count(remote, connection);
+    return false;
+  };
   return await createLibp2p({
     start: false,
     privateKey: options.privateKey,
@@ -49,8 +57,13 @@ export async function createHost(options: {
       // Our dialer decides when to dial again.
       reconnectRetries: 0,
     },
-    connectionGater: new PendingInbound({ maxPerHost: maxPendingConnectionsPerHost }),
-    // A backstop for links that go dark. Much shorter, and bulk transfers would look like death.
+    connectionGater: {
+      denyInboundConnection: pending.denyInboundConnection,
+      denyInboundUpgradedConnection: pending.denyInboundUpgradedConnection,
+      denyInboundEncryptedConnection: letInAndCount,
+      denyOutboundEncryptedConnection: letInAndCount,
+    },
+    // A backstop behind the beats of members. Much shorter, and bulk transfers would look like death.
     connectionMonitor: { pingInterval: 10_000 },
   });
 }

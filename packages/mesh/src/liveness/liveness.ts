@@ -1,0 +1,108 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { aliveSchema, parseHeader, type Alive, type Logger } from '@skein/protocol';
+
+import type { FrameStream } from '../streams/frame-stream.ts';
+import { Silence, type Verdict } from './silence.ts';
+import type { LivenessTimes } from './presets.ts';
+
+export interface LivenessComponents {
+  readonly times: LivenessTimes;
+  readonly logger: Logger;
+  readonly isConnected: (peerId: string) => boolean;
+  /** Opens a stream of `methods.alive`. */
+  readonly open: (peerId: string) => Promise<FrameStream>;
+  /** Bytes that have come from a member so far, on any connection. */
+  readonly receivedBytes: (peerId: string) => number;
+  /** A member is dead: nothing came from it for too long, though it is connected. */
+  readonly onDead: (verdict: Verdict) => void;
+}
+
+const checkMs = 100;
+
+/**
+ * Notices members that are dead although no connection says so: frozen, or behind a cable that was pulled. Each member
+ * sends beats to each other one that it is connected to, one way: an answer would have to queue behind bulk twice. A member
+ * is judged from its first beat on.
+ */
+export class Liveness {
+  readonly #components: LivenessComponents;
+  readonly #beating = new Set<string>();
+  readonly #stopping = new AbortController();
+  readonly #silence = new Silence(performance.now());
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(components: LivenessComponents) {
+    this.#components = components;
+  }
+
+  start(): void {
+    // Timers run before what has arrived meanwhile is read: judged is after that.
+    this.#timer ??= setInterval(() => setImmediate(() => this.#check()), checkMs);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#stopping.abort();
+  }
+
+  /** Sends beats to a member for as long as we are connected. Does nothing where that is done already. */
+  async beat(peerId: string): Promise<void> {
+    if (this.#beating.has(peerId)) return;
+    this.#beating.add(peerId);
+    const { times, logger, isConnected, open } = this.#components;
+    const isWanted = (): boolean => isConnected(peerId) && !this.#stopping.signal.aborted;
+    while (isWanted()) {
+      try {
+        await this.#send(await open(peerId));
+      } catch (error) {
+        logger.debug({ peer: peerId, error }, 'a stream of beats was lost');
+      }
+      if (isWanted()) await pause(times.beatMs, this.#stopping.signal);
+    }
+    this.#beating.delete(peerId);
+  }
+
+  /** Takes the beats of a member until their stream is over. As bytes they have been counted already. */
+  async listen(peerId: string, stream: FrameStream): Promise<void> {
+    const { times } = this.#components;
+    for await (const { header } of stream) {
+      const { deadAfterMs } = parseHeader(aliveSchema, header);
+      if (this.#components.isConnected(peerId)) this.#silence.watch(peerId, Math.max(times.deadAfterMs, deadAfterMs));
+    }
+  }
+
+  /** Says that the last connection to a member is gone. */
+  lost(peerId: string): void {
+    this.#silence.forget(peerId);
+  }
+
+  async #send(stream: FrameStream): Promise<void> {
+    const { beatMs, deadAfterMs } = this.#components.times;
+    const beat: Alive = { type: 'alive', deadAfterMs };
+    const over = AbortSignal.any([stream.lost, this.#stopping.signal]);
+    try {
+      while (!over.aborted) {
+        // One that has not left yet says as much as two.
+        if (stream.unsentBytes === 0) await stream.write(beat);
+        await pause(beatMs, over);
+      }
+    } finally {
+      stream.abort();
+    }
+  }
+
+  #check(): void {
+    if (this.#stopping.signal.aborted) return;
+    const { receivedBytes, logger, onDead } = this.#components;
+    for (const verdict of this.#silence.check(performance.now(), receivedBytes)) {
+      const { peerId, silentMs } = verdict;
+      logger.warn({ peer: peerId, silentMs: Math.round(silentMs) }, 'a member is silent: it counts as dead');
+      onDead(verdict);
+    }
+  }
+}
+
+async function pause(durationMs: number, signal: AbortSignal): Promise<void> {
+  await delay(durationMs, undefined, { signal }).catch(() => undefined);
+}

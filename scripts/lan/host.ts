@@ -1,0 +1,79 @@
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { once } from 'node:events';
+
+import { execute, ip } from './execute.ts';
+import { pathOf } from './namespaces.ts';
+import { tbf } from './tbf.ts';
+
+/** A machine that is played: a network namespace with one interface, `eth0`, on a cable to the switch. */
+export class LanHost {
+  /** Of its network namespace. */
+  readonly name: string;
+  /** IPv4, of `eth0`. */
+  readonly address: string;
+  readonly #switch: string;
+  readonly #port: string;
+  readonly #ended: Promise<unknown>[] = [];
+
+  constructor(options: {
+    readonly name: string;
+    readonly address: string;
+    /** Namespace of the switch, and the interface there that this host's cable ends in. */
+    readonly switchName: string;
+    readonly port: string;
+  }) {
+    this.name = options.name;
+    this.address = options.address;
+    this.#switch = options.switchName;
+    this.#port = options.port;
+  }
+
+  /** What runs a command in this host, for a `spawn` of one's own. */
+  enter(command: string, commandLine: readonly string[]): [command: string, commandLine: string[]] {
+    return ['nsenter', [`--net=${pathOf(this.name)}`, '--', command, ...commandLine]];
+  }
+
+  /**
+   * Starts a process in this host. Signals reach it itself. It is killed with the LAN, with all that it has started.
+   * What it prints has to be read.
+   */
+  run(command: string, commandLine: readonly string[] = []): ChildProcessWithoutNullStreams {
+    const child = spawn(...this.enter(command, commandLine));
+    // One that is gone can't be told anything.
+    child.stdin.on('error', () => undefined);
+    // Why one could not be started is its owner's to hear.
+    this.#ended.push(once(child, 'close').catch(() => undefined));
+    return child;
+  }
+
+  /** Runs a program in this host to its end and returns what it printed. Throws an error with what it said on stderr. */
+  async output(command: string, commandLine: readonly string[] = []): Promise<string> {
+    return await execute(...this.enter(command, commandLine));
+  }
+
+  /** Bounds what its cable carries, in each direction, in 10⁶ bits a second. */
+  async setBandwidth(mbitPerSecond: number): Promise<void> {
+    const replace = async (namespace: string, device: string) =>
+      await execute('tc', ['-netns', namespace, 'qdisc', 'replace', 'dev', device, 'root', ...tbf(mbitPerSecond)]);
+    await Promise.all([replace(this.name, 'eth0'), replace(this.#switch, this.#port)]);
+  }
+
+  /** Pulls its cable: nothing gets through, nobody is told, and its own interface has no carrier. */
+  async unplug(): Promise<void> {
+    await ip([`link set ${this.#port} down`], this.#switch);
+  }
+
+  async plug(): Promise<void> {
+    await ip([`link set ${this.#port} up`], this.#switch);
+  }
+
+  /** From now on it and other isolated hosts reach only hosts that are not, as one with a {@link Relay}. */
+  async isolate(): Promise<void> {
+    await ip([`link set ${this.#port} type bridge_slave isolated on`], this.#switch);
+  }
+
+  /** Resolves when all that was started here by {@link run} has ended. */
+  async ended(): Promise<void> {
+    await Promise.all(this.#ended);
+  }
+}
