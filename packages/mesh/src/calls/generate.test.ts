@@ -104,12 +104,13 @@ test.each([
     for (let count = 0; count < sent; count += 1) await stream.write(delta('upon'));
     await freed.promise;
   });
-  const deadlines = sent === 0 ? { firstEventMs: 50, gapMs: 60_000 } : { firstEventMs: 60_000, gapMs: 50 };
+  // The first one counts from before the stream is opened, which takes its time on a busy machine.
+  const deadlines = sent === 0 ? { firstEventMs: 1000, gapMs: 60_000 } : { firstEventMs: 60_000, gapMs: 50 };
   const events: GenerationEvent[] = [];
   const waiting = async (): Promise<void> => {
     for await (const event of generate(client, lead.peerId, request, { deadlines })) events.push(event);
   };
-  await expect(waiting()).rejects.toMatchObject({ code: 'deadline-exceeded', message: /0.05 s; try again/ });
+  await expect(waiting()).rejects.toMatchObject({ code: 'deadline-exceeded', message: /within (1|0.05) s; try again/ });
   expect(events).toHaveLength(sent);
   await freed.promise;
 });
