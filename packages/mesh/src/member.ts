@@ -125,6 +125,7 @@ export class Member implements Mesh {
       membership,
       logger,
       isConnected: (peerId) => this.#connections.has(peerId),
+      connected: () => this.#connections.peerIds.length,
       onChange: () => this.#onCards(),
     });
     this.#cardStreams = new CardStreams({

@@ -95,6 +95,6 @@ export class CardBook {
 }
 
 function isSameContent(left: Card, right: Card): boolean {
-  const bytes = [left, right].map((card) => encodeValue({ ...card, version: 0 }));
+  const bytes = [left, right].map((card) => encodeValue({ ...card, version: 0, connected: 0 }));
   return Buffer.compare(bytes[0] ?? new Uint8Array(), bytes[1] ?? new Uint8Array()) === 0;
 }

@@ -131,12 +131,12 @@ test('gives every card of its own a newer version, even when the clock goes back
   const identity = await enroll();
   let nowMs = 1000;
   const own = new OwnCard(identity, cardOf(identity), () => nowMs);
-  const first = await own.sign();
+  const first = await own.sign(0);
   nowMs = 10;
-  const second = await own.sign();
+  const second = await own.sign(0);
   expect(second.card.version).toBeGreaterThan(first.card.version);
   expect(own.skipPast(5000)).toBe(true);
-  expect((await own.sign()).card.version).toBeGreaterThan(5000);
+  expect((await own.sign(0)).card.version).toBeGreaterThan(5000);
   expect(() => own.update({ roles: [] })).toThrow(expect.objectContaining({ code: 'protocol-violation' }));
 });
 
@@ -155,7 +155,7 @@ test('refuses a change after which the own card would be too large for others, a
   );
   expect(own.current.models).toEqual([]);
   own.update({ models: models.slice(0, 30) });
-  expect((await own.sign()).card.models).toHaveLength(30);
+  expect((await own.sign(0)).card.models).toHaveLength(30);
 });
 
 test('has room for as many links as it may tell of, beside many stages and models', async () => {
@@ -184,7 +184,7 @@ test('has room for as many links as it may tell of, beside many stages and model
     stages: Array.from({ length: 32 }, () => stage),
     models: Array.from({ length: 128 }, () => model),
   });
-  expect((await own.sign()).card.links).toHaveLength(maxCardLinks);
+  expect((await own.sign(0)).card.links).toHaveLength(maxCardLinks);
   expect(() => own.update({ links: [...links, link] })).toThrow(
     expect.objectContaining({ code: 'protocol-violation' }),
   );

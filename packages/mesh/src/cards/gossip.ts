@@ -4,6 +4,7 @@ import type { Membership } from '../membership/membership.ts';
 import type { FrameStream } from '../streams/frame-stream.ts';
 import { CardBook } from './card-book.ts';
 import { CardLink } from './card-link.ts';
+import { hearsAll } from './hears-all.ts';
 import type { CardContent, OwnCard } from './own-card.ts';
 import { verifyCard, type SignedCard } from './signed-card.ts';
 
@@ -12,6 +13,8 @@ export interface GossipComponents {
   readonly membership: Membership;
   readonly logger: Logger;
   readonly isConnected: (peerId: string) => boolean;
+  /** How many members we are connected to. */
+  readonly connected: () => number;
   /** The set of cards, or what one says, has changed. Not called when members merely show that they are alive. */
   readonly onChange: () => void;
 }
@@ -79,7 +82,7 @@ export class Gossip {
       try {
         await membership.verify(certificate, card.peer);
       } catch {
-        hasDropped = this.#book.drop(card.peer);
+        hasDropped = this.#book.drop(card.peer) || hasDropped;
       }
     }
     if (hasDropped) onChange();
@@ -145,14 +148,18 @@ export class Gossip {
     const { peer } = signed.card;
     if (isHeartbeat && nowMs - (this.#relayedAtMs.get(peer) ?? -Infinity) < relayHeartbeatMs) return;
     this.#relayedAtMs.set(peer, nowMs);
-    for (const link of this.#links) if (link !== from && link.peerId !== peer) link.offer(signed);
+    const present = this.#book.present.length;
+    for (const link of this.#links) {
+      if (link === from || link.peerId === peer) continue;
+      if (!hearsAll(this.#book.newest(link.peerId)?.card, present)) link.offer(signed);
+    }
   }
 
   #publish(): void {
     const publish = async (): Promise<void> => {
       if (!this.#running) return;
       try {
-        this.#signed = await this.#components.own.sign();
+        this.#signed = await this.#components.own.sign(this.#components.connected());
         for (const link of this.#links) link.offer(this.#signed);
       } catch (error) {
         this.#components.logger.error({ error }, "can't publish the own card");

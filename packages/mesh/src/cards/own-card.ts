@@ -5,7 +5,7 @@ import type { Membership } from '../membership/membership.ts';
 import { signCard, type SignedCard } from './signed-card.ts';
 
 /** What a member may say about itself; who it is and which version this is are not its to choose. */
-export type CardContent = Omit<Card, 'peer' | 'version'>;
+export type CardContent = Omit<Card, 'peer' | 'version' | 'connected'>;
 
 /** Our own card: changed at will, signed when it is sent. */
 export class OwnCard {
@@ -38,9 +38,9 @@ export class OwnCard {
     this.#card = publishable({ ...this.#card, ...change, peer, version });
   }
 
-  /** A signed card, newer than all before it. */
-  async sign(): Promise<SignedCard> {
-    this.#card = { ...this.#card, version: Math.max(this.#nowMs(), this.#card.version + 1) };
+  /** A signed card, newer than all before it, that says how many members we are connected to. */
+  async sign(connected: number): Promise<SignedCard> {
+    this.#card = { ...this.#card, connected, version: Math.max(this.#nowMs(), this.#card.version + 1) };
     const { certificate } = this.#membership.credentials;
     return await signCard(this.#card, { privateKey: this.#privateKey, certificate });
   }

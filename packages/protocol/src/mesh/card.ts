@@ -100,6 +100,8 @@ export const cardSchema = z.object({
   /** Host name or what its owner calls it. */
   name: shortText,
   software: z.string().max(64),
+  /** Members that it had a connection to when it sent this: who has one to everybody needs no card passed on. */
+  connected: z.number().int().nonnegative().max(65_535).optional(),
   /** Multiaddrs where it can be dialled. */
   addresses: z.array(z.string().max(256)).max(limits.maxAddresses),
   hardware: hardwareSchema.optional(),

@@ -1,0 +1,78 @@
+import { cardSignatureContext, encodeValue, methods, type Card } from '@skein/protocol';
+import { multiaddr } from '@multiformats/multiaddr';
+
+import { createHost } from '../../packages/mesh/src/host/create-host.ts';
+import { ByteStream } from '../../packages/mesh/src/streams/byte-stream.ts';
+import { FrameStream } from '../../packages/mesh/src/streams/frame-stream.ts';
+import { enroll, type MeshKey } from '../detection/membership.ts';
+
+const heartbeatMs = 2000;
+
+/** The times of one connection, in milliseconds. */
+export interface Connected extends AsyncDisposable {
+  /** Until Noise and Yamux are done. */
+  readonly dialMs: number;
+  /** From there until both certificates have been shown. */
+  readonly gateMs: number;
+  /** Of both frames at the gate. */
+  readonly gateBytes: number;
+}
+
+/** A member that is nothing but a connection: shows its certificate, and sends its card as members do, but for relaying others'. `membersSeen`: how many others it is connected to, by its card; left out, it sends none. */
+export async function startSimulatedPeer(
+  key: MeshKey,
+  { address, membersSeen }: { readonly address: string; readonly membersSeen?: number },
+): Promise<Connected> {
+  const { identity, membership } = await enroll(key);
+  await using stack = new AsyncDisposableStack();
+  const host = await createHost({ privateKey: identity.privateKey, listen: [] });
+  await host.start();
+  stack.defer(async () => await host.stop());
+  const startedAt = performance.now();
+  const connection = await host.dial(multiaddr(address), { force: true });
+  const dialledAt = performance.now();
+  let gateBytes = 0;
+  const gate = new FrameStream(
+    new ByteStream(await connection.newStream(methods.gate.id), {
+      sent: (bytes) => (gateBytes += bytes),
+      received: (bytes) => (gateBytes += bytes),
+    }),
+    methods.gate,
+  );
+  const { certificate } = membership.credentials;
+  await gate.write({ type: 'gate-hello', certificate, revocations: membership.revocations.version });
+  await gate.read();
+  const admittedAt = performance.now();
+  if (membersSeen !== undefined) {
+    const stream = new FrameStream(new ByteStream(await connection.newStream(methods.card.id)), methods.card);
+    const send = async (): Promise<void> => {
+      const card: Card = {
+        peer: identity.peerId,
+        version: Date.now(),
+        roles: ['peer'],
+        name: identity.peerId.slice(-6),
+        software: 'skein/0.1.0',
+        connected: membersSeen,
+        addresses: ['/ip4/127.0.0.1/tcp/7330'],
+        models: [],
+        stages: [],
+      };
+      const payload = encodeValue(card);
+      const signature = await identity.privateKey.sign(Buffer.concat([Buffer.from(cardSignatureContext), payload]));
+      await stream.write({ type: 'card', signature, certificate }, payload);
+    };
+    await send();
+    const timer = setInterval(() => void send(), heartbeatMs);
+    stack.defer(() => clearInterval(timer));
+    void (async () => {
+      for await (const _ of stream);
+    })().catch(() => undefined);
+  }
+  const running = stack.move();
+  return {
+    dialMs: dialledAt - startedAt,
+    gateMs: admittedAt - dialledAt,
+    gateBytes,
+    [Symbol.asyncDispose]: async () => await running.disposeAsync(),
+  };
+}
