@@ -35,7 +35,11 @@ test('gives a certificate for an invite, in the role and with the labels that it
   const credentials = await authority.redeem(secret, joiner);
   if (credentials === undefined) throw new Error('the join waits');
   const { certificate } = await Membership.open(authority.mesh, credentials, () => now);
-  expect(certificate).toMatchObject({ peer: joiner.peer, roles: ['coordinator'], labels: { room: 'attic' } });
+  expect(certificate).toMatchObject({
+    peer: joiner.peer,
+    roles: ['coordinator', 'peer'],
+    labels: { room: 'attic' },
+  });
   expect(authority.members).toMatchObject([{ peer: joiner.peer, name: 'attic' }]);
 });
 
@@ -94,6 +98,43 @@ test('ends a membership for good: what was issued before is refused, what a new 
   const again = await authority.redeem(await authority.invite(), joiner);
   if (again === undefined) throw new Error('the join waits');
   await other.verify(again.certificate, joiner.peer);
+});
+
+test('lists nobody as revoked whose certificates have expired by themselves', async () => {
+  await authority.admit(joiner.peer, { roles: ['peer'] });
+  const client = (await createIdentity()).peerId;
+  await authority.admitClient(client, joiner.peer);
+  await authority.revoke(joiner.peer);
+  expect(saved.at(-1)?.revoked.map(({ peer }) => peer)).toEqual([joiner.peer, client]);
+  now += dayMs;
+  const another = (await createIdentity()).peerId;
+  await authority.admit(another, { roles: ['peer'] });
+  await authority.revoke(another);
+  expect(saved.at(-1)?.revoked.map(({ peer }) => peer)).toEqual([joiner.peer, another]);
+});
+
+test('restored from a backup, learns from its own newer list and forgets nothing of it', async () => {
+  const key = await createIdentity();
+  const states: AuthorityState[] = [];
+  const save = async (state: AuthorityState): Promise<void> => void states.push(structuredClone(state));
+  const lost = await Authority.open({ key, save, now: () => now });
+  const [backup] = states;
+  const late = await lost.enroll(['peer']);
+  await lost.revoke(late.identity.peerId);
+  const { membership } = await lost.enroll(['peer']);
+  now += 1000;
+  const restored = await Authority.open({
+    key,
+    state: structuredClone(backup as AuthorityState),
+    save,
+    now: () => now,
+  });
+  await restored.absorb(membership.revocations);
+  const other = await restored.enroll(['peer']);
+  await restored.revoke(other.identity.peerId);
+  const newest = (await restored.enroll(['peer'])).membership;
+  expect(newest.revocations.version).toBeGreaterThan(membership.revocations.version);
+  await expect(newest.verify(late.membership.credentials.certificate, late.identity.peerId)).rejects.toEqual(refused);
 });
 
 test('refuses certificates of the old epoch after the grace period, and renews in time', async () => {

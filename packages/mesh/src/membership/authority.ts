@@ -26,11 +26,13 @@ const defaultInviteMs = 3_600_000;
 const maxInvites = 256;
 const maxMembers = 1024;
 const maxPending = 64;
+/** As many as a list may hold. */
+const maxRevoked = 4096;
 /** Lets members that are switched off over a weekend renew their certificates after a rotation. */
 const defaultGraceMs = 7 * 24 * 3_600_000;
 
 export interface InviteOptions {
-  /** What the joiner may be. Default `peer`. */
+  /** What the joiner may be; a `coordinator` may also be a peer. Default `peer`. */
   readonly role?: Role | undefined;
   readonly labels?: Labels | undefined;
   /** Milliseconds until it expires. Default an hour. */
@@ -153,7 +155,8 @@ export class Authority {
       }
       const invite: InviteRecord = {
         hash: hashOf(secret).toString('hex'),
-        roles: [role],
+        // Who plans may hold layers, too.
+        roles: role === 'coordinator' ? ['coordinator', 'peer'] : [role],
         labels,
         expiresAt: this.#now() + expiresInMs,
         usesLeft: uses,
@@ -241,9 +244,18 @@ export class Authority {
       if (member === undefined) throw new SkeinError('not-found', `${peer} is no member of this mesh`);
       const now = this.#now();
       const gone = [member, ...state.members.filter(({ via }) => via === peer)];
+      // What has expired needs no revocation. Of whom nothing is known, the certificate may be as young as its end.
+      const endOf = (entry: { readonly peer: string; readonly revokedAt: number }): number =>
+        state.members.find((candidate) => candidate.peer === entry.peer)?.expiresAt ?? entry.revokedAt + certificateMs;
       const others = state.revoked.filter(
-        (entry) => !gone.some((other) => other.peer === entry.peer) && entry.revokedAt + certificateMs > now,
+        (entry) => !gone.some((other) => other.peer === entry.peer) && endOf(entry) > now,
       );
+      if (others.length + gone.length > maxRevoked) {
+        throw new SkeinError(
+          'overloaded',
+          `${maxRevoked} revocations are listed; begin a new epoch with \`skein rotate\``,
+        );
+      }
       // Certificates say when they were issued: these must be covered, too, where the clock was set back.
       state.revoked = [
         ...others,
