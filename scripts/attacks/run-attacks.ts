@@ -1,3 +1,4 @@
+import { withPeerId } from '@skein/mesh';
 import type { Logger } from '@skein/protocol';
 
 import { startCluster, type Cluster } from '../cluster/cluster.ts';
@@ -79,9 +80,7 @@ function targetOf({ authority, coordinatorMesh, peers }: Cluster, signal: AbortS
   return {
     authority,
     peerId: coordinatorMesh.peerId,
-    addresses: addresses.map((address) =>
-      address.includes('/p2p/') ? address : `${address}/p2p/${coordinatorMesh.peerId}`,
-    ),
+    addresses: addresses.map((address) => withPeerId(address, coordinatorMesh.peerId)),
     port: Number(/\/tcp\/(\d+)/.exec(addresses[0] ?? '')?.[1]),
     victim: peers[0]?.mesh.peerId ?? '',
     members: () => coordinatorMesh.cards.snapshot(),

@@ -2,6 +2,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 
+import { hasCode } from '@skein/protocol';
+
 const keptLines = 15;
 
 export interface RunToolOptions {
@@ -33,7 +35,7 @@ export async function runTool(
     [code] = await once(child, 'close');
   } catch (error) {
     signal.throwIfAborted();
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') throw missing(command, error);
+    if (hasCode(error, 'ENOENT')) throw missing(command, error);
     throw error;
   }
   if (code !== 0) throw new Error(`${command} ${commandLine[0] ?? ''} failed:\n${last.join('\n')}`);

@@ -2,6 +2,7 @@ import { silentLogger, SkeinError } from '@skein/protocol';
 
 import { loadIdentity } from './identity/identity.ts';
 import { keepMembership, loadAuthority, loadMembership } from './membership/membership-files.ts';
+import { roleBeyond } from './membership/role-beyond.ts';
 import { livenessPresets } from './liveness/presets.ts';
 import { Member } from './member.ts';
 import type { Mesh } from './mesh.ts';
@@ -14,7 +15,7 @@ import { defaultListen, defaultName, type MeshOptions } from './options.ts';
 export async function createMesh(options: MeshOptions): Promise<Mesh> {
   const { identity, membership, authority } = options.directory === undefined ? options : await fromDirectory(options);
   membership.assertGood(membership.certificate);
-  const missing = options.roles.find((role) => role !== 'client' && !membership.certificate.roles.includes(role));
+  const missing = roleBeyond(membership.certificate, options.roles);
   if (missing !== undefined) {
     const fix = `get another invite with \`skein invite --role ${missing}\` and join again`;
     throw new SkeinError('not-permitted', `this machine was not let in as a ${missing}; ${fix}`);

@@ -8,6 +8,7 @@ export type { Cards } from './cards/cards.ts';
 export type { Remote, StreamHandler } from './host/serve.ts';
 export { askMdns, type MdnsAnswers } from './diagnosis/ask-mdns.ts';
 export { testPath, type PathStep, type PathStepName, type TestPathOptions } from './diagnosis/test-path.ts';
+export { withPeerId } from './discovery/addresses.ts';
 export { chooseInterfaces } from './discovery/interfaces.ts';
 export {
   createIdentity,
@@ -17,6 +18,7 @@ export {
   type KeyOptions,
 } from './identity/identity.ts';
 export { peerIdOf, publicKeyOf, signingKeyOf } from './identity/node-keys.ts';
+export { replaceSecretFile, syncDirectory } from './identity/secret-file.ts';
 export { askToJoin, type JoinOptions } from './membership/ask-to-join.ts';
 export type { MemberRecord } from './membership/authority-state.ts';
 export { Authority, type InviteOptions, type MembershipEvent } from './membership/authority.ts';

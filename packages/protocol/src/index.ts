@@ -3,6 +3,7 @@ export { decodeValue, encodeFrame, encodeValue, type Frame } from './codec/frame
 export { FrameParser } from './codec/frame-parser.ts';
 export { parseHeader } from './codec/parse-header.ts';
 export { errorCodes, isErrorCode, type ErrorCode } from './errors/codes.ts';
+export { hasCode } from './errors/has-code.ts';
 export {
   asSkeinError,
   fromWireError,

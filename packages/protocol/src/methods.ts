@@ -25,9 +25,9 @@ export const methods = Object.freeze({
   gate: { ...ungated, id: '/skein/gate/2' },
   join: { ...ungated, id: '/skein/join/1' },
   renew: { ...control, id: '/skein/renew/1', maxFrameBytes: 1024 * 1024, maxInboundStreams: 1 },
-  client: {
+  admitClient: {
     ...control,
-    id: '/skein/client/1',
+    id: '/skein/admit-client/1',
     maxFrameBytes: 1024 * 1024,
     maxInboundStreams: 2,
     callers: servingMembers,

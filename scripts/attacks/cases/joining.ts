@@ -1,14 +1,14 @@
 import { randomBytes } from 'node:crypto';
 
-import { encodeFrame, methods } from '@skein/protocol';
+import { encodeFrame, hasCode, methods } from '@skein/protocol';
 
 import { Authority } from '../../../packages/mesh/src/membership/authority.ts';
 import { expectRefusal, type Attack, type Target } from '../attack.ts';
 import { ask, startAttacker } from '../attacker.ts';
 
-async function join(target: Target, secret: Uint8Array): Promise<unknown> {
+async function join(target: Target, secret: Uint8Array, change: object = {}): Promise<unknown> {
   await using attacker = await startAttacker(target);
-  return await ask(attacker, methods.join, { type: 'join-request', secret, name: 'mallory' });
+  return await ask(attacker, methods.join, { type: 'join-request', secret, name: 'mallory', ...change });
 }
 
 const refusedJoin = /refused a machine that asked to join/;
@@ -74,16 +74,15 @@ export const joining: readonly Attack[] = [
     name: 'a request to join that is no request',
     logged: refusedJoin,
     run: async (target) => {
-      await using attacker = await startAttacker(target);
-      await expectRefusal(ask(attacker, methods.join, { type: 'renew-request' }), 'protocol-violation', 'overloaded');
+      const request = { type: 'renew-request' };
+      await expectRefusal(join(target, randomBytes(16), request), 'protocol-violation', 'overloaded');
     },
   },
   {
     name: 'a request to join of a megabyte',
     run: async (target) => {
-      await using attacker = await startAttacker(target);
-      const request = { type: 'join-request', secret: randomBytes(16), name: 'm'.repeat(1_000_000) };
-      await expectRefusal(ask(attacker, methods.join, request), 'frame-too-large', 'peer-lost', 'overloaded');
+      const request = join(target, randomBytes(16), { name: 'm'.repeat(1_000_000) });
+      await expectRefusal(request, 'frame-too-large', 'peer-lost', 'overloaded');
     },
   },
   {
@@ -104,7 +103,7 @@ export const joining: readonly Attack[] = [
         try {
           await join(target, randomBytes(16));
         } catch (error) {
-          if (error instanceof Error && 'code' in error && error.code === 'overloaded') overloaded += 1;
+          if (hasCode(error, 'overloaded')) overloaded += 1;
           continue;
         }
         throw new Error('a guess was let in');

@@ -1,4 +1,12 @@
-import { cardSignatureContext, encodeValue, methods, type Card, type Method, type Role } from '@skein/protocol';
+import {
+  cardSignatureContext,
+  encodeValue,
+  hasCode,
+  methods,
+  type Card,
+  type Method,
+  type Role,
+} from '@skein/protocol';
 
 import { createIdentity } from '../../../packages/mesh/src/identity/identity.ts';
 import { signStatement } from '../../../packages/mesh/src/membership/statement.ts';
@@ -67,7 +75,10 @@ export const members: readonly Attack[] = [
   withoutRole('client', 'deploys', methods.stage, load),
   withoutRole('client', 'joins a ring', methods.ring, { type: 'ring-open' }),
   withoutRole('client', 'fetches a model', methods.bytes, { type: 'bytes-request' }),
-  withoutRole('client', 'lets another client in', methods.client, { type: 'client-request', peer: 'x'.repeat(52) }),
+  withoutRole('client', 'lets another client in', methods.admitClient, {
+    type: 'client-request',
+    peer: 'x'.repeat(52),
+  }),
   withoutRole('peer', 'deploys', methods.stage, load),
   withoutRole('coordinator', 'joins a ring', methods.ring, { type: 'ring-open' }),
   {
@@ -75,7 +86,7 @@ export const members: readonly Attack[] = [
     run: async (target) => {
       await using hostile = await startHostileMember(target, ['peer']);
       const request = { type: 'client-request', peer: target.victim };
-      await expectRefusal(ask(hostile, methods.client, request), 'invalid-request');
+      await expectRefusal(ask(hostile, methods.admitClient, request), 'invalid-request');
     },
   },
   {
@@ -85,9 +96,9 @@ export const members: readonly Attack[] = [
       for (let count = 0; count < 64; count += 1) {
         const { peerId: peer } = await createIdentity();
         try {
-          await ask(hostile, methods.client, { type: 'client-request', peer });
+          await ask(hostile, methods.admitClient, { type: 'client-request', peer });
         } catch (error) {
-          if (error instanceof Error && 'code' in error && error.code === 'overloaded') return;
+          if (hasCode(error, 'overloaded')) return;
           throw error;
         }
       }

@@ -3,6 +3,8 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 
+import { hasCode } from '@skein/protocol';
+
 const stopTimeoutMs = 15_000;
 const keptLines = 12;
 
@@ -94,7 +96,7 @@ function ignoredLines(output: Readable): AsyncIterator<string> {
 }
 
 function explain(error: unknown): string {
-  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
+  if (hasCode(error, 'ENOENT')) {
     return 'taskset is missing; the benchmarks need Linux with util-linux';
   }
   return error instanceof Error ? error.message : String(error);

@@ -1,15 +1,7 @@
 import { networkInterfaces, release } from 'node:os';
 
-import {
-  askMdns,
-  chooseInterfaces,
-  isIdentityEncrypted,
-  loadIdentity,
-  loadMembership,
-  testPath,
-  type Membership,
-} from '@skein/mesh';
-import { asSkeinError, SkeinError } from '@skein/protocol';
+import { askMdns, chooseInterfaces, isIdentityEncrypted, loadIdentity, loadMembership, testPath } from '@skein/mesh';
+import { SkeinError } from '@skein/protocol';
 import type { Command } from 'commander';
 
 import { askStatus } from '../control/control-client.ts';
@@ -69,7 +61,7 @@ async function examine(data: OpenedData, { signal }: CommandContext): Promise<re
     release: release(),
     directory,
     certificate: membership?.certificate,
-    certificateProblem: membership && problemOf(membership),
+    certificateProblem: membership?.problem,
     isEncrypted: await isIdentityEncrypted(directory),
     daemon: status,
     knownMembers: new Set(known.addresses.map((address) => address.split('/p2p/')[1])).size,
@@ -81,15 +73,6 @@ async function examine(data: OpenedData, { signal }: CommandContext): Promise<re
     now: Date.now(),
   };
   return findings(facts);
-}
-
-function problemOf(membership: Membership): string | undefined {
-  try {
-    membership.assertGood(membership.certificate);
-    return undefined;
-  } catch (error) {
-    return asSkeinError(error).message;
-  }
 }
 
 async function testPaths(

@@ -42,7 +42,7 @@ export function registerInvite(program: Command, context: CommandContext): void 
         .default(3_600_000, '1h'),
     )
     .addOption(new Option('--uses <count>', 'machines that it lets in').argParser(wholeNumber(1, 1000)).default(1))
-    .option('--label <key=value>', 'what the planner and people may know of the machine; repeatable', label)
+    .option('--label <key=value>', 'what people may know of the machine; repeatable', label)
     .option('--approve', 'the join waits until somebody has run `skein approve`')
     .option('--no-qr', 'without the code for cameras')
     .option('--json', 'print it as JSON')

@@ -9,7 +9,6 @@ import {
   saveMembership,
   untilAborted,
   type KeyOptions,
-  type Membership,
   type Mesh,
 } from '@skein/mesh';
 import { asSkeinError, decodeInvite, SkeinError, type Invite, type Logger } from '@skein/protocol';
@@ -126,16 +125,7 @@ async function joinMesh(
   try {
     await saveMembership(directory, await askToJoin({ ...asked, identity, onPending }));
   } catch (error) {
-    if (known === undefined || !isGood(known) || asked.signal.aborted) throw error;
-  }
-}
-
-function isGood(membership: Membership): boolean {
-  try {
-    membership.assertGood(membership.certificate);
-    return true;
-  } catch {
-    return false;
+    if (known === undefined || known.problem !== undefined || asked.signal.aborted) throw error;
   }
 }
 

@@ -3,7 +3,7 @@ import { rename, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 
 import type { InviteOptions } from '@skein/mesh';
-import { asSkeinError, parseHeader, SkeinError, toWireError } from '@skein/protocol';
+import { asSkeinError, hasCode, parseHeader, SkeinError, toWireError } from '@skein/protocol';
 
 import { dialControl } from './control-client.ts';
 import { readHeader, writeFrame } from './frame-socket.ts';
@@ -54,7 +54,7 @@ async function claim(server: Server, path: string): Promise<void> {
     try {
       return await listen(server, path);
     } catch (error) {
-      if (!isAddressInUse(error) || attempt === 3) throw cannotListen(path, error);
+      if (!hasCode(error, 'EADDRINUSE') || attempt === 3) throw cannotListen(path, error);
     }
     await assertNobodyAnswers(path);
     // Out of the way first, and looked at again there: what is removed must not be a socket that another starter has just
@@ -134,10 +134,6 @@ async function perform(request: ControlRequest, handlers: ControlHandlers): Prom
       handlers.stop();
       return { type: 'daemon-stopping', pid: process.pid };
   }
-}
-
-function isAddressInUse(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'EADDRINUSE';
 }
 
 function cannotListen(path: string, error: unknown): SkeinError {

@@ -1,5 +1,5 @@
 import type { AuditLog } from '@skein/coordinator';
-import { removeMembership, type Authority, type InviteOptions, type Mesh } from '@skein/mesh';
+import { removeMembership, withPeerId, type Authority, type InviteOptions, type Mesh } from '@skein/mesh';
 import { encodeInvite, SkeinError } from '@skein/protocol';
 
 import type { ControlHandlers } from '../control/control-server.ts';
@@ -37,7 +37,9 @@ export function membershipHandlers(
     admitClient: async (peer) => {
       const { membership, cards } = mesh();
       const credentials = await mesh().admitClient(peer);
-      const peers = cards.snapshot().flatMap((card) => withPeerId(card));
+      const peers = cards
+        .snapshot()
+        .flatMap(({ peer: member, addresses }) => addresses.map((address) => withPeerId(address, member)));
       return { type: 'daemon-client', mesh: membership.mesh, ...credentials, peers };
     },
   };
@@ -71,8 +73,4 @@ function describeMembers(authority: Authority): MemberDescription[] {
     return { ...member, state: authority.isRevoked(member) ? 'revoked' : ended };
   });
   return [...members, ...authority.pending.map((member): MemberDescription => ({ ...member, state: 'waiting' }))];
-}
-
-function withPeerId({ peer, addresses }: { readonly peer: string; readonly addresses: readonly string[] }): string[] {
-  return addresses.map((address) => (address.includes('/p2p/') ? address : `${address}/p2p/${peer}`));
 }

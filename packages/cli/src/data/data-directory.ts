@@ -2,7 +2,7 @@ import { chmod, mkdir, readdir, realpath, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, posix, resolve, win32 } from 'node:path';
 
-import { SkeinError } from '@skein/protocol';
+import { hasCode, SkeinError } from '@skein/protocol';
 
 const groupAndOthers = 0o077;
 
@@ -45,7 +45,7 @@ export async function findDataDirectory(path: string): Promise<string> {
     if (await isOpenToOthers(directory)) throw openToOthers(directory);
     return await realpath(directory);
   } catch (error) {
-    if (isFileError(error, 'ENOENT') || isFileError(error, 'ENOTDIR')) return directory;
+    if (hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')) return directory;
     throw cannotUse(directory, error);
   }
 }
@@ -71,9 +71,9 @@ async function makeDirectory(directory: string): Promise<void> {
   try {
     return await mkdir(directory, { mode: 0o700 });
   } catch (error) {
-    if (isFileError(error, 'EEXIST')) return;
+    if (hasCode(error, 'EEXIST')) return;
     const parent = dirname(directory);
-    if (!isFileError(error, 'ENOENT') || parent === directory) throw error;
+    if (!hasCode(error, 'ENOENT') || parent === directory) throw error;
     await makeDirectory(parent);
   }
   await mkdir(directory, { mode: 0o700 });
@@ -107,8 +107,4 @@ function cannotUse(directory: string, error: unknown): SkeinError {
 /** A path as a shell takes it. */
 function quoted(path: string): string {
   return /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`;
-}
-
-function isFileError(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code;
 }

@@ -1,8 +1,8 @@
-import { randomUUID } from 'node:crypto';
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { limits, peerIdSchema, SkeinError, type Card } from '@skein/protocol';
+import { replaceSecretFile, withPeerId } from '@skein/mesh';
+import { limits, peerIdSchema, type Card } from '@skein/protocol';
 import { z } from 'zod';
 
 const fileName = 'members.json';
@@ -32,9 +32,7 @@ export class KnownMembers {
 
   /** Multiaddrs with peer ids. */
   get addresses(): readonly string[] {
-    return this.#members.flatMap(({ peer, addresses }) =>
-      addresses.map((address) => (address.includes('/p2p/') ? address : `${address}/p2p/${peer}`)),
-    );
+    return this.#members.flatMap(({ peer, addresses }) => addresses.map((address) => withPeerId(address, peer)));
   }
 
   /** Remembers those that are there now, beside those that were. Throws `disk-failed`. */
@@ -48,7 +46,7 @@ export class KnownMembers {
     const present = reachable.map(({ peer, addresses }) => ({ peer, addresses: [...addresses] }));
     const absent = this.#members.filter(({ peer }) => !present.some((member) => member.peer === peer));
     this.#members = [...present, ...absent].slice(0, maxMembers);
-    await replaceFile(join(this.#directory, fileName), JSON.stringify({ members: this.#members }));
+    await replaceSecretFile(join(this.#directory, fileName), Buffer.from(JSON.stringify({ members: this.#members })));
   }
 }
 
@@ -57,16 +55,5 @@ async function readMembers(path: string): Promise<readonly Member[]> {
     return fileSchema.parse(JSON.parse(await readFile(path, 'utf8'))).members;
   } catch {
     return [];
-  }
-}
-
-async function replaceFile(path: string, content: string): Promise<void> {
-  const temporary = `${path}.${randomUUID()}.new`;
-  try {
-    await writeFile(temporary, content, { mode: 0o600 });
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw new SkeinError('disk-failed', `can't write ${path}; check free space and permissions`, { cause: error });
   }
 }

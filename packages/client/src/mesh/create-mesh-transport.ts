@@ -7,6 +7,7 @@ import {
   loadIdentity,
   loadMembership,
   saveMembership,
+  withPeerId,
   type Identity,
   type Membership,
 } from '@skein/mesh';
@@ -57,9 +58,7 @@ export async function createMeshTransport(
 ): Promise<MeshTransport> {
   const { name, mdns, logger, peers = [] } = access;
   const invite = access.invite === undefined ? undefined : decodeInvite(access.invite);
-  const invitedTo = (invite?.addresses ?? []).map((address) =>
-    address.includes('/p2p/') ? address : `${address}/p2p/${invite?.peer}`,
-  );
+  const invitedTo = invite?.addresses.map((address) => withPeerId(address, invite.peer)) ?? [];
   const mesh = await createMesh({
     ...(await credentialsOf(access, { name: name ?? hostname(), ...options })),
     peers: [...invitedTo, ...peers],

@@ -1,27 +1,18 @@
 import { expect, test } from 'vitest';
 
 import type { DeploymentState, DeploymentStatus } from '../deployments/index.ts';
-import { peerIdOf, sha256 } from '../testing/fixtures.ts';
+import { peerIdOf, sha256, statusOf } from '../testing/fixtures.ts';
 import { deploymentEvent } from './deployment-event.ts';
 import { auditEventSchema } from './events.ts';
 
 const stage = { plannedBytes: 1, state: 'ready' as const };
-const status: DeploymentStatus = {
-  id: 'deployment-1',
+const status = statusOf({
   model: sha256('tiny'),
-  name: 'tiny',
-  state: 'ready',
   stages: [
     { ...stage, peer: peerIdOf(1), block: { from: 0, to: 5 } },
     { ...stage, peer: peerIdOf(2), block: { from: 5, to: 8 } },
   ],
-  contextTokens: 4096,
-  sequences: 4,
-  cacheType: 'f16',
-  activations: 'f32',
-  explanation: 'not split',
-  startedAt: 1,
-};
+});
 const stageLost = { code: 'stage-lost', message: 'the lead named a path: /home/ada' };
 
 test.each<[before: DeploymentState, change: Partial<DeploymentStatus>, event: object]>([

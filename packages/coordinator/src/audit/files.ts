@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 
-import { isSkeinError, SkeinError } from '@skein/protocol';
+import { hasCode, isSkeinError, SkeinError } from '@skein/protocol';
 
 const namePattern = /^\d{6}\.jsonl$/;
 
@@ -19,7 +19,7 @@ export async function listFiles(directory: string): Promise<readonly string[]> {
     try {
       return (await readdir(directory)).filter((name) => namePattern.test(name)).sort();
     } catch (error) {
-      if (isFileError(error, 'ENOENT')) return [];
+      if (hasCode(error, 'ENOENT')) return [];
       throw error;
     }
   });
@@ -41,8 +41,4 @@ export async function onDisk<Result>(directory: string, action: () => Promise<Re
     const message = `can't use the audit log in ${directory} (${code}); check free space and permissions there`;
     throw new SkeinError('disk-failed', message, { cause: error });
   }
-}
-
-export function isFileError(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code;
 }

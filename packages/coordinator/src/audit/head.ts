@@ -2,10 +2,10 @@ import type { KeyObject } from 'node:crypto';
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { sha256Schema } from '@skein/protocol';
+import { hasCode, sha256Schema } from '@skein/protocol';
 import { z } from 'zod';
 
-import { isFileError, onDisk } from './files.ts';
+import { onDisk } from './files.ts';
 import { isSigned, withSignature } from './signature.ts';
 
 export const headName = 'head.json';
@@ -45,7 +45,7 @@ export async function readHead(directory: string): Promise<StoredHead | 'damaged
     try {
       return await readFile(join(directory, headName));
     } catch (error) {
-      if (isFileError(error, 'ENOENT')) return undefined;
+      if (hasCode(error, 'ENOENT')) return undefined;
       throw error;
     }
   });

@@ -4,11 +4,11 @@ import { rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 
-import { SkeinError } from '@skein/protocol';
+import { hasCode, SkeinError } from '@skein/protocol';
 
 import { Chain } from './chain.ts';
 import { decodeEntry, noHash } from './entry.ts';
-import { fileName, fileNumber, isFileError, listFiles, onDisk } from './files.ts';
+import { fileName, fileNumber, listFiles, onDisk } from './files.ts';
 import { readHead, type Head } from './head.ts';
 import { readLines } from './lines.ts';
 import { encodeKey } from './signature.ts';
@@ -102,7 +102,7 @@ async function sizeOf(directory: string, name: string): Promise<number | undefin
     try {
       return (await stat(join(directory, name))).size;
     } catch (error) {
-      if (isFileError(error, 'ENOENT')) return undefined;
+      if (hasCode(error, 'ENOENT')) return undefined;
       throw error;
     }
   });

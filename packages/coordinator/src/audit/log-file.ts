@@ -1,6 +1,8 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
+import { syncDirectory } from '@skein/mesh';
+
 import { onDisk } from './files.ts';
 
 /** The file that a log grows in. What is written counts once it is committed; else it is removed before the next attempt. */
@@ -51,11 +53,4 @@ export class LogFile {
   async close(): Promise<void> {
     await onDisk(this.#directory, async () => await this.#handle.close());
   }
-}
-
-/** Makes a new directory entry durable. Windows can't open directories, and doesn't need it. */
-async function syncDirectory(directory: string): Promise<void> {
-  if (process.platform === 'win32') return;
-  await using handle = await open(directory, 'r');
-  await handle.sync();
 }

@@ -2,23 +2,12 @@ import { SkeinError } from '@skein/protocol';
 import { describe, expect, it } from 'vitest';
 
 import type { DeploymentStatus } from '../deployments/index.ts';
+import { statusOf } from '../testing/fixtures.ts';
 import { post, sentEvents, testApp } from '../testing/test-app.ts';
 
 const chat = { model: 'org/tiny', messages: [{ role: 'user', content: 'Hi' }] };
-const loading: DeploymentStatus = {
-  id: 'deployment-1',
-  model: 'ab'.repeat(32),
-  name: 'tiny',
-  state: 'loading',
-  stages: [],
-  contextTokens: 4096,
-  sequences: 4,
-  cacheType: 'f16',
-  activations: 'f32',
-  explanation: 'not split',
-  startedAt: 1,
-};
-const ready: DeploymentStatus = { ...loading, state: 'ready' };
+const loading = statusOf({ state: 'loading' });
+const ready = statusOf();
 
 it('says that it is up', async () => {
   expect(await (await testApp().app.request('/health')).json()).toEqual({ status: 'ok' });

@@ -1,3 +1,4 @@
+import type { DeploymentStatus } from '../deployments/index.ts';
 import { createHash } from 'node:crypto';
 
 import { encodeValue, type Card, type ModelManifest, type ModelShape } from '@skein/protocol';
@@ -97,5 +98,23 @@ export function randomNumbers(seed: number): () => number {
     let mixed = Math.imul(state ^ (state >>> 15), state | 1);
     mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** What a coordinator says of a deployment of `tiny`, in so far as it is not said otherwise. */
+export function statusOf(change: Partial<DeploymentStatus> = {}): DeploymentStatus {
+  return {
+    id: 'deployment-1',
+    model: 'ab'.repeat(32),
+    name: 'tiny',
+    state: 'ready',
+    stages: [],
+    contextTokens: 4096,
+    sequences: 4,
+    cacheType: 'f16',
+    activations: 'f32',
+    explanation: 'not split',
+    startedAt: 1,
+    ...change,
   };
 }

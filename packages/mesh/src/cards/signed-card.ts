@@ -14,6 +14,7 @@ import {
 } from '@skein/protocol';
 
 import type { Membership } from '../membership/membership.ts';
+import { roleBeyond } from '../membership/role-beyond.ts';
 import { isSignedBy, ownedCopy } from '../membership/statement.ts';
 
 /** A card together with the bytes that its member signed, as they travel. */
@@ -48,8 +49,7 @@ export async function verifyCard(frame: Frame, membership: Membership): Promise<
   // Kept for long, so not as a view of a larger received chunk.
   const bytes = Uint8Array.from(frame.payload);
   const card = parseHeader(cardSchema, decodeValue(bytes));
-  const { roles } = await membership.verify(certificate, card.peer);
-  const claimed = card.roles.find((role) => role !== 'client' && !roles.includes(role));
+  const claimed = roleBeyond(await membership.verify(certificate, card.peer), card.roles);
   if (claimed !== undefined) {
     throw new SkeinError('not-permitted', `a card claims the role ${claimed}, which its member was not given`);
   }

@@ -31,6 +31,11 @@ export function peerIdOf(address: string): string | undefined {
   }
 }
 
+/** A multiaddr that says whom it leads to: nobody else can answer then. */
+export function withPeerId(address: string, peerId: string): string {
+  return address.includes('/p2p/') ? address : `${address}/p2p/${peerId}`;
+}
+
 /** Whether all listen addresses are loopback ones, so that nobody off this machine can connect. */
 export function isLoopbackOnly(listen: readonly string[]): boolean {
   return listen.every((address) => /^(127\.|::1$|localhost$)/.test(hostOf(address) ?? ''));

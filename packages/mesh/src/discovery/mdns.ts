@@ -3,7 +3,7 @@ import { networkInterfaces } from 'node:os';
 import type { Logger } from '@skein/protocol';
 import multicastDns, { type MulticastDNS, type ResponsePacket } from 'multicast-dns';
 
-import { hostOf, peerIdOf } from './addresses.ts';
+import { hostOf, withPeerId } from './addresses.ts';
 import type { LocalInterface } from './interfaces.ts';
 import { readAnswer, textPrefix } from './mdns-answer.ts';
 
@@ -128,7 +128,7 @@ export class MdnsDiscovery {
         type: 'TXT' as const,
         class: 'IN' as const,
         ttl: recordSeconds,
-        data: `${textPrefix}${peerIdOf(address) === undefined ? `${address}/p2p/${ownPeerId}` : address}`,
+        data: `${textPrefix}${withPeerId(address, ownPeerId)}`,
       })),
     });
   }

@@ -20,7 +20,7 @@ const builtIn: readonly Method[] = [
   methods.card,
   methods.revocations,
   methods.renew,
-  methods.client,
+  methods.admitClient,
   methods.leave,
 ];
 

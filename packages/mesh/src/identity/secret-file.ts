@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { constants, link, lstat, mkdir, open, rename, unlink, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-import { SkeinError } from '@skein/protocol';
+import { hasCode, SkeinError } from '@skein/protocol';
 
 const defaultMaxBytes = 4096;
 const groupAndOthers = 0o077;
@@ -21,8 +21,8 @@ export async function readSecretFile(
   try {
     file = await open(path, readWithoutWaiting);
   } catch (error) {
-    if (isFileError(error, 'ENOENT') && !(await isLink(path))) return undefined;
-    if (isFileError(error, 'ENOENT')) {
+    if (hasCode(error, 'ENOENT') && !(await isLink(path))) return undefined;
+    if (hasCode(error, 'ENOENT')) {
       const fix = 'restore that file, or remove the link';
       throw new SkeinError('disk-failed', `${path} is a link to a file that is not there; ${fix}`, { cause: error });
     }
@@ -63,7 +63,7 @@ export async function createSecretFile(path: string, bytes: Uint8Array): Promise
     await syncDirectory(directory);
     return true;
   } catch (error) {
-    if (isFileError(error, 'EEXIST')) return false;
+    if (hasCode(error, 'EEXIST')) return false;
     throw new SkeinError('disk-failed', `can't write ${path}; check free space and permissions`, { cause: error });
   }
 }
@@ -86,7 +86,7 @@ export async function replaceSecretFile(path: string, bytes: Uint8Array): Promis
 }
 
 /** Makes a new directory entry durable. Windows can't open directories, and doesn't need it. */
-async function syncDirectory(directory: string): Promise<void> {
+export async function syncDirectory(directory: string): Promise<void> {
   if (process.platform === 'win32') return;
   const handle = await open(directory, 'r');
   try {
@@ -99,8 +99,4 @@ async function syncDirectory(directory: string): Promise<void> {
 async function isLink(path: string): Promise<boolean> {
   const stats = await lstat(path).catch(() => undefined);
   return stats?.isSymbolicLink() === true;
-}
-
-function isFileError(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code;
 }

@@ -19,7 +19,7 @@ export async function askForCredentials(
   authority: string,
   request: { readonly type: 'renew-request' } | { readonly type: 'client-request'; readonly peer: string },
 ): Promise<Credentials> {
-  const method = request.type === 'renew-request' ? methods.renew : methods.client;
+  const method = request.type === 'renew-request' ? methods.renew : methods.admitClient;
   await using stream = await open(authority, method);
   await stream.write(request);
   const frame = await stream.read({ timeoutMs: method.openTimeoutMs });

@@ -1,6 +1,7 @@
 import { multiaddr } from '@multiformats/multiaddr';
 import { joinAnswerSchema, methods, parseHeader, SkeinError, type Invite } from '@skein/protocol';
 
+import { withPeerId } from '../discovery/addresses.ts';
 import { createHost } from '../host/create-host.ts';
 import type { Identity } from '../identity/identity.ts';
 import { ByteStream } from '../streams/byte-stream.ts';
@@ -55,9 +56,7 @@ async function askOnce(
   host: Awaited<ReturnType<typeof createHost>>,
   { invite, name, signal }: JoinOptions,
 ): Promise<Membership | undefined> {
-  const addresses = invite.addresses.map((address) =>
-    multiaddr(address.includes('/p2p/') ? address : `${address}/p2p/${invite.peer}`),
-  );
+  const addresses = invite.addresses.map((address) => multiaddr(withPeerId(address, invite.peer)));
   const bounded = AbortSignal.any([signal, AbortSignal.timeout(dialTimeoutMs)]);
   const connection = await host.dial(addresses, { signal: bounded, force: true });
   try {

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 
 import {
+  asSkeinError,
   certificateSchema,
   certificateSignatureContext,
   revocationListSchema,
@@ -86,6 +87,16 @@ export class Membership {
 
   get credentials(): Credentials {
     return { certificate: this.#own.signed, revocations: this.#list.signed };
+  }
+
+  /** Why this machine's own certificate is good no longer; undefined while it is. */
+  get problem(): string | undefined {
+    try {
+      this.assertGood(this.#own.claims);
+      return undefined;
+    } catch (error) {
+      return asSkeinError(error).message;
+    }
   }
 
   /** Whether it is time to ask the authority for a new certificate. */

@@ -49,7 +49,7 @@ export function serveAuthority(authority: Authority, { handle, onDenied, logger 
     await stream.write({ type: 'credentials', ...(await authority.renew(peerId)) });
   });
 
-  handle(methods.client, async (stream, { peerId }) => {
+  handle(methods.admitClient, async (stream, { peerId }) => {
     const { peer } = parseHeader(clientRequestSchema, await firstHeader(stream));
     await stream.write({ type: 'credentials', ...(await authority.admitClient(peer, peerId)) });
   });

@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { open, readdir, rm, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
+import { hasCode } from '@skein/protocol';
+
 import { onDisk, renameDurably } from '../disk/index.ts';
 
 /** Names of files that this process is writing, to tell them from those of a dead process that had our process id. */
@@ -86,6 +88,6 @@ function isAlive(processId: number): boolean {
     return true;
   } catch (error) {
     // Not ours to signal, so it lives.
-    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+    return hasCode(error, 'EPERM');
   }
 }

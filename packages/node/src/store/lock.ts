@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { SkeinError } from '@skein/protocol';
+import { hasCode, SkeinError } from '@skein/protocol';
 import { lock as lockFile } from 'proper-lockfile';
 
 /** How often a taken lock is tried again, in milliseconds. */
@@ -50,5 +50,5 @@ export async function takeLock(
 }
 
 function isTaken(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ELOCKED';
+  return hasCode(error, 'ELOCKED');
 }

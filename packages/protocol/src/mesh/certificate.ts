@@ -12,7 +12,7 @@ const shortText = z.string().max(256);
 /** Milliseconds since 1970. */
 const time = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
 
-/** What an owner says of a machine, for people and the planner: `room=attic`. */
+/** What an owner says of a machine: `room=attic`. */
 export const labelsSchema = z
   .record(z.string().regex(/^[a-z0-9][a-z0-9.-]{0,31}$/), z.string().max(64))
   .refine((labels) => Object.keys(labels).length <= maxLabels, { message: `at most ${maxLabels} labels` });
