@@ -25,8 +25,8 @@ export interface AttackReport {
   readonly outcomes: readonly AttackOutcome[];
 }
 
-/** In this order: the last of `joining` uses up what one host may try in a minute. */
-const attacks: readonly Attack[] = [...certificates, ...members, ...transport, ...joining];
+/** In this order: the last of `joining` uses up what one host may try in a minute, and one of `transport` tries, too. */
+const attacks: readonly Attack[] = [...certificates, ...members, ...joining, ...transport];
 
 /** Attacks a running mesh in every way there is a case for, while it answers prompts. */
 export async function runAttacks(options: {

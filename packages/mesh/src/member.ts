@@ -15,8 +15,10 @@ import { Gate } from './gate/gate.ts';
 import { Arrivals } from './host/arrivals.ts';
 import { Connections } from './host/connections.ts';
 import { createHost } from './host/create-host.ts';
+import { hostOf } from './host/host-of.ts';
 import { openStream } from './host/open-stream.ts';
 import { OwnCalls } from './host/own-calls.ts';
+import { RemoteLimits } from './host/remote-limits.ts';
 import { serve, type StreamHandler } from './host/serve.ts';
 import type { Identity } from './identity/identity.ts';
 import { askForCredentials, authorityAmong } from './membership/ask-for-credentials.ts';
@@ -70,6 +72,7 @@ export class Member implements Mesh {
   readonly #gossip: Gossip;
   readonly #view: CardsView;
   readonly #traffic = new TrafficCounter();
+  readonly #limits = new RemoteLimits();
   readonly #ownCalls: OwnCalls;
   readonly #handlers = new Map<string, StreamHandler>();
   readonly #cardStreams: CardStreams;
@@ -85,16 +88,20 @@ export class Member implements Mesh {
   /** Makes the host and its gate, then everything that stands behind the gate. */
   static async create(options: MemberOptions): Promise<Member> {
     const { identity, membership, listen, logger } = options;
-    const arrivals = new Arrivals();
-    const host = await createHost({ privateKey: identity.privateKey, listen, arrivals });
     const denials = new Denials(options.onDenial);
     const onDenied = (denial: Omit<Denial, 'count'>): void => denials.add(denial);
+    const arrivals = new Arrivals((connection, peer) => {
+      const address = hostOf(connection);
+      logger.debug({ peer, address }, 'too many bytes before the gate');
+      onDenied({ reason: 'overloaded', address, peer });
+    });
+    const host = await createHost({ privateKey: identity.privateKey, listen, arrivals });
     const gate = new Gate({ host, membership, logger, onDenied });
     await gate.install();
     const member = new Member(options, { host, gate, arrivals, denials });
     for (const method of Object.values(methods)) {
       if (method === methods.gate) continue;
-      const components = { host, gate, traffic: member.#traffic, onDenied, logger };
+      const components = { host, gate, traffic: member.#traffic, limits: member.#limits, onDenied, logger };
       await serve(components, method, () => member.#handlers.get(method.id));
     }
     return member;
@@ -108,9 +115,9 @@ export class Member implements Mesh {
     this.#denials = denials;
     this.peerId = identity.peerId;
     this.#connections = new Connections(
-      { host, gate },
+      { host, gate, arrivals },
       {
-        onOpen: (connection) => this.#onOpen(connection),
+        onUse: (connection) => this.#onUse(connection),
         onPeerLost: (peerId) => this.#onPeerLost(peerId),
       },
     );
@@ -131,7 +138,7 @@ export class Member implements Mesh {
     this.#cardStreams = new CardStreams({
       gossip: this.#gossip,
       logger,
-      isConnected: (peerId) => this.#connections.has(peerId),
+      isOurs: (peerId) => this.#hasDialled(peerId),
       open: async (peerId) => await this.open(peerId, methods.card),
     });
     this.#liveness = new Liveness({
@@ -175,6 +182,10 @@ export class Member implements Mesh {
 
   get cards(): Cards {
     return this.#view;
+  }
+
+  get hasTwin(): boolean {
+    return this.#gossip.hasTwin;
   }
 
   async start(): Promise<void> {
@@ -225,7 +236,11 @@ export class Member implements Mesh {
     }
     if (peerId === this.peerId) return this.#ownCalls.open(method, this.#handlers.get(method.id));
     return await openStream(
-      { connections: this.#connections, meter: this.#traffic.meter(peerId) },
+      {
+        connections: this.#connections,
+        meter: this.#traffic.meter(peerId),
+        limits: this.#limits.of(peerId, method),
+      },
       { peerId, method, addresses: this.#dialer.addressesOf(peerId), signal: options.signal },
     );
   }
@@ -316,12 +331,17 @@ export class Member implements Mesh {
     }
   }
 
-  #onOpen(connection: Connection): void {
+  #onUse(connection: Connection): void {
     const peerId = connection.remotePeer.toString();
     // The dialling side opens the card stream, so that there is one. Beats go both ways, each on a stream of its own.
-    if (connection.direction === 'outbound') void this.#cardStreams.keep(peerId);
-    void this.#liveness.beat(peerId);
+    if (this.#hasDialled(peerId)) void this.#cardStreams.keep(peerId);
+    this.#liveness.connected(peerId);
     this.#revocations.greet(peerId, this.#gate.remoteOf(connection)?.revocations ?? 0);
+  }
+
+  /** Whether the connection to a member is one that we dialled. */
+  #hasDialled(peerId: string): boolean {
+    return this.#connections.get(peerId)?.direction === 'outbound';
   }
 
   #serveAuthority(authority: Authority): void {
@@ -354,6 +374,7 @@ export class Member implements Mesh {
   #recheck(): void {
     if (this.#started === undefined || this.#stopped !== undefined) return;
     this.#gate.recheck();
+    this.#connections.dropDuplicates();
     void this.#gossip.recheck();
     void this.#renewal.check();
   }

@@ -111,3 +111,14 @@ test('answers a method by one handler at a time, until it is disposed', async ()
   first[Symbol.dispose]();
   expect((await ask())?.header).toEqual({ text: 'second' });
 });
+
+test('two daemons with one identity notice each other through anybody that both are connected to', async () => {
+  await using cluster = new Cluster();
+  const between = await cluster.add();
+  const identity = await createIdentity();
+  const original = await cluster.add([between], { identity });
+  const copy = await cluster.add([between], { identity });
+  for (const { hasTwin } of [between, original]) expect(hasTwin).toBe(false);
+  await expect.poll(() => [original.hasTwin, copy.hasTwin], { timeout: 30_000 }).toEqual([true, true]);
+  expect(between.hasTwin).toBe(false);
+}, 40_000);

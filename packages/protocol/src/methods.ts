@@ -14,12 +14,25 @@ export interface Method {
   readonly openTimeoutMs: number;
   /** Who may call it: members with one of these roles; or anybody, before the gate: then it must bear hostile callers. */
   readonly callers: readonly Role[] | 'anybody';
+  /** Whether it carries what may come as fast as the network allows: weights and activations. */
+  readonly isBulk: boolean;
 }
 
 const everyMember = ['peer', 'coordinator', 'client'] as const;
 const servingMembers = ['peer', 'coordinator'] as const;
-const control = { maxFrameBytes: limits.maxControlFrameBytes, openTimeoutMs: 5000, callers: everyMember };
-const ungated = { maxFrameBytes: 8192, maxInboundStreams: 2, openTimeoutMs: 3000, callers: 'anybody' } as const;
+const control = {
+  maxFrameBytes: limits.maxControlFrameBytes,
+  openTimeoutMs: 5000,
+  callers: everyMember,
+  isBulk: false,
+};
+const ungated = {
+  maxFrameBytes: 8192,
+  maxInboundStreams: 2,
+  openTimeoutMs: 3000,
+  callers: 'anybody',
+  isBulk: false,
+} as const;
 
 export const methods = Object.freeze({
   gate: { ...ungated, id: '/skein/gate/2' },
@@ -38,7 +51,7 @@ export const methods = Object.freeze({
   // One is enough; those of a connection that is just being closed count, too.
   alive: { ...control, id: '/skein/alive/1', maxFrameBytes: 256, maxInboundStreams: 4 },
   manifest: { ...control, id: '/skein/manifest/1', maxInboundStreams: 4, callers: servingMembers },
-  bytes: { ...control, id: '/skein/bytes/1', maxInboundStreams: 8, callers: servingMembers },
+  bytes: { ...control, id: '/skein/bytes/1', maxInboundStreams: 8, callers: servingMembers, isBulk: true },
   // One measurement at a time: two would measure each other.
   measure: {
     ...control,
@@ -46,6 +59,7 @@ export const methods = Object.freeze({
     maxFrameBytes: measureLimits.maxProbeBytes + 1024,
     maxInboundStreams: 1,
     callers: servingMembers,
+    isBulk: true,
   },
   stage: { ...control, id: '/skein/stage/1', maxInboundStreams: 16, callers: ['coordinator'] },
   ring: {
@@ -54,6 +68,7 @@ export const methods = Object.freeze({
     maxFrameBytes: limits.maxFrameBytes,
     maxInboundStreams: 16,
     callers: ['peer'],
+    isBulk: true,
   },
   generate: {
     ...control,

@@ -114,6 +114,16 @@ export const transport: readonly Attack[] = [
     },
   },
   {
+    name: 'a hundred kilobytes before the gate',
+    logged: /too many bytes before the gate/,
+    run: async (target) => {
+      await using attacker = await startAttacker(target);
+      const bytes = await attacker.openBytes(methods.join);
+      await bytes.write(new Uint8Array(100_000).fill(0xff)).catch(() => undefined);
+      await untilCutOff(attacker.isConnected);
+    },
+  },
+  {
     name: 'forty hosts at once',
     run: async (target) => {
       const attempts = Array.from({ length: 40 }, async () => {

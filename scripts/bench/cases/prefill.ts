@@ -1,7 +1,7 @@
-import type { BenchCase } from '../bench-case.ts';
+import type { BenchCase, CaseContext } from '../bench-case.ts';
 import { complete, ttftMs } from '../completion.ts';
-import { startCeiling } from '../processes/engine-child.ts';
-import { startMesh } from '../processes/mesh.ts';
+import { startCeiling, type EngineChild } from '../processes/engine-child.ts';
+import { startMesh, type BenchMesh } from '../processes/mesh.ts';
 import { newTokens } from '../prompts.ts';
 import { measureRounds } from '../rounds.ts';
 import { median, ratioOf } from '../statistics.ts';
@@ -9,27 +9,52 @@ import { median, ratioOf } from '../statistics.ts';
 const promptTokens = 1024;
 const contextTokens = 2048;
 
-/** How well the chunks of one long prompt fill two stages. */
+/**
+ * How well the chunks of one long prompt fill two stages: cut evenly, as `--layers` does it for who mostly reads, and as
+ * the planner cuts, which reckons with a token drawn after most rows.
+ */
 export const prefill: BenchCase = {
   summary: 'a prompt of 1,024 tokens through two stages, against the ceiling',
   async run(context) {
-    const { signal } = context;
     await using mesh = await startMesh([0, 1], context);
-    await using _deployment = await mesh.deploy({ stages: 2, contextTokens, sequences: 1 });
     await using ceiling = await startCeiling({ contextTokens, sequences: 1 }, context);
-    const measured = await measureRounds(
-      {
-        skein: async () => {
-          const answer = await complete(mesh.endpoint, { prompt: newTokens(promptTokens), maxTokens: 1, signal });
-          return (answer.promptTokens * 1000) / ttftMs(answer);
-        },
-        ceiling: async () => await ceiling.run({ type: 'prefill', tokens: promptTokens }),
-      },
-      { ...context, describe: (speed) => `${speed.toFixed(1)} prompt tok/s` },
-    );
+    const half = Math.ceil(context.model.layers / 2);
+    const even = await measureSplit([half, context.model.layers - half], { mesh, ceiling, context });
+    const planned = await measureSplit(undefined, { mesh, ceiling, context });
     return {
-      ratios: { prefill: ratioOf(measured.skein, measured.ceiling) },
-      rows: Object.entries(measured).map(([what, speeds]) => ({ what, promptTokensPerSecond: median(speeds) })),
+      ratios: { prefill: even.ratio, prefillPlanned: planned.ratio },
+      rows: [...even.rows, ...planned.rows],
     };
   },
 };
+
+interface Measuring {
+  readonly mesh: BenchMesh;
+  readonly ceiling: EngineChild;
+  readonly context: CaseContext;
+}
+
+async function measureSplit(layers: readonly number[] | undefined, { mesh, ceiling, context }: Measuring) {
+  const { signal } = context;
+  const wish = { stages: 2, contextTokens, sequences: 1, ...(layers === undefined ? {} : { layers }) };
+  await using deployment = await mesh.deploy(wish);
+  const split = deployment.stages.map(({ block }) => block.to - block.from).join(' + ');
+  const measured = await measureRounds(
+    {
+      skein: async () => {
+        const answer = await complete(mesh.endpoint, { prompt: newTokens(promptTokens), maxTokens: 1, signal });
+        return (answer.promptTokens * 1000) / ttftMs(answer);
+      },
+      ceiling: async () => await ceiling.run({ type: 'prefill', tokens: promptTokens }),
+    },
+    { ...context, describe: (speed) => `${speed.toFixed(1)} prompt tok/s` },
+  );
+  return {
+    ratio: ratioOf(measured.skein, measured.ceiling),
+    rows: Object.entries(measured).map(([what, speeds]) => ({
+      what,
+      layers: split,
+      promptTokensPerSecond: median(speeds),
+    })),
+  };
+}

@@ -34,6 +34,7 @@ export const daemonFlags: readonly string[] = [
 /** Fields of `POST /skein/v1/deployments` beside the model. */
 export interface DeploymentWish {
   readonly stages?: number;
+  readonly layers?: readonly number[];
   readonly contextTokens?: number;
   readonly sequences?: number;
   readonly activations?: 'f32' | 'f16';

@@ -49,6 +49,8 @@ export const daemonStatusSchema = z.object({
   /** Of the HTTP API, when this machine coordinates. */
   url: z.string().optional(),
   startedAtMs: z.number().int().positive(),
+  /** Whether another daemon uses this one's identity. */
+  hasTwin: z.boolean(),
   /** Bytes that crossed the network since then, all of them encrypted. */
   traffic: z.object({ total: trafficSchema, peers: z.record(z.string(), trafficSchema) }),
   /** The mesh as this member sees it, itself included. */

@@ -4,7 +4,7 @@ import type { DaemonStatus } from '../control/messages.ts';
 
 /** What the daemon tells `skein status`. */
 export function daemonStatus(options: {
-  readonly mesh: Pick<Mesh, 'peerId' | 'cards' | 'traffic'>;
+  readonly mesh: Pick<Mesh, 'peerId' | 'cards' | 'hasTwin' | 'traffic'>;
   readonly url: string | undefined;
   /** Milliseconds since 1970. */
   readonly startedAtMs: number;
@@ -17,6 +17,7 @@ export function daemonStatus(options: {
     peer: mesh.peerId,
     ...(url !== undefined && { url }),
     startedAtMs,
+    hasTwin: mesh.hasTwin,
     traffic: { total, peers: Object.fromEntries(peers) },
     cards: [...mesh.cards.snapshot()],
   };

@@ -7,6 +7,7 @@ const now = Date.parse('2026-11-26T00:00:00Z');
 const dayMs = 86_400_000;
 const own = '12D3KooWOwn0000000000';
 const attic = '12D3KooWAttic00000000';
+const ownAnswer = { peer: own, sender: '192.168.1.10' };
 
 function card(peer: string, change: Partial<Card> = {}): Card {
   const address = `/ip4/192.168.1.${peer === own ? 10 : 20}/tcp/7330`;
@@ -41,9 +42,9 @@ const healthy: Facts = {
   certificateProblem: undefined,
   certificate,
   isEncrypted: true,
-  daemon: { peer: own, cards: [card(own), card(attic)] },
+  daemon: { peer: own, hasTwin: false, cards: [card(own), card(attic)] },
   knownMembers: 1,
-  mdns: [{ interface: 'eth0', address: '192.168.1.10', peers: [own, attic] }],
+  mdns: [{ interface: 'eth0', address: '192.168.1.10', answers: [ownAnswer, { peer: attic, sender: '192.168.1.20' }] }],
   passedOver: [],
   software: 'skein/1.0.0',
   now,
@@ -70,7 +71,7 @@ test.each<[string, Partial<Facts>, string, RegExp]>([
   ['no daemon', { daemon: undefined }, 'daemon', /skein up/],
   [
     'a machine that others can not dial',
-    { daemon: { peer: own, cards: [card(own, { addresses: ['/ip4/127.0.0.1/tcp/7330'] })] } },
+    { daemon: { peer: own, hasTwin: false, cards: [card(own, { addresses: ['/ip4/127.0.0.1/tcp/7330'] })] } },
     'address',
     /--listen/,
   ],
@@ -78,32 +79,48 @@ test.each<[string, Partial<Facts>, string, RegExp]>([
   ['addresses of containers', { passedOver: ['docker0'] }, 'interfaces', /--listen/],
   [
     'multicast that does not even come back',
-    { mdns: [{ interface: 'eth0', address: '192.168.1.10', peers: [] }] },
+    { mdns: [{ interface: 'eth0', address: '192.168.1.10', answers: [] }] },
     'mdns',
     /IGMP snooping/,
   ],
   [
     'multicast that nobody else answers',
-    { mdns: [{ interface: 'eth0', address: '192.168.1.10', peers: [own] }] },
+    { mdns: [{ interface: 'eth0', address: '192.168.1.10', answers: [ownAnswer] }] },
     'mdns',
     /--peer/,
   ],
   [
     'an interface without multicast',
-    { mdns: [{ interface: 'eth0', address: '192.168.1.10', peers: [], error: 'ENODEV' }] },
+    { mdns: [{ interface: 'eth0', address: '192.168.1.10', answers: [], error: 'ENODEV' }] },
     'mdns',
     /--peer/,
   ],
-  ['members that are gone', { daemon: { peer: own, cards: [card(own)] } }, 'members', /doctor --peer/],
+  [
+    'another daemon with the same identity',
+    { daemon: { peer: own, hasTwin: true, cards: [card(own)] } },
+    'identity',
+    /was copied/,
+  ],
+  [
+    'an answer in its own name from elsewhere',
+    {
+      mdns: [
+        { interface: 'eth0', address: '192.168.1.10', answers: [ownAnswer, { peer: own, sender: '192.168.1.66' }] },
+      ],
+    },
+    'identity',
+    /was copied/,
+  ],
+  ['members that are gone', { daemon: { peer: own, hasTwin: false, cards: [card(own)] } }, 'members', /doctor --peer/],
   [
     'a clock that is wrong',
-    { daemon: { peer: own, cards: [card(own), card(attic, { version: now - 3_600_000 })] } },
+    { daemon: { peer: own, hasTwin: false, cards: [card(own), card(attic, { version: now - 3_600_000 })] } },
     'clock',
     /NTP/,
   ],
   [
     'another version',
-    { daemon: { peer: own, cards: [card(own), card(attic, { software: 'skein/0.9.0' })] } },
+    { daemon: { peer: own, hasTwin: false, cards: [card(own), card(attic, { software: 'skein/0.9.0' })] } },
     'version',
     /same version/,
   ],

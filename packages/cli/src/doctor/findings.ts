@@ -24,7 +24,7 @@ export interface Facts {
   readonly certificate: Certificate | undefined;
   readonly isEncrypted: boolean;
   /** Undefined when no daemon runs. */
-  readonly daemon: { readonly peer: string; readonly cards: readonly Card[] } | undefined;
+  readonly daemon: { readonly peer: string; readonly hasTwin: boolean; readonly cards: readonly Card[] } | undefined;
   /** Members that were known before. */
   readonly knownMembers: number;
   readonly mdns: readonly MdnsAnswers[];
@@ -40,7 +40,15 @@ const soonMs = 14 * 86_400_000;
 
 /** Judges the facts. A pure function, so that each verdict can be tested. */
 export function findings(facts: Facts): readonly Finding[] {
-  return [membership(facts), keys(facts), daemon(facts), ...reachability(facts), multicast(facts), ...members(facts)];
+  return [
+    membership(facts),
+    keys(facts),
+    daemon(facts),
+    ...twins(facts),
+    ...reachability(facts),
+    multicast(facts),
+    ...members(facts),
+  ];
 }
 
 function membership({ certificate, certificateProblem, directory, now }: Facts): Finding {
@@ -76,8 +84,21 @@ function daemon({ daemon: running }: Facts): Finding {
   };
 }
 
+function* twins({ daemon: running, directory, mdns }: Facts): Generator<Finding> {
+  if (running === undefined) return;
+  const own = addressesOf(running).map((address) => address.split('/')[2]);
+  const elsewhere = mdns
+    .flatMap(({ answers }) => answers)
+    .find(({ peer, sender }) => peer === running.peer && own.length > 0 && !own.includes(sender));
+  if (!running.hasTwin && elsewhere === undefined) return;
+  const where = elsewhere === undefined ? '' : ` at ${elsewhere.sender}`;
+  const what = `another daemon${where} runs with the identity of this one`;
+  const fix = `${directory} was copied to it, or from it: stop one of them, delete its copy, and join anew there`;
+  yield { check: 'identity', level: 'problem', what, fix };
+}
+
 function* reachability({ daemon: running, platform, release, passedOver }: Facts): Generator<Finding> {
-  const addresses = running?.cards.find(({ peer }) => peer === running.peer)?.addresses ?? [];
+  const addresses = running === undefined ? [] : addressesOf(running);
   const outward = addresses.filter((address) => !/^\/(ip4\/127\.|ip6\/::1\/)/.test(address));
   if (running !== undefined) {
     const check = 'address';
@@ -111,7 +132,7 @@ function multicast({ mdns, daemon: running, knownMembers }: Facts): Finding {
     const what = `no multicast on ${broken.interface}: ${broken.error}`;
     return { check, level: 'problem', what, fix: 'name a member with --peer <multiaddr>' };
   }
-  const heard = new Set(mdns.flatMap(({ peers }) => peers));
+  const heard = new Set(mdns.flatMap(({ answers }) => answers.map(({ peer }) => peer)));
   const others = [...heard].filter((peer) => peer !== running?.peer);
   const where = mdns.map((answers) => `${answers.interface} (${answers.address})`).join(', ');
   if (others.length > 0) return { check, level: 'ok', what: `${others.length} others answer on ${where}` };
@@ -144,6 +165,10 @@ function* members({ daemon: running, software, now, knownMembers }: Facts): Gene
       yield { check: 'version', level: 'note', what, fix: 'use the same version on all machines' };
     }
   }
+}
+
+function addressesOf({ peer, cards }: NonNullable<Facts['daemon']>): readonly string[] {
+  return cards.find((card) => card.peer === peer)?.addresses ?? [];
 }
 
 function portOf(address: string | undefined): number {

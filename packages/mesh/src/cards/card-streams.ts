@@ -7,7 +7,8 @@ import type { Gossip } from './gossip.ts';
 export interface CardStreamsComponents {
   readonly gossip: Gossip;
   readonly logger: Logger;
-  readonly isConnected: (peerId: string) => boolean;
+  /** Whether we are connected to a member, and by a connection that we dialled. */
+  readonly isOurs: (peerId: string) => boolean;
   /** Opens a card stream. */
   readonly open: (peerId: string) => Promise<FrameStream>;
 }
@@ -24,12 +25,12 @@ export class CardStreams {
     this.#components = components;
   }
 
-  /** Resolves when the member is no longer connected. Does nothing for one that is kept already. */
+  /** Resolves when we no longer have a connection to the member that we dialled. Does nothing for one that is kept already. */
   async keep(peerId: string): Promise<void> {
     if (this.#peers.has(peerId)) return;
     this.#peers.add(peerId);
-    const { gossip, logger, isConnected, open } = this.#components;
-    const wanted = (): boolean => isConnected(peerId) && !this.#stopping.signal.aborted;
+    const { gossip, logger, isOurs, open } = this.#components;
+    const wanted = (): boolean => isOurs(peerId) && !this.#stopping.signal.aborted;
     while (wanted()) {
       try {
         await gossip.exchange(peerId, await open(peerId));

@@ -7,6 +7,7 @@ import { CardLink } from './card-link.ts';
 import { hearsAll } from './hears-all.ts';
 import type { CardContent, OwnCard } from './own-card.ts';
 import { verifyCard, type SignedCard } from './signed-card.ts';
+import { TwinWatch } from './twin-watch.ts';
 
 export interface GossipComponents {
   readonly own: OwnCard;
@@ -32,6 +33,7 @@ export class Gossip {
   readonly #book = new CardBook();
   readonly #links = new Set<CardLink>();
   readonly #relayedAtMs = new Map<string, number>();
+  readonly #twins = new TwinWatch();
   #signed: SignedCard | undefined;
   #publishing: Promise<void> = Promise.resolve();
   #timers: NodeJS.Timeout[] = [];
@@ -61,6 +63,11 @@ export class Gossip {
   /** Cards of all members present, our own first. */
   snapshot(): readonly Card[] {
     return [this.#components.own.current, ...this.#book.present.map(({ card }) => card)];
+  }
+
+  /** Whether another daemon uses our identity, as a copied data directory makes it. */
+  get hasTwin(): boolean {
+    return this.#twins.sees(performance.now());
   }
 
   /** Changes our card and tells everyone soon. */
@@ -125,7 +132,7 @@ export class Gossip {
     const { peer, version } = signed.card;
     const { own, onChange } = this.#components;
     if (peer === own.current.peer) {
-      if (own.skipPast(version)) this.#publish();
+      if (own.skipPast(version)) this.#onNewerOwn();
       return undefined;
     }
     const reception = this.#book.receive(signed, performance.now(), { isFirsthand: from.peerId === peer });
@@ -134,6 +141,19 @@ export class Gossip {
     else this.#relay(signed, from, reception === 'renewed');
     if (reception === 'new' || reception === 'changed') onChange();
     return undefined;
+  }
+
+  /** Others have a newer card of ours than we: from before a restart, or from another daemon with our identity. */
+  #onNewerOwn(): void {
+    const nowMs = performance.now();
+    const hadTwin = this.#twins.sees(nowMs);
+    // Two daemons that answered each other at once would never stop.
+    if (this.#twins.note(nowMs)) this.#publish();
+    if (hadTwin || !this.#twins.sees(nowMs)) return;
+    this.#components.logger.error(
+      {},
+      'another daemon uses the identity of this one, as a copied data directory does; let one of them join anew',
+    );
   }
 
   /** A member whose clock went back sends cards that nobody takes: shows it its own newest one. */
@@ -150,8 +170,9 @@ export class Gossip {
     this.#relayedAtMs.set(peer, nowMs);
     const present = this.#book.present.length;
     for (const link of this.#links) {
-      if (link === from || link.peerId === peer) continue;
-      if (!hearsAll(this.#book.newest(link.peerId)?.card, present)) link.offer(signed);
+      // On its other links a member hears of a daemon that uses its identity.
+      if (link === from) continue;
+      if (link.peerId === peer || !hearsAll(this.#book.newest(link.peerId)?.card, present)) link.offer(signed);
     }
   }
 

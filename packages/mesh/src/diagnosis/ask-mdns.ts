@@ -11,8 +11,8 @@ import { pause } from '../streams/wait.ts';
 export interface MdnsAnswers {
   readonly interface: string;
   readonly address: string;
-  /** Peer ids of members that answered, this machine's own daemon included. */
-  readonly peers: readonly string[];
+  /** Members that answered, this machine's own daemon included, and the IP address that the answer came from. */
+  readonly answers: readonly { readonly peer: string; readonly sender: string }[];
   /** Why nothing could be asked there. */
   readonly error?: string;
 }
@@ -30,7 +30,7 @@ export async function askMdns(
   const interfaces = chooseInterfaces(networkInterfaces(), { loopbackOnly });
   return await Promise.all(
     interfaces.map(async ({ name, address }) => {
-      const peers = new Set<string>();
+      const answers = new Map<string, { peer: string; sender: string }>();
       let error: string | undefined;
       const dns = multicastDns({ interface: address, bind: '0.0.0.0', reuseAddr: true });
       dns.on('ready', () => dns.query({ questions: [{ name: tag, type: 'PTR' }] }));
@@ -38,11 +38,11 @@ export async function askMdns(
       dns.on('warning', () => undefined);
       dns.on('response', (packet, { address: sender }) => {
         const answer = readAnswer(packet, { tag, sender });
-        if (answer !== undefined) peers.add(answer.peerId);
+        if (answer !== undefined) answers.set(`${answer.peerId} ${sender}`, { peer: answer.peerId, sender });
       });
       await pause(waitMs, signal);
       await new Promise<void>((resolve) => dns.destroy(resolve));
-      return { interface: name, address, peers: [...peers], ...(error !== undefined && { error }) };
+      return { interface: name, address, answers: [...answers.values()], ...(error !== undefined && { error }) };
     }),
   );
 }

@@ -137,7 +137,7 @@ async function showCertificate(connection: Connection, { membership, signal }: T
     const stream = await open(connection, methods.gate, bounds);
     const { certificate } = membership.credentials;
     const revocations = membership.revocations.version;
-    await stream.write({ type: 'gate-hello', certificate, revocations }, undefined, { signal: bounds });
+    await stream.write({ type: 'gate-hello', certificate, revocations, extra: true }, undefined, { signal: bounds });
     const frame = await stream.read({ signal: bounds });
     const theirs = parseHeader(gateWelcomeSchema, frame?.header);
     const { name, roles } = await membership.verify(theirs.certificate, connection.remotePeer.toString());

@@ -39,6 +39,8 @@ export class Gate {
   readonly #membership: Membership;
   readonly #logger: Logger;
   readonly #onDenied: GateComponents['onDenied'];
+  /** Members that we are dialling though they are connected. */
+  readonly #extraDials = new Set<string>();
   readonly #admissions = new WeakMap<Connection, Admission>();
 
   constructor(components: GateComponents) {
@@ -68,6 +70,12 @@ export class Gate {
     this.#membership.assertGood(certificate);
     if (callers.some((role) => certificate.roles.includes(role))) return;
     throw new SkeinError('not-permitted', `${id} is for members that are ${callers.join(' or ')}`);
+  }
+
+  /** Until the returned object is disposed, what is dialled to a member is beside another connection, and it is told so. */
+  expectExtra(peerId: string): Disposable {
+    this.#extraDials.add(peerId);
+    return { [Symbol.dispose]: () => this.#extraDials.delete(peerId) };
   }
 
   /** What the authority says of the other end of a connection that has passed, and the revocation list that it knows. */
@@ -139,10 +147,12 @@ export class Gate {
     const admission = this.#admission(connection);
     const frames = new FrameStream(new ByteStream(stream), methods.gate);
     try {
+      const remotePeerId = connection.remotePeer.toString();
       await side({
         stream: frames,
         membership: this.#membership,
-        remotePeerId: connection.remotePeer.toString(),
+        remotePeerId,
+        isExtra: connection.direction === 'outbound' && this.#extraDials.has(remotePeerId),
         signal: AbortSignal.timeout(methods.gate.openTimeoutMs),
         onAdmitted: (remote) => (admission.remote = remote),
       });

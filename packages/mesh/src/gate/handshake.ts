@@ -10,6 +10,8 @@ export interface GateRun {
   readonly membership: Membership;
   /** As Noise has proved it. */
   readonly remotePeerId: string;
+  /** Whether the dialling side has another connection already; the dialled one is told. */
+  readonly isExtra: boolean;
   /** Bounds the whole run. */
   readonly signal: AbortSignal;
   /** Called as soon as the remote's certificate is found good, which is before it can send anything that relies on it. */
@@ -20,12 +22,16 @@ export interface AdmittedRemote {
   readonly certificate: Certificate;
   /** Version of the revocation list that it knows. */
   readonly revocations: number;
+  /** Whether the connection was dialled beside another one: not for what members say to each other all the time. */
+  readonly isExtra: boolean;
 }
 
 /** The dialling side. Throws `not-a-member` when either certificate is found wanting, with the reason. */
 export async function knock(run: GateRun): Promise<void> {
-  const { stream, signal } = run;
-  await stream.write({ type: 'gate-hello', ...introduction(run) }, undefined, { signal });
+  const { stream, signal, isExtra } = run;
+  await stream.write({ type: 'gate-hello', ...introduction(run), ...(isExtra ? { extra: true } : {}) }, undefined, {
+    signal,
+  });
   await admit(run, gateWelcomeSchema);
   await stream.end({ signal });
 }
@@ -47,6 +53,7 @@ async function admit(run: GateRun, schema: typeof gateHelloSchema | typeof gateW
   const { stream, membership, remotePeerId, signal } = run;
   const frame = await stream.read({ signal });
   if (frame === undefined) throw new SkeinError('not-a-member', 'the other end left in the middle of the gate');
-  const { certificate, revocations }: z.output<typeof schema> = parseHeader(schema, frame.header);
-  run.onAdmitted({ certificate: await membership.verify(certificate, remotePeerId), revocations });
+  const { certificate, revocations, ...rest }: z.output<typeof schema> = parseHeader(schema, frame.header);
+  const isExtra = run.isExtra || ('extra' in rest && rest.extra === true);
+  run.onAdmitted({ certificate: await membership.verify(certificate, remotePeerId), revocations, isExtra });
 }

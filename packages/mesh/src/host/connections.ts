@@ -1,34 +1,53 @@
 import type { Connection } from '@libp2p/interface';
 import { multiaddr } from '@multiformats/multiaddr';
-import { isSkeinError, SkeinError } from '@skein/protocol';
+import { isSkeinError, methods, SkeinError } from '@skein/protocol';
 import type { Libp2p } from 'libp2p';
 
 import type { Gate } from '../gate/gate.ts';
+import type { Arrivals } from './arrivals.ts';
 import { throwIfAborted } from '../streams/wait.ts';
 
 // Both ends may dial at once, bulk has its own connection, and stale ones linger for a while. More is abuse.
 const maxConnectionsPerPeer = 8;
 const bulkDialTimeoutMs = 4000;
+/** Streams that whoever opened them opens again: a connection with nothing else on it can be spared. */
+const reopenedMethods: ReadonlySet<string> = new Set(
+  [methods.gate, methods.card, methods.alive, methods.revocations].map(({ id }) => id),
+);
+
+export interface ConnectionsComponents {
+  readonly host: Libp2p;
+  readonly gate: Gate;
+  readonly arrivals: Arrivals;
+}
 
 export interface ConnectionsEvents {
-  /** A connection has passed the gate. */
-  readonly onOpen: (connection: Connection) => void;
+  /** The connection to use for a member is another one from now on, which has passed the gate: the first one, as a rule. */
+  readonly onUse: (connection: Connection) => void;
   /** The last connection to a member is gone. */
   readonly onPeerLost: (peerId: string) => void;
 }
 
-/** The connections to other members: all that have passed the gate, oldest first, by peer id. */
+/**
+ * The connections to other members: all that have passed the gate, by peer id. Two members that dial each other at the same
+ * moment have two; they keep the one that the lesser peer id dialled, and what comes later is opened on that.
+ */
 export class Connections {
   readonly #host: Libp2p;
   readonly #gate: Gate;
+  readonly #arrivals: Arrivals;
   readonly #events: ConnectionsEvents;
-  readonly #open = new Map<string, Connection[]>();
+  /** In the order of {@link #compare}. */
+  readonly #open = new Map<string, readonly Connection[]>();
+  /** Seen by {@link dropDuplicates} the last time. */
+  #duplicates = new WeakSet<Connection>();
   /** Opened by {@link bulk}; control messages stay off them. */
   readonly #bulk = new Map<string, Promise<Connection>>();
 
-  constructor(components: { readonly host: Libp2p; readonly gate: Gate }, events: ConnectionsEvents) {
+  constructor(components: ConnectionsComponents, events: ConnectionsEvents) {
     this.#host = components.host;
     this.#gate = components.gate;
+    this.#arrivals = components.arrivals;
     this.#events = events;
     this.#host.addEventListener('connection:open', (event) => void this.#track(event.detail));
   }
@@ -71,12 +90,31 @@ export class Connections {
   async bulk(peerId: string, addresses: readonly string[]): Promise<Connection> {
     let bulk = this.#bulk.get(peerId);
     if (bulk === undefined) {
-      bulk = this.dial(addresses, { signal: AbortSignal.timeout(bulkDialTimeoutMs), force: true });
+      bulk = this.#dialBulk(peerId, addresses);
       this.#bulk.set(peerId, bulk);
       const forget = (): boolean => this.#bulk.delete(peerId);
       bulk.then((connection) => connection.addEventListener('close', forget), forget);
     }
     return await bulk;
+  }
+
+  /**
+   * Closes connections that are one too many: those that we dialled, beside one that is kept, once nothing runs on them that
+   * would be lost. To be called every few seconds: they go the second time, when the other end has long known which to use.
+   */
+  dropDuplicates(): void {
+    const known = this.#duplicates;
+    this.#duplicates = new WeakSet();
+    for (const connections of this.#open.values()) {
+      const [, ...others] = connections.filter((connection) => !this.#isExtra(connection));
+      for (const connection of others) {
+        if (connection.direction !== 'outbound') continue;
+        this.#duplicates.add(connection);
+        if (!known.has(connection)) continue;
+        if (connection.streams.some(({ protocol }) => !reopenedMethods.has(protocol))) continue;
+        connection.abort(new SkeinError('aborted', 'there is another connection between the same two members'));
+      }
+    }
   }
 
   /** Drops all connections to a member at once. What waits on their streams fails with `peer-lost`, caused by `error`. */
@@ -97,15 +135,40 @@ export class Connections {
       return;
     }
     if (connection.status !== 'open') return;
-    this.#open.set(peerId, [...(this.#open.get(peerId) ?? []), connection]);
+    this.#arrivals.admit(peerId);
     connection.addEventListener('close', () => this.#forget(peerId, connection));
-    this.#events.onOpen(connection);
+    // Sorting is stable: of two alike, the older one counts.
+    const connections = [...(this.#open.get(peerId) ?? []), connection].toSorted(this.#compare);
+    this.#open.set(peerId, connections);
+    if (connections[0] === connection) this.#events.onUse(connection);
+  }
+
+  /** Those that are beside others last; of the others first those that the lesser peer id has dialled. */
+  readonly #compare = (one: Connection, other: Connection): number => {
+    const rank = (connection: Connection): number => {
+      if (this.#isExtra(connection)) return 2;
+      const isOursToKeep = this.#host.peerId.toString() < connection.remotePeer.toString();
+      return isOursToKeep === (connection.direction === 'outbound') ? 0 : 1;
+    };
+    return rank(one) - rank(other);
+  };
+
+  #isExtra(connection: Connection): boolean {
+    return this.#gate.remoteOf(connection)?.isExtra === true;
+  }
+
+  async #dialBulk(peerId: string, addresses: readonly string[]): Promise<Connection> {
+    using _expected = this.#gate.expectExtra(peerId);
+    return await this.dial(addresses, { signal: AbortSignal.timeout(bulkDialTimeoutMs), force: true });
   }
 
   #forget(peerId: string, connection: Connection): void {
-    const rest = (this.#open.get(peerId) ?? []).filter((other) => other !== connection);
-    if (rest.length > 0) {
+    const connections = this.#open.get(peerId) ?? [];
+    const rest = connections.filter((other) => other !== connection);
+    const [next] = rest;
+    if (next !== undefined) {
       this.#open.set(peerId, rest);
+      if (connections[0] === connection) this.#events.onUse(next);
       return;
     }
     this.#open.delete(peerId);

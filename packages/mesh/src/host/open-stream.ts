@@ -2,7 +2,7 @@ import type { Connection } from '@libp2p/interface';
 import { isSkeinError, methods, SkeinError, type Method } from '@skein/protocol';
 
 import { ByteStream } from '../streams/byte-stream.ts';
-import { FrameStream } from '../streams/frame-stream.ts';
+import { FrameStream, type StreamLimits } from '../streams/frame-stream.ts';
 import type { TrafficMeter } from '../streams/traffic.ts';
 import { throwIfAborted, waitSignal } from '../streams/wait.ts';
 import type { Connections } from './connections.ts';
@@ -17,7 +17,7 @@ export interface OpenRequest {
 
 /** Opens a stream of a method. Throws `peer-lost`, `not-a-member`, `deadline-exceeded` or `aborted`. */
 export async function openStream(
-  components: { readonly connections: Connections; readonly meter: TrafficMeter },
+  components: { readonly connections: Connections; readonly meter: TrafficMeter; readonly limits: StreamLimits },
   request: OpenRequest,
 ): Promise<FrameStream> {
   const { method, peerId } = request;
@@ -26,7 +26,8 @@ export async function openStream(
   try {
     const connection = await connect(components.connections, { ...request, signal });
     const stream = await connection.newStream(method.id, { signal, maxOutboundStreams: Number.MAX_SAFE_INTEGER });
-    return new FrameStream(new ByteStream(stream, components.meter), { maxFrameBytes: method.maxFrameBytes });
+    const { meter, limits } = components;
+    return new FrameStream(new ByteStream(stream, meter), { maxFrameBytes: method.maxFrameBytes, limits });
   } catch (error) {
     throwIfAborted(signal);
     if (isSkeinError(error)) throw error;

@@ -8,6 +8,7 @@ import { ByteStream } from '../streams/byte-stream.ts';
 import { FrameStream } from '../streams/frame-stream.ts';
 import type { TrafficCounter } from '../streams/traffic.ts';
 import { hostOf } from './host-of.ts';
+import type { RemoteLimits } from './remote-limits.ts';
 
 /** Who opened a stream. */
 export interface Remote {
@@ -33,6 +34,7 @@ export interface ServeComponents {
   readonly host: Libp2p;
   readonly gate: Gate;
   readonly traffic: TrafficCounter;
+  readonly limits: RemoteLimits;
   readonly onDenied: (denial: Omit<Denial, 'count'>) => void;
   readonly logger: Logger;
 }
@@ -43,7 +45,7 @@ export async function serve(
   method: Method,
   find: () => StreamHandler | undefined,
 ): Promise<void> {
-  const { host, gate, traffic, onDenied, logger } = components;
+  const { host, gate, traffic, limits, onDenied, logger } = components;
   const openStreams = new Map<string, number>();
 
   const answer = async (stream: Stream, connection: Connection): Promise<void> => {
@@ -51,6 +53,7 @@ export async function serve(
     const frames = new FrameStream(new ByteStream(stream, traffic.meter(peerId)), {
       maxFrameBytes: method.maxFrameBytes,
       firstReadTimeoutMs: method.openTimeoutMs,
+      limits: limits.of(peerId, method),
     });
     const open = (openStreams.get(peerId) ?? 0) + 1;
     openStreams.set(peerId, open);

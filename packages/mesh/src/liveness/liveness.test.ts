@@ -43,6 +43,14 @@ test('is as patient with a member as the more patient of the two wants it', asyn
   expect(await member.died).toBe('on a cable');
 });
 
+test('takes a member for dead that is connected and never sends anything', async () => {
+  using member = livenessOf();
+  member.liveness.start();
+  member.liveness.connected('cut off at once');
+  await hear(member.liveness, 'on wifi', { type: 'alive', deadAfterMs: 10_000 });
+  expect(await member.died).toBe('cut off at once');
+}, 20_000);
+
 test('refuses a beat that asks for more patience than there is', async () => {
   using member = livenessOf();
   const beat: Alive = { type: 'alive', deadAfterMs: 60_000 };

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { aliveSchema, parseHeader, type Alive, type Logger } from '@skein/protocol';
+import { aliveSchema, methods, parseHeader, type Alive, type Logger } from '@skein/protocol';
 
 import type { FrameStream } from '../streams/frame-stream.ts';
 import { Silence, type Verdict } from './silence.ts';
@@ -22,8 +22,8 @@ const checkMs = 100;
 
 /**
  * Notices members that are dead although no connection says so: frozen, or behind a cable that was pulled. Each member
- * sends beats to each other one that it is connected to, one way: an answer would have to queue behind bulk twice. A member
- * is judged from its first beat on.
+ * sends beats to each other one that it is connected to, one way: an answer would have to queue behind bulk twice. Until its
+ * first beat a member has as long as a stream may take to open.
  */
 export class Liveness {
   readonly #components: LivenessComponents;
@@ -70,6 +70,12 @@ export class Liveness {
       const { deadAfterMs } = parseHeader(aliveSchema, header);
       if (this.#components.isConnected(peerId)) this.#silence.watch(peerId, Math.max(times.deadAfterMs, deadAfterMs));
     }
+  }
+
+  /** Says that there is a connection to a member, the first one or another. */
+  connected(peerId: string): void {
+    this.#silence.expect(peerId, Math.max(this.#components.times.deadAfterMs, methods.alive.openTimeoutMs));
+    void this.beat(peerId);
   }
 
   /** Says that the last connection to a member is gone. */

@@ -34,6 +34,11 @@ export class Silence {
     else watched.deadAfterMs = deadAfterMs;
   }
 
+  /** Judges a member from now on, unless it is judged already. */
+  expect(peerId: string, deadAfterMs: number): void {
+    if (!this.#watched.has(peerId)) this.watch(peerId, deadAfterMs);
+  }
+
   forget(peerId: string): void {
     this.#watched.delete(peerId);
   }

@@ -12,14 +12,28 @@ import {
 
 import type { ByteChannel } from './byte-channel.ts';
 import type { ByteDuplex } from './byte-duplex.ts';
-import { waitSignal, type WaitOptions } from './wait.ts';
+import type { HeldFrames } from './held-frames.ts';
+import type { Pace } from './pace.ts';
+import { pause, waitSignal, type WaitOptions } from './wait.ts';
+
+/** What bounds the bytes of one stream, shared with the remote's other streams. */
+export interface StreamLimits {
+  readonly held: HeldFrames;
+  /** Left out for bulk, which the network and its readers bound. */
+  readonly pace: Pace | undefined;
+}
 
 export interface FrameStreamOptions {
   /** Longest frame that the remote may send. */
   readonly maxFrameBytes: number;
   /** Longest wait for the remote's first frame where the reader sets none; left out, no bound. */
   readonly firstReadTimeoutMs?: number;
+  /** Bounds on what the remote may send over this and its other streams; left out, none. */
+  readonly limits?: StreamLimits;
 }
+
+/** Shorter ones are not worth counting: the number of streams bounds them. */
+const largeFrameBytes = 64 * 1024;
 
 /**
  * Frames over one stream of one method. Reads are pulled and writes awaited, so neither end can make the other queue
@@ -30,6 +44,10 @@ export class FrameStream implements AsyncIterable<Frame>, AsyncDisposable {
   readonly #bytes: ByteChannel;
   readonly #parser: FrameParser;
   #firstReadTimeoutMs: number | undefined;
+  readonly #limits: StreamLimits | undefined;
+  /** Room for the frame that is being read, and for the one that was read last. */
+  #room: Disposable | undefined;
+  #lastRoom: Disposable | undefined;
   /** What was wrong with the remote's bytes; where the next frame starts is unknown then. */
   #broken: SkeinError | undefined;
   #sawEnd = false;
@@ -39,6 +57,8 @@ export class FrameStream implements AsyncIterable<Frame>, AsyncDisposable {
     this.#bytes = bytes;
     this.#parser = new FrameParser({ maxFrameBytes: options.maxFrameBytes });
     this.#firstReadTimeoutMs = options.firstReadTimeoutMs;
+    this.#limits = options.limits;
+    if (options.limits !== undefined) void bytes.closed.then(() => this.#releaseAll());
   }
 
   /** Aborted, with a SkeinError as reason, when the stream is lost or aborted by either side; not at a clean end. */
@@ -63,12 +83,19 @@ export class FrameStream implements AsyncIterable<Frame>, AsyncDisposable {
    */
   async read(options: WaitOptions = {}): Promise<Frame | undefined> {
     this.#assertFramed();
+    // Whoever reads on is done with the frame before.
+    this.#lastRoom?.[Symbol.dispose]();
     // One deadline for the whole frame, however many chunks it takes.
     let signal: AbortSignal | undefined;
     for (;;) {
       const frame = this.#nextFrame();
-      if (frame !== undefined) return frame;
+      if (frame !== undefined) {
+        this.#lastRoom = this.#room;
+        this.#room = undefined;
+        return frame;
+      }
       signal ??= waitSignal({ timeoutMs: this.#firstReadTimeoutMs, ...options });
+      if (this.#limits !== undefined) await this.#makeRoom(this.#limits.held, signal);
       const chunk = await this.#bytes.read({ signal });
       if (chunk === undefined) {
         this.#sawEnd = true;
@@ -77,6 +104,8 @@ export class FrameStream implements AsyncIterable<Frame>, AsyncDisposable {
       }
       this.#firstReadTimeoutMs = undefined;
       this.#parser.feed(chunk);
+      const restMs = this.#limits?.pace?.take(chunk.byteLength, performance.now()) ?? 0;
+      if (restMs > 0) await pause(restMs, signal ?? this.lost);
     }
   }
 
@@ -148,6 +177,20 @@ export class FrameStream implements AsyncIterable<Frame>, AsyncDisposable {
 
   #assertFramed(): void {
     if (this.#detached) throw new SkeinError('internal', 'the stream was detached from its frames');
+  }
+
+  /** Before the rest of a large frame is taken from the remote. */
+  async #makeRoom(held: HeldFrames, signal: AbortSignal | undefined): Promise<void> {
+    const bytes = this.#parser.begunFrameBytes;
+    if (this.#room !== undefined || bytes <= largeFrameBytes) return;
+    const over = signal === undefined ? this.lost : AbortSignal.any([signal, this.lost]);
+    this.#room = await held.reserve(bytes, over);
+    if (this.lost.aborted) this.#releaseAll();
+  }
+
+  #releaseAll(): void {
+    this.#room?.[Symbol.dispose]();
+    this.#lastRoom?.[Symbol.dispose]();
   }
 
   #nextFrame(): Frame | undefined {

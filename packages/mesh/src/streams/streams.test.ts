@@ -1,7 +1,7 @@
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 
 import { encodeFrame, FrameParser, methods } from '@skein/protocol';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
 import type { StreamHandler } from '../host/serve.ts';
 import type { Mesh } from '../mesh.ts';
@@ -212,6 +212,41 @@ test('refuses streams over the limit of their method with a reason', async () =>
   await expect((await open()).read()).rejects.toMatchObject({ code: 'overloaded' });
   release.resolve();
 });
+
+test('holds no more of what one member has begun to send than there is room for', async () => {
+  const reads: Promise<unknown>[] = [];
+  const over = new AbortController();
+  first.handle(methods.ring, async (stream) => {
+    const read = stream.read({ signal: over.signal });
+    reads.push(read);
+    await read;
+  });
+  const size = 39 * 1024 * 1024;
+  const begun = new Uint8Array(size);
+  new DataView(begun.buffer).setUint32(0, size, true);
+  const writes = Array.from({ length: 6 }, async () => {
+    const stream = await second.open(first.peerId, methods.ring);
+    // All but the last bytes of a frame.
+    await stream.detach().write(begun);
+  });
+  const written = Promise.allSettled(writes);
+  const received = (): number => first.traffic().peers.get(second.peerId)?.receivedBytes ?? 0;
+  let before = -1;
+  await vi.waitUntil(
+    () => {
+      // Cards and beats go on.
+      const isStill = reads.length === writes.length && received() - before < 64 * 1024;
+      before = received();
+      return isStill;
+    },
+    { timeout: 20_000, interval: 500 },
+  );
+  const mebibytes = received() / 1024 / 1024;
+  expect(mebibytes).toBeGreaterThan(100);
+  expect(mebibytes).toBeLessThan(135);
+  over.abort();
+  await Promise.all([first.stop(), written]);
+}, 30_000);
 
 test('goes on without frames, starting with what was received but not read', async () => {
   const stream = await call(async (served) => {

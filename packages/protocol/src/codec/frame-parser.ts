@@ -23,6 +23,12 @@ export class FrameParser {
     return this.#received.byteLength;
   }
 
+  /** Bytes of the frame that has begun, with its length; 0 where none has, or where its length is not known yet. */
+  get begunFrameBytes(): number {
+    const length = this.#received.peekUint32();
+    return length === undefined ? 0 : lengthBytes + length;
+  }
+
   /**
    * Takes a chunk and returns all frames it completes. Throws `frame-too-large` or `protocol-violation`; the stream
    * can't be used after that.

@@ -11,5 +11,10 @@ const introduction = {
   /** Version of the revocation list that this end knows: the other sends its own where that is newer. */
   revocations: z.number().int().nonnegative(),
 };
-export const gateHelloSchema = z.object({ type: z.literal('gate-hello'), ...introduction });
+export const gateHelloSchema = z.object({
+  type: z.literal('gate-hello'),
+  ...introduction,
+  /** Whether it was dialled beside a connection that is there already, for bulk or for a test. Default: it was not. */
+  extra: z.boolean().optional(),
+});
 export const gateWelcomeSchema = z.object({ type: z.literal('gate-welcome'), ...introduction });

@@ -1,0 +1,24 @@
+import type { Method } from '@skein/protocol';
+
+import type { StreamLimits } from '../streams/frame-stream.ts';
+import { HeldFrames } from '../streams/held-frames.ts';
+import { Pace } from '../streams/pace.ts';
+
+/** Three of the longest frames. What engines send takes a few mebibytes at most. */
+const maxHeldBytes = 128 * 1024 * 1024;
+/** More than prompts, cards and questions of any use: text for a million tokens a second. */
+const pace = { bytesPerSecond: 4 * 1024 * 1024, burstBytes: 32 * 1024 * 1024 };
+
+/** What members may make us read and hold, by member. One per mesh. */
+export class RemoteLimits {
+  readonly #remotes = new Map<string, { readonly held: HeldFrames; readonly pace: Pace }>();
+
+  of(peerId: string, { isBulk }: Method): StreamLimits {
+    let remote = this.#remotes.get(peerId);
+    if (remote === undefined) {
+      remote = { held: new HeldFrames({ maxBytes: maxHeldBytes }), pace: new Pace(pace, performance.now()) };
+      this.#remotes.set(peerId, remote);
+    }
+    return { held: remote.held, pace: isBulk ? undefined : remote.pace };
+  }
+}

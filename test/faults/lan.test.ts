@@ -1,0 +1,127 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+
+import { MemberProcess } from '../../scripts/detection/member-process.ts';
+import { newMeshKey, type MeshKey } from '../../scripts/detection/membership.ts';
+import { createLan, type Lan } from '../../scripts/lan/lan.ts';
+import { missingForLan } from '../../scripts/lan/missing.ts';
+
+/** Far more than it takes: what is tested is that things are noticed. How soon, `npm run detection` measures. */
+const patienceMs = 60_000;
+const missing = await missingForLan();
+
+/** A member in a host of its own, which finds others by mDNS; or on an address that is named, without. */
+async function startMember(lan: Lan, host: number, meshKey: MeshKey, peers: readonly string[] = []) {
+  const signal = AbortSignal.timeout(patienceMs);
+  const settings = { meshKey, listen: ['/ip4/0.0.0.0/tcp/7330'], mdns: true, peers };
+  const member = await MemberProcess.create(settings, { signal, run: (...command) => lan.host(host).run(...command) });
+  const addresses = await member.start(signal);
+  return Object.assign(member, { addresses });
+}
+
+async function startMembers(lan: Lan, count: number): Promise<MemberProcess[]> {
+  const meshKey = await newMeshKey();
+  const hosts = Array.from({ length: count }, (_, host) => host);
+  const members = await Promise.all(hosts.map(async (host) => await startMember(lan, host, meshKey)));
+  for (const member of members) await untilSees(member, members);
+  return members;
+}
+
+/** From message number `from` on, the cards of all others have come. */
+async function untilSees(member: MemberProcess, members: readonly MemberProcess[], from = 0): Promise<void> {
+  const signal = AbortSignal.timeout(patienceMs);
+  for (const { peerId } of members) {
+    if (peerId !== member.peerId) await member.until('came', { signal, peer: peerId, from });
+  }
+}
+
+/**
+ * Makes something happen to the last member, waits until the others have lost it, undoes that, and waits until all see each
+ * other again. Resolves with whom the others have lost besides it.
+ */
+async function loseAndFind(
+  members: readonly MemberProcess[],
+  happen: () => unknown,
+  undo: () => unknown,
+): Promise<string[]> {
+  const signal = AbortSignal.timeout(patienceMs);
+  const victim = members.at(-1);
+  if (victim === undefined) throw new Error('nobody is there');
+  const others = members.slice(0, -1);
+  const before = members.map(({ messages }) => messages.length);
+  await happen();
+  for (const [index, other] of others.entries()) {
+    await other.until('gone', { signal, peer: victim.peerId, from: before[index] ?? 0 });
+  }
+  const gone = members.map(({ messages }) => messages.length);
+  await undo();
+  for (const [index, other] of others.entries()) {
+    await other.until('came', { signal, peer: victim.peerId, from: gone[index] ?? 0 });
+  }
+  await untilSees(victim, members, before.at(-1));
+  return others.flatMap(({ lost }) => lost.filter((peer) => peer !== victim.peerId));
+}
+
+describe('on a network of its own', () => {
+  beforeEach(({ skip }) => {
+    if (missing !== undefined) skip(missing);
+  });
+
+  test('a member is back when its cable is plugged in again', { timeout: 2 * patienceMs }, async () => {
+    await using lan = await createLan({ hosts: 3 });
+    const members = await startMembers(lan, 3);
+    const lost = await loseAndFind(
+      members,
+      async () => await lan.host(2).unplug(),
+      async () => await lan.host(2).plug(),
+    );
+    expect(lost).toEqual([]);
+  });
+
+  test('a member is back when its machine wakes up', { timeout: 2 * patienceMs }, async () => {
+    await using lan = await createLan({ hosts: 3 });
+    const members = await startMembers(lan, 3);
+    const lost = await loseAndFind(
+      members,
+      () => members[2]?.signal('SIGSTOP'),
+      () => members[2]?.signal('SIGCONT'),
+    );
+    expect(lost).toEqual([]);
+  });
+
+  test('a member whose address changes is found at the new one', { timeout: 2 * patienceMs }, async () => {
+    await using lan = await createLan({ hosts: 3 });
+    const members = await startMembers(lan, 3);
+    const ip = async (...words: string[]) => await lan.host(2).output('ip', words);
+    const lost = await loseAndFind(
+      members,
+      async () => await ip('address', 'flush', 'dev', 'eth0'),
+      async () => await ip('address', 'add', '10.77.0.99/24', 'dev', 'eth0'),
+    );
+    expect(lost).toEqual([]);
+  });
+
+  test(
+    'two meshes do not see each other, not even where one is told where the other is',
+    { timeout: 2 * patienceMs },
+    async () => {
+      await using lan = await createLan({ hosts: 5 });
+      const [one, other] = await Promise.all([newMeshKey(), newMeshKey()]);
+      const left = await Promise.all([0, 1].map(async (host) => await startMember(lan, host, one)));
+      const right = await Promise.all(
+        [2, 3].map(async (host) => await startMember(lan, host, other, left[0]?.addresses)),
+      );
+      for (const member of left) await untilSees(member, left);
+      for (const member of right) await untilSees(member, right);
+      // Whoever comes last has heard the answers of all, and is heard by all.
+      const last = await startMember(lan, 4, one, right[0]?.addresses);
+      await untilSees(last, left);
+      for (const member of left) await untilSees(member, [last]);
+      const seen = (members: readonly MemberProcess[]) =>
+        members.map(({ messages }) => new Set(messages.flatMap((said) => (said.type === 'came' ? [said.peer] : []))));
+      const ofRight = new Set(right.map(({ peerId }) => peerId));
+      const ofLeft = new Set([...left, last].map(({ peerId }) => peerId));
+      for (const peers of seen([...left, last])) expect(peers.isDisjointFrom(ofRight)).toBe(true);
+      for (const peers of seen(right)) expect(peers.isDisjointFrom(ofLeft)).toBe(true);
+    },
+  );
+});
