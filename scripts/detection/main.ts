@@ -9,7 +9,7 @@ usage: npm run detection [-- --rounds <count>] [--members <count>] [--json]
   --rounds   default 10
   --members  that find each other, from 4 on; one more joins later. Default 8
   --json     print one JSON object, and nothing else, on stdout:
-             { discoverMs, joinMs, killMs, freezeMs, cutMs }, each { p50, p95, max, n }`;
+             { discoverMs, joinMs, killMs, freezeMs, cutMs, revokeMs }, each { p50, p95, max, n }`;
 
 const what: Readonly<Record<keyof DetectionSamples, string>> = {
   discoverMs: 'all find each other by mDNS, from their start',
@@ -17,6 +17,7 @@ const what: Readonly<Record<keyof DetectionSamples, string>> = {
   killMs: 'a killed one is gone (SIGKILL)',
   freezeMs: 'a frozen one is gone (SIGSTOP)',
   cutMs: 'one whose cable is pulled is gone',
+  revokeMs: 'one that is revoked is cut off',
 };
 const keys = Object.keys(what) as (keyof DetectionSamples)[];
 const { stdout, stderr } = process;

@@ -5,7 +5,13 @@ import { JsonLines } from '../lan/json-lines.ts';
 import type { Bulk, MemberCommand, MemberMessage, MemberSettings } from './messages.ts';
 
 const script = fileURLToPath(new URL('./member.ts', import.meta.url));
-const defaults = { listen: ['/ip4/127.0.0.1/tcp/0'], peers: [], mdns: false, liveness: 'lan' } as const;
+const defaults = {
+  listen: ['/ip4/127.0.0.1/tcp/0'],
+  peers: [],
+  mdns: false,
+  liveness: 'lan',
+  holdsAuthority: false,
+} as const;
 
 /** Starts a program; that of a test host does so there. */
 export type Run = (command: string, commandLine: readonly string[]) => ChildProcessWithoutNullStreams;

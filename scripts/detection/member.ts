@@ -24,10 +24,12 @@ const logger: Logger = {
   },
 };
 
-const { meshKey, ...options } = settings;
+const { meshKey, holdsAuthority, ...options } = settings;
+const { authority, ...membership } = await enroll(meshKey);
 const mesh = await createMesh({
   ...options,
-  ...(await enroll(meshKey)),
+  ...membership,
+  authority: holdsAuthority ? authority : undefined,
   roles: ['peer'],
   logger,
 });
@@ -58,6 +60,12 @@ async function send({ peer, bytes, method }: Bulk): Promise<void> {
   say({ type: 'sent', peer, method });
 }
 
+/** Each process has let itself in, so this one's authority has to hear of the member first. */
+async function revoke(peer: string): Promise<void> {
+  await authority.admit(peer, { roles: ['peer'] });
+  await authority.revoke(peer);
+}
+
 async function block(milliseconds: number, times: number): Promise<void> {
   for (let time = 0; time < times; time += 1) {
     for (const endMs = performance.now() + milliseconds; performance.now() < endMs;);
@@ -73,6 +81,8 @@ async function obey(command: MemberCommand): Promise<void> {
     case 'start':
       await mesh.start();
       return say({ type: 'started', addresses: mesh.addresses() });
+    case 'revoke':
+      return await revoke(command.peer);
     case 'block':
       return await block(command.milliseconds, command.times);
     case 'send':

@@ -11,12 +11,16 @@ export interface MemberSettings {
   readonly peers: readonly string[];
   readonly mdns: boolean;
   readonly liveness: LivenessPreset;
+  /** Whether it is the one that holds the mesh's authority. */
+  readonly holdsAuthority: boolean;
 }
 
 /** What it can be told. */
 export type MemberCommand =
   /** Start the mesh member: until then the process is only there, and ready. Answered by `started`. */
   | { readonly do: 'start' }
+  /** Revoke another member, where it holds the authority. Answered by `gone`, as all others notice it. */
+  | { readonly do: 'revoke'; readonly peer: string }
   /** Block the event loop, some times in a row. Answered by `blocked` when that is over. */
   | { readonly do: 'block'; readonly milliseconds: number; readonly times: number }
   /**

@@ -14,12 +14,13 @@ describe('members on hosts of their own', () => {
     if (missing !== undefined) skip(missing);
   });
 
-  test('find each other, and notice who joins, is killed, freezes or loses its cable', async () => {
-    const { discoverMs, joinMs, killMs, freezeMs, cutMs } = await measureRound({
+  test('find each other, and notice who joins, is killed, freezes, loses its cable or is revoked', async () => {
+    const { discoverMs, joinMs, killMs, freezeMs, cutMs, revokeMs } = await measureRound({
       members: 8,
       signal: AbortSignal.timeout(100_000),
     });
-    expect([discoverMs, joinMs, killMs, freezeMs, cutMs].map(({ length }) => length)).toEqual([8, 8, 8, 7, 6]);
+    const samples = [discoverMs, joinMs, killMs, freezeMs, cutMs, revokeMs];
+    expect(samples.map(({ length }) => length)).toEqual([8, 8, 8, 7, 6, 5]);
   }, 120_000);
 
   test('do not take each other for dead while bulk fills a narrow cable both ways', async () => {

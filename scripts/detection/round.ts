@@ -17,6 +17,8 @@ export interface DetectionSamples {
   readonly freezeMs: readonly number[];
   /** From the pulling of its cable. */
   readonly cutMs: readonly number[];
+  /** From the command to revoke it to its card's going, which its connections end before. */
+  readonly revokeMs: readonly number[];
 }
 
 export interface RoundOptions {
@@ -32,8 +34,8 @@ const phaseMs = 2000;
 const roundTimeoutMs = 120_000;
 
 /**
- * One round on hosts of their own: members find each other by mDNS, another one joins them and is killed, one is frozen, and
- * the cable of one is pulled. The programs are loaded before the clock runs. Throws an error when a member that nothing
+ * One round on hosts of their own: members find each other by mDNS, another one joins them and is killed, one is frozen,
+ * the cable of one is pulled, and one is revoked. The programs are loaded before the clock runs. Throws an error when a member that nothing
  * happened to was declared dead.
  */
 export async function measureRound({ members: count, ...options }: RoundOptions): Promise<DetectionSamples> {
@@ -43,7 +45,11 @@ export async function measureRound({ members: count, ...options }: RoundOptions)
   const settings = { meshKey, listen: ['/ip4/0.0.0.0/tcp/7330'], mdns: true };
   const all = await Promise.all(
     lan.hosts.map(
-      async (host) => await MemberProcess.create(settings, { signal, run: (...command) => host.run(...command) }),
+      async (host, index) =>
+        await MemberProcess.create(
+          { ...settings, holdsAuthority: index === 0 },
+          { signal, run: (...command) => host.run(...command) },
+        ),
     ),
   );
   const newcomer = memberAt(all, count);
@@ -88,7 +94,16 @@ export async function measureRound({ members: count, ...options }: RoundOptions)
     happen: async () => await lan.host(all.indexOf(cut)).unplug(),
   });
   assertNoneElseLost(connected, [newcomer, frozen, cut]);
-  return { discoverMs, joinMs, killMs, freezeMs, cutMs };
+
+  const [holder, revoked] = [memberAt(all, 0), memberAt(all, 1)];
+  const loyal = connected.filter((member) => member !== revoked);
+  const revokeMs = await noticed({
+    what: 'gone',
+    member: revoked,
+    observers: loyal,
+    happen: () => holder.tell({ do: 'revoke', peer: revoked.peerId }),
+  });
+  return { discoverMs, joinMs, killMs, freezeMs, cutMs, revokeMs };
 }
 
 /** When the cards of all other members came to one. */
