@@ -67,6 +67,11 @@ export class LanHost {
     await ip([`link set ${this.#port} up`], this.#switch);
   }
 
+  /** Keeps multicast of others from it, as access points and switches do that filter it. */
+  async filterMulticast(): Promise<void> {
+    await ip([`link set ${this.#port} type bridge_slave mcast_flood off`], this.#switch);
+  }
+
   /** From now on it and other isolated hosts reach only hosts that are not, as one with a {@link Relay}. */
   async isolate(): Promise<void> {
     await ip([`link set ${this.#port} type bridge_slave isolated on`], this.#switch);

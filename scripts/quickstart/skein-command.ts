@@ -11,6 +11,8 @@ const stopTimeoutMs = 15_000;
 export interface Machine {
   readonly name: string;
   readonly data: string;
+  /** Starts a program there. Default: it is this machine itself. */
+  readonly run?: (command: string, commandLine: readonly string[]) => ChildProcessWithoutNullStreams;
 }
 
 export interface CommandOptions {
@@ -21,15 +23,35 @@ export interface CommandOptions {
 
 /** Runs a command that prints JSON, and returns that. Throws an error with the command's own last line. */
 export async function runSkein(commandLine: readonly string[], options: CommandOptions): Promise<unknown> {
+  const { code, output, lastLine } = await runToEnd(commandLine, options);
+  if (code !== 0) throw new Error(lastLine);
+  return JSON.parse(output);
+}
+
+/** Runs a command that prints JSON and says by its exit code what it thinks of it. */
+export async function askSkein(
+  commandLine: readonly string[],
+  options: CommandOptions,
+): Promise<{ readonly code: number | null; readonly answer: unknown }> {
+  const { code, output } = await runToEnd(commandLine, options);
+  return { code, answer: JSON.parse(output) };
+}
+
+async function runToEnd(
+  commandLine: readonly string[],
+  options: CommandOptions,
+): Promise<{ readonly code: number | null; readonly output: string; readonly lastLine: string }> {
   const child = spawnSkein(commandLine, options);
   const kill = () => child.kill();
   options.signal.addEventListener('abort', kill, { once: true });
   const lastLine = followErrors(child, options);
-  const [output, [code]] = await Promise.all([text(child.stdout), once(child, 'close')]);
+  const [output, [code]] = await Promise.all([
+    text(child.stdout),
+    once(child, 'close') as Promise<[code: number | null]>,
+  ]);
   options.signal.removeEventListener('abort', kill);
   options.signal.throwIfAborted();
-  if (code !== 0) throw new Error(lastLine());
-  return JSON.parse(output);
+  return { code, output, lastLine: lastLine() };
 }
 
 /** A daemon in a process of its own. Disposing stops it in order; it also stops when this process is gone. */
@@ -66,7 +88,8 @@ export async function startSkein(commandLine: readonly string[], options: Comman
 }
 
 function spawnSkein(commandLine: readonly string[], { machine }: CommandOptions): ChildProcessWithoutNullStreams {
-  const child = spawn(process.execPath, [skein, ...commandLine, '--json', '--data', machine.data]);
+  const { run = spawn, data } = machine;
+  const child = run(process.execPath, [skein, ...commandLine, '--json', '--data', data]);
   // Ctrl-C reaches the children as well; one that is gone already can't be told anything.
   child.stdin.on('error', () => undefined);
   return child;
