@@ -55,7 +55,8 @@ beforeAll(async () => {
   const signal = AbortSignal.timeout(patienceMs);
   const { invite } = z.object({ invite: z.string() }).parse(await runSkein(['invite'], { machine: home, signal }));
   await start(['join', invite], attic);
-  await vi.waitFor(async () => expect((await verdict(attic, 'daemon'))?.what).toMatch(/sees 1 others/), patienceMs);
+  const sees = async (): Promise<string> => (await verdict(attic, 'daemon'))?.what ?? '';
+  await vi.waitUntil(async () => (await sees()).includes('sees 1 others'), patienceMs);
 }, 2 * patienceMs);
 
 afterAll(async () => await stack.disposeAsync());

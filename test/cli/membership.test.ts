@@ -9,7 +9,9 @@ import { runSkein, startSkein, type Machine } from '../../scripts/quickstart/ske
 
 /** Who is a member, by the commands as a person uses them. */
 const quiet = ['--no-mdns', '--backend', 'cpu', '--threads', '1', '--listen', '/ip4/127.0.0.1/tcp/0'];
-const statusSchema = z.looseObject({ members: z.array(z.looseObject({ name: z.string() })) });
+const statusSchema = z.looseObject({
+  members: z.array(z.looseObject({ name: z.string(), labels: z.record(z.string(), z.string()).optional() })),
+});
 const membersSchema = z.object({
   members: z.array(
     z.looseObject({ peer: z.string(), name: z.string(), state: z.string(), roles: z.array(z.string()) }),
@@ -41,6 +43,8 @@ it('lets a machine in with an invite, once, and puts it out again for everybody'
     timeout: 20_000,
   });
 
+  const seen = statusSchema.parse(await runSkein(['status'], { machine: cellar, signal }));
+  expect(seen.members.find(({ name }) => name === 'attic')?.labels).toEqual({ room: 'attic' });
   const { members } = membersSchema.parse(await runSkein(['members'], { machine: home, signal }));
   expect(members.map(({ name, roles, state }) => [name, state, ...roles])).toEqual([
     ['home', 'member', 'coordinator', 'peer'],

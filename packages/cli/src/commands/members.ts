@@ -8,7 +8,7 @@ import {
   type ControlRequest,
   type MemberDescription,
 } from '../control/messages.ts';
-import { formatTable } from '../output/format.ts';
+import { formatLabels, formatTable } from '../output/format.ts';
 import { duration } from '../program/arguments.ts';
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
 import { findData } from '../program/data-options.ts';
@@ -17,7 +17,10 @@ interface JsonFlag {
   readonly json?: boolean;
 }
 
-const where = '\nRun it on the machine that has the authority: where `skein up` made the mesh.';
+function help(...examples: readonly string[]): string {
+  const shown = ['Examples:', ...examples.map((example) => `  $ skein ${example}`)].join('\n');
+  return `\n${shown}\n\nRun it on the machine that has the authority: where \`skein up\` made the mesh.`;
+}
 
 /** Commands of the machine that says who is a member. */
 export function registerMembers(program: Command, context: CommandContext): void {
@@ -25,7 +28,7 @@ export function registerMembers(program: Command, context: CommandContext): void
     .command('members')
     .description('Show who was let into the mesh, and who waits.')
     .option('--json', 'print them as JSON')
-    .addHelpText('after', where)
+    .addHelpText('after', help('members', "members --json | jq '.members[].name'"))
     .action(async (flags: JsonFlag) => {
       const answer = required(await ask(await controlPathOf(members), { type: 'members' }, membersAnswerSchema));
       if (flags.json === true) return printJson(context.stdout, { mesh: answer.mesh, members: answer.members });
@@ -37,7 +40,7 @@ export function registerMembers(program: Command, context: CommandContext): void
     .description('Let a machine in whose join waits.')
     .argument('<peer>', 'its peer id, or the end of it')
     .option('--json', 'print the peer id as JSON')
-    .addHelpText('after', where)
+    .addHelpText('after', help('approve 8Fq2vXbT'))
     .action(async (text: string, flags: JsonFlag) => {
       const peer = await findMember(approve, text);
       await done(approve, { type: 'approve', peer });
@@ -49,7 +52,7 @@ export function registerMembers(program: Command, context: CommandContext): void
     .description('End a membership: everywhere, within seconds.')
     .argument('<peer>', 'peer id of the member, or the end of it')
     .option('--json', 'print the peer id as JSON')
-    .addHelpText('after', where)
+    .addHelpText('after', help('revoke 8Fq2vXbT'))
     .action(async (text: string, flags: JsonFlag) => {
       const peer = await findMember(revoke, text);
       await done(revoke, { type: 'revoke', peer });
@@ -62,7 +65,7 @@ export function registerMembers(program: Command, context: CommandContext): void
     .description('Begin a new epoch: members get new certificates, and old ones are refused after a while.')
     .option('--grace <time>', 'how long old certificates are good still, like 0s, 12h or 7d (default: 7d)', duration)
     .option('--json', 'print an empty JSON object when it is done')
-    .addHelpText('after', where)
+    .addHelpText('after', help('rotate', 'rotate --grace 0s'))
     .action(async (flags: JsonFlag & { readonly grace?: number }) => {
       await done(rotate, { type: 'rotate', ...(flags.grace !== undefined && { graceMs: flags.grace }) });
       const said = 'A new epoch has begun. Members that are there renew their certificates now.';
@@ -76,6 +79,7 @@ export function registerLeave(program: Command, context: CommandContext): void {
     .command('leave')
     .description('Leave the mesh: the authority takes this machine off, and the daemon stops.')
     .option('--json', 'print an empty JSON object when it is done')
+    .addHelpText('after', '\nExamples:\n  $ skein leave')
     .action(async (flags: JsonFlag) => {
       await done(leave, { type: 'leave' });
       const said = 'Left the mesh. Models stay here; `skein join <invite>` joins one again.';
@@ -127,9 +131,7 @@ function describe(members: readonly MemberDescription[]): string {
     via === undefined ? roles.join(', ') : 'client of an hour',
     state,
     state === 'waiting' ? '' : new Date(expiresAt).toISOString().slice(0, 10),
-    Object.entries(labels)
-      .map((pair) => pair.join('='))
-      .join(' '),
+    formatLabels(labels),
     peer,
   ]);
   return formatTable([['NAME', 'ROLES', 'STATE', 'UNTIL', 'LABELS', 'PEER'], ...rows]);

@@ -8,6 +8,13 @@ export function shortPeer(peer: string): string {
   return peer.slice(-6);
 }
 
+/** `room=attic floor=3`. */
+export function formatLabels(labels: Readonly<Record<string, string>>): string {
+  return Object.entries(labels)
+    .map((pair) => pair.join('='))
+    .join(' ');
+}
+
 /** A text of another member's without control characters, which could rewrite the terminal. */
 export function printable(text: string): string {
   return text.replaceAll(/\p{Cc}/gu, '');

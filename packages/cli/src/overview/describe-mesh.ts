@@ -1,7 +1,7 @@
 import { formatBytes, type Card } from '@skein/protocol';
 
 import type { DaemonStatus } from '../control/messages.ts';
-import { formatLayers, formatTable, printable, shortPeer } from '../output/format.ts';
+import { formatLabels, formatLayers, formatTable, printable, shortPeer } from '../output/format.ts';
 import { deploymentsOf, type DeploymentView } from './deployments.ts';
 
 /** The mesh for people: members, deployments, traffic. */
@@ -13,7 +13,7 @@ export function describeMesh({ cards, peer, url, traffic }: DaemonStatus): strin
     `${own?.name ?? 'this machine'} (…${shortPeer(peer)}) in a mesh of ${cards.length}${url === undefined ? '' : `, API at ${url}/v1`}`,
     `${formatBytes(sentBytes)} sent to other members, ${formatBytes(receivedBytes)} received, all encrypted`,
     '',
-    formatTable([['MEMBER', 'ID', 'ROLES', 'HARDWARE', 'FREE MEMORY', 'MODELS'], ...cards.map(memberRow)]),
+    formatTable([['MEMBER', 'ID', 'ROLES', 'LABELS', 'HARDWARE', 'FREE MEMORY', 'MODELS'], ...cards.map(memberRow)]),
     '',
     ...(deployments.length === 0
       ? ['Nothing is deployed; deploy a model with `skein deploy <model>`.']
@@ -21,13 +21,14 @@ export function describeMesh({ cards, peer, url, traffic }: DaemonStatus): strin
   ].join('\n');
 }
 
-function memberRow({ name, peer, roles, hardware, models }: Card): readonly string[] {
+function memberRow({ name, peer, roles, labels = {}, hardware, models }: Card): readonly string[] {
   const machine = hardware && `${hardware.cpu}, ${hardware.cores} cores, ${hardware.backend}`;
   const gpus = hardware?.gpus.map((gpu) => `, ${gpu.name} with ${formatBytes(gpu.freeMemoryBytes)} free`) ?? [];
   return [
     name,
     `…${shortPeer(peer)}`,
     roles.join(', '),
+    formatLabels(labels) || '-',
     machine === undefined ? '-' : `${machine}${gpus.join('')}`,
     hardware === undefined ? '-' : formatBytes(hardware.freeMemoryBytes),
     models.length === 0 ? '-' : models.map((model) => `${model.name} (${formatBytes(model.bytes)})`).join(', '),

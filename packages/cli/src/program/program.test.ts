@@ -15,24 +15,41 @@ async function temporaryData() {
   return await mkdtempDisposable(join(tmpdir(), 'skein-cli-'));
 }
 
+const commands = [
+  'up',
+  'join',
+  'invite',
+  'members',
+  'approve',
+  'revoke',
+  'rotate',
+  'leave',
+  'authority',
+  'doctor',
+  'pull',
+  'deploy',
+  'undeploy',
+  'run',
+  'status',
+  'audit',
+  'stop',
+];
+
 test('lists the commands, the exit codes and the first steps', async () => {
   const { code, stdout, stderr } = await runInProcess(['--help']);
   expect([code, stderr]).toEqual([0, '']);
-  for (const command of ['up', 'join', 'invite', 'pull', 'deploy', 'undeploy', 'run', 'status', 'audit', 'stop']) {
+  for (const command of commands) {
     expect(stdout).toMatch(new RegExp(`^ {2}${command}\\b`, 'm'));
   }
   expect(stdout).toContain('Exit codes:');
 });
 
-test.each(['up', 'join', 'invite', 'pull', 'deploy', 'undeploy', 'run', 'status', 'audit', 'stop'])(
-  'gives examples for %s',
-  async (command) => {
-    const { code, stdout } = await runInProcess([command, '--help']);
-    expect(code).toBe(0);
-    expect(stdout).toContain(`$ skein ${command}`);
-    expect(stdout).toContain('--data <directory>');
-  },
-);
+test.each(commands)('gives examples for %s', async (command) => {
+  const { code, stdout } = await runInProcess([command, '--help']);
+  expect(code).toBe(0);
+  expect(stdout).toContain(`$ skein ${command}`);
+  expect(stdout).toContain('--data <directory>');
+});
 
 test.each([
   [['status', '--frobnicate'], "unknown option '--frobnicate'"],

@@ -3,7 +3,7 @@ import { beforeAll, expect, test } from 'vitest';
 
 import { createIdentity, type Identity } from '../identity/identity.ts';
 import { Authority } from '../membership/authority.ts';
-import type { Membership } from '../membership/membership.ts';
+import { Membership } from '../membership/membership.ts';
 import { Cluster, untilCards } from '../testing/cluster.ts';
 import { CardBook } from './card-book.ts';
 import { CardsView } from './cards.ts';
@@ -50,6 +50,20 @@ async function sign(
 const frameOf = ({ bytes, signature, certificate }: SignedCard): { header: unknown; payload: Uint8Array } => ({
   header: { type: 'card', signature, certificate },
   payload: bytes,
+});
+
+test("takes a member's labels from its certificate, whatever the card says", async () => {
+  const identity = await createIdentity();
+  const secret = await authority.invite({ labels: { room: 'attic' } });
+  const credentials = await authority.redeem(secret, { peer: identity.peerId, name: 'attic' });
+  if (credentials === undefined) throw new Error('not let in');
+  const own = { ...identity, membership: await Membership.open(authority.mesh, credentials) };
+  const claimed = await sign(cardOf(identity, { labels: { room: 'vault' } }), identity, own);
+  expect((await verifyCard(frameOf(claimed), own.membership)).card.labels).toEqual({ room: 'attic' });
+  expect(new OwnCard(own, cardOf(identity)).current.labels).toEqual({ room: 'attic' });
+  const plain = await enroll();
+  const claiming = await sign(cardOf(plain, { labels: { room: 'vault' } }), plain, plain);
+  expect((await verifyCard(frameOf(claiming), own.membership)).card.labels).toBeUndefined();
 });
 
 test('accepts a card that the member it speaks of has signed', async () => {

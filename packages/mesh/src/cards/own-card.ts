@@ -2,10 +2,10 @@ import type { Ed25519PrivateKey } from '@libp2p/interface';
 import { cardSchema, encodeValue, limits, parseHeader, SkeinError, type Card } from '@skein/protocol';
 
 import type { Membership } from '../membership/membership.ts';
-import { signCard, type SignedCard } from './signed-card.ts';
+import { signCard, withLabels, type SignedCard } from './signed-card.ts';
 
-/** What a member may say about itself; who it is and which version this is are not its to choose. */
-export type CardContent = Omit<Card, 'peer' | 'version' | 'connected'>;
+/** What a member may say about itself; who it is, its labels and which version this is are not its to choose. */
+export type CardContent = Omit<Card, 'peer' | 'version' | 'connected' | 'labels'>;
 
 /** Our own card: changed at will, signed when it is sent. */
 export class OwnCard {
@@ -22,7 +22,8 @@ export class OwnCard {
     this.#privateKey = owner.privateKey;
     this.#membership = owner.membership;
     this.#nowMs = nowMs;
-    this.#card = publishable({ ...content, peer: owner.peerId, version: nowMs() });
+    const card = { ...content, peer: owner.peerId, version: nowMs() };
+    this.#card = publishable(withLabels(card, owner.membership.certificate));
   }
 
   get current(): Card {

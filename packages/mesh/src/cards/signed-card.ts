@@ -9,6 +9,7 @@ import {
   signedCardSchema,
   SkeinError,
   type Card,
+  type Certificate,
   type Frame,
   type Signed,
 } from '@skein/protocol';
@@ -48,8 +49,10 @@ export async function verifyCard(frame: Frame, membership: Membership): Promise<
   assertSize(frame.payload);
   // Kept for long, so not as a view of a larger received chunk.
   const bytes = Uint8Array.from(frame.payload);
-  const card = parseHeader(cardSchema, decodeValue(bytes));
-  const claimed = roleBeyond(await membership.verify(certificate, card.peer), card.roles);
+  const content = parseHeader(cardSchema, decodeValue(bytes));
+  const claims = await membership.verify(certificate, content.peer);
+  const card = withLabels(content, claims);
+  const claimed = roleBeyond(claims, card.roles);
   if (claimed !== undefined) {
     throw new SkeinError('not-permitted', `a card claims the role ${claimed}, which its member was not given`);
   }
@@ -57,6 +60,11 @@ export async function verifyCard(frame: Frame, membership: Membership): Promise<
     throw new SkeinError('protocol-violation', 'a card is not signed by the member it speaks of');
   }
   return { card, bytes, signature: Uint8Array.from(signature), certificate: ownedCopy(certificate) };
+}
+
+/** A card with the labels that the authority has given its member, and no others. */
+export function withLabels({ labels: _, ...card }: Card, { labels }: Pick<Certificate, 'labels'>): Card {
+  return Object.keys(labels).length === 0 ? card : { ...card, labels };
 }
 
 function assertSize(bytes: Uint8Array): void {

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { deploymentIdSchema, peerIdSchema, sha256Schema } from '../ids.ts';
 import { limits } from '../limits.ts';
 import { blockSchema } from '../stage/messages.ts';
-import { signedCertificateSchema } from './certificate.ts';
+import { labelsSchema, signedCertificateSchema } from './certificate.ts';
 import { roleSchema } from './role.ts';
 
 const byteCount = z.number().nonnegative().max(Number.MAX_SAFE_INTEGER);
@@ -97,6 +97,8 @@ export const cardSchema = z.object({
   roles: z.array(roleSchema).min(1).max(3),
   /** Whether it holds the mesh's authority, and so renews certificates. Others that say so can sign none. */
   authority: z.boolean().optional(),
+  /** Those of its certificate: whoever receives the card takes them from there, whatever the card says. */
+  labels: labelsSchema.optional(),
   /** Host name or what its owner calls it. */
   name: shortText,
   software: z.string().max(64),
