@@ -63,7 +63,8 @@ export async function verifyCard(frame: Frame, membership: Membership): Promise<
 }
 
 /** A card with the labels that the authority has given its member, and no others. */
-export function withLabels({ labels: _, ...card }: Card, { labels }: Pick<Certificate, 'labels'>): Card {
+export function withLabels(content: Card, { labels }: Pick<Certificate, 'labels'>): Card {
+  const { labels: _, ...card } = content;
   return Object.keys(labels).length === 0 ? card : { ...card, labels };
 }
 
