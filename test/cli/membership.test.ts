@@ -73,6 +73,30 @@ it('lets a machine in with an invite, once, and puts it out again for everybody'
   expect(await runSkein(['audit', 'verify'], { machine: home, signal })).toMatchObject({ ok: true });
 }, 110_000);
 
+it('lets a machine wait until somebody has approved it', async () => {
+  const signal = AbortSignal.timeout(100_000);
+  await using root = await mkdtempDisposable(join(tmpdir(), 'skein-approval-'));
+  const [home, attic] = [
+    { name: 'home', data: join(root.path, 'home') },
+    { name: 'attic', data: join(root.path, 'attic') },
+  ] as const;
+  await using _home = await startSkein(['up', '--port', '0', ...quiet], { machine: home, signal });
+  const printed = await runSkein(['invite', '--approve'], { machine: home, signal });
+  const { invite } = z.object({ invite: z.string() }).parse(printed);
+  const joining = startSkein(['join', invite, '--name', 'attic', ...quiet], { machine: attic, signal });
+  const waiting = async () => {
+    const { members } = membersSchema.parse(await runSkein(['members'], { machine: home, signal }));
+    return members.find(({ state }) => state === 'waiting');
+  };
+  const { peer, name } = await vi.waitUntil(waiting, { timeout: 20_000, interval: 200 });
+  expect(name).toBe('attic');
+  await expect(runSkein(['members', 'approve', 'nobody'], { machine: home, signal })).rejects.toThrow(/skein members/);
+  expect(await runSkein(['members', 'approve', peer.slice(-8)], { machine: home, signal })).toEqual({ peer });
+  await using attics = await joining;
+  expect(attics.facts).toMatchObject({ peer });
+  expect(await waiting()).toBeUndefined();
+}, 110_000);
+
 it('moves the authority to another machine, which lets others in from then on', async () => {
   const signal = AbortSignal.timeout(100_000);
   await using root = await mkdtempDisposable(join(tmpdir(), 'skein-authority-'));

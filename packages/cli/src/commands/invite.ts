@@ -23,7 +23,7 @@ Examples:
   $ skein invite                                 for one machine that serves, within an hour
   $ skein invite --uses 5 --expires 1d           for five of them, within a day
   $ skein invite --role client                   for a program that only asks
-  $ skein invite --approve                       the join waits for \`skein approve\`
+  $ skein invite --approve                       the join waits for \`skein members approve\`
 
 Run it where \`skein up\` made the mesh. Whoever uses an invite first is let in: treat it as a password.`;
 
@@ -43,7 +43,7 @@ export function registerInvite(program: Command, context: CommandContext): void 
     )
     .addOption(new Option('--uses <count>', 'machines that it lets in').argParser(wholeNumber(1, 1000)).default(1))
     .option('--label <key=value>', 'what people may know of the machine; repeatable', label)
-    .option('--approve', 'the join waits until somebody has run `skein approve`')
+    .option('--approve', 'the join waits until somebody has run `skein members approve`')
     .option('--no-qr', 'without the code for cameras')
     .option('--json', 'print it as JSON')
     .addHelpText('after', examples)

@@ -121,7 +121,7 @@ async function joinMesh(
   if (known !== undefined && known.mesh !== asked.invite.mesh) throw ofAnotherMesh(directory);
   const identity = await loadIdentity(directory, asked);
   const onPending = (): void =>
-    printLine(stderr, `Waiting until somebody runs there: skein approve ${identity.peerId}`);
+    printLine(stderr, `Waiting until somebody runs there: skein members approve ${identity.peerId}`);
   try {
     await saveMembership(directory, await askToJoin({ ...asked, identity, onPending }));
   } catch (error) {

@@ -27,7 +27,7 @@ export function registerMembers(program: Command, context: CommandContext): void
   const members = program
     .command('members')
     .description('Show who was let into the mesh, and who waits.')
-    .option('--json', 'print them as JSON')
+    .option('--json', 'print JSON')
     .addHelpText('after', help('members', "members --json | jq '.members[].name'"))
     .action(async (flags: JsonFlag) => {
       const answer = required(await ask(await controlPathOf(members), { type: 'members' }, membersAnswerSchema));
@@ -35,16 +35,19 @@ export function registerMembers(program: Command, context: CommandContext): void
       return printLine(context.stdout, describe(answer.members));
     });
 
-  const approve = program
+  const approve = members
     .command('approve')
     .description('Let a machine in whose join waits.')
     .argument('<peer>', 'its peer id, or the end of it')
-    .option('--json', 'print the peer id as JSON')
-    .addHelpText('after', help('approve 8Fq2vXbT'))
-    .action(async (text: string, flags: JsonFlag) => {
+    .addHelpText('after', help('members approve 8Fq2vXbT'))
+    .action(async (text: string) => {
       const peer = await findMember(approve, text);
       await done(approve, { type: 'approve', peer });
-      tell(context, flags, { json: { peer }, text: 'Approved. It joins within seconds.' });
+      // A flag of `members`, wherever it stands.
+      tell(context, approve.optsWithGlobals<JsonFlag>(), {
+        json: { peer },
+        text: 'Approved. It joins within seconds.',
+      });
     });
 
   const revoke = program

@@ -68,7 +68,7 @@ export const memberSchema = z.object({
   /** Milliseconds since 1970, of its newest certificate. */
   issuedAt: z.number(),
   expiresAt: z.number(),
-  /** `waiting`: for `skein approve`. */
+  /** `waiting`: for `skein members approve`. */
   state: z.enum(['member', 'waiting', 'revoked', 'expired']),
   /** The member that a client of an hour belongs to. */
   via: peerIdSchema.optional(),

@@ -20,7 +20,6 @@ const commands = [
   'join',
   'invite',
   'members',
-  'approve',
   'revoke',
   'rotate',
   'leave',
