@@ -5,10 +5,10 @@ import { commonPrefix } from './common-prefix.ts';
 import type { KeepingOptions } from './keeping.ts';
 import { PrefixCache, type SlotOperation } from './prefix-cache.ts';
 import { Sequence, type SequenceRequest } from './sequence.ts';
-import { bestDraftLength, StepCosts, type StepCost } from './step-costs.ts';
+import { bestDraftLength, bestSpread, StepCosts, type StepCost } from './step-costs.ts';
 
 export interface SchedulerOptions extends KeepingOptions {
-  /** Stages of the pipeline: that many micro-batches may be in flight. */
+  /** Stages of the pipeline: that many micro-batches are in flight, and more where that costs nothing. */
   readonly stages: number;
   /** Sequences generated at once. */
   readonly sequences: number;
@@ -72,7 +72,7 @@ const maxHistoryTokens = limits.maxPromptTokens;
  * decided, with or before the first rows that need them; only rows that a step has brought back are shared or kept.
  *
  * Speculation: where it pays by {@link bestDraftLength}, a decoding sequence sends guesses behind its token. And where the
- * ring would have an empty place, since all sequences wait for the tail, guesses go ahead of the answer: if they are right
+ * ring would have an empty place, with less under way than there are stages since all sequences wait for the tail, guesses go ahead of the answer: if they are right
  * the next token is already on its way, if not a machine has computed that had nothing to do.
  */
 export class Scheduler {
@@ -134,7 +134,7 @@ export class Scheduler {
 
   /** The micro-batch to send now, or undefined: nothing is ready, or the ring is full. */
   next(): ScheduledStep | undefined {
-    if (this.#inFlight.size >= this.#options.stages) return undefined;
+    if (this.#inFlight.size >= this.#places()) return undefined;
     const operations = this.#sendableOperations();
     // Rows may need what has to wait for another step: then this one goes without rows.
     const isComplete = operations.length === this.#operations.length;
@@ -235,6 +235,18 @@ export class Scheduler {
     return promised - ready >= worthWaitingTokens;
   }
 
+  /** Micro-batches that may be in flight. A prompt's chunks are as long whoever else is under way, so one more is free. */
+  #places(): number {
+    const { stages } = this.#options;
+    const isReading = stages > 1 && this.#running.some(({ unsent }) => unsent > 1);
+    return Math.max(this.#spread(), isReading ? stages + 1 : 0);
+  }
+
+  /** Micro-batches that the running sequences are spread over. */
+  #spread(): number {
+    return bestSpread(this.#costs, { stages: this.#options.stages, sequences: this.#running.length });
+  }
+
   /** The oldest operations, as many as a step may hold. */
   #sendableOperations(): CacheOperation[] {
     let historyTokens = 0;
@@ -252,10 +264,11 @@ export class Scheduler {
    */
   #compose(): Contribution[] {
     const { stages, batchTokens, chunkTokens, draftTokens } = this.#options;
-    const share = Math.ceil(this.#running.length / stages);
+    const share = Math.ceil(this.#running.length / this.#spread());
     const ready = this.#running.filter(({ unsent }) => unsent > 0);
     const [first] = ready;
-    if (first === undefined) return this.#inFlight.size > 0 ? this.#guessAhead() : [];
+    const hasEmptyPlace = this.#inFlight.size > 0 && this.#inFlight.size < stages;
+    if (first === undefined) return hasEmptyPlace ? this.#guessAhead() : [];
     if (first.readsTiles) return this.#served([this.#contribute(first, this.#options.tiles?.rows ?? 0, [])]);
     const byRows = ready.filter(({ readsTiles }) => !readsTiles);
     byRows.sort((one, other) => Number(one.unsent > 1) - Number(other.unsent > 1));
