@@ -115,5 +115,9 @@ describe('skein doctor on a network', { timeout: 2 * patienceMs }, () => {
     expect(findings.at(-1)).toMatchObject({ check: 'tcp', level: 'problem' });
     expect(await verdict(stranger, 'members')).toBeUndefined();
     await vi.waitFor(async () => expect((await verdict(attic, 'members'))?.what).toMatch(/^none of 1/), patienceMs);
+    const way = await verdict(attic, 'missing');
+    expect(way).toMatchObject({ level: 'note' });
+    expect(way?.what).toContain(`at /ip4/${lan.host(0).address}/tcp/${port} is not in the mesh: `);
+    expect(way?.fix).toBeDefined();
   });
 });

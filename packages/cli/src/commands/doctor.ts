@@ -1,12 +1,22 @@
 import { networkInterfaces, release } from 'node:os';
 
-import { askMdns, chooseInterfaces, isIdentityEncrypted, loadIdentity, loadMembership, testPath } from '@skein/mesh';
+import {
+  askMdns,
+  chooseInterfaces,
+  isIdentityEncrypted,
+  loadIdentity,
+  loadMembership,
+  testPath,
+  type Membership,
+} from '@skein/mesh';
 import { SkeinError } from '@skein/protocol';
 import type { Command } from 'commander';
 
 import { askStatus } from '../control/control-client.ts';
+import type { DaemonStatus } from '../control/messages.ts';
 import { KnownMembers } from '../data/known-members.ts';
 import { findings, type Facts, type Finding } from '../doctor/findings.ts';
+import { waysToMissing } from '../doctor/ways-to-missing.ts';
 import { printable } from '../output/format.ts';
 import { exitCodes } from '../process/exit-codes.ts';
 import { repeatedMultiaddr } from '../program/arguments.ts';
@@ -72,7 +82,25 @@ async function examine(data: OpenedData, { signal }: CommandContext): Promise<re
     software,
     now: Date.now(),
   };
-  return findings(facts);
+  return [...findings(facts), ...(await missingMembers(data, { membership, status, known, signal }))];
+}
+
+/** Needs the identity to show a certificate: without its passphrase nothing can be said. */
+async function missingMembers(
+  { directory, passphrase }: OpenedData,
+  around: {
+    readonly membership: Membership | undefined;
+    readonly status: DaemonStatus | undefined;
+    readonly known: KnownMembers;
+    readonly signal: AbortSignal;
+  },
+): Promise<readonly Finding[]> {
+  const { membership, status, known, signal } = around;
+  if (membership === undefined || status === undefined) return [];
+  if (passphrase === undefined && (await isIdentityEncrypted(directory))) return [];
+  const identity = await loadIdentity(directory, { passphrase });
+  const present = new Set(status.cards.map(({ peer }) => peer));
+  return await waysToMissing({ known: known.members, present, identity, membership, signal });
 }
 
 async function testPaths(

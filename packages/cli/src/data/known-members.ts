@@ -30,9 +30,17 @@ export class KnownMembers {
     return new KnownMembers(directory, await readMembers(join(directory, fileName)));
   }
 
-  /** Multiaddrs with peer ids. */
+  /** Peer ids, and multiaddrs that name them, of those seen last first. */
+  get members(): readonly { readonly peer: string; readonly addresses: readonly string[] }[] {
+    return this.#members.map(({ peer, addresses }) => ({
+      peer,
+      addresses: addresses.map((address) => withPeerId(address, peer)),
+    }));
+  }
+
+  /** Of all of them. */
   get addresses(): readonly string[] {
-    return this.#members.flatMap(({ peer, addresses }) => addresses.map((address) => withPeerId(address, peer)));
+    return this.members.flatMap(({ addresses }) => addresses);
   }
 
   /** Remembers those that are there now, beside those that were. Throws `disk-failed`. */
