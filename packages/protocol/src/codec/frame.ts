@@ -2,6 +2,7 @@ import { Packr } from 'msgpackr';
 
 import { SkeinError } from '../errors/skein-error.ts';
 import { limits } from '../limits.ts';
+import { assertDecodable } from './assert-decodable.ts';
 
 /**
  * A frame: a structured header and, for hidden rows and model bytes, a raw payload.
@@ -24,17 +25,21 @@ export interface Frame {
 const prefixBytes = 8;
 const emptyPayload = new Uint8Array(0);
 
-// Plain maps and no extension types: a hostile header must not be able to build Sets, Errors, RegExps or class instances.
-const packr = new Packr({
+// Plain maps and no extension types. What comes in is looked at by `assertDecodable` before: these options do not keep msgpackr
+// from decoding extensions.
+const options = {
   useRecords: false,
   structuredClone: false,
   mapsAsObjects: true,
   // The shortest form, so that a value has one encoding only: manifests are named by the hash of theirs.
   variableMapSize: true,
+  // Which would be an extension.
+  skipValues: [undefined],
   useBigIntExtension: false,
-  int64AsType: 'number',
+  int64AsType: 'number' as const,
   moreTypes: false,
-});
+};
+const packr = new Packr(options);
 
 /** Encodes a frame. The payload is copied once, into the returned buffer. */
 export function encodeFrame(header: object, payload: Uint8Array = emptyPayload): Uint8Array {
@@ -61,13 +66,7 @@ export function decodeFrameBody(body: Uint8Array): Frame {
       `a header of ${headerBytes} bytes is over the limit of ${limits.maxHeaderBytes}`,
     );
   }
-  let header: unknown;
-  try {
-    header = packr.unpack(body.subarray(4, 4 + headerBytes));
-  } catch (error) {
-    throw new SkeinError('protocol-violation', 'a frame header is not valid MessagePack', { cause: error });
-  }
-  return { header, payload: body.subarray(4 + headerBytes) };
+  return { header: decodeValue(body.subarray(4, 4 + headerBytes)), payload: body.subarray(4 + headerBytes) };
 }
 
 /** Encodes a value on its own, e.g. for signing or hashing. Same input, same bytes. */
@@ -75,8 +74,9 @@ export function encodeValue(value: object): Uint8Array {
   return new Uint8Array(packr.pack(value));
 }
 
-/** Decodes a value that stands on its own. */
+/** Decodes a value that stands on its own. Throws `protocol-violation` for what {@link assertDecodable} refuses. */
 export function decodeValue(bytes: Uint8Array): unknown {
+  assertDecodable(bytes);
   try {
     return packr.unpack(bytes);
   } catch (error) {

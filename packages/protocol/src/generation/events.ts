@@ -1,5 +1,7 @@
 import { z } from 'zod';
 
+import { arraySchema } from '../codec/array-schema.ts';
+
 import { wireErrorSchema } from '../errors/skein-error.ts';
 import { limits } from '../limits.ts';
 
@@ -23,13 +25,13 @@ export type Usage = z.infer<typeof usageSchema>;
 const tokenLogprob = z.object({ token: tokenCount, logprob: z.number() });
 
 /** Natural logarithms of a token's probability before any sampler changed it, and of the likeliest tokens at its place. */
-export const logprobsSchema = tokenLogprob.extend({ top: z.array(tokenLogprob).max(limits.maxTopLogprobs) });
+export const logprobsSchema = tokenLogprob.extend({ top: arraySchema(tokenLogprob, { most: limits.maxTopLogprobs }) });
 export type Logprobs = z.infer<typeof logprobsSchema>;
 
 /** {@link Logprobs} with the bytes of the tokens' texts: a client has no vocabulary. */
-const textOfToken = { bytes: z.array(z.number().int().min(0).max(255)).max(1024) };
+const textOfToken = { bytes: arraySchema(z.number().int().min(0).max(255), { most: 1024 }) };
 export const describedLogprobsSchema = tokenLogprob.extend(textOfToken).extend({
-  top: z.array(tokenLogprob.extend(textOfToken)).max(limits.maxTopLogprobs),
+  top: arraySchema(tokenLogprob.extend(textOfToken), { most: limits.maxTopLogprobs }),
 });
 export type DescribedLogprobs = z.infer<typeof describedLogprobsSchema>;
 
@@ -42,9 +44,9 @@ export const generationEventSchema = z.discriminatedUnion('type', [
     type: z.literal('text-delta'),
     /** May be empty while bytes of a character, or the start of a stop string, are held back. */
     text: z.string(),
-    tokens: z.array(z.number().int().nonnegative()).max(limits.maxBatchTokens),
+    tokens: arraySchema(z.number().int().nonnegative(), { most: limits.maxBatchTokens }),
     /** One per token, when they were asked for. */
-    logprobs: z.array(describedLogprobsSchema).max(limits.maxBatchTokens).optional(),
+    logprobs: arraySchema(describedLogprobsSchema, { most: limits.maxBatchTokens }).optional(),
   }),
   z.object({
     type: z.literal('generation-end'),

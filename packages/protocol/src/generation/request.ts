@@ -1,5 +1,7 @@
 import { z } from 'zod';
 
+import { arraySchema } from '../codec/array-schema.ts';
+
 import { deploymentIdSchema } from '../ids.ts';
 import { limits } from '../limits.ts';
 
@@ -32,7 +34,10 @@ const tokenId = z
 
 /** What to continue: a conversation, rendered through the model's chat template; raw text; or raw token ids. */
 export const promptSchema = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('chat'), messages: z.array(chatMessageSchema).min(1).max(limits.maxMessages) }),
+  z.object({
+    type: z.literal('chat'),
+    messages: arraySchema(chatMessageSchema, { least: 1, most: limits.maxMessages }),
+  }),
   z.object({ type: z.literal('text'), text: z.string().max(limits.maxPromptCharacters) }),
   z.object({ type: z.literal('tokens'), tokens: tokensSchema }),
 ]);
@@ -75,7 +80,7 @@ export const samplingSchema = z.object({
       allowedLength: z.number().int().min(1).max(1024).default(2),
       lastTokens: lastTokens.default(-1),
       /** Texts that a repetition does not reach across. */
-      breakers: z.array(z.string().min(1).max(64)).max(16).default(['\n', ':', '"', '*']),
+      breakers: arraySchema(z.string().min(1).max(64), { most: 16 }).default(['\n', ':', '"', '*']),
     })
     .optional(),
   /** Mirostat holds the surprise of the text at `tau`, instead of the truncating samplers above. */
@@ -87,10 +92,9 @@ export const samplingSchema = z.object({
     })
     .optional(),
   /** Added to the logits of single tokens; -100 and less bans a token. */
-  logitBias: z
-    .array(z.object({ token: tokenId, bias: z.number().min(-1e9).max(1e9) }))
-    .max(limits.maxLogitBiases)
-    .optional(),
+  logitBias: arraySchema(z.object({ token: tokenId, bias: z.number().min(-1e9).max(1e9) }), {
+    most: limits.maxLogitBiases,
+  }).optional(),
   /** A grammar in llama.cpp's GBNF: only texts that it derives from its rule `root` are generated. */
   grammar: z.string().min(1).max(limits.maxGrammarCharacters).optional(),
   /** Report the log-probability of each token and of this many of the likeliest instead of it; left out, of none. */
@@ -109,7 +113,7 @@ export const generationRequestSchema = z.object({
   /** Most tokens to generate; left out, an equal share of the context: context / sequences - prompt, at least 256. */
   maxTokens: z.number().int().positive().optional(),
   /** Generation ends before the first of these would appear in the text. */
-  stop: z.array(z.string().min(1).max(limits.maxStopLength)).max(limits.maxStopStrings).default([]),
+  stop: arraySchema(z.string().min(1).max(limits.maxStopLength), { most: limits.maxStopStrings }).default([]),
   /** A JSON schema, as JSON, that the text is to follow; the lead makes a grammar of it. Not together with a grammar. */
   jsonSchema: z.string().min(1).max(limits.maxGrammarCharacters).optional(),
   /** False: don't draft tokens from what was said before, to verify several at a time. The text is the same either way. */

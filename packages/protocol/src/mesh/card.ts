@@ -1,5 +1,7 @@
 import { z } from 'zod';
 
+import { arraySchema } from '../codec/array-schema.ts';
+
 import { deploymentIdSchema, peerIdSchema, sha256Schema } from '../ids.ts';
 import { limits } from '../limits.ts';
 import { blockSchema } from '../stage/messages.ts';
@@ -19,7 +21,7 @@ export const hardwareSchema = z.object({
   freeMemoryBytes: byteCount,
   /** The engine's backend on this machine: `cpu`, `cuda`, `vulkan` or `metal`. */
   backend: z.string().max(32),
-  gpus: z.array(z.object({ name: shortText, memoryBytes: byteCount, freeMemoryBytes: byteCount })).max(16),
+  gpus: arraySchema(z.object({ name: shortText, memoryBytes: byteCount, freeMemoryBytes: byteCount }), { most: 16 }),
 });
 export type Hardware = z.infer<typeof hardwareSchema>;
 
@@ -94,7 +96,7 @@ export const cardSchema = z.object({
   peer: peerIdSchema,
   /** Grows with every card of this peer, also across restarts: milliseconds since 1970, bumped when needed. */
   version: z.number().int().nonnegative(),
-  roles: z.array(roleSchema).min(1).max(3),
+  roles: arraySchema(roleSchema, { least: 1, most: 3 }),
   /** Whether it holds the mesh's authority, and so renews certificates. Others that say so can sign none. */
   authority: z.boolean().optional(),
   /** Those of its certificate: whoever receives the card takes them from there, whatever the card says. */
@@ -105,12 +107,12 @@ export const cardSchema = z.object({
   /** Members that it had a connection to when it sent this: who has one to everybody needs no card passed on. */
   connected: z.number().int().nonnegative().max(65_535).optional(),
   /** Multiaddrs where it can be dialled. */
-  addresses: z.array(z.string().max(256)).max(limits.maxAddresses),
+  addresses: arraySchema(z.string().max(256), { most: limits.maxAddresses }),
   hardware: hardwareSchema.optional(),
-  models: z.array(heldModelSchema).max(256),
-  stages: z.array(heldStageSchema).max(limits.maxStages),
+  models: arraySchema(heldModelSchema, { most: 256 }),
+  stages: arraySchema(heldStageSchema, { most: limits.maxStages }),
   /** To other serving members, measured while both were idle. Left out by members that do not measure. */
-  links: z.array(linkSchema).max(maxCardLinks).optional(),
+  links: arraySchema(linkSchema, { most: maxCardLinks }).optional(),
 });
 export type Card = z.infer<typeof cardSchema>;
 

@@ -1,5 +1,7 @@
 import { z } from 'zod';
 
+import { arraySchema } from '../codec/array-schema.ts';
+
 import { bytesSchema } from '../codec/bytes-schema.ts';
 import { peerIdSchema } from '../ids.ts';
 import { roleSchema } from './role.ts';
@@ -24,7 +26,7 @@ export const certificateSchema = z.object({
   /** Whose it is: of no use to anybody who can't prove this peer id. */
   peer: peerIdSchema,
   /** What it may be. Every member may ask as a client does. */
-  roles: z.array(roleSchema).min(1).max(3),
+  roles: arraySchema(roleSchema, { least: 1, most: 3 }),
   name: shortText,
   labels: labelsSchema,
   /** Raised by the authority to end all certificates of earlier epochs. */
@@ -57,7 +59,7 @@ export const revocationListSchema = z.object({
   /** Until then certificates of the epoch before are good as well, so that members have time to renew theirs. */
   graceEndsAt: time,
   /** Each certificate of the peer that was issued until then is no good; a later one is, where it was invited again. */
-  revoked: z.array(z.object({ peer: peerIdSchema, revokedAt: time })).max(4096),
+  revoked: arraySchema(z.object({ peer: peerIdSchema, revokedAt: time }), { most: 4096 }),
 });
 export type RevocationList = z.infer<typeof revocationListSchema>;
 

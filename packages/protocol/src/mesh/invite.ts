@@ -1,5 +1,7 @@
 import { z } from 'zod';
 
+import { arraySchema } from '../codec/array-schema.ts';
+
 import { SkeinError } from '../errors/skein-error.ts';
 import { bytesSchema } from '../codec/bytes-schema.ts';
 import { decodeValue, encodeValue } from '../codec/frame.ts';
@@ -17,7 +19,7 @@ export const inviteSchema = z.object({
   secret: bytesSchema({ exactly: inviteSecretBytes }),
   /** Who holds the authority. */
   peer: peerIdSchema,
-  addresses: z.array(z.string().max(256)).min(1).max(limits.maxAddresses),
+  addresses: arraySchema(z.string().max(256), { least: 1, most: limits.maxAddresses }),
 });
 export type Invite = z.infer<typeof inviteSchema>;
 

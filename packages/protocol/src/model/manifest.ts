@@ -1,5 +1,7 @@
 import { z } from 'zod';
 
+import { arraySchema } from '../codec/array-schema.ts';
+
 import { sha256Schema } from '../ids.ts';
 import { limits } from '../limits.ts';
 
@@ -30,7 +32,7 @@ export const tensorSectionSchema = z.object({
   /** ggml type number. */
   type: z.number().int().nonnegative().max(255),
   /** Elements per dimension, fastest-varying first (ggml's `ne`). */
-  shape: z.array(byteCount).min(1).max(4),
+  shape: arraySchema(byteCount, { least: 1, most: 4 }),
 });
 
 export const sectionSchema = z.discriminatedUnion('kind', [metadataSectionSchema, tensorSectionSchema]);
@@ -68,7 +70,7 @@ export const modelManifestSchema = z.object({
   /** Human name, e.g. the catalog's or the file's. */
   name: z.string().min(1).max(limits.maxNameLength),
   shape: modelShapeSchema,
-  sections: z.array(sectionSchema).min(1).max(limits.maxSections),
+  sections: arraySchema(sectionSchema, { least: 1, most: limits.maxSections }),
 });
 
 export type MetadataSection = z.infer<typeof metadataSectionSchema>;

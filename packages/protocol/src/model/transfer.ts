@@ -1,5 +1,7 @@
 import { z } from 'zod';
 
+import { arraySchema } from '../codec/array-schema.ts';
+
 import { sha256Schema } from '../ids.ts';
 import { limits } from '../limits.ts';
 
@@ -11,10 +13,10 @@ export const manifestAnswerSchema = z.object({ type: z.literal('manifest') });
 export const bytesRequestSchema = z.object({
   type: z.literal('bytes-request'),
   model: sha256Schema,
-  ranges: z
-    .array(z.object({ offset: z.number().int().nonnegative(), bytes: z.number().int().positive() }))
-    .min(1)
-    .max(limits.maxSections),
+  ranges: arraySchema(z.object({ offset: z.number().int().nonnegative(), bytes: z.number().int().positive() }), {
+    least: 1,
+    most: limits.maxSections,
+  }),
 });
 export type BytesRequest = z.infer<typeof bytesRequestSchema>;
 

@@ -1,5 +1,7 @@
 import { z } from 'zod';
 
+import { arraySchema } from '../codec/array-schema.ts';
+
 import { wireErrorSchema } from '../errors/skein-error.ts';
 import { logprobsSchema } from '../generation/events.ts';
 import { samplingSchema, tokensSchema } from '../generation/request.ts';
@@ -48,7 +50,7 @@ export const stepEntrySchema = z.object({
    * position; the tail draws after the row before the first guess, and on until one falls. Rows behind a guess that
    * has fallen count for nothing, in this step and in those that follow, until the lead sends their positions again.
    */
-  draft: z.array(token).max(limits.maxDraftTokens).optional(),
+  draft: arraySchema(token, { most: limits.maxDraftTokens }).optional(),
 });
 export type StepEntry = z.infer<typeof stepEntrySchema>;
 
@@ -64,8 +66,8 @@ export const stepSchema = z.object({
   type: z.literal('step'),
   /** Counts up from 0 on each ring. */
   step: z.number().int().nonnegative(),
-  operations: z.array(cacheOperationSchema).max(limits.maxOperations),
-  entries: z.array(stepEntrySchema).max(limits.maxSequences),
+  operations: arraySchema(cacheOperationSchema, { most: limits.maxOperations }),
+  entries: arraySchema(stepEntrySchema, { most: limits.maxSequences }),
   /** How the hidden rows are written, default `f32`: `f16` halves the bytes, and rounds. */
   activations: activationsSchema.optional(),
 });
@@ -78,21 +80,17 @@ export type Step = z.infer<typeof stepSchema>;
 export const sampledSchema = z.object({
   type: z.literal('sampled'),
   step: z.number().int().nonnegative(),
-  draws: z
-    .array(
-      z.object({
-        sequence,
-        tokens: z.array(token).max(limits.maxDraftTokens + 1),
-        /** One per token, when they were asked for. */
-        logprobs: z
-          .array(logprobsSchema)
-          .max(limits.maxDraftTokens + 1)
-          .optional(),
-        /** Mirostat's state after the last token. */
-        mu: z.number().optional(),
-      }),
-    )
-    .max(limits.maxSequences),
+  draws: arraySchema(
+    z.object({
+      sequence,
+      tokens: arraySchema(token, { most: limits.maxDraftTokens + 1 }),
+      /** One per token, when they were asked for. */
+      logprobs: arraySchema(logprobsSchema, { most: limits.maxDraftTokens + 1 }).optional(),
+      /** Mirostat's state after the last token. */
+      mu: z.number().optional(),
+    }),
+    { most: limits.maxSequences },
+  ),
 });
 export type Sampled = z.infer<typeof sampledSchema>;
 

@@ -1,5 +1,7 @@
 import { z } from 'zod';
 
+import { arraySchema } from '../codec/array-schema.ts';
+
 import { wireErrorSchema } from '../errors/skein-error.ts';
 import { deploymentIdSchema, peerIdSchema, sha256Schema } from '../ids.ts';
 import { limits } from '../limits.ts';
@@ -40,7 +42,7 @@ export const stageLoadSchema = z
     /** Who holds the stage before, round the ring: nobody else may open the ring stream. Left out when there is one stage. */
     previous: peerIdSchema.optional(),
     /** Members that hold the model, in the order to try. */
-    sources: z.array(peerIdSchema).max(limits.maxStages),
+    sources: arraySchema(peerIdSchema, { most: limits.maxStages }),
     /** Tokens of KV cache, shared by all sequences. */
     contextTokens: z.number().int().positive().max(16_777_216),
     /** Sequences served at once. */
