@@ -352,7 +352,13 @@ export class Member implements Mesh {
       logger,
     });
     authority.onList((list) => {
-      void membership.adopt(list).then(() => this.#revocations.tellAll());
+      membership.adopt(list).then(
+        () => this.#revocations.tellAll(),
+        (error: unknown) => logger.error({ error }, "the authority's own list was not taken"),
+      );
+    });
+    authority.holdAt(this.peerId).catch((error: unknown) => {
+      logger.error({ error }, 'the authority could not say which machine holds it');
     });
     membership.onChange(() => {
       authority.absorb(membership.revocations).catch((error: unknown) => {
@@ -362,7 +368,7 @@ export class Member implements Mesh {
   }
 
   #holderOfAuthority(): string {
-    const authority = authorityAmong(this.#gossip.snapshot());
+    const authority = authorityAmong(this.#gossip.snapshot(), this.membership.revocations.holder);
     if (authority !== undefined) return authority;
     throw new SkeinError(
       'peer-lost',

@@ -69,7 +69,7 @@ export const memberSchema = z.object({
   issuedAt: z.number(),
   expiresAt: z.number(),
   /** `waiting`: for `skein members approve`. */
-  state: z.enum(['member', 'waiting', 'revoked', 'expired']),
+  state: z.enum(['member', 'waiting', 'revoked', 'left', 'expired']),
   /** The member that a client of an hour belongs to. */
   via: peerIdSchema.optional(),
 });

@@ -61,7 +61,8 @@ export function recordMembership({ authority }: Mesh, audit: Pick<AuditLog, 'app
 
 function authorityOf(mesh: Mesh): Authority {
   if (mesh.authority !== undefined) return mesh.authority;
-  const holder = mesh.cards.snapshot().find(({ authority }) => authority === true);
+  const { holder: peer } = mesh.membership.revocations;
+  const holder = mesh.cards.snapshot().find((card) => card.peer === peer);
   const where = holder === undefined ? 'the machine that has it, where `skein up` made the mesh' : holder.name;
   throw new SkeinError('not-permitted', `this machine does not have the mesh's authority; run this on ${where}`);
 }
@@ -69,8 +70,13 @@ function authorityOf(mesh: Mesh): Authority {
 function describeMembers(authority: Authority): MemberDescription[] {
   const now = Date.now();
   const members = authority.members.map((member): MemberDescription => {
-    const ended = member.expiresAt <= now ? 'expired' : 'member';
-    return { ...member, state: authority.isRevoked(member) ? 'revoked' : ended };
+    const { invite: _, ended, ...record } = member;
+    if (authority.hasEnded(member)) return { ...record, state: ended ?? 'revoked' };
+    const isExpired = member.expiresAt <= now || authority.isOfOldEpoch(member);
+    return { ...record, state: isExpired ? 'expired' : 'member' };
   });
-  return [...members, ...authority.pending.map((member): MemberDescription => ({ ...member, state: 'waiting' }))];
+  return [
+    ...members,
+    ...authority.pending.map(({ invite: _, ...member }): MemberDescription => ({ ...member, state: 'waiting' })),
+  ];
 }

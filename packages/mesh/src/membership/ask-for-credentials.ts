@@ -5,9 +5,13 @@ import type { Credentials } from './membership.ts';
 
 export type OpenStream = (peerId: string, method: Method) => Promise<FrameStream>;
 
-/** Peer id of who says that it holds the authority; undefined when it is not there. */
-export function authorityAmong(cards: readonly Card[]): string | undefined {
-  return cards.find(({ authority }) => authority === true)?.peer;
+/**
+ * Peer id of who holds the authority, as the authority itself says; undefined when it is not there. Until it has said so,
+ * whoever says so of itself and may coordinate.
+ */
+export function authorityAmong(cards: readonly Card[], holder: string | undefined): string | undefined {
+  if (holder !== undefined) return cards.find(({ peer }) => peer === holder)?.peer;
+  return cards.find(({ authority, roles }) => authority === true && roles.includes('coordinator'))?.peer;
 }
 
 /**

@@ -16,6 +16,10 @@ export const memberRecordSchema = z.object({
   expiresAt: time,
   /** Of a client for an hour: the member that asked for it. */
   via: peerIdSchema.optional(),
+  /** Hash of the invite that it came with. */
+  invite: sha256Schema.optional(),
+  /** How its membership ended, where it did. Stays when nobody has to be told any more. */
+  ended: z.enum(['revoked', 'left']).optional(),
 });
 export type MemberRecord = z.infer<typeof memberRecordSchema>;
 
@@ -36,10 +40,16 @@ export const authorityStateSchema = z.object({
   graceEndsAt: time,
   listVersion: z.number().int().positive(),
   listIssuedAt: time,
-  revoked: z.array(z.object({ peer: peerIdSchema, revokedAt: time })),
+  /** When the newest epoch began. */
+  epochBeganAt: time.default(0),
+  holder: peerIdSchema.optional(),
+  /** `expiresAt`: of its newest certificate, after which nobody has to be told. */
+  revoked: z.array(z.object({ peer: peerIdSchema, revokedAt: time, expiresAt: time.optional() })),
   members: z.array(memberRecordSchema),
   invites: z.array(inviteRecordSchema),
   /** Joins that wait for approval, or for their joiner to ask again after it. */
-  pending: z.array(z.object({ member: memberRecordSchema, hash: sha256Schema, approved: z.boolean() })),
+  pending: z.array(
+    z.object({ member: memberRecordSchema, hash: sha256Schema, approved: z.boolean(), expiresAt: time.optional() }),
+  ),
 });
 export type AuthorityState = z.infer<typeof authorityStateSchema>;

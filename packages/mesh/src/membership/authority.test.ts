@@ -1,4 +1,4 @@
-import { mkdtempDisposable, readFile } from 'node:fs/promises';
+import { mkdir, mkdtempDisposable, readFile, rm, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -8,7 +8,14 @@ import { beforeEach, expect, test } from 'vitest';
 import { createIdentity } from '../identity/identity.ts';
 import type { AuthorityState } from './authority-state.ts';
 import { Authority } from './authority.ts';
-import { loadAuthority, loadMembership, loadOrCreateAuthority, saveMembership } from './membership-files.ts';
+import {
+  exportAuthority,
+  importAuthority,
+  loadAuthority,
+  loadMembership,
+  loadOrCreateAuthority,
+  saveMembership,
+} from './membership-files.ts';
 import { Membership } from './membership.ts';
 
 const dayMs = 24 * 3_600_000;
@@ -137,6 +144,72 @@ test('restored from a backup, learns from its own newer list and forgets nothing
   await expect(newest.verify(late.membership.credentials.certificate, late.identity.peerId)).rejects.toEqual(refused);
 });
 
+test('closes the door behind whom it has put out: no invite that it came with, or waits with, is good any more', async () => {
+  const several = await authority.invite({ uses: 3 });
+  await authority.redeem(several, joiner);
+  const waitsAsWell = await authority.invite({ approve: true, role: 'coordinator', uses: 2 });
+  expect(await authority.redeem(waitsAsWell, joiner)).toBeUndefined();
+  await authority.approve(joiner.peer);
+  await authority.revoke(joiner.peer);
+  const stranger = { peer: (await createIdentity()).peerId, name: 'a new name' };
+  for (const secret of [several, waitsAsWell]) {
+    for (const asking of [joiner, stranger]) await expect(authority.redeem(secret, asking)).rejects.toEqual(refused);
+  }
+  expect(authority.pending).toEqual([]);
+  // Who leaves may let the others come that it was to be followed by.
+  const open = await authority.invite({ uses: 2 });
+  await authority.redeem(open, joiner);
+  await authority.revoke(joiner.peer, 'left');
+  expect(await authority.redeem(open, stranger)).toBeDefined();
+});
+
+test('turns down a join that waits, and lets none wait for ever', async () => {
+  const secret = await authority.invite({ approve: true, uses: 3, expiresInMs: 30 * dayMs });
+  await authority.redeem(secret, joiner);
+  await authority.revoke(joiner.peer);
+  expect(authority.pending).toEqual([]);
+  const patient = await authority.invite({ approve: true, uses: 3, expiresInMs: 30 * dayMs });
+  await authority.redeem(patient, joiner);
+  now += 2 * dayMs;
+  expect(authority.pending).toEqual([]);
+  await expect(authority.approve(joiner.peer)).rejects.toMatchObject({ code: 'not-found' });
+  expect(await authority.redeem(patient, joiner)).toBeUndefined();
+  expect(authority.pending).toHaveLength(1);
+});
+
+test('keeps the list short where clients of an hour come and leave without end', async () => {
+  const member = (await authority.enroll(['peer'])).identity.peerId;
+  const victim = (await authority.enroll(['peer'])).identity.peerId;
+  for (let hour = 0; hour < 3; hour += 1, now += 3_600_001) {
+    for (let count = 0; count < 32; count += 1) {
+      const client = (await createIdentity()).peerId;
+      await authority.admitClient(client, member);
+      await authority.revoke(client, 'left');
+    }
+  }
+  await authority.revoke(victim);
+  expect(saved.at(-1)?.revoked.map(({ peer }) => peer)).toEqual([victim]);
+});
+
+test('clears the list with the epoch, once the old one is over, and still knows who was put out', async () => {
+  await authority.admit(joiner.peer, { roles: ['peer'] });
+  await authority.revoke(joiner.peer);
+  now += 1000;
+  await expect(authority.rotate(59_000)).rejects.toMatchObject({ code: 'invalid-request' });
+  await authority.rotate(60_000);
+  const other = (await authority.enroll(['peer'])).identity.peerId;
+  await authority.revoke(other);
+  expect(saved.at(-1)?.revoked.map(({ peer }) => peer)).toEqual([joiner.peer, other]);
+  now += 60_000;
+  const third = (await authority.enroll(['peer'])).identity.peerId;
+  await authority.revoke(third);
+  expect(saved.at(-1)?.revoked.map(({ peer }) => peer)).toEqual([other, third]);
+  await expect(authority.renew(joiner.peer)).rejects.toEqual(refused);
+  expect(authority.members.filter((member) => authority.hasEnded(member)).map(({ peer }) => peer)).toEqual(
+    expect.arrayContaining([joiner.peer, other, third]),
+  );
+});
+
 test('refuses certificates of the old epoch after the grace period, and renews in time', async () => {
   const { identity, membership } = await authority.enroll(['peer']);
   const { membership: other } = await authority.enroll(['peer']);
@@ -188,6 +261,34 @@ test('does nothing that it could not keep', async () => {
   await expect(frail.redeem(secret, joiner)).rejects.toMatchObject({ code: 'disk-failed' });
   isFull = false;
   expect(await frail.redeem(secret, joiner)).toBeDefined();
+});
+
+test('an import that is broken off leaves no authority behind, and can be done again', async () => {
+  await using from = await mkdtempDisposable(join(tmpdir(), 'skein-export-'));
+  await using to = await mkdtempDisposable(join(tmpdir(), 'skein-import-'));
+  const original = await loadOrCreateAuthority(from.path);
+  await original.admit(joiner.peer, { roles: ['peer'] });
+  await original.revoke(joiner.peer);
+  const words = { passphrase: undefined, filePassphrase: 'correct horse' };
+  const file = await exportAuthority(from.path, words);
+  // Stands for a full disk, or the end of the process, in between.
+  const inTheWay = join(to.path, 'authority.json');
+  await mkdir(inTheWay);
+  await expect(importAuthority(to.path, file, words)).rejects.toMatchObject({ code: 'disk-failed' });
+  await rmdir(inTheWay);
+  expect(await loadAuthority(to.path)).toBeUndefined();
+  await importAuthority(to.path, file, words);
+  await expect(importAuthority(to.path, file, words)).rejects.toMatchObject({ code: 'already-running' });
+  const moved = await loadAuthority(to.path);
+  expect(moved?.members.map((member) => moved.hasEnded(member))).toEqual([true]);
+});
+
+test('is no authority without what it knows: a member that lost that file is told', async () => {
+  await using directory = await mkdtempDisposable(join(tmpdir(), 'skein-authority-'));
+  const first = await loadOrCreateAuthority(directory.path);
+  await saveMembership(directory.path, await first.admit(joiner.peer, { roles: ['peer'] }));
+  await rm(join(directory.path, 'authority.json'));
+  await expect(loadAuthority(directory.path)).rejects.toThrow(/backup/);
 });
 
 test('survives a restart, with members, invites and what is revoked', async () => {

@@ -26,10 +26,16 @@ const defaultInviteMs = 3_600_000;
 const maxInvites = 256;
 const maxMembers = 1024;
 const maxPending = 64;
+/** How long a join waits for somebody to approve it, and then for its joiner to ask again. */
+const pendingMs = 24 * 3_600_000;
 /** As many as a list may hold. */
 const maxRevoked = 4096;
+/** Members that leave by themselves may not use up the room for those that have to be put out. */
+const maxRevokedByLeaving = maxRevoked / 2;
 /** Lets members that are switched off over a weekend renew their certificates after a rotation. */
 const defaultGraceMs = 7 * 24 * 3_600_000;
+/** Lets those that are there do so. */
+const minGraceMs = 60_000;
 
 export interface InviteOptions {
   /** What the joiner may be; a `coordinator` may also be a peer. Default `peer`. */
@@ -122,7 +128,16 @@ export class Authority {
 
   /** Joins that wait for {@link approve}. */
   get pending(): readonly MemberRecord[] {
-    return this.#state.pending.map(({ member }) => member);
+    return waiting(this.#state, this.#now()).map(({ member }) => member);
+  }
+
+  /** Says which machine this is. All members hear of it: they turn to it and to no other. */
+  async holdAt(peer: string): Promise<void> {
+    if (this.#state.holder === peer) return;
+    await this.#change(async (state) => {
+      state.holder = peer;
+      this.#raiseList(state);
+    });
   }
 
   /** Lets a machine in without an invite: the authority's own, above all. */
@@ -174,6 +189,7 @@ export class Authority {
   async redeem(secret: Uint8Array, joiner: Joiner): Promise<Credentials | undefined> {
     const credentials = await this.#change(async (state) => {
       const now = this.#now();
+      state.pending = waiting(state, now);
       const approved = state.pending.find(({ member, hash }) => member.peer === joiner.peer && isSame(hash, secret));
       if (approved !== undefined) {
         if (!approved.approved) return undefined;
@@ -189,10 +205,10 @@ export class Authority {
       }
       invite.usesLeft -= 1;
       const { roles, labels, hash } = invite;
-      const member = { peer: joiner.peer, roles, name: joiner.name, labels, issuedAt: 0, expiresAt: 0 };
+      const member = { peer: joiner.peer, roles, name: joiner.name, labels, issuedAt: 0, expiresAt: 0, invite: hash };
       if (!invite.approve) return await this.#issue(state, member);
       if (state.pending.length >= maxPending) throw new SkeinError('overloaded', 'too many joins wait for approval');
-      state.pending = [...state.pending, { member, hash, approved: false }];
+      state.pending = [...state.pending, { member, hash, approved: false, expiresAt: now + pendingMs }];
       return undefined;
     });
     if (credentials !== undefined) this.#tell('join', joiner.peer, { address: joiner.address });
@@ -202,9 +218,11 @@ export class Authority {
   /** Lets a waiting join go on. Throws `not-found` for a peer that does not wait. */
   async approve(peer: string): Promise<void> {
     await this.#change(async (state) => {
+      const now = this.#now();
+      state.pending = waiting(state, now);
       const entry = state.pending.find(({ member }) => member.peer === peer);
       if (entry === undefined) throw new SkeinError('not-found', `${peer} does not wait for approval`);
-      entry.approved = true;
+      Object.assign(entry, { approved: true, expiresAt: now + pendingMs });
     });
   }
 
@@ -237,60 +255,92 @@ export class Authority {
     });
   }
 
-  /** Ends a membership, everywhere. Throws `not-found` for a peer that is no member. */
+  /**
+   * Ends a membership, everywhere, and a join that waits. Put out, it can't come back with the invite that it came with, nor
+   * can anybody else use that again. Throws `not-found` for a peer that is no member.
+   */
   async revoke(peer: string, reason: 'revoked' | 'left' = 'revoked'): Promise<void> {
-    await this.#change(async (state) => {
-      const member = state.members.find((candidate) => candidate.peer === peer);
-      if (member === undefined) throw new SkeinError('not-found', `${peer} is no member of this mesh`);
+    const wasMember = await this.#change(async (state) => {
       const now = this.#now();
-      const gone = [member, ...state.members.filter(({ via }) => via === peer)];
-      // What has expired needs no revocation. Of whom nothing is known, the certificate may be as young as its end.
-      const endOf = (entry: { readonly peer: string; readonly revokedAt: number }): number =>
-        state.members.find((candidate) => candidate.peer === entry.peer)?.expiresAt ?? entry.revokedAt + certificateMs;
+      const wasWaiting = waiting(state, now).some((entry) => entry.member.peer === peer);
+      const member = state.members.find((candidate) => candidate.peer === peer);
+      if (member === undefined && !wasWaiting) {
+        throw new SkeinError('not-found', `${peer} is no member of this mesh`);
+      }
+      if (reason === 'revoked') closeInvites(state, peer);
+      if (member === undefined) return false;
+      const gone = state.members.filter((other) => other.peer === peer || other.via === peer);
       const others = state.revoked.filter(
-        (entry) => !gone.some((other) => other.peer === entry.peer) && endOf(entry) > now,
+        (entry) => !gone.some((other) => other.peer === entry.peer) && hasToBeTold(state, entry, now),
       );
-      if (others.length + gone.length > maxRevoked) {
-        throw new SkeinError(
-          'overloaded',
-          `${maxRevoked} revocations are listed; begin a new epoch with \`skein rotate\``,
-        );
+      const most = reason === 'left' ? maxRevokedByLeaving : maxRevoked;
+      if (others.length + gone.length > most) {
+        const fix = 'begin a new epoch with `skein rotate`, which clears the list when its grace period is over';
+        throw new SkeinError('overloaded', `${others.length} revocations are listed; ${fix}`);
       }
       // Certificates say when they were issued: these must be covered, too, where the clock was set back.
       state.revoked = [
         ...others,
-        ...gone.map((other) => ({ peer: other.peer, revokedAt: Math.max(now, other.issuedAt) })),
+        ...gone.map((other) => ({
+          peer: other.peer,
+          revokedAt: Math.max(now, other.issuedAt),
+          expiresAt: other.expiresAt,
+        })),
       ];
+      for (const other of gone) other.ended = reason;
       this.#raiseList(state);
+      return true;
     });
-    this.#tell('revocation', peer, { reason });
+    if (wasMember) this.#tell('revocation', peer, { reason });
   }
 
-  /** Begins a new epoch: members renew their certificates, and those of the old epoch are refused after the grace period. */
+  /**
+   * Begins a new epoch: members renew their certificates, and those of the old epoch are refused after the grace period. Throws
+   * `invalid-request` for less than a minute, in which those that are there could not renew theirs.
+   */
   async rotate(graceMs: number = defaultGraceMs): Promise<void> {
+    if (graceMs < minGraceMs) {
+      const fix = 'give them a minute at least; `skein revoke` puts a member out at once';
+      throw new SkeinError('invalid-request', `members need time to get new certificates: ${fix}`);
+    }
     await this.#change(async (state) => {
+      const now = this.#now();
       state.epoch += 1;
-      state.graceEndsAt = this.#now() + graceMs;
+      state.graceEndsAt = now + graceMs;
+      state.epochBeganAt = now;
       this.#raiseList(state);
     });
   }
 
   /** Learns from its own list what it has forgotten, as one does that was restored from a backup. */
-  async absorb({ version, epoch, graceEndsAt, revoked }: RevocationList): Promise<void> {
+  async absorb({ version, epoch, graceEndsAt, issuedAt, revoked }: RevocationList): Promise<void> {
     if (version <= this.#state.listVersion) return;
     await this.#change(async (state) => {
-      const newest = new Map(state.revoked.map(({ peer, revokedAt }) => [peer, revokedAt]));
-      for (const { peer, revokedAt } of revoked) newest.set(peer, Math.max(revokedAt, newest.get(peer) ?? 0));
-      state.revoked = [...newest].map(([peer, revokedAt]) => ({ peer, revokedAt }));
-      if (epoch > state.epoch) Object.assign(state, { epoch, graceEndsAt });
+      const now = this.#now();
+      if (epoch > state.epoch) Object.assign(state, { epoch, graceEndsAt, epochBeganAt: issuedAt });
+      const newest = new Map(
+        state.revoked.filter((entry) => hasToBeTold(state, entry, now)).map((entry) => [entry.peer, entry]),
+      );
+      for (const entry of revoked) {
+        const known = newest.get(entry.peer);
+        if (known === undefined || known.revokedAt < entry.revokedAt) newest.set(entry.peer, { ...entry });
+      }
+      // Newest last, as they were added. More than a list holds can't be told; what was added first ends first.
+      state.revoked = [...newest.values()].slice(-maxRevoked);
+      for (const member of state.members) if (isListed(state, member)) member.ended ??= 'revoked';
       state.listVersion = version;
       this.#raiseList(state);
     });
   }
 
-  /** Whether a member has been revoked and not let in again. */
-  isRevoked(member: MemberRecord): boolean {
-    return isRevoked(this.#state, member);
+  /** Whether a member has been revoked, or has left, and was not let in again. */
+  hasEnded(member: MemberRecord): boolean {
+    return hasEnded(this.#state, member);
+  }
+
+  /** Whether a member did not get a new certificate while the old epoch's were good. */
+  isOfOldEpoch({ issuedAt }: MemberRecord): boolean {
+    return issuedAt < this.#state.epochBeganAt && this.#state.graceEndsAt <= this.#now();
   }
 
   /** Calls back with each new revocation list. Returns what ends that. */
@@ -317,8 +367,9 @@ export class Authority {
     const revokedAt = state.revoked.find(({ peer }) => peer === member.peer)?.revokedAt ?? 0;
     const issuedAt = Math.max(this.#now(), revokedAt + 1);
     const lifetimeMs = member.via === undefined ? certificateMs : clientCertificateMs;
-    const issued = { ...member, issuedAt, expiresAt: issuedAt + lifetimeMs };
-    const { via: _, ...claims } = issued;
+    const { ended: _ended, ...renewed } = member;
+    const issued = { ...renewed, issuedAt, expiresAt: issuedAt + lifetimeMs };
+    const { via: _via, invite: _invite, ...claims } = issued;
     const certificate: Certificate = { mesh: this.mesh, epoch: state.epoch, ...claims };
     state.members = [...others, issued];
     const { privateKey } = this.#components.key;
@@ -330,7 +381,7 @@ export class Authority {
 
   #goodMember(state: AuthorityState, peer: string): MemberRecord {
     const member = state.members.find((candidate) => candidate.peer === peer);
-    if (member !== undefined && !isRevoked(state, member)) return member;
+    if (member !== undefined && !hasEnded(state, member)) return member;
     throw new SkeinError('not-a-member', 'the authority knows no such member; get a new invite and join again');
   }
 
@@ -362,6 +413,7 @@ function newState(now: number): AuthorityState {
   return {
     epoch: 1,
     graceEndsAt: 0,
+    epochBeganAt: 0,
     listVersion: 1,
     listIssuedAt: now,
     revoked: [],
@@ -372,8 +424,16 @@ function newState(now: number): AuthorityState {
 }
 
 async function signList(key: Identity, state: AuthorityState): Promise<Signed> {
-  const { epoch, graceEndsAt, listVersion, listIssuedAt, revoked } = state;
-  const list = { mesh: key.peerId, version: listVersion, issuedAt: listIssuedAt, epoch, graceEndsAt, revoked };
+  const { epoch, graceEndsAt, listVersion, listIssuedAt, holder } = state;
+  const list: RevocationList = {
+    mesh: key.peerId,
+    version: listVersion,
+    issuedAt: listIssuedAt,
+    epoch,
+    graceEndsAt,
+    ...(holder !== undefined && { holder }),
+    revoked: state.revoked.map(({ peer, revokedAt }) => ({ peer, revokedAt })),
+  };
   return await signStatement(revocationListSignatureContext, list, key.privateKey);
 }
 
@@ -381,7 +441,35 @@ function isOpen({ usesLeft, expiresAt }: InviteRecord, now: number): boolean {
   return usesLeft > 0 && expiresAt > now;
 }
 
-function isRevoked({ revoked }: AuthorityState, { peer, issuedAt }: MemberRecord): boolean {
+/** Joins that still wait. */
+function waiting({ pending }: AuthorityState, now: number): AuthorityState['pending'] {
+  return pending.filter(({ expiresAt = Infinity }) => expiresAt > now);
+}
+
+/** Nobody comes in any more by what a peer came with, or waits with. */
+function closeInvites(state: AuthorityState, peer: string): void {
+  const hashes = new Set([
+    ...state.pending.filter(({ member }) => member.peer === peer).map(({ hash }) => hash),
+    ...state.members.filter((member) => member.peer === peer).map(({ invite }) => invite),
+  ]);
+  state.pending = state.pending.filter(({ member }) => member.peer !== peer);
+  for (const invite of state.invites) if (hashes.has(invite.hash)) invite.usesLeft = 0;
+}
+
+/** What has expired needs no revocation, nor what is of an epoch that holds no longer. */
+function hasToBeTold(state: AuthorityState, entry: AuthorityState['revoked'][number], now: number): boolean {
+  // Of whom nothing is known, the certificate may be as young as its end.
+  const known = state.members.find((member) => member.peer === entry.peer)?.expiresAt;
+  const expiresAt = entry.expiresAt ?? known ?? entry.revokedAt + certificateMs;
+  const isOfOldEpoch = entry.revokedAt < state.epochBeganAt && state.graceEndsAt <= now;
+  return expiresAt > now && !isOfOldEpoch;
+}
+
+function hasEnded(state: AuthorityState, member: MemberRecord): boolean {
+  return member.ended !== undefined || isListed(state, member);
+}
+
+function isListed({ revoked }: AuthorityState, { peer, issuedAt }: MemberRecord): boolean {
   return revoked.some((entry) => entry.peer === peer && issuedAt <= entry.revokedAt);
 }
 

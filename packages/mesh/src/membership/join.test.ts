@@ -92,6 +92,24 @@ test('renews the certificates of members that are there when an epoch begins', a
   expect(home.membership.certificate.epoch).toBe(2);
 });
 
+test('turns to the machine that the authority names, whoever else says that it is the one', async () => {
+  const liar = await cluster.add([home], { roles: ['coordinator'] });
+  liar.updateCard({ authority: true });
+  const asked: string[] = [];
+  for (const method of [methods.admitClient, methods.leave, methods.renew]) {
+    liar.handle(method, async (_, { peerId }) => void asked.push(peerId));
+  }
+  const honest = await cluster.add([liar, home]);
+  await untilCards(honest, (cards) => cards.filter((card) => card.authority === true).length === 2);
+  await vi.waitFor(() => expect(honest.membership.revocations.holder).toBe(home.peerId));
+  await honest.admitClient((await createIdentity()).peerId);
+  await authority.rotate();
+  await vi.waitFor(() => expect(honest.membership.certificate.epoch).toBe(2), { timeout: 10_000 });
+  await honest.leave();
+  await vi.waitFor(() => expect(authority.members.find(({ peer }) => peer === honest.peerId)?.ended).toBe('left'));
+  expect(asked).toEqual([]);
+});
+
 test('takes a member off that leaves', async () => {
   const other = await cluster.add([home]);
   await untilCards(other, (cards) => cards.some((card) => card.authority === true));

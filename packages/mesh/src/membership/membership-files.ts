@@ -86,6 +86,10 @@ export async function loadAuthority(directory: string, options: KeyOptions = {})
   if (key === undefined) return undefined;
   const path = join(directory, authorityStateFile);
   const state = await readJson(path, authorityStateSchema);
+  // With a new state it would let back in whom it has put out.
+  if (state === undefined && (await loadMembership(directory)) !== undefined) {
+    throw new SkeinError('disk-failed', `${path} is missing; restore it from a backup, or import the authority again`);
+  }
   return await Authority.open({
     key,
     ...(state !== undefined && { state }),
@@ -131,10 +135,12 @@ export async function importAuthority(
   const key = decodeKey(bundle.data.key, 'the exported authority');
   const known = await loadMembership(directory);
   if (known !== undefined && known.mesh !== key.peerId) throw ofAnotherMesh(directory);
-  if (!(await createKeyFile(join(directory, authorityKeyFile), key, { passphrase }))) {
-    throw new SkeinError('invalid-request', `${directory} holds the authority of a mesh already`);
-  }
+  const already = new SkeinError('already-running', `${directory} holds the authority of a mesh already`);
+  const keyFile = join(directory, authorityKeyFile);
+  if ((await readSecretFile(keyFile, { maxBytes: maxFileBytes })) !== undefined) throw already;
+  // The key last: what is broken off before is no authority, and can be imported again.
   await writeJson(join(directory, authorityStateFile), bundle.data.state);
+  if (!(await createKeyFile(keyFile, key, { passphrase }))) throw already;
   return key.peerId;
 }
 

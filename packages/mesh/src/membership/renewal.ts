@@ -25,7 +25,7 @@ export class Renewal {
     if (this.#isAsking || !membership.needsRenewal) return;
     this.#isAsking = true;
     try {
-      const authority = authorityAmong(cards());
+      const authority = authorityAmong(cards(), membership.revocations.holder);
       if (authority === undefined) return;
       const { certificate, revocations } = await askForCredentials(open, authority, { type: 'renew-request' });
       await membership.adopt(revocations);

@@ -58,6 +58,8 @@ export const revocationListSchema = z.object({
   epoch: z.number().int().positive(),
   /** Until then certificates of the epoch before are good as well, so that members have time to renew theirs. */
   graceEndsAt: time,
+  /** Peer id of the machine that holds the authority: nobody else can say so of itself. Left out until one does. */
+  holder: peerIdSchema.optional(),
   /** Each certificate of the peer that was issued until then is no good; a later one is, where it was invited again. */
   revoked: arraySchema(z.object({ peer: peerIdSchema, revokedAt: time }), { most: 4096 }),
 });
