@@ -387,6 +387,7 @@ export class Member implements Mesh {
 
   #onPeerLost(peerId: string): void {
     this.#liveness.lost(peerId);
+    this.#limits.forget(peerId);
     this.#gossip.lost(peerId);
     this.#dialer.lost(peerId);
   }

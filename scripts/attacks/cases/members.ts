@@ -10,6 +10,7 @@ import {
 
 import { createIdentity } from '../../../packages/mesh/src/identity/identity.ts';
 import { signStatement } from '../../../packages/mesh/src/membership/statement.ts';
+import { FrameStream } from '../../../packages/mesh/src/streams/frame-stream.ts';
 import { expectRefusal, type Attack, type Target } from '../attack.ts';
 import { ask, startHostileMember, type Attacker } from '../attacker.ts';
 import { untilCutOff } from './joining.ts';
@@ -68,6 +69,39 @@ function badCard(
       if (believed.length > 0) throw new Error('the card was believed');
     },
   };
+}
+
+/** Sends a header of its own making, and waits for the answer. */
+async function sendHeader(hostile: Attacker, header: Uint8Array): Promise<unknown> {
+  const lengths = new Uint8Array(8);
+  const view = new DataView(lengths.buffer);
+  view.setUint32(0, 4 + header.byteLength, true);
+  view.setUint32(4, header.byteLength, true);
+  const stream = await hostile.openBytes(methods.revocations);
+  await stream.write(Buffer.concat([lengths, header]));
+  const answer = await new FrameStream(stream, { maxFrameBytes: 2 ** 20 }).read({ timeoutMs: 5000 });
+  return answer?.header ?? 'the stream ended';
+}
+
+/** References to two texts, as msgpackr's extension for bundled strings has them. */
+function bundledStrings(bytes: number): Uint8Array {
+  const count = Math.floor((bytes * 0.5) / 7);
+  const textBytes = Math.floor((bytes - 5 - 7 * count - 10) / 2);
+  const textsAt = 5 + 7 * count;
+  const header = Buffer.alloc(textsAt + 10 + 2 * textBytes, 0x61);
+  header[0] = 0xdd;
+  header.writeUInt32BE(count, 1);
+  for (let index = 0; index < count; index += 1) {
+    const at = 5 + 7 * index;
+    header.set([0xd6, 0x62], at);
+    header.writeInt32BE(textsAt - (at + 6) + 4, at + 2);
+    header[at + 6] = 0xc0;
+  }
+  for (const at of [textsAt, textsAt + 5 + textBytes]) {
+    header[at] = 0xdb;
+    header.writeUInt32BE(textBytes, at + 1);
+  }
+  return header;
 }
 
 /** What a member with a good certificate tries. */
@@ -132,6 +166,23 @@ export const members: readonly Attack[] = [
       await sendCard(hostile, cardOf(peerId, { name: 'newest', version: 3000 }));
       await until(() => target.members().some((member) => member.peer === peerId && member.name === 'newest'));
       if (target.members().some((member) => member.name === 'old')) throw new Error('the old card was believed');
+    },
+  },
+  {
+    name: 'a frame that says the same text over and over',
+    run: async (target) => {
+      await using hostile = await startHostileMember(target, ['client']);
+      await expectRefusal(sendHeader(hostile, bundledStrings(100_000)), 'protocol-violation', 'peer-lost');
+    },
+  },
+  {
+    name: 'a frame of millions of empty maps',
+    run: async (target) => {
+      await using hostile = await startHostileMember(target, ['client']);
+      const count = 4_000_000;
+      const maps = Buffer.concat([Uint8Array.of(0xdd, 0, 0, 0, 0), Buffer.alloc(count, 0x80)]);
+      maps.writeUInt32BE(count, 1);
+      await expectRefusal(sendHeader(hostile, maps), 'protocol-violation', 'peer-lost');
     },
   },
   {

@@ -70,13 +70,16 @@ function authorityOf(mesh: Mesh): Authority {
 function describeMembers(authority: Authority): MemberDescription[] {
   const now = Date.now();
   const members = authority.members.map((member): MemberDescription => {
-    const { invite: _, ended, ...record } = member;
-    if (authority.hasEnded(member)) return { ...record, state: ended ?? 'revoked' };
+    if (authority.hasEnded(member)) return { ...shown(member), state: member.ended ?? 'revoked' };
     const isExpired = member.expiresAt <= now || authority.isOfOldEpoch(member);
-    return { ...record, state: isExpired ? 'expired' : 'member' };
+    return { ...shown(member), state: isExpired ? 'expired' : 'member' };
   });
   return [
     ...members,
-    ...authority.pending.map(({ invite: _, ...member }): MemberDescription => ({ ...member, state: 'waiting' })),
+    ...authority.pending.map((member): MemberDescription => ({ ...shown(member), state: 'waiting' })),
   ];
+}
+
+function shown({ peer, roles, name, labels, issuedAt, expiresAt, via }: Authority['members'][number]) {
+  return { peer, roles, name, labels, issuedAt, expiresAt, ...(via !== undefined && { via }) };
 }

@@ -2,6 +2,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { mkdir, readFile, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { silentLogger } from '@skein/protocol';
 import { expect, test, vi } from 'vitest';
 
 import {
@@ -228,4 +229,15 @@ test('takes nothing that is not one of its events, and nothing without bounds', 
   const more = { ...requestEvent, prompt: 'a secret' };
   await log.append(more);
   expect((await readLog(directory.path)).get('000001.jsonl')?.includes('secret')).toBe(false);
+});
+
+test("says that an event is missing which does not fit, in the program's log as well", async () => {
+  await using directory = await temporaryDirectory();
+  const error = vi.fn<(fields: object, message: string) => void>();
+  const log = await openLog(directory.path, { logger: { ...silentLogger, error } });
+  await expect(log.append({ ...requestEvent, completionTokens: 2 ** 53 })).rejects.toMatchObject({ code: 'internal' });
+  expect(error.mock.calls).toMatchObject([[{ event: 'request', fields: ['completionTokens'] }, /missing/]]);
+  await log.close();
+  expect(await typesOf(directory.path)).toEqual(['opened', 'dropped', 'checkpoint']);
+  expect(await verifyAuditLog(directory.path)).toMatchObject({ ok: true });
 });

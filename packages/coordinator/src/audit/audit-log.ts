@@ -137,14 +137,22 @@ export class AuditLog implements AuditPort, AsyncDisposable {
   }
 
   async #accept(event: AuditEvent): Promise<number> {
-    const checked = auditEventSchema.parse(event);
+    const { data: checked, error } = auditEventSchema.safeParse(event);
+    if (checked === undefined) {
+      this.#droppedEvents += 1;
+      const fields = error.issues.map(({ path }) => path.join('.')).slice(0, 8);
+      this.#logger.error(
+        { event: event.type, fields },
+        'an event does not fit the audit log, which says that one is missing',
+      );
+      throw new SkeinError('internal', `an audit event does not fit its schema at ${fields.join(', ')}`);
+    }
     if (this.#closing !== undefined) throw new SkeinError('not-running', 'the audit log is closed');
     if (this.#pending.length >= maxPending) {
       this.#droppedEvents += 1;
       throw new SkeinError('overloaded', 'the audit log is behind; try again later');
     }
-    if (this.#droppedEvents > 0) void this.#add({ type: 'dropped', count: this.#droppedEvents });
-    this.#droppedEvents = 0;
+    this.#tellOfDropped();
     const written = this.#add(checked);
     this.#checkpointIfDue();
     void this.#write();
@@ -233,7 +241,14 @@ export class AuditLog implements AuditPort, AsyncDisposable {
     for (const { written } of this.#pending) written.reject(failure);
   }
 
+  /** Says how many events are missing before the next entry. */
+  #tellOfDropped(): void {
+    if (this.#droppedEvents > 0) void this.#add({ type: 'dropped', count: this.#droppedEvents });
+    this.#droppedEvents = 0;
+  }
+
   async #close(): Promise<void> {
+    this.#tellOfDropped();
     if (this.#unsignedEntries > 0) this.#checkpoint();
     await this.#write();
     clearTimeout(this.#checkpointTimer);

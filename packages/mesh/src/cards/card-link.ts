@@ -1,6 +1,8 @@
 import type { Frame } from '@skein/protocol';
 
 import type { FrameStream } from '../streams/frame-stream.ts';
+import type { Pace } from '../streams/pace.ts';
+import { pause } from '../streams/wait.ts';
 import type { SignedCard } from './signed-card.ts';
 
 /**
@@ -13,10 +15,13 @@ export class CardLink {
   readonly #waiting = new Map<string, SignedCard>();
   #wake: (() => void) | undefined;
   readonly #over = new AbortController();
+  readonly #pace: Pace;
 
-  constructor(peerId: string, stream: FrameStream) {
+  /** @param pace of the member's cards, on whatever stream they come */
+  constructor(peerId: string, stream: FrameStream, pace: Pace) {
     this.peerId = peerId;
     this.#stream = stream;
+    this.#pace = pace;
   }
 
   /** Sends a card when the stream has room for it. */
@@ -33,6 +38,9 @@ export class CardLink {
     try {
       for (let frame = await this.#stream.read(); frame !== undefined; frame = await this.#stream.read()) {
         await onFrame(frame);
+        const restMs = this.#pace.take(1, performance.now());
+        // Frames that are here already would be read without others' getting a turn.
+        await (restMs > 0 ? pause(restMs, this.#stream.lost) : new Promise(setImmediate));
       }
     } catch (error) {
       this.#stream.abort();

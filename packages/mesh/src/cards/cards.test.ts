@@ -263,7 +263,8 @@ test('does not let a member speak for another, or bring back an old card of one'
     const signed = await sign(replayed, attackerIdentity, attackerIdentity);
     await stream.write({ type: 'card', signature: signed.signature, certificate }, signed.bytes);
   }
-  const last = cardOf(attackerIdentity, { name: 'last', version: card.version + 1 });
+  // Its own member hears of the card, and goes on from there.
+  const last = cardOf(attackerIdentity, { name: 'last', version: card.version + 1_000_000 });
   const signed = await sign(last, attackerIdentity, attackerIdentity);
   await stream.write({ type: 'card', signature: signed.signature, certificate }, signed.bytes);
 

@@ -2,6 +2,7 @@ import { asSkeinError, type Card, type Frame, type Logger } from '@skein/protoco
 
 import type { Membership } from '../membership/membership.ts';
 import type { FrameStream } from '../streams/frame-stream.ts';
+import { Pace } from '../streams/pace.ts';
 import { CardBook } from './card-book.ts';
 import { CardLink } from './card-link.ts';
 import { hearsAll } from './hears-all.ts';
@@ -26,6 +27,8 @@ const expiryCheckMs = 1000;
 const coalesceMs = 50;
 // In a full mesh everybody hears heartbeats first-hand. Relaying every second one serves those who don't.
 const relayHeartbeatMs = 3000;
+// Each card costs a signature's check. A newcomer is sent everybody's at once; after that a mesh of hundreds needs fewer.
+const cardPace = { unitsPerSecond: 200, burst: 2048 };
 
 /** Spreads cards: ours to everyone, on change and as a heartbeat, and others' to those who may not have them. */
 export class Gossip {
@@ -34,6 +37,7 @@ export class Gossip {
   readonly #links = new Set<CardLink>();
   readonly #relayedAtMs = new Map<string, number>();
   readonly #twins = new TwinWatch();
+  readonly #paces = new Map<string, Pace>();
   #signed: SignedCard | undefined;
   #publishing: Promise<void> = Promise.resolve();
   #timers: NodeJS.Timeout[] = [];
@@ -98,12 +102,15 @@ export class Gossip {
   /** Says that the last connection to a member is gone. Its card goes, too, until the member or a newer card comes. */
   lost(peerId: string): void {
     this.#relayedAtMs.delete(peerId);
+    this.#paces.delete(peerId);
     if (this.#book.drop(peerId)) this.#components.onChange();
   }
 
   /** Exchanges cards on a stream until it is over. Throws `peer-lost` or what was wrong with it. */
   async exchange(peerId: string, stream: FrameStream): Promise<void> {
-    const link = new CardLink(peerId, stream);
+    const pace = this.#paces.get(peerId) ?? new Pace(cardPace, performance.now());
+    this.#paces.set(peerId, pace);
+    const link = new CardLink(peerId, stream, pace);
     this.#links.add(link);
     // A newcomer learns of everyone from whomever it met first; that is how a mesh becomes full.
     if (this.#signed !== undefined) link.offer(this.#signed);

@@ -10,6 +10,8 @@ import { FrameStream } from '../streams/frame-stream.ts';
 import { untilAborted } from '../streams/wait.ts';
 import { answerKnock, knock, type AdmittedRemote } from './handshake.ts';
 
+/** Connections of one remote host that have been through Noise and have not passed yet. Each may cost megabytes. */
+const maxUnpassedPerHost = 32;
 /** How long a connection stays open after a refusal was sent on it. */
 const refusalLingerMs = 500;
 
@@ -42,6 +44,8 @@ export class Gate {
   /** Members that we are dialling though they are connected. */
   readonly #extraDials = new Set<string>();
   readonly #admissions = new WeakMap<Connection, Admission>();
+  /** By remote host: connections from it that have not passed yet. */
+  readonly #unpassed = new Map<string, number>();
 
   constructor(components: GateComponents) {
     this.#host = components.host;
@@ -117,14 +121,25 @@ export class Gate {
     const tooLate = setTimeout(() => {
       this.#refuse(connection, new SkeinError('not-a-member', 'the gate was not passed in time'));
     }, methods.gate.openTimeoutMs);
-    connection.addEventListener('close', () => {
+    const host = connection.direction === 'inbound' ? (hostOf(connection) ?? '') : undefined;
+    const unpassed = host === undefined ? 0 : (this.#unpassed.get(host) ?? 0) + 1;
+    if (host !== undefined) this.#unpassed.set(host, unpassed);
+    let isSettled = false;
+    const settle = (): void => {
+      if (isSettled) return;
+      isSettled = true;
       clearTimeout(tooLate);
+      if (host !== undefined) this.#leave(host);
+    };
+    connection.addEventListener('close', () => {
+      settle();
       admission.passed.reject(new SkeinError('peer-lost', 'the connection was closed at the gate'));
     });
-    admission.passed.promise.then(
-      () => clearTimeout(tooLate),
-      () => clearTimeout(tooLate),
-    );
+    admission.passed.promise.then(settle, settle);
+    if (unpassed > maxUnpassedPerHost) {
+      this.#refuse(connection, new SkeinError('overloaded', 'too many connections of one host before the gate'));
+      return;
+    }
     if (connection.direction !== 'outbound') return;
     try {
       const signal = AbortSignal.timeout(methods.gate.openTimeoutMs);
@@ -133,6 +148,12 @@ export class Gate {
     } catch (error) {
       this.#refuse(connection, error);
     }
+  }
+
+  #leave(host: string): void {
+    const left = (this.#unpassed.get(host) ?? 1) - 1;
+    if (left > 0) this.#unpassed.set(host, left);
+    else this.#unpassed.delete(host);
   }
 
   async #answer(stream: Stream, connection: Connection): Promise<void> {

@@ -7,8 +7,11 @@ interface Remote {
   isAdmitted: boolean;
 }
 
-/** What a remote that dialled may send before it has passed the gate: handshakes, a certificate, an invite. */
-const maxStrangerBytes = 64 * 1024;
+/**
+ * What a remote that dialled may send before it has passed the gate: handshakes, a certificate of less than a kilobyte, an
+ * invite. A dozen bytes open a stream, which costs kilobytes, so this bounds memory as well.
+ */
+const maxStrangerBytes = 16 * 1024;
 /** What one that was dialled may send until its welcome has been looked at. It may take us for admitted by then. */
 const maxUnseenBytes = 2 * 1024 * 1024;
 

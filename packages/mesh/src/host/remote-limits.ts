@@ -7,11 +7,16 @@ import { Pace } from '../streams/pace.ts';
 /** Three of the longest frames. What engines send takes a few mebibytes at most. */
 const maxHeldBytes = 128 * 1024 * 1024;
 /** More than prompts, cards and questions of any use: text for a million tokens a second. */
-const pace = { bytesPerSecond: 4 * 1024 * 1024, burstBytes: 32 * 1024 * 1024 };
+const pace = { unitsPerSecond: 4 * 1024 * 1024, burst: 32 * 1024 * 1024 };
 
 /** What members may make us read and hold, by member. One per mesh. */
 export class RemoteLimits {
   readonly #remotes = new Map<string, { readonly held: HeldFrames; readonly pace: Pace }>();
+
+  /** The last connection to a member is gone, and with it all that was held. */
+  forget(peerId: string): void {
+    this.#remotes.delete(peerId);
+  }
 
   of(peerId: string, { isBulk }: Method): StreamLimits {
     let remote = this.#remotes.get(peerId);

@@ -50,10 +50,12 @@ export async function serve(
 
   const answer = async (stream: Stream, connection: Connection): Promise<void> => {
     const peerId = connection.remotePeer.toString();
-    const frames = new FrameStream(new ByteStream(stream, traffic.meter(peerId)), {
+    // Of strangers nothing is remembered: there is no end of them.
+    const isMember = method.callers !== 'anybody';
+    const frames = new FrameStream(new ByteStream(stream, isMember ? traffic.meter(peerId) : undefined), {
       maxFrameBytes: method.maxFrameBytes,
       firstReadTimeoutMs: method.openTimeoutMs,
-      limits: limits.of(peerId, method),
+      ...(isMember && { limits: limits.of(peerId, method) }),
     });
     const open = (openStreams.get(peerId) ?? 0) + 1;
     openStreams.set(peerId, open);

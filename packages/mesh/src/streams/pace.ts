@@ -1,10 +1,11 @@
 export interface PaceOptions {
-  readonly bytesPerSecond: number;
+  /** Bytes, or whatever is counted. */
+  readonly unitsPerSecond: number;
   /** What may come at once after a rest. */
-  readonly burstBytes: number;
+  readonly burst: number;
 }
 
-/** A token bucket: how long a reader has to rest so that a remote's bytes come no faster, in the long run, than they may. */
+/** A token bucket: how long a reader has to rest so that what a remote sends comes no faster, in the long run, than they may. */
 export class Pace {
   readonly #options: PaceOptions;
   #allowance: number;
@@ -12,16 +13,16 @@ export class Pace {
 
   constructor(options: PaceOptions, nowMs: number) {
     this.#options = options;
-    this.#allowance = options.burstBytes;
+    this.#allowance = options.burst;
     this.#atMs = nowMs;
   }
 
-  /** Counts bytes that were read. Returns the milliseconds to rest before more are. */
-  take(bytes: number, nowMs: number): number {
-    const { bytesPerSecond, burstBytes } = this.#options;
-    const earned = (Math.max(0, nowMs - this.#atMs) * bytesPerSecond) / 1000;
-    this.#allowance = Math.min(burstBytes, this.#allowance + earned) - bytes;
+  /** Counts what was read. Returns the milliseconds to rest before more are. */
+  take(units: number, nowMs: number): number {
+    const { unitsPerSecond, burst } = this.#options;
+    const earned = (Math.max(0, nowMs - this.#atMs) * unitsPerSecond) / 1000;
+    this.#allowance = Math.min(burst, this.#allowance + earned) - units;
     this.#atMs = nowMs;
-    return this.#allowance >= 0 ? 0 : (-this.#allowance * 1000) / bytesPerSecond;
+    return this.#allowance >= 0 ? 0 : (-this.#allowance * 1000) / unitsPerSecond;
   }
 }

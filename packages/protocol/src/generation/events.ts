@@ -5,7 +5,7 @@ import { arraySchema } from '../codec/array-schema.ts';
 import { wireErrorSchema } from '../errors/skein-error.ts';
 import { limits } from '../limits.ts';
 
-const tokenCount = z.number().int().nonnegative();
+const tokenCount = z.number().int().nonnegative().max(0x7fff_ffff);
 const milliseconds = z.number().nonnegative();
 
 export const finishReasonSchema = z.enum(['stop', 'length']);
