@@ -83,13 +83,21 @@ it('lets a machine wait until somebody has approved it', async () => {
   await using _home = await startSkein(['up', '--port', '0', ...quiet], { machine: home, signal });
   const printed = await runSkein(['invite', '--approve'], { machine: home, signal });
   const { invite } = z.object({ invite: z.string() }).parse(printed);
-  const joining = startSkein(['join', invite, '--name', 'attic', ...quiet], { machine: attic, signal });
+  const ask = async (until: AbortSignal) =>
+    await startSkein(['join', invite, '--name', 'attic', ...quiet], { machine: attic, signal: until });
+  const givenUp = new AbortController();
+  const interrupted = ask(AbortSignal.any([signal, givenUp.signal]));
+  interrupted.catch(() => undefined);
   const waiting = async () => {
     const { members } = membersSchema.parse(await runSkein(['members'], { machine: home, signal }));
     return members.find(({ state }) => state === 'waiting');
   };
   const { peer, name } = await vi.waitUntil(waiting, { timeout: 20_000, interval: 200 });
   expect(name).toBe('attic');
+  givenUp.abort(new Error('given up'));
+  await expect(interrupted).rejects.toThrow('given up');
+  // It is still the same machine that waits.
+  const joining = ask(signal);
   await expect(runSkein(['members', 'approve', 'nobody'], { machine: home, signal })).rejects.toThrow(/skein members/);
   expect(await runSkein(['members', 'approve', peer.slice(-8)], { machine: home, signal })).toEqual({ peer });
   await using attics = await joining;

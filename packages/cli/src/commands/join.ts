@@ -15,7 +15,7 @@ import { asSkeinError, decodeInvite, SkeinError, type Invite, type Logger } from
 import type { Command } from 'commander';
 
 import { KnownMembers } from '../data/known-members.ts';
-import { startDaemon } from '../daemon/daemon.ts';
+import { startDaemon, type Preparation } from '../daemon/daemon.ts';
 import { defaultListenJoin, defaultMeshPort } from '../daemon/default-listen.ts';
 import { untilStopped } from '../daemon/until-stopped.ts';
 import { printable } from '../output/format.ts';
@@ -80,10 +80,10 @@ async function join(
     directory,
     controlPath,
     passphrase,
-    prepare: async (starting) => {
+    prepare: async (preparation) => {
       if (invite === undefined) return await assertJoined(directory, peers);
       const name = flags.name ?? hostname();
-      return await joinMesh(directory, { invite, name, passphrase, signal: starting }, context);
+      return await joinMesh(directory, { ...preparation, invite, name, passphrase }, context);
     },
     name: flags.name,
     listen: flags.listen ?? defaultListenJoin(peers),
@@ -114,16 +114,22 @@ async function join(
  */
 async function joinMesh(
   directory: string,
-  asked: KeyOptions & { readonly invite: Invite; readonly name: string; readonly signal: AbortSignal },
+  asked: KeyOptions & Preparation & { readonly invite: Invite; readonly name: string },
   { stderr }: CommandContext,
 ): Promise<void> {
   const known = await loadMembership(directory);
   if (known !== undefined && known.mesh !== asked.invite.mesh) throw ofAnotherMesh(directory);
   const identity = await loadIdentity(directory, asked);
-  const onPending = (): void =>
+  const onPending = (): void => {
+    // It is this identity that waits: the same command goes on waiting as nobody else.
+    asked.keep();
     printLine(stderr, `Waiting until somebody runs there: skein members approve ${identity.peerId}`);
+    printLine(stderr, 'The same `skein join` goes on where this one was stopped.');
+  };
   try {
     await saveMembership(directory, await askToJoin({ ...asked, identity, onPending }));
+    // The invite is used up.
+    asked.keep();
   } catch (error) {
     if (known === undefined || known.problem !== undefined || asked.signal.aborted) throw error;
   }

@@ -66,9 +66,13 @@ export function registerMembers(program: Command, context: CommandContext): void
   const rotate = program
     .command('rotate')
     .description('Begin a new epoch: members get new certificates, and old ones are refused after a while.')
-    .option('--grace <time>', 'how long old certificates are good still, like 0s, 12h or 7d (default: 7d)', duration)
+    .option(
+      '--grace <time>',
+      'how long old certificates are good still, like 1m, 12h or 7d (default: 7d); at least 1m, in which members that are there get new ones',
+      duration,
+    )
     .option('--json', 'print an empty JSON object when it is done')
-    .addHelpText('after', help('rotate', 'rotate --grace 0s'))
+    .addHelpText('after', help('rotate', 'rotate --grace 1h'))
     .action(async (flags: JsonFlag & { readonly grace?: number }) => {
       await done(rotate, { type: 'rotate', ...(flags.grace !== undefined && { graceMs: flags.grace }) });
       const said = 'A new epoch has begun. Members that are there renew their certificates now.';
@@ -118,6 +122,7 @@ function required<Answer>(answer: Answer | undefined): Answer {
 /** The one member whose peer id ends as given. Throws `not-found` and `invalid-request`. */
 async function findMember(command: Command, text: string): Promise<string> {
   const { members } = required(await ask(await controlPathOf(command), { type: 'members' }, membersAnswerSchema));
+  if (text === '') throw new SkeinError('invalid-request', 'give a peer id, or the end of one; see `skein members`');
   const found = members.filter(({ peer }) => peer.endsWith(text));
   const [member, other] = found;
   if (member === undefined) {

@@ -19,6 +19,13 @@ import { software } from '../program/software.ts';
 import { daemonStatus } from './daemon-status.ts';
 import { inviteTo, membershipHandlers, recordMembership } from './membership-handlers.ts';
 
+export interface Preparation {
+  /** Aborts it. */
+  readonly signal: AbortSignal;
+  /** What the directory has by now is kept, however the start ends: others know of it. */
+  readonly keep: () => void;
+}
+
 export interface DaemonOptions {
   /** Data directory, opened. */
   readonly directory: string;
@@ -27,7 +34,7 @@ export interface DaemonOptions {
   /** Path of its control socket. */
   readonly controlPath: string;
   /** Sees to it that the directory belongs to a mesh. Called once this daemon is the only one in it. */
-  readonly prepare: (signal: AbortSignal) => Promise<void>;
+  readonly prepare: (preparation: Preparation) => Promise<void>;
   readonly name?: string | undefined;
   /** Multiaddrs to listen on. */
   readonly listen: readonly string[];
@@ -60,7 +67,7 @@ export interface Daemon extends AsyncDisposable {
 
 /**
  * Starts what a machine runs: the control socket, the mesh, and on it a peer, a coordinator with its audit log, or both.
- * When it fails, nothing of it is left, not even an identity, a mesh or a log that it made. Throws `already-running` for
+ * When it fails, nothing of it is left, not even an identity, a mesh or a log that it made, unless others know of that. Throws `already-running` for
  * a directory with a daemon or a port that is taken, and what the parts throw.
  */
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
@@ -70,7 +77,10 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   let running: Omit<Daemon, keyof AsyncDisposable> | undefined;
   const whenRunning = () => {
     if (running !== undefined) return running;
-    throw new SkeinError('not-running', 'Skein is still starting here; try again in a moment');
+    throw new SkeinError(
+      'not-running',
+      'Skein is still starting here, or waits for its join to be approved; try again in a moment',
+    );
   };
   const stop = (): void => stopRequest.abort(new SkeinError('aborted', 'stopped by `skein stop`'));
   const startedAtMs = Date.now();
@@ -84,12 +94,12 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     }),
   );
   const starting = AbortSignal.any([signal, stopRequest.signal]);
-  const newFiles = await missingFirstFiles(directory);
+  let newFiles = await missingFirstFiles(directory);
   stack.defer(async () => {
     if (running === undefined) await Promise.all(newFiles.map((path) => rm(path, { force: true, recursive: true })));
   });
 
-  await options.prepare(starting);
+  await options.prepare({ signal: starting, keep: () => void (newFiles = []) });
   const { passphrase } = options;
   const key = signingKeyOf(await loadIdentity(directory, { passphrase }));
   const audit = coordinate && (await AuditLog.open({ directory: auditDirectory(directory), key, logger }));
