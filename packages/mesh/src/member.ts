@@ -372,7 +372,7 @@ export class Member implements Mesh {
     if (authority !== undefined) return authority;
     throw new SkeinError(
       'peer-lost',
-      'the machine that holds the authority of this mesh is not there; start it and try again',
+      'the machine that holds the authority of this mesh is not there, or has put this one out; start it, or ask `skein doctor`',
     );
   }
 

@@ -133,12 +133,18 @@ async function findMember(command: Command, text: string): Promise<string> {
   return member.peer;
 }
 
+/** In UTC, as certificates are the same everywhere. */
+function untilText(time: number, exactTo: 'day' | 'minute'): string {
+  const text = new Date(time).toISOString();
+  return exactTo === 'day' ? text.slice(0, 10) : `${text.slice(0, 16).replace('T', ' ')} UTC`;
+}
+
 function describe(members: readonly MemberDescription[]): string {
   const rows = members.map(({ peer, name, roles, labels, state, expiresAt, via }) => [
     name,
     via === undefined ? roles.join(', ') : 'client of an hour',
     state,
-    state === 'waiting' ? '' : new Date(expiresAt).toISOString().slice(0, 10),
+    state === 'waiting' ? '' : untilText(expiresAt, via === undefined ? 'day' : 'minute'),
     formatLabels(labels),
     peer,
   ]);

@@ -11,6 +11,8 @@ export async function runCommandLine(commandLine: readonly string[], context: Co
   const program = createProgram(context);
   let command = '';
   program.hook('preAction', (_, action) => void (command = action.name()));
+  // Deadlines are timers that keep no process alive: it would end in the middle of a wait for what never comes.
+  const staying = setInterval(() => undefined, 0x7fff_ffff);
   try {
     await program.parseAsync(commandLine, { from: 'user' });
     return exitCodes.ok;
@@ -22,6 +24,8 @@ export async function runCommandLine(commandLine: readonly string[], context: Co
     // That they interrupted, people know; what it led to, they do not. A reader of the output that went away is not one.
     else if (context.stderr.isTTY === true && context.stdout.writable) printLine(context.stderr, outcomeOf(command));
     return exitCodes.failed;
+  } finally {
+    clearInterval(staying);
   }
 }
 

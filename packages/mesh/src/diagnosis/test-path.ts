@@ -152,10 +152,19 @@ async function showCertificate(connection: Connection, { membership, signal }: T
     const isRefusal = code === 'not-a-member';
     const detail = isRefusal ? `not let in: ${message}` : `the gate gave no answer (${message})`;
     const fix = isRefusal
-      ? 'where it says so, join with a new invite from the mesh that you want; else set the clocks'
+      ? explainRefusal(message)
       : 'it may run another version of Skein: use the same on all machines';
     return { step: 'certificate', ok: false, detail, fix };
   }
+}
+
+/** By what the other end says of a certificate, or we of its. */
+function explainRefusal(reason: string): string {
+  if (/clock|future/.test(reason)) return 'set the clocks of both machines, best by NTP';
+  if (/another mesh/.test(reason)) {
+    return 'it is in another mesh: name another machine, or join that mesh with an invite of its own and another --data';
+  }
+  return 'join again: `skein invite` on the machine that has the authority prints what lets this one in';
 }
 
 async function* speak(connection: Connection, { signal }: TestPathOptions): AsyncGenerator<PathStep, void, undefined> {
