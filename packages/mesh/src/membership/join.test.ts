@@ -110,6 +110,17 @@ test('turns to the machine that the authority names, whoever else says that it i
   expect(asked).toEqual([]);
 });
 
+test('renews no certificate over and over', async () => {
+  const other = await cluster.add([home]);
+  const renew = async (): Promise<unknown> => {
+    const stream = await other.open(home.peerId, methods.renew);
+    await stream.write({ type: 'renew-request' });
+    return (await stream.read())?.header;
+  };
+  expect(await renew()).toMatchObject({ type: 'credentials' });
+  await expect(renew()).rejects.toMatchObject({ code: 'overloaded' });
+});
+
 test('takes a member off that leaves', async () => {
   const other = await cluster.add([home]);
   await untilCards(other, (cards) => cards.some((card) => card.authority === true));

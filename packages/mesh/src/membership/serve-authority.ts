@@ -24,9 +24,13 @@ export interface AuthorityService {
   readonly logger: Logger;
 }
 
+/** Each renewal is written to the disk. */
+const renewalPauseMs = 5000;
+
 /** Answers joins, renewals and leaves on the machine that holds the authority. */
 export function serveAuthority(authority: Authority, { handle, onDenied, logger }: AuthorityService): void {
   const joins = new JoinLimits();
+  const renewedAtMs = new Map<string, number>();
 
   handle(methods.join, async (stream, { peerId, host = '' }) => {
     try {
@@ -46,6 +50,11 @@ export function serveAuthority(authority: Authority, { handle, onDenied, logger 
 
   handle(methods.renew, async (stream, { peerId }) => {
     parseHeader(renewRequestSchema, await firstHeader(stream));
+    const nowMs = performance.now();
+    if (nowMs - (renewedAtMs.get(peerId) ?? -Infinity) < renewalPauseMs) {
+      throw new SkeinError('overloaded', 'the certificate was renewed a moment ago; try again in some seconds');
+    }
+    renewedAtMs.set(peerId, nowMs);
     await stream.write({ type: 'credentials', ...(await authority.renew(peerId)) });
   });
 
