@@ -31,11 +31,16 @@ async function temporaryData() {
 }
 
 /** Joins, and is interrupted once it says that it has. */
-async function joinOnce(data: string, words: readonly string[]): Promise<Outcome> {
+async function joinOnce(data: string, words: readonly string[], input?: string): Promise<Outcome> {
   const controller = new AbortController();
   const { signal } = controller;
   const quiet = ['--no-mdns', '--backend', 'cpu', '--name', 'attic'];
-  return await runInProcess(['join', ...words, ...quiet], { data, signal, onPrint: () => controller.abort() });
+  return await runInProcess(['join', ...words, ...quiet], {
+    data,
+    signal,
+    ...(input !== undefined && { input }),
+    onPrint: () => controller.abort(),
+  });
 }
 
 test('joins with the whole line that was printed, and again without it', async () => {
@@ -46,6 +51,32 @@ test('joins with the whole line that was printed, and again without it', async (
     expect(stdout).toContain('Joined');
   }
 }, 30_000);
+
+test.each([
+  ['the whole line', (code: string) => `skein join ${code}\n`],
+  ['the code alone', (code: string) => code],
+])(
+  'takes %s from standard input',
+  async (_, inputOf) => {
+    await using data = await temporaryData();
+    const { stdout, stderr } = await joinOnce(data.path, ['-'], inputOf(invite));
+    expect(stderr).toBe('');
+    expect(stdout).toContain('Joined');
+  },
+  30_000,
+);
+
+test.each([
+  ['', 'standard input held no invite'],
+  ['skein join\n', 'standard input held no invite'],
+  ['skein1-AAAA skein1-BBBB', 'one word'],
+])('refuses %j on standard input', async (input, reason) => {
+  await using data = await temporaryData();
+  const { stderr } = await runInProcess(['join', '-'], { data: data.path, input });
+  expect(stderr).toContain(reason);
+  expect(stderr).not.toContain('AAAA');
+  expect(await readdir(data.path)).toEqual([]);
+});
 
 test('binds the directory to no mesh of which no member was reached', async () => {
   await using data = await temporaryData();

@@ -32,7 +32,7 @@ import { untilJoined } from '../daemon/until-joined.ts';
 const examples = `
 Examples:
   $ skein join skein1-…                      the line that \`skein up\` or \`skein invite\` printed
-  $ skein join - < invite.txt                an invite that no list of processes shows
+  $ skein join - < invite.txt                what \`skein invite\` wrote to a file; no list of processes shows it
   $ skein join                               again, after a restart: the same mesh
   $ skein join skein1-… --backend cpu        leave the GPU alone
   $ skein join skein1-… --data ~/second      a second member on one machine`;
@@ -50,18 +50,25 @@ export function registerJoin(program: Command, context: CommandContext): void {
   })
     .addHelpText('after', examples)
     .action(async (words: readonly string[], flags: DaemonFlags) => {
-      const [invite, ...more] = withoutCommand(words);
+      const given = withoutCommand(words);
+      const [invite, ...more] = given[0] === '-' ? await readInvite(context) : given;
       if (more.length > 0) {
         command.error('error: an invite is one word; copy the whole line that `skein up` printed, and nothing else', {
           exitCode: exitCodes.usage,
         });
       }
-      await join(command, { ...flags, invite: invite === '-' ? await readInvite(context) : invite }, context);
+      await join(command, { ...flags, invite }, context);
     });
 }
 
-async function readInvite({ stdin, signal }: CommandContext): Promise<string> {
-  return untilAborted(text(stdin), signal);
+/** What was piped in, like what is pasted as an argument. Throws `invalid-request` for nothing. */
+async function readInvite({ stdin, signal }: CommandContext): Promise<readonly string[]> {
+  const words = withoutCommand([await untilAborted(text(stdin), signal)]);
+  if (words.length > 0) return words;
+  throw new SkeinError(
+    'invalid-request',
+    'standard input held no invite; pipe in what `skein invite` printed, like `skein join - < invite.txt`',
+  );
 }
 
 async function join(
