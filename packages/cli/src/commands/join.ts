@@ -81,6 +81,8 @@ async function join(
   const { directory, controlPath, passphrase, logLevel } = await (invite === undefined ? findData : openData)(command);
   const known = await KnownMembers.load(directory);
   const peers = [...(invite?.addresses ?? known.addresses), ...(flags.peer ?? [])];
+  // Before anything starts: the directory may not even be there.
+  if (invite === undefined) await assertJoined(directory, peers);
   const logger = createLogger(context.stderr, logLevel);
   const signal = AbortSignal.any([context.signal, ...orderly]);
   await using daemon = await startDaemon({
@@ -88,7 +90,7 @@ async function join(
     controlPath,
     passphrase,
     prepare: async (starting) => {
-      if (invite === undefined) return await assertJoined(directory, peers);
+      if (invite === undefined) return;
       const name = flags.name ?? hostname();
       return await joinMesh(directory, { invite, name, passphrase, signal: starting }, context);
     },

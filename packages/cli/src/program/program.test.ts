@@ -118,11 +118,11 @@ test.each(['status', 'deploy', 'undeploy', 'run', 'invite', 'stop', 'join'])(
   },
 );
 
-test('asks for an invite where no mesh was joined before', async () => {
+test.each(['', 'missing'])('asks for an invite where no mesh was joined before: %j', async (name) => {
   await using data = await temporaryData();
-  const { code, stderr } = await runInProcess(['join'], { data: data.path });
+  const { code, stderr } = await runInProcess(['join'], { data: join(data.path, name) });
   expect(code).toBe(1);
-  expect(stderr).toMatch(/^error: .*skein invite.*\n$/);
+  expect(stderr).toMatch(/^error: .*has joined no mesh yet.*skein invite.*\n$/);
 });
 
 test('says at once that nothing runs where only this machine was in the mesh', async () => {
