@@ -1,6 +1,5 @@
 import { hostname } from 'node:os';
 
-import { parseModelReference } from '@skein/node';
 import { Option, type Command } from 'commander';
 
 import { startDaemon, type Daemon } from '../daemon/daemon.ts';
@@ -22,7 +21,7 @@ import {
 } from '../program/deployment-options.ts';
 import { createLogger } from '../program/logger.ts';
 import { deployModel, describeDeployment } from './deploy-model.ts';
-import { pullModel } from './pull-model.ts';
+import { assertModel, pullModel } from './pull-model.ts';
 
 interface UpFlags extends DaemonFlags, DeploymentFlags {
   readonly host: string;
@@ -66,8 +65,8 @@ async function up(command: Command, flags: UpFlags, context: CommandContext): Pr
   if (given !== undefined && flags.model === undefined) {
     command.error(`error: ${given} needs --model: it says how that model is deployed`, { exitCode: exitCodes.usage });
   }
-  // What means nothing is found out before others can join.
-  if (flags.model !== undefined && flags.serve) parseModelReference(flags.model);
+  // What means nothing is found out before anything is made, and before others can join.
+  if (flags.model !== undefined && flags.serve) await assertModel(flags.model);
   const orderly = flags.parentLifeline === true ? [parentLifeline(context.stdin)] : [];
   const { directory, controlPath, passphrase, logLevel } = await openData(command);
   const listen = flags.listen ?? defaultListenUp;

@@ -1,5 +1,3 @@
-import { rm } from 'node:fs/promises';
-
 import { AuditLog, createCoordinator } from '@skein/coordinator';
 import {
   createMesh,
@@ -13,7 +11,7 @@ import { createPeer, openStore, type Backend, type ModelStore } from '@skein/nod
 import { SkeinError, type Logger, type Role } from '@skein/protocol';
 
 import { auditDirectory } from '../data/audit-directory.ts';
-import { missingFirstFiles } from '../data/first-files.ts';
+import { missingFirstFiles, removeFirstFiles } from '../data/first-files.ts';
 import { openControlServer } from '../control/control-server.ts';
 import { software } from '../program/software.ts';
 import { daemonStatus } from './daemon-status.ts';
@@ -86,7 +84,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const starting = AbortSignal.any([signal, stopRequest.signal]);
   const newFiles = await missingFirstFiles(directory);
   stack.defer(async () => {
-    if (running === undefined) await Promise.all(newFiles.map((path) => rm(path, { force: true, recursive: true })));
+    if (running === undefined) await removeFirstFiles(newFiles);
   });
 
   await options.prepare(starting);
