@@ -275,9 +275,13 @@ export class Member implements Mesh {
     try {
       await this.#host.start();
     } catch (error) {
-      throw new SkeinError('invalid-request', `can't listen on ${listen.join(', ')}; choose a free address`, {
-        cause: error,
-      });
+      throw new SkeinError(
+        'invalid-request',
+        `can't listen on ${listen.join(', ')}; choose a free address with --listen`,
+        {
+          cause: error,
+        },
+      );
     }
     this.#announce();
     this.#gossip.start();

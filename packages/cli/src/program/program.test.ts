@@ -157,6 +157,17 @@ test('a port that is taken leaves nothing behind', async () => {
   expect(await readdir(data.path)).toEqual([]);
 });
 
+test('names the flag where the address for members is taken', async () => {
+  await using data = await temporaryData();
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const quiet = ['--no-serve', '--no-mdns', '--port', '0', '--listen', `/ip4/127.0.0.1/tcp/${port}`];
+  const { stderr } = await runInProcess(['up', ...quiet], { data: data.path });
+  server.close();
+  expect(stderr).toMatch(new RegExp(`^error: can't listen on .*/tcp/${port}; .*--listen.*\n$`));
+});
+
 test.each([
   ['deploy', 'cancelled; nothing was deployed\n'],
   ['join', 'stopped; nothing of it runs any more\n'],
