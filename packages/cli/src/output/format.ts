@@ -20,6 +20,11 @@ export function printable(text: string): string {
   return text.replaceAll(/\p{Cc}/gu, '');
 }
 
+/** A text as a shell takes it. */
+export function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
+}
+
 /** Rows with columns padded to the widest cell, two spaces between them. */
 export function formatTable(rows: readonly (readonly string[])[]): string {
   const widths: number[] = [];
