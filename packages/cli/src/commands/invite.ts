@@ -27,7 +27,8 @@ Examples:
   $ skein invite --approve                       the join waits for \`skein members approve\`
 
 Run it where \`skein up\` made the mesh. Whoever uses an invite first is let in: treat it as a password.
-One for a client is no line to run: a program gives it to the client SDK (packages/client/README.md).`;
+A machine that joined as a coordinator coordinates once \`skein up\` is run there.
+An invite for a client is no line to run: a program gives it to the client SDK (packages/client/README.md).`;
 
 const onlyHere = `warning: no other machine can use this invite, since Skein listens on this machine only; run \`skein stop\`, start it again with --listen /ip4/0.0.0.0/tcp/${defaultMeshPort}, and invite again`;
 

@@ -41,6 +41,8 @@ test('lists the commands, the exit codes and the first steps', async () => {
     expect(stdout).toMatch(new RegExp(`^ {2}${command}\\b`, 'm'));
   }
   expect(stdout).toContain('Exit codes:');
+  // Without --listen no line for the others is printed.
+  expect(stdout).toMatch(/First steps:\n  \$ skein up .*--listen .*\n  \$ skein join /);
 });
 
 test.each(commands)('gives examples for %s', async (command) => {
