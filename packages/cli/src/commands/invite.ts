@@ -1,4 +1,4 @@
-import { decodeInvite, SkeinError } from '@skein/protocol';
+import { decodeInvite } from '@skein/protocol';
 import { Option, type Command } from 'commander';
 import { renderUnicodeCompact } from 'uqr';
 
@@ -8,6 +8,7 @@ import { defaultMeshPort, isReachable } from '../daemon/default-listen.ts';
 import { duration, label, wholeNumber } from '../program/arguments.ts';
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
 import { findData } from '../program/data-options.ts';
+import { notRunning } from './local-daemon.ts';
 
 interface InviteFlags {
   readonly role: 'peer' | 'coordinator' | 'client';
@@ -60,9 +61,7 @@ export function registerInvite(program: Command, context: CommandContext): void 
       const { role, expires, uses, label: labels, approve } = flags;
       const wanted = { role, expiresInMs: expires, uses, ...(labels && { labels }), ...(approve && { approve }) };
       const answer = await ask(controlPath, { type: 'invite', ...wanted }, inviteAnswerSchema);
-      if (answer === undefined) {
-        throw new SkeinError('not-running', `Skein does not run in ${directory}; start it with \`skein up\``);
-      }
+      if (answer === undefined) throw notRunning(directory);
       const { invite } = answer;
       if (!isReachable(decodeInvite(invite).addresses)) printLine(context.stderr, onlyHere);
       if (flags.json === true) return printJson(context.stdout, { invite });

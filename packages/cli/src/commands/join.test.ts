@@ -2,7 +2,7 @@ import { mkdtempDisposable, readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { Authority, createMesh, type Mesh } from '@skein/mesh';
+import { Authority, createMesh, loadIdentity, loadOrCreateAuthority, saveMembership, type Mesh } from '@skein/mesh';
 import { encodeInvite } from '@skein/protocol';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
@@ -76,6 +76,20 @@ test.each([
   expect(stderr).toContain(reason);
   expect(stderr).not.toContain('AAAA');
   expect(await readdir(data.path)).toEqual([]);
+});
+
+test.each([
+  ['and leaves it', false, /belongs to another mesh.*skein leave.*--data.*delete/],
+  ['and moves its authority', true, /authority of another mesh.*skein authority export.*--remove.*--data.*delete/],
+])('says how a directory gets out of another mesh %s', async (_, holdsAuthority, way) => {
+  await using data = await temporaryData();
+  const { peerId } = await loadIdentity(data.path);
+  const authority = holdsAuthority ? await loadOrCreateAuthority(data.path) : await Authority.ephemeral();
+  await saveMembership(data.path, await authority.admit(peerId, { roles: ['peer'], name: 'attic' }));
+  const { code, stderr } = await runInProcess(['join', invite, '--no-mdns'], { data: data.path });
+  expect(code).toBe(1);
+  expect(stderr).toMatch(way);
+  expect(stderr).toContain(data.path);
 });
 
 test('binds the directory to no mesh of which no member was reached', async () => {

@@ -5,7 +5,6 @@ import {
   askToJoin,
   loadIdentity,
   loadMembership,
-  ofAnotherMesh,
   saveMembership,
   untilAborted,
   type KeyOptions,
@@ -17,6 +16,7 @@ import type { Command } from 'commander';
 import { KnownMembers } from '../data/known-members.ts';
 import { startDaemon } from '../daemon/daemon.ts';
 import { defaultListenJoin, defaultMeshPort } from '../daemon/default-listen.ts';
+import { assertOfNoOther } from '../daemon/leaving.ts';
 import { untilStopped } from '../daemon/until-stopped.ts';
 import { printable } from '../output/format.ts';
 import { keysNote } from '../output/keys-note.ts';
@@ -126,8 +126,8 @@ async function joinMesh(
   asked: KeyOptions & { readonly invite: Invite; readonly name: string; readonly signal: AbortSignal },
   { stderr }: CommandContext,
 ): Promise<void> {
+  await assertOfNoOther(directory, { mesh: asked.invite.mesh, passphrase: asked.passphrase });
   const known = await loadMembership(directory);
-  if (known !== undefined && known.mesh !== asked.invite.mesh) throw ofAnotherMesh(directory);
   const identity = await loadIdentity(directory, asked);
   const onPending = (): void =>
     printLine(stderr, `Waiting until somebody runs there: skein members approve ${identity.peerId}`);

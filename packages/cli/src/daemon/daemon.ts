@@ -15,6 +15,7 @@ import { missingFirstFiles, removeFirstFiles } from '../data/first-files.ts';
 import { openControlServer } from '../control/control-server.ts';
 import { software } from '../program/software.ts';
 import { daemonStatus } from './daemon-status.ts';
+import { assertCanLeave } from './leaving.ts';
 import { inviteTo, membershipHandlers, recordMembership } from './membership-handlers.ts';
 
 export interface DaemonOptions {
@@ -72,10 +73,15 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   };
   const stop = (): void => stopRequest.abort(new SkeinError('aborted', 'stopped by `skein stop`'));
   const startedAtMs = Date.now();
+  const membership = membershipHandlers(() => whenRunning().mesh, { directory, stop });
   stack.use(
     await openControlServer(options.controlPath, {
       status: () => daemonStatus({ ...whenRunning(), startedAtMs }),
-      ...membershipHandlers(() => whenRunning().mesh, { directory, stop }),
+      ...membership,
+      leave: async () => {
+        assertCanLeave(whenRunning().mesh, directory);
+        await membership.leave();
+      },
       invite: async (wanted) => await whenRunning().invite(wanted),
       announceModels: async () => await whenRunning().announceModels(),
       stop,

@@ -106,7 +106,8 @@ test.each(['status', 'deploy', 'run', 'invite'])(
     const commandLine = command === 'deploy' || command === 'run' ? [command, 'something'] : [command];
     const { code, stdout, stderr } = await runInProcess(commandLine, { data: data.path });
     expect([code, stdout]).toEqual([1, '']);
-    expect(stderr).toMatch(/^error: .*skein up.*\n$/);
+    expect(stderr).toMatch(/^error: .*skein up.*skein join.*\n$/);
+    expect(stderr).toContain(data.path);
   },
 );
 
