@@ -1,17 +1,11 @@
 import { AuditLog, createCoordinator } from '@skein/coordinator';
-import {
-  createMesh,
-  loadIdentity,
-  signingKeyOf,
-  type InviteOptions,
-  type LivenessPreset,
-  type Mesh,
-} from '@skein/mesh';
+import { createMesh, signingKeyOf, type InviteOptions, type LivenessPreset, type Mesh } from '@skein/mesh';
 import { createPeer, openStore, type Backend, type ModelStore } from '@skein/node';
 import { SkeinError, type Logger, type Role } from '@skein/protocol';
 
 import { auditDirectory } from '../data/audit-directory.ts';
 import { missingFirstFiles, removeFirstFiles } from '../data/first-files.ts';
+import { ownIdentity } from '../data/own-identity.ts';
 import { openControlServer } from '../control/control-server.ts';
 import { software } from '../program/software.ts';
 import { daemonStatus } from './daemon-status.ts';
@@ -93,9 +87,9 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     if (running === undefined) await removeFirstFiles(newFiles);
   });
 
-  await options.prepare(starting);
   const { passphrase } = options;
-  const key = signingKeyOf(await loadIdentity(directory, { passphrase }));
+  const key = signingKeyOf(await ownIdentity(directory, { passphrase }));
+  await options.prepare(starting);
   const audit = coordinate && (await AuditLog.open({ directory: auditDirectory(directory), key, logger }));
   if (audit !== undefined) stack.use(audit);
   const store = await openStore(directory);
