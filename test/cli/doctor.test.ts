@@ -56,7 +56,7 @@ beforeAll(async () => {
   const { invite } = z.object({ invite: z.string() }).parse(await runSkein(['invite'], { machine: home, signal }));
   await start(['join', invite], attic);
   const sees = async (): Promise<string> => (await verdict(attic, 'daemon'))?.what ?? '';
-  await vi.waitUntil(async () => (await sees()).includes('sees 1 others'), patienceMs);
+  await vi.waitUntil(async () => (await sees()).includes('sees 1 other'), patienceMs);
 }, 2 * patienceMs);
 
 afterAll(async () => await stack.disposeAsync());
@@ -69,7 +69,7 @@ describe('skein doctor on a network', { timeout: 2 * patienceMs }, () => {
   test('finds nothing wrong where all is well, and ends with 0', async () => {
     const { code, findings } = await doctor(attic);
     expect(findings.filter(({ level }) => level === 'problem')).toEqual([]);
-    expect(findings.find(({ check }) => check === 'mdns')?.what).toMatch(/^1 others answer on eth0/);
+    expect(findings.find(({ check }) => check === 'mdns')?.what).toMatch(/^1 other member answers on eth0/);
     expect(code).toBe(0);
   });
 

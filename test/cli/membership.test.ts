@@ -58,6 +58,7 @@ it('lets a machine in with an invite, once, and puts it out again for everybody'
   for (const from of [home, cellar]) {
     await vi.waitFor(async () => expect(await namesSeenBy(from)).toEqual(['cellar', 'home']), { timeout: 20_000 });
   }
+  await expect(runSkein(['leave'], { machine: home, signal })).rejects.toThrow(/skein authority export.*--remove/);
   await runSkein(['leave'], { machine: cellar, signal });
   await vi.waitFor(async () => expect(await namesSeenBy(home)).toEqual(['home']), { timeout: 20_000 });
 

@@ -1,7 +1,9 @@
 import { silentLogger, SkeinError } from '@skein/protocol';
 
-import { loadIdentity } from './identity/identity.ts';
+import { loadIdentity, type Identity } from './identity/identity.ts';
+import type { Authority } from './membership/authority.ts';
 import { keepMembership, loadAuthority, loadMembership } from './membership/membership-files.ts';
+import type { Membership } from './membership/membership.ts';
 import { roleBeyond } from './membership/role-beyond.ts';
 import { livenessPresets } from './liveness/presets.ts';
 import { Member } from './member.ts';
@@ -13,7 +15,8 @@ import { defaultListen, defaultName, type MeshOptions } from './options.ts';
  * its certificate is good no longer; `not-permitted` for a role that the certificate does not give.
  */
 export async function createMesh(options: MeshOptions): Promise<Mesh> {
-  const { identity, membership, authority } = options.directory === undefined ? options : await fromDirectory(options);
+  const { identity, membership, authority, kept }: Origin =
+    options.directory === undefined ? options : await fromDirectory(options);
   membership.assertGood(membership.certificate);
   const missing = roleBeyond(membership.certificate, options.roles);
   if (missing !== undefined) {
@@ -24,6 +27,7 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
     identity,
     membership,
     authority,
+    kept: kept ?? (async () => undefined),
     listen: options.listen ?? defaultListen,
     peers: options.peers ?? [],
     mdns: options.mdns ?? true,
@@ -43,7 +47,15 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
   });
 }
 
-async function fromDirectory(options: MeshOptions & { readonly directory: string }) {
+interface Origin {
+  readonly identity: Identity;
+  readonly membership: Membership;
+  readonly authority?: Authority | undefined;
+  /** Waits until what the membership has learned is kept. */
+  readonly kept?: () => Promise<void>;
+}
+
+async function fromDirectory(options: MeshOptions & { readonly directory: string }): Promise<Origin> {
   const { directory, passphrase, logger = silentLogger } = options;
   const membership = await loadMembership(directory);
   if (membership === undefined) {
@@ -52,10 +64,10 @@ async function fromDirectory(options: MeshOptions & { readonly directory: string
       `${directory} belongs to no mesh; run \`skein up\` or \`skein join <invite>\` there first`,
     );
   }
-  keepMembership(directory, { membership, logger });
+  const kept = keepMembership(directory, { membership, logger });
   const [identity, authority] = [
     await loadIdentity(directory, { passphrase }),
     await loadAuthority(directory, { passphrase }),
   ];
-  return { identity, membership, authority };
+  return { identity, membership, authority, kept };
 }

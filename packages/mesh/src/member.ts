@@ -40,6 +40,8 @@ export interface MemberOptions {
   readonly membership: Membership;
   /** On the one machine that has it. */
   readonly authority: Authority | undefined;
+  /** Waits until what the membership has learned is kept. */
+  readonly kept: () => Promise<void>;
   readonly listen: readonly string[];
   readonly peers: readonly string[];
   readonly mdns: boolean;
@@ -81,6 +83,8 @@ export class Member implements Mesh {
   readonly #revocations: RevocationSpread;
   readonly #renewal: Renewal;
   #rechecking: NodeJS.Timeout | undefined;
+  /** The authority's own newest list is being taken. */
+  #adopting: Promise<void> = Promise.resolve();
   readonly #liveness: Liveness;
   #started: Promise<void> | undefined;
   #stopped: Promise<void> | undefined;
@@ -275,10 +279,15 @@ export class Member implements Mesh {
     try {
       await this.#host.start();
     } catch (error) {
-      throw new SkeinError('invalid-request', `can't listen on ${listen.join(', ')}; choose a free address`, {
-        cause: error,
-      });
+      throw new SkeinError(
+        'invalid-request',
+        `can't listen on ${listen.join(', ')}; choose a free address with --listen`,
+        {
+          cause: error,
+        },
+      );
     }
+    await this.authority?.holdAt(this.peerId);
     this.#announce();
     this.#gossip.start();
     this.#liveness.start();
@@ -303,6 +312,8 @@ export class Member implements Mesh {
     // A polite close would end every open stream cleanly: half a generation would look like a whole one.
     for (const connection of this.#host.getConnections()) connection.abort(stopping);
     await this.#host.stop();
+    await this.#adopting;
+    await this.#options.kept();
     this.#options.logger.info({ peer: this.peerId }, 'mesh member stopped');
   }
 
@@ -352,13 +363,10 @@ export class Member implements Mesh {
       logger,
     });
     authority.onList((list) => {
-      membership.adopt(list).then(
+      this.#adopting = membership.adopt(list).then(
         () => this.#revocations.tellAll(),
         (error: unknown) => logger.error({ error }, "the authority's own list was not taken"),
       );
-    });
-    authority.holdAt(this.peerId).catch((error: unknown) => {
-      logger.error({ error }, 'the authority could not say which machine holds it');
     });
     membership.onChange(() => {
       authority.absorb(membership.revocations).catch((error: unknown) => {

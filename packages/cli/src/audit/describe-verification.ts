@@ -1,6 +1,8 @@
 import { decodeKey, type Place, type Verification } from '@skein/coordinator';
 import { peerIdOf } from '@skein/mesh';
 
+import { counted } from '../output/format.ts';
+
 /** The first is what counts; the others show how far it goes. */
 const shownProblems = 10;
 
@@ -53,10 +55,6 @@ function describeCrashes({ recoveries, torn, unsealed }: Verification): string[]
       ? []
       : [`${counted(unsealed, 'entry', 'entries')} at the end not sealed yet: being written now, or left by a crash`]),
   ];
-}
-
-function counted(count: number, one: string, many: string): string {
-  return `${count} ${count === 1 ? one : many}`;
 }
 
 function describeHead({ head, ok }: Verification): string[] {

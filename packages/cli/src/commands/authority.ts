@@ -1,10 +1,11 @@
 import { readFile, writeFile } from 'node:fs/promises';
 
-import { exportAuthority, importAuthority, removeAuthority } from '@skein/mesh';
-import { SkeinError } from '@skein/protocol';
+import { exportAuthority, importAuthority, loadAuthority, ofAnotherMesh, removeAuthority } from '@skein/mesh';
+import { asSkeinError, hasCode, SkeinError } from '@skein/protocol';
 import type { Command } from 'commander';
 
 import { askStatus } from '../control/control-client.ts';
+import { assertPassphrase } from '../data/own-identity.ts';
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
 import { openData, type OpenedData } from '../program/data-options.ts';
 import { readPassphrase } from '../program/passphrase.ts';
@@ -20,7 +21,10 @@ Examples:
   $ skein authority export mesh.move --file-passphrase words.txt --remove    to move it
   $ skein authority import mesh.move --file-passphrase words.txt             where it goes
 
+Skein must not run in the data directory meanwhile: \`skein stop\` before, \`skein up\` after.
 Whoever has the authority can let anybody in. Run it in one place only: of two, each would undo what the other says.`;
+
+const stoppedFirst = '\nSkein must not run here meanwhile, also for a backup: `skein stop` before, `skein up` after.';
 
 export function registerAuthority(program: Command, context: CommandContext): void {
   const authority = program
@@ -35,6 +39,7 @@ export function registerAuthority(program: Command, context: CommandContext): vo
     .requiredOption('--file-passphrase <path>', 'the first line of this file encrypts it')
     .option('--remove', 'and remove it here: it is moved')
     .option('--json', 'print the path as JSON')
+    .addHelpText('after', stoppedFirst)
     .action(async (file: string, flags: FileFlags & { readonly remove?: boolean }) => {
       const data = await stopped(exporting);
       const filePassphrase = await readPassphrase(flags.filePassphrase);
@@ -54,11 +59,13 @@ export function registerAuthority(program: Command, context: CommandContext): vo
     .argument('<file>', 'what `skein authority export` wrote')
     .requiredOption('--file-passphrase <path>', 'the first line of this file decrypts it')
     .option('--json', 'print the mesh as JSON')
+    .addHelpText('after', stoppedFirst)
     .action(async (file: string, flags: FileFlags) => {
       const data = await stopped(importing);
       const filePassphrase = await readPassphrase(flags.filePassphrase);
       const bytes = await readExport(file);
-      const mesh = await importAuthority(data.directory, bytes, { passphrase: data.passphrase, filePassphrase });
+      await assertNoAuthority(data);
+      const mesh = await importFile(data, { file, bytes, filePassphrase });
       if (flags.json === true) return printJson(context.stdout, { mesh });
       return printLine(context.stdout, `This machine has the authority of mesh ${mesh}. \`skein up\` makes it heard.`);
     });
@@ -67,8 +74,38 @@ export function registerAuthority(program: Command, context: CommandContext): vo
 /** The data directory, in which nothing may run now. */
 async function stopped(command: Command): Promise<OpenedData> {
   const data = await openData(command);
-  if ((await askStatus(data.controlPath)) === undefined) return data;
-  throw new SkeinError('already-running', 'Skein runs here; stop it with `skein stop` first');
+  if ((await askStatus(data.controlPath)) !== undefined) {
+    throw new SkeinError('already-running', 'Skein runs here; stop it with `skein stop` first');
+  }
+  await assertPassphrase(data.directory, data);
+  return data;
+}
+
+async function assertNoAuthority({ directory, passphrase }: OpenedData): Promise<void> {
+  if ((await loadAuthority(directory, { passphrase })) === undefined) return;
+  throw new SkeinError(
+    'invalid-request',
+    `${directory} holds the authority of a mesh already; move that one away first with \`skein authority export <file> --file-passphrase <path> --remove\`, or name another directory with --data`,
+  );
+}
+
+async function importFile(
+  { directory, passphrase }: OpenedData,
+  exported: { readonly file: string; readonly bytes: Uint8Array; readonly filePassphrase: string },
+): Promise<string> {
+  const { file, bytes, filePassphrase } = exported;
+  try {
+    return await importAuthority(directory, bytes, { passphrase, filePassphrase });
+  } catch (error) {
+    // Of a directory with another mesh it is said already what helps.
+    const { message } = asSkeinError(error, 'invalid-request');
+    if (!hasCode(error, 'invalid-request') || message === ofAnotherMesh(directory).message) throw error;
+    throw new SkeinError(
+      'invalid-request',
+      `can't import ${file} (${message}); name what \`skein authority export\` wrote, and with --file-passphrase what it was encrypted with`,
+      { cause: error },
+    );
+  }
 }
 
 async function writeNew(file: string, bytes: Uint8Array): Promise<void> {

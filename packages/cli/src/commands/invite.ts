@@ -1,12 +1,14 @@
-import { SkeinError } from '@skein/protocol';
+import { decodeInvite } from '@skein/protocol';
 import { Option, type Command } from 'commander';
 import { renderUnicodeCompact } from 'uqr';
 
 import { ask } from '../control/control-client.ts';
 import { inviteAnswerSchema } from '../control/messages.ts';
+import { defaultMeshPort, isReachable } from '../daemon/default-listen.ts';
 import { duration, label, wholeNumber } from '../program/arguments.ts';
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
 import { findData } from '../program/data-options.ts';
+import { notRunning } from './local-daemon.ts';
 
 interface InviteFlags {
   readonly role: 'peer' | 'coordinator' | 'client';
@@ -22,10 +24,17 @@ const examples = `
 Examples:
   $ skein invite                                 for one machine that serves, within an hour
   $ skein invite --uses 5 --expires 1d           for five of them, within a day
-  $ skein invite --role client                   for a program that only asks
+  $ skein invite --role client                   for a program with the client SDK: the code alone
   $ skein invite --approve                       the join waits for \`skein members approve\`
 
-Run it where \`skein up\` made the mesh. Whoever uses an invite first is let in: treat it as a password.`;
+Run it where \`skein up\` made the mesh. Whoever uses an invite first is let in: treat it as a password.
+A machine that joined as a coordinator coordinates once \`skein up\` is run there.
+An invite for a client is no line to run: a program gives it to the client SDK (packages/client/README.md).`;
+
+const onlyHere = `warning: no other machine can use this invite, since Skein listens on this machine only; run \`skein stop\`, start it again with --listen /ip4/0.0.0.0/tcp/${defaultMeshPort}, and invite again`;
+
+const forClients =
+  'Give it to a program with the client SDK: connect({ mesh: { invite, directory } }); see packages/client/README.md.';
 
 export function registerInvite(program: Command, context: CommandContext): void {
   const command = program
@@ -52,12 +61,12 @@ export function registerInvite(program: Command, context: CommandContext): void 
       const { role, expires, uses, label: labels, approve } = flags;
       const wanted = { role, expiresInMs: expires, uses, ...(labels && { labels }), ...(approve && { approve }) };
       const answer = await ask(controlPath, { type: 'invite', ...wanted }, inviteAnswerSchema);
-      if (answer === undefined) {
-        throw new SkeinError('not-running', `Skein does not run in ${directory}; start it with \`skein up\``);
-      }
+      if (answer === undefined) throw notRunning(directory);
       const { invite } = answer;
+      if (!isReachable(decodeInvite(invite).addresses)) printLine(context.stderr, onlyHere);
       if (flags.json === true) return printJson(context.stdout, { invite });
-      printLine(context.stdout, `skein join ${invite}`);
+      printLine(context.stdout, role === 'client' ? invite : `skein join ${invite}`);
+      if (role === 'client') printLine(context.stderr, forClients);
       // For people alone: a program that reads the line wants nothing else.
       if (flags.qr && context.stdout.isTTY === true) {
         printLine(context.stdout, renderUnicodeCompact(invite));

@@ -2,7 +2,7 @@ import { mkdtempDisposable, readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { Authority, createMesh, type Mesh } from '@skein/mesh';
+import { Authority, createMesh, loadIdentity, loadOrCreateAuthority, saveMembership, type Mesh } from '@skein/mesh';
 import { encodeInvite } from '@skein/protocol';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
@@ -31,11 +31,16 @@ async function temporaryData() {
 }
 
 /** Joins, and is interrupted once it says that it has. */
-async function joinOnce(data: string, words: readonly string[]): Promise<Outcome> {
+async function joinOnce(data: string, words: readonly string[], input?: string): Promise<Outcome> {
   const controller = new AbortController();
   const { signal } = controller;
   const quiet = ['--no-mdns', '--backend', 'cpu', '--name', 'attic'];
-  return await runInProcess(['join', ...words, ...quiet], { data, signal, onPrint: () => controller.abort() });
+  return await runInProcess(['join', ...words, ...quiet], {
+    data,
+    signal,
+    ...(input !== undefined && { input }),
+    onPrint: () => controller.abort(),
+  });
 }
 
 test('joins with the whole line that was printed, and again without it', async () => {
@@ -46,6 +51,46 @@ test('joins with the whole line that was printed, and again without it', async (
     expect(stdout).toContain('Joined');
   }
 }, 30_000);
+
+test.each([
+  ['the whole line', (code: string) => `skein join ${code}\n`],
+  ['the code alone', (code: string) => code],
+])(
+  'takes %s from standard input',
+  async (_, inputOf) => {
+    await using data = await temporaryData();
+    const { stdout, stderr } = await joinOnce(data.path, ['-'], inputOf(invite));
+    expect(stderr).toBe('');
+    expect(stdout).toContain('Joined');
+  },
+  30_000,
+);
+
+test.each([
+  ['', 'standard input held no invite'],
+  ['skein join\n', 'standard input held no invite'],
+  ['skein1-AAAA skein1-BBBB', 'one word'],
+])('refuses %j on standard input', async (input, reason) => {
+  await using data = await temporaryData();
+  const { stderr } = await runInProcess(['join', '-'], { data: data.path, input });
+  expect(stderr).toContain(reason);
+  expect(stderr).not.toContain('AAAA');
+  expect(await readdir(data.path)).toEqual([]);
+});
+
+test.each([
+  ['and leaves it', false, /belongs to another mesh.*skein leave.*--data.*delete/],
+  ['and moves its authority', true, /authority of another mesh.*skein authority export.*--remove.*--data.*delete/],
+])('says how a directory gets out of another mesh %s', async (_, holdsAuthority, way) => {
+  await using data = await temporaryData();
+  const { peerId } = await loadIdentity(data.path);
+  const authority = holdsAuthority ? await loadOrCreateAuthority(data.path) : await Authority.ephemeral();
+  await saveMembership(data.path, await authority.admit(peerId, { roles: ['peer'], name: 'attic' }));
+  const { code, stderr } = await runInProcess(['join', invite, '--no-mdns'], { data: data.path });
+  expect(code).toBe(1);
+  expect(stderr).toMatch(way);
+  expect(stderr).toContain(data.path);
+});
 
 test('binds the directory to no mesh of which no member was reached', async () => {
   await using data = await temporaryData();

@@ -5,7 +5,6 @@ import {
   askToJoin,
   loadIdentity,
   loadMembership,
-  ofAnotherMesh,
   saveMembership,
   untilAborted,
   type KeyOptions,
@@ -17,6 +16,7 @@ import type { Command } from 'commander';
 import { KnownMembers } from '../data/known-members.ts';
 import { startDaemon, type Preparation } from '../daemon/daemon.ts';
 import { defaultListenJoin, defaultMeshPort } from '../daemon/default-listen.ts';
+import { assertOfNoOther } from '../daemon/leaving.ts';
 import { untilStopped } from '../daemon/until-stopped.ts';
 import { printable } from '../output/format.ts';
 import { keysNote } from '../output/keys-note.ts';
@@ -32,7 +32,7 @@ import { untilJoined } from '../daemon/until-joined.ts';
 const examples = `
 Examples:
   $ skein join skein1-…                      the line that \`skein up\` or \`skein invite\` printed
-  $ skein join - < invite.txt                an invite that no list of processes shows
+  $ skein join - < invite.txt                what \`skein invite\` wrote to a file; no list of processes shows it
   $ skein join                               again, after a restart: the same mesh
   $ skein join skein1-… --backend cpu        leave the GPU alone
   $ skein join skein1-… --data ~/second      a second member on one machine`;
@@ -50,18 +50,25 @@ export function registerJoin(program: Command, context: CommandContext): void {
   })
     .addHelpText('after', examples)
     .action(async (words: readonly string[], flags: DaemonFlags) => {
-      const [invite, ...more] = withoutCommand(words);
+      const given = withoutCommand(words);
+      const [invite, ...more] = given[0] === '-' ? await readInvite(context) : given;
       if (more.length > 0) {
         command.error('error: an invite is one word; copy the whole line that `skein up` printed, and nothing else', {
           exitCode: exitCodes.usage,
         });
       }
-      await join(command, { ...flags, invite: invite === '-' ? await readInvite(context) : invite }, context);
+      await join(command, { ...flags, invite }, context);
     });
 }
 
-async function readInvite({ stdin, signal }: CommandContext): Promise<string> {
-  return untilAborted(text(stdin), signal);
+/** What was piped in, like what is pasted as an argument. Throws `invalid-request` for nothing. */
+async function readInvite({ stdin, signal }: CommandContext): Promise<readonly string[]> {
+  const words = withoutCommand([await untilAborted(text(stdin), signal)]);
+  if (words.length > 0) return words;
+  throw new SkeinError(
+    'invalid-request',
+    'standard input held no invite; pipe in what `skein invite` printed, like `skein join - < invite.txt`',
+  );
 }
 
 async function join(
@@ -74,6 +81,8 @@ async function join(
   const { directory, controlPath, passphrase, logLevel } = await (invite === undefined ? findData : openData)(command);
   const known = await KnownMembers.load(directory);
   const peers = [...(invite?.addresses ?? known.addresses), ...(flags.peer ?? [])];
+  // Before anything starts: the directory may not even be there.
+  if (invite === undefined) await assertJoined(directory, peers);
   const logger = createLogger(context.stderr, logLevel);
   const signal = AbortSignal.any([context.signal, ...orderly]);
   await using daemon = await startDaemon({
@@ -81,7 +90,7 @@ async function join(
     controlPath,
     passphrase,
     prepare: async (preparation) => {
-      if (invite === undefined) return await assertJoined(directory, peers);
+      if (invite === undefined) return;
       const name = flags.name ?? hostname();
       return await joinMesh(directory, { ...preparation, invite, name, passphrase }, context);
     },
@@ -117,8 +126,8 @@ async function joinMesh(
   asked: KeyOptions & Preparation & { readonly invite: Invite; readonly name: string },
   { stderr }: CommandContext,
 ): Promise<void> {
+  await assertOfNoOther(directory, { mesh: asked.invite.mesh, passphrase: asked.passphrase });
   const known = await loadMembership(directory);
-  if (known !== undefined && known.mesh !== asked.invite.mesh) throw ofAnotherMesh(directory);
   const identity = await loadIdentity(directory, asked);
   const onPending = (): void => {
     // It is this identity that waits: the same command goes on waiting as nobody else.

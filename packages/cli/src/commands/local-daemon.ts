@@ -12,7 +12,12 @@ interface DaemonPlace {
 export async function localDaemon({ directory, controlPath }: DaemonPlace): Promise<DaemonStatus> {
   const status = await askStatus(controlPath);
   if (status !== undefined) return status;
-  throw new SkeinError(
+  throw notRunning(directory);
+}
+
+/** `not-running`, with what helps. */
+export function notRunning(directory: string): SkeinError {
+  return new SkeinError(
     'not-running',
     `Skein does not run in ${directory}; start it with \`skein up\`, join a mesh with \`skein join <invite>\`, or name its directory with --data`,
   );

@@ -6,6 +6,7 @@ import { untilAborted } from '@skein/mesh';
 import { SkeinError } from '@skein/protocol';
 import type { Command } from 'commander';
 
+import { counted } from '../output/format.ts';
 import { decimalNumber, jsonObject, repeated, wholeNumber } from '../program/arguments.ts';
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
 import { findData } from '../program/data-options.ts';
@@ -145,5 +146,5 @@ export async function printPieces(
 }
 
 function describe({ usage, tokensPerSecond, ttftMs }: Measurement): string {
-  return `${usage.completionTokens} tokens, ${tokensPerSecond.toFixed(1)} a second, the first after ${ttftMs} ms`;
+  return `${counted(usage.completionTokens, 'token', 'tokens')}, ${tokensPerSecond.toFixed(1)} a second, the first after ${ttftMs} ms`;
 }

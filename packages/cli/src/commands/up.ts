@@ -1,6 +1,5 @@
 import { hostname } from 'node:os';
 
-import { parseModelReference } from '@skein/node';
 import { Option, type Command } from 'commander';
 
 import { startDaemon, type Daemon } from '../daemon/daemon.ts';
@@ -20,9 +19,10 @@ import {
   givenDeploymentFlag,
   type DeploymentFlags,
 } from '../program/deployment-options.ts';
+import { givenOptions } from '../program/given-options.ts';
 import { createLogger } from '../program/logger.ts';
 import { deployModel, describeDeployment } from './deploy-model.ts';
-import { pullModel } from './pull-model.ts';
+import { assertModel, pullModel } from './pull-model.ts';
 
 interface UpFlags extends DaemonFlags, DeploymentFlags {
   readonly host: string;
@@ -66,8 +66,8 @@ async function up(command: Command, flags: UpFlags, context: CommandContext): Pr
   if (given !== undefined && flags.model === undefined) {
     command.error(`error: ${given} needs --model: it says how that model is deployed`, { exitCode: exitCodes.usage });
   }
-  // What means nothing is found out before others can join.
-  if (flags.model !== undefined && flags.serve) parseModelReference(flags.model);
+  // What means nothing is found out before anything is made, and before others can join.
+  if (flags.model !== undefined && flags.serve) await assertModel(flags.model);
   const orderly = flags.parentLifeline === true ? [parentLifeline(context.stdin)] : [];
   const { directory, controlPath, passphrase, logLevel } = await openData(command);
   const listen = flags.listen ?? defaultListenUp;
@@ -86,7 +86,10 @@ async function up(command: Command, flags: UpFlags, context: CommandContext): Pr
     logger: createLogger(context.stderr, logLevel),
     signal: AbortSignal.any([context.signal, ...orderly]),
   });
-  if (flags.json !== true) await printFacts(context, daemon, { listen, keys: keysNote(directory, passphrase) });
+  if (flags.json !== true) {
+    const given = givenOptions(command, { except: ['--listen'] });
+    await printFacts(context, daemon, { listen, given, keys: keysNote(directory, passphrase) });
+  }
   const stop = [daemon.stopRequested, ...orderly];
   if (flags.model !== undefined) await serveModel({ ...flags, model: flags.model }, context, { daemon, stop });
   if (flags.json === true) printJson(context.stdout, factsOf(daemon));
@@ -119,15 +122,19 @@ function factsOf(daemon: Daemon): object {
 async function printFacts(
   { stdout }: CommandContext,
   daemon: Daemon,
-  { listen, keys }: { readonly listen: readonly string[]; readonly keys: string },
+  facts: { readonly listen: readonly string[]; readonly given: readonly string[]; readonly keys: string },
 ): Promise<void> {
+  const { listen, given, keys } = facts;
   printLine(stdout, `Skein is up. Point any OpenAI client at ${urlOf(daemon)}/v1`);
   printLine(stdout, keys);
+  // Only the machine with the authority can let others in.
+  if (daemon.mesh.authority === undefined) return;
   printLine(stdout);
   if (!isReachable(listen)) {
+    const command = ['skein up --listen', `/ip4/0.0.0.0/tcp/${defaultMeshPort}`, ...given];
     printLine(stdout, 'It works on this machine only. To let others join, stop it and start it with:');
-    printLine(stdout, `  skein up --listen /ip4/0.0.0.0/tcp/${defaultMeshPort}`);
-  } else if (daemon.mesh.authority !== undefined) {
+    printLine(stdout, `  ${command.join(' ')}`);
+  } else {
     printLine(stdout, 'To add a machine, run there within an hour:');
     printLine(stdout, `  skein join ${await daemon.invite()}`);
     printLine(stdout, 'It lets one machine in. `skein invite` prints more, `skein members` says who is in.');

@@ -1,22 +1,15 @@
-import { rm } from 'node:fs/promises';
-
 import { AuditLog, createCoordinator } from '@skein/coordinator';
-import {
-  createMesh,
-  loadIdentity,
-  signingKeyOf,
-  type InviteOptions,
-  type LivenessPreset,
-  type Mesh,
-} from '@skein/mesh';
+import { createMesh, signingKeyOf, type InviteOptions, type LivenessPreset, type Mesh } from '@skein/mesh';
 import { createPeer, openStore, type Backend, type ModelStore } from '@skein/node';
 import { SkeinError, type Logger, type Role } from '@skein/protocol';
 
 import { auditDirectory } from '../data/audit-directory.ts';
-import { missingFirstFiles } from '../data/first-files.ts';
+import { missingFirstFiles, removeFirstFiles } from '../data/first-files.ts';
+import { ownIdentity } from '../data/own-identity.ts';
 import { openControlServer } from '../control/control-server.ts';
 import { software } from '../program/software.ts';
 import { daemonStatus } from './daemon-status.ts';
+import { assertCanLeave } from './leaving.ts';
 import { inviteTo, membershipHandlers, recordMembership } from './membership-handlers.ts';
 
 export interface Preparation {
@@ -84,10 +77,15 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   };
   const stop = (): void => stopRequest.abort(new SkeinError('aborted', 'stopped by `skein stop`'));
   const startedAtMs = Date.now();
+  const membership = membershipHandlers(() => whenRunning().mesh, { directory, stop });
   stack.use(
     await openControlServer(options.controlPath, {
       status: () => daemonStatus({ ...whenRunning(), startedAtMs }),
-      ...membershipHandlers(() => whenRunning().mesh, { directory, stop }),
+      ...membership,
+      leave: async () => {
+        assertCanLeave(whenRunning().mesh, directory);
+        await membership.leave();
+      },
       invite: async (wanted) => await whenRunning().invite(wanted),
       announceModels: async () => await whenRunning().announceModels(),
       stop,
@@ -96,12 +94,12 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const starting = AbortSignal.any([signal, stopRequest.signal]);
   let newFiles = await missingFirstFiles(directory);
   stack.defer(async () => {
-    if (running === undefined) await Promise.all(newFiles.map((path) => rm(path, { force: true, recursive: true })));
+    if (running === undefined) await removeFirstFiles(newFiles);
   });
 
-  await options.prepare({ signal: starting, keep: () => void (newFiles = []) });
   const { passphrase } = options;
-  const key = signingKeyOf(await loadIdentity(directory, { passphrase }));
+  const key = signingKeyOf(await ownIdentity(directory, { passphrase }));
+  await options.prepare({ signal: starting, keep: () => void (newFiles = []) });
   const audit = coordinate && (await AuditLog.open({ directory: auditDirectory(directory), key, logger }));
   if (audit !== undefined) stack.use(audit);
   const store = await openStore(directory);

@@ -4,6 +4,8 @@ import { dirname, posix, resolve, win32 } from 'node:path';
 
 import { hasCode, SkeinError } from '@skein/protocol';
 
+import { shellWord } from '../output/format.ts';
+
 const groupAndOthers = 0o077;
 
 /** The parts of the environment that say where a user's data goes. */
@@ -94,7 +96,7 @@ async function isOpenToOthers(directory: string): Promise<boolean> {
 }
 
 function openToOthers(directory: string): SkeinError {
-  return new SkeinError('disk-failed', `${directory} is open to other users; run: chmod 700 ${quoted(directory)}`);
+  return new SkeinError('disk-failed', `${directory} is open to other users; run: chmod 700 ${shellWord(directory)}`);
 }
 
 function cannotUse(directory: string, error: unknown): SkeinError {
@@ -102,9 +104,4 @@ function cannotUse(directory: string, error: unknown): SkeinError {
   const code = error instanceof Error && 'code' in error ? ` (${String(error.code)})` : '';
   const message = `can't use ${directory}${code}; check its permissions, or name another with --data`;
   return new SkeinError('disk-failed', message, { cause: error });
-}
-
-/** A path as a shell takes it. */
-function quoted(path: string): string {
-  return /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`;
 }

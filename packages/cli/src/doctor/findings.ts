@@ -1,6 +1,7 @@
 import type { MdnsAnswers } from '@skein/mesh';
 import type { Card, Certificate } from '@skein/protocol';
 
+import { counted } from '../output/format.ts';
 import { defaultMeshPort } from '../daemon/default-listen.ts';
 import { firewallFix } from './firewall.ts';
 
@@ -75,7 +76,12 @@ function keys({ isEncrypted, directory }: Facts): Finding {
 
 function daemon({ daemon: running }: Facts): Finding {
   const check = 'daemon';
-  if (running !== undefined) return { check, level: 'ok', what: `runs, and sees ${running.cards.length - 1} others` };
+  if (running !== undefined)
+    return {
+      check,
+      level: 'ok',
+      what: `runs, and sees ${counted(running.cards.length - 1, 'other member', 'other members')}`,
+    };
   return {
     check,
     level: 'problem',
@@ -134,8 +140,14 @@ function multicast({ mdns, daemon: running, knownMembers }: Facts): Finding {
   }
   const heard = new Set(mdns.flatMap(({ answers }) => answers.map(({ peer }) => peer)));
   const others = [...heard].filter((peer) => peer !== running?.peer);
+  if (mdns.length === 0) return { check, level: 'note', what: 'not asked: there is no mesh here, or no network' };
   const where = mdns.map((answers) => `${answers.interface} (${answers.address})`).join(', ');
-  if (others.length > 0) return { check, level: 'ok', what: `${others.length} others answer on ${where}` };
+  if (others.length > 0)
+    return {
+      check,
+      level: 'ok',
+      what: `${counted(others.length, 'other member answers', 'other members answer')} on ${where}`,
+    };
   const fix =
     'access points and switches filter multicast (look for "IGMP snooping" and "client isolation"), and firewalls UDP port 5353; --peer <multiaddr> does without';
   if (running !== undefined && !heard.has(running.peer)) {

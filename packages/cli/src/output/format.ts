@@ -20,6 +20,16 @@ export function printable(text: string): string {
   return text.replaceAll(/\p{Cc}/gu, '');
 }
 
+/** `1 entry`, `2 entries`. */
+export function counted(count: number, one: string, many: string): string {
+  return `${count} ${count === 1 ? one : many}`;
+}
+
+/** A text as a shell takes it. */
+export function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
+}
+
 /** Rows with columns padded to the widest cell, two spaces between them. */
 export function formatTable(rows: readonly (readonly string[])[]): string {
   const widths: number[] = [];

@@ -1,7 +1,7 @@
 import { formatBytes, type Card } from '@skein/protocol';
 
 import type { DaemonStatus } from '../control/messages.ts';
-import { formatLabels, formatLayers, formatTable, printable, shortPeer } from '../output/format.ts';
+import { counted, formatLabels, formatLayers, formatTable, printable, shortPeer } from '../output/format.ts';
 import { deploymentsOf, type DeploymentView } from './deployments.ts';
 
 /** The mesh for people: members, deployments, traffic. */
@@ -22,7 +22,7 @@ export function describeMesh({ cards, peer, url, traffic }: DaemonStatus): strin
 }
 
 function memberRow({ name, peer, roles, labels = {}, hardware, models }: Card): readonly string[] {
-  const machine = hardware && `${hardware.cpu}, ${hardware.cores} cores, ${hardware.backend}`;
+  const machine = hardware && `${hardware.cpu}, ${counted(hardware.cores, 'core', 'cores')}, ${hardware.backend}`;
   const gpus = hardware?.gpus.map((gpu) => `, ${gpu.name} with ${formatBytes(gpu.freeMemoryBytes)} free`) ?? [];
   return [
     name,
@@ -44,7 +44,7 @@ function describe({ name, id, isReady, stages, contextTokens, ...load }: Deploym
   const { active, sequences, queued } = load;
   return [
     `${printable(name)}, deployment ${id}: ${isReady ? 'ready' : 'not ready'}`,
-    `  ${active} of ${sequences} answers running, ${queued} requests waiting, ${contextTokens} tokens of context`,
+    `  ${active} of ${sequences} answers running, ${counted(queued, 'request', 'requests')} waiting, ${contextTokens} tokens of context`,
     formatTable(rows),
   ].join('\n');
 }

@@ -1,5 +1,6 @@
 import { PassThrough } from 'node:stream';
 
+import { SkeinError } from '@skein/protocol';
 import { expect, test } from 'vitest';
 
 import { createLogger } from './logger.ts';
@@ -21,3 +22,22 @@ test('writes a readable line on a terminal', () => {
     /^\d\d:\d\d:\d\d warn: can't connect \(peer: abc, addresses: \["\/ip4\/10.0.0.1\/tcp\/1"\], reason: lost again\)\n$/,
   );
 });
+
+function loggedError(error: unknown, level = 'warn'): unknown {
+  const stream = new PassThrough();
+  createLogger(stream, level).warn({ error }, 'failed');
+  return (JSON.parse(String(stream.read())) as { readonly error: unknown }).error;
+}
+
+test('says of an error of ours what it is and why, and where only to who debugs', () => {
+  const error = new SkeinError('disk-failed', "can't write", { cause: new Error('ENOSPC') });
+  expect(loggedError(error)).toEqual({ code: 'disk-failed', message: "can't write: ENOSPC" });
+  expect(loggedError(error, 'debug')).toMatchObject({ stack: expect.stringContaining('logger.test.ts') as string });
+});
+
+test.each([new TypeError('x is not a function'), new SkeinError('internal', 'a fault', { cause: new Error('x') })])(
+  'says where a fault of Skein happened: %s',
+  (error) => {
+    expect(loggedError(error)).toMatchObject({ stack: expect.stringContaining('logger.test.ts') as string });
+  },
+);

@@ -41,6 +41,8 @@ test('lists the commands, the exit codes and the first steps', async () => {
     expect(stdout).toMatch(new RegExp(`^ {2}${command}\\b`, 'm'));
   }
   expect(stdout).toContain('Exit codes:');
+  // Without --listen no line for the others is printed.
+  expect(stdout).toMatch(/First steps:\n  \$ skein up .*--listen .*\n  \$ skein join /);
 });
 
 test.each(commands)('gives examples for %s', async (command) => {
@@ -104,7 +106,8 @@ test.each(['status', 'deploy', 'run', 'invite'])(
     const commandLine = command === 'deploy' || command === 'run' ? [command, 'something'] : [command];
     const { code, stdout, stderr } = await runInProcess(commandLine, { data: data.path });
     expect([code, stdout]).toEqual([1, '']);
-    expect(stderr).toMatch(/^error: .*skein up.*\n$/);
+    expect(stderr).toMatch(/^error: .*skein up.*skein join.*\n$/);
+    expect(stderr).toContain(data.path);
   },
 );
 
@@ -118,11 +121,11 @@ test.each(['status', 'deploy', 'undeploy', 'run', 'invite', 'stop', 'join'])(
   },
 );
 
-test('asks for an invite where no mesh was joined before', async () => {
+test.each(['', 'missing'])('asks for an invite where no mesh was joined before: %j', async (name) => {
   await using data = await temporaryData();
-  const { code, stderr } = await runInProcess(['join'], { data: data.path });
+  const { code, stderr } = await runInProcess(['join'], { data: join(data.path, name) });
   expect(code).toBe(1);
-  expect(stderr).toMatch(/^error: .*skein invite.*\n$/);
+  expect(stderr).toMatch(/^error: .*has joined no mesh yet.*skein invite.*\n$/);
 });
 
 test('says at once that nothing runs where only this machine was in the mesh', async () => {
@@ -133,14 +136,18 @@ test('says at once that nothing runs where only this machine was in the mesh', a
   expect(stderr).toBe((await runInProcess(['status'], { data: data.path })).stderr);
 });
 
-test('checks the model before it announces anything', async () => {
+test.each([
+  ['nonsense', 'no model is called "nonsense"'],
+  ['/nowhere/tiny.gguf', "can't read /nowhere/tiny.gguf; check its path and mode"],
+])('checks the model %s before it makes or announces anything', async (model, reason) => {
   await using data = await temporaryData();
-  const { code, stdout, stderr } = await runInProcess(['up', '--model', 'nonsense'], { data: data.path });
+  const { code, stdout, stderr } = await runInProcess(['up', '--model', model], { data: join(data.path, 'new') });
   expect([code, stdout]).toEqual([1, '']);
-  expect(stderr).toContain('no model is called "nonsense"');
+  expect(stderr).toContain(reason);
+  expect(await readdir(data.path)).toEqual([]);
 });
 
-test('a port that is taken leaves no new identity, mesh or audit log behind', async () => {
+test('a port that is taken leaves nothing behind', async () => {
   await using data = await temporaryData();
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -150,9 +157,18 @@ test('a port that is taken leaves no new identity, mesh or audit log behind', as
   server.close();
   expect(code).toBe(1);
   expect(stderr).toContain('in use');
-  expect(await readdir(data.path)).not.toEqual(expect.arrayContaining(['identity.key']));
-  expect(await readdir(data.path)).not.toEqual(expect.arrayContaining(['authority.key']));
-  expect(await readdir(data.path)).not.toEqual(expect.arrayContaining(['audit']));
+  expect(await readdir(data.path)).toEqual([]);
+});
+
+test('names the flag where the address for members is taken', async () => {
+  await using data = await temporaryData();
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const quiet = ['--no-serve', '--no-mdns', '--port', '0', '--listen', `/ip4/127.0.0.1/tcp/${port}`];
+  const { stderr } = await runInProcess(['up', ...quiet], { data: data.path });
+  server.close();
+  expect(stderr).toMatch(new RegExp(`^error: can't listen on .*/tcp/${port}; .*--listen.*\n$`));
 });
 
 test.each([

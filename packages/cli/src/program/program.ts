@@ -14,6 +14,7 @@ import { registerStatus } from '../commands/status.ts';
 import { registerStop } from '../commands/stop.ts';
 import { registerUndeploy } from '../commands/undeploy.ts';
 import { registerUp } from '../commands/up.ts';
+import { defaultMeshPort } from '../daemon/default-listen.ts';
 import { exitCodesHelp } from '../process/exit-codes.ts';
 import type { CommandContext } from './context.ts';
 import { withoutInvites } from './invite-argument.ts';
@@ -75,6 +76,7 @@ export function createProgram(context: CommandContext): Command {
 
 const firstSteps = `
 First steps:
-  $ skein up --model smollm2-135m-instruct     on the first machine
-  $ skein join skein1-…                        on the others; \`skein up\` prints the line
-  $ skein run "Why is the sky blue?"`;
+  $ skein up --listen /ip4/0.0.0.0/tcp/${defaultMeshPort} --model smollm2-135m-instruct
+  $ skein join skein1-…                   on another machine: the line that \`skein up\` printed
+  $ skein run "Why is the sky blue?"      on either
+For one machine alone leave --listen out; then \`skein up\` prints no line.`;

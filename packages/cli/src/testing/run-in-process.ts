@@ -9,13 +9,15 @@ export interface Outcome {
   readonly stderr: string;
 }
 
-/** Runs a command line in this process, with nothing on standard input. */
+/** Runs a command line in this process. */
 export async function runInProcess(
   commandLine: readonly string[],
   options: {
     readonly data?: string;
     readonly signal?: AbortSignal;
     readonly isTTY?: boolean;
+    /** What is on standard input. Default: nothing. */
+    readonly input?: string;
     /** Told when something was printed on stdout. */
     readonly onPrint?: () => void;
   } = {},
@@ -27,7 +29,7 @@ export async function runInProcess(
     },
   });
   const stderr = Object.assign(new PassThrough(), { isTTY: options.isTTY === true });
-  const stdin = new PassThrough().end();
+  const stdin = new PassThrough().end(options.input ?? '');
   const code = await runCommandLine(commandLine, {
     stdout,
     stderr,

@@ -16,7 +16,7 @@ export function noPeers(name: string, wanted: number, usable: number): SkeinErro
   const message =
     usable === 0
       ? `no machine can serve ${name} now; start a peer with \`skein up\` or \`skein join\``
-      : `${name} was asked for in ${wanted} stages, but only ${usable} machines can serve; join more machines or ask for fewer stages`;
+      : `${name} was asked for in ${wanted} stages, but only ${usable} ${usable === 1 ? 'machine' : 'machines'} can serve; join more machines or ask for fewer stages`;
   return new SkeinError('no-peers', message, { details: { wanted, usable } });
 }
 

@@ -165,7 +165,7 @@ describe('which peers are usable', () => {
   it('refuses more stages than peers', () => {
     const { code, message } = failure({ cards: [cardOf({ peer: ada })], manifest }, { ...request, stages: 2 });
     expect(code).toBe('no-peers');
-    expect(message).toContain('only 1 machine');
+    expect(message).toContain('only 1 machine can serve');
   });
 
   it('refuses more stages than the model has cuts', () => {

@@ -62,17 +62,18 @@ export async function saveMembership(directory: string, { mesh, credentials }: M
   await writeJson(path, { mesh, ...encoded(credentials) });
 }
 
-/** Keeps in `directory` what a membership learns from now on. */
+/** Keeps in `directory` what a membership learns from now on. Returns what waits until all of that is kept. */
 export function keepMembership(
   directory: string,
   { membership, logger }: { readonly membership: Membership; readonly logger: Logger },
-): void {
+): () => Promise<void> {
   let saving: Promise<void> = Promise.resolve();
   membership.onChange(() => {
     saving = saving
       .then(async () => await saveMembership(directory, membership))
       .catch((error: unknown) => logger.error({ error }, 'a change of the membership could not be kept'));
   });
+  return async () => await saving;
 }
 
 /** Forgets the mesh. The identity stays. */

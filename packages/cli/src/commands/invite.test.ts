@@ -1,0 +1,59 @@
+import { mkdtempDisposable, realpath } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { createIdentity, type InviteOptions } from '@skein/mesh';
+import { encodeInvite } from '@skein/protocol';
+import { expect, test } from 'vitest';
+
+import { openControlServer, type ControlHandlers } from '../control/control-server.ts';
+import { controlSocketPath } from '../control/socket-path.ts';
+import { runInProcess, type Outcome } from '../testing/run-in-process.ts';
+
+const here = '/ip4/127.0.0.1/tcp/7330';
+const everywhere = '/ip4/192.168.1.20/tcp/7330';
+
+/** Asks for an invite where a daemon with these addresses runs. */
+async function invite(
+  flags: readonly string[],
+  addresses: readonly string[],
+): Promise<Outcome & { readonly code: number; readonly text: string; readonly asked: readonly InviteOptions[] }> {
+  await using root = await mkdtempDisposable(join(tmpdir(), 'skein-invite-'));
+  const data = await realpath(root.path);
+  const { peerId } = await createIdentity();
+  const text = encodeInvite({ mesh: peerId, secret: new Uint8Array(16), peer: peerId, addresses: [...addresses] });
+  const asked: InviteOptions[] = [];
+  const handlers: Pick<ControlHandlers, 'invite'> = {
+    invite: async (options) => {
+      asked.push(options);
+      return text;
+    },
+  };
+  const path = await controlSocketPath(data, { platform: process.platform });
+  await using _server = await openControlServer(path, handlers as ControlHandlers);
+  return { ...(await runInProcess(['invite', ...flags], { data })), text, asked };
+}
+
+test('prints the line to run on the other machine, and nothing else', async () => {
+  const { code, stdout, stderr, text } = await invite([], [here, everywhere]);
+  expect([code, stdout, stderr]).toEqual([0, `skein join ${text}\n`, '']);
+});
+
+test('prints the bare invite for a program, and where it goes', async () => {
+  const { code, stdout, stderr, text, asked } = await invite(['--role', 'client'], [everywhere]);
+  expect([code, stdout]).toEqual([0, `${text}\n`]);
+  expect(stderr).toMatch(/^.*client SDK.*packages\/client\/README\.md.*\n$/);
+  expect(stderr).not.toContain('skein join');
+  expect(asked).toMatchObject([{ role: 'client' }]);
+});
+
+test('says when no other machine can use it, and what helps', async () => {
+  const { code, stdout, stderr, text } = await invite([], [here, '/ip6/::1/tcp/7330']);
+  expect([code, stdout]).toEqual([0, `skein join ${text}\n`]);
+  expect(stderr).toMatch(/^.*no other machine.*--listen \/ip4\/0\.0\.0\.0\/tcp\/7330.*\n$/);
+});
+
+test.each([['peer'], ['client']])('prints the same JSON for a %s', async (role) => {
+  const { stdout, text } = await invite(['--role', role, '--json'], [everywhere]);
+  expect(JSON.parse(stdout)).toEqual({ invite: text });
+});

@@ -1,0 +1,29 @@
+import { PassThrough } from 'node:stream';
+
+import { SkeinError, type HeldModel } from '@skein/protocol';
+import { expect, test } from 'vitest';
+
+import { pullModel } from './pull-model.ts';
+
+async function pullFailingWith(error: Error): Promise<HeldModel> {
+  const store = {
+    pull: async (): Promise<HeldModel> => {
+      throw error;
+    },
+  };
+  const { signal } = new AbortController();
+  return await pullModel(store, 'hf:owner/model/file.gguf', { stderr: new PassThrough(), signal });
+}
+
+test('says what helps where no source can be reached', async () => {
+  const failed = pullFailingWith(new SkeinError('model-unreachable', 'cannot download from huggingface.co'));
+  await expect(failed).rejects.toMatchObject({
+    code: 'model-unreachable',
+    message: /^cannot download from huggingface\.co; check the network.*pull it by its path$/,
+  });
+});
+
+test('leaves any other error as it is', async () => {
+  const error = new SkeinError('disk-failed', 'the disk is full; free some room');
+  await expect(pullFailingWith(error)).rejects.toBe(error);
+});

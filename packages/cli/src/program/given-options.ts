@@ -1,0 +1,23 @@
+import type { Command, Option } from 'commander';
+
+import { shellWord } from '../output/format.ts';
+
+/**
+ * The options that were typed, to be typed again: those of the command, then those of `skein` itself. What came from the
+ * environment still comes from there.
+ */
+export function givenOptions(command: Command, { except }: { readonly except: readonly string[] }): readonly string[] {
+  const values = command.optsWithGlobals<Readonly<Record<string, unknown>>>();
+  return [...command.options, ...(command.parent?.options ?? [])]
+    .filter(({ long, hidden }) => !hidden && !except.includes(long ?? ''))
+    .filter((option) => command.getOptionValueSourceWithGlobals(option.attributeName()) === 'cli')
+    .flatMap((option) => typed(option, values[option.attributeName()]));
+}
+
+function typed({ long = '' }: Option, value: unknown): readonly string[] {
+  if (typeof value === 'boolean') return [long];
+  // Lists of texts come from an option that is repeated, numbers from one with commas.
+  const isRepeated = Array.isArray(value) && value.every((item) => typeof item === 'string');
+  const texts = isRepeated ? value : [String(value)];
+  return texts.flatMap((text) => [long, shellWord(text)]);
+}
