@@ -67,7 +67,7 @@ describe('a pipeline that loses a stage', () => {
       expect(again.status, await again.clone().text()).toBe(200);
       expect(deployments.list().filter(({ state }) => state === 'ready')).toHaveLength(1);
       for (const { id: left } of deployments.list()) await deployments.undeploy(left);
-      expect([...engines.values()].filter(isRunning)).toEqual([]);
+      await expect.poll(() => [...engines.values()].filter(isRunning), { timeout: 10_000 }).toEqual([]);
     },
   );
 });
