@@ -66,6 +66,19 @@ test("takes a member's labels from its certificate, whatever the card says", asy
   expect((await verifyCard(frameOf(claiming), own.membership)).card.labels).toBeUndefined();
 });
 
+test('tells cards of its own from those that somebody else has signed with its key', async () => {
+  let nowMs = 1000;
+  const identity = await enroll();
+  const own = new OwnCard(identity, cardOf(identity), () => nowMs);
+  for (nowMs = 2000; nowMs <= 20_000; nowMs += 2000) {
+    const { card } = await own.sign(0);
+    expect(own.isForeign(card.version)).toBe(false);
+    expect(own.isForeign(card.version - 3)).toBe(true);
+  }
+  // From before a restart.
+  expect(own.isForeign(500)).toBe(false);
+});
+
 test('accepts a card that the member it speaks of has signed', async () => {
   const identity = await enroll();
   const signed = await sign(cardOf(identity), identity, identity);

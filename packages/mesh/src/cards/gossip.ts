@@ -139,7 +139,9 @@ export class Gossip {
     const { peer, version } = signed.card;
     const { own, onChange } = this.#components;
     if (peer === own.current.peer) {
-      if (own.skipPast(version)) this.#onNewerOwn();
+      const isForeign = own.isForeign(version);
+      const isBehind = own.skipPast(version);
+      if (isForeign || isBehind) this.#onForeignOwn(isBehind);
       return undefined;
     }
     const reception = this.#book.receive(signed, performance.now(), { isFirsthand: from.peerId === peer });
@@ -150,12 +152,12 @@ export class Gossip {
     return undefined;
   }
 
-  /** Others have a newer card of ours than we: from before a restart, or from another daemon with our identity. */
-  #onNewerOwn(): void {
+  /** Others have a card of ours that we did not send: from before a restart, or from another daemon with our identity. */
+  #onForeignOwn(isBehind: boolean): void {
     const nowMs = performance.now();
     const hadTwin = this.#twins.sees(nowMs);
     // Two daemons that answered each other at once would never stop.
-    if (this.#twins.note(nowMs)) this.#publish();
+    if (this.#twins.note(nowMs) && isBehind) this.#publish();
     if (hadTwin || !this.#twins.sees(nowMs)) return;
     this.#components.logger.error(
       {},

@@ -7,12 +7,18 @@ import { signCard, withLabels, type SignedCard } from './signed-card.ts';
 /** What a member may say about itself; who it is, its labels and which version this is are not its to choose. */
 export type CardContent = Omit<Card, 'peer' | 'version' | 'connected' | 'labels'>;
 
+/** Of a minute, at one card every two seconds and many more while much changes. */
+const rememberedVersions = 256;
+
 /** Our own card: changed at will, signed when it is sent. */
 export class OwnCard {
   readonly #privateKey: Ed25519PrivateKey;
   readonly #membership: Membership;
   readonly #nowMs: () => number;
   #card: Card;
+  readonly #firstVersion: number;
+  /** Versions sent, the newest ones. */
+  readonly #sent: number[] = [];
 
   constructor(
     owner: { readonly peerId: string; readonly privateKey: Ed25519PrivateKey; readonly membership: Membership },
@@ -24,6 +30,7 @@ export class OwnCard {
     this.#nowMs = nowMs;
     const card = { ...content, peer: owner.peerId, version: nowMs() };
     this.#card = publishable(withLabels(card, owner.membership.certificate));
+    this.#firstVersion = card.version;
   }
 
   get current(): Card {
@@ -42,8 +49,15 @@ export class OwnCard {
   /** A signed card, newer than all before it, that says how many members we are connected to. */
   async sign(connected: number): Promise<SignedCard> {
     this.#card = { ...this.#card, connected, version: Math.max(this.#nowMs(), this.#card.version + 1) };
+    this.#sent.push(this.#card.version);
+    if (this.#sent.length > rememberedVersions) this.#sent.shift();
     const { certificate } = this.#membership.credentials;
     return await signCard(this.#card, { privateKey: this.#privateKey, certificate });
+  }
+
+  /** Whether a card of ours can't be one that we have sent, nor one from before a restart. */
+  isForeign(version: number): boolean {
+    return version > this.#firstVersion && !this.#sent.includes(version);
   }
 
   /** Moves past a version that we sent before a restart, when the clock was ahead. True when that was needed. */

@@ -2,8 +2,8 @@ const windowMs = 30_000;
 const leastTimes = 3;
 
 /**
- * Notices that another daemon uses our identity: cards of ours come, newer than ours, that we did not send. One now and
- * then may be our own, from before a restart when the clock was ahead. Times come in, in milliseconds.
+ * Notices that another daemon uses our identity: cards of ours come that we did not send. One now and then may be our own,
+ * from before a restart when the clock was ahead. Times come in, in milliseconds.
  */
 export class TwinWatch {
   #timesMs: number[] = [];
