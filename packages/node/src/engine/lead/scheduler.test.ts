@@ -140,20 +140,6 @@ describe('the sequence scheduler', () => {
     expect(subject.next()).toBeUndefined();
   });
 
-  it('has more of them in flight where smaller ones cost no more, so that no stage waits for the way between them', () => {
-    const stepCosts = [
-      { rows: 1, ms: 10 },
-      { rows: 2, ms: 20 },
-    ];
-    const subject = scheduler({ stages: 2, stepCosts });
-    for (let index = 0; index < 4; index += 1) subject.add(request(1, 5));
-    const steps = [due(subject.next()), due(subject.next()), due(subject.next()), due(subject.next())];
-    expect(steps.map(({ step }) => step.entries.map(({ sequence }) => sequence))).toEqual([[0], [1], [2], [3]]);
-    expect(subject.next()).toBeUndefined();
-    answer(subject, steps[0] ?? due(undefined), 7);
-    expect(due(subject.next()).step.entries).toEqual([{ sequence: 0, position: 1, count: 1, sample: true }]);
-  });
-
   it('has one more chunk of a prompt in flight than there are stages', () => {
     const subject = scheduler({ stages: 2 });
     subject.add(request(40, 1));

@@ -5,10 +5,10 @@ import { commonPrefix } from './common-prefix.ts';
 import type { KeepingOptions } from './keeping.ts';
 import { PrefixCache, type SlotOperation } from './prefix-cache.ts';
 import { Sequence, type SequenceRequest } from './sequence.ts';
-import { bestDraftLength, bestSpread, StepCosts, type StepCost } from './step-costs.ts';
+import { bestDraftLength, StepCosts, type StepCost } from './step-costs.ts';
 
 export interface SchedulerOptions extends KeepingOptions {
-  /** Stages of the pipeline: that many micro-batches are in flight, and more where that costs nothing. */
+  /** Stages of the pipeline: that many micro-batches are in flight, and of a prompt's chunks one more. */
   readonly stages: number;
   /** Sequences generated at once. */
   readonly sequences: number;
@@ -235,16 +235,14 @@ export class Scheduler {
     return promised - ready >= worthWaitingTokens;
   }
 
-  /** Micro-batches that may be in flight. A prompt's chunks are as long whoever else is under way, so one more is free. */
+  /**
+   * Micro-batches that may be in flight. A prompt's chunks are as long whatever else is under way, so one more costs nothing, and
+   * hides the way between stages. Decoding sequences in smaller micro-batches would read the weights more often.
+   */
   #places(): number {
     const { stages } = this.#options;
     const isReading = stages > 1 && this.#running.some(({ unsent }) => unsent > 1);
-    return Math.max(this.#spread(), isReading ? stages + 1 : 0);
-  }
-
-  /** Micro-batches that the running sequences are spread over. */
-  #spread(): number {
-    return bestSpread(this.#costs, { stages: this.#options.stages, sequences: this.#running.length });
+    return isReading ? stages + 1 : stages;
   }
 
   /** The oldest operations, as many as a step may hold. */
@@ -264,7 +262,7 @@ export class Scheduler {
    */
   #compose(): Contribution[] {
     const { stages, batchTokens, chunkTokens, draftTokens } = this.#options;
-    const share = Math.ceil(this.#running.length / this.#spread());
+    const share = Math.ceil(this.#running.length / stages);
     const ready = this.#running.filter(({ unsent }) => unsent > 0);
     const [first] = ready;
     const hasEmptyPlace = this.#inFlight.size > 0 && this.#inFlight.size < stages;

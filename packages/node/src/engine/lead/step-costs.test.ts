@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { bestDraftLength, bestSpread, StepCosts } from './step-costs.ts';
+import { bestDraftLength, StepCosts } from './step-costs.ts';
 
 function measured(points: Readonly<Record<number, number>>): StepCosts {
   const costs = new StepCosts();
@@ -67,28 +67,5 @@ describe('the best draft length', () => {
   it('is shorter beside sequences that would have to wait for the guesses', () => {
     const beside = bestDraftLength(memoryBound, { otherRows: 15, otherTokens: 15, hitRate: 0.7, most: 32 });
     expect(beside).toBeLessThanOrEqual(best(memoryBound, 0.7));
-  });
-});
-
-describe('the best spread', () => {
-  const spread = (costs: StepCosts, sequences: number, stages = 2) => bestSpread(costs, { stages, sequences });
-
-  it('is a micro-batch for each stage where rows that come along cost little', () => {
-    expect([1, 2, 4, 16].map((sequences) => spread(memoryBound, sequences))).toEqual([2, 2, 2, 2]);
-  });
-
-  it('is more where each row costs as much as the first: then the way between stages is hidden', () => {
-    expect([1, 2, 3, 4].map((sequences) => spread(arithmeticBound, sequences))).toEqual([2, 2, 3, 4]);
-    expect(spread(arithmeticBound, 8)).toBe(3);
-  });
-
-  it('follows what was measured: on CPUs two rows may take twice as long as one, and four only three times', () => {
-    const measuredOnes = measured({ 1: 10, 2: 20, 4: 30, 16: 95 });
-    expect([4, 8, 16].map((sequences) => spread(measuredOnes, sequences))).toEqual([4, 2, 2]);
-  });
-
-  it('is one for a single stage, which waits for nobody, and as many as stages where nothing is known', () => {
-    expect(spread(arithmeticBound, 8, 1)).toBe(1);
-    expect(spread(new StepCosts(), 8, 3)).toBe(3);
   });
 });

@@ -102,28 +102,3 @@ export function bestDraftLength(
   }
   return best.length;
 }
-
-/** Costs are measured on a machine that does other things as well. */
-const tolerance = 0.03;
-
-/**
- * How many micro-batches to spread decoding sequences over. One for each stage keeps all stages at work but for the time
- * that rows are between them: that is hidden where more are under way than there are stages. Smaller micro-batches cost
- * more for each row, as a rule; as many as cost nothing are taken, since then there is only to gain.
- *
- * @param options.stages the least, and where the costs are not known the answer
- */
-export function bestSpread(costs: StepCosts, options: { stages: number; sequences: number }): number {
-  const { stages, sequences } = options;
-  // A single stage waits for nobody.
-  if (stages === 1) return 1;
-  const share = Math.ceil(sequences / stages);
-  const usual = costs.estimate(share);
-  if (usual === undefined) return stages;
-  for (let places = stages + 1; places <= sequences; places += 1) {
-    const rows = Math.ceil(sequences / places);
-    const cost = costs.estimate(rows) ?? Infinity;
-    if (rows < share && cost / rows <= (usual / share) * (1 + tolerance)) return places;
-  }
-  return stages;
-}

@@ -4,7 +4,7 @@ import type { Stage, StageInput } from './stage.ts';
 const decodeRuns = 3;
 const prefillRows = 16;
 /** Rows of the steps that are timed for {@link MeasuredStage.stepCosts}, beside one row. */
-const stepRows = [16, 8, 4, 2];
+const stepRows = [16, 8, 4];
 
 export interface MeasureOptions {
   readonly hiddenSize: number;
