@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 
 import { MemberProcess } from '../../scripts/detection/member-process.ts';
 import { newMeshKey, type MeshKey } from '../../scripts/detection/membership.ts';
@@ -34,6 +34,14 @@ async function untilSees(member: MemberProcess, members: readonly MemberProcess[
   }
 }
 
+/** Whether of each of these members the last thing that was heard is that its card came. */
+function seesAll({ messages }: MemberProcess, members: readonly MemberProcess[]): boolean {
+  return members.every(({ peerId }) => {
+    const last = messages.findLast((said) => (said.type === 'came' || said.type === 'gone') && said.peer === peerId);
+    return last?.type === 'came';
+  });
+}
+
 /**
  * Makes something happen to the last member, waits until the others have lost it, undoes that, and waits until all see each
  * other again. Resolves with whom the others have lost besides it.
@@ -57,7 +65,8 @@ async function loseAndFind(
   for (const [index, other] of others.entries()) {
     await other.until('came', { signal, peer: victim.peerId, from: gone[index] ?? 0 });
   }
-  await untilSees(victim, members, before.at(-1));
+  // One that slept may have been reached again before it missed anybody.
+  await vi.waitUntil(() => seesAll(victim, others), { timeout: patienceMs });
   return others.flatMap(({ lost }) => lost.filter((peer) => peer !== victim.peerId));
 }
 
