@@ -1,7 +1,8 @@
-import type { DeploymentStatus } from '../deployments/index.ts';
 import { createHash } from 'node:crypto';
 
 import { encodeValue, type Card, type ModelManifest, type ModelShape } from '@skein/protocol';
+
+import type { DeploymentStatus } from '../deployments/index.ts';
 
 export const mebibyte = 1024 * 1024;
 export const gibibyte = 1024 * mebibyte;

@@ -14,12 +14,11 @@ import {
 
 import { createIdentity, type Identity } from '../identity/identity.ts';
 import type { AuthorityState, InviteRecord, MemberRecord } from './authority-state.ts';
+import { certificateMs, closeInvites, hasEnded, hasToBeTold, isListed, newState, waiting } from './authority-rules.ts';
 import { Membership, type Credentials } from './membership.ts';
 import { signStatement } from './statement.ts';
 
-/** How long a certificate is good for. Members renew theirs after a third of it. */
-const certificateMs = 90 * 24 * 3_600_000;
-/** And one of a program that asks beside a member. */
+/** How long a certificate is good for of a program that asks beside a member. */
 const clientCertificateMs = 3_600_000;
 const maxClientsPerMember = 32;
 const defaultInviteMs = 3_600_000;
@@ -409,20 +408,6 @@ export class Authority {
   }
 }
 
-function newState(now: number): AuthorityState {
-  return {
-    epoch: 1,
-    graceEndsAt: 0,
-    epochBeganAt: 0,
-    listVersion: 1,
-    listIssuedAt: now,
-    revoked: [],
-    members: [],
-    invites: [],
-    pending: [],
-  };
-}
-
 async function signList(key: Identity, state: AuthorityState): Promise<Signed> {
   const { epoch, graceEndsAt, listVersion, listIssuedAt, holder } = state;
   const list: RevocationList = {
@@ -439,38 +424,6 @@ async function signList(key: Identity, state: AuthorityState): Promise<Signed> {
 
 function isOpen({ usesLeft, expiresAt }: InviteRecord, now: number): boolean {
   return usesLeft > 0 && expiresAt > now;
-}
-
-/** Joins that still wait. */
-function waiting({ pending }: AuthorityState, now: number): AuthorityState['pending'] {
-  return pending.filter(({ expiresAt = Infinity }) => expiresAt > now);
-}
-
-/** Nobody comes in any more by what a peer came with, or waits with. */
-function closeInvites(state: AuthorityState, peer: string): void {
-  const hashes = new Set([
-    ...state.pending.filter(({ member }) => member.peer === peer).map(({ hash }) => hash),
-    ...state.members.filter((member) => member.peer === peer).map(({ invite }) => invite),
-  ]);
-  state.pending = state.pending.filter(({ member }) => member.peer !== peer);
-  for (const invite of state.invites) if (hashes.has(invite.hash)) invite.usesLeft = 0;
-}
-
-/** What has expired needs no revocation, nor what is of an epoch that holds no longer. */
-function hasToBeTold(state: AuthorityState, entry: AuthorityState['revoked'][number], now: number): boolean {
-  // Of whom nothing is known, the certificate may be as young as its end.
-  const known = state.members.find((member) => member.peer === entry.peer)?.expiresAt;
-  const expiresAt = entry.expiresAt ?? known ?? entry.revokedAt + certificateMs;
-  const isOfOldEpoch = entry.revokedAt < state.epochBeganAt && state.graceEndsAt <= now;
-  return expiresAt > now && !isOfOldEpoch;
-}
-
-function hasEnded(state: AuthorityState, member: MemberRecord): boolean {
-  return member.ended !== undefined || isListed(state, member);
-}
-
-function isListed({ revoked }: AuthorityState, { peer, issuedAt }: MemberRecord): boolean {
-  return revoked.some((entry) => entry.peer === peer && issuedAt <= entry.revokedAt);
 }
 
 function hashOf(secret: Uint8Array): Buffer {

@@ -72,8 +72,9 @@ const maxHistoryTokens = limits.maxPromptTokens;
  * decided, with or before the first rows that need them; only rows that a step has brought back are shared or kept.
  *
  * Speculation: where it pays by {@link bestDraftLength}, a decoding sequence sends guesses behind its token. And where the
- * ring would have an empty place, with less under way than there are stages since all sequences wait for the tail, guesses go ahead of the answer: if they are right
- * the next token is already on its way, if not a machine has computed that had nothing to do.
+ * ring would have an empty place, with less under way than there are stages since all sequences wait for the tail, guesses go
+ * ahead of the answer: if they are right the next token is already on its way, if not a machine has computed that had nothing
+ * to do.
  */
 export class Scheduler {
   readonly #options: SchedulerOptions;
