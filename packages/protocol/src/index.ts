@@ -134,3 +134,4 @@ export {
   type StageLoad,
   type StagePhase,
 } from './stage/messages.ts';
+export { kvBytes, swapTokens, type KvCacheOptions } from './stage/kv-cache.ts';

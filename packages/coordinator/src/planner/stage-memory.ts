@@ -1,4 +1,12 @@
-import { limits, type Block, type CacheType, type ModelManifest, type ModelShape } from '@skein/protocol';
+import {
+  kvBytes,
+  limits,
+  swapTokens,
+  type Block,
+  type KvCacheOptions,
+  type ModelManifest,
+  type ModelShape,
+} from '@skein/protocol';
 
 import { modelSize } from './model-size.ts';
 import { prefixSums } from './prefix-sums.ts';
@@ -12,16 +20,6 @@ const engineBytes = 96 * 1024 * 1024;
 const activationRows = 16;
 const floatBytes = 4;
 
-/** Bytes of a KV cache per byte that it would take in f16. q8_0: 34 bytes for 32 values, of which two are their scale. */
-const cacheShares: Readonly<Record<CacheType, number>> = { f16: 1, q8_0: 34 / 64 };
-
-export interface CacheOptions {
-  /** Tokens of KV cache. */
-  readonly contextTokens: number;
-  /** Default `f16`. */
-  readonly cacheType?: CacheType | undefined;
-}
-
 /** Bytes of memory that a peer needs for a block of a model. */
 export type StageMemory = (block: Block) => number;
 
@@ -29,15 +27,18 @@ export type StageMemory = (block: Block) => number;
  * Makes the memory formula of one model with one KV cache. A stage takes
  *
  *     weights   its layers + the small global tensors + token embeddings (lead) + output matrix (tail)
- *     KV cache  kvBytesPerTokenPerLayer * layers of the block * contextTokens (* 34 / 64 in q8_0)
+ *     KV cache  kvBytesPerTokenPerLayer * layers of the block * (contextTokens + swapTokens) (* 34 / 64 in q8_0)
  *     compute   batch * 4 * (16 * hiddenSize + contextTokens + vocabularySize (tail)) + 96 MiB
  *
- * where batch = min(contextTokens, limits.workingBatchTokens): activations, attention mask and logits are f32. The
+ * where swapTokens are those of finished sequences in main memory ({@link swapTokens}) and
+ * batch = min(contextTokens, limits.workingBatchTokens): activations, attention mask and logits are f32. The
  * estimate leans to the high side: memory that runs out kills an engine, memory left over costs nothing.
  */
-export function stageMemory(manifest: ModelManifest, { contextTokens, cacheType = 'f16' }: CacheOptions): StageMemory {
+export function stageMemory(manifest: ModelManifest, options: KvCacheOptions): StageMemory {
   const size = modelSize(manifest);
   const { shape } = manifest;
+  const { contextTokens, cacheType } = options;
+  const tokens = contextTokens + swapTokens(shape, options);
   const layerSums = prefixSums(size.layerBytes);
   return ({ from, to }) => {
     const isLead = from === 0;
@@ -46,7 +47,7 @@ export function stageMemory(manifest: ModelManifest, { contextTokens, cacheType 
     const embeddingBytes = isLead && !(isTail && size.tied) ? size.embeddingBytes : 0;
     const outputBytes = isTail ? size.outputBytes : 0;
     const layers = (layerSums[to] ?? 0) - (layerSums[from] ?? 0);
-    const cacheBytes = Math.ceil(shape.kvBytesPerTokenPerLayer * (to - from) * contextTokens * cacheShares[cacheType]);
+    const cacheBytes = kvBytes(shape, { layers: to - from, tokens, cacheType });
     return (
       layers + size.sharedBytes + embeddingBytes + outputBytes + cacheBytes + computeBytes(shape, contextTokens, isTail)
     );

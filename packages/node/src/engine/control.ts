@@ -38,6 +38,8 @@ export const engineLoadSchema = z.object({
   contextTokens: z.number().int().positive(),
   /** Sequences generated at once. */
   sequences: z.number().int().positive(),
+  /** Tokens of finished sequences that may be kept outside the KV cache, in main memory. */
+  swapTokens: z.number().int().nonnegative(),
   cacheType: cacheTypeSchema.optional(),
   activations: activationsSchema.optional(),
   threads: z.number().int().positive(),

@@ -4,8 +4,9 @@ import type { FrameStream, Mesh } from '@skein/mesh';
 import {
   asSkeinError,
   formatBytes,
+  kvBytes,
   SkeinError,
-  type CacheType,
+  swapTokens,
   type GenerationEvent,
   type HeldStage,
   type Logger,
@@ -33,8 +34,6 @@ export interface HostedStageComponents extends StageFilesComponents {
 }
 
 const loadHeartbeatMs = 5000;
-/** Bytes of keys and values as parts of f16's: q8_0 stores 32 elements in 34 bytes. */
-const cacheShares: Readonly<Record<CacheType, number>> = { f16: 1, q8_0: 34 / 64 };
 
 /**
  * One stage on this peer, from the coordinator's wish to hold it to its end. It ends when the coordinator lets go, when
@@ -77,7 +76,7 @@ export class HostedStage implements AsyncDisposable {
     const { deployment, model, name, stage, stages, block, contextTokens, sequences } = this.load;
     const counts = this.#engine?.load ?? { active: 0, queued: 0 };
     const state = this.#isConnected ? 'ready' : 'loading';
-    const bytes = this.#neededBytes();
+    const bytes = this.#heldBytes();
     const speed = this.#engine === undefined ? {} : { speed: this.#engine.speed };
     return {
       deployment,
@@ -174,12 +173,13 @@ export class HostedStage implements AsyncDisposable {
         stage: load.stage,
         stages: load.stages,
         layers,
-        neededBytes: this.#neededBytes(),
+        neededBytes: this.#neededBytes(load.contextTokens),
         hiddenTensor: architecture?.hiddenTensor ?? '',
         ...(architecture?.inputTensor === undefined ? {} : { inputTensor: architecture.inputTensor }),
         hiddenSize: shape.hiddenSize,
         contextTokens: load.contextTokens,
         sequences: load.sequences,
+        swapTokens: swapTokens(shape, load),
         ...(load.cacheType === undefined ? {} : { cacheType: load.cacheType }),
         ...(load.activations === undefined ? {} : { activations: load.activations }),
         threads: Math.min(load.threads ?? this.#components.threads, availableParallelism()),
@@ -190,7 +190,7 @@ export class HostedStage implements AsyncDisposable {
 
   /** The planner has seen to this, but not every stage was planned by an honest coordinator. */
   #assertRoom(): void {
-    const neededBytes = this.#neededBytes();
+    const neededBytes = this.#heldBytes();
     const roomBytes = this.#components.backend === 'cpu' ? freemem() : totalmem();
     if (neededBytes <= roomBytes) return;
     throw new SkeinError(
@@ -199,14 +199,19 @@ export class HostedStage implements AsyncDisposable {
     );
   }
 
-  /** Weights and KV cache; 0 until the size of the files is known. */
-  #neededBytes(): number {
+  /** Weights, KV cache and what may be swapped out of it; 0 until the size of the files is known. */
+  #heldBytes(): number {
+    const { contextTokens } = this.load;
     if (this.#files === undefined) return 0;
-    const { block, contextTokens, cacheType = 'f16' } = this.load;
+    return this.#neededBytes(contextTokens + swapTokens(this.#files.manifest.shape, this.load));
+  }
+
+  /** Weights, and keys and values of so many tokens; 0 until the size of the files is known. */
+  #neededBytes(tokens: number): number {
+    if (this.#files === undefined) return 0;
+    const { block, cacheType } = this.load;
     const { manifest, fileBytes } = this.#files;
-    const cellBytes = manifest.shape.kvBytesPerTokenPerLayer * cacheShares[cacheType];
-    // The card and the engine take whole bytes.
-    return fileBytes + Math.ceil(cellBytes * (block.to - block.from) * contextTokens);
+    return fileBytes + kvBytes(manifest.shape, { layers: block.to - block.from, tokens, cacheType });
   }
 
   #requireEngine(): EngineProcess {

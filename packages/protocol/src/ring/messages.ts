@@ -14,6 +14,12 @@ const sequence = z
   .nonnegative()
   .max(limits.maxSlots - 1);
 const token = z.number().int().nonnegative();
+/** Where a sequence is kept that was swapped out. */
+const place = z
+  .number()
+  .int()
+  .nonnegative()
+  .max(limits.maxSwappedSequences - 1);
 const position = z.number().int().nonnegative().max(0x7fff_ffff);
 
 /** A change to the KV cache (or to the tail's sampler). Every stage applies the same ones in the same order. */
@@ -22,6 +28,12 @@ export const cacheOperationSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('remove'), sequence, from: position }),
   /** Let sequence `to` share the cells of `sequence` before position `before`. `to` has none of its own. */
   z.object({ type: z.literal('copy'), sequence, to: sequence, before: position }),
+  /** Move a sequence's cells to main memory, where attention does not pass over them. Does nothing for one without cells. */
+  z.object({ type: z.literal('swap-out'), sequence, place }),
+  /** Copy what is kept in a place, up to position `before`, into the cells of `sequence`, which has none of its own. */
+  z.object({ type: z.literal('swap-in'), place, sequence, before: position }),
+  /** Forget what is kept in a place. */
+  z.object({ type: z.literal('swap-discard'), place }),
   /**
    * From now on draw this sequence's tokens this way. Only the tail acts on it. What some samplers remember is told: the
    * tokens so far (only where a sampler looks at them) and how many of the last of them were generated.

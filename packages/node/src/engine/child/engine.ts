@@ -35,9 +35,6 @@ const microBatch = {
   gpu: { batchTokens: limits.workingBatchTokens, chunkTokens: limits.workingBatchTokens },
 } as const;
 
-/** What a head takes for a cell that is another sequence's, on a CPU: measured with SmolLM2, 0.5 µs for nine heads of 30 layers. */
-const passedCellMs = 2e-6;
-
 export interface EngineOutputs {
   control(message: FromEngine): void;
   ring(header: RingMessage, payload?: Uint8Array): void;
@@ -66,6 +63,7 @@ export async function createEngine(library: Libllama, load: EngineLoad, outputs:
     contextTokens: load.contextTokens,
     cacheType: load.cacheType,
     sequences: slotsFor(load.sequences),
+    swapTokens: load.swapTokens,
     batchTokens: limits.workingBatchTokens,
     threads: load.threads,
     gpuLayers: offload.layers,
@@ -123,8 +121,8 @@ async function leadEngine(
       ...(gpuLayers > 0 ? microBatch.gpu : microBatch.cpu),
       draftTokens: limits.workingDraftTokens,
       rewinds: stage.rewinds,
-      // A GPU's attention passes over blocks that are none of a row's business.
-      breakEvenRows: gpuLayers > 0 ? Infinity : measured.speed.prefillMsPerTokenPerLayer / (stage.heads * passedCellMs),
+      // A GPU's attention passes over blocks that are none of a row's business; a CPU's looks at every cell.
+      swapTokens: gpuLayers === 0 && stage.swaps ? load.swapTokens : 0,
       stepCosts: measured.stepCosts,
     },
   );

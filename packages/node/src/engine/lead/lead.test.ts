@@ -74,7 +74,7 @@ function startLead(template: string): Lead {
       chunkTokens: 64,
       draftTokens: 32,
       rewinds: true,
-      breakEvenRows: Infinity,
+      swapTokens: 0,
       stepCosts: [],
     },
   );

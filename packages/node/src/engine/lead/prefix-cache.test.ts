@@ -5,7 +5,7 @@ import { PrefixCache, type Placement } from './prefix-cache.ts';
 const text = (length: number, first = 0): number[] => Array.from({ length }, (_, index) => first + index);
 
 function cache(options: Partial<ConstructorParameters<typeof PrefixCache>[0]> = {}): PrefixCache {
-  return new PrefixCache({ slots: 3, cells: 100, keeps: true, breakEvenRows: Infinity, ...options });
+  return new PrefixCache({ slots: 3, cells: 100, keeps: true, swapTokens: 0, ...options });
 }
 
 function placed(placement: Placement | undefined): Placement {
@@ -88,54 +88,63 @@ describe('the prefix cache', () => {
     expect(placed(subject.place(text(12), 20, [])).cachedTokens).toBe(0);
   });
 
-  describe('where what is kept slows down all that is computed beside it', () => {
+  describe('with a swap space', () => {
     /** Finishes a sequence of these tokens. */
-    const finish = (subject: PrefixCache, tokens: readonly number[]): Placement => {
-      const placement = placed(subject.place(tokens, tokens.length, []));
-      subject.release(placement.slot, tokens, tokens.length);
-      return placement;
+    const finish = (subject: PrefixCache, tokens: readonly number[]) => {
+      const { slot } = placed(subject.place(tokens, tokens.length, []));
+      return { slot, operations: subject.release(slot, tokens, tokens.length) };
     };
 
-    it('lets go, when the next sequence begins, of what has cost more than it can be expected to save', () => {
-      const subject = cache({ slots: 8, cells: 1000, breakEvenRows: 1000 });
-      finish(subject, text(50));
-      subject.pass(50);
-      finish(subject, text(50, 100));
-      expect(subject.keptSequences).toBe(2);
-      subject.pass(40);
-      const { operations } = finish(subject, text(50, 200));
-      expect(operations).toEqual([expect.objectContaining({ type: 'remove', from: 0 })]);
-      expect(subject.keptSequences).toBe(2);
+    it('moves what is finished out of its cells, and copies it back for one that starts alike', () => {
+      const subject = cache({ swapTokens: 100 });
+      const { slot, operations } = finish(subject, text(50));
+      expect(operations).toEqual([
+        { type: 'remove', sequence: slot, from: 50 },
+        { type: 'swap-out', sequence: slot, place: 0 },
+      ]);
+      expect(subject.freeCells).toBe(100);
+      const next = placed(subject.place([...text(40), 500], 60, []));
+      expect(next.cachedTokens).toBe(40);
+      expect(next.operations).toEqual([{ type: 'swap-in', place: 0, sequence: next.slot, before: 40 }]);
+      expect([subject.freeCells, subject.keptSequences]).toEqual([40, 1]);
     });
 
-    it('keeps what is used again for longer', () => {
-      const subject = cache({ slots: 8, cells: 1000, breakEvenRows: 1000 });
-      for (let turn = 0; turn < 10; turn += 1) {
-        finish(subject, text(50 + turn));
-        subject.pass(150);
-      }
-      subject.pass(400);
-      finish(subject, text(50, 500));
-      expect(subject.longestKept(text(60))).toBe(59);
+    it('keeps a conversation once, however many turns it has', () => {
+      const subject = cache({ swapTokens: 100 });
+      finish(subject, text(30));
+      expect(finish(subject, text(50)).operations).toContainEqual({ type: 'swap-discard', place: 0 });
+      expect(finish(subject, text(40)).operations).toEqual([expect.objectContaining({ type: 'remove', from: 0 })]);
+      expect([subject.keptSequences, subject.longestKept(text(60), 60)]).toEqual([1, 50]);
     });
 
-    it('keeps longer what it learns that it let go of too early', () => {
-      const subject = cache({ slots: 8, cells: 1000, breakEvenRows: 1000 });
-      const cachedTokens = Array.from({ length: 20 }, () => {
-        const placement = finish(subject, text(50));
-        subject.pass(400);
-        finish(subject, text(50, 900));
-        subject.pass(100);
-        return placement.cachedTokens;
-      });
-      expect(cachedTokens[1]).toBe(0);
-      expect(cachedTokens.at(-1)).toBe(49);
+    it('discards what was used longest ago when the space is full', () => {
+      const subject = cache({ swapTokens: 100 });
+      for (const first of [100, 200]) finish(subject, text(40, first));
+      expect(placed(subject.place(text(41, 100), 41, [])).cachedTokens).toBe(40);
+      finish(subject, text(40, 300));
+      expect([100, 200, 300].map((first) => subject.longestKept(text(41, first), 41))).toEqual([40, 0, 40]);
     });
 
-    it('forgets nothing while nothing is computed', () => {
-      const subject = cache({ slots: 8, cells: 1000, breakEvenRows: 1 });
-      finish(subject, text(50));
-      expect(placed(subject.place(text(60), 60, [])).cachedTokens).toBe(50);
+    it('computes anew what would not fit while it is brought back', () => {
+      const subject = cache({ swapTokens: 100 });
+      finish(subject, text(90));
+      placed(subject.place(text(10, 500), 20, []));
+      expect(placed(subject.place(text(41), 50, [])).cachedTokens).toBe(0);
+    });
+
+    it('starts from a running sequence rather than from a swapped one where both are alike', () => {
+      const subject = cache({ swapTokens: 100 });
+      finish(subject, text(20));
+      const { slot } = placed(subject.place(text(21), 30, []));
+      const next = placed(subject.place(text(21), 30, [{ slot, tokens: text(21), confirmed: 20 }]));
+      expect(next.operations).toEqual([{ type: 'copy', sequence: slot, to: next.slot, before: 20 }]);
+    });
+
+    it('forgets all when some stage may not have it', () => {
+      const subject = cache({ swapTokens: 100 });
+      finish(subject, text(30));
+      expect(subject.forgetSwapped()).toEqual([{ type: 'swap-discard', place: 0 }]);
+      expect(placed(subject.place(text(31), 40, [])).cachedTokens).toBe(0);
     });
   });
 });

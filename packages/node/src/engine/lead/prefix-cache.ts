@@ -1,14 +1,21 @@
+import { limits, type CacheOperation } from '@skein/protocol';
+
 import { Cells } from './cells.ts';
 import { commonPrefix } from './common-prefix.ts';
-import { Keeping, type KeepingOptions } from './keeping.ts';
+import { SwappedSequences, type SwappedSequence } from './swapped-sequences.ts';
 
-export interface PrefixCacheOptions extends KeepingOptions {
+export interface PrefixCacheOptions {
   /** Sequences that the stages tell apart: running ones and kept ones. */
   readonly slots: number;
   /** KV cells, shared by all slots. */
   readonly cells: number;
   /** Keep finished sequences for those that start alike. False where the model's memory can't be cut back. */
   readonly keeps: boolean;
+  /**
+   * Tokens of finished sequences that are kept in main memory instead of in cells. 0: they stay in their cells, where that
+   * costs nothing or where a sequence can't leave them.
+   */
+  readonly swapTokens: number;
 }
 
 /** A running sequence that others may start from. */
@@ -20,9 +27,7 @@ export interface PrefixSource {
 }
 
 /** A change that all stages have to make to their caches. */
-export type SlotOperation =
-  | { readonly type: 'remove'; readonly sequence: number; readonly from: number }
-  | { readonly type: 'copy'; readonly sequence: number; readonly to: number; readonly before: number };
+export type SlotOperation = Exclude<CacheOperation, { type: 'sample-with' }>;
 
 export interface Placement {
   readonly slot: number;
@@ -35,27 +40,25 @@ export interface Placement {
 interface Kept {
   readonly slot: number;
   readonly tokens: readonly number[];
-  /** By {@link Keeping.now}. */
-  readonly usedAt: number;
 }
 
 /**
  * Who holds which slot and which cells of the KV cache. Finished sequences are kept until their room is needed, least
- * recently used first to go, or until they have cost what they may save ({@link Keeping}); a new sequence starts from the
- * longest prefix that a kept or a running one holds.
+ * recently used first to go: swapped out to main memory or, with no swap space, in their cells. A new sequence starts from
+ * the longest prefix that a kept or a running one holds.
  */
 export class PrefixCache {
   readonly #options: PrefixCacheOptions;
   readonly #cells: Cells;
   readonly #freeSlots: number[];
-  readonly #keeping: Keeping;
+  readonly #swapped: SwappedSequences;
   /** Least recently used first. */
   #kept: Kept[] = [];
 
   constructor(options: PrefixCacheOptions) {
     this.#options = options;
     this.#cells = new Cells(options.cells);
-    this.#keeping = new Keeping(options);
+    this.#swapped = new SwappedSequences({ tokens: options.swapTokens, sequences: limits.maxSwappedSequences });
     this.#freeSlots = Array.from({ length: options.slots }, (_, index) => options.slots - 1 - index);
   }
 
@@ -65,12 +68,7 @@ export class PrefixCache {
   }
 
   get keptSequences(): number {
-    return this.#kept.length;
-  }
-
-  /** Rows have been computed beside what is kept. */
-  pass(rows: number): void {
-    this.#keeping.pass(rows);
+    return this.#kept.length + this.#swapped.count;
   }
 
   /**
@@ -89,33 +87,66 @@ export class PrefixCache {
     const reclaimable = this.#cells.heldByNoneBut(this.#kept.map(({ slot }) => slot));
     if (length - liveTokens > this.#cells.free + reclaimable) return undefined;
     if (this.#freeSlots.length === 0 && this.#kept.length === 0) return undefined;
-    this.#keeping.learn(prompt, kept?.tokens ?? 0);
-    const overdue = this.#letGoOverdue(kept?.source, length - Math.max(liveTokens, kept?.tokens ?? 0));
-    const placement =
-      kept !== undefined && kept.tokens > liveTokens
-        ? this.#startFromKept(kept.source, kept.tokens, length)
-        : this.#startFromRunning(live?.source, liveTokens, length);
-    return { ...placement, operations: [...overdue, ...placement.operations] };
+    const swapped = this.#longestSwapped(prompt, length);
+    if (swapped !== undefined && swapped.tokens > Math.max(liveTokens, kept?.tokens ?? 0)) {
+      return this.#startFromSwapped(swapped.source, swapped.tokens, length);
+    }
+    return kept !== undefined && kept.tokens > liveTokens
+      ? this.#startFromKept(kept.source, kept.tokens, length)
+      : this.#startFromRunning(live?.source, liveTokens, length);
   }
 
-  /** Tokens of a prompt that some kept sequence holds. */
-  longestKept(prompt: readonly number[]): number {
-    return longest(this.#kept, ({ tokens }) => commonPrefix(tokens, prompt, prompt.length - 1))?.tokens ?? 0;
+  /** Tokens of a prompt that some kept sequence holds, for one that may come to have so many. */
+  longestKept(prompt: readonly number[], length: number): number {
+    const kept = longest(this.#kept, ({ tokens }) => commonPrefix(tokens, prompt, prompt.length - 1));
+    return Math.max(kept?.tokens ?? 0, this.#longestSwapped(prompt, length)?.tokens ?? 0);
   }
 
   /** A sequence is over. Its first `confirmed` tokens are kept, the rest is freed; with 0, all. */
   release(slot: number, tokens: readonly number[], confirmed: number): readonly SlotOperation[] {
     const keptTokens = this.#options.keeps ? Math.min(confirmed, tokens.length) : 0;
+    if (keptTokens > 0 && this.#options.swapTokens > 0) return this.#swapOut(slot, tokens.slice(0, keptTokens));
     this.#cells.truncate(slot, keptTokens);
     if (keptTokens === 0) this.#freeSlots.push(slot);
-    else this.#kept.push({ slot, tokens: tokens.slice(0, keptTokens), usedAt: this.#keeping.now });
+    else this.#kept.push({ slot, tokens: tokens.slice(0, keptTokens) });
     return [{ type: 'remove', sequence: slot, from: keptTokens }];
   }
 
-  #startFromKept(found: Kept, cachedTokens: number, length: number): Placement {
+  /** Forgets what is in main memory: some stage may not have it. */
+  forgetSwapped(): readonly SlotOperation[] {
+    return this.#swapped.clear();
+  }
+
+  #swapOut(slot: number, tokens: readonly number[]): readonly SlotOperation[] {
+    this.#cells.truncate(slot, 0);
+    this.#freeSlots.push(slot);
+    const { place, discards } = this.#swapped.add(tokens);
+    if (place === undefined) return [...discards, { type: 'remove', sequence: slot, from: 0 }];
+    return [
+      ...discards,
+      { type: 'remove', sequence: slot, from: tokens.length },
+      { type: 'swap-out', sequence: slot, place },
+    ];
+  }
+
+  #longestSwapped(prompt: readonly number[], length: number) {
+    const { free } = this.#cells;
+    if (this.#freeSlots.length === 0 || length > free) return undefined;
+    return this.#swapped.longest(prompt, prompt.length - 1, free);
+  }
+
+  /** Leaves the swapped sequence where it is, until one that begins like it is swapped out in its turn. */
+  #startFromSwapped(source: SwappedSequence, cachedTokens: number, length: number): Placement {
+    this.#swapped.use(source);
+    const slot = this.#freeSlots.pop() ?? 0;
+    this.#cells.extend(slot, length);
+    const { place } = source;
+    return { slot, cachedTokens, operations: [{ type: 'swap-in', place, sequence: slot, before: cachedTokens }] };
+  }
+
+  #startFromKept(source: Kept, cachedTokens: number, length: number): Placement {
     // Others go before the source does, which is as good as used now.
-    const source = { ...found, usedAt: this.#keeping.now };
-    this.#kept = [...this.#kept.filter((kept) => kept !== found), source];
+    this.#kept = [...this.#kept.filter((kept) => kept !== source), source];
     const turnsOff = cachedTokens < source.tokens.length;
     return (
       (turnsOff ? this.#copyKept(source, cachedTokens, length) : undefined) ??
@@ -160,27 +191,13 @@ export class PrefixCache {
     return { slot, cachedTokens, operations };
   }
 
-  /**
-   * Only where a sequence begins, which then takes the cells: attention passes over free ones, too, up to the last that is
-   * in use. So what is kept now will have been passed over by all of the new sequence's rows.
-   */
-  #letGoOverdue(source: Kept | undefined, rowsAhead: number): SlotOperation[] {
-    const overdue = this.#kept.filter((kept) => kept !== source && this.#keeping.isOverdue(kept.usedAt, rowsAhead));
-    return overdue.map((kept) => this.#letGo(kept));
-  }
-
   #evict(): SlotOperation {
     const [oldest] = this.#kept;
     if (oldest === undefined) throw new RangeError('nothing is left to evict');
-    return this.#letGo(oldest);
-  }
-
-  #letGo(evicted: Kept): SlotOperation {
-    this.#kept = this.#kept.filter((kept) => kept !== evicted);
-    this.#keeping.forget(evicted.tokens);
-    this.#cells.truncate(evicted.slot, 0);
-    this.#freeSlots.push(evicted.slot);
-    return { type: 'remove', sequence: evicted.slot, from: 0 };
+    this.#kept = this.#kept.filter((kept) => kept !== oldest);
+    this.#cells.truncate(oldest.slot, 0);
+    this.#freeSlots.push(oldest.slot);
+    return { type: 'remove', sequence: oldest.slot, from: 0 };
   }
 }
 

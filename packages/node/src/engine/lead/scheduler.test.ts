@@ -16,7 +16,7 @@ function scheduler(options: Partial<SchedulerOptions> = {}): Scheduler {
     chunkTokens: 8,
     draftTokens: 8,
     rewinds: true,
-    breakEvenRows: Infinity,
+    swapTokens: 0,
     stepCosts: [],
     maxQueued: 2,
     ...options,

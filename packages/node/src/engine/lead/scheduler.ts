@@ -2,12 +2,11 @@ import { limits, SkeinError, type CacheOperation, type Sampled, type Step, type 
 
 import { remembersHistory } from '../stage/sampling/remembers-history.ts';
 import { commonPrefix } from './common-prefix.ts';
-import type { KeepingOptions } from './keeping.ts';
-import { PrefixCache, type SlotOperation } from './prefix-cache.ts';
+import { PrefixCache, type PrefixCacheOptions } from './prefix-cache.ts';
 import { Sequence, type SequenceRequest } from './sequence.ts';
 import { bestDraftLength, StepCosts, type StepCost } from './step-costs.ts';
 
-export interface SchedulerOptions extends KeepingOptions {
+export interface SchedulerOptions extends Pick<PrefixCacheOptions, 'swapTokens'> {
   /** Stages of the pipeline: that many micro-batches are in flight, and of a prompt's chunks one more. */
   readonly stages: number;
   /** Sequences generated at once. */
@@ -89,8 +88,8 @@ export class Scheduler {
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
-    const { slots, contextTokens, rewinds, breakEvenRows, stepCosts } = options;
-    this.#cache = new PrefixCache({ slots, cells: contextTokens, keeps: rewinds, breakEvenRows });
+    const { slots, contextTokens, rewinds, swapTokens, stepCosts } = options;
+    this.#cache = new PrefixCache({ slots, cells: contextTokens, keeps: rewinds, swapTokens });
     for (const { rows, ms } of stepCosts) this.#costs.observe('decode', rows, ms);
   }
 
@@ -148,7 +147,6 @@ export class Scheduler {
       for (let index = 0; index < known; index += 1) tokens.push(sequence.tokens[entry.position + index] ?? 0);
       tokens.push(...(entry.draft ?? []));
     }
-    this.#cache.pass(tokens.length);
     const entries = contributions.map(({ entry }) => entry);
     const step: Step = { type: 'step', step: this.#nextStep, operations, entries };
     this.#nextStep += 1;
@@ -187,6 +185,7 @@ export class Scheduler {
       this.#retire(sequence, { keep: false });
       sequence.request.onError(error);
     }
+    this.#operations.push(...this.#cache.forgetSwapped());
   }
 
   /** Gives waiting sequences a slot, first come first served, as long as their tokens fit. */
@@ -194,7 +193,7 @@ export class Scheduler {
     for (const sequence of Array.from(this.#waiting)) {
       if (this.#running.length >= this.#options.sequences) return;
       const { prompt, reservedTokens, sampling } = sequence.request;
-      if (this.#isBeingRead(prompt)) continue;
+      if (this.#isBeingRead(prompt, reservedTokens)) continue;
       const sources = this.#running.flatMap(({ slot, tokens, confirmed }) =>
         slot === undefined ? [] : [{ slot, tokens, confirmed }],
       );
@@ -225,9 +224,9 @@ export class Scheduler {
   }
 
   /** Whether a running sequence is about to have computed much more of this prompt than any has now. */
-  #isBeingRead(prompt: readonly number[]): boolean {
+  #isBeingRead(prompt: readonly number[], length: number): boolean {
     if (!this.#options.rewinds) return false;
-    let [promised, ready] = [0, this.#cache.longestKept(prompt)];
+    let [promised, ready] = [0, this.#cache.longestKept(prompt, length)];
     for (const { tokens, confirmed } of this.#running) {
       const common = commonPrefix(tokens, prompt, prompt.length - 1);
       promised = Math.max(promised, common);
@@ -384,12 +383,8 @@ export class Scheduler {
       this.#waiting.splice(this.#waiting.indexOf(sequence), 1);
     } else {
       this.#running.splice(this.#running.indexOf(sequence), 1);
-      const released: readonly SlotOperation[] = this.#cache.release(
-        sequence.slot,
-        sequence.tokens,
-        keep ? sequence.confirmed : 0,
-      );
-      this.#operations.push(...released);
+      const { slot, tokens, confirmed } = sequence;
+      this.#operations.push(...this.#cache.release(slot, tokens, keep ? confirmed : 0));
     }
     this.#admit();
   }

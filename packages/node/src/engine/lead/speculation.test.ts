@@ -16,15 +16,21 @@ function nextToken(text: readonly number[]): number {
 
 /**
  * A ring without arithmetic: caches as lists of tokens, that every stage would have alike, and a tail that continues what
- * its cache holds. It throws where a real cache would have been wrong: a hole, a cell taken twice.
+ * its cache holds. It throws where a real cache would have been wrong: a hole, a cell taken twice, a swap space that is full.
  */
 class SimulatedRing {
+  readonly #swapTokens: number;
+  readonly #swapped = new Map<number, readonly number[]>();
   readonly #slots = new Map<number, number[]>();
   readonly #queue: { step: Step; tokens: Int32Array }[] = [];
   readonly #drawn: number[] = [];
   readonly #verification = new Verification({ draw: () => ({ token: this.#drawn.shift() ?? -1 }) });
   rows = 0;
   guesses = 0;
+
+  constructor({ swapTokens }: Pick<SchedulerOptions, 'swapTokens'>) {
+    this.#swapTokens = swapTokens;
+  }
 
   send(step: Step, tokens: Int32Array): void {
     stepSchema.parse(step);
@@ -63,8 +69,22 @@ class SimulatedRing {
   }
 
   #apply(operation: Step['operations'][number]): void {
+    if (operation.type === 'swap-discard') {
+      if (!this.#swapped.delete(operation.place)) throw new Error('something is discarded that is not there');
+      return;
+    }
     const cells = this.#slots.get(operation.sequence) ?? [];
     switch (operation.type) {
+      case 'swap-out':
+        if (this.#swapped.has(operation.place)) throw new Error('a place of the swap space is taken twice');
+        this.#swapped.set(operation.place, cells);
+        if ([...this.#swapped.values()].flat().length > this.#swapTokens) throw new Error('the swap space is too full');
+        this.#slots.delete(operation.sequence);
+        break;
+      case 'swap-in':
+        if (cells.length > 0) throw new Error('a sequence is brought back into a slot that is not empty');
+        this.#slots.set(operation.sequence, [...(this.#swapped.get(operation.place) ?? [])].slice(0, operation.before));
+        break;
       case 'remove':
         this.#slots.set(operation.sequence, cells.slice(0, operation.from));
         break;
@@ -100,7 +120,7 @@ const options: SchedulerOptions = {
   chunkTokens: 16,
   draftTokens: 16,
   rewinds: true,
-  breakEvenRows: Infinity,
+  swapTokens: 0,
   stepCosts: [],
   maxQueued: 64,
 };
@@ -120,7 +140,7 @@ function simulate(
   // A machine on which rows that come along cost a tenth of the first.
   const stepCosts = [1, 16, 32].map((rows) => ({ rows, ms: 10 + rows }));
   const scheduler = new Scheduler({ ...options, stepCosts, ...overrides });
-  const ring = new SimulatedRing();
+  const ring = new SimulatedRing({ ...options, ...overrides });
   const received = requests.map((): number[] => []);
   const sequences = requests.map(({ prompt, count, speculates }, index) => {
     const text = received[index] ?? [];
@@ -168,7 +188,7 @@ describe('speculation', () => {
         count: 1 + Math.floor(random() * 60),
         speculates: random() < 0.8,
       }));
-      const { received } = simulate({ stages }, requests, random);
+      const { received } = simulate({ stages, swapTokens: seed % 2 === 0 ? 150 : 0 }, requests, random);
       expect(received).toEqual(requests.map(({ prompt: text, count }) => expected(text, count)));
     }
   });
@@ -204,12 +224,19 @@ describe('speculation', () => {
   });
 });
 
-describe('prefixes', () => {
+describe.each([
+  ['in their cells', 0],
+  ['swapped out', 300],
+])('prefixes of finished sequences, %s,', (_where, swapTokens) => {
   const ask = (text: readonly number[], count = 3) => ({ prompt: text, count, speculates: true });
 
   it('are computed once for requests that come together', () => {
     const shared = prompt(150, 1);
-    const { sequences, ring } = simulate({}, [ask([...shared, 1]), ask([...shared, 2]), ask([...shared, 3])]);
+    const { sequences, ring } = simulate({ swapTokens }, [
+      ask([...shared, 1]),
+      ask([...shared, 2]),
+      ask([...shared, 3]),
+    ]);
     expect(sequences.map(({ cachedTokens }) => cachedTokens > 130)).toEqual([false, true, true]);
     expect(ring.rows).toBeLessThan(200);
   });
@@ -217,7 +244,7 @@ describe('prefixes', () => {
   it('are found again when the sequence is over, and again by one that goes on from there', () => {
     const first = prompt(100, 1);
     const answer = expected(first, 3);
-    const { sequences, received } = simulate({ sequences: 1 }, [
+    const { sequences, received } = simulate({ sequences: 1, swapTokens }, [
       ask(first),
       ask([...first, 1, 2]),
       ask([...first, ...answer, 4, 5]),
@@ -228,7 +255,7 @@ describe('prefixes', () => {
 
   it('make room for sequences that need it, the one used longest ago first', () => {
     const [a, b, c] = [prompt(80, 1), prompt(80, 2), prompt(80, 5)];
-    const { sequences } = simulate({ sequences: 1, contextTokens: 200 }, [
+    const { sequences } = simulate({ sequences: 1, contextTokens: 200, swapTokens: Math.min(swapTokens, 200) }, [
       ask(a),
       ask(b),
       ask(a),
@@ -240,7 +267,7 @@ describe('prefixes', () => {
   });
 
   it('are not shared where the model can not be cut back', () => {
-    const { sequences } = simulate({ rewinds: false }, [ask(prompt(50, 1)), ask(prompt(50, 1))]);
+    const { sequences } = simulate({ rewinds: false, swapTokens }, [ask(prompt(50, 1)), ask(prompt(50, 1))]);
     expect(sequences.map(({ cachedTokens }) => cachedTokens)).toEqual([0, 0]);
   });
 });

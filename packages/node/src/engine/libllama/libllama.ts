@@ -210,7 +210,7 @@ function bind(directory: string, log: LogSink) {
     modelIsRecurrent: llama.func('bool llama_model_is_recurrent(void *model)') as (model: ModelPointer) => boolean,
     modelIsHybrid: llama.func('bool llama_model_is_hybrid(void *model)') as (model: ModelPointer) => boolean,
     modelEmbeddingSize: llama.func('int32_t llama_model_n_embd(void *model)') as (model: ModelPointer) => number,
-    modelHeads: llama.func('int32_t llama_model_n_head(void *model)') as (model: ModelPointer) => number,
+    modelWindow: llama.func('int32_t llama_model_n_swa(void *model)') as (model: ModelPointer) => number,
     modelChatTemplate: llama.func('const char *llama_model_chat_template(void *model, const char *name)') as (
       model: ModelPointer,
       name: string | null,
@@ -241,6 +241,24 @@ function bind(directory: string, log: LogSink) {
     memoryCopy: llama.func(
       'void llama_memory_seq_cp(void *memory, int32_t from_sequence, int32_t to_sequence, int32_t from, int32_t to)',
     ) as (memory: MemoryPointer, fromSequence: number, toSequence: number, from: number, to: number) => void,
+
+    /** -1 for a sequence without cells. */
+    memoryLastPosition: llama.func('int32_t llama_memory_seq_pos_max(void *memory, int32_t sequence)') as (
+      memory: MemoryPointer,
+      sequence: number,
+    ) => number,
+    sequenceStateBytes: llama.func('size_t llama_state_seq_get_size(void *context, int32_t sequence)') as (
+      context: ContextPointer,
+      sequence: number,
+    ) => number,
+    /** Returns the number of bytes written, 0 when there is not enough room. */
+    sequenceStateGet: llama.func(
+      'size_t llama_state_seq_get_data(void *context, void *to, size_t bytes, int32_t sequence)',
+    ) as (context: ContextPointer, to: Uint8Array, bytes: number, sequence: number) => number,
+    /** Returns the number of bytes read, 0 when they do not fit in. */
+    sequenceStateSet: llama.func(
+      'size_t llama_state_seq_set_data(void *context, const void *from, size_t bytes, int32_t sequence)',
+    ) as (context: ContextPointer, from: Uint8Array, bytes: number, sequence: number) => number,
 
     vocabSize: llama.func('int32_t llama_vocab_n_tokens(void *vocab)') as (vocab: VocabPointer) => number,
     vocabIsEndOfGeneration: llama.func('bool llama_vocab_is_eog(void *vocab, int32_t token)') as (

@@ -43,6 +43,7 @@ async function startWhole(
       hiddenSize: manifest.shape.hiddenSize,
       contextTokens: 512,
       sequences: 2,
+      swapTokens: 0,
       threads: 1,
       offload: false,
       ...overrides,

@@ -54,6 +54,7 @@ async function tinyEngine(): Promise<EngineProcess> {
       hiddenSize: shape.hiddenSize,
       contextTokens: 256,
       sequences: 1,
+      swapTokens: 0,
       threads: 1,
       offload: true,
     },

@@ -12,6 +12,7 @@ import type { ContextPointer, Libllama, MemoryPointer, ModelPointer } from '../l
 import { GraphHook } from './graph-hook.ts';
 import { MicroBatch } from './micro-batch.ts';
 import { Sampler } from './sampling/sampler.ts';
+import { SwapSpace } from './swap-space.ts';
 import { Verification } from './verification.ts';
 
 export interface StageOptions {
@@ -31,6 +32,8 @@ export interface StageOptions {
   readonly cacheType?: CacheType | undefined;
   /** Sequences that the cache tells apart: those that run and those that are kept. */
   readonly sequences: number;
+  /** Tokens of finished sequences that may be kept outside the cache, in main memory. Default 0. */
+  readonly swapTokens?: number;
   /** Largest micro-batch, in rows. */
   readonly batchTokens: number;
   readonly threads: number;
@@ -63,6 +66,7 @@ export class Stage {
   readonly #model: ModelPointer;
   readonly #context: ContextPointer;
   readonly #memory: MemoryPointer;
+  readonly #swapSpace: SwapSpace;
   readonly #batch: MicroBatch;
   readonly #hook: GraphHook | undefined;
   readonly #tail: { readonly sampler: Sampler; readonly verification: Verification } | undefined;
@@ -117,6 +121,7 @@ export class Stage {
     }
     this.#context = context;
     this.#memory = library.memory(context);
+    this.#swapSpace = new SwapSpace({ library, context, tokens: options.swapTokens ?? 0 });
     this.#batch = new MicroBatch(library, options.batchTokens);
     if (isTail) {
       const sampler = new Sampler(library, model, context);
@@ -132,9 +137,12 @@ export class Stage {
     return !this.#library.modelIsRecurrent(this.#model) && !this.#library.modelIsHybrid(this.#model);
   }
 
-  /** Attention heads of a layer. */
-  get heads(): number {
-    return this.#library.modelHeads(this.#model);
+  /**
+   * Whether sequences can be swapped out and cut back to any position when they come back: not where layers attend to a
+   * window only, of which llama.cpp then writes no more than the last one.
+   */
+  get swaps(): boolean {
+    return this.rewinds && this.#library.modelWindow(this.#model) === 0;
   }
 
   get model(): ModelPointer {
@@ -150,8 +158,8 @@ export class Stage {
   run(step: Step, input: StageInput): StageOutput {
     // llama.cpp would not notice that its memory is gone.
     if (this.#isDisposed) throw new SkeinError('engine-failed', 'the stage has been unloaded');
-    for (const operation of step.operations) this.#apply(operation);
     const rows = rowsOf(step.entries);
+    this.#applyAll(step.operations, rows);
     this.#checkInput(step, input, rows);
     if (this.#tail !== undefined) return { draws: this.#decodeAndDraw(step.entries, input, this.#tail) };
     if (rows > 0) this.#decode(step.entries, input, rows);
@@ -173,9 +181,32 @@ export class Stage {
     this.#library.modelFree(this.#model);
   }
 
+  /** Every one is applied, so that the stages' caches stay alike. One that fails spoils the rows, where there are some. */
+  #applyAll(operations: readonly CacheOperation[], rows: number): void {
+    const failures: unknown[] = [];
+    for (const operation of operations) {
+      try {
+        this.#apply(operation);
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0 && rows > 0) throw failures[0];
+  }
+
   #apply(operation: CacheOperation): void {
+    if (operation.type === 'swap-discard') {
+      this.#swapSpace.discard(operation.place);
+      return;
+    }
     this.#checkSequence(operation.sequence);
     switch (operation.type) {
+      case 'swap-out':
+        this.#swapSpace.swapOut(operation.sequence, operation.place);
+        break;
+      case 'swap-in':
+        this.#swapSpace.swapIn(operation.place, operation.sequence, operation.before);
+        break;
       case 'remove':
         this.#library.memoryRemove(this.#memory, operation.sequence, operation.from, -1);
         break;
