@@ -1,11 +1,11 @@
-import { noise } from '@chainsafe/libp2p-noise';
-import { yamux } from '@chainsafe/libp2p-yamux';
 import type { Ed25519PrivateKey, MultiaddrConnection, PeerId } from '@libp2p/interface';
 import { tcp } from '@libp2p/tcp';
 import { createLibp2p, type Libp2p } from 'libp2p';
 
 import type { Arrivals } from './arrivals.ts';
 import { PendingInbound } from './pending-inbound.ts';
+import { quickNoise } from './quick-noise.ts';
+import { sparingYamux } from './sparing-yamux.ts';
 
 /**
  * Yamux's own default (16 MiB) exceeds a stream's 4 MiB read buffer, so a paused stream would be reset. Small windows
@@ -38,9 +38,9 @@ export async function createHost(options: {
     privateKey: options.privateKey,
     addresses: { listen: [...options.listen] },
     transports: [tcp()],
-    connectionEncrypters: [noise()],
+    connectionEncrypters: [quickNoise()],
     streamMuxers: [
-      yamux({
+      sparingYamux({
         streamOptions: { initialStreamWindowSize: streamWindowBytes, maxStreamWindowSize: streamWindowBytes },
       }),
     ],
