@@ -1,15 +1,27 @@
 import { readdir, readFile } from 'node:fs/promises';
 
-/** Milliseconds that a process's threads have computed, those of threads that have ended not counted. Linux only. */
-export async function cpuMsOf(pid: number): Promise<number> {
+/** What the threads of a process have taken so far, in milliseconds. */
+export interface CpuTime {
+  readonly computedMs: number;
+  /** While they could have computed, but others had the core. */
+  readonly waitedMs: number;
+}
+
+/** Of a process's threads, those that have ended not counted. Linux only. */
+export async function cpuTimeOf(pid: number): Promise<CpuTime> {
   const directory = `/proc/${pid}/task`;
   const threads = await readdir(directory);
   // Threads come and go while one looks at them.
-  const read = async (thread: string) => await readFile(`${directory}/${thread}/schedstat`, 'utf8').catch(() => '0');
-  return (await Promise.all(threads.map(read))).reduce((sum, schedstat) => sum + parseSchedstat(schedstat), 0);
+  const read = async (thread: string) => await readFile(`${directory}/${thread}/schedstat`, 'utf8').catch(() => '0 0');
+  const times = (await Promise.all(threads.map(read))).map(parseSchedstat);
+  return {
+    computedMs: times.reduce((sum, { computedMs }) => sum + computedMs, 0),
+    waitedMs: times.reduce((sum, { waitedMs }) => sum + waitedMs, 0),
+  };
 }
 
-/** The first number of `/proc/<pid>/task/<thread>/schedstat`, which counts nanoseconds, in milliseconds. */
-export function parseSchedstat(schedstat: string): number {
-  return Number(schedstat.split(' ')[0]) / 1e6;
+/** The first two numbers of `/proc/<pid>/task/<thread>/schedstat`, which counts nanoseconds. */
+export function parseSchedstat(schedstat: string): CpuTime {
+  const [computed, waited] = schedstat.split(' ').map(Number);
+  return { computedMs: (computed ?? 0) / 1e6, waitedMs: (waited ?? 0) / 1e6 };
 }

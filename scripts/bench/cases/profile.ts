@@ -1,10 +1,10 @@
-import type { BenchCase, CaseContext } from '../bench-case.ts';
+import type { BenchCase, CaseContext, Row } from '../bench-case.ts';
 import { withoutSpeculation, type CompletionEndpoint } from '../completion.ts';
-import { cpuMsOf } from '../cpu-time.ts';
+import { cpuTimeOf, type CpuTime } from '../cpu-time.ts';
 import { engineOf } from '../memory.ts';
 import { streamsText } from '../numbers.ts';
 import { startEngineChild } from '../processes/engine-child.ts';
-import { startMesh, type BenchDeployment } from '../processes/mesh.ts';
+import { startMesh, type BenchDeployment, type BenchMesh } from '../processes/mesh.ts';
 import { prosePrompts } from '../prompts.ts';
 import { measureRounds } from '../rounds.ts';
 import { median } from '../statistics.ts';
@@ -12,40 +12,61 @@ import { streamContextTokens, tokensPerStream } from '../streams.ts';
 import { askAtOnce } from '../throughput.ts';
 
 const cores = [0, 1];
-const mostStreams = 8;
+const streamCounts = [1, 8];
+const mostStreams = Math.max(...streamCounts);
 
-/** Whose time a token takes: what each process computes for it, and what the ring waits. */
+/** Whose time a token takes: what each process computes for it, and what it waits for its core. */
 export const profile: BenchCase = {
   summary:
-    'where the time of a token goes in two stages: CPU time of engines, daemons and client, beside a bare engine',
+    'where the time of a token goes on one peer and in two stages: CPU time of engines, daemons and client, beside a bare engine',
   async run(context) {
-    const bare = await bareEngineMs(context);
-    await using mesh = await startMesh(cores, context);
-    const wish = { stages: 2, contextTokens: mostStreams * streamContextTokens, sequences: mostStreams };
-    await using deployment = await mesh.deploy(wish);
-    const processes = await processesOf(deployment);
-    const measured = await measureRounds(
-      Object.fromEntries(
-        [1, mostStreams].map((streams) => [
-          streamsText(streams),
-          async (round: number) =>
-            await measure(withoutSpeculation(mesh.endpoint), { streams, round, processes, context }),
-        ]),
-      ),
-      { ...context, describe: ({ elapsed }) => `${elapsed.toFixed(2)} ms per token` },
-    );
-    const rows = Object.entries(measured).flatMap(([streams, values]) =>
-      Object.keys(values[0] ?? {}).map((what) => ({
-        streams,
-        what,
-        msPerToken: median(values.map((value) => value[what] ?? Number.NaN)),
-      })),
-    );
-    return { ratios: {}, rows: [...rows, { streams: '1 stream', what: 'a bare engine, whole', msPerToken: bare }] };
+    const rows: Row[] = [];
+    for (const stages of [1, 2]) {
+      await using mesh = await startMesh(cores.slice(0, stages), context);
+      rows.push(...(await profileOf(mesh, { stages, context })));
+    }
+    const bare = { stages: 'none: a bare engine', streams: streamsText(1), what: 'elapsed' };
+    return { ratios: {}, rows: [...rows, { ...bare, msPerToken: await bareEngineMs(context) }] };
   },
 };
 
-type Profile = Readonly<Record<string, number>> & { readonly elapsed: number };
+async function profileOf(
+  mesh: BenchMesh,
+  { stages, context }: { readonly stages: number; readonly context: CaseContext },
+): Promise<Row[]> {
+  const wish = { stages, contextTokens: mostStreams * streamContextTokens, sequences: mostStreams };
+  await using deployment = await mesh.deploy(wish);
+  const processes = await processesOf(deployment);
+  const measured = await measureRounds(
+    Object.fromEntries(
+      streamCounts.map((streams) => [
+        streamsText(streams),
+        async (round: number) =>
+          await measure(withoutSpeculation(mesh.endpoint), { streams, round, processes, context }),
+      ]),
+    ),
+    { ...context, describe: ({ elapsedMs }) => `${elapsedMs.toFixed(2)} ms per token` },
+  );
+  return Object.entries(measured).flatMap(([streams, values]) => [
+    { stages, streams, what: 'elapsed', msPerToken: median(values.map(({ elapsedMs }) => elapsedMs)) },
+    ...[...processes.keys()].map((what) => {
+      const times = values.flatMap(({ times: byProcess }) => byProcess.get(what) ?? []);
+      return {
+        stages,
+        streams,
+        what,
+        msPerToken: median(times.map(({ computedMs }) => computedMs)),
+        waitedForCoreMs: median(times.map(({ waitedMs }) => waitedMs)),
+      };
+    }),
+  ]);
+}
+
+/** For each token of the answers: prompts are paid for by them, too. */
+interface Profile {
+  readonly elapsedMs: number;
+  readonly times: ReadonlyMap<string, CpuTime>;
+}
 
 async function bareEngineMs(context: CaseContext): Promise<number> {
   const options = { core: 0, contextTokens: streamContextTokens, sequences: 1, script: 'engine-loop' } as const;
@@ -68,7 +89,6 @@ async function processesOf({ stages }: BenchDeployment): Promise<ReadonlyMap<str
   return processes.set('client', process.pid);
 }
 
-/** Milliseconds by process and in all, for each token of the answers: prompts are paid for by them, too. */
 async function measure(
   endpoint: CompletionEndpoint,
   options: {
@@ -81,16 +101,25 @@ async function measure(
   const { streams, round, processes, context } = options;
   const { model, signal } = context;
   const look = async () =>
-    await Promise.all([...processes].map(async ([what, pid]) => [what, await cpuMsOf(pid)] as const));
+    await Promise.all([...processes].map(async ([what, pid]) => ({ what, time: await cpuTimeOf(pid) })));
   const prompts = prosePrompts(model, streams, round);
-  const [before, startedMs] = [new Map(await look()), performance.now()];
+  const [before, startedMs] = [await look(), performance.now()];
   const { completionTokens } = await askAtOnce(endpoint, {
     prompts,
     maxTokens: tokensPerStream(model, streams),
     signal,
   });
-  const elapsed = (performance.now() - startedMs) / completionTokens;
+  const elapsedMs = (performance.now() - startedMs) / completionTokens;
   const after = await look();
-  const computed = after.map(([what, ms]) => [what, (ms - (before.get(what) ?? 0)) / completionTokens] as const);
-  return { elapsed, ...Object.fromEntries(computed) };
+  const times = after.map(({ what, time }, index): readonly [string, CpuTime] => {
+    const { computedMs = 0, waitedMs = 0 } = before[index]?.time ?? {};
+    return [
+      what,
+      {
+        computedMs: (time.computedMs - computedMs) / completionTokens,
+        waitedMs: (time.waitedMs - waitedMs) / completionTokens,
+      },
+    ];
+  });
+  return { elapsedMs, times: new Map(times) };
 }

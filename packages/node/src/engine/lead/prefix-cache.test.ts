@@ -89,19 +89,19 @@ describe('the prefix cache', () => {
   });
 
   describe('with a swap space', () => {
-    /** Finishes a sequence of these tokens. */
-    const finish = (subject: PrefixCache, tokens: readonly number[]) => {
+    /** Finishes a sequence of these tokens, and lets another one begin that has nothing of it. */
+    const swapOut = (subject: PrefixCache, tokens: readonly number[]) => {
       const { slot } = placed(subject.place(tokens, tokens.length, []));
-      return { slot, operations: subject.release(slot, tokens, tokens.length) };
+      subject.release(slot, tokens, tokens.length);
+      const other = placed(subject.place([999], 1, []));
+      subject.release(other.slot, [999], 0);
+      return { slot, operations: other.operations };
     };
 
-    it('moves what is finished out of its cells, and copies it back for one that starts alike', () => {
+    it('moves what is finished out of its cells when another sequence begins, and copies it back for one that starts alike', () => {
       const subject = cache({ swapTokens: 100 });
-      const { slot, operations } = finish(subject, text(50));
-      expect(operations).toEqual([
-        { type: 'remove', sequence: slot, from: 50 },
-        { type: 'swap-out', sequence: slot, place: 0 },
-      ]);
+      const { slot, operations } = swapOut(subject, text(50));
+      expect(operations).toEqual([{ type: 'swap-out', sequence: slot, place: 0 }]);
       expect(subject.freeCells).toBe(100);
       const next = placed(subject.place([...text(40), 500], 60, []));
       expect(next.cachedTokens).toBe(40);
@@ -109,32 +109,69 @@ describe('the prefix cache', () => {
       expect([subject.freeCells, subject.keptSequences]).toEqual([40, 1]);
     });
 
+    it('lets a sequence go on in the cells of the one that it goes on from', () => {
+      const subject = cache({ swapTokens: 100 });
+      const { slot } = placed(subject.place(text(30), 30, []));
+      subject.release(slot, text(30), 30);
+      const next = placed(subject.place(text(40), 50, []));
+      expect(next).toEqual({
+        slot,
+        cachedTokens: 30,
+        operations: [{ type: 'remove', sequence: slot, from: 30 }],
+      });
+    });
+
+    it('leaves no cells of a sequence that another one turns off from', () => {
+      const subject = cache({ swapTokens: 100 });
+      const { slot } = placed(subject.place(text(50), 50, []));
+      subject.release(slot, text(50), 50);
+      const next = placed(subject.place([...text(20), 500], 30, []));
+      expect(next.operations).toEqual([
+        { type: 'swap-out', sequence: slot, place: 0 },
+        { type: 'swap-in', place: 0, sequence: next.slot, before: 20 },
+      ]);
+      expect(subject.freeCells).toBe(70);
+    });
+
+    it('leaves what is finished in its cells while others run, until the room is needed', () => {
+      const subject = cache({ swapTokens: 100 });
+      const runs = placed(subject.place(text(20, 300), 20, []));
+      const running = [{ slot: runs.slot, tokens: text(20, 300), confirmed: 20 }];
+      const { slot } = placed(subject.place(text(50), 50, running));
+      subject.release(slot, text(50), 50);
+      const beside = placed(subject.place(text(10, 500), 20, running));
+      expect(beside.operations).toEqual([]);
+      subject.release(beside.slot, text(10, 500), 0);
+      const large = placed(subject.place(text(10, 600), 60, running));
+      expect(large.operations).toEqual([{ type: 'swap-out', sequence: slot, place: 0 }]);
+    });
+
     it('keeps a conversation once, however many turns it has', () => {
       const subject = cache({ swapTokens: 100 });
-      finish(subject, text(30));
-      expect(finish(subject, text(50)).operations).toContainEqual({ type: 'swap-discard', place: 0 });
-      expect(finish(subject, text(40)).operations).toEqual([expect.objectContaining({ type: 'remove', from: 0 })]);
+      swapOut(subject, text(30));
+      expect(swapOut(subject, text(50)).operations).toContainEqual({ type: 'swap-discard', place: 0 });
+      expect(swapOut(subject, text(40)).operations).toEqual([expect.objectContaining({ type: 'remove', from: 0 })]);
       expect([subject.keptSequences, subject.longestKept(text(60), 60)]).toEqual([1, 50]);
     });
 
     it('discards what was used longest ago when the space is full', () => {
       const subject = cache({ swapTokens: 100 });
-      for (const first of [100, 200]) finish(subject, text(40, first));
-      expect(placed(subject.place(text(41, 100), 41, [])).cachedTokens).toBe(40);
-      finish(subject, text(40, 300));
+      for (const first of [100, 200]) swapOut(subject, text(40, first));
+      swapOut(subject, text(41, 100));
+      swapOut(subject, text(40, 300));
       expect([100, 200, 300].map((first) => subject.longestKept(text(41, first), 41))).toEqual([40, 0, 40]);
     });
 
     it('computes anew what would not fit while it is brought back', () => {
       const subject = cache({ swapTokens: 100 });
-      finish(subject, text(90));
+      swapOut(subject, text(90));
       placed(subject.place(text(10, 500), 20, []));
       expect(placed(subject.place(text(41), 50, [])).cachedTokens).toBe(0);
     });
 
     it('starts from a running sequence rather than from a swapped one where both are alike', () => {
       const subject = cache({ swapTokens: 100 });
-      finish(subject, text(20));
+      swapOut(subject, text(20));
       const { slot } = placed(subject.place(text(21), 30, []));
       const next = placed(subject.place(text(21), 30, [{ slot, tokens: text(21), confirmed: 20 }]));
       expect(next.operations).toEqual([{ type: 'copy', sequence: slot, to: next.slot, before: 20 }]);
@@ -142,7 +179,7 @@ describe('the prefix cache', () => {
 
     it('forgets all when some stage may not have it', () => {
       const subject = cache({ swapTokens: 100 });
-      finish(subject, text(30));
+      swapOut(subject, text(30));
       expect(subject.forgetSwapped()).toEqual([{ type: 'swap-discard', place: 0 }]);
       expect(placed(subject.place(text(31), 40, [])).cachedTokens).toBe(0);
     });

@@ -2,7 +2,7 @@ import { limits, type CacheOperation } from '@skein/protocol';
 
 import { Cells } from './cells.ts';
 import { commonPrefix } from './common-prefix.ts';
-import { SwappedSequences, type SwappedSequence } from './swapped-sequences.ts';
+import { SwappedSequences } from './swapped-sequences.ts';
 
 export interface PrefixCacheOptions {
   /** Sequences that the stages tell apart: running ones and kept ones. */
@@ -12,8 +12,8 @@ export interface PrefixCacheOptions {
   /** Keep finished sequences for those that start alike. False where the model's memory can't be cut back. */
   readonly keeps: boolean;
   /**
-   * Tokens of finished sequences that are kept in main memory instead of in cells. 0: they stay in their cells, where that
-   * costs nothing or where a sequence can't leave them.
+   * Tokens of finished sequences that are kept in main memory, to which they go when another sequence begins, or when their
+   * room is needed. 0: they stay in their cells, where that costs nothing or where a sequence can't leave them.
    */
   readonly swapTokens: number;
 }
@@ -44,8 +44,9 @@ interface Kept {
 
 /**
  * Who holds which slot and which cells of the KV cache. Finished sequences are kept until their room is needed, least
- * recently used first to go: swapped out to main memory or, with no swap space, in their cells. A new sequence starts from
- * the longest prefix that a kept or a running one holds.
+ * recently used first to go. With a swap space they leave their cells when a sequence begins and no other one runs: cells
+ * that become free while others run would be taken out of order. A new sequence starts from the longest prefix that a kept or a
+ * running one holds.
  */
 export class PrefixCache {
   readonly #options: PrefixCacheOptions;
@@ -87,13 +88,20 @@ export class PrefixCache {
     const reclaimable = this.#cells.heldByNoneBut(this.#kept.map(({ slot }) => slot));
     if (length - liveTokens > this.#cells.free + reclaimable) return undefined;
     if (this.#freeSlots.length === 0 && this.#kept.length === 0) return undefined;
-    const swapped = this.#longestSwapped(prompt, length);
-    if (swapped !== undefined && swapped.tokens > Math.max(liveTokens, kept?.tokens ?? 0)) {
-      return this.#startFromSwapped(swapped.source, swapped.tokens, length);
-    }
-    return kept !== undefined && kept.tokens > liveTokens
-      ? this.#startFromKept(kept.source, kept.tokens, length)
-      : this.#startFromRunning(live?.source, liveTokens, length);
+    // Beside others what is free would be taken out of order.
+    const swapsOut = this.#options.swapTokens > 0 && running.length === 0;
+    const swapped = this.#swapped.longest(prompt, most, Infinity)?.tokens ?? 0;
+    const keptTokens = kept?.tokens ?? 0;
+    const isKeptBest = kept !== undefined && keptTokens > liveTokens && keptTokens >= swapped;
+    // What the sequence goes on from may stay where it is. Of another one cells would be left that nobody needs.
+    const source = isKeptBest && !(swapsOut && keptTokens < kept.source.tokens.length) ? kept.source : undefined;
+    const operations = swapsOut ? this.#swapOutAllBut(source) : [];
+    const placement =
+      source === undefined
+        ? (this.#startFromSwapped(prompt, liveTokens, length) ??
+          this.#startFromRunning(live?.source, liveTokens, length))
+        : this.#startFromKept(source, keptTokens, length);
+    return { ...placement, operations: [...operations, ...placement.operations] };
   }
 
   /** Tokens of a prompt that some kept sequence holds, for one that may come to have so many. */
@@ -105,7 +113,6 @@ export class PrefixCache {
   /** A sequence is over. Its first `confirmed` tokens are kept, the rest is freed; with 0, all. */
   release(slot: number, tokens: readonly number[], confirmed: number): readonly SlotOperation[] {
     const keptTokens = this.#options.keeps ? Math.min(confirmed, tokens.length) : 0;
-    if (keptTokens > 0 && this.#options.swapTokens > 0) return this.#swapOut(slot, tokens.slice(0, keptTokens));
     this.#cells.truncate(slot, keptTokens);
     if (keptTokens === 0) this.#freeSlots.push(slot);
     else this.#kept.push({ slot, tokens: tokens.slice(0, keptTokens) });
@@ -117,16 +124,8 @@ export class PrefixCache {
     return this.#swapped.clear();
   }
 
-  #swapOut(slot: number, tokens: readonly number[]): readonly SlotOperation[] {
-    this.#cells.truncate(slot, 0);
-    this.#freeSlots.push(slot);
-    const { place, discards } = this.#swapped.add(tokens);
-    if (place === undefined) return [...discards, { type: 'remove', sequence: slot, from: 0 }];
-    return [
-      ...discards,
-      { type: 'remove', sequence: slot, from: tokens.length },
-      { type: 'swap-out', sequence: slot, place },
-    ];
+  #swapOutAllBut(source: Kept | undefined): readonly SlotOperation[] {
+    return this.#kept.filter((kept) => kept !== source).flatMap((kept) => this.#letGo(kept));
   }
 
   #longestSwapped(prompt: readonly number[], length: number) {
@@ -136,12 +135,15 @@ export class PrefixCache {
   }
 
   /** Leaves the swapped sequence where it is, until one that begins like it is swapped out in its turn. */
-  #startFromSwapped(source: SwappedSequence, cachedTokens: number, length: number): Placement {
+  #startFromSwapped(prompt: readonly number[], otherTokens: number, length: number): Placement | undefined {
+    const longest = this.#longestSwapped(prompt, length);
+    if (longest === undefined || longest.tokens <= otherTokens) return undefined;
+    const { source, tokens } = longest;
     this.#swapped.use(source);
     const slot = this.#freeSlots.pop() ?? 0;
     this.#cells.extend(slot, length);
     const { place } = source;
-    return { slot, cachedTokens, operations: [{ type: 'swap-in', place, sequence: slot, before: cachedTokens }] };
+    return { slot, cachedTokens: tokens, operations: [{ type: 'swap-in', place, sequence: slot, before: tokens }] };
   }
 
   #startFromKept(source: Kept, cachedTokens: number, length: number): Placement {
@@ -162,7 +164,7 @@ export class PrefixCache {
     if (needed > this.#cells.free + reclaimable) return undefined;
     if (this.#freeSlots.length === 0 && others.length === 0) return undefined;
     const operations: SlotOperation[] = [];
-    while (this.#freeSlots.length === 0 || needed > this.#cells.free) operations.push(this.#evict());
+    while (this.#freeSlots.length === 0 || needed > this.#cells.free) operations.push(...this.#evict());
     const slot = this.#freeSlots.pop() ?? 0;
     this.#cells.share(source.slot, slot, cachedTokens);
     this.#cells.extend(slot, length);
@@ -174,14 +176,14 @@ export class PrefixCache {
     this.#kept = this.#kept.filter((kept) => kept !== source);
     this.#cells.truncate(source.slot, cachedTokens);
     const operations: SlotOperation[] = [{ type: 'remove', sequence: source.slot, from: cachedTokens }];
-    while (length - cachedTokens > this.#cells.free) operations.push(this.#evict());
+    while (length - cachedTokens > this.#cells.free) operations.push(...this.#evict());
     this.#cells.extend(source.slot, length);
     return { slot: source.slot, cachedTokens, operations };
   }
 
   #startFromRunning(source: PrefixSource | undefined, cachedTokens: number, length: number): Placement {
     const operations: SlotOperation[] = [];
-    while (this.#freeSlots.length === 0 || length - cachedTokens > this.#cells.free) operations.push(this.#evict());
+    while (this.#freeSlots.length === 0 || length - cachedTokens > this.#cells.free) operations.push(...this.#evict());
     const slot = this.#freeSlots.pop() ?? 0;
     if (source !== undefined && cachedTokens > 0) {
       this.#cells.share(source.slot, slot, cachedTokens);
@@ -191,13 +193,21 @@ export class PrefixCache {
     return { slot, cachedTokens, operations };
   }
 
-  #evict(): SlotOperation {
+  #evict(): readonly SlotOperation[] {
     const [oldest] = this.#kept;
     if (oldest === undefined) throw new RangeError('nothing is left to evict');
-    this.#kept = this.#kept.filter((kept) => kept !== oldest);
-    this.#cells.truncate(oldest.slot, 0);
-    this.#freeSlots.push(oldest.slot);
-    return { type: 'remove', sequence: oldest.slot, from: 0 };
+    return this.#letGo(oldest);
+  }
+
+  /** Frees the slot and the cells of a kept sequence, which goes to main memory where there is room for it. */
+  #letGo(kept: Kept): readonly SlotOperation[] {
+    const { slot, tokens } = kept;
+    this.#kept = this.#kept.filter((one) => one !== kept);
+    this.#cells.truncate(slot, 0);
+    this.#freeSlots.push(slot);
+    const { place, discards } = this.#swapped.add(tokens);
+    if (place === undefined) return [...discards, { type: 'remove', sequence: slot, from: 0 }];
+    return [...discards, { type: 'swap-out', sequence: slot, place }];
   }
 }
 
