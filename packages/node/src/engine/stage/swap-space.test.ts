@@ -79,6 +79,15 @@ describe('the swap space of a stage', () => {
     expect(logitsAfter(1, text.slice(11, 12), 11, [swapIn(11)])).toEqual(half);
   });
 
+  it('brings back what took the memory of another that was discarded', () => {
+    logitsAfter(0, text.toReversed());
+    run([out(0, 0), { type: 'swap-discard', place: 0 }]);
+    const whole = logitsAfter(1, text);
+    run([out(1, 1)]);
+    const swapIn: CacheOperation = { type: 'swap-in', place: 1, sequence: 2, before: 19 };
+    expect(logitsAfter(2, text.slice(19), 19, [swapIn])).toEqual(whole);
+  });
+
   it('frees the cells of what is swapped out', () => {
     const long = Array.from({ length: swapTokens }, (_, index) => 5 + index);
     logitsAfter(0, long);

@@ -9,8 +9,10 @@ export interface SwapSpaceOptions {
   readonly tokens: number;
 }
 
+const spareRatio = 1.25;
+
 interface Swapped {
-  readonly state: Uint8Array;
+  readonly state: Uint8Array<ArrayBuffer>;
   readonly tokens: number;
 }
 
@@ -20,6 +22,8 @@ export class SwapSpace {
   readonly #memory: MemoryPointer;
   readonly #swapped = new Map<number, Swapped>();
   #tokens = 0;
+  /** Memory of what was discarded last: new memory takes the system several times as long as the copy. */
+  #spare: ArrayBuffer | undefined;
 
   constructor(options: SwapSpaceOptions) {
     this.#options = options;
@@ -42,7 +46,7 @@ export class SwapSpace {
       if (this.#tokens + tokens > most) {
         throw new SkeinError('protocol-violation', `the swap space of ${most} tokens is full`);
       }
-      const state = allocate(library.sequenceStateBytes(context, sequence));
+      const state = this.#allocate(library.sequenceStateBytes(context, sequence));
       if (library.sequenceStateGet(context, state, state.byteLength, sequence) !== state.byteLength) {
         throw new SkeinError('engine-failed', 'llama.cpp could not write a sequence to main memory');
       }
@@ -70,15 +74,24 @@ export class SwapSpace {
   }
 
   discard(place: number): void {
-    this.#tokens -= this.#swapped.get(place)?.tokens ?? 0;
+    const swapped = this.#swapped.get(place);
+    if (swapped === undefined) return;
     this.#swapped.delete(place);
+    this.#tokens -= swapped.tokens;
+    this.#spare = swapped.state.buffer;
   }
-}
 
-function allocate(bytes: number): Uint8Array {
-  try {
-    return new Uint8Array(bytes);
-  } catch (error) {
-    throw new SkeinError('engine-failed', 'there is not enough memory to swap a sequence out', { cause: error });
+  #allocate(bytes: number): Uint8Array<ArrayBuffer> {
+    const spare = this.#spare;
+    this.#spare = undefined;
+    // One that is much larger would hold more than is counted.
+    if (spare !== undefined && spare.byteLength >= bytes && spare.byteLength <= bytes * spareRatio) {
+      return new Uint8Array(spare, 0, bytes);
+    }
+    try {
+      return new Uint8Array(bytes);
+    } catch (error) {
+      throw new SkeinError('engine-failed', 'there is not enough memory to swap a sequence out', { cause: error });
+    }
   }
 }
