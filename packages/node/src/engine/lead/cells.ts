@@ -3,7 +3,6 @@
  * them lets go. Mirrors llama.cpp's unified cache cell by cell, though not its numbering.
  */
 export class Cells {
-  readonly #capacity: number;
   /** By cell: how many slots hold it. */
   readonly #holders: number[] = [];
   readonly #recycled: number[] = [];
@@ -13,7 +12,6 @@ export class Cells {
 
   /** @param capacity cells of the cache: tokens that it can hold */
   constructor(capacity: number) {
-    this.#capacity = capacity;
     this.#free = capacity;
   }
 
@@ -67,9 +65,5 @@ export class Cells {
       this.#free += 1;
     }
     if (held.length === 0) this.#held.delete(slot);
-  }
-
-  get capacity(): number {
-    return this.#capacity;
   }
 }

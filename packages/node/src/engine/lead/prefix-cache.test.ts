@@ -146,6 +146,13 @@ describe('the prefix cache', () => {
       expect(large.operations).toEqual([{ type: 'swap-out', sequence: slot, place: 0 }]);
     });
 
+    it('starts in the cells of one that is too long for the space, of which nothing would be left otherwise', () => {
+      const subject = cache({ swapTokens: 40 });
+      const { slot } = placed(subject.place(text(50), 50, []));
+      subject.release(slot, text(50), 50);
+      expect(placed(subject.place([...text(48), 500], 60, [])).cachedTokens).toBe(48);
+    });
+
     it('keeps a conversation once, however many turns it has', () => {
       const subject = cache({ swapTokens: 100 });
       swapOut(subject, text(30));

@@ -12,8 +12,8 @@ export interface PrefixCacheOptions {
   /** Keep finished sequences for those that start alike. False where the model's memory can't be cut back. */
   readonly keeps: boolean;
   /**
-   * Tokens of finished sequences that are kept in main memory, to which they go when another sequence begins, or when their
-   * room is needed. 0: they stay in their cells, where that costs nothing or where a sequence can't leave them.
+   * Tokens of finished sequences that are kept in main memory, to which they go when a sequence begins and no other one
+   * runs, or when their room is needed. 0: they stay in their cells, where that costs nothing or where a sequence can't leave them.
    */
   readonly swapTokens: number;
 }
@@ -93,8 +93,10 @@ export class PrefixCache {
     const swapped = this.#swapped.longest(prompt, most, Infinity)?.tokens ?? 0;
     const keptTokens = kept?.tokens ?? 0;
     const isKeptBest = kept !== undefined && keptTokens > liveTokens && keptTokens >= swapped;
-    // What the sequence goes on from may stay where it is. Of another one cells would be left that nobody needs.
-    const source = isKeptBest && !(swapsOut && keptTokens < kept.source.tokens.length) ? kept.source : undefined;
+    // What the sequence goes on from stays where it is. Of one that it turns off from, cells would be left that nobody needs.
+    const turnsOff =
+      kept !== undefined && keptTokens < kept.source.tokens.length && this.#swapped.fits(kept.source.tokens);
+    const source = isKeptBest && !(swapsOut && turnsOff) ? kept.source : undefined;
     const operations = swapsOut ? this.#swapOutAllBut(source) : [];
     const placement =
       source === undefined

@@ -55,6 +55,11 @@ export class SwappedSequences {
     return best;
   }
 
+  /** Whether there is room for so many tokens, with all others gone. */
+  fits(tokens: readonly number[]): boolean {
+    return tokens.length <= this.#options.tokens;
+  }
+
   /** One has been of use: others go before it. */
   use(source: SwappedSequence): void {
     this.#swapped = [...this.#swapped.filter((swapped) => swapped !== source), source];
@@ -66,7 +71,7 @@ export class SwappedSequences {
    * @returns the place, undefined where it is not worth one, and what has to be forgotten before
    */
   add(tokens: readonly number[]): { readonly place: number | undefined; readonly discards: readonly SwapDiscard[] } {
-    if (tokens.length < leastTokens || tokens.length > this.#options.tokens) return { place: undefined, discards: [] };
+    if (tokens.length < leastTokens || !this.fits(tokens)) return { place: undefined, discards: [] };
     const longer = this.#swapped.find(
       (swapped) => commonPrefix(swapped.tokens, tokens, tokens.length) === tokens.length,
     );

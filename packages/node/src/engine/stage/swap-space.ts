@@ -9,6 +9,7 @@ export interface SwapSpaceOptions {
   readonly tokens: number;
 }
 
+/** Greatest size of memory that is used again, by the size that is needed. */
 const spareRatio = 1.25;
 
 interface Swapped {
