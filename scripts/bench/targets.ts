@@ -40,4 +40,5 @@ export const targets: ReadonlyMap<string, Target> = new Map<string, Target>([
   ['speculationProse', { meaning: 'speculation ÷ none, prose', bound: { atLeast: 0.97 } }],
   ['stageMb', { meaning: "a stage's engine beside its weights and KV cache, in MB", bound: { atMost: 150 } }],
   ['daemonMb', { meaning: 'a daemon without a model, in MB', bound: { atMost: 120 } }],
+  ['busyDaemonMb', { meaning: 'a daemon after 3,000 short requests, in MB', bound: { atMost: 160 } }],
 ]);

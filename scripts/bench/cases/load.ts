@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 
 import type { BenchCase, CaseContext, Row } from '../bench-case.ts';
+import { tinyModelFile } from '../../cluster/models.ts';
 import { complete } from '../completion.ts';
 import { engineOf, memoryOf } from '../memory.ts';
 import { daemonFlags, startMesh, type BenchMesh, type DeploymentWish } from '../processes/mesh.ts';
@@ -15,6 +16,9 @@ import { median, spreadOf, type Ratio } from '../statistics.ts';
 
 const contextTokens = 2048;
 const settleMs = 5000;
+/** So short that the daemons have all the work. */
+const busyRequests = 3000;
+const busyStreams = 16;
 const megabyte = 1e6;
 
 /** How long a model takes to be ready, and what it takes of a machine beside weights and KV cache. */
@@ -53,6 +57,14 @@ export const load: BenchCase = {
         { ...context, describe: (value) => `a daemon without a model takes ${value.toFixed(1)} MB` },
       );
       ratios.daemonMb = spreadOf(daemon);
+      const { busy } = await measureRounds(
+        { busy: async () => await busyDaemonMb(context) },
+        {
+          ...context,
+          describe: (value) => `a daemon that answered ${busyRequests} requests takes ${value.toFixed(1)} MB`,
+        },
+      );
+      ratios.busyDaemonMb = spreadOf(busy);
     }
     return { ratios, rows };
   },
@@ -108,6 +120,22 @@ async function daemonMb({ directory, signal }: CaseContext): Promise<number> {
   await delay(settleMs, undefined, { signal });
   const { pid } = z.object({ pid: z.number() }).parse(facts);
   return (await memoryOf(pid)).residentBytes / megabyte;
+}
+
+/** Returns the memory of the larger of two daemons, a stage each, after many short requests. */
+async function busyDaemonMb(context: CaseContext): Promise<number> {
+  const { signal } = context;
+  await using model = await tinyModelFile();
+  await using mesh = await startMesh([0, 1], { ...context, model });
+  await using deployment = await mesh.deploy({ stages: 2, contextTokens, sequences: busyStreams / 2 });
+  let left = busyRequests;
+  const askOneByOne = async () => {
+    while (left-- > 0) await complete(mesh.endpoint, { prompt: `Say ${left}`, maxTokens: 4, signal });
+  };
+  await Promise.all(Array.from({ length: busyStreams }, askOneByOne));
+  await delay(settleMs, undefined, { signal });
+  const daemons = await Promise.all(deployment.stages.map(async ({ pid }) => await memoryOf(pid)));
+  return Math.max(...daemons.map(({ residentBytes }) => residentBytes)) / megabyte;
 }
 
 function rowOf(what: string, loads: readonly Load[]): Row {

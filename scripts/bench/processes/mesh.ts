@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { untilMembers } from '../../quickstart/until-members.ts';
 import type { CaseContext } from '../bench-case.ts';
 import type { CompletionEndpoint } from '../completion.ts';
+import type { BenchModel } from '../models.ts';
 import type { StageBlock } from '../stage-weights.ts';
 import { runSkein, startSkein } from './skein-command.ts';
 
@@ -58,7 +59,12 @@ export interface BenchMesh extends AsyncDisposable {
 /** Starts a daemon on each of the cores. */
 export async function startMesh(
   cores: readonly number[],
-  { model, directory, signal, say }: Pick<CaseContext, 'model' | 'directory' | 'signal' | 'say'>,
+  {
+    model,
+    directory,
+    signal,
+    say,
+  }: Pick<CaseContext, 'directory' | 'signal' | 'say'> & { readonly model: Pick<BenchModel, 'path'> },
 ): Promise<BenchMesh> {
   await using stack = new AsyncDisposableStack();
   const own = await mkdtemp(join(directory, 'mesh-'));
