@@ -1,4 +1,4 @@
-import { SkeinError } from '@skein/protocol';
+import { hasCode, SkeinError } from '@skein/protocol';
 import type { Command } from 'commander';
 
 import { ask } from '../control/control-client.ts';
@@ -12,6 +12,7 @@ import { formatLabels, formatTable } from '../output/format.ts';
 import { duration } from '../program/arguments.ts';
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
 import { findData } from '../program/data-options.ts';
+import { resolveId } from '../program/resolve-id.ts';
 
 interface JsonFlag {
   readonly json?: boolean;
@@ -38,10 +39,10 @@ export function registerMembers(program: Command, context: CommandContext): void
   const approve = members
     .command('approve')
     .description('Let a machine in whose join waits.')
-    .argument('<peer>', 'its peer id, or the end of it')
-    .addHelpText('after', help('members approve 8Fq2vXbT'))
+    .argument('<machine>', 'its name, its peer id, or the start or end of that')
+    .addHelpText('after', help('members approve attic', 'members approve 8Fq2vXbT'))
     .action(async (text: string) => {
-      const peer = await findMember(approve, text);
+      const peer = await findMember(approve, { text, states: ['waiting'] });
       await done(approve, { type: 'approve', peer });
       // A flag of `members`, wherever it stands.
       tell(context, approve.optsWithGlobals<JsonFlag>(), {
@@ -53,11 +54,11 @@ export function registerMembers(program: Command, context: CommandContext): void
   const revoke = program
     .command('revoke')
     .description('End a membership: everywhere, within seconds.')
-    .argument('<peer>', 'peer id of the member, or the end of it')
+    .argument('<machine>', 'its name, its peer id, or the start or end of that')
     .option('--json', 'print the peer id as JSON')
-    .addHelpText('after', help('revoke 8Fq2vXbT'))
+    .addHelpText('after', help('revoke attic', 'revoke 8Fq2vXbT'))
     .action(async (text: string, flags: JsonFlag) => {
-      const peer = await findMember(revoke, text);
+      const peer = await findMember(revoke, { text, states: ['member', 'waiting', 'expired'] });
       await done(revoke, { type: 'revoke', peer });
       const said = `Revoked ${peer}. Its connections are closed, and it can't come back without a new invite.`;
       tell(context, flags, { json: { peer }, text: said });
@@ -119,18 +120,27 @@ function required<Answer>(answer: Answer | undefined): Answer {
   );
 }
 
-/** The one member whose peer id ends as given. Throws `not-found` and `invalid-request`. */
-async function findMember(command: Command, text: string): Promise<string> {
+/**
+ * Peer id of the one member that is meant. Those in another of the states are meant only where nobody else is: the authority
+ * says what is wrong with them. Throws `not-found` and `invalid-request`.
+ */
+async function findMember(
+  command: Command,
+  { text, states }: { readonly text: string; readonly states: readonly MemberDescription['state'][] },
+): Promise<string> {
   const { members } = required(await ask(await controlPathOf(command), { type: 'members' }, membersAnswerSchema));
-  if (text === '') throw new SkeinError('invalid-request', 'give a peer id, or the end of one; see `skein members`');
-  const found = members.filter(({ peer }) => peer.endsWith(text));
-  const [member, other] = found;
-  if (member === undefined) {
-    throw new SkeinError('not-found', `no member's peer id ends with ${text.slice(0, 100)}; see \`skein members\``);
+  const named = members.map(({ peer, name, state }) => ({ id: peer, name, isMeant: states.includes(state) }));
+  const words = { kind: 'member', list: 'skein members' };
+  try {
+    return resolveId(
+      text,
+      named.filter(({ isMeant }) => isMeant),
+      words,
+    );
+  } catch (error) {
+    if (!hasCode(error, 'not-found')) throw error;
+    return resolveId(text, named, words);
   }
-  if (other !== undefined)
-    throw new SkeinError('invalid-request', `several peer ids end with ${text}; give more of it`);
-  return member.peer;
 }
 
 /** In UTC, as certificates are the same everywhere. */
