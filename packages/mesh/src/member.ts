@@ -1,5 +1,14 @@
 import type { Connection } from '@libp2p/interface';
-import { leaveAnswerSchema, limits, methods, parseHeader, SkeinError, type Logger, type Method } from '@skein/protocol';
+import {
+  leaveAnswerSchema,
+  limits,
+  machineName,
+  methods,
+  parseHeader,
+  SkeinError,
+  type Logger,
+  type Method,
+} from '@skein/protocol';
 import type { Libp2p } from 'libp2p';
 
 import { CardStreams } from './cards/card-streams.ts';
@@ -245,7 +254,13 @@ export class Member implements Mesh {
         meter: this.#traffic.meter(peerId),
         limits: this.#limits.of(peerId, method),
       },
-      { peerId, method, addresses: this.#dialer.addressesOf(peerId), signal: options.signal },
+      {
+        peerId,
+        name: machineName(this.cards.snapshot(), peerId),
+        method,
+        addresses: this.#dialer.addressesOf(peerId),
+        signal: options.signal,
+      },
     );
   }
 

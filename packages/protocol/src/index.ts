@@ -39,7 +39,7 @@ export {
 export { deploymentIdSchema, peerIdSchema, sha256Schema } from './ids.ts';
 export { limits } from './limits.ts';
 export { silentLogger, type Logger } from './logger.ts';
-export { aliveSchema, type Alive } from './mesh/alive.ts';
+export { aliveSchema, maxDeadAfterMs, type Alive } from './mesh/alive.ts';
 export {
   cardSchema,
   cardSignatureContext,
@@ -81,6 +81,7 @@ export {
   type JoinAnswer,
   type JoinRequest,
 } from './mesh/join.ts';
+export { machineName, shortPeer } from './mesh/machine-name.ts';
 export {
   measureEchoSchema,
   measureLimits,
@@ -122,13 +123,14 @@ export {
   cacheTypeSchema,
   ringOpenAnswerSchema,
   ringOpenSchema,
-  stageConnectSchema,
+  stageCommandSchema,
   stageEventSchema,
   stageLoadSchema,
   stagePhaseSchema,
   type Block,
   type CacheType,
   type RingOpen,
+  type StageCommand,
   type StageConnect,
   type StageEvent,
   type StageLoad,

@@ -1,6 +1,7 @@
 import { loggedEventSchema, type LoggedEvent, type ReadEntry } from '@skein/coordinator';
+import { shortPeer } from '@skein/protocol';
 
-import { formatLayers, printable, shortPeer } from '../output/format.ts';
+import { formatLayers, printable } from '../output/format.ts';
 
 type Of<Type extends LoggedEvent['type']> = Extract<LoggedEvent, { type: Type }>;
 

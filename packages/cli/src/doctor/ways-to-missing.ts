@@ -1,6 +1,6 @@
 import { testPath, type Identity, type Membership, type PathStep } from '@skein/mesh';
+import { shortPeer } from '@skein/protocol';
 
-import { shortPeer } from '../output/format.ts';
 import type { Finding } from './findings.ts';
 
 interface KnownMember {

@@ -3,11 +3,6 @@ export function formatLayers(block: { readonly from: number; readonly to: number
   return block.to - block.from === 1 ? `layer ${block.from}` : `layers ${block.from}–${block.to - 1}`;
 }
 
-/** The end of a peer id, which is where ids differ. */
-export function shortPeer(peer: string): string {
-  return peer.slice(-6);
-}
-
 /** `room=attic floor=3`. */
 export function formatLabels(labels: Readonly<Record<string, string>>): string {
   return Object.entries(labels)

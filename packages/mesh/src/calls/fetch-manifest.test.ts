@@ -1,4 +1,4 @@
-import { encodeValue, methods, SkeinError, type ModelManifest } from '@skein/protocol';
+import { encodeValue, machineName, methods, shortPeer, SkeinError, type ModelManifest } from '@skein/protocol';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
 import type { StreamHandler } from '../host/serve.ts';
@@ -59,6 +59,7 @@ test('fetches a manifest whose digest is known, from the first holder that has i
     digest,
     holders: [absent, liar.peerId, holder.peerId, 'never asked'],
     mesh: {
+      cards: asking.cards,
       open: async (peerId, method, options) => {
         opened.push(peerId);
         return await asking.open(peerId, method, options);
@@ -75,12 +76,14 @@ test('names every holder that has no such manifest', async () => {
     throw new SkeinError('model-not-found', 'this machine does not hold the model');
   });
   const asking = await cluster.add([holder]);
+  await expect.poll(() => asking.cards.snapshot()).toHaveLength(2);
   const holders = [absent, holder.peerId];
+  const nobody = `…${shortPeer(absent)}`;
   const fetching = fetchManifest({ model: manifest.model, digest, holders, mesh: asking });
   await expect(fetching).rejects.toMatchObject({
     code: 'model-unreachable',
     message: expect.stringContaining(
-      `${absent}: ${absent} is not connected and has no known address. ${holder.peerId}: this machine does not hold`,
+      `${nobody}: ${nobody} is not connected and has no known address. ${machineName(asking.cards.snapshot(), holder.peerId)}: this machine does not hold`,
     ),
   });
 });

@@ -11,7 +11,7 @@ export interface ManifestRequest {
   readonly digest: string;
   /** Peer ids, in the order to try. */
   readonly holders: readonly string[];
-  readonly mesh: Pick<Mesh, 'open'>;
+  readonly mesh: Pick<Mesh, 'cards' | 'open'>;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -23,7 +23,7 @@ const timeoutMs = 15_000;
  * @throws SkeinError `model-unreachable` with every holder's reason, `aborted`
  */
 export async function fetchManifest(request: ManifestRequest): Promise<EncodedManifest> {
-  const holders = new Holders(request.model, request.holders);
+  const holders = new Holders(request.model, request.holders, request.mesh.cards.snapshot());
   for (;;) {
     const holder = holders.next();
     try {

@@ -9,6 +9,8 @@ import type { Connections } from './connections.ts';
 
 export interface OpenRequest {
   readonly peerId: string;
+  /** Of its machine, for messages. */
+  readonly name: string;
   readonly method: Method;
   /** Where to dial when there is no connection. */
   readonly addresses: readonly string[];
@@ -20,7 +22,7 @@ export async function openStream(
   components: { readonly connections: Connections; readonly meter: TrafficMeter; readonly limits: StreamLimits },
   request: OpenRequest,
 ): Promise<FrameStream> {
-  const { method, peerId } = request;
+  const { method, name } = request;
   const timeoutMs = method.openTimeoutMs;
   const signal = waitSignal({ signal: request.signal, timeoutMs }) ?? AbortSignal.timeout(timeoutMs);
   try {
@@ -31,7 +33,7 @@ export async function openStream(
   } catch (error) {
     throwIfAborted(signal);
     if (isSkeinError(error)) throw error;
-    throw new SkeinError('peer-lost', `can't open ${method.id} to ${peerId}`, { cause: error });
+    throw new SkeinError('peer-lost', `can't open ${method.id} to ${name}`, { cause: error });
   }
 }
 
@@ -39,13 +41,13 @@ async function connect(
   connections: Connections,
   request: OpenRequest & { readonly signal: AbortSignal },
 ): Promise<Connection> {
-  const { peerId, addresses, signal } = request;
+  const { peerId, name, addresses, signal } = request;
   const existing = connections.get(peerId);
   // Bulk data gets its own connection where the member can be dialled; over the shared one it still works.
   if (request.method === methods.bytes && existing !== undefined && addresses.length > 0) {
     return await connections.bulk(peerId, addresses).catch(() => existing);
   }
   if (existing !== undefined) return existing;
-  if (addresses.length === 0) throw new SkeinError('peer-lost', `${peerId} is not connected and has no known address`);
+  if (addresses.length === 0) throw new SkeinError('peer-lost', `${name} is not connected and has no known address`);
   return await connections.dial(addresses, { signal });
 }

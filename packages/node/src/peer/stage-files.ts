@@ -8,7 +8,7 @@ export interface StageFilesComponents {
   readonly store: ModelStore;
   /** Where cut files lie. */
   readonly directory: string;
-  readonly mesh: Pick<Mesh, 'open'>;
+  readonly mesh: Pick<Mesh, 'cards' | 'open'>;
 }
 
 /** What an engine loads for a stage. */

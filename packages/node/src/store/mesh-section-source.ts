@@ -12,7 +12,7 @@ export interface MeshSectionSourceOptions {
   readonly model: string;
   /** Peer ids, in the order to try. */
   readonly holders: readonly string[];
-  readonly mesh: Pick<Mesh, 'open'>;
+  readonly mesh: Pick<Mesh, 'cards' | 'open'>;
   /** Longest wait for a holder to take the request or send the next chunk, in milliseconds. Default: 15,000. */
   readonly chunkTimeoutMs?: number | undefined;
 }
@@ -35,7 +35,7 @@ export function meshSectionSource(options: MeshSectionSourceOptions): MeshSectio
   const trust = new TrustedHolders(options.holders);
 
   async function* read(sections: readonly Section[], delivery: Delivery, signal: AbortSignal | undefined) {
-    const holders = new Holders(options.model, trust.trusted);
+    const holders = new Holders(options.model, trust.trusted, options.mesh.cards.snapshot());
     for (const liar of trust.rejected) holders.failed(liar, wrongContent(), { wasUseful: false });
     let missing = coalesce(sections);
     while (missing.length > 0) {

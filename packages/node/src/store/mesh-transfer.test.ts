@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { buffer } from 'node:stream/consumers';
 
 import { Authority, createIdentity, createMesh, fetchManifest, type Mesh, type StreamHandler } from '@skein/mesh';
-import { bytesRequestSchema, methods, SkeinError, type Section } from '@skein/protocol';
+import { bytesRequestSchema, methods, shortPeer, SkeinError, type Section } from '@skein/protocol';
 import { expect, test } from 'vitest';
 
 import { temporaryDirectory } from '../sources/test-support/temporary-directory.ts';
@@ -108,7 +108,7 @@ test('serves the manifests of the models it holds', async () => {
   const request = { digest, holders: [holder], mesh: asking };
   expect((await fetchManifest({ ...request, model })).manifest).toEqual(manifest);
   await expect(fetchManifest({ ...request, model: '0'.repeat(64) })).rejects.toThrow(
-    new RegExp(`${holder}: this machine does not hold`),
+    new RegExp(`…${shortPeer(holder)}\\)?: this machine does not hold`),
   );
 });
 
@@ -200,7 +200,7 @@ test('tells the asker why ranges are refused', async () => {
   const refused = buffer((await fixture.source([holder])).read([outside], {}));
   await expect(refused).rejects.toMatchObject({
     code: 'model-unreachable',
-    message: expect.stringContaining(`${holder}: the ranges asked for do not fit the model`),
+    message: expect.stringMatching(`…${shortPeer(holder)}\\)?: the ranges asked for do not fit the model`),
   });
 });
 
@@ -261,7 +261,7 @@ test('names the liar when the other holders are out of reach', async () => {
   const liar = await fixture.answering(lying(fixture, () => {}));
   await expect(fixture.cut([liar, await absentPeer()])).rejects.toMatchObject({
     code: 'model-unreachable',
-    message: expect.stringContaining(`${liar}: sent bytes that are not the model's`),
+    message: expect.stringMatching(`…${shortPeer(liar)}\\)?: sent bytes that are not the model's`),
   });
 });
 
