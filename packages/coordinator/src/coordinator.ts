@@ -14,7 +14,7 @@ export interface CoordinatorOptions {
   readonly mesh: Mesh;
   /** Loopback address or `localhost` to listen on. Default `127.0.0.1`. */
   readonly host?: string | undefined;
-  /** TCP port; 0 takes any free one. Default 4040. */
+  /** TCP port; 0 takes any free one. Default 7331. */
   readonly port?: number | undefined;
   /** Where requests and deployments are recorded, opened and closed by its owner. Default: nowhere. */
   readonly audit?: AuditPort | undefined;
@@ -32,7 +32,7 @@ const settleMs = 2000;
 /** Plans, deploys, routes and serves the HTTP API of one mesh. */
 export interface Coordinator {
   readonly deployments: Deployments;
-  /** Base URL, e.g. `http://127.0.0.1:4040`; OpenAI clients append `/v1`. Throws `not-running` unless started. */
+  /** Base URL, e.g. `http://127.0.0.1:7331`; OpenAI clients append `/v1`. Throws `not-running` unless started. */
   readonly url: string;
   /** Does nothing when running. Throws `already-running` when the port is taken. */
   start(): Promise<void>;
@@ -42,7 +42,7 @@ export interface Coordinator {
 
 /** Throws `invalid-request` for a host beyond loopback: without keys, everyone in reach could use the machines. */
 export function createCoordinator(options: CoordinatorOptions): Coordinator {
-  const { mesh, host = '127.0.0.1', port = 4040, logger = silentLogger, audit = noAudit } = options;
+  const { mesh, host = '127.0.0.1', port = 7331, logger = silentLogger, audit = noAudit } = options;
   if (!isLoopbackHost(host)) {
     throw new SkeinError(
       'invalid-request',
@@ -69,7 +69,7 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
     administration: {
       status: () => meshStatus(mesh, deployments.list()),
       deploy: async (request) => await deployments.deploy(request),
-      undeploy: async (id) => await deployments.undeploy(id),
+      undeploy: async (id, options) => await deployments.undeploy(id, options),
     },
     stopped: stopped.signal,
     randomSeed: () => randomInt(2 ** 32),

@@ -7,7 +7,7 @@ export interface Deadlines {
    * Over HTTP anything above 300,000 is cut there by Node's fetch.
    */
   readonly firstTokenMs: number;
-  /** From one token to the next. Default 60,000: longer than a lost stage takes to be replaced. */
+  /** From one token to the next. Default 60,000: a step of any machine is shorter, so that what lasts longer is lost. */
   readonly gapMs: number;
 }
 

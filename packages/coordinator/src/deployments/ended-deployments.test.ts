@@ -1,0 +1,35 @@
+import { expect, test } from 'vitest';
+
+import { cardOf, heldStageOf, peerIdOf } from '../testing/fixtures.ts';
+import { EndedDeployments } from './ended-deployments.ts';
+
+const minuteMs = 60_000;
+
+function setup() {
+  const world = { now: 0, shown: [] as readonly string[] };
+  const snapshot = () => [cardOf({ peer: peerIdOf(1), card: { stages: world.shown.map(heldStageOf) } })];
+  return { world, ended: new EndedDeployments({ mesh: { cards: { snapshot } }, now: () => world.now }) };
+}
+
+test('forgets what ended more than a minute ago', () => {
+  const { world, ended } = setup();
+  ended.add('first');
+  world.now = minuteMs;
+  ended.add('second');
+  expect([ended.has('first'), ended.has('second')]).toEqual([true, true]);
+  world.now += 1;
+  ended.add('third');
+  expect([ended.has('first'), ended.has('second')]).toEqual([false, true]);
+});
+
+test('remembers what a card still shows', () => {
+  const { world, ended } = setup();
+  ended.add('shown');
+  world.shown = ['shown'];
+  world.now = 2 * minuteMs;
+  ended.add('other');
+  expect(ended.has('shown')).toBe(true);
+  world.shown = [];
+  ended.add('another');
+  expect(ended.has('shown')).toBe(false);
+});

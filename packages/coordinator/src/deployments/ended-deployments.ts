@@ -1,0 +1,42 @@
+import type { Mesh } from '@skein/mesh';
+
+export interface EndedDeploymentsComponents {
+  readonly mesh: { readonly cards: Pick<Mesh['cards'], 'snapshot'> };
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+/** Ten times as long as a card lives of which nothing new is heard: no older one is on its way then. */
+const rememberedMs = 60_000;
+
+/**
+ * Ids of deployments that are over, so that a card from before does not bring them back. One is remembered for a minute,
+ * and for as long as a card still shows it.
+ */
+export class EndedDeployments {
+  readonly #components: EndedDeploymentsComponents;
+  /** When each ended. */
+  readonly #endedAt = new Map<string, number>();
+
+  constructor(components: EndedDeploymentsComponents) {
+    this.#components = components;
+  }
+
+  add(id: string): void {
+    this.#forget();
+    this.#endedAt.set(id, this.#components.now());
+  }
+
+  has(id: string): boolean {
+    return this.#endedAt.has(id);
+  }
+
+  #forget(): void {
+    const now = this.#components.now();
+    const cards = this.#components.mesh.cards.snapshot();
+    const shown = new Set(cards.flatMap(({ stages }) => stages.map(({ deployment }) => deployment)));
+    for (const [id, endedAt] of this.#endedAt) {
+      if (now - endedAt > rememberedMs && !shown.has(id)) this.#endedAt.delete(id);
+    }
+  }
+}
