@@ -1,5 +1,5 @@
 import { generate } from '@skein/mesh';
-import { silentLogger, type Logger } from '@skein/protocol';
+import { machineName, silentLogger, type Logger } from '@skein/protocol';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 
@@ -48,16 +48,22 @@ async function name(): Promise<string> {
 }
 
 describe('a pipeline that loses a stage', () => {
-  it.each([0, 1])(
+  it.each([
+    [0, () => 'the engine process of this stage'],
+    [1, (tail: string) => `stage 2 of 2, on ${tail}, was lost`],
+  ])(
     'ends its generations with an error and is deployed anew when the engine of stage %i is killed',
-    async (victim) => {
+    async (victim, said) => {
       const { deployments } = cluster.coordinator;
       const { id, stages } = await deployments.deploy({ model: await name(), stages: 2 });
       const lead = stages[0]?.peer ?? '';
       const events = generate(cluster.coordinatorMesh, lead, { ...request, deployment: id, maxTokens: 400 });
       await events.next();
       process.kill(engines.get(victim) ?? 0, 'SIGKILL');
-      await expect(Array.fromAsync(events)).rejects.toMatchObject({ code: 'stage-lost', retryable: true });
+      const error: unknown = await Array.fromAsync(events).catch((thrown: unknown) => thrown);
+      expect(error).toMatchObject({ code: 'stage-lost', retryable: true });
+      const tail = machineName(cluster.coordinatorMesh.cards.snapshot(), stages[1]?.peer ?? '');
+      expect(error).toMatchObject({ message: expect.stringContaining(said(tail)) as string });
 
       const again = await fetch(`${cluster.coordinator.url}/v1/completions`, {
         method: 'POST',

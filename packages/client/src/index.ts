@@ -17,6 +17,7 @@ export {
   type Deployment,
   type DeploymentRequest,
   type DeployOptions,
+  type UndeployOptions,
 } from './http/coordinator.ts';
 export type { MeshAccess } from './mesh/create-mesh-transport.ts';
 export type { ServedModel } from './transport.ts';

@@ -2,7 +2,7 @@ import type { Deployment } from '@skein/client';
 import type { Card } from '@skein/protocol';
 import { expect, test } from 'vitest';
 
-import { describeDeployment } from './deploy-model.ts';
+import { describeDeployment, stepOf } from './deploy-model.ts';
 
 const model = 'a'.repeat(64);
 const block = { from: 0, to: 3 };
@@ -45,4 +45,15 @@ test('says so when it is one more replica', () => {
   expect(describeDeployment(deployment, [attic('deployment-1')])).toMatch(
     /\nthis is replica 2 of tiny; `skein undeploy deployment-2` takes it down again$/,
   );
+});
+
+test('shows the phase of the slowest stage, and loaded stages as done', () => {
+  const stage = { peer: 'peer-of-attic-000001', block };
+  const loaded = { ...stage, state: 'ready' as const, backend: 'cpu', fetchedBytes: 0, fileBytes: 30 };
+  const at = (phase: 'fetch' | 'load') => ({ phase, doneBytes: 1, totalBytes: 10 });
+  const loading = { ...stage, state: 'loading' as const, progress: at('load') };
+  const fetching = { ...stage, state: 'loading' as const, progress: at('fetch') };
+  expect(stepOf([loaded, loading, fetching])).toEqual({ label: 'fetch layers', doneBytes: 1, totalBytes: 10 });
+  expect(stepOf([loaded, loading])).toEqual({ label: 'load layers', doneBytes: 31, totalBytes: 40 });
+  expect(stepOf([{ ...stage, state: 'loading' }])).toBeUndefined();
 });

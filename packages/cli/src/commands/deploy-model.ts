@@ -1,9 +1,9 @@
 import { openCoordinator, type Deployment, type DeploymentRequest } from '@skein/client';
-import type { Card } from '@skein/protocol';
+import { machineName, type Card } from '@skein/protocol';
 
-import { formatLayers, shortPeer } from '../output/format.ts';
+import { formatLayers } from '../output/format.ts';
 import { deploymentsOf } from '../overview/deployments.ts';
-import { createProgress } from '../output/progress.ts';
+import { createProgress, type Step } from '../output/progress.ts';
 import type { CommandContext } from '../program/context.ts';
 
 /** Deploys a model, with progress on stderr: the bytes of all stages that are in the same phase as the slowest. */
@@ -13,22 +13,32 @@ export async function deployModel(
 ): Promise<Deployment> {
   using progress = createProgress(stderr, { signal });
   const onProgress = ({ stages }: Deployment) => {
-    for (const phase of ['fetch', 'cut', 'load'] as const) {
-      const steps = stages.map((stage) => stage.progress).filter((step) => step?.phase === phase);
-      if (steps.length === 0) continue;
-      const sum = (key: 'doneBytes' | 'totalBytes') => steps.reduce((total, step) => total + (step?.[key] ?? 0), 0);
-      return progress.show({ label: `${phase} layers`, doneBytes: sum('doneBytes'), totalBytes: sum('totalBytes') });
-    }
+    const step = stepOf(stages);
+    if (step !== undefined) progress.show(step);
   };
   const deployment = await openCoordinator({ url }).deploy(request, { signal, onProgress });
   progress.complete();
   return deployment;
 }
 
+/** The phase of the slowest stages, and how far those in it are; stages that are loaded are done with the last one. */
+export function stepOf(stages: Deployment['stages']): Step | undefined {
+  const steps = stages.flatMap(({ progress, fileBytes }) => {
+    if (progress !== undefined) return [progress];
+    return fileBytes === undefined ? [] : [{ phase: 'load' as const, doneBytes: fileBytes, totalBytes: fileBytes }];
+  });
+  for (const phase of ['fetch', 'cut', 'load'] as const) {
+    const here = steps.filter((step) => step.phase === phase);
+    if (here.length === 0) continue;
+    const sum = (key: 'doneBytes' | 'totalBytes') => here.reduce((total, step) => total + step[key], 0);
+    return { label: `${phase} layers`, doneBytes: sum('doneBytes'), totalBytes: sum('totalBytes') };
+  }
+  return undefined;
+}
+
 /** Who holds which layers of a deployment, and which of the model's replicas it is. */
 export function describeDeployment({ name, model, id, stages }: Deployment, cards: readonly Card[]): string {
-  const nameOf = (peer: string) => cards.find((card) => card.peer === peer)?.name ?? 'unknown';
-  const lines = stages.map(({ peer, block }) => `  ${formatLayers(block)} on ${nameOf(peer)} (…${shortPeer(peer)})`);
+  const lines = stages.map(({ peer, block }) => `  ${formatLayers(block)} on ${machineName(cards, peer)}`);
   const others = deploymentsOf(cards).filter((other) => other.model === model && other.isReady && other.id !== id);
   const count =
     others.length === 0

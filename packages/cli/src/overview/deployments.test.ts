@@ -43,6 +43,7 @@ test('puts the stages of a deployment together, in pipeline order', () => {
       name: 'tiny',
       model: 'a'.repeat(64),
       isReady: true,
+      isDraining: false,
       stages: [
         { peer: lead.peer, on: 'cellar', layers: [0, 3], state: 'ready' },
         { peer: tail.peer, on: 'attic', layers: [3, 6], state: 'ready' },
@@ -66,4 +67,9 @@ test('tells deployments of the same model apart', () => {
     card('cellar', [stage({ deployment: 'b-deployment' }), stage({ deployment: 'a-deployment' })]),
   ]);
   expect(ids.map(({ id }) => id)).toEqual(['a-deployment', 'b-deployment']);
+});
+
+test('calls a deployment draining when its lead is', () => {
+  const [view] = deploymentsOf([card('cellar', [stage({ state: 'draining' })])]);
+  expect(view).toMatchObject({ isReady: false, isDraining: true });
 });

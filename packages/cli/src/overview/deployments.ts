@@ -1,4 +1,4 @@
-import type { Card } from '@skein/protocol';
+import type { Card, HeldStage } from '@skein/protocol';
 
 /** One stage of a deployment, as the card of its peer has it. */
 export interface StageView {
@@ -7,7 +7,7 @@ export interface StageView {
   readonly on: string;
   /** The first layer, and the one after the last. */
   readonly layers: readonly [from: number, to: number];
-  readonly state: 'loading' | 'ready';
+  readonly state: HeldStage['state'];
 }
 
 export interface DeploymentView {
@@ -18,6 +18,8 @@ export interface DeploymentView {
   readonly model: string;
   /** Whether it answers: its lead says so only while the whole pipeline is connected. */
   readonly isReady: boolean;
+  /** Whether it is being taken down: it ends the answers that run and takes no more requests. */
+  readonly isDraining: boolean;
   /** In pipeline order. */
   readonly stages: readonly StageView[];
   /** Tokens of context, shared by all sequences. */
@@ -42,6 +44,7 @@ export function deploymentsOf(cards: readonly Card[]): readonly DeploymentView[]
       name: witness?.name ?? '',
       model: witness?.model ?? '',
       isReady: lead?.state === 'ready',
+      isDraining: lead?.state === 'draining',
       stages: stages.map(({ peer, on, block, state }) => ({
         peer,
         on,

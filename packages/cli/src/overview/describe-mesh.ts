@@ -1,7 +1,7 @@
-import { formatBytes, type Card } from '@skein/protocol';
+import { formatBytes, shortPeer, type Card } from '@skein/protocol';
 
 import type { DaemonStatus } from '../control/messages.ts';
-import { counted, formatLabels, formatLayers, formatTable, printable, shortPeer } from '../output/format.ts';
+import { counted, formatLabels, formatLayers, formatTable, printable } from '../output/format.ts';
 import { deploymentsOf, type DeploymentView } from './deployments.ts';
 
 /** The mesh for people: members, deployments, traffic. */
@@ -35,16 +35,21 @@ function memberRow({ name, peer, roles, labels = {}, hardware, models }: Card): 
   ];
 }
 
-function describe({ name, id, isReady, stages, contextTokens, ...load }: DeploymentView): string {
+function describe({ name, id, stages, contextTokens, ...view }: DeploymentView): string {
   const rows = stages.map(({ on, peer, layers: [from, to], state }) => [
     `  ${formatLayers({ from, to })}`,
     `${on} (…${shortPeer(peer)})`,
     state,
   ]);
-  const { active, sequences, queued } = load;
+  const { active, sequences, queued } = view;
   return [
-    `${printable(name)}, deployment ${id}: ${isReady ? 'ready' : 'not ready'}`,
+    `${printable(name)}, deployment ${id}: ${stateOf(view)}`,
     `  ${active} of ${sequences} answers running, ${counted(queued, 'request', 'requests')} waiting, ${contextTokens} tokens of context`,
     formatTable(rows),
   ].join('\n');
+}
+
+function stateOf({ isReady, isDraining }: Pick<DeploymentView, 'isReady' | 'isDraining'>): string {
+  if (isDraining) return 'draining: it takes no more requests, and is taken down when its answers have ended';
+  return isReady ? 'ready' : 'not ready';
 }

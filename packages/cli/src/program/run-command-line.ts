@@ -40,7 +40,7 @@ function outcomeOf(command: string): string {
     case 'pull':
       return 'cancelled; the same `skein pull` goes on where this one stopped';
     case 'undeploy':
-      return 'cancelled; `skein status` shows what is deployed';
+      return 'no longer waiting; it is taken down when its answers have ended, see `skein status`';
     default:
       return 'cancelled';
   }

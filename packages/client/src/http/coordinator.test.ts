@@ -85,13 +85,38 @@ test('lists the deployments', async () => {
   expect(await openCoordinator(server).deployments()).toEqual(status.deployments);
 });
 
-test('takes a deployment down by its id', async () => {
+test('takes a deployment down by its id, and follows it to its end', async () => {
   const gone = { message: 'there is no deployment other', type: 'invalid_request_error', code: 'not_found' };
   await using server = await startScriptedServer({
-    '/skein/v1/deployments/one': (response) => response.writeHead(204).end(),
-    '/skein/v1/deployments/other': (response) => response.writeHead(404).end(JSON.stringify({ error: gone })),
+    '/skein/v1/deployments/one?now=false': (response) => {
+      const send = beginEvents(response);
+      send({ deployment: { ...deployment('draining'), running: 2 } });
+      send({ deployment: deployment('closed') });
+      response.end();
+    },
+    '/skein/v1/deployments/one?now=true': (response) => {
+      beginEvents(response)({ deployment: deployment('closed') });
+      response.end();
+    },
+    '/skein/v1/deployments/other?now=false': (response) => response.writeHead(404).end(JSON.stringify({ error: gone })),
   });
   const coordinator = openCoordinator(server);
-  await coordinator.undeploy('one');
+  const seen: unknown[] = [];
+  await coordinator.undeploy('one', { onProgress: ({ state, running }) => seen.push([state, running]) });
+  expect(seen).toEqual([
+    ['draining', 2],
+    ['closed', undefined],
+  ]);
+  await coordinator.undeploy('one', { now: true });
   await expect(coordinator.undeploy('other')).rejects.toMatchObject({ code: 'not-found' });
+});
+
+test('does not take a deployment for gone whose coordinator is', async () => {
+  await using server = await startScriptedServer({
+    '/skein/v1/deployments/one?now=false': (response) => {
+      beginEvents(response)({ deployment: deployment('draining') });
+      response.end();
+    },
+  });
+  await expect(openCoordinator(server).undeploy('one')).rejects.toMatchObject({ code: 'peer-lost' });
 });

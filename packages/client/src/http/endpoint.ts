@@ -9,6 +9,8 @@ export interface EndpointRequest {
   readonly method?: 'GET' | 'POST' | 'DELETE';
   /** Sent as JSON. */
   readonly body?: object;
+  /** What the answer shall be, where there is a choice. */
+  readonly accept?: string;
 }
 
 /** A coordinator's HTTP server. */
@@ -25,8 +27,12 @@ export class Endpoint {
   }
 
   /** A successful response. Throws `not-running` when nothing answers, and the error that an unsuccessful one carries. */
-  async fetch(path: string, { signal, method = 'GET', body }: EndpointRequest): Promise<Response> {
-    const content = body && { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } };
+  async fetch(path: string, { signal, method = 'GET', body, accept }: EndpointRequest): Promise<Response> {
+    const headers = {
+      ...(body !== undefined && { 'content-type': 'application/json' }),
+      ...(accept !== undefined && { accept }),
+    };
+    const content = { headers, ...(body !== undefined && { body: JSON.stringify(body) }) };
     let response;
     try {
       response = await fetch(`${this.#baseUrl}${path}`, { method, signal, ...content });

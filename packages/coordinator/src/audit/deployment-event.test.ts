@@ -20,6 +20,8 @@ test.each<[before: DeploymentState, change: Partial<DeploymentStatus>, event: ob
   ['ready', { state: 'failed', error: stageLost }, { action: 'lost', error: 'stage-lost' }],
   ['loading', { state: 'failed', error: stageLost }, { action: 'failed', error: 'stage-lost' }],
   ['ready', { state: 'closed' }, { action: 'undeployed' }],
+  ['draining', { state: 'closed' }, { action: 'undeployed' }],
+  ['draining', { state: 'failed', error: stageLost }, { action: 'lost', error: 'stage-lost' }],
   ['loading', { state: 'closed' }, { action: 'failed', error: 'aborted' }],
 ])('from %s to %j is told as %j', (before, change, expected) => {
   const event = deploymentEvent({ ...status, ...change }, before);
@@ -41,6 +43,7 @@ test.each<[before: DeploymentState, state: DeploymentState]>([
   ['failed', 'closed'],
   ['loading', 'connecting'],
   ['ready', 'ready'],
+  ['ready', 'draining'],
 ])('from %s to %s is not told', (before, state) => {
   expect(deploymentEvent({ ...status, state }, before)).toBeUndefined();
 });

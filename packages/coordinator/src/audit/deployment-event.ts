@@ -29,13 +29,18 @@ function changeOf(
     case 'ready':
       return { action: 'deployed' };
     case 'failed':
-      return { action: before === 'ready' ? 'lost' : 'failed' };
+      return { action: hasServed(before) ? 'lost' : 'failed' };
     case 'closed':
-      if (before === 'ready') return { action: 'undeployed' };
+      if (hasServed(before)) return { action: 'undeployed' };
       // One that has failed was told of then.
       return before === 'failed' ? undefined : { action: 'failed', error: 'aborted' };
     case 'loading':
     case 'connecting':
+    case 'draining':
       return undefined;
   }
+}
+
+function hasServed(before: DeploymentState): boolean {
+  return before === 'ready' || before === 'draining';
 }

@@ -16,6 +16,8 @@ export interface DeploymentOptions {
   readonly id: string;
   readonly model: MeshModel;
   readonly plan: Plan;
+  /** Names of the plan's machines, by stage. */
+  readonly machines: readonly string[];
   /** What was asked for, of which the plan may have had to leave something out. */
   readonly wish: DeployWish;
   readonly contextTokens: number;
@@ -23,10 +25,11 @@ export interface DeploymentOptions {
   readonly timeouts: StageTimeouts;
   /** Milliseconds since 1970. */
   readonly startedAt: number;
-  readonly onChange?: ((status: DeploymentStatus) => void) | undefined;
 }
 
-/** One replica on its peers. It serves once {@link load} has resolved, until a stage is lost or it is closed. */
+export type DeploymentObserver = (status: DeploymentStatus) => void;
+
+/** One replica on its peers. It serves once {@link load} has resolved, until a stage is lost or it is drained or closed. */
 export class Deployment {
   readonly #components: DeploymentComponents;
   readonly #options: DeploymentOptions;
@@ -35,7 +38,11 @@ export class Deployment {
   /** By stage. */
   readonly #links = new Map<number, StageLink>();
   readonly #stages: StageStatus[];
+  readonly #observers = new Set<DeploymentObserver>();
   #state: DeploymentState = 'loading';
+  #running: number | undefined;
+  #draining: Promise<void> | undefined;
+  #ending: Promise<void> | undefined;
   #error: SkeinError | undefined;
 
   constructor(components: DeploymentComponents, options: DeploymentOptions) {
@@ -77,6 +84,12 @@ export class Deployment {
     return this.#ended.promise;
   }
 
+  /** Tells an observer of every change, until what this returns is called. One that throws changes nothing. */
+  observe(observer: DeploymentObserver): () => void {
+    this.#observers.add(observer);
+    return () => void this.#observers.delete(observer);
+  }
+
   status(): DeploymentStatus {
     const { id, model, contextTokens, sequences, wish, plan, startedAt } = this.#options;
     return {
@@ -85,6 +98,7 @@ export class Deployment {
       name: model.name,
       state: this.#state,
       ...(this.#error === undefined ? {} : { error: toWireError(this.#error) }),
+      ...(this.#state === 'draining' && this.#running !== undefined && { running: this.#running }),
       stages: [...this.#stages],
       contextTokens,
       sequences,
@@ -123,6 +137,21 @@ export class Deployment {
     void this.#end('failed', error);
   }
 
+  /**
+   * Has it take no more requests. Resolves when none runs any more, or when it is over in another way. Does nothing to one
+   * that does not serve.
+   */
+  async drain(): Promise<void> {
+    if (this.#state === 'ready') {
+      this.#enter('draining');
+      // A link that is lost fails the deployment, which is the end of the wait, too.
+      this.#draining = this.#link(0)
+        .drain()
+        .catch(async () => await this.over);
+    }
+    await this.#draining;
+  }
+
   /** Takes the deployment down. Resolves when the peers have let go of it. */
   async close(): Promise<void> {
     await this.#end('closed', new SkeinError('aborted', 'the deployment was taken down'));
@@ -132,7 +161,10 @@ export class Deployment {
     this.#enter(state);
     this.#over.abort(reason);
     this.#ended.resolve();
-    await Promise.all([...this.#links.values()].map(async (link) => await link.close()));
+    this.#ending ??= Promise.all([...this.#links.values()].map(async (link) => await link.close())).then(
+      () => undefined,
+    );
+    await this.#ending;
   }
 
   async #loadStage(stage: number): Promise<void> {
@@ -142,6 +174,7 @@ export class Deployment {
     const previous = plan.stages.length > 1 ? plan.stages.at(stage - 1)?.peer : undefined;
     const link = await StageLink.open(this.#components.mesh, {
       peer: planned.peer,
+      name: this.#machine(stage),
       load: {
         type: 'stage-load',
         deployment: id,
@@ -163,6 +196,10 @@ export class Deployment {
       signal: this.#over.signal,
       onProgress: ({ phase, doneBytes, totalBytes }) =>
         this.#update(stage, { progress: { phase, doneBytes, totalBytes } }),
+      onRunning: (running) => {
+        this.#running = running;
+        this.#changed();
+      },
       onLost: (error) => this.fail(error),
     });
     this.#links.set(stage, link);
@@ -173,15 +210,32 @@ export class Deployment {
   }
 
   async #connectStage(stage: number): Promise<void> {
-    const next = this.#stages[(stage + 1) % this.#stages.length];
-    if (next === undefined) throw new SkeinError('internal', 'a ring without stages');
-    await this.#links.get(stage)?.connect(next.peer);
+    const next = (stage + 1) % this.#stages.length;
+    const peer = this.#stages[next]?.peer;
+    if (peer === undefined) throw new SkeinError('internal', 'a ring without stages');
+    await this.#link(stage).connect({ peer, name: this.#machine(next) });
     this.#update(stage, { state: 'connected' });
   }
 
+  #link(stage: number): StageLink {
+    const link = this.#links.get(stage);
+    if (link === undefined) throw new SkeinError('internal', 'a stage that was loaded without a link');
+    return link;
+  }
+
+  #machine(stage: number): string {
+    const name = this.#options.machines[stage];
+    if (name === undefined) throw new SkeinError('internal', 'a stage on a machine without a name');
+    return name;
+  }
+
   #update(stage: number, change: Partial<StageStatus>): void {
-    const status = this.#stages[stage];
-    if (status !== undefined) this.#stages[stage] = { ...status, ...change };
+    const before = this.#stages[stage];
+    if (before !== undefined) {
+      const { progress, ...status } = { ...before, ...change };
+      const isLoading = status.state === 'loading' && progress !== undefined;
+      this.#stages[stage] = isLoading ? { ...status, progress } : status;
+    }
     this.#changed();
   }
 
@@ -197,6 +251,13 @@ export class Deployment {
   }
 
   #changed(): void {
-    this.#options.onChange?.(this.status());
+    const status = this.status();
+    for (const observer of this.#observers) {
+      try {
+        observer(status);
+      } catch (error) {
+        this.#components.logger.error({ error, deployment: this.id }, 'an observer of a deployment failed');
+      }
+    }
   }
 }

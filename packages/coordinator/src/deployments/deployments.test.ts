@@ -1,5 +1,5 @@
-import { Authority, createMesh, type Mesh } from '@skein/mesh';
-import { encodeValue, silentLogger } from '@skein/protocol';
+import { Authority, createMesh, generate, type GenerationUpdate, type Mesh } from '@skein/mesh';
+import { encodeValue, machineName, silentLogger } from '@skein/protocol';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { cardOf, gibibyte, manifestOf, mebibyte } from '../testing/fixtures.ts';
@@ -100,17 +100,38 @@ describe('deploying', () => {
     peer(1).script = { fails: 'out of memory' };
     await expect(deployments.deploy({ model: 'tiny', stages: 2 })).rejects.toMatchObject({
       code: 'engine-failed',
-      message: 'out of memory',
+      message: `${machineName(mesh.cards.snapshot(), peer(1).mesh.peerId)}: out of memory`,
     });
     await vi.waitFor(() => expect(peer(0).held.size).toBe(0));
     expect(deployments.list()).toMatchObject([{ state: 'failed', error: { code: 'engine-failed' } }]);
     expect(deployments.mayServe('deployment-1')).toBe(false);
   });
 
-  it('gives up on a stage that makes no progress', async () => {
+  it('is not the worse for an observer that throws', async () => {
+    let told = 0;
+    const onProgress = () => {
+      told += 1;
+      throw new Error('the fault of an observer');
+    };
+    expect(await deployments.deploy({ model: 'tiny', onProgress })).toMatchObject({ state: 'ready' });
+    expect(told).toBeGreaterThan(1);
+  });
+
+  it('shows how far a stage is for as long as it loads', async () => {
+    const states: DeploymentStatus[] = [];
+    const status = await deployments.deploy({ model: 'tiny', onProgress: (state) => states.push(state) });
+    const seen = states.flatMap(({ stages }) => stages.map((stage) => [stage.state, stage.progress !== undefined]));
+    expect(seen).toContainEqual(['loading', true]);
+    expect(status.stages[0]).not.toHaveProperty('progress');
+  });
+
+  it('gives up on a stage that makes no progress, and names its machine', async () => {
     deployments = newDeployments({ timeouts: { loadStallMs: 50 } });
     peer(0).script = 'hang';
-    await expect(deployments.deploy({ model: 'tiny' })).rejects.toMatchObject({ code: 'deadline-exceeded' });
+    await expect(deployments.deploy({ model: 'tiny' })).rejects.toMatchObject({
+      code: 'deadline-exceeded',
+      message: expect.stringContaining(machineName(mesh.cards.snapshot(), peer(0).mesh.peerId)) as string,
+    });
     await vi.waitFor(() => expect(peer(0).held.size).toBe(0));
   });
 
@@ -233,11 +254,14 @@ describe('ensuring a model again after its lead has failed', () => {
     expect(await again).toMatchObject({ deployment: 'deployment-2' });
   });
 
-  it('takes the same replica when that turns out to serve', async () => {
+  it('takes another replica when the one that failed is not found lost', async () => {
     deployments = newDeployments({ timeouts: { lossNoticeMs: 20 } });
     const { id } = await deployments.deploy({ model: 'tiny' });
     expect(await deployments.ensure('tiny', { signal: never, failed: [id, 'of-others-1'] })).toMatchObject({
-      deployment: id,
+      deployment: 'deployment-2',
+    });
+    expect(await deployments.ensure('tiny', { signal: never, failed: [id] })).toMatchObject({
+      deployment: 'deployment-2',
     });
   });
 
@@ -266,6 +290,98 @@ describe('ensuring a model again after its lead has failed', () => {
 });
 
 describe('taking down', () => {
+  const request = {
+    prompt: { type: 'text' as const, text: 'Once' },
+    sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 },
+    stop: [],
+  };
+
+  /** Has an answer of a deployment begin that hangs; returns how it goes on. */
+  async function begin(deployment: string, lead: ScriptedPeer): Promise<AsyncGenerator<GenerationUpdate>> {
+    lead.generation = 'hang';
+    const events = generate(mesh, lead.mesh.peerId, { ...request, deployment });
+    await events.next();
+    return events;
+  }
+
+  it('lets the answers that run end before the peers let go, and sends no request there meanwhile', async () => {
+    const { id } = await deployments.deploy({ model: 'tiny', stages: 2 });
+    const lead = peers.find(({ loads }) => loads.some(({ stage }) => stage === 0)) ?? peer(0);
+    const events = await begin(id, lead);
+    const states: string[] = [];
+    const draining = Promise.withResolvers<void>();
+    const down = deployments.undeploy(id, {
+      onProgress: ({ state, running }) => {
+        states.push(`${state} ${running}`);
+        if (running === 1) draining.resolve();
+      },
+    });
+    await draining.promise;
+    expect(deployments.mayServe(id)).toBe(false);
+    expect(deployments.list()).toMatchObject([{ id, state: 'draining', running: 1 }]);
+    expect(peers.map(({ held }) => held.size)).toEqual([1, 1]);
+    lead.release();
+    expect((await Array.fromAsync(events)).at(-1)).toMatchObject({ type: 'generation-end' });
+    expect(await down).toMatchObject({ id, state: 'closed' });
+    expect(states).toEqual(['draining undefined', 'draining 1', 'draining 0', 'closed undefined']);
+    expect(peers.map(({ held }) => held.size)).toEqual([0, 0]);
+    expect(deployments.list()).toEqual([]);
+  });
+
+  it('cuts what runs at once when that is asked for, also while it drains', async () => {
+    const { id } = await deployments.deploy({ model: 'tiny' });
+    await begin(id, peer(0));
+    const down = deployments.undeploy(id);
+    await vi.waitFor(() => expect(deployments.list()).toMatchObject([{ running: 1 }]));
+    await deployments.undeploy(id, { now: true });
+    expect(peer(0).held.size).toBe(0);
+    expect(await down).toMatchObject({ state: 'closed' });
+  });
+
+  it('is over when what drains is lost', async () => {
+    const { id } = await deployments.deploy({ model: 'tiny' });
+    await begin(id, peer(0));
+    const down = deployments.undeploy(id);
+    await vi.waitFor(() => expect(deployments.list()).toMatchObject([{ running: 1 }]));
+    for (const stage of peer(0).held) stage.abort();
+    expect(await down).toMatchObject({ id, state: 'closed' });
+    expect(deployments.list()).toEqual([]);
+  });
+
+  it('takes no replica that drains for one that serves', async () => {
+    const { id } = await deployments.deploy({ model: 'tiny' });
+    await begin(id, peer(0));
+    const down = deployments.undeploy(id);
+    expect(await deployments.ensure('tiny', { signal: never })).toMatchObject({ deployment: 'deployment-2' });
+    peer(0).release();
+    await down;
+  });
+
+  it('says what to wait for when what drains has the memory', async () => {
+    const contextTokens = 1_000_000;
+    const { id } = await deployments.deploy({ model: 'tiny', contextTokens, stages: 1 });
+    await begin(id, peer(0));
+    const down = deployments.undeploy(id);
+    peer(0).showStages(id);
+    const needs = { model: 'tiny', contextTokens: 7_000_000, stages: 1 };
+    await expect(deployments.deploy(needs)).rejects.toMatchObject({
+      code: 'no-peers',
+      message: expect.stringContaining(`skein undeploy ${id} --now`) as string,
+    });
+    peer(0).release();
+    await down;
+    await expect(deployments.deploy(needs)).rejects.toMatchObject({ code: 'does-not-fit' });
+  });
+
+  it('names the place to go to for what another coordinator has deployed', async () => {
+    peer(0).showStages('of-others-1');
+    await vi.waitFor(() => expect(mesh.cards.snapshot().flatMap((card) => card.stages)).toHaveLength(1));
+    await expect(deployments.undeploy('of-others-1')).rejects.toMatchObject({
+      code: 'not-found',
+      message: expect.stringContaining('another coordinator') as string,
+    });
+  });
+
   it('has the peers let go of all stages', async () => {
     const { id } = await deployments.deploy({ model: 'tiny', stages: 2 });
     await deployments.undeploy(id);

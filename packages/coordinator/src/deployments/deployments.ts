@@ -1,11 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { fetchManifest, untilAborted, type Mesh } from '@skein/mesh';
-import { asSkeinError, isSkeinError, SkeinError, type Logger } from '@skein/protocol';
+import { asSkeinError, isSkeinError, machineName, maxDeadAfterMs, SkeinError, type Logger } from '@skein/protocol';
 
 import { plan, type Plan, type PlanSnapshot } from '../planner/index.ts';
 import type { DeploymentRoute, DeployRequest, DeployWish } from './deploy-request.ts';
-import { Deployment } from './deployment.ts';
+import { Deployment, type DeploymentObserver } from './deployment.ts';
+import { EndedDeployments } from './ended-deployments.ts';
 import { findModel, type MeshModel } from './held-model.ts';
 import { placedStages } from './placed-stages.ts';
 import type { StageTimeouts } from './stage-link.ts';
@@ -33,8 +34,9 @@ export interface DeploymentsOptions {
 /** Longest waits, in milliseconds. */
 export interface DeploymentTimeouts extends StageTimeouts {
   /**
-   * For the loss of a replica to be noticed after a request to it has failed. Default 2,000: both are told over the same
-   * connections, in any order.
+   * For the loss of a replica to be noticed after a request to it has failed. Default 11,000: the longest that a member may
+   * be silent before it counts as lost, and the checks for that. Waited in full only for a replica that fails requests but
+   * is not lost.
    */
   readonly lossNoticeMs: number;
   /**
@@ -48,14 +50,21 @@ const defaultTimeouts: DeploymentTimeouts = {
   loadStallMs: 120_000,
   connectMs: 30_000,
   closeMs: 5000,
-  lossNoticeMs: 2000,
+  lossNoticeMs: maxDeadAfterMs + 1000,
   letGoMs: 8000,
 };
+
+export interface UndeployOptions {
+  /** Cuts the answers that run instead of letting them end. Default false. */
+  readonly now?: boolean | undefined;
+  /** Told of the state at first and after every change. */
+  readonly onProgress?: DeploymentObserver | undefined;
+}
 
 export interface EnsureOptions {
   /** Ends this call's wait only; loading goes on for those who ask later. */
   readonly signal: AbortSignal;
-  /** Ids of deployments that have just failed a request. Those of ours are given a moment to be found lost. Default none. */
+  /** Ids of deployments that have just failed a request: none of them is taken. Those of ours are given time to be found lost. Default none. */
   readonly failed?: readonly string[] | undefined;
 }
 
@@ -70,14 +79,15 @@ export class Deployments {
   readonly #deployments = new Map<string, Deployment>();
   /** By model: what {@link ensure} waits for. */
   readonly #jobs = new Map<string, Promise<Deployment>>();
-  /** Ids that no longer serve, whatever a card that is a moment old says. Never shrinks: a few dozen bytes each. */
-  readonly #gone = new Set<string>();
+  /** Those that are no longer in the table, whatever a card that is a moment old says. */
+  readonly #gone: EndedDeployments;
   readonly #stopped = new AbortController();
 
   constructor(components: DeploymentsComponents, options: DeploymentsOptions = {}) {
     this.#components = components;
     this.#options = options;
     this.#timeouts = { ...defaultTimeouts, ...options.timeouts };
+    this.#gone = new EndedDeployments(components);
   }
 
   /** In the order in which they were started. */
@@ -109,33 +119,51 @@ export class Deployments {
   }
 
   /**
-   * A replica of the model that serves: one of ours if there is one, else a new one. That one gets what the replica that
+   * A replica of the model that serves: one of ours that has not just failed, else a new one. That one gets what the replica that
    * failed before it was asked to have, as far as it can be had still, else default settings. Concurrent calls wait for
    * the same one. Throws what {@link deploy} does.
    */
   async ensure(model: string, { signal, failed = [] }: EnsureOptions): Promise<DeploymentRoute> {
     const id = findModel(this.#components.mesh.cards.snapshot(), model).model;
     await untilAborted(Promise.all(failed.map(async (one) => await this.#untilNoticed(one))), signal);
-    const ready = [...this.#deployments.values()].find((one) => one.model === id && one.state === 'ready');
+    const ready = [...this.#deployments.values()].find(
+      (one) => one.model === id && one.state === 'ready' && !failed.includes(one.id),
+    );
     const deployment = ready ?? (await this.#sharedJob(id, signal));
     return { deployment: deployment.id, lead: deployment.lead };
   }
 
-  /** Takes a deployment down; resolves when its peers have let go of it. Throws `not-found` for an unknown id. */
-  async undeploy(id: string): Promise<void> {
+  /**
+   * Takes a deployment down: it gets no more requests, and once those that run have ended its peers let go of it. Resolves
+   * then, with its last state. One that does not serve, or is lost meanwhile, is taken down at once. Calling it again waits
+   * for the same, or ends the wait with `now`. Throws `not-found` for an unknown id.
+   */
+  async undeploy(id: string, { now = false, onProgress }: UndeployOptions = {}): Promise<DeploymentStatus> {
     const deployment = this.#deployments.get(id);
-    if (deployment === undefined) {
-      throw new SkeinError('not-found', `there is no deployment ${id.slice(0, 100)}; see \`skein status\``);
-    }
+    if (deployment === undefined) throw this.#notFound(id);
+    using observation = new DisposableStack();
+    if (onProgress !== undefined) observation.defer(deployment.observe(onProgress));
+    if (!now) await deployment.drain();
     this.#remove(deployment);
     await deployment.close();
     this.#components.logger.info({ deployment: id }, 'a deployment was taken down');
+    return deployment.status();
   }
 
   /** Takes all deployments down, for good. Takes `closeMs` at most. */
   async stop(): Promise<void> {
     this.#stopped.abort(new SkeinError('not-running', 'the coordinator is stopping'));
     await Promise.all([...this.#deployments.values()].map(async (deployment) => await deployment.close()));
+  }
+
+  #notFound(id: string): SkeinError {
+    const shown = id.slice(0, 100);
+    const stages = this.#components.mesh.cards.snapshot().flatMap((card) => card.stages);
+    if (stages.some((stage) => stage.deployment === id) && !this.#gone.has(id)) {
+      const message = `another coordinator made the deployment ${shown}; run \`skein undeploy\` on its machine`;
+      return new SkeinError('not-found', message);
+    }
+    return new SkeinError('not-found', `there is no deployment ${shown}; see \`skein status\``);
   }
 
   /** Waits for the end of a deployment that a request has found lost; resolves early when it is not ours or over. */
@@ -239,23 +267,25 @@ export class Deployments {
     if (signal.aborted) throw asSkeinError(signal.reason, 'aborted');
     const { stages, layers, contextTokens, sequences, cacheType, activations, threads } = request;
     const snapshot = { cards: mesh.cards.snapshot(), manifest, placed: placedStages(this.list()) };
-    let state: DeploymentState = 'loading';
-    const onChange = (status: DeploymentStatus) => {
-      const before = state;
-      ({ state } = status);
-      if (state !== before) this.#components.onTransition?.(status, before);
-      request.onProgress?.(status);
-    };
+    const wishes = isAnew ? [request, { contextTokens, cacheType }, { cacheType }] : [request];
+    const planned = this.#plan(snapshot, wishes);
     const deployment = new Deployment(this.#components, {
       id: newId(),
       model,
       wish: { stages, layers, contextTokens, sequences, cacheType, activations, threads },
-      ...this.#plan(snapshot, isAnew ? [request, { contextTokens, cacheType }, { cacheType }] : [request]),
+      ...planned,
+      machines: planned.plan.stages.map(({ peer }) => machineName(snapshot.cards, peer)),
       sequences: sequences ?? this.#options.sequences ?? 4,
       timeouts: this.#timeouts,
       startedAt: now(),
-      onChange,
     });
+    let state: DeploymentState = 'loading';
+    deployment.observe((status) => {
+      const before = state;
+      ({ state } = status);
+      if (state !== before) this.#components.onTransition?.(status, before);
+    });
+    if (request.onProgress !== undefined) deployment.observe(request.onProgress);
     for (const other of this.#deployments.values()) {
       if (other.model === deployment.model && other.state === 'failed') this.#remove(other);
     }
@@ -263,7 +293,10 @@ export class Deployments {
     return deployment;
   }
 
-  /** A plan for the first of the wishes that there are machines and memory for. Throws what the first one met with. */
+  /**
+   * A plan for the first of the wishes that there are machines and memory for. Throws what the first one met with; while a
+   * deployment is draining, that its memory has to be waited for.
+   */
   #plan(
     snapshot: PlanSnapshot,
     wishes: readonly Pick<DeployWish, 'stages' | 'layers' | 'contextTokens' | 'cacheType'>[],
@@ -279,10 +312,23 @@ export class Deployments {
         if (!isSkeinError(error) || (error.code !== 'no-peers' && error.code !== 'does-not-fit')) break;
       }
     }
+    if (isSkeinError(failure) && failure.code === 'does-not-fit') throw this.#untilDrained(failure);
     throw failure;
   }
 
+  #untilDrained(failure: SkeinError): SkeinError {
+    const draining = [...this.#deployments.values()].find(({ state }) => state === 'draining');
+    if (draining === undefined) return failure;
+    const { id, name } = draining.status();
+    return new SkeinError(
+      'no-peers',
+      `there is no room yet: ${name} is being taken down, and its running answers end first; ask again in a moment, or cut them with \`skein undeploy ${id} --now\``,
+      { cause: failure },
+    );
+  }
+
   #remove(deployment: Deployment): void {
+    if (!this.#deployments.has(deployment.id)) return;
     this.#deployments.delete(deployment.id);
     this.#gone.add(deployment.id);
   }

@@ -5,6 +5,7 @@ export {
   type DeploymentsOptions,
   type DeploymentTimeouts,
   type EnsureOptions,
+  type UndeployOptions,
 } from './deployments.ts';
 export { findModel, meshModels, type MeshModel } from './held-model.ts';
 export type { DeploymentState, DeploymentStatus, StageStatus } from './status.ts';

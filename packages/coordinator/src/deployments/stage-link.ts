@@ -6,6 +6,7 @@ import {
   parseHeader,
   SkeinError,
   stageEventSchema,
+  type StageCommand,
   type StageEvent,
   type StageLoad,
 } from '@skein/protocol';
@@ -25,10 +26,14 @@ export interface StageTimeouts {
 
 export interface StageLinkOptions {
   readonly peer: string;
+  /** Of its machine, for messages. */
+  readonly name: string;
   readonly load: StageLoad;
   readonly timeouts: StageTimeouts;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: StageProgress) => void;
+  /** Told how many generations still run, once the lead is being drained. */
+  readonly onRunning: (running: number) => void;
   /** Told once when the stage fails or its peer is lost, at any time; not after {@link StageLink.close}. */
   readonly onLost: (error: SkeinError) => void;
 }
@@ -39,6 +44,7 @@ export class StageLink {
   readonly #options: StageLinkOptions;
   readonly #ready = Promise.withResolvers<StageReady>();
   readonly #connected = Promise.withResolvers<void>();
+  readonly #drained = Promise.withResolvers<void>();
   readonly #over: Promise<void>;
   #isReady = false;
   #isClosing = false;
@@ -49,6 +55,7 @@ export class StageLink {
     // Whoever waits gets the rejection; when nobody does, onLost tells.
     this.#ready.promise.catch(() => undefined);
     this.#connected.promise.catch(() => undefined);
+    this.#drained.promise.catch(() => undefined);
     this.#over = this.#follow();
   }
 
@@ -72,16 +79,29 @@ export class StageLink {
   }
 
   /** Has the peer open the ring to the next stage's peer; resolves when it has. */
-  async connect(next: string): Promise<void> {
-    const { peer, timeouts } = this.#options;
-    const late = new SkeinError('deadline-exceeded', `${peer} could not reach ${next} in ${timeouts.connectMs} ms`);
+  async connect(next: { readonly peer: string; readonly name: string }): Promise<void> {
+    const { name, timeouts } = this.#options;
+    const seconds = timeouts.connectMs / 1000;
+    const late = new SkeinError(
+      'deadline-exceeded',
+      `${name} could not reach ${next.name} in ${seconds} s; see \`skein doctor\` on either`,
+    );
     const timer = setTimeout(() => this.#stream.abort(late), timeouts.connectMs);
     try {
-      await this.#stream.write({ type: 'stage-connect', next });
+      await this.#stream.write({ type: 'stage-connect', next: next.peer } satisfies StageCommand);
       await this.#connected.promise;
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  /**
+   * Has the lead take no more generations; resolves when none runs any more. Rejects when the stage is lost or closed
+   * before. No deadline: generations end by themselves, and a lead that hangs is lost.
+   */
+  async drain(): Promise<void> {
+    await this.#stream.write({ type: 'stage-drain' } satisfies StageCommand);
+    await this.#drained.promise;
   }
 
   /** Unloads the stage. Resolves when the peer has let go of it, or when it was not heard in time. Never throws. */
@@ -106,22 +126,23 @@ export class StageLink {
     else this.#stream.abort();
     this.#ready.reject(failure);
     this.#connected.reject(failure);
+    this.#drained.reject(failure);
     if (!this.#isClosing) this.#options.onLost(failure);
   }
 
   async #nextEvent(): Promise<StageEvent> {
-    const { peer, timeouts } = this.#options;
+    const { name, timeouts } = this.#options;
     try {
       const frame = await this.#stream.read(this.#isReady ? {} : { timeoutMs: timeouts.loadStallMs });
-      if (frame === undefined) throw new SkeinError('stage-lost', `${peer} let go of its stage`);
+      if (frame === undefined) throw new SkeinError('stage-lost', `${name} let go of its stage`);
       return parseHeader(stageEventSchema, frame.header);
     } catch (error) {
       const cause = asSkeinError(error, 'stage-lost');
       // These two come from the transport, which does not know whom they are about.
       if (cause.code === 'peer-lost')
-        throw new SkeinError('peer-lost', `the connection to ${peer} was lost`, { cause });
+        throw new SkeinError('peer-lost', `the connection to ${name} was lost`, { cause });
       if (cause.code !== 'deadline-exceeded' || this.#isReady) throw cause;
-      const message = `${peer} made no progress with its stage for ${timeouts.loadStallMs / 1000} s`;
+      const message = `${name} made no progress with its stage for ${timeouts.loadStallMs / 1000} s`;
       throw new SkeinError('deadline-exceeded', message, { cause });
     }
   }
@@ -135,8 +156,15 @@ export class StageLink {
         return this.#ready.resolve(event);
       case 'stage-connected':
         return this.#connected.resolve();
-      case 'stage-failed':
-        throw fromWireError(event.error);
+      case 'stage-draining':
+        this.#options.onRunning(event.running);
+        if (event.running === 0) this.#drained.resolve();
+        return;
+      case 'stage-failed': {
+        // The peer says "this machine".
+        const { code, message, details } = fromWireError(event.error);
+        throw new SkeinError(code, `${this.#options.name}: ${message}`, { details });
+      }
     }
   }
 }

@@ -2,9 +2,10 @@ import type { Activations, Block, CacheType, StagePhase, WireError } from '@skei
 
 /**
  * `loading`: stages fetch and load. `connecting`: all are ready, the ring is being closed. `ready`: it serves.
- * `failed`: it lost a stage or never got ready; nothing of it is left on the peers. `closed`: taken down on request.
+ * `draining`: it is being taken down, ends the answers that run and takes no more requests. `failed`: it lost a stage or
+ * never got ready; nothing of it is left on the peers. `closed`: taken down on request.
  */
-export type DeploymentState = 'loading' | 'connecting' | 'ready' | 'failed' | 'closed';
+export type DeploymentState = 'loading' | 'connecting' | 'ready' | 'draining' | 'failed' | 'closed';
 
 /** One stage, as its peer last reported it. Sizes in bytes. */
 export interface StageStatus {
@@ -13,7 +14,7 @@ export interface StageStatus {
   /** Memory that the planner expects it to take. */
   readonly plannedBytes: number;
   readonly state: 'loading' | 'ready' | 'connected';
-  /** What it was last at while loading, and how far. */
+  /** What it is at and how far, while it is loading. */
   readonly progress?: { readonly phase: StagePhase; readonly doneBytes: number; readonly totalBytes: number };
   /** Once ready: `cpu`, `cuda`, `vulkan` or `metal`. */
   readonly backend?: string;
@@ -32,6 +33,8 @@ export interface DeploymentStatus {
   readonly state: DeploymentState;
   /** Why it failed. */
   readonly error?: WireError;
+  /** Answers that still run, and requests that wait for their turn, while it is draining. */
+  readonly running?: number;
   /** In pipeline order: the first is the lead. */
   readonly stages: readonly StageStatus[];
   /** Tokens of KV cache, shared by all sequences. */

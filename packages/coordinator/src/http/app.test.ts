@@ -168,3 +168,45 @@ describe('deploying over HTTP', () => {
     expect(response.status).toBe(404);
   });
 });
+
+describe('taking down over HTTP', () => {
+  const asked: unknown[] = [];
+  const { app } = testApp({
+    undeploy: async (id, { now, onProgress }) => {
+      asked.push([id, now]);
+      onProgress?.(statusOf({ state: 'draining', running: 2 }));
+      await Promise.resolve();
+      return statusOf({ state: 'closed' });
+    },
+  });
+  const remove = async (path: string, headers: Record<string, string> = {}) =>
+    await app.request(`/skein/v1/deployments/${path}`, { method: 'DELETE', headers });
+
+  it('answers when it is done, and cuts nothing unless told to', async () => {
+    asked.length = 0;
+    const statuses = [await remove('one'), await remove('one?now=false'), await remove('one?now=true')];
+    expect(statuses.map(({ status }) => status)).toEqual([204, 204, 204]);
+    expect(asked).toEqual([
+      ['one', false],
+      ['one', false],
+      ['one', true],
+    ]);
+  });
+
+  it('streams the states to who asks for events', async () => {
+    const events = await sentEvents(await remove('one', { accept: 'text/event-stream' }));
+    expect(events.at(-1)).toMatchObject({ deployment: { state: 'closed' } });
+  });
+
+  it('has a proper status for what is not there, also where events were asked for', async () => {
+    const headers = { accept: 'text/event-stream' };
+    const response = await testApp().app.request('/skein/v1/deployments/nothing-1', { method: 'DELETE', headers });
+    expect(response.status).toBe(404);
+  });
+
+  it('refuses a wish that it does not know', async () => {
+    const response = await remove('one?now=yes');
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ error: { param: 'now' } });
+  });
+});

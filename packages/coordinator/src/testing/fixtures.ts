@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-import { encodeValue, type Card, type ModelManifest, type ModelShape } from '@skein/protocol';
+import { encodeValue, type Card, type HeldStage, type ModelManifest, type ModelShape } from '@skein/protocol';
 
 import type { DeploymentStatus } from '../deployments/index.ts';
 
@@ -83,6 +83,24 @@ export function cardOf({ peer, freeBytes = 8 * gibibyte, holds = [], card }: Car
     })),
     stages: [],
     ...card,
+  };
+}
+
+/** A ready lead of a model of one stage, idle. */
+export function heldStageOf(deployment: string): HeldStage {
+  return {
+    deployment,
+    model: sha256('tiny'),
+    name: 'tiny',
+    stage: 0,
+    stages: 1,
+    block: { from: 0, to: 8 },
+    state: 'ready',
+    contextTokens: 1024,
+    sequences: 4,
+    bytes: 0,
+    active: 0,
+    queued: 0,
   };
 }
 

@@ -3,7 +3,7 @@ import {
   encodeValue,
   methods,
   parseHeader,
-  stageConnectSchema,
+  stageCommandSchema,
   stageLoadSchema,
   type GenerationEvent,
   type ModelManifest,
@@ -11,7 +11,7 @@ import {
   type StageLoad,
 } from '@skein/protocol';
 
-import { cardOf, sha256 } from './fixtures.ts';
+import { cardOf, heldStageOf, sha256 } from './fixtures.ts';
 
 /** What a scripted peer does when a stage is loaded on it: `ready` at once, `hang` for ever, or fail with a message. */
 export type LoadScript = 'ready' | 'hang' | { readonly fails: string };
@@ -38,10 +38,16 @@ export class ScriptedPeer {
   /** What it sends for a request of its manifest. */
   manifestBytes: Uint8Array | undefined;
 
-  /** What it answers to a request: `Hello` and the end, `Hello` and then nothing more, or the loss of its stages, once. */
+  /**
+   * What it answers to a request: `Hello` and the end, `Hello` and the end once it is released, or the loss of its stages,
+   * once.
+   */
   generation: 'ends' | 'hang' | 'loses-stage' = 'ends';
   /** Requests it is answering now. */
   readonly generating = new Set<FrameStream>();
+  readonly #released = Promise.withResolvers<void>();
+  /** Tells the coordinator that drains how many answers run. */
+  #tellRunning: (() => Promise<void>) | undefined;
 
   private constructor(mesh: Mesh) {
     this.mesh = mesh;
@@ -75,13 +81,16 @@ export class ScriptedPeer {
 
   /** Has its card show a ready stage 0 of each deployment, of a model of one stage. */
   showStages(...deployments: readonly string[]): void {
-    const numbers = { contextTokens: 1024, sequences: 4, bytes: 0, active: 0, queued: 0 };
     const [held] = this.mesh.cards.snapshot()[0]?.models ?? [];
     if (held === undefined) throw new Error('this peer holds no model');
     const { model, name } = held;
-    const place = { stage: 0, stages: 1, block: { from: 0, to: 8 }, state: 'ready' as const };
-    const stages = deployments.map((deployment) => ({ deployment, model, name, ...place, ...numbers }));
+    const stages = deployments.map((deployment) => ({ ...heldStageOf(deployment), model, name }));
     this.mesh.updateCard({ stages });
+  }
+
+  /** Has the answers that hang come to their ends. */
+  release(): void {
+    this.#released.resolve();
   }
 
   async #serveStage(stream: FrameStream): Promise<void> {
@@ -98,8 +107,14 @@ export class ScriptedPeer {
         await send({ type: 'stage-ready', backend: 'cpu', fetchedBytes: 10, fileBytes: 20 });
       }
       for await (const { header } of stream) {
-        this.nexts.push(parseHeader(stageConnectSchema, header).next);
-        await send({ type: 'stage-connected' });
+        const command = parseHeader(stageCommandSchema, header);
+        if (command.type === 'stage-drain') {
+          this.#tellRunning = async () => await send({ type: 'stage-draining', running: this.generating.size });
+          await this.#tellRunning();
+        } else {
+          this.nexts.push(command.next);
+          await send({ type: 'stage-connected' });
+        }
       }
     } finally {
       this.held.delete(stream);
@@ -118,7 +133,7 @@ export class ScriptedPeer {
         return;
       }
       await send({ type: 'text-delta', text: 'Hello', tokens: [1] });
-      if (this.generation === 'hang') return void (await stream.read());
+      if (this.generation === 'hang') await Promise.race([this.#released.promise, stream.closed]);
       await send({
         type: 'generation-end',
         finishReason: 'stop',
@@ -127,6 +142,7 @@ export class ScriptedPeer {
       });
     } finally {
       this.generating.delete(stream);
+      await this.#tellRunning?.();
     }
   }
 }

@@ -3,7 +3,7 @@ import { silentLogger, SkeinError } from '@skein/protocol';
 import type { Hono } from 'hono';
 
 import { noAudit, Requests, type AuditPort } from '../audit/index.ts';
-import type { DeploymentStatus, DeployRequest } from '../deployments/index.ts';
+import type { AdministrationPort } from '../http/skein/administration-port.ts';
 import { createApp, type GenerationInput, type GenerationPort, type ServedModel } from '../http/index.ts';
 import { peerIdOf } from './fixtures.ts';
 
@@ -42,14 +42,15 @@ export interface TestAppOptions {
   readonly events?: (signal: AbortSignal, choice: number) => AsyncIterable<GenerationUpdate>;
   /** Thrown instead of routing. */
   readonly refusal?: Error;
-  readonly deploy?: (request: DeployRequest) => Promise<DeploymentStatus>;
+  readonly deploy?: AdministrationPort['deploy'];
+  readonly undeploy?: AdministrationPort['undeploy'];
   /** Default: records nothing. */
   readonly audit?: AuditPort;
 }
 
 /** The HTTP app over ports that need no mesh, and what they received. */
 export function testApp(options: TestAppOptions = {}): { app: Hono; received: ReceivedGeneration[] } {
-  const { events = () => sayPieces('Hel', '', 'lo'), refusal, deploy, audit = noAudit } = options;
+  const { events = () => sayPieces('Hel', '', 'lo'), refusal, deploy, undeploy, audit = noAudit } = options;
   const now = () => 1_700_000_000_000;
   const received: ReceivedGeneration[] = [];
   const generations: GenerationPort = {
@@ -65,7 +66,7 @@ export function testApp(options: TestAppOptions = {}): { app: Hono; received: Re
   const app = createApp({
     generations,
     requests: new Requests({ audit, now }),
-    administration: { status: () => ({ peer: 'me' }), deploy: deploy ?? notUsed, undeploy: notUsed },
+    administration: { status: () => ({ peer: 'me' }), deploy: deploy ?? notUsed, undeploy: undeploy ?? notUsed },
     stopped: new AbortController().signal,
     logger: silentLogger,
     now,

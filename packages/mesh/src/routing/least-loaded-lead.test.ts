@@ -58,7 +58,7 @@ test('passes over leads that are not wanted, but not over others of the same pee
 });
 
 test('passes over later stages and leads that are not ready', () => {
-  const cards = [card('a', { stage: 1, stages: 2 }), card('b', { state: 'loading' })];
+  const cards = [card('a', { stage: 1, stages: 2 }), card('b', { state: 'loading' }), card('c', { state: 'draining' })];
   expect(chooseLead(cards, {})).toBeUndefined();
   expect(chooseLead([], {})).toBeUndefined();
 });

@@ -5,6 +5,7 @@ import {
   asSkeinError,
   formatBytes,
   kvBytes,
+  machineName,
   SkeinError,
   swapTokens,
   type GenerationEvent,
@@ -48,6 +49,7 @@ export class HostedStage implements AsyncDisposable {
   #files: StageFiles | undefined;
   #hasPrevious = false;
   #hasNext = false;
+  #isDraining = false;
 
   constructor(components: HostedStageComponents, load: StageLoad) {
     this.#components = components;
@@ -60,10 +62,14 @@ export class HostedStage implements AsyncDisposable {
   }
 
   /**
-   * Whether it takes generations: a loaded lead with both its neighbours connected. Links between stages further on may
+   * Whether it takes generations: a loaded lead with both its neighbours connected, that is not being drained. Links between stages further on may
    * open a moment later; what is sent until then waits in the pipe of the stage before.
    */
   get isServing(): boolean {
+    return this.#isReadyLead && !this.#isDraining;
+  }
+
+  get #isReadyLead(): boolean {
     return this.load.stage === 0 && this.#isConnected && !this.#ended.signal.aborted;
   }
 
@@ -71,11 +77,16 @@ export class HostedStage implements AsyncDisposable {
     return this.#engine !== undefined && (this.load.stages === 1 || (this.#hasPrevious && this.#hasNext));
   }
 
+  get #state(): HeldStage['state'] {
+    if (!this.#isConnected) return 'loading';
+    return this.#isDraining ? 'draining' : 'ready';
+  }
+
   /** For the peer's card. */
   describe(): HeldStage {
     const { deployment, model, name, stage, stages, block, contextTokens, sequences } = this.load;
     const counts = this.#engine?.load ?? { active: 0, queued: 0 };
-    const state = this.#isConnected ? 'ready' : 'loading';
+    const state = this.#state;
     const bytes = this.#heldBytes();
     const speed = this.#engine === undefined ? {} : { speed: this.#engine.speed };
     return {
@@ -123,9 +134,10 @@ export class HostedStage implements AsyncDisposable {
     const stream = await openRing(this.#components.mesh, { peer: next, ringOpen }, signal);
     this.#hasNext = true;
     this.#components.onChange();
+    const neighbour = this.#neighbour(1, next);
     const feeding = pipeToStream(engine.ring, stream.detach(), this.#ended.signal);
     // When it returns the engine has closed its pipe: `lost` says why, which is what others are to hear.
-    void this.#run(feeding.catch((error: unknown) => this.#end(this.#neighbourLost(1, error))));
+    void this.#run(feeding.catch((error: unknown) => this.#blame(neighbour, error)));
   }
 
   /** Takes the ring stream from the stage before. Throws `not-a-member` for another peer's, `protocol-violation` for a second one. */
@@ -136,17 +148,33 @@ export class HostedStage implements AsyncDisposable {
     }
     if (this.#hasPrevious) throw new SkeinError('protocol-violation', 'the stage before is connected already');
     this.#hasPrevious = true;
+    const neighbour = this.#neighbour(-1, peerId);
     await stream.write({ type: 'ring-accepted' });
     this.#components.onChange();
     const feeding = streamToPipe(stream.detach(), engine.ring, this.#ended.signal);
     await this.#run(
       feeding.then(
-        () => this.#end(this.#neighbourLost(-1)),
-        (error: unknown) => this.#end(this.#neighbourLost(-1, error)),
+        () => this.#blame(neighbour),
+        (error: unknown) => this.#blame(neighbour, error),
       ),
     );
   }
 
+  /**
+   * Takes no more generations, and reports how many of those that it has still run: now and after each end. Texts that the
+   * engine has ended but their readers have not taken yet count no more: they outlive the stage. Throws
+   * `protocol-violation` unless it is a lead that serves.
+   */
+  drain(report: (event: StageEvent) => void): void {
+    if (!this.#isReadyLead || this.#isDraining) {
+      throw new SkeinError('protocol-violation', 'only a lead that serves can be drained, and once');
+    }
+    this.#isDraining = true;
+    this.#components.onChange();
+    this.#requireEngine().onRunning((running) => report({ type: 'stage-draining', running }));
+  }
+
+  /** Throws `not-deployed` when it takes none. */
   generate(generation: Generation, options: { signal: AbortSignal }): AsyncGenerator<GenerationEvent> {
     if (!this.isServing) throw notServing(this.load.deployment);
     return this.#requireEngine().generate(generation, options);
@@ -225,14 +253,18 @@ export class HostedStage implements AsyncDisposable {
     await side;
   }
 
-  #neighbourLost(distance: 1 | -1, cause?: unknown): SkeinError {
+  /** A neighbour on the ring, named while its card is here: that of a machine that is lost is gone. */
+  #neighbour(distance: 1 | -1, peerId: string): Neighbour {
     const { stage, stages } = this.load;
-    const neighbour = (stage + distance + stages) % stages;
-    return new SkeinError(
-      'stage-lost',
-      `stage ${neighbour} of ${stages} was lost while it answered; ask again, and the model is deployed anew`,
-      { cause, details: { stage: neighbour } },
-    );
+    const name = machineName(this.#components.mesh.cards.snapshot(), peerId);
+    return { stage: (stage + distance + stages) % stages, stages, name };
+  }
+
+  /** Ends the stage because a neighbour is gone; not when that is for our own engine being gone, whose end says more. */
+  #blame(neighbour: Neighbour, cause?: unknown): void {
+    const ring = this.#engine?.ring;
+    if (ring?.destroyed === true || ring?.readableEnded === true) return;
+    this.#end(lost(neighbour, cause));
   }
 
   #end(error: SkeinError): void {
@@ -241,6 +273,22 @@ export class HostedStage implements AsyncDisposable {
     this.#ended.abort(error);
     void this.#engine?.stop();
   }
+}
+
+interface Neighbour {
+  /** From 0. */
+  readonly stage: number;
+  readonly stages: number;
+  /** Of its machine. */
+  readonly name: string;
+}
+
+function lost({ stage, stages, name }: Neighbour, cause?: unknown): SkeinError {
+  return new SkeinError(
+    'stage-lost',
+    `stage ${stage + 1} of ${stages}, on ${name}, was lost while it answered; ask again, and the model is deployed anew`,
+    { cause, details: { stage } },
+  );
 }
 
 export function notServing(deployment: string): SkeinError {

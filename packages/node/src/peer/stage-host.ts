@@ -1,4 +1,4 @@
-import { untilAborted, type FrameStream } from '@skein/mesh';
+import { untilAborted, type FrameStream, type Remote } from '@skein/mesh';
 import {
   asSkeinError,
   generationRequestSchema,
@@ -6,10 +6,11 @@ import {
   parseHeader,
   ringOpenSchema,
   SkeinError,
-  stageConnectSchema,
+  stageCommandSchema,
   stageLoadSchema,
   toWireError,
   type HeldStage,
+  type StageCommand,
   type StageConnect,
   type StageEvent,
   type StageLoad,
@@ -36,8 +37,8 @@ export class StageHost {
 
   start(): void {
     const { mesh } = this.#components;
-    const holdStage = async (stream: FrameStream): Promise<void> => {
-      const running = this.#holdStage(stream);
+    const holdStage = async (stream: FrameStream, { peerId }: Remote): Promise<void> => {
+      const running = this.#holdStage(stream, peerId);
       this.#running.add(running);
       await running.finally(() => this.#running.delete(running));
     };
@@ -59,7 +60,7 @@ export class StageHost {
   }
 
   /** Holds a stage for as long as the coordinator keeps the stream open. */
-  async #holdStage(stream: FrameStream): Promise<void> {
+  async #holdStage(stream: FrameStream, coordinator: string): Promise<void> {
     const load = parseHeader(stageLoadSchema, (await this.#read(stream)).header);
     const key = stageKey(load);
     if (this.#stages.size >= maxHeldStages) {
@@ -76,7 +77,8 @@ export class StageHost {
       // A peer that is shutting down ends its stages on purpose.
       const level = this.#stopping.signal.aborted ? 'debug' : 'warn';
       const { deployment, stage: index } = load;
-      logger[level]({ deployment, stage: index, reason: failure.message, cause: failure.cause }, 'stage ended');
+      const fields = { deployment, stage: index, coordinator, code: failure.code };
+      logger[level]({ ...fields, reason: failure.message, cause: failure.cause }, 'stage ended');
       await report(stream, { type: 'stage-failed', error: toWireError(failure) }).catch(() => stream.abort());
     } finally {
       await stage[Symbol.asyncDispose]();
@@ -85,20 +87,35 @@ export class StageHost {
     }
   }
 
-  /** Returns when the coordinator lets go, by ending the stream or by being gone. Throws why the stage can't go on. */
+  /**
+   * Returns when the coordinator lets go, by ending the stream or by being gone. Throws why the stage can't go on: a
+   * coordinator that breaks the protocol is a reason, too, and is told so.
+   */
   async #serveCoordinator(stream: FrameStream, stage: HostedStage): Promise<void> {
     const letGo = new AbortController();
+    const broken = new AbortController();
     const connect = Promise.withResolvers<StageConnect>();
-    const listen = async (): Promise<void> => {
-      for await (const { header } of stream) connect.resolve(parseHeader(stageConnectSchema, header));
-    };
-    listen()
-      .catch((error: unknown) => this.#components.logger.debug({ error }, 'coordinator lost'))
-      .finally(() => letGo.abort());
-    const signal = AbortSignal.any([letGo.signal, stage.ended, this.#stopping.signal]);
     const send = (event: StageEvent): void => {
       report(stream, event).catch(() => letGo.abort());
     };
+    const obey = (command: StageCommand): void => {
+      if (command.type === 'stage-connect') connect.resolve(command);
+      else stage.drain(send);
+    };
+    const listen = async (): Promise<void> => {
+      // Not `for await`: leaving that for an error drops the stream, and the coordinator is to hear of the error.
+      for (let frame = await stream.read(); frame !== undefined; frame = await stream.read())
+        obey(parseHeader(stageCommandSchema, frame.header));
+    };
+    listen().then(
+      () => letGo.abort(),
+      (error: unknown) => {
+        if (!stream.lost.aborted) return broken.abort(asSkeinError(error));
+        this.#components.logger.debug({ error, deployment: stage.load.deployment }, 'coordinator lost');
+        letGo.abort();
+      },
+    );
+    const signal = AbortSignal.any([letGo.signal, broken.signal, stage.ended, this.#stopping.signal]);
     try {
       await stage.prepare(throttledProgress(send), signal);
       if (stage.load.stages > 1) {
@@ -114,7 +131,8 @@ export class StageHost {
   async #joinRing(stream: FrameStream, peerId: string): Promise<void> {
     const { deployment, stage: index } = parseHeader(ringOpenSchema, (await this.#read(stream)).header);
     const stage = this.#stages.get(stageKey({ deployment, stage: index }));
-    if (stage === undefined) throw new SkeinError('not-deployed', `stage ${index} of ${deployment} is not held here`);
+    if (stage === undefined)
+      throw new SkeinError('not-deployed', `stage ${index + 1} of deployment ${deployment} is not held here`);
     await stage.acceptPrevious(stream, peerId);
   }
 

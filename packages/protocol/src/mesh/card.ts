@@ -74,8 +74,11 @@ export const heldStageSchema = z.object({
   stage: z.number().int().nonnegative(),
   stages: z.number().int().positive(),
   block: blockSchema,
-  /** `ready` on the lead means that the whole ring is connected. */
-  state: z.enum(['loading', 'ready']),
+  /**
+   * `ready` on the lead means that the whole ring is connected. `draining`, on the lead alone: it is being taken down, ends
+   * the generations that it has and takes no more.
+   */
+  state: z.enum(['loading', 'ready', 'draining']),
   contextTokens: z.number().int().positive(),
   sequences: z.number().int().positive(),
   /**

@@ -58,8 +58,16 @@ export const stageLoadSchema = z
 export type StageLoad = z.infer<typeof stageLoadSchema>;
 
 /** Coordinator to peer, once all stages are ready: open the ring stream to the next stage's peer. */
-export const stageConnectSchema = z.object({ type: z.literal('stage-connect'), next: peerIdSchema });
+const stageConnectSchema = z.object({ type: z.literal('stage-connect'), next: peerIdSchema });
 export type StageConnect = z.infer<typeof stageConnectSchema>;
+
+/** What a coordinator says on a `stage` stream after `stage-load`, each once. */
+export const stageCommandSchema = z.discriminatedUnion('type', [
+  stageConnectSchema,
+  /** To the lead of a pipeline that serves: take no more generations, and tell how many still run. */
+  z.object({ type: z.literal('stage-drain') }),
+]);
+export type StageCommand = z.infer<typeof stageCommandSchema>;
 
 export const stagePhaseSchema = z.enum(['fetch', 'cut', 'load']);
 export type StagePhase = z.infer<typeof stagePhaseSchema>;
@@ -82,6 +90,8 @@ export const stageEventSchema = z.discriminatedUnion('type', [
     fileBytes: z.number().int().nonnegative(),
   }),
   z.object({ type: z.literal('stage-connected') }),
+  /** Answer to `stage-drain`, at once and whenever `running` changes: generations that the engine has not ended yet. */
+  z.object({ type: z.literal('stage-draining'), running: z.number().int().nonnegative() }),
   z.object({ type: z.literal('stage-failed'), error: wireErrorSchema }),
 ]);
 export type StageEvent = z.infer<typeof stageEventSchema>;

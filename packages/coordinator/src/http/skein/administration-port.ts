@@ -1,4 +1,4 @@
-import type { DeploymentStatus, DeployRequest } from '../../deployments/index.ts';
+import type { DeploymentStatus, DeployRequest, UndeployOptions } from '../../deployments/index.ts';
 
 /** What the endpoints under `/skein/v1` need from the rest of the coordinator. */
 export interface AdministrationPort {
@@ -7,5 +7,5 @@ export interface AdministrationPort {
   /** See `Deployments.deploy`. */
   deploy(request: DeployRequest): Promise<DeploymentStatus>;
   /** See `Deployments.undeploy`. */
-  undeploy(id: string): Promise<void>;
+  undeploy(id: string, options: UndeployOptions): Promise<DeploymentStatus>;
 }

@@ -41,9 +41,26 @@ export function skeinRoutes({ administration, stopped, onError }: SkeinComponent
     );
   });
 
+  // Answers when the deployment is gone. Going away before that changes nothing: no answer that runs is cut by it.
   routes.delete('/deployments/:id', async (context) => {
-    await administration.undeploy(context.req.param('id'));
-    return context.body(null, 204);
+    const id = context.req.param('id');
+    const now = isNow(context.req.query('now'));
+    if (context.req.header('accept')?.includes('text/event-stream') !== true) {
+      await administration.undeploy(id, { now });
+      return context.body(null, 204);
+    }
+    return await eventStream(
+      async (sink) =>
+        await sendProgress(sink, async (onProgress) => await administration.undeploy(id, { now, onProgress })),
+      { outgoing: nodeResponse(context), cancel: () => undefined, onError },
+    );
   });
   return routes;
+}
+
+/** The query parameter `now`. Throws `invalid-request` for what is neither `true` nor `false`. */
+function isNow(text: string | undefined): boolean {
+  if (text === undefined || text === 'false') return false;
+  if (text === 'true') return true;
+  throw new SkeinError('invalid-request', 'now: must be true or false', { details: { param: 'now' } });
 }

@@ -48,6 +48,7 @@ export class EngineProcess implements AsyncDisposable {
   #stopping = false;
   #load = { active: 0, queued: 0 };
   #onLoad: (() => void) | undefined;
+  #onRunning: ((running: number) => void) | undefined;
 
   private constructor(options: EngineProcessOptions) {
     this.#logger = options.logger;
@@ -119,6 +120,12 @@ export class EngineProcess implements AsyncDisposable {
     this.#onLoad = callback;
   }
 
+  /** Calls back with the number of generations that have not ended: now, and whenever one ends or begins. */
+  onRunning(callback: (running: number) => void): void {
+    this.#onRunning = callback;
+    callback(this.#generations.size);
+  }
+
   /**
    * Generates on a lead. Leaving the loop or aborting frees the sequence within one step.
    *
@@ -132,6 +139,7 @@ export class EngineProcess implements AsyncDisposable {
     const abort = (): void => events.fail(asSkeinError(options.signal?.reason, 'aborted'));
     options.signal?.addEventListener('abort', abort, { once: true });
     this.#generations.set(id, events);
+    this.#onRunning?.(this.#generations.size);
     this.#stallTimer.refresh();
     this.#send({ type: 'generation-start', id, generation });
     try {
@@ -143,8 +151,15 @@ export class EngineProcess implements AsyncDisposable {
     } finally {
       options.signal?.removeEventListener('abort', abort);
       // Still there: it has not ended by itself.
-      if (this.#generations.delete(id)) this.#send({ type: 'generation-cancel', id });
+      if (this.#forget(id)) this.#send({ type: 'generation-cancel', id });
     }
+  }
+
+  /** False when the generation had ended before. */
+  #forget(id: string): boolean {
+    const wasRunning = this.#generations.delete(id);
+    if (wasRunning) this.#onRunning?.(this.#generations.size);
+    return wasRunning;
   }
 
   /** Ends every generation with an error, as when another stage of the pipeline is lost. */
@@ -202,7 +217,7 @@ export class EngineProcess implements AsyncDisposable {
       case 'generation-event': {
         const { id, event } = message;
         this.#generations.get(id)?.push(event);
-        if (event.type !== 'text-delta') this.#generations.delete(id);
+        if (event.type !== 'text-delta') this.#forget(id);
         break;
       }
     }

@@ -1,0 +1,137 @@
+import { mkdtempDisposable } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { Authority, createMesh, generate, type FrameStream, type Mesh } from '@skein/mesh';
+import {
+  methods,
+  parseHeader,
+  silentLogger,
+  stageEventSchema,
+  type Logger,
+  type StageCommand,
+  type StageEvent,
+  type StageLoad,
+} from '@skein/protocol';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+
+import { writeTinyModel } from '../../../../scripts/fixtures/tiny-models.ts';
+import { openStore } from '../store/index.ts';
+import { createPeer } from './peer.ts';
+
+const stack = new AsyncDisposableStack();
+const warnings: object[] = [];
+/** Process id of the engine that was loaded last. */
+let enginePid = 0;
+const logger: Logger = {
+  ...silentLogger,
+  warn: (fields) => void warnings.push(fields),
+  info: (fields) => {
+    if ('pid' in fields && typeof fields.pid === 'number') enginePid = fields.pid;
+  },
+};
+let mesh: Mesh;
+let load: Omit<StageLoad, 'type' | 'deployment'>;
+
+/** A peer that holds a tiny model; it is its own coordinator. */
+beforeAll(async () => {
+  const directory = stack.use(await mkdtempDisposable(join(tmpdir(), 'skein-host-'))).path;
+  const file = join(directory, 'tiny.gguf');
+  await writeTinyModel('llama', file);
+  mesh = await createMesh({
+    ...(await (await Authority.ephemeral()).enroll(['peer', 'coordinator'])),
+    roles: ['peer', 'coordinator'],
+    mdns: false,
+  });
+  await mesh.start();
+  stack.defer(async () => await mesh.stop());
+  const store = await openStore(directory);
+  const peer = createPeer({ mesh, store, directory, backend: 'cpu', threads: 1, logger });
+  await peer.start();
+  stack.defer(async () => await peer.stop());
+  const { model } = await store.pull(file);
+  const { manifest, digest } = await store.manifest(model);
+  load = {
+    model,
+    manifest: digest,
+    name: 'tiny',
+    stage: 0,
+    stages: 1,
+    block: { from: 0, to: manifest.shape.layers },
+    sources: [mesh.peerId],
+    contextTokens: 2048,
+    sequences: 2,
+  };
+});
+
+afterAll(async () => await stack.disposeAsync());
+
+async function nextEvent(stream: FrameStream): Promise<StageEvent> {
+  const frame = await stream.read();
+  if (frame === undefined) throw new Error('the peer let go');
+  return parseHeader(stageEventSchema, frame.header);
+}
+
+/** Has the peer hold a stage that is ready. */
+async function hold(deployment: string): Promise<FrameStream> {
+  const stream = await mesh.open(mesh.peerId, methods.stage);
+  await stream.write({ type: 'stage-load', deployment, ...load } satisfies StageLoad);
+  for (;;) if ((await nextEvent(stream)).type === 'stage-ready') return stream;
+}
+
+function begin(deployment: string, maxTokens: number) {
+  const sampling = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 };
+  const prompt = { type: 'text', text: 'once upon a time' } as const;
+  return generate(mesh, mesh.peerId, { deployment, prompt, sampling, maxTokens, stop: [] });
+}
+
+function shownState(deployment: string): string | undefined {
+  const stages = mesh.cards.snapshot().flatMap((card) => card.stages);
+  return stages.find((stage) => stage.deployment === deployment)?.state;
+}
+
+it('drains a lead: what runs ends in full, nothing new is taken, and the coordinator hears when it is idle', async () => {
+  const deployment = 'deployment-drained';
+  await using stream = await hold(deployment);
+  const [first, second] = [begin(deployment, 900), begin(deployment, 900)];
+  await Promise.all([first.next(), second.next()]);
+  process.kill(enginePid, 'SIGSTOP');
+  await stream.write({ type: 'stage-drain' } satisfies StageCommand);
+  expect(await nextEvent(stream)).toEqual({ type: 'stage-draining', running: 2 });
+  expect(shownState(deployment)).toBe('draining');
+  await expect(begin(deployment, 1).next()).rejects.toMatchObject({ code: 'not-deployed' });
+  // One whose client goes away counts as one that has ended.
+  await first.return();
+  expect(await nextEvent(stream)).toEqual({ type: 'stage-draining', running: 1 });
+  process.kill(enginePid, 'SIGCONT');
+  const events = await Array.fromAsync(second);
+  expect(events.at(-1)).toMatchObject({ type: 'generation-end', usage: { completionTokens: 900 } });
+  expect(await nextEvent(stream)).toEqual({ type: 'stage-draining', running: 0 });
+});
+
+it('lets a text that the engine has ended reach a slow reader after the stage is gone', async () => {
+  const deployment = 'deployment-slow';
+  const stream = await hold(deployment);
+  const events = begin(deployment, 300);
+  await events.next();
+  await stream.write({ type: 'stage-drain' } satisfies StageCommand);
+  // Nobody reads the generation meanwhile.
+  for (;;) {
+    const event = await nextEvent(stream);
+    if (event.type === 'stage-draining' && event.running === 0) break;
+  }
+  await stream.end();
+  await stream.closed;
+  const rest = await Array.fromAsync(events);
+  expect(rest.at(-1)).toMatchObject({ type: 'generation-end', usage: { completionTokens: 300 } });
+});
+
+it('ends the stage of a coordinator that breaks the protocol, and tells it and the log why', async () => {
+  const deployment = 'deployment-broken';
+  await using stream = await hold(deployment);
+  warnings.length = 0;
+  await stream.write({ type: 'stage-dance' });
+  expect(await nextEvent(stream)).toMatchObject({ type: 'stage-failed', error: { code: 'protocol-violation' } });
+  expect(warnings).toMatchObject([{ deployment, coordinator: mesh.peerId, code: 'protocol-violation' }]);
+  await expect.poll(() => shownState(deployment)).toBeUndefined();
+});
