@@ -4,6 +4,7 @@ export { FrameParser } from './codec/frame-parser.ts';
 export { parseHeader } from './codec/parse-header.ts';
 export { errorCodes, isErrorCode, type ErrorCode } from './errors/codes.ts';
 export { hasCode } from './errors/has-code.ts';
+export { invariant } from './errors/invariant.ts';
 export {
   asSkeinError,
   fromWireError,

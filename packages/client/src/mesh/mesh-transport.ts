@@ -95,5 +95,5 @@ function withText(described: DescribedLogprobs): Logprobs {
 }
 
 function tokenWithText({ token, logprob, bytes }: Omit<DescribedLogprobs, 'top'>): TokenLogprob {
-  return { token, text: new TextDecoder().decode(Uint8Array.from(bytes)), bytes, logprob };
+  return { token, text: new TextDecoder('utf-8', { ignoreBOM: true }).decode(Uint8Array.from(bytes)), bytes, logprob };
 }

@@ -4,6 +4,7 @@ import type { FrameStream, Mesh } from '@skein/mesh';
 import {
   asSkeinError,
   formatBytes,
+  invariant,
   kvBytes,
   machineName,
   SkeinError,
@@ -190,6 +191,7 @@ export class HostedStage implements AsyncDisposable {
     const { load } = this;
     const { shape } = files.manifest;
     const architecture = splitArchitecture(shape.architecture);
+    const isWhole = load.stages === 1;
     const layers = load.block.to - load.block.from;
     return EngineProcess.start({
       logger: this.#components.logger,
@@ -202,7 +204,9 @@ export class HostedStage implements AsyncDisposable {
         stages: load.stages,
         layers,
         neededBytes: this.#neededBytes(load.contextTokens),
-        hiddenTensor: architecture?.hiddenTensor ?? '',
+        hiddenTensor: isWhole
+          ? ''
+          : invariant(architecture, 'a model that is split has a known architecture').hiddenTensor,
         ...(architecture?.inputTensor === undefined ? {} : { inputTensor: architecture.inputTensor }),
         hiddenSize: shape.hiddenSize,
         contextTokens: load.contextTokens,

@@ -1,4 +1,4 @@
-import { limits, SkeinError, type SplitRule } from '@skein/protocol';
+import { invariant, limits, SkeinError, type SplitRule } from '@skein/protocol';
 
 import { architectureNumber, architectureOf, type MetadataView } from './metadata-view.ts';
 
@@ -162,11 +162,10 @@ export function slidingWindowPattern(
 function cutMultiple(pattern: readonly boolean[]): number | undefined {
   const layers = pattern.length;
   /** Layers with a window before each layer, so that a block is looked at in one step. */
-  const windowedBefore = [0];
-  for (const [layer, isWindowed] of pattern.entries()) {
-    windowedBefore.push((windowedBefore[layer] ?? 0) + (isWindowed ? 1 : 0));
-  }
-  const hasWindow = (from: number, to: number) => (windowedBefore[from] ?? 0) < (windowedBefore[to] ?? 0);
+  let windowed = 0;
+  const windowedBefore = [windowed, ...pattern.map((isWindowed) => (windowed += isWindowed ? 1 : 0))];
+  const before = (layer: number) => invariant(windowedBefore[layer], 'a block lies within the layers');
+  const hasWindow = (from: number, to: number) => before(from) < before(to);
   for (let multiple = 1; multiple <= layers; multiple++) {
     let from = 0;
     while (from < layers && hasWindow(from, Math.min(from + multiple, layers))) from += multiple;

@@ -2,7 +2,15 @@ import { createHash } from 'node:crypto';
 import { mkdir, stat, utimes } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 
-import { encodeValue, isSkeinError, SkeinError, type Block, type ModelManifest, type Section } from '@skein/protocol';
+import {
+  encodeValue,
+  invariant,
+  isSkeinError,
+  SkeinError,
+  type Block,
+  type ModelManifest,
+  type Section,
+} from '@skein/protocol';
 
 import { assertRoom, measureFreeBytes, onDisk, type MeasureFreeBytes } from '../disk/index.ts';
 import { decodeMetadataEntry, openFileSource, planGguf, readGgufLayout } from '../gguf/index.ts';
@@ -140,9 +148,14 @@ async function cut(
   await using file = await PartialFile.create(path, layout.bytes);
   for (const { content, offset } of layout.parts) await file.write(content, offset);
   const streamed: { section: Section; offset: number }[] = [
-    ...plan.copied.map((section, index) => ({ section, offset: layout.entryOffsets[rewritten.length + index] ?? 0 })),
+    ...plan.copied.map((section, index) => ({
+      section,
+      offset: invariant(layout.entryOffsets[rewritten.length + index], 'each entry has an offset'),
+    })),
     ...plan.tensors.flatMap(({ section }, index) =>
-      section === undefined ? [] : [{ section, offset: layout.tensorOffsets[index] ?? 0 }],
+      section === undefined
+        ? []
+        : [{ section, offset: invariant(layout.tensorOffsets[index], 'each tensor has an offset') }],
     ),
   ];
   const sections = streamed.map(({ section }) => section);
@@ -150,8 +163,8 @@ async function cut(
   let doneBytes = totalBytes - sections.reduce((sum, { bytes }) => sum + bytes, 0);
   let current = 0;
   for await (const { index, offset, content } of verifiedSections(source, sections, context)) {
-    await file.write(content, (streamed[index]?.offset ?? 0) + offset);
-    for (; current < index; current++) doneBytes += sections[current]?.bytes ?? 0;
+    await file.write(content, invariant(streamed[index], 'only sections that were asked for come').offset + offset);
+    for (; current < index; current++) doneBytes += invariant(sections[current], 'sections come in order').bytes;
     context.report({ bytes: doneBytes + offset + content.byteLength, totalBytes });
   }
   context.signal.throwIfAborted();

@@ -1,4 +1,11 @@
-import { SkeinError, type Block, type MetadataSection, type ModelManifest, type TensorSection } from '@skein/protocol';
+import {
+  invariant,
+  SkeinError,
+  type Block,
+  type MetadataSection,
+  type ModelManifest,
+  type TensorSection,
+} from '@skein/protocol';
 
 import { tensorBytes, tensorTypeNumbers, type TensorToWrite } from '../gguf/index.ts';
 
@@ -110,7 +117,7 @@ function copy(section: TensorSection, name: string): StageTensor {
 }
 
 function placeholder(name: string, type: number, shape: readonly number[]): StageTensor {
-  return { name, type, shape, bytes: tensorBytes(type, shape) ?? 0 };
+  return { name, type, shape, bytes: invariant(tensorBytes(type, shape), 'a placeholder has a type of known size') };
 }
 
 /** The type with the fewest bits per weight whose blocks divide the row and which get_rows supports. */

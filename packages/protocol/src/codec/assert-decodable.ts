@@ -1,3 +1,4 @@
+import { invariant } from '../errors/invariant.ts';
 import { SkeinError } from '../errors/skein-error.ts';
 
 /** Deeper than any message. */
@@ -22,7 +23,7 @@ export function assertDecodable(bytes: Uint8Array): void {
   let [at, values, containers, left] = [0, 0, 0, 1];
   while (left > 0 || due.length > 0) {
     if (left === 0) {
-      left = due.pop() ?? 0;
+      left = invariant(due.pop(), 'a container is open until all of it has come');
       continue;
     }
     left -= 1;

@@ -4,7 +4,9 @@ import type { LogprobsFormat } from './answer-format.ts';
 
 type TokenLogprob = Pick<DescribedLogprobs, 'bytes' | 'logprob'>;
 
-const decoder = new TextDecoder();
+/** A byte order mark is a character like others. */
+const utf8 = ['utf-8', { ignoreBOM: true }] as const;
+const decoder = new TextDecoder(...utf8);
 
 /** A token's text: bytes that are part of a character become U+FFFD, as in OpenAI's answers. */
 function textOf({ bytes }: TokenLogprob): string {
@@ -23,7 +25,7 @@ export function chatLogprobs(): LogprobsFormat {
 /** `choices[].logprobs` of a text completion and its chunks: lists side by side, offsets counted over all chunks. */
 export function completionLogprobs(): LogprobsFormat {
   // A character's bytes may lie in several tokens: the offset moves on when it is complete, as the text does.
-  const characters = new TextDecoder();
+  const characters = new TextDecoder(...utf8);
   let offset = 0;
   return (described) => ({
     tokens: described.map(textOf),

@@ -1,3 +1,5 @@
+import { invariant } from '@skein/protocol';
+
 /**
  * Exact accounting of KV cells. Sequences that share a prefix share its cells, which are free again when the last of
  * them lets go. Mirrors llama.cpp's unified cache cell by cell, though not its numbering.
@@ -49,7 +51,7 @@ export class Cells {
   /** Lets `to`, which holds none, hold the first `before` cells of `from`. */
   share(from: number, to: number, before: number): void {
     const shared = (this.#held.get(from) ?? []).slice(0, before);
-    for (const cell of shared) this.#holders[cell] = (this.#holders[cell] ?? 0) + 1;
+    for (const cell of shared) this.#holders[cell] = this.#holdersOf(cell) + 1;
     this.#held.set(to, shared);
   }
 
@@ -58,12 +60,16 @@ export class Cells {
     const held = this.#held.get(slot);
     if (held === undefined) return;
     for (const cell of held.splice(from)) {
-      const holders = (this.#holders[cell] ?? 0) - 1;
+      const holders = this.#holdersOf(cell) - 1;
       this.#holders[cell] = holders;
       if (holders > 0) continue;
       this.#recycled.push(cell);
       this.#free += 1;
     }
     if (held.length === 0) this.#held.delete(slot);
+  }
+
+  #holdersOf(cell: number): number {
+    return invariant(this.#holders[cell], 'a cell that is held has holders');
   }
 }

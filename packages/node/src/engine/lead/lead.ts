@@ -176,12 +176,12 @@ export class Lead {
       onToken: (token, logprobs): boolean => {
         if (completionTokens === 0) firstTokenAt = now();
         completionTokens += 1;
-        if (tokenizer.isEndOfGeneration(token)) return finish('stop', assembler.end());
+        if (tokenizer.isEndOfGeneration(token)) return finish('stop', assembler.end('stop'));
         const text = assembler.push(tokenizer.piece(token));
         const described = logprobs === undefined ? {} : { logprobs: [this.#describe(logprobs)] };
         emit(id, { type: 'text-delta', text, tokens: [token], ...described });
         if (assembler.stopped) return finish('stop', '');
-        return completionTokens < limit || finish('length', assembler.end());
+        return completionTokens < limit || finish('length', assembler.end('length'));
       },
       onError: (error: SkeinError): void => {
         this.#sequences.delete(id);

@@ -1,4 +1,4 @@
-import { limits, type CacheOperation } from '@skein/protocol';
+import { invariant, limits, type CacheOperation } from '@skein/protocol';
 
 import { Cells } from './cells.ts';
 import { commonPrefix } from './common-prefix.ts';
@@ -142,7 +142,7 @@ export class PrefixCache {
     if (longest === undefined || longest.tokens <= otherTokens) return undefined;
     const { source, tokens } = longest;
     this.#swapped.use(source);
-    const slot = this.#freeSlots.pop() ?? 0;
+    const slot = invariant(this.#freeSlots.pop(), 'a slot is free where a sequence is placed');
     this.#cells.extend(slot, length);
     const { place } = source;
     return { slot, cachedTokens: tokens, operations: [{ type: 'swap-in', place, sequence: slot, before: tokens }] };
@@ -167,7 +167,7 @@ export class PrefixCache {
     if (this.#freeSlots.length === 0 && others.length === 0) return undefined;
     const operations: SlotOperation[] = [];
     while (this.#freeSlots.length === 0 || needed > this.#cells.free) operations.push(...this.#evict());
-    const slot = this.#freeSlots.pop() ?? 0;
+    const slot = invariant(this.#freeSlots.pop(), 'a slot is free where a sequence is placed');
     this.#cells.share(source.slot, slot, cachedTokens);
     this.#cells.extend(slot, length);
     operations.push({ type: 'copy', sequence: source.slot, to: slot, before: cachedTokens });
@@ -186,7 +186,7 @@ export class PrefixCache {
   #startFromRunning(source: PrefixSource | undefined, cachedTokens: number, length: number): Placement {
     const operations: SlotOperation[] = [];
     while (this.#freeSlots.length === 0 || length - cachedTokens > this.#cells.free) operations.push(...this.#evict());
-    const slot = this.#freeSlots.pop() ?? 0;
+    const slot = invariant(this.#freeSlots.pop(), 'a slot is free where a sequence is placed');
     if (source !== undefined && cachedTokens > 0) {
       this.#cells.share(source.slot, slot, cachedTokens);
       operations.push({ type: 'copy', sequence: source.slot, to: slot, before: cachedTokens });

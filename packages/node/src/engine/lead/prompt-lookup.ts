@@ -1,3 +1,5 @@
+import { invariant } from '@skein/protocol';
+
 /** Lengths of the matches that are looked for, longest first: a longer one is likelier to go on alike. */
 const orders = [3, 2, 1] as const;
 /** Tokens of a sequence that are searched: its newest ones. Bounds the index, not the sequence. */
@@ -54,7 +56,7 @@ export class PromptLookup {
    * none.
    */
   get hitRate(): number {
-    return this.#match === undefined ? 0 : (this.#hitRates[classOf(this.#match.length)] ?? 0);
+    return this.#match === undefined ? 0 : this.#hitRateOf(classOf(this.#match.length));
   }
 
   /** Learns the token that was drawn: the sequence's last one. */
@@ -63,7 +65,7 @@ export class PromptLookup {
     const isHit = match !== undefined && this.#tokens[match.position] === this.#tokens.at(-1);
     if (match !== undefined) {
       const index = classOf(match.length);
-      const hitRate = this.#hitRates[index] ?? 0;
+      const hitRate = this.#hitRateOf(index);
       this.#hitRates[index] = hitRate + weight * (Number(isHit) - hitRate);
     }
     this.#index();
@@ -92,6 +94,10 @@ export class PromptLookup {
       predicted.push(token);
     }
     return predicted.slice(skip);
+  }
+
+  #hitRateOf(index: number): number {
+    return invariant(this.#hitRates[index], 'a match has a class');
   }
 
   /** Enters every place whose following token is known. */
@@ -129,7 +135,9 @@ export class PromptLookup {
   #hash(end: number, order: number): number {
     let hash = order;
     for (let index = end - order; index < end; index += 1) {
-      hash = Math.imul(hash ^ (this.#tokens[index] ?? 0), 0x9e37_79b1) ^ (hash >>> 15);
+      hash =
+        Math.imul(hash ^ invariant(this.#tokens[index], 'a hash ends within the sequence'), 0x9e37_79b1) ^
+        (hash >>> 15);
     }
     return hash;
   }

@@ -1,4 +1,12 @@
-import { limits, SkeinError, type CacheOperation, type Sampled, type Step, type StepEntry } from '@skein/protocol';
+import {
+  invariant,
+  limits,
+  SkeinError,
+  type CacheOperation,
+  type Sampled,
+  type Step,
+  type StepEntry,
+} from '@skein/protocol';
 
 import { remembersHistory } from '../stage/sampling/remembers-history.ts';
 import { commonPrefix } from './common-prefix.ts';
@@ -144,7 +152,9 @@ export class Scheduler {
     const tokens: number[] = [];
     for (const { sequence, entry } of contributions) {
       const known = entry.count - (entry.draft?.length ?? 0);
-      for (let index = 0; index < known; index += 1) tokens.push(sequence.tokens[entry.position + index] ?? 0);
+      for (let index = entry.position; index < entry.position + known; index += 1) {
+        tokens.push(invariant(sequence.tokens[index], 'the rows of an entry that are no drafts are known tokens'));
+      }
       tokens.push(...(entry.draft ?? []));
     }
     const entries = contributions.map(({ entry }) => entry);
@@ -267,7 +277,10 @@ export class Scheduler {
     const [first] = ready;
     const hasEmptyPlace = this.#inFlight.size > 0 && this.#inFlight.size < stages;
     if (first === undefined) return hasEmptyPlace ? this.#guessAhead() : [];
-    if (first.readsTiles) return this.#served([this.#contribute(first, this.#options.tiles?.rows ?? 0, [])]);
+    if (first.readsTiles) {
+      const { rows } = invariant(this.#options.tiles, 'only a scheduler with tiles plans to read in tiles');
+      return this.#served([this.#contribute(first, rows, [])]);
+    }
     const byRows = ready.filter(({ readsTiles }) => !readsTiles);
     byRows.sort((one, other) => Number(one.unsent > 1) - Number(other.unsent > 1));
     const contributions: Contribution[] = [];
@@ -344,7 +357,7 @@ export class Scheduler {
     sequence.guessed.push(...draft);
     sequence.draftedTokens += draft.length;
     const sample = sequence.sent >= sequence.tokens.length;
-    const slot = sequence.slot ?? 0;
+    const slot = invariant(sequence.slot, 'a running sequence has a slot');
     const entry = { sequence: slot, position, count, sample, ...(draft.length === 0 ? {} : { draft: [...draft] }) };
     return { sequence, slot, epoch: sequence.epoch, entry };
   }

@@ -8,11 +8,12 @@ const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 function show(
   stops: readonly string[],
   pieces: readonly (string | Uint8Array)[],
+  reason: 'stop' | 'length' = 'stop',
 ): { shown: string[]; stopped: boolean } {
   const assembler = new TextAssembler(stops);
   const shown = pieces.map((piece) => assembler.push(typeof piece === 'string' ? bytes(piece) : piece));
   const { stopped } = assembler;
-  shown.push(assembler.end());
+  shown.push(assembler.end(reason));
   return { shown, stopped };
 }
 
@@ -28,6 +29,25 @@ describe('text of a generation', () => {
 
   it('shows a character that never came whole as a replacement', () => {
     expect(show([], [bytes('é').subarray(0, 1)]).shown).toEqual(['', '\u{fffd}']);
+    expect(show([], [Uint8Array.of(0xff, 0x61, 0xe2, 0x82, 0x62)], 'length').shown).toEqual(['\u{fffd}a\u{fffd}b', '']);
+  });
+
+  it.each(['naïve — 漢字 👩‍🚀 \u{feff}end', '\u{feff}begins with a mark'])(
+    'cut after any byte, is a prefix of the whole text: %j',
+    (text) => {
+      const whole = bytes(text);
+      for (let cut = 0; cut <= whole.length; cut += 1) {
+        const pieces = Array.from(whole.subarray(0, cut), (byte) => Uint8Array.of(byte));
+        const shown = show([], pieces, 'length').shown.join('');
+        expect(text.startsWith(shown)).toBe(true);
+        expect(cut - bytes(shown).length).toBeLessThan(4);
+      }
+      expect(show([], [whole], 'length').shown.join('')).toBe(text);
+    },
+  );
+
+  it('looks for no half of a character', () => {
+    expect(show(['\ud83d', '\udc69', '\udc69 x'], ['a👩 b']).shown).toEqual(['a👩 b', '']);
   });
 
   it('stops before a stop string that spans pieces, and never shows its start', () => {

@@ -3,13 +3,15 @@
  * may turn out to be the start of a stop string: what has been shown is never taken back.
  */
 export class TextAssembler {
-  readonly #decoder = new TextDecoder();
+  /** A byte order mark is a character like others: texts may begin with one. */
+  readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   readonly #stops: readonly string[];
   #held = '';
   #stopped = false;
 
   constructor(stops: readonly string[]) {
-    this.#stops = stops;
+    // Half a surrogate pair is in no text, but would be found inside a character.
+    this.#stops = stops.filter((stop) => stop.isWellFormed());
   }
 
   /** Whether a stop string has been met. Nothing is shown after that. */
@@ -22,9 +24,14 @@ export class TextAssembler {
     return this.#release(this.#decoder.decode(bytes, { stream: true }));
   }
 
-  /** The rest, when the generation has ended for another reason than a stop string. */
-  end(): string {
-    const text = this.#release(this.#decoder.decode());
+  /**
+   * Returns the rest, when the generation has ended for another reason than a stop string.
+   *
+   * @param reason `length`: the text was cut, so an unfinished character is left out, and the text is a prefix of what
+   * it would have become; `stop`: the model has ended it, and an unfinished character becomes U+FFFD
+   */
+  end(reason: 'stop' | 'length'): string {
+    const text = reason === 'length' ? '' : this.#release(this.#decoder.decode());
     const rest = this.#stopped ? '' : this.#held;
     this.#held = '';
     return text + rest;

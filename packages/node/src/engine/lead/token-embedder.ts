@@ -1,6 +1,6 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 
-import { SkeinError } from '@skein/protocol';
+import { invariant, SkeinError } from '@skein/protocol';
 
 import { openFileSource, readGgufLayout } from '../../gguf/index.ts';
 import { architectureOf, metadataView, splitArchitecture } from '../../stage-file/index.ts';
@@ -67,7 +67,10 @@ export class TokenEmbedder {
       toFloats(this.#row, rows.subarray(index * hiddenSize, (index + 1) * hiddenSize), hiddenSize);
     }
     // The product of two f32 is exact in a double and rounded once when it is stored: what ggml_scale computes.
-    if (scale !== 1) for (let index = 0; index < rows.length; index += 1) rows[index] = (rows[index] ?? 0) * scale;
+    if (scale === 1) return new Uint8Array(rows.buffer);
+    for (let index = 0; index < rows.length; index += 1) {
+      rows[index] = invariant(rows[index], 'a row has all its elements') * scale;
+    }
     return new Uint8Array(rows.buffer);
   }
 

@@ -1,4 +1,4 @@
-import type { Activations } from '@skein/protocol';
+import { invariant, type Activations } from '@skein/protocol';
 
 const greatestHalf = 65_504;
 
@@ -16,7 +16,8 @@ export function encodeActivations(hidden: Uint8Array, activations: Activations):
   const floats = new Float32Array(hidden.buffer, hidden.byteOffset, hidden.byteLength / activationBytes.f32);
   const halves = new Float16Array(floats.length);
   for (let index = 0; index < floats.length; index += 1) {
-    halves[index] = Math.max(-greatestHalf, Math.min(greatestHalf, floats[index] ?? 0));
+    const float = invariant(floats[index], 'a row has all its elements');
+    halves[index] = Math.max(-greatestHalf, Math.min(greatestHalf, float));
   }
   return new Uint8Array(halves.buffer);
 }

@@ -303,18 +303,18 @@ function rowsOf(entries: readonly StepEntry[]): number {
 function selectRows(input: StageInput, entries: readonly StepEntry[], selected: ReadonlySet<StepEntry>): StageInput {
   const all = 'hidden' in input ? input.hidden : input.tokens;
   const width = all.length / Math.max(1, rowsOf(entries));
-  const parts: number[][] = [];
+  const parts: { readonly from: number; readonly to: number }[] = [];
   let start = 0;
   for (const entry of entries) {
     const end = start + entry.count * width;
-    if (selected.has(entry)) parts.push([start, end]);
+    if (selected.has(entry)) parts.push({ from: start, to: end });
     start = end;
   }
   if ('tokens' in input)
-    return { tokens: Int32Array.from(parts.flatMap(([from, to]) => [...input.tokens.subarray(from, to)])) };
-  const hidden = new Uint8Array(parts.reduce((sum, [from = 0, to = 0]) => sum + to - from, 0));
+    return { tokens: Int32Array.from(parts.flatMap(({ from, to }) => [...input.tokens.subarray(from, to)])) };
+  const hidden = new Uint8Array(parts.reduce((sum, { from, to }) => sum + to - from, 0));
   let offset = 0;
-  for (const [from, to] of parts) {
+  for (const { from, to } of parts) {
     const part = input.hidden.subarray(from, to);
     hidden.set(part, offset);
     offset += part.byteLength;

@@ -1,4 +1,4 @@
-import { SkeinError } from '@skein/protocol';
+import { invariant, SkeinError } from '@skein/protocol';
 
 import type { Libllama, SamplerPointer } from '../../libllama/libllama.ts';
 
@@ -28,7 +28,7 @@ export class Candidates {
     for (let token = 0; token < logits.length; token += 1) {
       const word = token * wordsPerCandidate;
       this.#ids[word] = token;
-      this.#values[word + 1] = logits[token] ?? 0;
+      this.#values[word + 1] = invariant(logits[token], 'each token has a logit');
       this.#values[word + 2] = 0;
     }
     this.#start(logits.length);
@@ -61,7 +61,8 @@ export class Candidates {
   /** What the last sampler has chosen. */
   get selected(): { readonly token: number; readonly probability: number } {
     const word = Number(this.#view.getBigInt64(16, true)) * wordsPerCandidate;
-    return { token: this.#ids[word] ?? 0, probability: this.#values[word + 2] ?? 0 };
+    const claim = 'the last sampler has selected a candidate';
+    return { token: invariant(this.#ids[word], claim), probability: invariant(this.#values[word + 2], claim) };
   }
 
   #start(size: number): void {

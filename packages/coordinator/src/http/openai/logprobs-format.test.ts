@@ -1,0 +1,13 @@
+import { describe, expect, it } from 'vitest';
+
+import { chatLogprobs, completionLogprobs } from './logprobs-format.ts';
+
+const mark = { token: 1, logprob: -0.5, bytes: [0xef, 0xbb, 0xbf], top: [] };
+const letter = { token: 2, logprob: -0.5, bytes: [0x61], top: [] };
+
+describe('log-probabilities in an answer', () => {
+  it('name a byte order mark, and count it', () => {
+    expect(completionLogprobs()([mark, letter])).toMatchObject({ tokens: ['\u{feff}', 'a'], text_offset: [0, 1] });
+    expect(chatLogprobs()([mark])).toMatchObject({ content: [{ token: '\u{feff}' }] });
+  });
+});
