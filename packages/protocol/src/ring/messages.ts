@@ -100,6 +100,8 @@ export const sampledSchema = z.object({
       logprobs: arraySchema(logprobsSchema, { most: limits.maxDraftTokens + 1 }).optional(),
       /** Mirostat's state after the last token. */
       mu: z.number().optional(),
+      /** In place of tokens: why none can be drawn for this sequence, such as a grammar that takes too long to follow. */
+      error: wireErrorSchema.optional(),
     }),
     { most: limits.maxSequences },
   ),

@@ -1,4 +1,5 @@
 import {
+  fromWireError,
   invariant,
   limits,
   SkeinError,
@@ -370,6 +371,12 @@ export class Scheduler {
     // After a known token the first draw tells of the first guess; where all are guesses, of the second.
     const confirming = entry.count === draft.length ? draft.slice(1) : draft;
     const isStale = sequence.epoch !== epoch;
+    if (draw.error !== undefined) {
+      if (sequence.isFinished || isStale) return;
+      this.#retire(sequence, { keep: true });
+      sequence.request.onError(fromWireError(draw.error));
+      return;
+    }
     const isPossible =
       sequence.isFinished ||
       (isStale

@@ -334,6 +334,7 @@ function bind(directory: string, log: LogSink) {
       frequency: number,
       presence: number,
     ) => SamplerPointer,
+    /** For the test that holds our grammars against llama.cpp's. Never for a request: nothing bounds its work, and it may end the process. */
     samplerGrammar: llama.func(
       'void *llama_sampler_init_grammar(void *vocab, const char *grammar, const char *root)',
     ) as (vocab: VocabPointer, grammar: string, root: string) => SamplerPointer | null,

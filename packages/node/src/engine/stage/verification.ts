@@ -1,4 +1,4 @@
-import type { Sampled, StepEntry } from '@skein/protocol';
+import { isSkeinError, toWireError, type Sampled, type StepEntry } from '@skein/protocol';
 
 import type { Drawn, Sampler } from './sampling/sampler.ts';
 
@@ -34,8 +34,22 @@ export class Verification {
     this.#lastDrawn.delete(sequence);
   }
 
-  /** @param firstRow of the entry, in the micro-batch that was decoded */
+  /**
+   * Draws after an entry's rows. A sequence whose own request makes that impossible gets the error as its draw; the others of the
+   * step go on.
+   *
+   * @param firstRow of the entry, in the micro-batch that was decoded
+   */
   draw(entry: StepEntry, firstRow: number): Draw {
+    try {
+      return this.#draw(entry, firstRow);
+    } catch (error) {
+      if (!isSkeinError(error) || error.code !== 'invalid-request') throw error;
+      return { sequence: entry.sequence, tokens: [], error: toWireError(error) };
+    }
+  }
+
+  #draw(entry: StepEntry, firstRow: number): Draw {
     const { sequence, position, count, draft = [] } = entry;
     const confirming = draft.length === count ? draft.slice(1) : draft;
     const drawn: Drawn[] = [];

@@ -34,12 +34,11 @@ export class Candidates {
     this.#start(logits.length);
   }
 
-  /** Starts anew with one token. */
-  fillWith(token: number): void {
-    this.#ids[0] = token;
-    this.#values[1] = 1;
-    this.#values[2] = 0;
-    this.#start(1);
+  /** Rules out all tokens but those with a 1, by token. Only right after {@link fill} and samplers that remove none. */
+  keep(allowed: Uint8Array): void {
+    for (let token = 0; token < allowed.length; token += 1) {
+      if (allowed[token] === 0) this.#values[token * wordsPerCandidate + 1] = -Infinity;
+    }
   }
 
   apply(sampler: SamplerPointer): void {

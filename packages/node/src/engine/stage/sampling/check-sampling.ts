@@ -1,12 +1,12 @@
 import { SkeinError, type Sampling } from '@skein/protocol';
 
 import type { Libllama, VocabPointer } from '../../libllama/libllama.ts';
-import { openGrammar } from './grammar.ts';
+import { checkGrammar } from './grammar/grammar.ts';
 
 /**
  * Finds out, where the request comes in, whether the tail can draw tokens this way.
  *
- * @throws SkeinError `invalid-request` for a grammar that does not parse, or biases of tokens that do not exist
+ * @throws SkeinError `invalid-request` for a grammar that can't be used, or biases of tokens that do not exist
  */
 export function checkSampling(library: Libllama, vocab: VocabPointer, { grammar, logitBias = [] }: Sampling): void {
   const vocabularySize = library.vocabSize(vocab);
@@ -18,5 +18,5 @@ export function checkSampling(library: Libllama, vocab: VocabPointer, { grammar,
       { details: { param: 'logit_bias' } },
     );
   }
-  if (grammar !== undefined) library.samplerFree(openGrammar(library, vocab, grammar));
+  if (grammar !== undefined) checkGrammar(grammar);
 }

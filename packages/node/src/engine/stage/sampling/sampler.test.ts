@@ -50,6 +50,23 @@ interface Step {
   readonly logprobs: Logprobs | undefined;
 }
 
+/** Draws one token in each slot in one step: in slot 0 as told, in slot 1 without constraints. */
+function drawBeside(rest: Omit<Extract<CacheOperation, { type: 'sample-with' }>, 'type' | 'sequence'>) {
+  const entries = [0, 1].map((sequence) => ({ sequence, position: 0, count: prompt.length, sample: true }));
+  const operations: CacheOperation[] = [
+    ...entries.map(({ sequence }) => ({ type: 'remove', sequence, from: 0 }) as const),
+    { type: 'sample-with', sequence: 0, history: prompt, ...rest },
+    { type: 'sample-with', sequence: 1, history: prompt, sampling: wild },
+  ];
+  const output = stage.run(
+    { type: 'step', step: 0, operations, entries },
+    { tokens: Int32Array.from([...prompt, ...prompt]) },
+  );
+  if (!('draws' in output)) throw new Error('a whole model draws tokens');
+  const [draw, other] = output.draws;
+  return { draw, other };
+}
+
 /** Continues in a slot, one token at a time, from a text of which the last `generated` tokens were drawn before. */
 function steps(
   sequence: number,
@@ -186,19 +203,38 @@ describe('sampling at the tail', () => {
   it.each([
     ['nonsense', 'this is no grammar'],
     ['no root', 'start ::= "a"'],
-    ['left recursion', 'root ::= root "a"'],
     ['groups that are nested too deep', `root ::= ${'('.repeat(100_000)}"a"${')'.repeat(100_000)}`],
+    ['groups that are nested too deep behind a class', `root ::= [^"] ${'('.repeat(5000)}"a"${')'.repeat(5000)}`],
     ['a repetition without measure', 'root ::= "a"{1000000}'],
     ['an unfinished class', 'root ::= [a-'],
-  ])('refuses a grammar with %s', (_name, grammar) => {
-    expect(() => continuation({ ...wild, grammar }, 1)).toThrow(expect.objectContaining({ code: 'invalid-request' }));
-    expect(continuation(wild, 1)).toHaveLength(1);
+  ])('refuses a grammar with %s, and draws on for the other sequences of the step', (_name, grammar) => {
+    const sampling = { ...wild, grammar };
+    expect(drawBeside({ sampling })).toMatchObject({
+      draw: { tokens: [], error: { code: 'invalid-request', message: expect.stringContaining('grammar') as string } },
+      other: { tokens: [continuation(wild, 1)[0]] },
+    });
   });
 
   it('refuses a history that the grammar does not derive', () => {
-    expect(() => steps(0, prompt, 1, { sampling: letters, generated: 2 })).toThrow(
-      expect.objectContaining({ code: 'invalid-request' }),
-    );
+    expect(drawBeside({ sampling: letters, generated: 2 })).toMatchObject({
+      draw: { tokens: [], error: { code: 'invalid-request' } },
+      other: { tokens: [continuation(wild, 1)[0]] },
+    });
+  });
+
+  it('gives up on a grammar that takes too much work, and draws on for the other sequences of the step', () => {
+    // Ways to read a text, and calls that are open, grow with each letter.
+    const names = Array.from({ length: 150 }, (_, index) => `x${index}`);
+    const rules = names.map((name) => `${name} ::= (${names.join(' | ')})? [^"]? (${names.join(' | ')})?`);
+    const grammar = `root ::= ${names.join(' | ')}\n${rules.join('\n')}`;
+    const history = Array.from({ length: 100 }, () => prompt).flat();
+    expect(drawBeside({ sampling: { ...wild, grammar }, history, generated: history.length })).toMatchObject({
+      draw: {
+        tokens: [],
+        error: { code: 'invalid-request', message: expect.stringContaining('too many ways') as string },
+      },
+      other: { tokens: [continuation(wild, 1)[0]] },
+    });
   });
 
   it.each([

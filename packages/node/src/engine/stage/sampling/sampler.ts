@@ -1,9 +1,10 @@
-import { SkeinError, type CacheOperation, type Logprobs, type Sampling } from '@skein/protocol';
+import { asSkeinError, SkeinError, type CacheOperation, type Logprobs, type Sampling } from '@skein/protocol';
 
+import { Tokenizer } from '../../lead/tokenizer.ts';
 import type { ContextPointer, Libllama, ModelPointer, SamplerPointer, VocabPointer } from '../../libllama/libllama.ts';
 import { Candidates } from './candidates.ts';
 import { drawSeed } from './draw-seed.ts';
-import { allows, openGrammar } from './grammar.ts';
+import { Grammars, type GrammarState } from './grammar/grammar.ts';
 import { logprobsOf } from './logprobs.ts';
 
 export interface Drawn {
@@ -19,8 +20,10 @@ interface SequenceState {
   readonly sampling: Sampling;
   /** Logit bias, penalties, DRY: in this order, before all others. They remember the tokens that were drawn. */
   readonly remembering: readonly SamplerPointer[];
-  readonly grammar: SamplerPointer | undefined;
+  grammar: GrammarState | undefined;
   mu: number | undefined;
+  /** Set where the sequence's grammar can't be used: thrown at each draw. */
+  failure?: SkeinError;
 }
 
 /** Value with which llama.cpp's own tools start Mirostat 1: tokens from which it estimates the distribution's shape. */
@@ -44,6 +47,7 @@ export class Sampler {
   readonly #vocabularySize: number;
   readonly #greedy: SamplerPointer;
   readonly #states = new Map<number, SequenceState>();
+  readonly #grammars: Grammars;
   #candidates: Candidates | undefined;
 
   constructor(library: Libllama, model: ModelPointer, context: ContextPointer) {
@@ -52,28 +56,31 @@ export class Sampler {
     this.#vocab = library.modelVocab(model);
     this.#vocabularySize = library.vocabSize(this.#vocab);
     this.#greedy = this.#chain([library.samplerGreedy()]);
+    const tokenizer = new Tokenizer(library, model);
+    this.#grammars = new Grammars({
+      size: this.#vocabularySize,
+      piece: (token) => tokenizer.piece(token),
+      isEndOfGeneration: (token) => tokenizer.isEndOfGeneration(token),
+    });
   }
 
   /**
-   * From now on draw a sequence's tokens this way. What the slot had before is forgotten.
-   *
-   * @throws SkeinError `invalid-request` for a grammar that does not parse or does not derive what was generated so far
+   * From now on draws a sequence's tokens this way. What the slot had before is forgotten. Draws throw `invalid-request` where the
+   * grammar can't be used or does not derive what was generated so far: that concerns this sequence alone.
    */
   configure(operation: Extract<CacheOperation, { type: 'sample-with' }>): void {
     const { sequence, sampling, history = [], generated = 0, mu } = operation;
     this.release(sequence);
-    const grammar =
-      sampling.grammar === undefined ? undefined : openGrammar(this.#library, this.#vocab, sampling.grammar);
     const remembering = this.#remembering(sampling);
-    this.#states.set(sequence, { sampling, remembering, grammar, mu });
+    const state: SequenceState = { sampling, remembering, grammar: undefined, mu };
+    this.#states.set(sequence, state);
     for (const token of history) this.#assertToken(token);
     for (const sampler of remembering) for (const token of history) this.#library.samplerAccept(sampler, token);
-    if (grammar === undefined || generated === 0) return;
-    for (const token of history.slice(-generated)) {
-      if (!allows(grammar, token, this.#all)) {
-        throw new SkeinError('invalid-request', 'the grammar does not derive the text that was generated so far');
-      }
-      this.#library.samplerAccept(grammar, token);
+    if (sampling.grammar === undefined) return;
+    try {
+      state.grammar = this.#openGrammar(sampling.grammar, generated === 0 ? [] : history.slice(-generated));
+    } catch (error) {
+      state.failure = asSkeinError(error);
     }
   }
 
@@ -83,7 +90,6 @@ export class Sampler {
     if (state === undefined) return;
     this.#states.delete(sequence);
     for (const sampler of state.remembering) this.#library.samplerFree(sampler);
-    if (state.grammar !== undefined) this.#library.samplerFree(state.grammar);
   }
 
   /**
@@ -91,10 +97,12 @@ export class Sampler {
    *
    * @param request.row index of the row in the micro-batch
    * @param request.position that the drawn token will have in its sequence
+   * @throws SkeinError `invalid-request` where the sequence's grammar can't be used; others are not concerned
    */
   draw(request: { readonly sequence: number; readonly row: number; readonly position: number }): Drawn {
     const state = this.#states.get(request.sequence);
     if (state === undefined) return { token: this.#sample(this.#greedy, request.row) };
+    if (state.failure !== undefined) throw state.failure;
     const { token, mu } = this.#choose(state, request);
     state.mu = mu;
     const { logprobs } = state.sampling;
@@ -126,7 +134,7 @@ export class Sampler {
     }
   }
 
-  /** Applying a grammar to all tokens takes long: mostly the token that is chosen without it is one that it allows. */
+  /** Mostly the token that is chosen without the grammar is one that it allows: only otherwise all tokens are looked at. */
   #chooseFromCandidates(
     state: SequenceState,
     logits: Float32Array,
@@ -141,16 +149,18 @@ export class Sampler {
     start();
     candidates.apply(chooser);
     let { selected } = candidates;
-    if (grammar !== undefined && !allows(grammar, selected.token, candidates)) {
+    let after = grammar?.after(selected.token);
+    if (grammar !== undefined && after === undefined) {
       start();
-      candidates.apply(grammar);
+      candidates.keep(grammar.allowed());
       // A grammar that no token of this vocabulary goes on with ends the text.
       if (!candidates.isPossible) return { token: Math.max(0, this.#library.vocabEos(this.#vocab)) };
       candidates.apply(chooser);
       ({ selected } = candidates);
+      after = grammar.after(selected.token);
     }
+    state.grammar = after;
     for (const sampler of remembering) this.#library.samplerAccept(sampler, selected.token);
-    if (grammar !== undefined) this.#library.samplerAccept(grammar, selected.token);
     if (sampling.mirostat === undefined || sampling.temperature === 0) return { token: selected.token };
     const { tau, eta } = sampling.mirostat;
     // Basu et al. 2021, "Mirostat", algorithm 1, line 9: the state follows the error in surprise, in bits.
@@ -204,6 +214,13 @@ export class Sampler {
       );
     }
     return samplers;
+  }
+
+  #openGrammar(text: string, generated: readonly number[]): GrammarState {
+    let state: GrammarState | undefined = this.#grammars.open(text);
+    for (const token of generated) state = state?.after(token);
+    if (state !== undefined) return state;
+    throw new SkeinError('invalid-request', 'the grammar does not derive the text that was generated so far');
   }
 
   #assertToken(token: number): void {

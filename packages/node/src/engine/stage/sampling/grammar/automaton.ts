@@ -1,0 +1,272 @@
+import { invariant } from '@skein/protocol';
+
+import { invalidGrammar, type Expression, type Grammar } from './parse-grammar.ts';
+import { recursiveRules } from './recursive-rules.ts';
+import { normalize, utf8Sequences, type ByteRange } from './utf8-sequences.ts';
+
+/** Edges of a node that take no byte are marked by these in place of a byte. */
+export const edgeKinds = Object.freeze({ epsilon: -1, call: -2 });
+
+/** Bounds the memory of an automaton to some 10 MB, and the time that building it takes to a few tenths of a second. */
+const mostNodes = 100_000;
+const mostEdges = 200_000;
+/** A rule whose automaton is larger than this is called by name rather than copied to where it is used. */
+const mostCopiedNodes = 200;
+/** Deepest chain of rules that are copied into one another. */
+const deepestCopies = 32;
+
+/**
+ * A grammar as a recursive transition network over bytes: each rule that is called is a nondeterministic automaton of its own, with
+ * an entry and a final node; an edge takes a byte of a range, or nothing, or calls a rule and goes on at its target. Small rules
+ * that are not recursive are copied to where they are used, so that most grammars need no calls at all.
+ *
+ * Nodes and edges are numbers; the edges of a node form a list.
+ */
+export class Automaton {
+  /** First edge of each node; -1 for none. */
+  readonly firstEdge: number[] = [];
+  /** Next edge of the same node; -1 after the last. */
+  readonly nextEdge: number[] = [];
+  /** First byte that an edge takes, or one of {@link edgeKinds}. */
+  readonly low: number[] = [];
+  /** Last byte that an edge takes; for a call, the rule. */
+  readonly high: number[] = [];
+  readonly target: number[] = [];
+  /** Entry node of each called rule. */
+  readonly entries: number[] = [];
+  /** The called rule whose final node this is; -1 for all others. */
+  readonly finalOf: number[] = [];
+  /** The rule from which all texts derive. */
+  readonly root: number;
+  /** Class of each byte: bytes of one class are taken by the same edges. */
+  readonly byteClass: Uint8Array;
+  readonly byteClasses: number;
+
+  constructor(grammar: Grammar) {
+    this.root = new Compiler(grammar, this).compile();
+    [this.byteClass, this.byteClasses] = this.#classify();
+  }
+
+  get nodes(): number {
+    return this.firstEdge.length;
+  }
+
+  addNode(rule = -1): number {
+    if (this.nodes >= mostNodes) throw tooLarge();
+    this.finalOf.push(rule);
+    return this.firstEdge.push(-1) - 1;
+  }
+
+  addEdge(from: number, edge: { readonly low: number; readonly high?: number; readonly target: number }): void {
+    if (this.target.length >= mostEdges) throw tooLarge();
+    this.low.push(edge.low);
+    this.high.push(edge.high ?? edge.low);
+    this.target.push(edge.target);
+    this.nextEdge.push(this.#edgeOf(from));
+    this.firstEdge[from] = this.target.length - 1;
+  }
+
+  #edgeOf(node: number): number {
+    return invariant(this.firstEdge[node], 'an edge of a node that is not there');
+  }
+
+  #classify(): [Uint8Array, number] {
+    const begins = new Uint8Array(257);
+    for (const [edge, low] of this.low.entries()) {
+      if (low < 0) continue;
+      begins[low] = 1;
+      begins[invariant(this.high[edge], 'an edge without an end') + 1] = 1;
+    }
+    const classes = new Uint8Array(256);
+    let current = 0;
+    for (let byte = 0; byte < 256; byte += 1) {
+      if (byte > 0 && begins[byte] === 1) current += 1;
+      classes[byte] = current;
+    }
+    return [classes, current + 1];
+  }
+}
+
+/** Builds from the end: each part is made for the node at which the text goes on after it. */
+class Compiler {
+  readonly #grammar: Grammar;
+  readonly #automaton: Automaton;
+  /** Numbers of the rules that are called. */
+  readonly #called = new Map<string, number>();
+  readonly #waiting: string[] = [];
+  readonly #recursive: ReadonlySet<string>;
+  /** Nodes that a copy of a rule takes; Infinity for what is too large. */
+  readonly #sizes = new Map<string, number>();
+  /** UTF-8 of character classes, by their ranges. */
+  readonly #sequences = new Map<string, ByteRange[][]>();
+  #copies = 0;
+
+  constructor(grammar: Grammar, automaton: Automaton) {
+    this.#grammar = grammar;
+    this.#automaton = automaton;
+    this.#recursive = recursiveRules(grammar);
+  }
+
+  /** Returns the number of the root. */
+  compile(): number {
+    const root = this.#call('root');
+    for (let name = this.#waiting.pop(); name !== undefined; name = this.#waiting.pop()) {
+      const rule = this.#call(name);
+      const final = this.#automaton.addNode(rule);
+      this.#automaton.entries[rule] = this.#build(this.#expressionOf(name), final);
+    }
+    return root;
+  }
+
+  #call(name: string): number {
+    const known = this.#called.get(name);
+    if (known !== undefined) return known;
+    const rule = this.#called.size;
+    this.#called.set(name, rule);
+    this.#waiting.push(name);
+    return rule;
+  }
+
+  #expressionOf(name: string): Expression {
+    return invariant(this.#grammar.get(name), `no rule ${name}`);
+  }
+
+  /** Returns the node from which `next` is reached by what the expression derives. */
+  #build(expression: Expression, next: number): number {
+    switch (expression.kind) {
+      case 'text':
+        return this.#buildText(expression.text, next);
+      case 'character':
+        return this.#buildCharacter(expression, next);
+      case 'sequence':
+        return expression.parts.reduceRight((after, part) => this.#build(part, after), next);
+      case 'choice': {
+        const node = this.#automaton.addNode();
+        for (const option of expression.options) this.#addEpsilon(node, this.#build(option, next));
+        return node;
+      }
+      case 'repetition':
+        return this.#buildRepetition(expression, next);
+      case 'rule':
+        return this.#buildRule(expression.name, next);
+    }
+  }
+
+  #buildText(text: string, next: number): number {
+    let node = next;
+    for (const byte of Buffer.from(text).toReversed()) {
+      const before = this.#automaton.addNode();
+      this.#automaton.addEdge(before, { low: byte, target: node });
+      node = before;
+    }
+    return node;
+  }
+
+  #buildCharacter(expression: Extract<Expression, { kind: 'character' }>, next: number): number {
+    const node = this.#automaton.addNode();
+    // Most later bytes of a class's characters are the same few ranges.
+    const shared = new Map<number, number>();
+    for (const [first, ...rest] of this.#sequencesOf(expression)) {
+      if (first === undefined) continue;
+      const [low, high] = first;
+      const target = rest.reduceRight((after, range) => this.#sharedByte(range, after, shared), next);
+      this.#automaton.addEdge(node, { low, high, target });
+    }
+    return node;
+  }
+
+  #sequencesOf({ ranges, isNegated }: Extract<Expression, { kind: 'character' }>): ByteRange[][] {
+    const key = `${isNegated ? '^' : ''}${ranges.join()}`;
+    const known = this.#sequences.get(key) ?? utf8Sequences(normalize(ranges, isNegated));
+    this.#sequences.set(key, known);
+    return known;
+  }
+
+  #sharedByte([low, high]: ByteRange, target: number, shared: Map<number, number>): number {
+    const key = (target * 256 + low) * 256 + high;
+    const known = shared.get(key);
+    if (known !== undefined) return known;
+    const node = this.#automaton.addNode();
+    this.#automaton.addEdge(node, { low, high, target });
+    shared.set(key, node);
+    return node;
+  }
+
+  #buildRepetition({ of, least, most }: Extract<Expression, { kind: 'repetition' }>, next: number): number {
+    let node = next;
+    if (most === Infinity) {
+      node = this.#automaton.addNode();
+      this.#addEpsilon(node, this.#build(of, node));
+      this.#addEpsilon(node, next);
+    } else {
+      for (let optional = least; optional < most; optional += 1) {
+        const before = this.#automaton.addNode();
+        this.#addEpsilon(before, this.#build(of, node));
+        this.#addEpsilon(before, next);
+        node = before;
+      }
+    }
+    for (let times = 0; times < least; times += 1) node = this.#build(of, node);
+    return node;
+  }
+
+  #buildRule(name: string, next: number): number {
+    if (!this.#recursive.has(name) && this.#copies < deepestCopies && this.#sizeOf(name, 0) <= mostCopiedNodes) {
+      this.#copies += 1;
+      const node = this.#build(this.#expressionOf(name), next);
+      this.#copies -= 1;
+      return node;
+    }
+    const node = this.#automaton.addNode();
+    this.#automaton.addEdge(node, { low: edgeKinds.call, high: this.#call(name), target: next });
+    return node;
+  }
+
+  #sizeOf(name: string, depth: number): number {
+    if (this.#recursive.has(name)) return 1;
+    const known = this.#sizes.get(name);
+    if (known !== undefined) return known;
+    const size = depth < deepestCopies ? this.#sizeOfExpression(this.#expressionOf(name), depth + 1) : Infinity;
+    this.#sizes.set(name, size);
+    return size;
+  }
+
+  #sizeOfExpression(expression: Expression, depth: number): number {
+    switch (expression.kind) {
+      case 'text':
+        return Buffer.byteLength(expression.text);
+      case 'character':
+        return 1;
+      case 'rule':
+        return this.#sizeOf(expression.name, depth);
+      case 'repetition': {
+        const { of, least, most } = expression;
+        return Math.max(1, most === Infinity ? least + 1 : most) * (1 + this.#sizeOfExpression(of, depth));
+      }
+      case 'sequence':
+        return sum(expression.parts, (part) => this.#sizeOfExpression(part, depth));
+      case 'choice':
+        return 1 + sum(expression.options, (option) => this.#sizeOfExpression(option, depth));
+    }
+  }
+
+  #addEpsilon(from: number, target: number): void {
+    this.#automaton.addEdge(from, { low: edgeKinds.epsilon, target });
+  }
+}
+
+/** Adds sizes up, and stops at what is too large already. */
+function sum(expressions: readonly Expression[], sizeOf: (expression: Expression) => number): number {
+  let total = 0;
+  for (const expression of expressions) {
+    total += sizeOf(expression);
+    if (total > mostCopiedNodes) return Infinity;
+  }
+  return total;
+}
+
+function tooLarge(): Error {
+  return invalidGrammar(
+    'it is too large once its repetitions are written out: some ten thousand characters may be counted one by one; use * or + for long texts',
+  );
+}
