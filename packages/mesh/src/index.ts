@@ -1,3 +1,4 @@
+export { asWarning } from './as-warning.ts';
 export { answerMeasurements, type AnswerMeasurementsOptions } from './calls/answer-measurements.ts';
 export { decodeManifest, type EncodedManifest } from './calls/encoded-manifest.ts';
 export { fetchManifest, type ManifestRequest } from './calls/fetch-manifest.ts';

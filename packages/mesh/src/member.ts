@@ -1,11 +1,13 @@
 import type { Connection } from '@libp2p/interface';
 import {
+  isolated,
   leaveAnswerSchema,
   limits,
   machineName,
   methods,
   parseHeader,
   SkeinError,
+  toLog,
   type Logger,
   type Method,
 } from '@skein/protocol';
@@ -101,7 +103,7 @@ export class Member implements Mesh {
   /** Makes the host and its gate, then everything that stands behind the gate. */
   static async create(options: MemberOptions): Promise<Member> {
     const { identity, membership, listen, logger } = options;
-    const denials = new Denials(options.onDenial);
+    const denials = new Denials(isolated(options.onDenial, toLog(logger, 'denials')));
     const onDenied = (denial: Omit<Denial, 'count'>): void => denials.add(denial);
     const arrivals = new Arrivals((connection, peer) => {
       const address = hostOf(connection);
@@ -163,7 +165,7 @@ export class Member implements Mesh {
       onDead: (verdict) => this.#onDead(verdict),
     });
     this.#ownCalls = new OwnCalls(this.peerId, logger);
-    this.#view = new CardsView(() => this.#gossip.snapshot());
+    this.#view = new CardsView(() => this.#gossip.snapshot(), logger);
     this.#mdns = options.mdns ? this.#createMdns() : undefined;
     const members = { membership, logger };
     this.#revocations = new RevocationSpread({
@@ -178,7 +180,7 @@ export class Member implements Mesh {
     });
     this.handle(methods.revocations, this.#revocations.receive);
     if (authority !== undefined) this.#serveAuthority(authority);
-    membership.onChange(() => this.#recheck());
+    membership.onChange(() => this.#recheck(), logger);
     this.handle(methods.card, async (stream, { peerId }) => await this.#gossip.exchange(peerId, stream));
     this.handle(methods.alive, async (stream, { peerId }) => await this.#liveness.listen(peerId, stream));
     host.addEventListener('self:peer:update', () => this.#announce());
@@ -382,12 +384,12 @@ export class Member implements Mesh {
         () => this.#revocations.tellAll(),
         (error: unknown) => logger.error({ error }, "the authority's own list was not taken"),
       );
-    });
+    }, logger);
     membership.onChange(() => {
       authority.absorb(membership.revocations).catch((error: unknown) => {
         logger.error({ error }, 'the authority could not take over what its own list says');
       });
-    });
+    }, logger);
   }
 
   #holderOfAuthority(): string {

@@ -102,6 +102,7 @@ export {
   type SplitRule,
   type TensorSection,
 } from './model/manifest.ts';
+export { isolated, Observers, toLog, type Observer, type ObserverErrorSink } from './observers.ts';
 export {
   bytesAnswerSchema,
   bytesRequestSchema,

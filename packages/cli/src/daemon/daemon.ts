@@ -117,7 +117,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     ...(options.name !== undefined && { name: options.name }),
   });
   stack.defer(async () => await mesh.stop());
-  if (audit !== undefined) recordMembership(mesh, audit);
+  if (audit !== undefined) recordMembership(mesh, { audit, logger });
   starting.throwIfAborted();
   await mesh.start();
 

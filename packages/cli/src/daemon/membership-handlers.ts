@@ -1,6 +1,6 @@
 import type { AuditLog } from '@skein/coordinator';
 import { removeMembership, withPeerId, type Authority, type InviteOptions, type Mesh } from '@skein/mesh';
-import { encodeInvite, SkeinError } from '@skein/protocol';
+import { encodeInvite, SkeinError, type Logger } from '@skein/protocol';
 
 import type { ControlHandlers } from '../control/control-server.ts';
 import type { MemberDescription } from '../control/messages.ts';
@@ -53,10 +53,13 @@ export async function inviteTo(mesh: Mesh, options?: InviteOptions): Promise<str
 }
 
 /** Writes into the audit log who was let in, and who was put out. */
-export function recordMembership({ authority }: Mesh, audit: Pick<AuditLog, 'append'>): void {
+export function recordMembership(
+  { authority }: Mesh,
+  { audit, logger }: { readonly audit: Pick<AuditLog, 'append'>; readonly logger: Logger },
+): void {
   authority?.onEvent(({ type, reason = 'revoked', ...event }) => {
     void audit.append(type === 'join' ? { type, ...event } : { type, ...event, reason });
-  });
+  }, logger);
 }
 
 function authorityOf(mesh: Mesh): Authority {

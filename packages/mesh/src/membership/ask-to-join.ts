@@ -1,6 +1,15 @@
 import { multiaddr } from '@multiformats/multiaddr';
-import { joinAnswerSchema, methods, parseHeader, SkeinError, type Invite } from '@skein/protocol';
+import {
+  isolated,
+  isSkeinError,
+  joinAnswerSchema,
+  methods,
+  parseHeader,
+  SkeinError,
+  type Invite,
+} from '@skein/protocol';
 
+import { asWarning } from '../as-warning.ts';
 import { withPeerId } from '../discovery/addresses.ts';
 import { createHost } from '../host/create-host.ts';
 import type { Identity } from '../identity/identity.ts';
@@ -15,7 +24,7 @@ export interface JoinOptions {
   /** What this machine is called. */
   readonly name: string;
   readonly signal: AbortSignal;
-  /** Called once when somebody has to approve the join. */
+  /** Called once when somebody has to approve the join. What it throws is shown as a warning; the join goes on. */
   readonly onPending?: () => void;
 }
 
@@ -36,13 +45,13 @@ export async function askToJoin(options: JoinOptions): Promise<Membership> {
     for (let isFirst = true; ; isFirst = false) {
       const membership = await askOnce(host, options);
       if (membership !== undefined) return membership;
-      if (isFirst) options.onPending?.();
+      if (isFirst && options.onPending !== undefined) isolated(options.onPending, asWarning)();
       await pause(approvalPauseMs, signal);
       throwIfAborted(signal);
     }
   } catch (error) {
     throwIfAborted(signal);
-    if (error instanceof SkeinError) throw error;
+    if (isSkeinError(error)) throw error;
     const at = invite.addresses.join(' or ');
     throw new SkeinError('peer-lost', `nobody of the mesh answers at ${at}; is the machine that invited still up?`, {
       cause: error,

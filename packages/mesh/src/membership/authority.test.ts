@@ -2,7 +2,7 @@ import { mkdir, mkdtempDisposable, readFile, rm, rmdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { SkeinError } from '@skein/protocol';
+import { silentLogger, SkeinError } from '@skein/protocol';
 import { beforeEach, expect, test } from 'vitest';
 
 import { createIdentity } from '../identity/identity.ts';
@@ -48,6 +48,26 @@ test('gives a certificate for an invite, in the role and with the labels that it
     labels: { room: 'attic' },
   });
   expect(authority.members).toMatchObject([{ peer: joiner.peer, name: 'attic' }]);
+});
+
+test('tells every observer, and does what it was asked, whatever one of them throws', async () => {
+  const told: string[] = [];
+  const broken = () => {
+    throw new Error('broken observer');
+  };
+  authority.onList(broken, silentLogger);
+  authority.onList(() => told.push('list'), silentLogger);
+  authority.onEvent(broken, silentLogger);
+  authority.onEvent(({ type }) => told.push(type), silentLogger);
+  await authority.redeem(await authority.invite(), joiner);
+  await authority.revoke(joiner.peer);
+  expect(told).toEqual(['join', 'list', 'revocation']);
+
+  const { membership } = await authority.enroll(['peer']);
+  membership.onChange(broken, silentLogger);
+  membership.onChange(() => told.push('membership'), silentLogger);
+  await membership.renew((await authority.renew(membership.certificate.peer)).certificate);
+  expect(told.at(-1)).toBe('membership');
 });
 
 test('keeps a hash of the secret, not the secret', async () => {

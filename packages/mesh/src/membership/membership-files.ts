@@ -72,7 +72,7 @@ export function keepMembership(
     saving = saving
       .then(async () => await saveMembership(directory, membership))
       .catch((error: unknown) => logger.error({ error }, 'a change of the membership could not be kept'));
-  });
+  }, logger);
   return async () => await saving;
 }
 
@@ -150,7 +150,7 @@ export async function removeAuthority(directory: string): Promise<void> {
   for (const name of [authorityKeyFile, authorityStateFile]) await rm(join(directory, name), { force: true });
 }
 
-/** Throws `invalid-request`: a directory is of one mesh only. */
+/** Returns the error for a directory of another mesh, `invalid-request`: a directory is of one mesh only. */
 export function ofAnotherMesh(directory: string): SkeinError {
   return new SkeinError(
     'invalid-request',

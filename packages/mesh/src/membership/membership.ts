@@ -4,10 +4,13 @@ import {
   asSkeinError,
   certificateSchema,
   certificateSignatureContext,
+  Observers,
   revocationListSchema,
   revocationListSignatureContext,
   SkeinError,
+  toLog,
   type Certificate,
+  type Logger,
   type RevocationList,
   type Signed,
 } from '@skein/protocol';
@@ -41,7 +44,7 @@ export class Membership {
   readonly mesh: string;
   readonly #now: () => number;
   readonly #verified = new Map<string, Certificate>();
-  readonly #listeners = new Set<() => void>();
+  readonly #observers = new Observers();
   #own: Statement<Certificate>;
   #list: Statement<RevocationList>;
   /** By peer id: certificates that were issued by then are no good. */
@@ -141,7 +144,7 @@ export class Membership {
     if (claims.version <= this.#list.claims.version) return false;
     this.#list = { claims, signed: ownedCopy(signed) };
     this.#revoked = revokedPeers(claims);
-    this.#tell();
+    this.#observers.notify();
     return true;
   }
 
@@ -152,13 +155,15 @@ export class Membership {
       throw new SkeinError('protocol-violation', 'the authority sent a certificate of another machine');
     }
     this.#own = { claims, signed: ownedCopy(signed) };
-    this.#tell();
+    this.#observers.notify();
   }
 
-  /** Calls back after each change of the list or of the own certificate. Returns what ends that. */
-  onChange(listener: () => void): () => void {
-    this.#listeners.add(listener);
-    return () => void this.#listeners.delete(listener);
+  /**
+   * Calls back after each change of the list or of the own certificate. Returns what ends that. What the listener throws is
+   * logged, and hurts nobody else.
+   */
+  onChange(listener: () => unknown, logger: Logger): () => void {
+    return this.#observers.add(listener, toLog(logger, 'the membership'));
   }
 
   async #open(signed: Signed): Promise<Certificate> {
@@ -173,10 +178,6 @@ export class Membership {
     const [oldest] = this.#verified.keys();
     if (this.#verified.size >= rememberedCertificates && oldest !== undefined) this.#verified.delete(oldest);
     this.#verified.set(key, claims);
-  }
-
-  #tell(): void {
-    for (const listener of this.#listeners) listener();
   }
 }
 
