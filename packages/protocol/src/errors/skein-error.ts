@@ -10,7 +10,8 @@ export type ErrorDetails = Readonly<Record<string, string | number | boolean>>;
 /**
  * The one error type of Skein. The message is public: it goes to peers and callers as it is, says what went wrong
  * and names the fix. What must stay inside (paths of others, stack traces, causes) belongs in `cause`, which never
- * crosses a boundary. Recognise it with {@link isSkeinError}, since two copies of this package may meet in one process.
+ * crosses a boundary. Recognise it with {@link isSkeinError}: two copies of this package may meet in one process, each with a
+ * class of its own. `instanceof` asks the same.
  */
 export class SkeinError extends Error {
   readonly code: ErrorCode;
@@ -25,8 +26,13 @@ export class SkeinError extends Error {
     this.retryable = errorCodes[code].retryable;
     this.details = options.details ?? {};
   }
+
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return isSkeinError(value);
+  }
 }
 
+/** Whether a value is an error of ours, whichever copy of this package made it. */
 export function isSkeinError(value: unknown): value is SkeinError {
   return value instanceof Error && brand in value;
 }
