@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 
 import { isLoopbackHost } from '@skein/coordinator';
-import { labelsSchema } from '@skein/protocol';
+import { check, labelsSchema } from '@skein/protocol';
 import { InvalidArgumentError } from 'commander';
 
 /** A parser of whole numbers within bounds, both included. */
@@ -66,18 +66,20 @@ export function repeatedMultiaddr(text: string, previous: readonly string[] = []
   throw new InvalidArgumentError('It must be a multiaddr like /ip4/192.168.1.20/tcp/7330.');
 }
 
-/** A time like `90s`, `30m`, `12h` or `2d`, in milliseconds. */
+/** A time like `90s`, `30m`, `12h` or `2d`, in milliseconds. At least a second. */
 export function duration(text: string): number {
   const [, count = '', unit = ''] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
   const unitMs = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }[unit];
-  if (unitMs !== undefined) return Number(count) * unitMs;
-  throw new InvalidArgumentError('It must be a time like 90s, 30m, 12h or 2d.');
+  if (unitMs !== undefined && Number(count) > 0) return Number(count) * unitMs;
+  throw new InvalidArgumentError('It must be a time of at least 1s, like 90s, 30m, 12h or 2d.');
 }
 
 /** Collects labels, given as `key=value`. */
 export function label(text: string, previous: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> {
   const [, key = '', value = ''] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
-  const labels = labelsSchema.safeParse({ ...previous, [key]: value });
-  if (labels.success) return labels.data;
-  throw new InvalidArgumentError('It must be like room=attic: a short name in lower case, and at most 64 characters.');
+  const labels = check(labelsSchema, { ...previous, [key]: value });
+  if (labels.ok) return labels.data;
+  throw new InvalidArgumentError(
+    'It must be like room=attic: a short name in lower case, and at most 64 characters. A machine has 16 labels at most.',
+  );
 }

@@ -16,8 +16,8 @@ const sealedSchema = z.object({
   r: z.number().int().min(1).max(maxCost.r),
   p: z.number().int().min(1).max(maxCost.p),
   salt: base64,
-  nonce: base64.refine((bytes) => bytes.byteLength === nonceBytes),
-  tag: base64.refine((bytes) => bytes.byteLength === tagBytes),
+  nonce: base64.refine((bytes) => bytes.byteLength === nonceBytes, { message: `must be ${nonceBytes} bytes` }),
+  tag: base64.refine((bytes) => bytes.byteLength === tagBytes, { message: `must be ${tagBytes} bytes` }),
   text: base64,
 });
 

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
 import { limits } from '../limits.ts';
+import { fieldName } from '../validation/field-name.ts';
 import { errorCodes, isErrorCode, type ErrorCode } from './codes.ts';
 
 const brand = Symbol.for('skein.error');
@@ -78,6 +79,12 @@ export function asSkeinError(error: unknown, fallback: ErrorCode = 'internal'): 
   if (name === 'TimeoutError') return new SkeinError('deadline-exceeded', 'took longer than allowed', { cause: error });
   if (name === 'AbortError') return new SkeinError('aborted', 'cancelled by the caller', { cause: error });
   if (fallback === 'internal') return new SkeinError('internal', internalMessage, { cause: error });
-  const message = error instanceof Error ? error.message : String(error);
-  return new SkeinError(fallback, message, { cause: error });
+  return new SkeinError(fallback, messageOf(error), { cause: error });
+}
+
+function messageOf(error: unknown): string {
+  // Zod's own text is a list of issues in JSON.
+  if (error instanceof z.core.$ZodError)
+    return `${fieldName(error.issues[0]?.path ?? []) || 'a value'} is not as expected`;
+  return error instanceof Error ? error.message : String(error);
 }
