@@ -103,6 +103,7 @@ export {
   type TensorSection,
 } from './model/manifest.ts';
 export { check, valueAt, type Checked } from './validation/check.ts';
+export { checkJson } from './validation/check-json.ts';
 export { explainIssue } from './validation/explain-issue.ts';
 export { fieldName } from './validation/field-name.ts';
 export { isolated, Observers, toLog, type Observer, type ObserverErrorSink } from './observers.ts';

@@ -26,6 +26,11 @@ export function printLine(stream: Writable, text = ''): void {
   stream.write(`${text}\n`);
 }
 
+/** What did not keep a command from its work, but its owner should know. Names the fix. */
+export function printWarning(stderr: Writable, text: string): void {
+  printLine(stderr, `warning: ${text}`);
+}
+
 /** One JSON document, on one line so that programs can read it as such. */
 export function printJson(stream: Writable, value: object): void {
   printLine(stream, JSON.stringify(value));
