@@ -36,6 +36,7 @@ export {
   removeMembership,
   saveMembership,
 } from './membership/membership-files.ts';
+export type { Advice, MembershipProblem } from './membership/judgement.ts';
 export { Membership, type Credentials } from './membership/membership.ts';
 export type { Denial } from './membership/denials.ts';
 export { createMesh } from './create-mesh.ts';

@@ -94,6 +94,8 @@ export class Member implements Mesh {
   readonly #revocations: RevocationSpread;
   readonly #renewal: Renewal;
   #rechecking: NodeJS.Timeout | undefined;
+  /** What was wrong with our own certificate the last time. */
+  #problem: string | undefined;
   /** The authority's own newest list is being taken. */
   #adopting: Promise<void> = Promise.resolve();
   readonly #liveness: Liveness;
@@ -312,6 +314,8 @@ export class Member implements Mesh {
     this.#mdns?.start();
     this.#rechecking = setInterval(() => this.#recheck(), recheckMs);
     logger.info({ peer: this.peerId, addresses: this.addresses() }, 'mesh member started');
+    const { clockGap } = this.membership;
+    if (clockGap !== undefined) logger.warn({}, `${clockGap.what}; ${clockGap.fix}`);
   }
 
   async #stop(): Promise<void> {
@@ -404,10 +408,20 @@ export class Member implements Mesh {
   /** Looks at everybody's certificates again, after the list has changed, or time has passed. */
   #recheck(): void {
     if (this.#started === undefined || this.#stopped !== undefined) return;
+    this.#tellProblem();
     this.#gate.recheck();
     this.#connections.dropDuplicates();
     void this.#gossip.recheck();
     void this.#renewal.check();
+  }
+
+  /** Others take nothing from us while our certificate is no good: whoever runs this machine has to know. */
+  #tellProblem(): void {
+    const { problem } = this.membership;
+    if (problem !== undefined && problem.fault !== this.#problem) {
+      this.#options.logger.error({ fault: problem.fault }, `${problem.what}; ${problem.fix}`);
+    }
+    this.#problem = problem?.fault;
   }
 
   #onPeerLost(peerId: string): void {

@@ -17,6 +17,7 @@ export {
 } from './errors/skein-error.ts';
 export { streamErrorSchema } from './errors/stream-error.ts';
 export { formatBytes } from './format-bytes.ts';
+export { formatDuration, formatMoment } from './format-time.ts';
 export {
   finishReasonSchema,
   generationEventSchema,

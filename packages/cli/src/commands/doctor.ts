@@ -72,6 +72,7 @@ async function examine(data: OpenedData, { signal, stderr }: CommandContext): Pr
     directory,
     certificate: membership?.certificate,
     certificateProblem: membership?.problem,
+    clockGap: membership?.clockGap,
     isEncrypted: await isIdentityEncrypted(directory),
     daemon: status,
     knownMembers: new Set(known.addresses.map((address) => address.split('/p2p/')[1])).size,

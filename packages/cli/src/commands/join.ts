@@ -141,7 +141,10 @@ async function joinMesh(
     // The invite is used up.
     asked.keep();
   } catch (error) {
-    if (known === undefined || known.problem !== undefined || asked.signal.aborted) throw error;
+    if (known === undefined || asked.signal.aborted) throw error;
+    // A used invite is not what is wrong then, and another one would not help.
+    if (known.problem?.isOfClock === true) known.assertOwnGood();
+    if (known.problem !== undefined) throw error;
   }
 }
 

@@ -7,7 +7,6 @@ import { expect, test } from 'vitest';
 import { createClient } from '../client.ts';
 import { connect } from '../connect.ts';
 import { defaultDeadlines } from '../generation/deadlines.ts';
-import type { ChatRequest } from '../generation/request.ts';
 import { startLead, type Answer } from '../testing/lead.ts';
 import { MeshTransport } from './mesh-transport.ts';
 
@@ -91,7 +90,7 @@ test.each([
 ] as const)('refuses what no lead takes before anything is sent: %s', async (message, request) => {
   await using lead = await startLead({ model: 'tiny', answer: answerInFull });
   await using client = await connect(over(lead));
-  const asked = (async () => await client.chat(request as ChatRequest).result())();
+  const asked = (async () => await client.chat(request).result())();
   await expect(asked).rejects.toMatchObject({ code: 'invalid-request', message });
 });
 

@@ -77,7 +77,7 @@ async function askOnce(
     if (frame === undefined) throw new SkeinError('peer-lost', 'the other end left without an answer');
     const answer = parseHeader(joinAnswerSchema, frame.header);
     if (answer.type === 'join-pending') return undefined;
-    const membership = await Membership.open(invite.mesh, answer);
+    const membership = await Membership.open(invite.mesh, answer, { receivedAt: Date.now() });
     if (membership.certificate.peer === host.peerId.toString()) return membership;
     throw new SkeinError('protocol-violation', 'the authority sent a certificate of another machine');
   } finally {

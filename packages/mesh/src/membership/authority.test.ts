@@ -41,7 +41,7 @@ test('gives a certificate for an invite, in the role and with the labels that it
   const secret = await authority.invite({ role: 'coordinator', labels: { room: 'attic' } });
   const credentials = await authority.redeem(secret, joiner);
   if (credentials === undefined) throw new Error('the join waits');
-  const { certificate } = await Membership.open(authority.mesh, credentials, () => now);
+  const { certificate } = await Membership.open(authority.mesh, credentials, { now: () => now });
   expect(certificate).toMatchObject({
     peer: joiner.peer,
     roles: ['coordinator', 'peer'],

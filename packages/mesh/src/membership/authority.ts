@@ -149,7 +149,7 @@ export class Authority {
       const member = { peer, roles: [...roles], name, labels: {}, issuedAt: 0, expiresAt: 0 };
       return await this.#issue(state, member);
     });
-    return await Membership.open(this.mesh, credentials, this.#now);
+    return await Membership.open(this.mesh, credentials, { now: this.#now, receivedAt: this.#now() });
   }
 
   /** A machine with a new identity, let in without an invite. */

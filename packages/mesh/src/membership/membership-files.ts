@@ -46,6 +46,8 @@ const credentialsFileSchema = z.object({
   mesh: meshIdSchema,
   certificate: signed.pipe(signedCertificateSchema),
   revocations: signed.pipe(signedRevocationListSchema),
+  /** When the certificate came, by the clock of this machine: beside `issuedAt` it tells of clocks that differ. */
+  receivedAt: z.number().int().nonnegative().optional(),
 });
 
 /**
@@ -56,15 +58,15 @@ export async function loadMembership(directory: string): Promise<Membership | un
   const path = join(directory, credentialsFile);
   const stored = await readJson(path, credentialsFileSchema, joinAgain);
   if (stored === undefined) return undefined;
-  return await Membership.open(stored.mesh, stored);
+  return await Membership.open(stored.mesh, stored, { receivedAt: stored.receivedAt });
 }
 
 /** Keeps a membership in `directory`. Throws `disk-failed`, and `invalid-request` when it belongs to another mesh. */
-export async function saveMembership(directory: string, { mesh, credentials }: Membership): Promise<void> {
+export async function saveMembership(directory: string, { mesh, credentials, receivedAt }: Membership): Promise<void> {
   const path = join(directory, credentialsFile);
   const stored = await readJson(path, credentialsFileSchema, joinAgain);
   if (stored !== undefined && stored.mesh !== mesh) throw ofAnotherMesh(directory);
-  await writeJson(path, { mesh, ...encoded(credentials) });
+  await writeJson(path, { mesh, ...encoded(credentials), receivedAt });
 }
 
 /** Keeps in `directory` what a membership learns from now on. Returns what waits until all of that is kept. */

@@ -31,6 +31,8 @@ export class Renewal {
       await membership.adopt(revocations);
       await membership.renew(certificate);
       logger.info({ expiresAt: membership.certificate.expiresAt }, 'the certificate of this machine was renewed');
+      const { clockGap } = membership;
+      if (clockGap !== undefined) logger.warn({}, `${clockGap.what}; ${clockGap.fix}`);
     } catch (error) {
       logger.warn({ error }, 'could not renew the certificate of this machine; trying again later');
     } finally {
