@@ -1,15 +1,6 @@
 import { hostname } from 'node:os';
-import { text } from 'node:stream/consumers';
 
-import {
-  askToJoin,
-  loadIdentity,
-  loadMembership,
-  saveMembership,
-  untilAborted,
-  type KeyOptions,
-  type Mesh,
-} from '@skein/mesh';
+import { askToJoin, loadIdentity, loadMembership, saveMembership, type KeyOptions, type Mesh } from '@skein/mesh';
 import { asSkeinError, decodeInvite, SkeinError, type Card, type Invite, type Logger } from '@skein/protocol';
 import type { Command } from 'commander';
 
@@ -27,6 +18,7 @@ import { addDaemonOptions, type DaemonFlags } from '../program/daemon-options.ts
 import { findData, openData } from '../program/data-options.ts';
 import { withoutCommand } from '../program/invite-argument.ts';
 import { createLogger } from '../program/logger.ts';
+import { readInput } from '../program/read-input.ts';
 import { untilJoined } from '../daemon/until-joined.ts';
 
 const examples = `
@@ -61,9 +53,12 @@ export function registerJoin(program: Command, context: CommandContext): void {
     });
 }
 
+/** Of what is piped in: an invite has some hundred characters. */
+const maxInviteBytes = 64 * 1024;
+
 /** What was piped in, like what is pasted as an argument. Throws `invalid-request` for nothing. */
-async function readInvite({ stdin, signal }: CommandContext): Promise<readonly string[]> {
-  const words = withoutCommand([await untilAborted(text(stdin), signal)]);
+async function readInvite(context: CommandContext): Promise<readonly string[]> {
+  const words = withoutCommand([await readInput(context, { maxBytes: maxInviteBytes })]);
   if (words.length > 0) return words;
   throw new SkeinError(
     'invalid-request',

@@ -3,7 +3,7 @@ import { PassThrough } from 'node:stream';
 import { expect, test } from 'vitest';
 
 import { runInProcess } from '../testing/run-in-process.ts';
-import { printPieces } from './run.ts';
+import { printPieces, readPrompt } from './run.ts';
 
 async function* breakOff(...pieces: readonly string[]) {
   yield* pieces;
@@ -20,6 +20,17 @@ test.each([
   await expect(printPieces(breakOff(...pieces), { stdout, signal })).rejects.toThrow('lost');
   stdout.end();
   expect((await stdout.toArray()).join('')).toBe(printed);
+});
+
+test.each([
+  ['from echo\n', 'from echo'],
+  ['from Windows\r\n', 'from Windows'],
+  ['one of several\n\n', 'one of several\n'],
+  ['two\nlines', 'two\nlines'],
+  ['  spaces stay  \n', '  spaces stay  '],
+])('takes %j from standard input as %j', async (piped, prompt) => {
+  const { signal } = new AbortController();
+  expect(await readPrompt({ stdin: new PassThrough().end(piped), signal })).toBe(prompt);
 });
 
 test.each(['', '  \n'])('refuses the empty prompt %j', async (prompt) => {
