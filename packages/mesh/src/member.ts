@@ -72,7 +72,7 @@ interface MemberParts {
 }
 
 /** How often certificates are looked at, which end by themselves. What is revoked ends at once. */
-const recheckMs = 10_000;
+const certificateCheckMs = 10_000;
 
 /** Composes the parts of one member. */
 export class Member implements Mesh {
@@ -312,7 +312,7 @@ export class Member implements Mesh {
     this.#liveness.start();
     this.#dialer.start();
     this.#mdns?.start();
-    this.#rechecking = setInterval(() => this.#recheck(), recheckMs);
+    this.#rechecking = setInterval(() => this.#recheck(), certificateCheckMs);
     logger.info({ peer: this.peerId, addresses: this.addresses() }, 'mesh member started');
     const { clockGap } = this.membership;
     if (clockGap !== undefined) logger.warn({}, `${clockGap.what}; ${clockGap.fix}`);

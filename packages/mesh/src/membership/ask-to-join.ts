@@ -28,7 +28,8 @@ export interface JoinOptions {
   readonly onPending?: () => void;
 }
 
-const dialTimeoutMs = 5000;
+/** Longest that one question may take, with its dial. */
+const questionTimeoutMs = 5000;
 const approvalPauseMs = 10_000;
 
 /**
@@ -66,7 +67,7 @@ async function askOnce(
   { invite, name, signal }: JoinOptions,
 ): Promise<Membership | undefined> {
   const addresses = invite.addresses.map((address) => multiaddr(withPeerId(address, invite.peer)));
-  const bounded = AbortSignal.any([signal, AbortSignal.timeout(dialTimeoutMs)]);
+  const bounded = AbortSignal.any([signal, AbortSignal.timeout(questionTimeoutMs)]);
   const connection = await host.dial(addresses, { signal: bounded, force: true });
   try {
     const bytes = new ByteStream(await connection.newStream(methods.join.id, { signal: bounded }));
