@@ -33,6 +33,20 @@ test.each([
   expect(await readPrompt({ stdin: new PassThrough().end(piped), signal })).toBe(prompt);
 });
 
+test.each([
+  [true, 'an ]52;c;answer\n[2J'],
+  [false, 'an \u001B]52;c;answer\n\u001B[2J'],
+])('prints an answer as text on a terminal, and as it is elsewhere (%s)', async (isTTY, printed) => {
+  const stdout = Object.assign(new PassThrough(), { isTTY });
+  async function* pieces() {
+    yield 'an \u001B]52;c;';
+    yield 'answer\n\u001B[2J';
+  }
+  await printPieces(pieces(), { stdout, signal: new AbortController().signal });
+  stdout.end();
+  expect((await stdout.toArray()).join('')).toBe(printed);
+});
+
 test.each(['', '  \n'])('refuses the empty prompt %j', async (prompt) => {
   const { code, stderr } = await runInProcess(['run', prompt]);
   expect(code).toBe(1);

@@ -4,7 +4,7 @@ import type { ChatRequest } from '@skein/client';
 import { limits, SkeinError } from '@skein/protocol';
 import type { Command } from 'commander';
 
-import { counted } from '../output/format.ts';
+import { counted, printableLines } from '../output/format.ts';
 import { decimalNumber, jsonObject, repeated, wholeNumber } from '../program/arguments.ts';
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
 import { findData } from '../program/data-options.ts';
@@ -132,7 +132,10 @@ function checkPrompt(prompt: string, fault: string): string {
   throw new SkeinError('invalid-request', `${fault}; ask something, e.g. \`skein run "Why is the sky blue?"\``);
 }
 
-/** Prints text as it comes. Where it breaks off, its line is ended: what follows is why. */
+/**
+ * Prints text as it comes. On a terminal without what could rewrite it: a model says whatever its prompt or its machine had
+ * it say. Where it breaks off, its line is ended: what follows is why.
+ */
 export async function printPieces(
   pieces: AsyncIterable<string>,
   { stdout, signal }: Pick<CommandContext, 'stdout' | 'signal'>,
@@ -141,7 +144,8 @@ export async function printPieces(
   try {
     for await (const piece of pieces) {
       last = piece === '' ? last : piece;
-      if (!stdout.write(piece)) await once(stdout, 'drain', { signal });
+      const shown = stdout.isTTY === true ? printableLines(piece) : piece;
+      if (!stdout.write(shown)) await once(stdout, 'drain', { signal });
     }
   } catch (error) {
     if (last !== '' && !last.endsWith('\n')) printLine(stdout);
