@@ -1,7 +1,15 @@
 import { InvalidArgumentError } from 'commander';
 import { expect, test } from 'vitest';
 
-import { decimalNumber, duration, repeatedMultiaddr, timeMs, wholeNumber, wholeNumbers } from './arguments.ts';
+import {
+  decimalNumber,
+  duration,
+  machineName,
+  repeatedMultiaddr,
+  timeMs,
+  wholeNumber,
+  wholeNumbers,
+} from './arguments.ts';
 
 test.each(['', '0', '65536', '1.5', '1e3', '-1', 'x', ' 5'])('refuses %j as a number from 1 to 65535', (text) => {
   expect(() => wholeNumber(1, 65_535)(text)).toThrow(InvalidArgumentError);
@@ -31,6 +39,13 @@ test('reads times that something lasts, of a second and more', () => {
   expect(duration('90s')).toBe(90_000);
   expect(duration('2d')).toBe(172_800_000);
   for (const text of ['0s', '00d', '', '5', '-1s', '1.5h', '1w']) expect(() => duration(text)).toThrow(/at least 1s/);
+});
+
+test('takes names that cards can hold, and no others', () => {
+  for (const name of ['attic', 'büro 2', 'x'.repeat(256)]) expect(machineName(name)).toBe(name);
+  for (const name of ['', ' ', 'x'.repeat(257), '\u001B[2J', 'two\nlines']) {
+    expect(() => machineName(name)).toThrow(InvalidArgumentError);
+  }
 });
 
 test('collects multiaddrs and refuses plain addresses', () => {

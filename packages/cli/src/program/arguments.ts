@@ -4,6 +4,11 @@ import { isLoopbackHost } from '@skein/coordinator';
 import { check, labelsSchema } from '@skein/protocol';
 import { InvalidArgumentError } from 'commander';
 
+import { printable } from '../output/format.ts';
+
+/** Of cards and certificates. */
+const maxNameLength = 256;
+
 /** A parser of whole numbers within bounds, both included. */
 export function wholeNumber(minimum: number, maximum = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return (text) => {
@@ -50,6 +55,12 @@ export function timeMs(text: string): number {
 export function loopbackHost(text: string): string {
   if (isLoopbackHost(text)) return text;
   throw new InvalidArgumentError('It must be of this machine, like 127.0.0.1: the API has no keys yet.');
+}
+
+/** What a machine is called: as much as its certificate and its card can hold, and nothing that a terminal would obey. */
+export function machineName(text: string): string {
+  if (text.trim() !== '' && text.length <= maxNameLength && printable(text) === text) return text;
+  throw new InvalidArgumentError(`It must be a name of 1 to ${maxNameLength} characters, in one line.`);
 }
 
 /** Collects an option that may be given several times. */

@@ -70,6 +70,24 @@ test('tells every observer, and does what it was asked, whatever one of them thr
   expect(told.at(-1)).toBe('membership');
 });
 
+test('has room for new members once those of before can come back no more', async () => {
+  await authority.admit(joiner.peer, { roles: ['peer'] });
+  const state = saved.at(-1);
+  const [member] = state?.members ?? [];
+  if (state === undefined || member === undefined) throw new Error('nothing was saved');
+  const members = Array.from({ length: 1024 }, (_, index) => ({ ...member, peer: `12D3KooWTestPeer${1000 + index}` }));
+  const full = await Authority.open({
+    key: await createIdentity(),
+    state: { ...state, members },
+    save: async () => undefined,
+    now: () => now,
+  });
+  await expect(full.admit(joiner.peer, { roles: ['peer'] })).rejects.toMatchObject({ code: 'overloaded' });
+  now += 91 * dayMs;
+  await full.admit(joiner.peer, { roles: ['peer'] });
+  expect(full.members.map(({ peer }) => peer)).toEqual([joiner.peer]);
+});
+
 test('keeps a hash of the secret, not the secret', async () => {
   const secret = await authority.invite();
   const text = JSON.stringify(saved);

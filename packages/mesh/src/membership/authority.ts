@@ -362,7 +362,9 @@ export class Authority {
   }
 
   async #issue(state: AuthorityState, member: MemberRecord): Promise<Credentials> {
-    const others = state.members.filter(({ peer }) => peer !== member.peer);
+    const known = state.members.filter(({ peer }) => peer !== member.peer);
+    // A record is kept for people to read, until its room is needed: nobody comes back with a certificate that has expired.
+    const others = known.length < maxMembers ? known : known.filter(({ expiresAt }) => expiresAt > this.#now());
     if (others.length >= maxMembers) throw new SkeinError('overloaded', `a mesh has at most ${maxMembers} members`);
     const revokedAt = state.revoked.find(({ peer }) => peer === member.peer)?.revokedAt ?? 0;
     const issuedAt = Math.max(this.#now(), revokedAt + 1);
