@@ -18,5 +18,8 @@ export function formatDuration(durationMs: number): string {
 export function formatMoment(timeMs: number): string {
   const date = new Date(timeMs);
   if (Number.isNaN(date.getTime())) return String(timeMs);
-  return `${date.toISOString().replace('T', ' ').replace(/:\d\d\.\d+Z$/, '')} UTC`;
+  return `${date
+    .toISOString()
+    .replace('T', ' ')
+    .replace(/:\d\d\.\d+Z$/, '')} UTC`;
 }

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import {
   decimalNumber,
   duration,
-  machineName,
+  givenName,
   repeatedMultiaddr,
   timeMs,
   wholeNumber,
@@ -42,9 +42,9 @@ test('reads times that something lasts, of a second and more', () => {
 });
 
 test('takes names that cards can hold, and no others', () => {
-  for (const name of ['attic', 'büro 2', 'x'.repeat(256)]) expect(machineName(name)).toBe(name);
+  for (const name of ['attic', 'büro 2', 'x'.repeat(256)]) expect(givenName(name)).toBe(name);
   for (const name of ['', ' ', 'x'.repeat(257), '\u001B[2J', 'two\nlines']) {
-    expect(() => machineName(name)).toThrow(InvalidArgumentError);
+    expect(() => givenName(name)).toThrow(InvalidArgumentError);
   }
 });
 

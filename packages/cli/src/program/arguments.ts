@@ -58,7 +58,7 @@ export function loopbackHost(text: string): string {
 }
 
 /** What a machine is called: as much as its certificate and its card can hold, and nothing that a terminal would obey. */
-export function machineName(text: string): string {
+export function givenName(text: string): string {
   if (text.trim() !== '' && text.length <= maxNameLength && printable(text) === text) return text;
   throw new InvalidArgumentError(`It must be a name of 1 to ${maxNameLength} characters, in one line.`);
 }

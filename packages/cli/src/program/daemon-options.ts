@@ -2,7 +2,7 @@ import { livenessPresets, type LivenessPreset } from '@skein/mesh';
 import { backends, type Backend } from '@skein/node';
 import { Option, type Command } from 'commander';
 
-import { machineName, repeatedMultiaddr, wholeNumber } from './arguments.ts';
+import { givenName, repeatedMultiaddr, wholeNumber } from './arguments.ts';
 
 /** What `up` and `join` have in common. */
 export interface DaemonFlags {
@@ -37,7 +37,7 @@ export function addDaemonOptions(command: Command, { listenDefault }: { readonly
     )
     .addOption(
       new Option('--name <name>', 'what this machine is called (default: its host name)')
-        .argParser(machineName)
+        .argParser(givenName)
         .env('SKEIN_NAME'),
     )
     .addOption(
