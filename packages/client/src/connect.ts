@@ -1,4 +1,5 @@
 import { Watchdog } from '@skein/mesh';
+import { SkeinError } from '@skein/protocol';
 
 import { createClient, type SkeinClient } from './client.ts';
 import { defaultDeadlines, type Deadlines } from './generation/deadlines.ts';
@@ -29,9 +30,11 @@ export interface MeshOptions extends ConnectOptions {
  * Connects to the models of a mesh.
  *
  * Throws `not-running` when nothing answers at the URL, `deadline-exceeded` when nothing is reached within
- * `connectMs`, `not-a-member` for a directory without a mesh, `invalid-request` for a URL or invite that is none.
+ * `connectMs`, `not-a-member` for a directory without a mesh, `invalid-request` for a URL or invite that is none, and where
+ * neither `url` nor `mesh` is given.
  */
 export async function connect(options: HttpOptions | MeshOptions): Promise<SkeinClient> {
+  assertNamed(options);
   const deadlines = { ...defaultDeadlines, ...options.deadlines };
   using watchdog = new Watchdog(options.signal);
   watchdog.expect(
@@ -49,6 +52,16 @@ export async function connect(options: HttpOptions | MeshOptions): Promise<Skein
     throw watchdog.explain(error);
   }
   return createClient(transport, deadlines);
+}
+
+/** Types can be passed by: what is called from JavaScript gets an error with the fix, too. */
+function assertNamed(options: HttpOptions | MeshOptions): void {
+  const { url, mesh }: { readonly url?: unknown; readonly mesh?: unknown } = options;
+  if (typeof url === 'string' || (typeof mesh === 'object' && mesh !== null)) return;
+  throw new SkeinError(
+    'invalid-request',
+    'connect() needs the `url` of a coordinator, like http://127.0.0.1:7331, or a `mesh` to be a member of',
+  );
 }
 
 async function createTransport(options: HttpOptions | MeshOptions, signal: AbortSignal): Promise<Transport> {

@@ -17,7 +17,7 @@ import { defaultListen, defaultName, type MeshOptions } from './options.ts';
 export async function createMesh(options: MeshOptions): Promise<Mesh> {
   const { identity, membership, authority, kept }: Origin =
     options.directory === undefined ? options : await fromDirectory(options);
-  membership.assertGood(membership.certificate);
+  membership.assertOwnGood();
   const missing = roleBeyond(membership.certificate, options.roles);
   if (missing !== undefined) {
     const fix = `get another invite with \`skein invite --role ${missing}\` and join again`;

@@ -1,3 +1,5 @@
+export { asWarning } from './as-warning.ts';
+export { isAnything, readFileIfAny, setAside, statIfAny } from './files/read-file.ts';
 export { answerMeasurements, type AnswerMeasurementsOptions } from './calls/answer-measurements.ts';
 export { decodeManifest, type EncodedManifest } from './calls/encoded-manifest.ts';
 export { fetchManifest, type ManifestRequest } from './calls/fetch-manifest.ts';
@@ -34,6 +36,7 @@ export {
   removeMembership,
   saveMembership,
 } from './membership/membership-files.ts';
+export type { Advice, MembershipProblem } from './membership/judgement.ts';
 export { Membership, type Credentials } from './membership/membership.ts';
 export type { Denial } from './membership/denials.ts';
 export { createMesh } from './create-mesh.ts';

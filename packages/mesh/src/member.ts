@@ -1,11 +1,13 @@
 import type { Connection } from '@libp2p/interface';
 import {
+  isolated,
   leaveAnswerSchema,
   limits,
   machineName,
   methods,
   parseHeader,
   SkeinError,
+  toLog,
   type Logger,
   type Method,
 } from '@skein/protocol';
@@ -70,7 +72,7 @@ interface MemberParts {
 }
 
 /** How often certificates are looked at, which end by themselves. What is revoked ends at once. */
-const recheckMs = 10_000;
+const certificateCheckMs = 10_000;
 
 /** Composes the parts of one member. */
 export class Member implements Mesh {
@@ -92,6 +94,8 @@ export class Member implements Mesh {
   readonly #revocations: RevocationSpread;
   readonly #renewal: Renewal;
   #rechecking: NodeJS.Timeout | undefined;
+  /** What was wrong with our own certificate the last time. */
+  #problem: string | undefined;
   /** The authority's own newest list is being taken. */
   #adopting: Promise<void> = Promise.resolve();
   readonly #liveness: Liveness;
@@ -101,7 +105,7 @@ export class Member implements Mesh {
   /** Makes the host and its gate, then everything that stands behind the gate. */
   static async create(options: MemberOptions): Promise<Member> {
     const { identity, membership, listen, logger } = options;
-    const denials = new Denials(options.onDenial);
+    const denials = new Denials(isolated(options.onDenial, toLog(logger, 'denials')));
     const onDenied = (denial: Omit<Denial, 'count'>): void => denials.add(denial);
     const arrivals = new Arrivals((connection, peer) => {
       const address = hostOf(connection);
@@ -163,7 +167,7 @@ export class Member implements Mesh {
       onDead: (verdict) => this.#onDead(verdict),
     });
     this.#ownCalls = new OwnCalls(this.peerId, logger);
-    this.#view = new CardsView(() => this.#gossip.snapshot());
+    this.#view = new CardsView(() => this.#gossip.snapshot(), logger);
     this.#mdns = options.mdns ? this.#createMdns() : undefined;
     const members = { membership, logger };
     this.#revocations = new RevocationSpread({
@@ -178,7 +182,7 @@ export class Member implements Mesh {
     });
     this.handle(methods.revocations, this.#revocations.receive);
     if (authority !== undefined) this.#serveAuthority(authority);
-    membership.onChange(() => this.#recheck());
+    membership.onChange(() => this.#recheck(), logger);
     this.handle(methods.card, async (stream, { peerId }) => await this.#gossip.exchange(peerId, stream));
     this.handle(methods.alive, async (stream, { peerId }) => await this.#liveness.listen(peerId, stream));
     host.addEventListener('self:peer:update', () => this.#announce());
@@ -308,8 +312,10 @@ export class Member implements Mesh {
     this.#liveness.start();
     this.#dialer.start();
     this.#mdns?.start();
-    this.#rechecking = setInterval(() => this.#recheck(), recheckMs);
+    this.#rechecking = setInterval(() => this.#recheck(), certificateCheckMs);
     logger.info({ peer: this.peerId, addresses: this.addresses() }, 'mesh member started');
+    const { clockGap } = this.membership;
+    if (clockGap !== undefined) logger.warn({}, `${clockGap.what}; ${clockGap.fix}`);
   }
 
   async #stop(): Promise<void> {
@@ -382,12 +388,12 @@ export class Member implements Mesh {
         () => this.#revocations.tellAll(),
         (error: unknown) => logger.error({ error }, "the authority's own list was not taken"),
       );
-    });
+    }, logger);
     membership.onChange(() => {
       authority.absorb(membership.revocations).catch((error: unknown) => {
         logger.error({ error }, 'the authority could not take over what its own list says');
       });
-    });
+    }, logger);
   }
 
   #holderOfAuthority(): string {
@@ -402,10 +408,20 @@ export class Member implements Mesh {
   /** Looks at everybody's certificates again, after the list has changed, or time has passed. */
   #recheck(): void {
     if (this.#started === undefined || this.#stopped !== undefined) return;
+    this.#tellProblem();
     this.#gate.recheck();
     this.#connections.dropDuplicates();
     void this.#gossip.recheck();
     void this.#renewal.check();
+  }
+
+  /** Others take nothing from us while our certificate is no good: whoever runs this machine has to know. */
+  #tellProblem(): void {
+    const { problem } = this.membership;
+    if (problem !== undefined && problem.fault !== this.#problem) {
+      this.#options.logger.error({ fault: problem.fault }, `${problem.what}; ${problem.fix}`);
+    }
+    this.#problem = problem?.fault;
   }
 
   #onPeerLost(peerId: string): void {

@@ -8,7 +8,9 @@ export const peerIdSchema = z
   .string()
   .min(16)
   .max(128)
-  .regex(/^[A-Za-z0-9]+$/);
+  .regex(/^[A-Za-z0-9]+$/, 'must be a peer id: letters and digits');
 
 /** Names one deployment of one model on one set of peers. Chosen by the coordinator, unique in the mesh. */
-export const deploymentIdSchema = z.string().regex(/^[a-z0-9-]{8,64}$/);
+export const deploymentIdSchema = z
+  .string()
+  .regex(/^[a-z0-9-]{8,64}$/, 'must be a deployment id: 8 to 64 lower-case letters, digits and hyphens');

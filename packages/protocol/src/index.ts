@@ -17,6 +17,7 @@ export {
 } from './errors/skein-error.ts';
 export { streamErrorSchema } from './errors/stream-error.ts';
 export { formatBytes } from './format-bytes.ts';
+export { formatDuration, formatMoment } from './format-time.ts';
 export {
   finishReasonSchema,
   generationEventSchema,
@@ -102,6 +103,11 @@ export {
   type SplitRule,
   type TensorSection,
 } from './model/manifest.ts';
+export { check, valueAt, type Checked } from './validation/check.ts';
+export { checkJson } from './validation/check-json.ts';
+export { explainIssue } from './validation/explain-issue.ts';
+export { fieldName } from './validation/field-name.ts';
+export { isolated, Observers, toLog, type Observer, type ObserverErrorSink } from './observers.ts';
 export {
   bytesAnswerSchema,
   bytesRequestSchema,

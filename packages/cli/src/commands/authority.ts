@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 
 import { exportAuthority, importAuthority, loadAuthority, ofAnotherMesh, removeAuthority } from '@skein/mesh';
 import { asSkeinError, hasCode, SkeinError } from '@skein/protocol';
@@ -112,6 +112,8 @@ async function writeNew(file: string, bytes: Uint8Array): Promise<void> {
   try {
     await writeFile(file, bytes, { mode: 0o600, flag: 'wx', flush: true });
   } catch (error) {
+    // Half a backup is none, and would be in the way of the next try. One that was there before is somebody's.
+    if (!hasCode(error, 'EEXIST')) await rm(file, { force: true }).catch(() => undefined);
     throw new SkeinError('disk-failed', `can't write ${file}; it must be new, in a directory that can be written to`, {
       cause: error,
     });

@@ -7,7 +7,7 @@ import { ask, askStatus } from '../control/control-client.ts';
 import { clientAnswerSchema, type DaemonStatus } from '../control/messages.ts';
 import { KnownMembers } from '../data/known-members.ts';
 import { deploymentsOf } from '../overview/deployments.ts';
-import type { CommandContext } from '../program/context.ts';
+import { printWarning, type CommandContext } from '../program/context.ts';
 import type { OpenedData } from '../program/data-options.ts';
 import { deploymentWish } from '../program/deployment-options.ts';
 import { deployModel } from './deploy-model.ts';
@@ -31,9 +31,9 @@ interface Connected {
  * joined, as a member beside its daemon. Throws `not-running` where there is no mesh.
  */
 export async function connectForRun(data: OpenedData, wanted: Wanted, context: CommandContext): Promise<Connected> {
-  const { signal } = context;
+  const { signal, stderr } = context;
   const status = await askStatus(data.controlPath);
-  const members = await KnownMembers.load(data.directory);
+  const members = await KnownMembers.load(data.directory, (text) => printWarning(stderr, text));
   // Where nothing runs, and never joined, nobody could be found.
   if (status === undefined && members.addresses.length === 0) await localDaemon(data);
   const model = wanted.model === undefined ? undefined : await modelId(await openStore(data.directory), wanted.model);

@@ -20,7 +20,7 @@ import { waysToMissing } from '../doctor/ways-to-missing.ts';
 import { printable } from '../output/format.ts';
 import { exitCodes } from '../process/exit-codes.ts';
 import { repeatedMultiaddr } from '../program/arguments.ts';
-import { printJson, printLine, type CommandContext } from '../program/context.ts';
+import { printJson, printLine, printWarning, type CommandContext } from '../program/context.ts';
 import { findData, type OpenedData } from '../program/data-options.ts';
 import { Verdict } from '../program/verdict.ts';
 import { software } from '../program/software.ts';
@@ -56,7 +56,7 @@ export function registerDoctor(program: Command, context: CommandContext): void 
     });
 }
 
-async function examine(data: OpenedData, { signal }: CommandContext): Promise<readonly Finding[]> {
+async function examine(data: OpenedData, { signal, stderr }: CommandContext): Promise<readonly Finding[]> {
   const { directory, controlPath } = data;
   const membership = await loadMembership(directory);
   const status = await askStatus(controlPath);
@@ -65,13 +65,14 @@ async function examine(data: OpenedData, { signal }: CommandContext): Promise<re
   const mdns = membership && (await askMdns(membership.mesh, { loopbackOnly, waitMs: mdnsWaitMs, signal }));
   const all = networkInterfaces();
   const used = new Set(chooseInterfaces(all).map(({ name }) => name));
-  const known = await KnownMembers.load(directory);
+  const known = await KnownMembers.load(directory, (text) => printWarning(stderr, text));
   const facts: Facts = {
     platform: process.platform,
     release: release(),
     directory,
     certificate: membership?.certificate,
     certificateProblem: membership?.problem,
+    clockGap: membership?.clockGap,
     isEncrypted: await isIdentityEncrypted(directory),
     daemon: status,
     knownMembers: new Set(known.addresses.map((address) => address.split('/p2p/')[1])).size,

@@ -47,6 +47,13 @@ test('prints the bare invite for a program, and where it goes', async () => {
   expect(asked).toMatchObject([{ role: 'client' }]);
 });
 
+test('refuses an invite that is good for no time in words of its own', async () => {
+  const { code, stderr, asked } = await invite(['--expires', '0s'], [everywhere]);
+  expect(code).toBe(2);
+  expect(stderr).toContain("option '--expires <time>' argument '0s' is invalid. It must be a time of at least 1s");
+  expect(asked).toEqual([]);
+});
+
 test('says when no other machine can use it, and what helps', async () => {
   const { code, stdout, stderr, text } = await invite([], [here, '/ip6/::1/tcp/7330']);
   expect([code, stdout]).toEqual([0, `skein join ${text}\n`]);

@@ -6,7 +6,7 @@ import { ask } from '../control/control-client.ts';
 import { inviteAnswerSchema } from '../control/messages.ts';
 import { defaultMeshPort, isReachable } from '../daemon/default-listen.ts';
 import { duration, label, wholeNumber } from '../program/arguments.ts';
-import { printJson, printLine, type CommandContext } from '../program/context.ts';
+import { printJson, printLine, printWarning, type CommandContext } from '../program/context.ts';
 import { findData } from '../program/data-options.ts';
 import { notRunning } from './local-daemon.ts';
 
@@ -31,7 +31,7 @@ Run it where \`skein up\` made the mesh. Whoever uses an invite first is let in:
 A machine that joined as a coordinator coordinates once \`skein up\` is run there.
 An invite for a client is no line to run: a program gives it to the client SDK (packages/client/README.md).`;
 
-const onlyHere = `warning: no other machine can use this invite, since Skein listens on this machine only; run \`skein stop\`, start it again with --listen /ip4/0.0.0.0/tcp/${defaultMeshPort}, and invite again`;
+const onlyHere = `no other machine can use this invite, since Skein listens on this machine only; run \`skein stop\`, start it again with --listen /ip4/0.0.0.0/tcp/${defaultMeshPort}, and invite again`;
 
 const forClients =
   'Give it to a program with the client SDK: connect({ mesh: { invite, directory } }); see packages/client/README.md.';
@@ -63,7 +63,7 @@ export function registerInvite(program: Command, context: CommandContext): void 
       const answer = await ask(controlPath, { type: 'invite', ...wanted }, inviteAnswerSchema);
       if (answer === undefined) throw notRunning(directory);
       const { invite } = answer;
-      if (!isReachable(decodeInvite(invite).addresses)) printLine(context.stderr, onlyHere);
+      if (!isReachable(decodeInvite(invite).addresses)) printWarning(context.stderr, onlyHere);
       if (flags.json === true) return printJson(context.stdout, { invite });
       printLine(context.stdout, role === 'client' ? invite : `skein join ${invite}`);
       if (role === 'client') printLine(context.stderr, forClients);

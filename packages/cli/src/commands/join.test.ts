@@ -1,8 +1,16 @@
-import { mkdtempDisposable, readdir } from 'node:fs/promises';
+import { mkdtempDisposable, readdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { Authority, createMesh, loadIdentity, loadOrCreateAuthority, saveMembership, type Mesh } from '@skein/mesh';
+import {
+  Authority,
+  createIdentity,
+  createMesh,
+  loadIdentity,
+  loadOrCreateAuthority,
+  saveMembership,
+  type Mesh,
+} from '@skein/mesh';
 import { encodeInvite } from '@skein/protocol';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
@@ -49,6 +57,32 @@ test('joins with the whole line that was printed, and again without it', async (
     const { stdout, stderr } = await joinOnce(data.path, words);
     expect(stderr).toBe('');
     expect(stdout).toContain('Joined');
+  }
+}, 30_000);
+
+test('tells a machine whose clock is ahead so, whatever became of its invite', async () => {
+  await using data = await temporaryData();
+  const { peerId } = await loadIdentity(data.path);
+  const now = Date.now();
+  const authority = await Authority.open({
+    key: await createIdentity(),
+    save: async () => undefined,
+    now: () => now - 100 * 86_400_000,
+  });
+  await saveMembership(data.path, await authority.admit(peerId, { roles: ['peer'] }));
+  const path = join(data.path, 'membership.json');
+  const stored = JSON.parse(await readFile(path, 'utf8')) as object;
+  // It came just now, by the clock of this machine.
+  await writeFile(path, JSON.stringify({ ...stored, receivedAt: now }), { mode: 0o600 });
+  const addresses = [...home.addresses()];
+  const used = encodeInvite({ mesh: authority.mesh, secret: new Uint8Array(16), peer: home.peerId, addresses });
+  for (const words of [[used], ['--peer', home.addresses()[0] ?? '']]) {
+    const { code, stderr } = await joinOnce(data.path, words);
+    expect(code).toBe(1);
+    expect(stderr).toContain(
+      'the clock of this machine is 100 days ahead of that of the machine that has the authority',
+    );
+    expect(stderr).toContain('no new invite is needed');
   }
 }, 30_000);
 

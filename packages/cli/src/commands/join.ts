@@ -1,16 +1,7 @@
 import { hostname } from 'node:os';
-import { text } from 'node:stream/consumers';
 
-import {
-  askToJoin,
-  loadIdentity,
-  loadMembership,
-  saveMembership,
-  untilAborted,
-  type KeyOptions,
-  type Mesh,
-} from '@skein/mesh';
-import { asSkeinError, decodeInvite, SkeinError, type Invite, type Logger } from '@skein/protocol';
+import { askToJoin, loadIdentity, loadMembership, saveMembership, type KeyOptions, type Mesh } from '@skein/mesh';
+import { asSkeinError, decodeInvite, SkeinError, type Card, type Invite, type Logger } from '@skein/protocol';
 import type { Command } from 'commander';
 
 import { KnownMembers } from '../data/known-members.ts';
@@ -22,11 +13,12 @@ import { printable } from '../output/format.ts';
 import { keysNote } from '../output/keys-note.ts';
 import { exitCodes } from '../process/exit-codes.ts';
 import { parentLifeline } from '../process/lifeline.ts';
-import { printJson, printLine, type CommandContext } from '../program/context.ts';
+import { printJson, printLine, printWarning, type CommandContext } from '../program/context.ts';
 import { addDaemonOptions, type DaemonFlags } from '../program/daemon-options.ts';
 import { findData, openData } from '../program/data-options.ts';
 import { withoutCommand } from '../program/invite-argument.ts';
 import { createLogger } from '../program/logger.ts';
+import { readInput } from '../program/read-input.ts';
 import { untilJoined } from '../daemon/until-joined.ts';
 
 const examples = `
@@ -61,9 +53,12 @@ export function registerJoin(program: Command, context: CommandContext): void {
     });
 }
 
+/** Of what is piped in: an invite has some hundred characters. */
+const maxInviteBytes = 64 * 1024;
+
 /** What was piped in, like what is pasted as an argument. Throws `invalid-request` for nothing. */
-async function readInvite({ stdin, signal }: CommandContext): Promise<readonly string[]> {
-  const words = withoutCommand([await untilAborted(text(stdin), signal)]);
+async function readInvite(context: CommandContext): Promise<readonly string[]> {
+  const words = withoutCommand([await readInput(context, { maxBytes: maxInviteBytes })]);
   if (words.length > 0) return words;
   throw new SkeinError(
     'invalid-request',
@@ -79,7 +74,7 @@ async function join(
   const orderly = flags.parentLifeline === true ? [parentLifeline(context.stdin)] : [];
   const invite = flags.invite === undefined ? undefined : decodeInvite(flags.invite);
   const { directory, controlPath, passphrase, logLevel } = await (invite === undefined ? findData : openData)(command);
-  const known = await KnownMembers.load(directory);
+  const known = await KnownMembers.load(directory, (text) => printWarning(context.stderr, text));
   const peers = [...(invite?.addresses ?? known.addresses), ...(flags.peer ?? [])];
   // Before anything starts: the directory may not even be there.
   if (invite === undefined) await assertJoined(directory, peers);
@@ -105,8 +100,9 @@ async function join(
   });
   const stop = [daemon.stopRequested, ...orderly];
   const members = await untilJoined(daemon.mesh, { signal: AbortSignal.any([context.signal, ...stop]) });
-  await known.remember(members);
-  void followMembers(daemon.mesh, { known, logger });
+  const remember = remembering(known, logger);
+  await remember(members);
+  void followMembers(daemon.mesh, remember);
   if (flags.json === true) {
     printJson(context.stdout, { pid: process.pid, peer: daemon.mesh.peerId, addresses: daemon.mesh.addresses() });
   } else {
@@ -140,7 +136,10 @@ async function joinMesh(
     // The invite is used up.
     asked.keep();
   } catch (error) {
-    if (known === undefined || known.problem !== undefined || asked.signal.aborted) throw error;
+    if (known === undefined || asked.signal.aborted) throw error;
+    // A used invite is not what is wrong then, and another one would not help.
+    if (known.problem?.isOfClock === true) known.assertOwnGood();
+    if (known.problem !== undefined) throw error;
   }
 }
 
@@ -156,14 +155,26 @@ async function assertJoined(directory: string, peers: readonly string[]): Promis
 /** Keeps what is known of the members' addresses up to date, until the mesh stops. */
 async function followMembers(
   mesh: Pick<Mesh, 'cards' | 'peerId'>,
-  { known, logger }: { readonly known: KnownMembers; readonly logger: Logger },
+  remember: (members: readonly Card[]) => Promise<void>,
 ): Promise<void> {
-  try {
-    for await (const cards of mesh.cards.watch()) {
-      await known.remember(cards.filter(({ peer }) => peer !== mesh.peerId));
+  for await (const cards of mesh.cards.watch()) await remember(cards.filter(({ peer }) => peer !== mesh.peerId));
+}
+
+/**
+ * Returns a function that keeps the members' addresses and never throws: without them the way back needs an invite, which
+ * is no reason to end what serves. The next change tries again.
+ */
+function remembering(known: KnownMembers, logger: Logger): (members: readonly Card[]) => Promise<void> {
+  let isFailing = false;
+  return async (members) => {
+    try {
+      await known.remember(members);
+      isFailing = false;
+    } catch (error) {
+      const reason = asSkeinError(error, 'disk-failed').message;
+      const message = "can't keep the members' addresses: `skein join` may need an invite again";
+      if (!isFailing) logger.warn({ reason }, message);
+      isFailing = true;
     }
-  } catch (error) {
-    const { message } = asSkeinError(error, 'disk-failed');
-    logger.warn({ reason: message }, "can't keep the members' addresses: `skein join` may need an invite again");
-  }
+  };
 }

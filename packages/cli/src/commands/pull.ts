@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import { announceModels } from '../control/control-client.ts';
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
 import { openData } from '../program/data-options.ts';
+import { createLogger } from '../program/logger.ts';
 import { pullModel } from './pull-model.ts';
 
 const examples = `
@@ -24,8 +25,9 @@ export function registerPull(program: Command, context: CommandContext): void {
     .option('--json', 'print what is held as JSON')
     .addHelpText('after', examples)
     .action(async (reference: string, flags: { readonly json?: boolean }) => {
-      const { directory, controlPath } = await openData(command);
-      const held = await pullModel(await openStore(directory), reference, context);
+      const { directory, controlPath, logLevel } = await openData(command);
+      const store = await openStore(directory, { logger: createLogger(context.stderr, logLevel) });
+      const held = await pullModel(store, reference, context);
       await announceModels(controlPath);
       if (flags.json === true) return printJson(context.stdout, held);
       return printLine(context.stdout, `${held.name} is here: ${formatBytes(held.bytes)}, SHA-256 ${held.model}`);

@@ -1,15 +1,14 @@
 import { once } from 'node:events';
-import { text } from 'node:stream/consumers';
 
 import type { ChatRequest } from '@skein/client';
-import { untilAborted } from '@skein/mesh';
-import { SkeinError } from '@skein/protocol';
+import { limits, SkeinError } from '@skein/protocol';
 import type { Command } from 'commander';
 
-import { counted } from '../output/format.ts';
+import { counted, printableLines } from '../output/format.ts';
 import { decimalNumber, jsonObject, repeated, wholeNumber } from '../program/arguments.ts';
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
 import { findData } from '../program/data-options.ts';
+import { readInput } from '../program/read-input.ts';
 import { connectForRun } from './connect-for-run.ts';
 import { measured, type Measurement } from './measured.ts';
 
@@ -31,6 +30,9 @@ interface RunFlags {
   readonly json?: boolean;
 }
 
+/** The longest prompt, where each of its characters takes as many bytes as one can in UTF-8. */
+const maxPromptBytes = 4 * limits.maxPromptCharacters;
+
 const examples = `
 Examples:
   $ skein run "Why is the sky blue?"
@@ -42,7 +44,7 @@ export function registerRun(program: Command, context: CommandContext): void {
   const command = program
     .command('run')
     .description('Ask a model, and print the answer as it comes.')
-    .argument('<prompt>', 'the question; - reads it from standard input')
+    .argument('<prompt>', 'the question; - reads it from standard input, without the line end that it ends with')
     .option('--model <model>', 'whom to ask (default: the one that is deployed)')
     .option('--system <text>', 'what the model is told about its task')
     .option('--stages <count>', 'deploy the model over so many machines first, unless it is', wholeNumber(1, 64))
@@ -116,11 +118,13 @@ function penaltiesOf(flags: RunFlags): Pick<ChatRequest, 'penalties'> {
   return isAsked ? { penalties: { repeat, presence, frequency } } : {};
 }
 
-/** Waits for the end of standard input, or for Ctrl-C. */
-async function readPrompt({ stdin, signal }: CommandContext): Promise<string> {
-  // What is not read to its end would keep the process.
-  const prompt = await untilAborted(text(stdin), signal).finally(() => stdin.destroy());
-  return checkPrompt(prompt, 'standard input held no prompt');
+/**
+ * Waits for the end of standard input, or for Ctrl-C. One line end at its end is not part of the prompt: `echo` and editors
+ * add it, and a model answers otherwise with it.
+ */
+export async function readPrompt(context: Pick<CommandContext, 'stdin' | 'signal'>): Promise<string> {
+  const piped = await readInput(context, { maxBytes: maxPromptBytes });
+  return checkPrompt(piped.replace(/\r?\n$/, ''), 'standard input held no prompt');
 }
 
 function checkPrompt(prompt: string, fault: string): string {
@@ -128,7 +132,10 @@ function checkPrompt(prompt: string, fault: string): string {
   throw new SkeinError('invalid-request', `${fault}; ask something, e.g. \`skein run "Why is the sky blue?"\``);
 }
 
-/** Prints text as it comes. Where it breaks off, its line is ended: what follows is why. */
+/**
+ * Prints text as it comes. On a terminal without what could rewrite it: a model says whatever its prompt or its machine had
+ * it say. Where it breaks off, its line is ended: what follows is why.
+ */
 export async function printPieces(
   pieces: AsyncIterable<string>,
   { stdout, signal }: Pick<CommandContext, 'stdout' | 'signal'>,
@@ -137,7 +144,8 @@ export async function printPieces(
   try {
     for await (const piece of pieces) {
       last = piece === '' ? last : piece;
-      if (!stdout.write(piece)) await once(stdout, 'drain', { signal });
+      const shown = stdout.isTTY === true ? printableLines(piece) : piece;
+      if (!stdout.write(shown)) await once(stdout, 'drain', { signal });
     }
   } catch (error) {
     if (last !== '' && !last.endsWith('\n')) printLine(stdout);

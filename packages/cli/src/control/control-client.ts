@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createConnection, type Socket } from 'node:net';
 
 import { untilAborted } from '@skein/mesh';
-import { parseHeader, SkeinError } from '@skein/protocol';
+import { hasCode, parseHeader, SkeinError } from '@skein/protocol';
 import type { z } from 'zod';
 
 import { readHeader, writeFrame } from './frame-socket.ts';
@@ -17,15 +17,24 @@ import {
 /** A daemon answers from memory; one that is busy with a model still gets there in seconds. */
 const answerTimeoutMs = 10_000;
 
-/** Connects to whoever listens at a control socket; undefined when nobody does, be there a left-over socket or none. */
+/** What the system says where nobody listens: there is no socket, one that was left over, or something else. */
+const nobody: readonly string[] = ['ENOENT', 'ECONNREFUSED', 'ENOTSOCK'];
+
+/**
+ * Connects to whoever listens at a control socket; undefined when nobody does, be there a left-over socket or none. Throws
+ * `peer-lost` for whatever else keeps it from that: a daemon may listen there, and be too busy or somebody else's.
+ */
 export async function dialControl(path: string): Promise<Socket | undefined> {
   const socket = createConnection(path);
   try {
     await once(socket, 'connect');
     return socket;
-  } catch {
+  } catch (error) {
     socket.destroy();
-    return undefined;
+    if (nobody.some((code) => hasCode(error, code))) return undefined;
+    const code = error instanceof Error && 'code' in error ? ` (${String(error.code)})` : '';
+    const fix = 'try again; if it stays so, end its process by hand';
+    throw new SkeinError('peer-lost', `can't reach the daemon at ${path}${code}; ${fix}`, { cause: error });
   }
 }
 

@@ -2,14 +2,14 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtempDisposable, realpath } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { createConnection, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 
 import { encodeFrame, SkeinError } from '@skein/protocol';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 
 import { ask, askStatus, stopDaemon } from './control-client.ts';
 import { openControlServer, type ControlHandlers } from './control-server.ts';
@@ -104,6 +104,22 @@ test('lets one daemon run in a directory', async () => {
     message: expect.stringContaining('skein stop'),
   });
   expect(await askStatus(socket.path)).toEqual(status);
+});
+
+test.skipIf(process.platform !== 'linux')('leaves the socket to a daemon that is too busy to answer', async () => {
+  await using socket = await temporarySocket();
+  const listen = `require('node:net').createServer().listen({ path: ${JSON.stringify(socket.path)}, backlog: 1 }, () => console.log('up'))`;
+  const daemon = spawn(process.execPath, ['--eval', listen], { stdio: ['ignore', 'pipe', 'inherit'] });
+  onTestFinished(() => void daemon.kill('SIGKILL'));
+  await once(daemon.stdout, 'data');
+  daemon.kill('SIGSTOP');
+  // Those that it has not accepted fill its queue; whoever comes then is turned away at once.
+  const waiting = Array.from({ length: 4 }, () => createConnection(socket.path).on('error', () => undefined));
+  onTestFinished(() => waiting.forEach((one) => one.destroy()));
+  const busy = { code: 'peer-lost', message: expect.stringContaining('(EAGAIN)') as string };
+  await vi.waitFor(async () => await expect(askStatus(socket.path)).rejects.toMatchObject(busy));
+  await expect(openControlServer(socket.path, handlers)).rejects.toMatchObject(busy);
+  expect(existsSync(socket.path)).toBe(true);
 });
 
 test('gives the socket up when disposed', async () => {

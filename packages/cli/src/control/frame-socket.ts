@@ -1,6 +1,14 @@
 import type { Socket } from 'node:net';
 
-import { encodeFrame, FrameParser, fromWireError, parseHeader, SkeinError, streamErrorSchema } from '@skein/protocol';
+import {
+  encodeFrame,
+  FrameParser,
+  fromWireError,
+  isSkeinError,
+  parseHeader,
+  SkeinError,
+  streamErrorSchema,
+} from '@skein/protocol';
 
 /** Commands are small; a status with many cards is the largest. */
 const maxFrameBytes = 32 * 1024 * 1024;
@@ -25,7 +33,7 @@ export async function readHeader(socket: Socket): Promise<unknown> {
       return frame.header;
     }
   } catch (error) {
-    if (error instanceof SkeinError) throw error;
+    if (isSkeinError(error)) throw error;
     throw new SkeinError('peer-lost', 'the daemon went away; try again', { cause: error });
   }
   throw new SkeinError('peer-lost', 'the daemon went away; try again');

@@ -102,7 +102,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   await options.prepare({ signal: starting, keep: () => void (newFiles = []) });
   const audit = coordinate && (await AuditLog.open({ directory: auditDirectory(directory), key, logger }));
   if (audit !== undefined) stack.use(audit);
-  const store = await openStore(directory);
+  const store = await openStore(directory, { logger });
   const mesh = await createMesh({
     directory,
     passphrase,
@@ -117,7 +117,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     ...(options.name !== undefined && { name: options.name }),
   });
   stack.defer(async () => await mesh.stop());
-  if (audit !== undefined) recordMembership(mesh, audit);
+  if (audit !== undefined) recordMembership(mesh, { audit, logger });
   starting.throwIfAborted();
   await mesh.start();
 

@@ -1,6 +1,6 @@
 import type { AuditLog } from '@skein/coordinator';
 import { removeMembership, withPeerId, type Authority, type InviteOptions, type Mesh } from '@skein/mesh';
-import { encodeInvite, SkeinError } from '@skein/protocol';
+import { encodeInvite, limits, SkeinError, type Logger } from '@skein/protocol';
 
 import type { ControlHandlers } from '../control/control-server.ts';
 import type { MemberDescription } from '../control/messages.ts';
@@ -45,18 +45,27 @@ export function membershipHandlers(
   };
 }
 
-/** Text of a new invite. Throws `not-permitted` where another machine has the authority. */
+/** Text of a new invite. Throws `not-permitted` where another machine has the authority, `not-running` without a network. */
 export async function inviteTo(mesh: Mesh, options?: InviteOptions): Promise<string> {
   const authority = authorityOf(mesh);
-  const addresses = [...mesh.addresses()];
+  const addresses = mesh.addresses().slice(0, limits.maxAddresses);
+  if (addresses.length === 0) {
+    throw new SkeinError(
+      'not-running',
+      'nobody could join with an invite now: this machine has no address that others can dial; see `skein doctor`',
+    );
+  }
   return encodeInvite({ mesh: authority.mesh, secret: await authority.invite(options), peer: mesh.peerId, addresses });
 }
 
 /** Writes into the audit log who was let in, and who was put out. */
-export function recordMembership({ authority }: Mesh, audit: Pick<AuditLog, 'append'>): void {
+export function recordMembership(
+  { authority }: Mesh,
+  { audit, logger }: { readonly audit: Pick<AuditLog, 'append'>; readonly logger: Logger },
+): void {
   authority?.onEvent(({ type, reason = 'revoked', ...event }) => {
     void audit.append(type === 'join' ? { type, ...event } : { type, ...event, reason });
-  });
+  }, logger);
 }
 
 function authorityOf(mesh: Mesh): Authority {

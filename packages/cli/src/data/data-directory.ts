@@ -2,7 +2,7 @@ import { chmod, mkdir, readdir, realpath, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, posix, resolve, win32 } from 'node:path';
 
-import { hasCode, SkeinError } from '@skein/protocol';
+import { hasCode, isSkeinError, SkeinError } from '@skein/protocol';
 
 import { shellWord } from '../output/format.ts';
 
@@ -100,7 +100,7 @@ function openToOthers(directory: string): SkeinError {
 }
 
 function cannotUse(directory: string, error: unknown): SkeinError {
-  if (error instanceof SkeinError) return error;
+  if (isSkeinError(error)) return error;
   const code = error instanceof Error && 'code' in error ? ` (${String(error.code)})` : '';
   const message = `can't use ${directory}${code}; check its permissions, or name another with --data`;
   return new SkeinError('disk-failed', message, { cause: error });

@@ -1,7 +1,7 @@
-import { access, rm, rmdir } from 'node:fs/promises';
+import { rm, rmdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 
-import { membershipFiles } from '@skein/mesh';
+import { isAnything, membershipFiles } from '@skein/mesh';
 
 import { auditName } from './audit-directory.ts';
 
@@ -10,18 +10,12 @@ const names: readonly string[] = ['identity.key', ...membershipFiles, auditName]
 /** The model store, which other commands fill, too. */
 const storeNames: readonly string[] = ['models', 'manifests'];
 
-/** Paths of what of that a data directory does not have yet. */
+/** Returns the paths of files of the first start that the data directory lacks. Throws `disk-failed` where that can't be found out. */
 export async function missingFirstFiles(directory: string): Promise<readonly string[]> {
   const paths = [...names, ...storeNames].map((name) => join(directory, name));
-  const isMissing = await Promise.all(
-    paths.map((path) =>
-      access(path).then(
-        () => false,
-        () => true,
-      ),
-    ),
-  );
-  return paths.filter((_, index) => isMissing[index]);
+  // What is no way to be read is there all the same, and not ours to remove.
+  const isThere = await Promise.all(paths.map(isAnything));
+  return paths.filter((_, index) => isThere[index] === false);
 }
 
 /** Removes what a start that failed has made. A store in which something lies by now stays. */

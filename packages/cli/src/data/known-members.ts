@@ -1,13 +1,14 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { replaceSecretFile, withPeerId } from '@skein/mesh';
-import { limits, peerIdSchema, type Card } from '@skein/protocol';
+import { readFileIfAny, replaceSecretFile, setAside, withPeerId } from '@skein/mesh';
+import { checkJson, limits, peerIdSchema, type Card } from '@skein/protocol';
 import { z } from 'zod';
 
 const fileName = 'members.json';
 /** A mesh is an office; whoever has not been seen for this many others is not the way back into it. */
 const maxMembers = 64;
+/** Far more than they take. */
+const maxFileBytes = 4 * 1024 * 1024;
 
 const fileSchema = z.object({
   members: z.array(z.object({ peer: peerIdSchema, addresses: z.array(z.string().max(256)).max(limits.maxAddresses) })),
@@ -16,18 +17,30 @@ type Member = z.infer<typeof fileSchema>['members'][number];
 
 /** Where members could be dialled when they were last there, kept in a data directory (`members.json`, mode 0600). */
 export class KnownMembers {
-  readonly #directory: string;
+  readonly #path: string;
   /** Seen last, first. */
   #members: readonly Member[];
+  /** Whether what lies there is not what we wrote. It is kept when something new is. */
+  #isDamaged: boolean;
 
-  private constructor(directory: string, members: readonly Member[]) {
-    this.#directory = directory;
+  private constructor(path: string, { members, isDamaged }: { members: readonly Member[]; isDamaged: boolean }) {
+    this.#path = path;
     this.#members = members;
+    this.#isDamaged = isDamaged;
   }
 
-  /** A file that is missing or damaged holds nobody: the members are met again with an invite. */
-  static async load(directory: string): Promise<KnownMembers> {
-    return new KnownMembers(directory, await readMembers(join(directory, fileName)));
+  /**
+   * Reads the file. One that is missing holds nobody, and so does a damaged one, of which `warn` is told; it is set aside
+   * before a new one is written. Throws `disk-failed` for one that can't be read.
+   */
+  static async load(directory: string, warn: (text: string) => void): Promise<KnownMembers> {
+    const path = join(directory, fileName);
+    const stored = await readFileIfAny(path, { maxBytes: maxFileBytes });
+    if (stored === undefined) return new KnownMembers(path, { members: [], isDamaged: false });
+    const checked = checkJson(fileSchema, stored);
+    if (checked.ok) return new KnownMembers(path, { members: checked.data.members, isDamaged: false });
+    warn(`${path} is damaged (${checked.problem}): no members are known from it; join with an invite if none is found`);
+    return new KnownMembers(path, { members: [], isDamaged: true });
   }
 
   /** Peer ids, and multiaddrs that name them, of those seen last first. */
@@ -43,7 +56,7 @@ export class KnownMembers {
     return this.members.flatMap(({ addresses }) => addresses);
   }
 
-  /** Remembers those that are there now, beside those that were. Throws `disk-failed`. */
+  /** Remembers those that are there now, beside those that were. Throws `disk-failed`; what is there stays as it is then. */
   async remember(cards: readonly Pick<Card, 'peer' | 'addresses'>[]): Promise<void> {
     const reachable = cards.filter(({ addresses }) => addresses.length > 0);
     const isNews = reachable.some(({ peer, addresses }) => {
@@ -53,15 +66,10 @@ export class KnownMembers {
     if (!isNews) return;
     const present = reachable.map(({ peer, addresses }) => ({ peer, addresses: [...addresses] }));
     const absent = this.#members.filter(({ peer }) => !present.some((member) => member.peer === peer));
-    this.#members = [...present, ...absent].slice(0, maxMembers);
-    await replaceSecretFile(join(this.#directory, fileName), Buffer.from(JSON.stringify({ members: this.#members })));
-  }
-}
-
-async function readMembers(path: string): Promise<readonly Member[]> {
-  try {
-    return fileSchema.parse(JSON.parse(await readFile(path, 'utf8'))).members;
-  } catch {
-    return [];
+    const members = [...present, ...absent].slice(0, maxMembers);
+    if (this.#isDamaged) await setAside(this.#path);
+    this.#isDamaged = false;
+    await replaceSecretFile(this.#path, Buffer.from(JSON.stringify({ members })));
+    this.#members = members;
   }
 }

@@ -40,6 +40,7 @@ const healthy: Facts = {
   release: '6.8.0-generic',
   directory: '/data',
   certificateProblem: undefined,
+  clockGap: undefined,
   certificate,
   isEncrypted: true,
   daemon: { peer: own, hasTwin: false, cards: [card(own), card(attic)] },
@@ -60,7 +61,24 @@ test('finds nothing wrong where nothing is', () => {
 
 test.each<[string, Partial<Facts>, string, RegExp]>([
   ['no mesh', { certificate: undefined, daemon: undefined, mdns: [] }, 'membership', /skein join/],
-  ['a revoked certificate', { certificateProblem: 'the certificate has been revoked' }, 'membership', /new invite/],
+  [
+    'a revoked certificate',
+    { certificateProblem: { what: 'the certificate has been revoked', fix: 'get a new invite' } },
+    'membership',
+    /new invite/,
+  ],
+  [
+    'a clock that makes the certificate expired',
+    { certificateProblem: { what: 'the clock of this machine is 100 days ahead', fix: 'set the clock, best by NTP' } },
+    'membership',
+    /NTP/,
+  ],
+  [
+    "a clock that differed from the authority's",
+    { clockGap: { what: 'the clock of this machine was 2 hours ahead', fix: 'set the one that is wrong, by NTP' } },
+    'clock',
+    /set the one/,
+  ],
   [
     'a certificate that expires soon',
     { certificate: { ...certificate, expiresAt: now + dayMs } },

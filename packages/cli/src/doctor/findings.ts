@@ -1,4 +1,4 @@
-import type { MdnsAnswers } from '@skein/mesh';
+import type { Advice, MdnsAnswers } from '@skein/mesh';
 import type { Card, Certificate } from '@skein/protocol';
 
 import { counted } from '../output/format.ts';
@@ -21,7 +21,9 @@ export interface Facts {
   readonly release: string;
   readonly directory: string;
   /** What is wrong with the certificate; undefined when it is good. */
-  readonly certificateProblem: string | undefined;
+  readonly certificateProblem: Advice | undefined;
+  /** That this machine's clock and the authority's differ, where they do. */
+  readonly clockGap: Advice | undefined;
   readonly certificate: Certificate | undefined;
   readonly isEncrypted: boolean;
   /** Undefined when no daemon runs. */
@@ -43,6 +45,7 @@ const soonMs = 14 * 86_400_000;
 export function findings(facts: Facts): readonly Finding[] {
   return [
     membership(facts),
+    ...clock(facts),
     keys(facts),
     daemon(facts),
     ...twins(facts),
@@ -59,12 +62,19 @@ function membership({ certificate, certificateProblem, directory, now }: Facts):
     return { check, level: 'problem', what: `${directory} belongs to no mesh`, fix };
   }
   if (certificateProblem !== undefined) {
-    return { check, level: 'problem', what: certificateProblem, fix: 'join again with a new invite' };
+    const { what, fix } = certificateProblem;
+    return { check, level: 'problem', what, fix };
   }
   const until = new Date(certificate.expiresAt).toISOString().slice(0, 10);
   const what = `a member as ${certificate.roles.join(', ')} until ${until}`;
   if (certificate.expiresAt - now > soonMs) return { check, level: 'ok', what };
   return { check, level: 'note', what, fix: 'start the machine that has the authority, which renews it' };
+}
+
+/** As it was when the certificate came; of members that are there now, {@link members} tells. */
+function* clock({ clockGap, certificateProblem }: Facts): Generator<Finding> {
+  if (clockGap === undefined || certificateProblem !== undefined) return;
+  yield { check: 'clock', level: 'note', ...clockGap };
 }
 
 function keys({ isEncrypted, directory }: Facts): Finding {

@@ -1,3 +1,5 @@
+import { printable } from './format.ts';
+
 const levels: Readonly<Record<number, string>> = { 20: 'debug', 30: 'info', 40: 'warn', 50: 'error' };
 
 /** What every line has: when in ISO 8601, one of pino's numbers, and what happened; beside the fields. */
@@ -13,7 +15,7 @@ export function formatLogLine(line: string): string {
   const clock = new Date(time).toTimeString().slice(0, 8);
   const details = Object.entries(fields).map(([name, value]) => `${name}: ${format(value)}`);
   const inBrackets = details.length === 0 ? '' : ` (${details.join(', ')})`;
-  return `${clock} ${levels[level] ?? 'info'}: ${msg}${inBrackets}`;
+  return printable(`${clock} ${levels[level] ?? 'info'}: ${msg}${inBrackets}`);
 }
 
 function format(value: unknown): string {

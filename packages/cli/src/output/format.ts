@@ -10,9 +10,17 @@ export function formatLabels(labels: Readonly<Record<string, string>>): string {
     .join(' ');
 }
 
-/** A text of another member's without control characters, which could rewrite the terminal. */
+/** Control characters, line separators, half characters, and marks that turn the direction of text. */
+const unprintable = /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\u061C\u200E\u200F\u202A-\u202E\u2066-\u2069]/gu;
+
+/** A text of another member's without what could rewrite the terminal, or make it show something else, in one line. */
 export function printable(text: string): string {
-  return text.replaceAll(/\p{Cc}/gu, '');
+  return text.replaceAll(unprintable, '');
+}
+
+/** The same for a text of several lines: line feeds and tabs stay. */
+export function printableLines(text: string): string {
+  return text.replaceAll(unprintable, (mark) => (mark === '\n' || mark === '\t' ? mark : ''));
 }
 
 /** `1 entry`, `2 entries`. */

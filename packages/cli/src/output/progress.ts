@@ -3,6 +3,8 @@ import type { Writable } from 'node:stream';
 import { formatBytes } from '@skein/protocol';
 import { Presets, SingleBar } from 'cli-progress';
 
+import { printable } from './format.ts';
+
 /** How far something is, in bytes. */
 export interface Step {
   /** What is going on, e.g. `download`. A new one says that the one before is done. */
@@ -34,7 +36,7 @@ export function createProgress(
 }
 
 function titleOf({ label, from }: Step): string {
-  return from === undefined ? label : `${label} from ${from}`;
+  return printable(from === undefined ? label : `${label} from ${from}`);
 }
 
 function barProgress(stream: Writable, signal: AbortSignal): Progress {

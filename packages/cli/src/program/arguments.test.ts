@@ -1,7 +1,15 @@
 import { InvalidArgumentError } from 'commander';
 import { expect, test } from 'vitest';
 
-import { decimalNumber, repeatedMultiaddr, timeMs, wholeNumber, wholeNumbers } from './arguments.ts';
+import {
+  decimalNumber,
+  duration,
+  givenName,
+  repeatedMultiaddr,
+  timeMs,
+  wholeNumber,
+  wholeNumbers,
+} from './arguments.ts';
 
 test.each(['', '0', '65536', '1.5', '1e3', '-1', 'x', ' 5'])('refuses %j as a number from 1 to 65535', (text) => {
   expect(() => wholeNumber(1, 65_535)(text)).toThrow(InvalidArgumentError);
@@ -25,6 +33,19 @@ test('reads times in ISO 8601', () => {
   expect(timeMs('1970-01-02')).toBe(86_400_000);
   expect(timeMs('1970-01-01T01:00:00Z')).toBe(3_600_000);
   for (const text of ['', 'yesterday', '7', '2026-13-01']) expect(() => timeMs(text)).toThrow(InvalidArgumentError);
+});
+
+test('reads times that something lasts, of a second and more', () => {
+  expect(duration('90s')).toBe(90_000);
+  expect(duration('2d')).toBe(172_800_000);
+  for (const text of ['0s', '00d', '', '5', '-1s', '1.5h', '1w']) expect(() => duration(text)).toThrow(/at least 1s/);
+});
+
+test('takes names that cards can hold, and no others', () => {
+  for (const name of ['attic', 'büro 2', 'x'.repeat(256)]) expect(givenName(name)).toBe(name);
+  for (const name of ['', ' ', 'x'.repeat(257), '\u001B[2J', 'two\nlines']) {
+    expect(() => givenName(name)).toThrow(InvalidArgumentError);
+  }
 });
 
 test('collects multiaddrs and refuses plain addresses', () => {

@@ -1,8 +1,13 @@
 import { isIP } from 'node:net';
 
 import { isLoopbackHost } from '@skein/coordinator';
-import { labelsSchema } from '@skein/protocol';
+import { check, labelsSchema } from '@skein/protocol';
 import { InvalidArgumentError } from 'commander';
+
+import { printable } from '../output/format.ts';
+
+/** Of cards and certificates. */
+const maxNameLength = 256;
 
 /** A parser of whole numbers within bounds, both included. */
 export function wholeNumber(minimum: number, maximum = Number.MAX_SAFE_INTEGER): (text: string) => number {
@@ -52,6 +57,12 @@ export function loopbackHost(text: string): string {
   throw new InvalidArgumentError('It must be of this machine, like 127.0.0.1: the API has no keys yet.');
 }
 
+/** What a machine is called: as much as its certificate and its card can hold, and nothing that a terminal would obey. */
+export function givenName(text: string): string {
+  if (text.trim() !== '' && text.length <= maxNameLength && printable(text) === text) return text;
+  throw new InvalidArgumentError(`It must be a name of 1 to ${maxNameLength} characters, in one line.`);
+}
+
 /** Collects an option that may be given several times. */
 export function repeated(text: string, previous: readonly string[] = []): readonly string[] {
   return [...previous, text];
@@ -66,18 +77,20 @@ export function repeatedMultiaddr(text: string, previous: readonly string[] = []
   throw new InvalidArgumentError('It must be a multiaddr like /ip4/192.168.1.20/tcp/7330.');
 }
 
-/** A time like `90s`, `30m`, `12h` or `2d`, in milliseconds. */
+/** A time like `90s`, `30m`, `12h` or `2d`, in milliseconds. At least a second. */
 export function duration(text: string): number {
   const [, count = '', unit = ''] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
   const unitMs = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }[unit];
-  if (unitMs !== undefined) return Number(count) * unitMs;
-  throw new InvalidArgumentError('It must be a time like 90s, 30m, 12h or 2d.');
+  if (unitMs !== undefined && Number(count) > 0) return Number(count) * unitMs;
+  throw new InvalidArgumentError('It must be a time of at least 1s, like 90s, 30m, 12h or 2d.');
 }
 
 /** Collects labels, given as `key=value`. */
 export function label(text: string, previous: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> {
   const [, key = '', value = ''] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
-  const labels = labelsSchema.safeParse({ ...previous, [key]: value });
-  if (labels.success) return labels.data;
-  throw new InvalidArgumentError('It must be like room=attic: a short name in lower case, and at most 64 characters.');
+  const labels = check(labelsSchema, { ...previous, [key]: value });
+  if (labels.ok) return labels.data;
+  throw new InvalidArgumentError(
+    'It must be like room=attic: a short name in lower case, and at most 64 characters. A machine has 16 labels at most.',
+  );
 }

@@ -2,7 +2,7 @@ import { livenessPresets, type LivenessPreset } from '@skein/mesh';
 import { backends, type Backend } from '@skein/node';
 import { Option, type Command } from 'commander';
 
-import { repeatedMultiaddr, wholeNumber } from './arguments.ts';
+import { givenName, repeatedMultiaddr, wholeNumber } from './arguments.ts';
 
 /** What `up` and `join` have in common. */
 export interface DaemonFlags {
@@ -35,7 +35,11 @@ export function addDaemonOptions(command: Command, { listenDefault }: { readonly
         .env('SKEIN_NETWORK')
         .default('lan'),
     )
-    .addOption(new Option('--name <name>', 'what this machine is called (default: its host name)').env('SKEIN_NAME'))
+    .addOption(
+      new Option('--name <name>', 'what this machine is called (default: its host name)')
+        .argParser(givenName)
+        .env('SKEIN_NAME'),
+    )
     .addOption(
       new Option('--backend <backend>', 'what computes here')
         .choices(['auto', ...backends])

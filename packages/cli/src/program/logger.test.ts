@@ -23,6 +23,12 @@ test('writes a readable line on a terminal', () => {
   );
 });
 
+test('lets nothing of a field reach a terminal but text', () => {
+  const stream = Object.assign(new PassThrough(), { isTTY: true });
+  createLogger(stream, 'warn').warn({ name: '\u001B[2Jattic', names: ['\u009B2J'] }, 'joined');
+  expect(String(stream.read())).toMatch(/ warn: joined \(name: \[2Jattic, names: \["2J"\]\)\n$/);
+});
+
 function loggedError(error: unknown, level = 'warn'): unknown {
   const stream = new PassThrough();
   createLogger(stream, level).warn({ error }, 'failed');

@@ -15,6 +15,13 @@ test('says an error of ours as it is, in one line', () => {
   expect(report(new SkeinError('not-running', 'nothing runs;\n  start it'))).toBe('error: nothing runs; start it\n');
 });
 
+test('lets nothing of an error reach the terminal but text', () => {
+  expect(report(new SkeinError('peer-lost', 'run this on \u001B]0;title\u0007attic'))).toBe(
+    'error: run this on ]0;titleattic\n',
+  );
+  expect(report(new SkeinError('peer-lost', '\u001B[2J'), true)).not.toContain('\u001B');
+});
+
 test('says what to do about any other', () => {
   expect(report(new TypeError('x is not a function'))).toMatch(/^error: x is not a function; .*--verbose.*\n$/);
 });

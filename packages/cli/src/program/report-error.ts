@@ -3,6 +3,7 @@ import { inspect } from 'node:util';
 
 import { isSkeinError } from '@skein/protocol';
 
+import { printLine } from './context.ts';
 import { withoutInvites } from './invite-argument.ts';
 
 /**
@@ -13,7 +14,8 @@ export function reportError(stream: Writable, error: unknown, options: { readonl
   const message = (error instanceof Error ? error.message : String(error)).replaceAll(/\s*\n\s*/g, ' ');
   const advice = '; this is a fault in Skein: run again with --verbose, and report what that prints';
   const isOurs = isSkeinError(error) && error.code !== 'internal';
-  stream.write(withoutInvites(`error: ${message}${isOurs || options.verbose ? '' : advice}\n`));
+  // Of another machine, as likely as not.
+  printLine(stream, withoutInvites(`error: ${message}${isOurs || options.verbose ? '' : advice}`));
   // inspect() shows causes, too.
-  if (options.verbose) stream.write(withoutInvites(`${inspect(error)}\n`));
+  if (options.verbose) printLine(stream, withoutInvites(inspect(error)));
 }

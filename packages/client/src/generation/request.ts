@@ -1,4 +1,4 @@
-import type { ChatMessage, Prompt, samplingSchema } from '@skein/protocol';
+import { check, promptSchema, SkeinError, type ChatMessage, type Prompt, type samplingSchema } from '@skein/protocol';
 import type { z } from 'zod';
 
 /** How to generate. What is left out, the server decides; {@link samplingSchema} documents meaning and defaults. */
@@ -31,15 +31,30 @@ export interface TransportRequest {
   readonly settings: GenerationSettings;
 }
 
-/** @internal */
+/**
+ * Throws `invalid-request` for messages that no transport could send.
+ *
+ * @internal
+ */
 export function fromChat({ messages, ...settings }: ChatRequest): TransportRequest {
-  return { prompt: { type: 'chat', messages: [...messages] }, settings };
+  const prompt = { type: 'chat', messages };
+  const checked = check(promptSchema, prompt);
+  if (!checked.ok) throw new SkeinError('invalid-request', checked.problem, { cause: checked.cause });
+  return { prompt: checked.data, settings };
 }
 
-/** @internal */
+/**
+ * Throws `invalid-request` for a prompt that no transport could send.
+ *
+ * @internal
+ */
 export function fromCompletion({ prompt, ...settings }: CompletionRequest): TransportRequest {
-  return {
-    prompt: typeof prompt === 'string' ? { type: 'text', text: prompt } : { type: 'tokens', tokens: [...prompt] },
-    settings,
-  };
+  const checked = check(
+    promptSchema,
+    typeof prompt === 'string' ? { type: 'text', text: prompt } : { type: 'tokens', tokens: prompt },
+  );
+  // There is one field only, which callers know by another name.
+  if (!checked.ok)
+    throw new SkeinError('invalid-request', `prompt${checked.problem.replace(/^\w+/, '')}`, { cause: checked.cause });
+  return { prompt: checked.data, settings };
 }

@@ -41,6 +41,21 @@ test('follows a deployment until it serves', async () => {
   expect(asked).toEqual([{ model: 'tiny', stages: 1 }]);
 });
 
+test('goes on with a deployment when the callback that shows its progress throws', async () => {
+  const warned = once(process, 'warning');
+  const script = onDeploy((response) => {
+    const send = beginEvents(response);
+    for (const state of ['loading', 'ready'] as const) send({ deployment: deployment(state) });
+    response.end();
+  });
+  await using server = await startScriptedServer(script);
+  const onProgress = () => {
+    throw new Error('broken callback');
+  };
+  expect(await openCoordinator(server).deploy({ model: 'tiny' }, { onProgress })).toEqual(deployment('ready'));
+  expect(await warned).toEqual([new Error('broken callback')]);
+});
+
 test('throws why a deployment failed', async () => {
   const script = onDeploy((response) => {
     const send = beginEvents(response);

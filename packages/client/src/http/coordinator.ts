@@ -1,8 +1,9 @@
-import { Watchdog } from '@skein/mesh';
+import { asWarning, Watchdog } from '@skein/mesh';
 import {
   activationsSchema,
   blockSchema,
   cacheTypeSchema,
+  isolated,
   sha256Schema,
   SkeinError,
   stagePhaseSchema,
@@ -61,7 +62,7 @@ export interface DeploymentRequest extends Partial<
 }
 
 export interface DeployOptions extends CallOptions {
-  /** Told of every change, the last one `ready`. */
+  /** Told of every change, the last one `ready`. What it throws is shown as a warning; the deployment goes on. */
   readonly onProgress?: (deployment: Deployment) => void;
 }
 
@@ -112,11 +113,12 @@ export function openCoordinator(options: { readonly url: string }): Coordinator 
       watchdog.expect(silenceMs, 'nothing was heard of the deployment');
       const accept = 'text/event-stream';
       const response = await endpoint.fetch(path, { ...request, accept, signal: watchdog.signal });
+      const report = isolated(onProgress ?? (() => undefined), asWarning);
       let latest: Deployment | undefined;
       for await (const event of readEvents(response, { hasEndMark: false })) {
         watchdog.expect(silenceMs, 'nothing was heard of the deployment');
         latest = parseAnswer(deploymentEventSchema, event).deployment;
-        onProgress?.(latest);
+        report(latest);
       }
       return latest;
     } catch (error) {

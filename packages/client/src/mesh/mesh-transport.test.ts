@@ -80,6 +80,33 @@ test('passes on how to draw and what the text is to follow, and gives log-probab
   ]);
 });
 
+test.each([
+  ['messages: expected at least 1 item', { messages: [] }],
+  ['messages is missing: expected an array', {} as typeof question],
+  ['messages[0].content: expected a string', { messages: [{ role: 'user', content: null as unknown as string }] }],
+  ['temperature: expected a number of at most 2', { ...question, temperature: 3 }],
+  ['maxTokens: expected a number of more than 0', { ...question, maxTokens: 0 }],
+  ['stop: expected at most 16 items', { ...question, stop: Array.from({ length: 17 }, () => '.') }],
+] as const)('refuses what no lead takes before anything is sent: %s', async (message, request) => {
+  await using lead = await startLead({ model: 'tiny', answer: answerInFull });
+  await using client = await connect(over(lead));
+  const asked = (async () => await client.chat(request).result())();
+  await expect(asked).rejects.toMatchObject({ code: 'invalid-request', message });
+});
+
+test('refuses a prompt without tokens, and options that name nothing to connect to', async () => {
+  await using lead = await startLead({ model: 'tiny', answer: answerInFull });
+  await using client = await connect(over(lead));
+  const asked = (async () => await client.complete({ prompt: [] }).result())();
+  const message = expect.stringMatching(/^prompt: must be 1 to \d+ token ids$/) as string;
+  await expect(asked).rejects.toMatchObject({ code: 'invalid-request', message });
+  const nowhere = connect({} as Parameters<typeof connect>[0]);
+  await expect(nowhere).rejects.toMatchObject({
+    code: 'invalid-request',
+    message: 'connect() needs the `url` of a coordinator, like http://127.0.0.1:7331, or a `mesh` to be a member of',
+  });
+});
+
 test('lists what is deployed, and says how to deploy what is not', async () => {
   await using lead = await startLead({ model: 'tiny', answer: answerInFull });
   await using client = await connect(over(lead));

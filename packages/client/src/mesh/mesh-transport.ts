@@ -1,5 +1,5 @@
 import { chooseLead, generateSomewhere, type Mesh, type Refusal, type Route } from '@skein/mesh';
-import { samplingSchema, SkeinError, type DescribedLogprobs } from '@skein/protocol';
+import { check, generationRequestSchema, samplingSchema, SkeinError, type DescribedLogprobs } from '@skein/protocol';
 
 import type { GenerationStream, Logprobs, TokenLogprob } from '../generation/generation.ts';
 import type { GenerationSettings, TransportRequest } from '../generation/request.ts';
@@ -73,20 +73,29 @@ export class MeshTransport implements Transport {
   }
 }
 
+/** The settings as callers give them: those of sampling beside the others. */
+const settingsSchema = samplingSchema.extend(
+  generationRequestSchema.pick({ maxTokens: true, stop: true, jsonSchema: true, speculation: true }).shape,
+);
+
 /** Throws `invalid-request` that names the setting at fault. */
 function toRequest(settings: Omit<GenerationSettings, 'model'>) {
   const { maxTokens, stop, jsonSchema, speculation, ...sampling } = settings;
-  const drawn = samplingSchema.safeParse(sampling);
-  if (!drawn.success) {
-    const [issue] = drawn.error.issues;
-    throw new SkeinError('invalid-request', `${issue?.path.join('.')}: ${issue?.message}`, { cause: drawn.error });
-  }
+  const checked = check(settingsSchema, {
+    ...sampling,
+    maxTokens,
+    stop,
+    jsonSchema: jsonSchema === undefined ? undefined : JSON.stringify(jsonSchema),
+    speculation,
+  });
+  if (!checked.ok) throw new SkeinError('invalid-request', checked.problem, { cause: checked.cause });
+  const { maxTokens: most, stop: ends, jsonSchema: schema, speculation: speculates, ...drawn } = checked.data;
   return {
-    sampling: drawn.data,
-    ...(maxTokens !== undefined && { maxTokens }),
-    stop: [...(stop ?? [])],
-    ...(jsonSchema !== undefined && { jsonSchema: JSON.stringify(jsonSchema) }),
-    ...(speculation !== undefined && { speculation }),
+    sampling: drawn,
+    ...(most !== undefined && { maxTokens: most }),
+    stop: ends,
+    ...(schema !== undefined && { jsonSchema: schema }),
+    ...(speculates !== undefined && { speculation: speculates }),
   };
 }
 

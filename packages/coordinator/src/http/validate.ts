@@ -1,7 +1,5 @@
-import { SkeinError } from '@skein/protocol';
+import { explainIssue, fieldName, SkeinError, valueAt } from '@skein/protocol';
 import type { z } from 'zod';
-
-import { explainIssue } from './explain-issue.ts';
 
 /**
  * Checks a request body. Throws `invalid-request` in OpenAI's words, with the parameter at fault in `details.param`,
@@ -16,7 +14,7 @@ export function validate<Schema extends z.ZodType>(schema: Schema, body: unknown
   const [issue] = result.error.issues;
   if (issue === undefined) throw new SkeinError('invalid-request', 'the request body is invalid');
   const path = issue.code === 'unrecognized_keys' ? [...issue.path, issue.keys[0] ?? ''] : issue.path;
-  const param = parameterName(path);
+  const param = fieldName(path);
   throw new SkeinError('invalid-request', describe(issue, param, valueAt(body, path)), {
     details: param === '' ? {} : { param },
   });
@@ -26,20 +24,4 @@ function describe(issue: z.core.$ZodIssue, param: string, value: unknown): strin
   if (issue.code === 'unrecognized_keys') return `Unrecognized request argument supplied: ${param}`;
   if (value === undefined && issue.code !== 'custom') return `Missing required parameter: '${param}'`;
   return `Invalid value for '${param}': ${issue.message}`;
-}
-
-/** `messages[0].content` */
-function parameterName(path: readonly PropertyKey[]): string {
-  let name = '';
-  for (const key of path) {
-    if (typeof key === 'number') name += `[${key}]`;
-    else name += `${name === '' ? '' : '.'}${String(key)}`;
-  }
-  return name.slice(0, 200);
-}
-
-function valueAt(body: unknown, path: readonly PropertyKey[]): unknown {
-  let value = body;
-  for (const key of path) value = (value as Record<PropertyKey, unknown> | null | undefined)?.[key];
-  return value;
 }

@@ -1,4 +1,4 @@
-import type { Frame } from '@skein/protocol';
+import { asSkeinError, type Frame } from '@skein/protocol';
 
 import type { FrameStream } from '../streams/frame-stream.ts';
 import type { Pace } from '../streams/pace.ts';
@@ -62,9 +62,9 @@ export class CardLink {
         if (this.#waiting.size > 0 || this.#over.signal.aborted) continue;
         await new Promise<void>((resolve) => (this.#wake = resolve));
       }
-    } catch {
+    } catch (error) {
       // Either the reader is through, or it meets the same loss and reports it.
-      this.#stream.abort();
+      this.#stream.abort(asSkeinError(error));
     }
   }
 }

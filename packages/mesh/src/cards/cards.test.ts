@@ -1,4 +1,4 @@
-import { encodeValue, limits, maxCardLinks, methods, type Card, type HeldStage } from '@skein/protocol';
+import { encodeValue, limits, maxCardLinks, methods, silentLogger, type Card, type HeldStage } from '@skein/protocol';
 import { beforeAll, expect, test } from 'vitest';
 
 import { createIdentity, type Identity } from '../identity/identity.ts';
@@ -240,7 +240,7 @@ test('tells the caller of updateCard what the card can not hold', async () => {
 
 test('shows a watcher the newest cards when it looks, and ends with its signal', async () => {
   let cards: readonly Card[] = [];
-  const view = new CardsView(() => cards);
+  const view = new CardsView(() => cards, silentLogger);
   const identity = await createIdentity();
   const seen: number[] = [];
   const controller = new AbortController();
@@ -253,6 +253,27 @@ test('shows a watcher the newest cards when it looks, and ends with its signal',
     }
   }
   expect(seen).toEqual([0, 3]);
+});
+
+test('keeps its card streams when a listener throws', async () => {
+  await using cluster = new Cluster();
+  const complaints: string[] = [];
+  const logger = { ...silentLogger, error: (_: object, message: string) => void complaints.push(message) };
+  const first = await cluster.add([], { logger });
+  const second = await cluster.add([first]);
+  await untilCards(first, (cards) => cards.length === 2);
+  first.cards.onChange(() => {
+    throw new Error('broken listener');
+  });
+  let told = 0;
+  first.cards.onChange(() => (told += 1));
+  second.updateCard({ name: 'renamed' });
+  await untilCards(first, (cards) => cards.some(({ name }) => name === 'renamed'));
+  // On the same stream: a lost one would be opened again after a second only, with a new card.
+  second.updateCard({ name: 'and again' });
+  await untilCards(first, (cards) => cards.some(({ name }) => name === 'and again'));
+  expect(told).toBeGreaterThanOrEqual(2);
+  expect(new Set(complaints)).toEqual(new Set(['an observer of the cards failed']));
 });
 
 test('does not let a member speak for another, or bring back an old card of one', async () => {

@@ -1,4 +1,4 @@
-import type { Card } from '@skein/protocol';
+import { Observers, toLog, type Card, type Logger } from '@skein/protocol';
 
 import { onAbort } from '../streams/wait.ts';
 
@@ -6,7 +6,10 @@ import { onAbort } from '../streams/wait.ts';
 export interface Cards {
   /** The newest card of every member present, our own included and first. */
   snapshot(): readonly Card[];
-  /** Calls `listener` after every change of a card's content or of the set of cards. Returns what ends that. */
+  /**
+   * Calls `listener` after every change of a card's content or of the set of cards. Returns what ends that. An error that it
+   * throws is logged and hurts nobody else.
+   */
   onChange(listener: () => void): () => void;
   /**
    * The snapshot now and after every change; changes that come while one is looked at are seen together. Ends when the
@@ -18,11 +21,13 @@ export interface Cards {
 /** The public view of the cards that `read` gives. */
 export class CardsView implements Cards {
   readonly #read: () => readonly Card[];
-  readonly #listeners = new Set<() => void>();
+  readonly #logger: Logger;
+  readonly #observers = new Observers();
   readonly #ended = new AbortController();
 
-  constructor(read: () => readonly Card[]) {
+  constructor(read: () => readonly Card[], logger: Logger) {
     this.#read = read;
+    this.#logger = logger;
   }
 
   snapshot(): readonly Card[] {
@@ -30,8 +35,7 @@ export class CardsView implements Cards {
   }
 
   onChange(listener: () => void): () => void {
-    this.#listeners.add(listener);
-    return () => void this.#listeners.delete(listener);
+    return this.#observers.add(listener, toLog(this.#logger, 'the cards'));
   }
 
   async *watch(options: { readonly signal?: AbortSignal } = {}): AsyncGenerator<readonly Card[], void, undefined> {
@@ -54,12 +58,12 @@ export class CardsView implements Cards {
 
   /** Tells everyone of a change. */
   notify(): void {
-    for (const listener of this.#listeners) listener();
+    this.#observers.notify();
   }
 
   /** Ends all watching. */
   close(): void {
     this.#ended.abort();
-    this.#listeners.clear();
+    this.#observers.clear();
   }
 }

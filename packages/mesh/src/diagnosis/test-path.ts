@@ -138,7 +138,9 @@ async function showCertificate(connection: Connection, { membership, signal }: T
     const { certificate } = membership.credentials;
     const revocations = membership.revocations.version;
     await stream.write({ type: 'gate-hello', certificate, revocations, extra: true }, undefined, { signal: bounds });
-    const frame = await stream.read({ signal: bounds });
+    const frame = await stream
+      .read({ signal: bounds })
+      .catch((error: unknown) => Promise.reject(membership.explainRefusal(error)));
     const theirs = parseHeader(gateWelcomeSchema, frame?.header);
     const { name, roles } = await membership.verify(theirs.certificate, connection.remotePeer.toString());
     return {
@@ -160,6 +162,8 @@ async function showCertificate(connection: Connection, { membership, signal }: T
 
 /** By what the other end says of a certificate, or we of its. */
 function explainRefusal(reason: string): string {
+  if (/expired/.test(reason))
+    return 'where one of the clocks is wrong set it; else get a new invite with `skein invite` and join again';
   if (/clock|future/.test(reason)) return 'set the clocks of both machines, best by NTP';
   if (/another mesh/.test(reason)) {
     return 'it is in another mesh: name another machine, or join that mesh with an invite of its own and another --data';

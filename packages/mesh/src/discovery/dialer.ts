@@ -28,8 +28,10 @@ interface Target {
   reached: boolean;
 }
 
-const recheckMs = 15_000;
-const dialTimeoutMs = 6000;
+/** How often it is looked whether a member that we were connected to still is. A lost one is dialled at once. */
+const connectedCheckMs = 15_000;
+/** Longest that one attempt may take: dialling all addresses of a member, and passing its gate. */
+const attemptTimeoutMs = 6000;
 const maxTargets = 1024;
 const maxAddressesPerTarget = 16;
 const maxDialsAtOnce = 16;
@@ -160,12 +162,12 @@ export class Dialer {
 
   async #attempt(target: Target): Promise<void> {
     const { connect, isConnected, ownPeerId } = this.#components;
-    if (target.peerId !== undefined && isConnected(target.peerId)) return this.#schedule(target, recheckMs);
+    if (target.peerId !== undefined && isConnected(target.peerId)) return this.#schedule(target, connectedCheckMs);
     target.dialling = true;
     this.#dials.add(target);
     const failuresBefore = target.failures;
     try {
-      const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(dialTimeoutMs)]);
+      const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(attemptTimeoutMs)]);
       target.peerId = await connect(addressesOf(target), signal);
       target.failures = 0;
       target.reached = true;
@@ -178,7 +180,7 @@ export class Dialer {
     }
     const hopeless = target.failures >= maxFailuresOfHearsay && !target.sources.has('explicit');
     if (hopeless || target.peerId === ownPeerId) this.#drop(target);
-    else this.#schedule(target, target.failures === 0 ? recheckMs : this.#pauseMs(target));
+    else this.#schedule(target, target.failures === 0 ? connectedCheckMs : this.#pauseMs(target));
     this.#dialDue();
   }
 

@@ -39,6 +39,8 @@ interface InterfaceSocket {
 export class MdnsDiscovery {
   readonly #components: MdnsComponents;
   readonly #sockets = new Map<string, InterfaceSocket>();
+  /** Addresses whose socket failed the last time. */
+  readonly #failing = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(components: MdnsComponents) {
@@ -73,7 +75,10 @@ export class MdnsDiscovery {
     const dns = multicastDns({ interface: address, bind: '0.0.0.0', reuseAddr: true });
     const socket: InterfaceSocket = { dns, address, lastAnswerMs: -Infinity, pendingAnswer: undefined };
     this.#sockets.set(address, socket);
-    dns.on('ready', () => this.#query(socket));
+    dns.on('ready', () => {
+      this.#failing.delete(address);
+      this.#query(socket);
+    });
     dns.on('query', (packet) => {
       if (packet.questions?.some(({ name }) => name === tag) === true) this.#answer(socket);
     });
@@ -81,7 +86,9 @@ export class MdnsDiscovery {
     // Malformed packets of others come as warnings as well.
     dns.on('warning', (error) => logger.debug({ interface: address, error }, 'mDNS warning'));
     dns.on('error', (error) => {
-      logger.warn({ interface: address, error }, 'no mDNS on this interface; explicit addresses still work');
+      const level = this.#failing.has(address) ? 'debug' : 'warn';
+      logger[level]({ interface: address, error }, 'no mDNS on this interface; explicit addresses still work');
+      this.#failing.add(address);
       void this.#close(address);
     });
   }

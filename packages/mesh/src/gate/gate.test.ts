@@ -1,12 +1,13 @@
 import type { Libp2p } from '@libp2p/interface';
 import { multiaddr } from '@multiformats/multiaddr';
-import { encodeFrame, methods, type Certificate, type Method } from '@skein/protocol';
+import { encodeFrame, methods, silentLogger, type Certificate, type Method } from '@skein/protocol';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
 import { createHost } from '../host/create-host.ts';
 import { createIdentity, type Identity } from '../identity/identity.ts';
 import { Authority } from '../membership/authority.ts';
-import type { Credentials } from '../membership/membership.ts';
+import { testPath } from '../diagnosis/test-path.ts';
+import { Membership, type Credentials } from '../membership/membership.ts';
 import { signStatement } from '../membership/statement.ts';
 import type { Mesh } from '../mesh.ts';
 import { ByteStream } from '../streams/byte-stream.ts';
@@ -150,6 +151,35 @@ test.each([
   });
   expect(member.connectedPeers()).toEqual([]);
   await vi.waitFor(() => expect(stranger.getConnections()).toEqual([]));
+});
+
+test('tells a member that is refused since the clocks differ which one is ahead, and by how much', async () => {
+  const aheadMs = 2 * 3_600_000;
+  const identity = await createIdentity();
+  const { credentials } = await authority.admit(identity.peerId, { roles: ['peer'] });
+  const membership = await Membership.open(authority.mesh, credentials, { now: () => Date.now() + aheadMs });
+  const ahead = await cluster.add([], { identity, membership });
+  // The certificate of a client lasts an hour.
+  const client = await createIdentity();
+  const ofAnHour = await authority.admitClient(client.peerId, member.peerId);
+  const way = {
+    address: ahead.addresses()[0] ?? '',
+    identity: client,
+    membership: await Membership.open(authority.mesh, ofAnHour),
+    signal: AbortSignal.timeout(10_000),
+  };
+  expect((await Array.fromAsync(testPath(way))).at(-1)).toMatchObject({
+    step: 'certificate',
+    ok: false,
+    detail: expect.stringContaining("the other machine's clock is 2 hours ahead of this machine's") as string,
+    fix: 'set the clocks of both machines, best by NTP',
+  });
+  const told: string[] = [];
+  const logger = { ...silentLogger, warn: (fields: object) => void told.push(JSON.stringify(fields)) };
+  await cluster.add([ahead], { identity: client, membership: way.membership, roles: ['client'], logger });
+  await vi.waitFor(() => expect(told.join()).toContain("clock is 2 hours ahead of this machine's"), {
+    timeout: 10_000,
+  });
 });
 
 async function revokedCertificate(): Promise<Credentials['certificate']> {

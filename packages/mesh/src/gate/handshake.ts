@@ -51,7 +51,10 @@ function introduction({ membership }: GateRun): object {
 
 async function admit(run: GateRun, schema: typeof gateHelloSchema | typeof gateWelcomeSchema): Promise<void> {
   const { stream, membership, remotePeerId, signal } = run;
-  const frame = await stream.read({ signal });
+  // What the other end says of our certificate, at most.
+  const frame = await stream
+    .read({ signal })
+    .catch((error: unknown) => Promise.reject(membership.explainRefusal(error)));
   if (frame === undefined) throw new SkeinError('not-a-member', 'the other end left in the middle of the gate');
   const { certificate, revocations, ...rest }: z.output<typeof schema> = parseHeader(schema, frame.header);
   const isExtra = run.isExtra || ('extra' in rest && rest.extra === true);

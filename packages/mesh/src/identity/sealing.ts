@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, randomBytes, scrypt, type ScryptOptions } from 'node:crypto';
 
-import { SkeinError } from '@skein/protocol';
+import { checkJson, SkeinError } from '@skein/protocol';
 import { z } from 'zod';
 
 /** OWASP's recommendation for scrypt: 128 MiB and a few tenths of a second for each guess. */
@@ -16,8 +16,8 @@ const sealedSchema = z.object({
   r: z.number().int().min(1).max(maxCost.r),
   p: z.number().int().min(1).max(maxCost.p),
   salt: base64,
-  nonce: base64.refine((bytes) => bytes.byteLength === nonceBytes),
-  tag: base64.refine((bytes) => bytes.byteLength === tagBytes),
+  nonce: base64.refine((bytes) => bytes.byteLength === nonceBytes, { message: `must be ${nonceBytes} bytes` }),
+  tag: base64.refine((bytes) => bytes.byteLength === tagBytes, { message: `must be ${tagBytes} bytes` }),
   text: base64,
 });
 
@@ -53,11 +53,8 @@ export async function unseal(bytes: Uint8Array, passphrase: string): Promise<Uin
 function parse(bytes: Uint8Array): z.output<typeof sealedSchema> | undefined {
   // What is no JSON object is told apart without parsing it.
   if (bytes[0] !== '{'.charCodeAt(0)) return undefined;
-  try {
-    return sealedSchema.parse(JSON.parse(Buffer.from(bytes).toString('utf8')));
-  } catch {
-    return undefined;
-  }
+  const checked = checkJson(sealedSchema, bytes);
+  return checked.ok ? checked.data : undefined;
 }
 
 async function keyOf(passphrase: string, salt: Uint8Array, options: ScryptOptions): Promise<Buffer> {

@@ -1,47 +1,32 @@
 import { randomBytes } from 'node:crypto';
-import { constants, link, lstat, mkdir, open, rename, unlink, writeFile } from 'node:fs/promises';
+import { link, mkdir, open, rename, unlink, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 import { hasCode, SkeinError } from '@skein/protocol';
 
+import { readFileIfAny } from '../files/read-file.ts';
+
 const defaultMaxBytes = 4096;
 const groupAndOthers = 0o077;
-// A named pipe would keep us waiting for a writer. Windows has no such flag, and ors undefined to nothing.
-const readWithoutWaiting = constants.O_RDONLY | constants.O_NONBLOCK;
 
 /**
  * Reads a file that only its owner may read; undefined when there is none. Throws `disk-failed` for one that others
- * can read, with the command that fixes it: whoever read it may have copied it; and for what is no file, or has more than `maxBytes` (default 4,096).
+ * can read, with the command that fixes it: whoever read it may have copied it; and as {@link readFileIfAny} does.
+ *
+ * @param options.maxBytes default 4,096
  */
 export async function readSecretFile(
   path: string,
   { maxBytes = defaultMaxBytes }: { readonly maxBytes?: number } = {},
 ): Promise<Uint8Array | undefined> {
-  let file;
-  try {
-    file = await open(path, readWithoutWaiting);
-  } catch (error) {
-    if (hasCode(error, 'ENOENT') && !(await isLink(path))) return undefined;
-    if (hasCode(error, 'ENOENT')) {
-      const fix = 'restore that file, or remove the link';
-      throw new SkeinError('disk-failed', `${path} is a link to a file that is not there; ${fix}`, { cause: error });
-    }
-    throw new SkeinError('disk-failed', `can't read ${path}; check its owner and mode`, { cause: error });
-  }
-  try {
-    // Asked of the open file, so that the file checked is the file read.
-    const stats = await file.stat();
-    if (!stats.isFile() || stats.size > maxBytes) {
-      throw new SkeinError('disk-failed', `${path} is not a file that Skein wrote; move it away`);
-    }
-    // Windows has no such bits; there the profile directory's access list protects the file.
-    if (process.platform !== 'win32' && (stats.mode & groupAndOthers) !== 0) {
+  return await readFileIfAny(path, {
+    maxBytes,
+    check: ({ mode }) => {
+      // Windows has no such bits; there the profile directory's access list protects the file.
+      if (process.platform === 'win32' || (mode & groupAndOthers) === 0) return;
       throw new SkeinError('disk-failed', `${path} can be read by other users; run: chmod 600 ${path}`);
-    }
-    return new Uint8Array(await file.readFile());
-  } finally {
-    await file.close();
-  }
+    },
+  });
 }
 
 /**
@@ -94,9 +79,4 @@ export async function syncDirectory(directory: string): Promise<void> {
   } finally {
     await handle.close();
   }
-}
-
-async function isLink(path: string): Promise<boolean> {
-  const stats = await lstat(path).catch(() => undefined);
-  return stats?.isSymbolicLink() === true;
 }

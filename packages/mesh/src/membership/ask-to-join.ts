@@ -1,6 +1,15 @@
 import { multiaddr } from '@multiformats/multiaddr';
-import { joinAnswerSchema, methods, parseHeader, SkeinError, type Invite } from '@skein/protocol';
+import {
+  isolated,
+  isSkeinError,
+  joinAnswerSchema,
+  methods,
+  parseHeader,
+  SkeinError,
+  type Invite,
+} from '@skein/protocol';
 
+import { asWarning } from '../as-warning.ts';
 import { withPeerId } from '../discovery/addresses.ts';
 import { createHost } from '../host/create-host.ts';
 import type { Identity } from '../identity/identity.ts';
@@ -15,11 +24,12 @@ export interface JoinOptions {
   /** What this machine is called. */
   readonly name: string;
   readonly signal: AbortSignal;
-  /** Called once when somebody has to approve the join. */
+  /** Called once when somebody has to approve the join. What it throws is shown as a warning; the join goes on. */
   readonly onPending?: () => void;
 }
 
-const dialTimeoutMs = 5000;
+/** Longest that one question may take, with its dial. */
+const questionTimeoutMs = 5000;
 const approvalPauseMs = 10_000;
 
 /**
@@ -36,13 +46,13 @@ export async function askToJoin(options: JoinOptions): Promise<Membership> {
     for (let isFirst = true; ; isFirst = false) {
       const membership = await askOnce(host, options);
       if (membership !== undefined) return membership;
-      if (isFirst) options.onPending?.();
+      if (isFirst && options.onPending !== undefined) isolated(options.onPending, asWarning)();
       await pause(approvalPauseMs, signal);
       throwIfAborted(signal);
     }
   } catch (error) {
     throwIfAborted(signal);
-    if (error instanceof SkeinError) throw error;
+    if (isSkeinError(error)) throw error;
     const at = invite.addresses.join(' or ');
     throw new SkeinError('peer-lost', `nobody of the mesh answers at ${at}; is the machine that invited still up?`, {
       cause: error,
@@ -57,7 +67,7 @@ async function askOnce(
   { invite, name, signal }: JoinOptions,
 ): Promise<Membership | undefined> {
   const addresses = invite.addresses.map((address) => multiaddr(withPeerId(address, invite.peer)));
-  const bounded = AbortSignal.any([signal, AbortSignal.timeout(dialTimeoutMs)]);
+  const bounded = AbortSignal.any([signal, AbortSignal.timeout(questionTimeoutMs)]);
   const connection = await host.dial(addresses, { signal: bounded, force: true });
   try {
     const bytes = new ByteStream(await connection.newStream(methods.join.id, { signal: bounded }));
@@ -68,7 +78,7 @@ async function askOnce(
     if (frame === undefined) throw new SkeinError('peer-lost', 'the other end left without an answer');
     const answer = parseHeader(joinAnswerSchema, frame.header);
     if (answer.type === 'join-pending') return undefined;
-    const membership = await Membership.open(invite.mesh, answer);
+    const membership = await Membership.open(invite.mesh, answer, { receivedAt: Date.now() });
     if (membership.certificate.peer === host.peerId.toString()) return membership;
     throw new SkeinError('protocol-violation', 'the authority sent a certificate of another machine');
   } finally {

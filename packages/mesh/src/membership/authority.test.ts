@@ -2,7 +2,7 @@ import { mkdir, mkdtempDisposable, readFile, rm, rmdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { SkeinError } from '@skein/protocol';
+import { silentLogger, SkeinError } from '@skein/protocol';
 import { beforeEach, expect, test } from 'vitest';
 
 import { createIdentity } from '../identity/identity.ts';
@@ -41,13 +41,51 @@ test('gives a certificate for an invite, in the role and with the labels that it
   const secret = await authority.invite({ role: 'coordinator', labels: { room: 'attic' } });
   const credentials = await authority.redeem(secret, joiner);
   if (credentials === undefined) throw new Error('the join waits');
-  const { certificate } = await Membership.open(authority.mesh, credentials, () => now);
+  const { certificate } = await Membership.open(authority.mesh, credentials, { now: () => now });
   expect(certificate).toMatchObject({
     peer: joiner.peer,
     roles: ['coordinator', 'peer'],
     labels: { room: 'attic' },
   });
   expect(authority.members).toMatchObject([{ peer: joiner.peer, name: 'attic' }]);
+});
+
+test('tells every observer, and does what it was asked, whatever one of them throws', async () => {
+  const told: string[] = [];
+  const broken = () => {
+    throw new Error('broken observer');
+  };
+  authority.onList(broken, silentLogger);
+  authority.onList(() => told.push('list'), silentLogger);
+  authority.onEvent(broken, silentLogger);
+  authority.onEvent(({ type }) => told.push(type), silentLogger);
+  await authority.redeem(await authority.invite(), joiner);
+  await authority.revoke(joiner.peer);
+  expect(told).toEqual(['join', 'list', 'revocation']);
+
+  const { membership } = await authority.enroll(['peer']);
+  membership.onChange(broken, silentLogger);
+  membership.onChange(() => told.push('membership'), silentLogger);
+  await membership.renew((await authority.renew(membership.certificate.peer)).certificate);
+  expect(told.at(-1)).toBe('membership');
+});
+
+test('has room for new members once those of before can come back no more', async () => {
+  await authority.admit(joiner.peer, { roles: ['peer'] });
+  const state = saved.at(-1);
+  const [member] = state?.members ?? [];
+  if (state === undefined || member === undefined) throw new Error('nothing was saved');
+  const members = Array.from({ length: 1024 }, (_, index) => ({ ...member, peer: `12D3KooWTestPeer${1000 + index}` }));
+  const full = await Authority.open({
+    key: await createIdentity(),
+    state: { ...state, members },
+    save: async () => undefined,
+    now: () => now,
+  });
+  await expect(full.admit(joiner.peer, { roles: ['peer'] })).rejects.toMatchObject({ code: 'overloaded' });
+  now += 91 * dayMs;
+  await full.admit(joiner.peer, { roles: ['peer'] });
+  expect(full.members.map(({ peer }) => peer)).toEqual([joiner.peer]);
 });
 
 test('keeps a hash of the secret, not the secret', async () => {

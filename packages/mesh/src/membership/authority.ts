@@ -3,10 +3,13 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import {
   certificateSignatureContext,
   inviteSecretBytes,
+  Observers,
   revocationListSignatureContext,
   SkeinError,
+  toLog,
   type Certificate,
   type Labels,
+  type Logger,
   type RevocationList,
   type Role,
   type Signed,
@@ -85,8 +88,8 @@ export class Authority {
   readonly #now: () => number;
   #state: AuthorityState;
   #list: Signed;
-  readonly #listeners = new Set<(list: Signed) => void>();
-  readonly #watchers = new Set<(event: MembershipEvent) => void>();
+  readonly #lists = new Observers<[list: Signed]>();
+  readonly #events = new Observers<[event: MembershipEvent]>();
   /** One change after the other, each kept before the next begins. */
   #changing: Promise<unknown> = Promise.resolve();
 
@@ -146,7 +149,7 @@ export class Authority {
       const member = { peer, roles: [...roles], name, labels: {}, issuedAt: 0, expiresAt: 0 };
       return await this.#issue(state, member);
     });
-    return await Membership.open(this.mesh, credentials, this.#now);
+    return await Membership.open(this.mesh, credentials, { now: this.#now, receivedAt: this.#now() });
   }
 
   /** A machine with a new identity, let in without an invite. */
@@ -342,26 +345,26 @@ export class Authority {
     return issuedAt < this.#state.epochBeganAt && this.#state.graceEndsAt <= this.#now();
   }
 
-  /** Calls back with each new revocation list. Returns what ends that. */
-  onList(listener: (list: Signed) => void): () => void {
-    this.#listeners.add(listener);
-    return () => void this.#listeners.delete(listener);
+  /** Calls back with each new revocation list. Returns what ends that. What the listener throws is logged. */
+  onList(listener: (list: Signed) => unknown, logger: Logger): () => void {
+    return this.#lists.add(listener, toLog(logger, 'the revocation list'));
   }
 
-  /** Calls back when somebody was let in by an invite, or put out. Returns what ends that. */
-  onEvent(watcher: (event: MembershipEvent) => void): () => void {
-    this.#watchers.add(watcher);
-    return () => void this.#watchers.delete(watcher);
+  /** Calls back when somebody was let in by an invite, or put out. Returns what ends that. What the listener throws is logged. */
+  onEvent(listener: (event: MembershipEvent) => unknown, logger: Logger): () => void {
+    return this.#events.add(listener, toLog(logger, 'joins and revocations'));
   }
 
   #tell(type: MembershipEvent['type'], peer: string, more: Pick<MembershipEvent, 'address' | 'reason'>): void {
     const member = this.members.find((candidate) => candidate.peer === peer);
     const [role = 'client'] = member?.roles ?? [];
-    for (const watcher of this.#watchers) watcher({ type, peer, role, name: member?.name ?? '', ...more });
+    this.#events.notify({ type, peer, role, name: member?.name ?? '', ...more });
   }
 
   async #issue(state: AuthorityState, member: MemberRecord): Promise<Credentials> {
-    const others = state.members.filter(({ peer }) => peer !== member.peer);
+    const known = state.members.filter(({ peer }) => peer !== member.peer);
+    // A record is kept for people to read, until its room is needed: nobody comes back with a certificate that has expired.
+    const others = known.length < maxMembers ? known : known.filter(({ expiresAt }) => expiresAt > this.#now());
     if (others.length >= maxMembers) throw new SkeinError('overloaded', `a mesh has at most ${maxMembers} members`);
     const revokedAt = state.revoked.find(({ peer }) => peer === member.peer)?.revokedAt ?? 0;
     const issuedAt = Math.max(this.#now(), revokedAt + 1);
@@ -400,7 +403,7 @@ export class Authority {
       await this.#components.save(state);
       this.#state = state;
       this.#list = list;
-      if (isNewList) for (const listener of this.#listeners) listener(list);
+      if (isNewList) this.#lists.notify(list);
       return result;
     });
     this.#changing = changed.catch(() => undefined);

@@ -6,17 +6,24 @@ import type { Mesh } from '../mesh.ts';
 import { Cluster, untilCards } from '../testing/cluster.ts';
 import { askToJoin } from './ask-to-join.ts';
 import type { Authority } from './authority.ts';
+import type { Denial } from './denials.ts';
 import type { Membership } from './membership.ts';
 
 const never = new AbortController().signal;
 let cluster: Cluster;
 let authority: Authority;
 let home: Mesh;
+let denials: string[];
 
 beforeEach(async () => {
   cluster = new Cluster();
   authority = await cluster.authority();
-  home = await cluster.add([], { authority, roles: ['coordinator'] });
+  denials = [];
+  const onDenial = ({ reason }: Denial): void => {
+    denials.push(reason);
+    throw new Error('broken observer');
+  };
+  home = await cluster.add([], { authority, roles: ['coordinator'], onDenial });
 });
 afterEach(async () => await cluster[Symbol.asyncDispose]());
 
@@ -42,13 +49,14 @@ test('exchanges an invite for a certificate that all members accept', async () =
   expect(other.cards.snapshot().map(({ peer }) => peer)).toContain(identity.peerId);
 });
 
-test('refuses a wrong secret, and one that was used', async () => {
+test('refuses a wrong secret, and one that was used, also where the observer of denials throws', async () => {
   const invite = await inviteOf();
   await joinWith(invite);
   for (const bad of [invite, await inviteOf(new Uint8Array(16))]) {
     await expect(joinWith(bad)).rejects.toMatchObject({ code: 'not-a-member' });
   }
   expect(authority.members).toHaveLength(2);
+  expect(denials).toEqual(['not-a-member']);
 });
 
 test('does not let one host try many secrets', async () => {

@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import {
+  checkJson,
   meshIdSchema,
   signedCertificateSchema,
   signedRevocationListSchema,
@@ -31,6 +32,10 @@ const authorityKeyFile = 'authority.key';
 const authorityStateFile = 'authority.json';
 const maxFileBytes = 8 * 1024 * 1024;
 
+/** What helps where a file is damaged. Without the state of its authority a mesh forgets whom it has put out. */
+const joinAgain = 'restore it from a backup, or move it away and join again';
+const restoreAuthority = 'restore it from a backup, or move it and authority.key away and import the authority again';
+
 /** Names of the files with which a machine becomes a member, or a mesh is made. */
 export const membershipFiles: readonly string[] = [credentialsFile, authorityKeyFile, authorityStateFile];
 
@@ -41,6 +46,8 @@ const credentialsFileSchema = z.object({
   mesh: meshIdSchema,
   certificate: signed.pipe(signedCertificateSchema),
   revocations: signed.pipe(signedRevocationListSchema),
+  /** When the certificate came, by the clock of this machine: beside `issuedAt` it tells of clocks that differ. */
+  receivedAt: z.number().int().nonnegative().optional(),
 });
 
 /**
@@ -49,17 +56,17 @@ const credentialsFileSchema = z.object({
  */
 export async function loadMembership(directory: string): Promise<Membership | undefined> {
   const path = join(directory, credentialsFile);
-  const stored = await readJson(path, credentialsFileSchema);
+  const stored = await readJson(path, credentialsFileSchema, joinAgain);
   if (stored === undefined) return undefined;
-  return await Membership.open(stored.mesh, stored);
+  return await Membership.open(stored.mesh, stored, { receivedAt: stored.receivedAt });
 }
 
 /** Keeps a membership in `directory`. Throws `disk-failed`, and `invalid-request` when it belongs to another mesh. */
-export async function saveMembership(directory: string, { mesh, credentials }: Membership): Promise<void> {
+export async function saveMembership(directory: string, { mesh, credentials, receivedAt }: Membership): Promise<void> {
   const path = join(directory, credentialsFile);
-  const stored = await readJson(path, credentialsFileSchema);
+  const stored = await readJson(path, credentialsFileSchema, joinAgain);
   if (stored !== undefined && stored.mesh !== mesh) throw ofAnotherMesh(directory);
-  await writeJson(path, { mesh, ...encoded(credentials) });
+  await writeJson(path, { mesh, ...encoded(credentials), receivedAt });
 }
 
 /** Keeps in `directory` what a membership learns from now on. Returns what waits until all of that is kept. */
@@ -72,7 +79,7 @@ export function keepMembership(
     saving = saving
       .then(async () => await saveMembership(directory, membership))
       .catch((error: unknown) => logger.error({ error }, 'a change of the membership could not be kept'));
-  });
+  }, logger);
   return async () => await saving;
 }
 
@@ -86,10 +93,13 @@ export async function loadAuthority(directory: string, options: KeyOptions = {})
   const key = await readKey(join(directory, authorityKeyFile), options);
   if (key === undefined) return undefined;
   const path = join(directory, authorityStateFile);
-  const state = await readJson(path, authorityStateSchema);
+  const state = await readJson(path, authorityStateSchema, restoreAuthority);
   // With a new state it would let back in whom it has put out.
   if (state === undefined && (await loadMembership(directory)) !== undefined) {
-    throw new SkeinError('disk-failed', `${path} is missing; restore it from a backup, or import the authority again`);
+    throw new SkeinError(
+      'disk-failed',
+      `${path} is missing; restore it from a backup, or move authority.key away and import the authority again`,
+    );
   }
   return await Authority.open({
     key,
@@ -112,7 +122,7 @@ export async function exportAuthority(
   { passphrase, filePassphrase }: { readonly passphrase: string | undefined; readonly filePassphrase: string },
 ): Promise<Uint8Array> {
   const key = await readKey(join(directory, authorityKeyFile), { passphrase });
-  const state = await readJson(join(directory, authorityStateFile), authorityStateSchema);
+  const state = await readJson(join(directory, authorityStateFile), authorityStateSchema, restoreAuthority);
   if (key === undefined || state === undefined) {
     throw new SkeinError('not-found', `${directory} does not hold the authority of a mesh`);
   }
@@ -129,10 +139,10 @@ export async function importAuthority(
   exported: Uint8Array,
   { passphrase, filePassphrase }: { readonly passphrase: string | undefined; readonly filePassphrase: string },
 ): Promise<string> {
-  const bundle = bundleSchema.safeParse(
-    JSON.parse(Buffer.from(await unseal(exported, filePassphrase)).toString('utf8')),
-  );
-  if (!bundle.success) throw new SkeinError('invalid-request', 'the file is not an exported authority');
+  const bundle = checkJson(bundleSchema, await unseal(exported, filePassphrase));
+  if (!bundle.ok) {
+    throw new SkeinError('invalid-request', 'the file is not an exported authority', { cause: bundle.cause });
+  }
   const key = decodeKey(bundle.data.key, 'the exported authority');
   const known = await loadMembership(directory);
   if (known !== undefined && known.mesh !== key.peerId) throw ofAnotherMesh(directory);
@@ -150,7 +160,7 @@ export async function removeAuthority(directory: string): Promise<void> {
   for (const name of [authorityKeyFile, authorityStateFile]) await rm(join(directory, name), { force: true });
 }
 
-/** Throws `invalid-request`: a directory is of one mesh only. */
+/** Returns the error for a directory of another mesh, `invalid-request`: a directory is of one mesh only. */
 export function ofAnotherMesh(directory: string): SkeinError {
   return new SkeinError(
     'invalid-request',
@@ -167,16 +177,16 @@ function encoded({ certificate, revocations }: Credentials): object {
   return { certificate: signedText(certificate), revocations: signedText(revocations) };
 }
 
-async function readJson<Schema extends z.ZodType>(path: string, schema: Schema): Promise<z.output<Schema> | undefined> {
+async function readJson<Schema extends z.ZodType>(
+  path: string,
+  schema: Schema,
+  fix: string,
+): Promise<z.output<Schema> | undefined> {
   const stored = await readSecretFile(path, { maxBytes: maxFileBytes });
   if (stored === undefined) return undefined;
-  try {
-    return schema.parse(JSON.parse(Buffer.from(stored).toString('utf8')));
-  } catch (error) {
-    throw new SkeinError('disk-failed', `${path} is damaged; restore it from a backup, or remove it and join again`, {
-      cause: error,
-    });
-  }
+  const checked = checkJson(schema, stored);
+  if (checked.ok) return checked.data;
+  throw new SkeinError('disk-failed', `${path} is damaged (${checked.problem}); ${fix}`, { cause: checked.cause });
 }
 
 async function writeJson(path: string, value: object): Promise<void> {

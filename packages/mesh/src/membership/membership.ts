@@ -1,17 +1,29 @@
 import { hash } from 'node:crypto';
 
 import {
-  asSkeinError,
   certificateSchema,
   certificateSignatureContext,
+  Observers,
   revocationListSchema,
   revocationListSignatureContext,
   SkeinError,
+  toLog,
   type Certificate,
+  type Logger,
   type RevocationList,
   type Signed,
 } from '@skein/protocol';
 
+import {
+  clockGap,
+  comparedClocks,
+  faultOf,
+  ownProblem,
+  refusal,
+  type Advice,
+  type Fault,
+  type MembershipProblem,
+} from './judgement.ts';
 import { openStatement, ownedCopy } from './statement.ts';
 
 /** What makes a machine a member: its certificate, and the newest revocation list that it knows. */
@@ -20,14 +32,19 @@ export interface Credentials {
   readonly revocations: Signed;
 }
 
+export interface MembershipOptions {
+  /** Milliseconds since 1970. Default the system's clock. */
+  readonly now?: () => number;
+  /** When the certificate came, by that clock. Left out: that is not known. */
+  readonly receivedAt?: number | undefined;
+}
+
 /** What a statement says, and the statement. */
 interface Statement<Claims> {
   readonly claims: Claims;
   readonly signed: Signed;
 }
 
-/** How far another machine's clock may be ahead of ours. */
-const clockToleranceMs = 10 * 60_000;
 /** Certificates whose signatures were found good, remembered so that a heartbeat costs no arithmetic. */
 const rememberedCertificates = 2048;
 /** A certificate is renewed when less than this part of its time is left. */
@@ -41,25 +58,24 @@ export class Membership {
   readonly mesh: string;
   readonly #now: () => number;
   readonly #verified = new Map<string, Certificate>();
-  readonly #listeners = new Set<() => void>();
+  readonly #observers = new Observers();
   #own: Statement<Certificate>;
+  #receivedAt: number | undefined;
   #list: Statement<RevocationList>;
   /** By peer id: certificates that were issued by then are no good. */
   #revoked: ReadonlyMap<string, number>;
 
   /**
-   * Throws `not-a-member` when the certificate is not of `mesh`, or no longer good.
-   *
-   * @param now milliseconds since 1970; default the system's clock
+   * Throws `not-a-member` when the certificate is not of `mesh`. It may be good no longer: see {@link problem}.
    */
-  static async open(mesh: string, credentials: Credentials, now: () => number = Date.now): Promise<Membership> {
+  static async open(mesh: string, credentials: Credentials, options: MembershipOptions = {}): Promise<Membership> {
     try {
       const claims = await openCertificate(mesh, credentials.certificate);
       const list = await openList(mesh, credentials.revocations);
       return new Membership(
         { claims, signed: ownedCopy(credentials.certificate) },
         { claims: list, signed: ownedCopy(credentials.revocations) },
-        now,
+        options,
       );
     } catch (error) {
       throw new SkeinError('not-a-member', 'the certificate of this machine is not of this mesh; join again', {
@@ -68,12 +84,17 @@ export class Membership {
     }
   }
 
-  private constructor(own: Statement<Certificate>, list: Statement<RevocationList>, now: () => number) {
+  private constructor(
+    own: Statement<Certificate>,
+    list: Statement<RevocationList>,
+    { now = Date.now, receivedAt }: MembershipOptions,
+  ) {
     this.mesh = own.claims.mesh;
     this.#own = own;
     this.#list = list;
     this.#revoked = revokedPeers(list.claims);
     this.#now = now;
+    this.#receivedAt = receivedAt;
   }
 
   /** What the authority says of this machine. */
@@ -89,14 +110,32 @@ export class Membership {
     return { certificate: this.#own.signed, revocations: this.#list.signed };
   }
 
-  /** Why this machine's own certificate is good no longer; undefined while it is. */
-  get problem(): string | undefined {
-    try {
-      this.assertGood(this.#own.claims);
-      return undefined;
-    } catch (error) {
-      return asSkeinError(error).message;
-    }
+  /** When this machine got its certificate, by its own clock; undefined where that was not noted. */
+  get receivedAt(): number | undefined {
+    return this.#receivedAt;
+  }
+
+  /** Why this machine's own certificate is no good; undefined while it is. */
+  get problem(): MembershipProblem | undefined {
+    const { claims } = this.#own;
+    const fault = this.#faultOf(claims);
+    return fault && ownProblem(fault, claims, { now: this.#now(), receivedAt: this.#receivedAt });
+  }
+
+  /** Says by how much this machine's clock and the authority's differ, where that is much; undefined otherwise. */
+  get clockGap(): Advice | undefined {
+    return clockGap(this.#own.claims, this.#receivedAt);
+  }
+
+  /** Throws `not-a-member`, with what helps, while this machine's own certificate is no good. */
+  assertOwnGood(): void {
+    const { problem } = this;
+    if (problem !== undefined) throw new SkeinError('not-a-member', `${problem.what}; ${problem.fix}`);
+  }
+
+  /** What it means that another machine has refused our certificate, where its clock and ours are the reason. */
+  explainRefusal(error: unknown): SkeinError {
+    return comparedClocks(error, this.#own.claims, this.#now());
   }
 
   /** Whether it is time to ask the authority for a new certificate. */
@@ -123,16 +162,14 @@ export class Membership {
   }
 
   /** Throws `not-a-member` when a certificate that was good once is so no longer. */
-  assertGood({ peer, epoch, issuedAt, expiresAt }: Certificate): void {
-    const now = this.#now();
-    const list = this.#list.claims;
-    if (issuedAt <= (this.#revoked.get(peer) ?? -1)) throw refused('the certificate has been revoked');
-    if (expiresAt <= now) throw refused('the certificate has expired; get a new invite and join again');
-    if (issuedAt > now + clockToleranceMs) {
-      throw refused('the certificate is from the future; set the clocks of both machines');
-    }
-    const holds = epoch >= list.epoch || (epoch === list.epoch - 1 && now < list.graceEndsAt);
-    if (!holds) throw refused('the certificate is of an old epoch; get a new invite and join again');
+  assertGood(certificate: Certificate): void {
+    const fault = this.#faultOf(certificate);
+    if (fault !== undefined) throw refusal(fault, certificate, this.#now());
+  }
+
+  #faultOf(certificate: Certificate): Fault | undefined {
+    const revokedAt = this.#revoked.get(certificate.peer);
+    return faultOf(certificate, { now: this.#now(), list: this.#list.claims, revokedAt });
   }
 
   /** Takes a newer revocation list. False when it is not newer. Throws `protocol-violation` for one that is not the authority's. */
@@ -141,7 +178,7 @@ export class Membership {
     if (claims.version <= this.#list.claims.version) return false;
     this.#list = { claims, signed: ownedCopy(signed) };
     this.#revoked = revokedPeers(claims);
-    this.#tell();
+    this.#observers.notify();
     return true;
   }
 
@@ -152,13 +189,16 @@ export class Membership {
       throw new SkeinError('protocol-violation', 'the authority sent a certificate of another machine');
     }
     this.#own = { claims, signed: ownedCopy(signed) };
-    this.#tell();
+    this.#receivedAt = this.#now();
+    this.#observers.notify();
   }
 
-  /** Calls back after each change of the list or of the own certificate. Returns what ends that. */
-  onChange(listener: () => void): () => void {
-    this.#listeners.add(listener);
-    return () => void this.#listeners.delete(listener);
+  /**
+   * Calls back after each change of the list or of the own certificate. Returns what ends that. What the listener throws is
+   * logged, and hurts nobody else.
+   */
+  onChange(listener: () => unknown, logger: Logger): () => void {
+    return this.#observers.add(listener, toLog(logger, 'the membership'));
   }
 
   async #open(signed: Signed): Promise<Certificate> {
@@ -173,10 +213,6 @@ export class Membership {
     const [oldest] = this.#verified.keys();
     if (this.#verified.size >= rememberedCertificates && oldest !== undefined) this.#verified.delete(oldest);
     this.#verified.set(key, claims);
-  }
-
-  #tell(): void {
-    for (const listener of this.#listeners) listener();
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Card, Logger } from '@skein/protocol';
+import { asSkeinError, type Card, type Logger } from '@skein/protocol';
 
 import { askForCredentials, authorityAmong, type OpenStream } from './ask-for-credentials.ts';
 import type { Membership } from './membership.ts';
@@ -14,6 +14,8 @@ export interface RenewalComponents {
 export class Renewal {
   readonly #components: RenewalComponents;
   #isAsking = false;
+  /** Why it failed the last time. */
+  #failure: string | undefined;
 
   constructor(components: RenewalComponents) {
     this.#components = components;
@@ -30,9 +32,15 @@ export class Renewal {
       const { certificate, revocations } = await askForCredentials(open, authority, { type: 'renew-request' });
       await membership.adopt(revocations);
       await membership.renew(certificate);
+      this.#failure = undefined;
       logger.info({ expiresAt: membership.certificate.expiresAt }, 'the certificate of this machine was renewed');
+      const { clockGap } = membership;
+      if (clockGap !== undefined) logger.warn({}, `${clockGap.what}; ${clockGap.fix}`);
     } catch (error) {
-      logger.warn({ error }, 'could not renew the certificate of this machine; trying again later');
+      const { message } = asSkeinError(error, 'peer-lost');
+      const level = message === this.#failure ? 'debug' : 'warn';
+      logger[level]({ error }, 'could not renew the certificate of this machine; trying again later');
+      this.#failure = message;
     } finally {
       this.#isAsking = false;
     }

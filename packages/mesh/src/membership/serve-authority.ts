@@ -54,6 +54,8 @@ export function serveAuthority(authority: Authority, { handle, onDenied, logger 
     if (nowMs - (renewedAtMs.get(peerId) ?? -Infinity) < renewalPauseMs) {
       throw new SkeinError('overloaded', 'the certificate was renewed a moment ago; try again in some seconds');
     }
+    // Programs that ask for an hour are members, too: there is no end of them.
+    for (const [other, timeMs] of renewedAtMs) if (nowMs - timeMs >= renewalPauseMs) renewedAtMs.delete(other);
     renewedAtMs.set(peerId, nowMs);
     await stream.write({ type: 'credentials', ...(await authority.renew(peerId)) });
   });

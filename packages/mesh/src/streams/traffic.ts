@@ -6,7 +6,7 @@ export interface TrafficCount {
 
 export interface Traffic {
   readonly total: TrafficCount;
-  /** By peer id of the remote, since this mesh was created. */
+  /** By peer id of the remote, since this mesh was created; of the 1,024 that streams were opened with last. */
   readonly peers: ReadonlyMap<string, TrafficCount>;
 }
 
@@ -16,28 +16,42 @@ export interface TrafficMeter {
   received(bytes: number): void;
 }
 
-/** Adds up bytes by remote. One per mesh. */
+/** Remotes told apart. Each program that asks for a moment is one, so there is no end of them. */
+const maxPeers = 1024;
+
+interface Count {
+  sentBytes: number;
+  receivedBytes: number;
+}
+
+/** Adds up bytes by remote, those seen last. One per mesh. */
 export class TrafficCounter {
-  readonly #peers = new Map<string, { sentBytes: number; receivedBytes: number }>();
+  readonly #total: Count = { sentBytes: 0, receivedBytes: 0 };
+  /** Seen last, last. */
+  readonly #peers = new Map<string, Count>();
 
   /** The meter for streams with one remote. */
   meter(peerId: string): TrafficMeter {
-    let count = this.#peers.get(peerId);
-    if (count === undefined) this.#peers.set(peerId, (count = { sentBytes: 0, receivedBytes: 0 }));
-    const counted = count;
+    const count = this.#peers.get(peerId) ?? { sentBytes: 0, receivedBytes: 0 };
+    this.#peers.delete(peerId);
+    this.#peers.set(peerId, count);
+    const [oldest] = this.#peers.keys();
+    if (this.#peers.size > maxPeers && oldest !== undefined) this.#peers.delete(oldest);
+    const counts = [this.#total, count];
     return {
-      sent: (bytes) => void (counted.sentBytes += bytes),
-      received: (bytes) => void (counted.receivedBytes += bytes),
+      sent: (bytes) => {
+        for (const one of counts) one.sentBytes += bytes;
+      },
+      received: (bytes) => {
+        for (const one of counts) one.receivedBytes += bytes;
+      },
     };
   }
 
   snapshot(): Traffic {
-    const peers = new Map([...this.#peers].map(([peerId, count]) => [peerId, { ...count }]));
-    const total = { sentBytes: 0, receivedBytes: 0 };
-    for (const count of peers.values()) {
-      total.sentBytes += count.sentBytes;
-      total.receivedBytes += count.receivedBytes;
-    }
-    return { total, peers };
+    return {
+      total: { ...this.#total },
+      peers: new Map([...this.#peers].map(([peerId, count]) => [peerId, { ...count }])),
+    };
   }
 }

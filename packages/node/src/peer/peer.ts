@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 
 import type { Mesh } from '@skein/mesh';
-import { silentLogger, type HeldModel, type Logger } from '@skein/protocol';
+import { isolated, silentLogger, toLog, type HeldModel, type Logger } from '@skein/protocol';
 
 import { libraryDirectory, type Backend } from '../hardware/backend.ts';
 import { describeHardware, detectHardware, type DetectedHardware } from '../hardware/detect.ts';
@@ -60,6 +60,7 @@ export function createPeer(options: PeerOptions): Peer {
       mesh.updateCard({ ...now, models: [] });
     }
   };
+  const onChange = isolated(announce, toLog(logger, 'stages and links'));
   const announceModels = async (): Promise<void> => {
     models = await store.list();
     announce();
@@ -84,12 +85,12 @@ export function createPeer(options: PeerOptions): Peer {
         libraryDirectory: await libraryDirectory(backend),
         backend,
         threads: options.threads ?? hardware.cores,
-        onChange: announce,
+        onChange,
       });
       host.start();
       stack.defer(async () => host.stop());
       stack.use(serveModels(mesh, store));
-      const links = new LinkMeasurements({ mesh, logger, onChange: announce });
+      const links = new LinkMeasurements({ mesh, logger, onChange });
       stack.use(links);
       serving = { hardware, host, links };
       await announceModels();

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { mkdir, stat, utimes } from 'node:fs/promises';
+import { mkdir, utimes } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 
+import { statIfAny } from '@skein/mesh';
 import {
   encodeValue,
   invariant,
@@ -116,8 +117,7 @@ function sectionBytes(plan: StageFilePlan): number {
 async function existingBytes(path: string, plan: StageFilePlan): Promise<number | undefined> {
   // Before anything else, so that no other process removes it while we look. Nothing is lost where it is refused.
   await utimes(path, new Date(), new Date()).catch(() => {});
-  const status = await stat(path).catch(() => undefined);
-  if (status === undefined) return undefined;
+  if ((await statIfAny(path)) === undefined) return undefined;
   await using file = await openFileSource(path);
   try {
     // Files are complete when they appear, so what is left to find is damage to the disk's content: a wrong size.

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 
 import {
+  check,
   modelManifestSchema,
   modelShapeSchema,
   SkeinError,
@@ -55,13 +56,11 @@ export async function createManifest(options: {
 
 /** What the schema takes of a model; throws `model-invalid` for one that is beyond its bounds. */
 function accepted<Schema extends z.ZodType>(schema: Schema, description: z.input<Schema>): z.output<Schema> {
-  const result = schema.safeParse(description);
-  if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  throw new SkeinError(
-    'model-invalid',
-    `the model is beyond what Skein takes: ${issue?.path.join('.')}: ${issue?.message}`,
-  );
+  const checked = check(schema, description);
+  if (checked.ok) return checked.data;
+  throw new SkeinError('model-invalid', `the model is beyond what Skein takes: ${checked.problem}`, {
+    cause: checked.cause,
+  });
 }
 
 type SectionRange = Section extends infer Kind ? (Kind extends Section ? Omit<Kind, 'sha256'> : never) : never;

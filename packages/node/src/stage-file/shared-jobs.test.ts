@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+
 import { describe, expect, it } from 'vitest';
 
 import { SharedJobs, type JobContext } from './shared-jobs.ts';
@@ -26,6 +28,23 @@ describe('SharedJobs', () => {
     expect(await Promise.all([first, second])).toEqual(['done', 'done']);
     expect(seen).toEqual(['first 5', 'second 5']);
     expect(contexts).toHaveLength(1);
+  });
+
+  it('goes on for all when the progress callback of one throws', async () => {
+    const warned = once(process, 'warning');
+    const jobs = new SharedJobs<number, string>();
+    const { start, results, contexts } = pendingJob();
+    const seen: number[] = [];
+    const broken = () => {
+      throw new Error('broken callback');
+    };
+    const first = jobs.run('key', { onProgress: broken }, start);
+    const second = jobs.run('key', { onProgress: (progress) => seen.push(progress) }, start);
+    contexts[0]?.report(5);
+    results[0]?.resolve('done');
+    expect(await Promise.all([first, second])).toEqual(['done', 'done']);
+    expect(seen).toEqual([5]);
+    expect(await warned).toEqual([new Error('broken callback')]);
   });
 
   it('goes on for the others when one gives up', async () => {

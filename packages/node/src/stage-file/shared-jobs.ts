@@ -1,3 +1,6 @@
+import { asWarning } from '@skein/mesh';
+import { isolated } from '@skein/protocol';
+
 /** What a job gets: a signal that fires when nobody waits any more, and a way to tell all who wait how far it is. */
 export interface JobContext<Progress> {
   readonly signal: AbortSignal;
@@ -6,6 +9,7 @@ export interface JobContext<Progress> {
 
 interface Waiter<Progress> {
   readonly signal?: AbortSignal | undefined;
+  /** What it throws is shown as a warning: it fails neither the job nor those who wait beside. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
@@ -51,7 +55,7 @@ export class SharedJobs<Progress, Result> {
     const controller = new AbortController();
     const waiters = new Set<Waiter<Progress>>();
     const report = (progress: Progress) => {
-      for (const { onProgress } of waiters) onProgress?.(progress);
+      for (const { onProgress = () => undefined } of waiters) isolated(onProgress, asWarning)(progress);
     };
     const result = start({ signal: controller.signal, report }).finally(() => {
       if (this.#jobs.get(key) === job) this.#jobs.delete(key);

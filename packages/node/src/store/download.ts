@@ -1,6 +1,7 @@
-import { mkdir, open, rm, stat } from 'node:fs/promises';
+import { mkdir, open, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
+import { statIfAny } from '@skein/mesh';
 import { SkeinError } from '@skein/protocol';
 
 import type { OfferedFile } from '../sources/index.ts';
@@ -64,7 +65,7 @@ export async function download(offer: OfferedFile, options: DownloadOptions): Pr
 
 /** Bytes of an earlier try that can be continued. A file that is too long is none of this offer, and goes. */
 async function usableBytes(partial: string, offeredBytes: number): Promise<number> {
-  const status = await stat(partial).catch(() => undefined);
+  const status = await statIfAny(partial);
   if (status === undefined) return 0;
   if (status.size <= offeredBytes) return status.size;
   await rm(partial, { force: true });

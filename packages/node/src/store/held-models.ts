@@ -1,7 +1,7 @@
-import { readdir, stat } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 
-import type { EncodedManifest } from '@skein/mesh';
-import { sha256Schema, SkeinError, type HeldModel } from '@skein/protocol';
+import { statIfAny, type EncodedManifest } from '@skein/mesh';
+import { asSkeinError, sha256Schema, SkeinError, type HeldModel, type Logger } from '@skein/protocol';
 
 import type { StoreLayout } from './layout.ts';
 import { readManifest } from './saved-manifest.ts';
@@ -12,13 +12,18 @@ import { readManifest } from './saved-manifest.ts';
  */
 export class HeldModels {
   readonly #layout: StoreLayout;
+  readonly #logger: Logger;
+  /** Models that could not be read the last time. */
+  readonly #unreadable = new Set<string>();
   /** Never outdated: a model's manifest does not change. */
   readonly #manifests = new Map<string, EncodedManifest>();
 
-  constructor(layout: StoreLayout) {
+  constructor(layout: StoreLayout, logger: Logger) {
     this.#layout = layout;
+    this.#logger = logger;
   }
 
+  /** Throws `disk-failed` for a model that is there and can't be read. */
   async find(model: string): Promise<HeldModel | undefined> {
     const encoded = await this.#findManifest(model);
     if (encoded === undefined) return undefined;
@@ -26,12 +31,15 @@ export class HeldModels {
     return { model, manifest: digest, name: manifest.name, bytes: manifest.bytes };
   }
 
-  /** All of them, by name. Other processes may add to the store, so this looks at the disk each time. */
+  /**
+   * All of them that can be read, by name; of others the log is told. Other processes may add to the store, so this looks at
+   * the disk each time.
+   */
   async list(): Promise<HeldModel[]> {
     const files = await readdir(this.#layout.models);
     const found = files
       .filter((file) => file.endsWith('.gguf'))
-      .map((file) => this.find(file.slice(0, -'.gguf'.length)));
+      .map((file) => this.#findReadable(file.slice(0, -'.gguf'.length)));
     return (await Promise.all(found))
       .filter((held) => held !== undefined)
       .sort((first, second) => first.name.localeCompare(second.name) || first.model.localeCompare(second.model));
@@ -47,10 +55,25 @@ export class HeldModels {
     );
   }
 
+  async #findReadable(model: string): Promise<HeldModel | undefined> {
+    try {
+      const held = await this.find(model);
+      this.#unreadable.delete(model);
+      return held;
+    } catch (error) {
+      if (!this.#unreadable.has(model)) {
+        const reason = asSkeinError(error, 'disk-failed').message;
+        this.#logger.warn({ model, reason }, 'a model is there and can not be read: it is not offered');
+      }
+      this.#unreadable.add(model);
+      return undefined;
+    }
+  }
+
   async #findManifest(model: string): Promise<EncodedManifest | undefined> {
     // The id becomes part of a path.
     if (!sha256Schema.safeParse(model).success) return undefined;
-    const status = await stat(this.#layout.model(model)).catch(() => undefined);
+    const status = await statIfAny(this.#layout.model(model));
     if (status === undefined) return undefined;
     const found = this.#manifests.get(model) ?? (await readManifest(this.#layout.manifest(model)));
     if (found?.manifest.model !== model || found.manifest.bytes !== status.size) return undefined;

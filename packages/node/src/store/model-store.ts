@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
 
 import { decodeManifest, type EncodedManifest } from '@skein/mesh';
-import { sha256Schema, type HeldModel, type ModelManifest } from '@skein/protocol';
+import { sha256Schema, silentLogger, type HeldModel, type Logger, type ModelManifest } from '@skein/protocol';
 
 import { findCatalogEntry } from '../catalog/index.ts';
 import { createSource, type ModelReference } from '../sources/index.ts';
@@ -52,6 +52,8 @@ export interface ModelStore {
 }
 
 export interface StoreOptions {
+  /** Told of files that are damaged or can't be read. Default: none. */
+  readonly logger?: Logger;
   /** Makes the adapter of a source. Default: the real ones. */
   readonly createSource?: typeof createSource | undefined;
   /** Default: what the file system says. */
@@ -68,8 +70,9 @@ export async function openStore(directory: string, options: StoreOptions = {}): 
     await mkdir(layout.models, { recursive: true });
     await mkdir(layout.manifests, { recursive: true });
   });
-  const held = new HeldModels(layout);
-  const names = new Names(layout);
+  const { logger = silentLogger } = options;
+  const held = new HeldModels(layout, logger);
+  const names = new Names(layout, logger);
   const freeBytes = options.freeBytes ?? measureFreeBytes;
   const components = { layout, held, names, freeBytes, createSource: options.createSource ?? createSource };
   const path = async (model: string) => {

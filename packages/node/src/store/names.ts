@@ -1,6 +1,5 @@
-import { readFile } from 'node:fs/promises';
-
-import { sha256Schema } from '@skein/protocol';
+import { readFileIfAny, setAside } from '@skein/mesh';
+import { checkJson, sha256Schema, type Logger } from '@skein/protocol';
 import { z } from 'zod';
 
 import { replaceFile } from '../disk/index.ts';
@@ -8,38 +7,50 @@ import type { StoreLayout } from './layout.ts';
 import { takeLock } from './lock.ts';
 
 const namesSchema = z.record(z.string(), sha256Schema);
+/** A hundred thousand names. */
+const maxFileBytes = 16 * 1024 * 1024;
 
 /**
- * Which model a name means: what people called it when they pulled it. A convenience, from which nothing but names is lost, so a
- * damaged file counts as empty.
+ * Which model a name means: what people called it when they pulled it. A convenience, so models are found by their hashes
+ * and their own names while the file is damaged; it is set aside before a new one is written.
  */
 export class Names {
   readonly #layout: StoreLayout;
+  readonly #logger: Logger;
+  #hasWarned = false;
 
-  constructor(layout: StoreLayout) {
+  constructor(layout: StoreLayout, logger: Logger) {
     this.#layout = layout;
+    this.#logger = logger;
   }
 
-  /** The model's SHA-256; case does not matter. */
+  /** The model's SHA-256; case does not matter. Throws `disk-failed` where the names can't be read. */
   async find(name: string): Promise<string | undefined> {
-    return (await this.#read()).get(name.toLowerCase());
+    return (await this.#read()).names.get(name.toLowerCase());
   }
 
-  /** Makes names mean this model from now on. */
+  /** Makes names mean this model from now on. Throws `disk-failed`. */
   async set(names: readonly string[], model: string, { signal }: { signal: AbortSignal }): Promise<void> {
-    const known = await this.#read();
+    const { names: known } = await this.#read();
     if (names.every((name) => known.get(name.toLowerCase()) === model)) return;
     await using _lock = await takeLock(this.#layout.namesLock, { signal });
-    const current = await this.#read();
+    const { names: current, isDamaged } = await this.#read();
     for (const name of names) current.set(name.toLowerCase(), model);
+    if (isDamaged) await setAside(this.#layout.names);
     await replaceFile(this.#layout.names, `${JSON.stringify(Object.fromEntries(current), undefined, 2)}\n`);
   }
 
-  async #read(): Promise<Map<string, string>> {
-    try {
-      return new Map(Object.entries(namesSchema.parse(JSON.parse(await readFile(this.#layout.names, 'utf8')))));
-    } catch {
-      return new Map();
+  async #read(): Promise<{ readonly names: Map<string, string>; readonly isDamaged: boolean }> {
+    const path = this.#layout.names;
+    const stored = await readFileIfAny(path, { maxBytes: maxFileBytes });
+    if (stored === undefined) return { names: new Map(), isDamaged: false };
+    const checked = checkJson(namesSchema, stored);
+    if (checked.ok) return { names: new Map(Object.entries(checked.data)), isDamaged: false };
+    if (!this.#hasWarned) {
+      const fix = 'names given at a pull mean nothing until it is restored, or they are pulled again';
+      this.#logger.warn({ path, reason: checked.problem }, `the file of model names is damaged: ${fix}`);
     }
+    this.#hasWarned = true;
+    return { names: new Map(), isDamaged: true };
   }
 }

@@ -1,4 +1,5 @@
-import { asSkeinError, SkeinError, type HeldModel } from '@skein/protocol';
+import { asWarning } from '@skein/mesh';
+import { asSkeinError, isolated, SkeinError, type HeldModel } from '@skein/protocol';
 
 import { parseModelReference, type createSource, type ModelReference, type ModelSource } from '../sources/index.ts';
 import { fetchModel, type FetchComponents } from './fetch-model.ts';
@@ -7,6 +8,7 @@ import type { PullProgress } from './pull-progress.ts';
 
 export interface PullOptions {
   readonly signal?: AbortSignal | undefined;
+  /** What it throws is shown as a warning; the pull goes on. */
   readonly onProgress?: ((progress: PullProgress) => void) | undefined;
 }
 
@@ -46,7 +48,8 @@ async function fetchFromAny(
   plan: PullPlan,
   options: PullOptions & { readonly signal: AbortSignal },
 ): Promise<HeldModel> {
-  const { signal, onProgress = () => {} } = options;
+  const { signal } = options;
+  const onProgress = isolated(options.onProgress ?? (() => undefined), asWarning);
   const failures: Failure[] = [];
   for (const spec of plan.sources) {
     const source = components.createSource(spec);

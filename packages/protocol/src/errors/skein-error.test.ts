@@ -44,6 +44,13 @@ describe('errors between peers', () => {
     expect(isSkeinError({ code: 'internal' })).toBe(false);
   });
 
+  it('are recognised by `instanceof`, too, when another copy of this package made them', () => {
+    const foreign = Object.assign(new Error('from another copy'), { [Symbol.for('skein.error')]: true });
+    expect(foreign instanceof SkeinError).toBe(true);
+    expect(new SkeinError('internal', '') instanceof SkeinError).toBe(true);
+    expect(new Error('not ours') instanceof SkeinError).toBe(false);
+  });
+
   it('name timeouts and aborts for what they are', () => {
     expect(asSkeinError(new DOMException('', 'TimeoutError')).code).toBe('deadline-exceeded');
     expect(asSkeinError(new DOMException('', 'AbortError')).code).toBe('aborted');

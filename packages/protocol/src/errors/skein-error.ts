@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
 import { limits } from '../limits.ts';
+import { fieldName } from '../validation/field-name.ts';
 import { errorCodes, isErrorCode, type ErrorCode } from './codes.ts';
 
 const brand = Symbol.for('skein.error');
@@ -10,7 +11,8 @@ export type ErrorDetails = Readonly<Record<string, string | number | boolean>>;
 /**
  * The one error type of Skein. The message is public: it goes to peers and callers as it is, says what went wrong
  * and names the fix. What must stay inside (paths of others, stack traces, causes) belongs in `cause`, which never
- * crosses a boundary. Recognise it with {@link isSkeinError}, since two copies of this package may meet in one process.
+ * crosses a boundary. Recognise it with {@link isSkeinError}: two copies of this package may meet in one process, each with a
+ * class of its own. `instanceof` asks the same.
  */
 export class SkeinError extends Error {
   readonly code: ErrorCode;
@@ -25,8 +27,13 @@ export class SkeinError extends Error {
     this.retryable = errorCodes[code].retryable;
     this.details = options.details ?? {};
   }
+
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return isSkeinError(value);
+  }
 }
 
+/** Whether a value is an error of ours, whichever copy of this package made it. */
 export function isSkeinError(value: unknown): value is SkeinError {
   return value instanceof Error && brand in value;
 }
@@ -72,6 +79,12 @@ export function asSkeinError(error: unknown, fallback: ErrorCode = 'internal'): 
   if (name === 'TimeoutError') return new SkeinError('deadline-exceeded', 'took longer than allowed', { cause: error });
   if (name === 'AbortError') return new SkeinError('aborted', 'cancelled by the caller', { cause: error });
   if (fallback === 'internal') return new SkeinError('internal', internalMessage, { cause: error });
-  const message = error instanceof Error ? error.message : String(error);
-  return new SkeinError(fallback, message, { cause: error });
+  return new SkeinError(fallback, messageOf(error), { cause: error });
+}
+
+function messageOf(error: unknown): string {
+  // Zod's own text is a list of issues in JSON.
+  if (error instanceof z.core.$ZodError)
+    return `${fieldName(error.issues[0]?.path ?? []) || 'a value'} is not as expected`;
+  return error instanceof Error ? error.message : String(error);
 }

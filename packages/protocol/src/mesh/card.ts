@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 import { arraySchema } from '../codec/array-schema.ts';
-
+import { bytesSchema } from '../codec/bytes-schema.ts';
 import { deploymentIdSchema, peerIdSchema, sha256Schema } from '../ids.ts';
 import { limits } from '../limits.ts';
 import { blockSchema } from '../stage/messages.ts';
@@ -125,6 +125,6 @@ export const signedCardSchema = z.object({
   /** Its member's certificate, since most readers have a card by way of others. */
   certificate: signedCertificateSchema,
   /** Ed25519 signature over `cardSignatureContext` followed by the payload, by the key inside the card's peer id. */
-  signature: z.instanceof(Uint8Array).refine((bytes) => bytes.byteLength === 64, { message: 'must be 64 bytes' }),
+  signature: bytesSchema({ exactly: 64 }),
 });
 export const cardSignatureContext = 'skein-card-1:';

@@ -16,7 +16,15 @@ const time = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
 
 /** What an owner says of a machine: `room=attic`. */
 export const labelsSchema = z
-  .record(z.string().regex(/^[a-z0-9][a-z0-9.-]{0,31}$/), z.string().max(64))
+  .record(
+    z
+      .string()
+      .regex(
+        /^[a-z0-9][a-z0-9.-]{0,31}$/,
+        'a label begins with a letter or digit, in lower case, and has 32 characters at most',
+      ),
+    z.string().max(64),
+  )
   .refine((labels) => Object.keys(labels).length <= maxLabels, { message: `at most ${maxLabels} labels` });
 export type Labels = z.infer<typeof labelsSchema>;
 

@@ -5,6 +5,7 @@ import { arraySchema } from '../codec/array-schema.ts';
 import { SkeinError } from '../errors/skein-error.ts';
 import { bytesSchema } from '../codec/bytes-schema.ts';
 import { decodeValue, encodeValue } from '../codec/frame.ts';
+import { parseHeader } from '../codec/parse-header.ts';
 import { peerIdSchema } from '../ids.ts';
 import { limits } from '../limits.ts';
 import { meshIdSchema } from './certificate.ts';
@@ -38,7 +39,7 @@ export function decodeInvite(text: string): Invite {
     );
   }
   try {
-    return inviteSchema.parse(expanded(decodeValue(fromBase64Url(trimmed.slice(prefix.length)))));
+    return parseHeader(inviteSchema, expanded(decodeValue(fromBase64Url(trimmed.slice(prefix.length)))));
   } catch (error) {
     throw new SkeinError('invalid-request', 'the invite is damaged; copy the whole line that `skein invite` printed', {
       cause: error,

@@ -6,8 +6,10 @@ import {
   encodeFrame,
   FrameParser,
   fromWireError,
+  isolated,
   parseHeader,
   SkeinError,
+  toLog,
   type GenerationEvent,
   type Logger,
   type StageSpeed,
@@ -115,9 +117,9 @@ export class EngineProcess implements AsyncDisposable {
     return this.#load;
   }
 
-  /** Calls back when {@link load} has changed. */
+  /** Calls back when {@link load} has changed. What it throws is logged. */
   onLoad(callback: () => void): void {
-    this.#onLoad = callback;
+    this.#onLoad = isolated(callback, toLog(this.#logger, 'the load of an engine'));
   }
 
   /** Calls back with the number of generations that have not ended: now, and whenever one ends or begins. */

@@ -4,8 +4,9 @@ import type { CallbackPointer, Libllama, TensorPointer } from '../libllama/libll
 
 export interface GraphHookOptions {
   /**
-   * Tensor with the hidden rows that leave the stage's last layer. They are copied out, and the graph ends there, so
-   * that nothing behind it (norm, un-embedding) is computed. Absent on the tail.
+   * Tensor with the hidden rows that leave the stage's last layer. They are copied out, and the split of the graph
+   * that it lies in ends there: what is behind it (norm, un-embedding) is computed only where ggml's scheduler put it into a
+   * split of its own, on another backend, and is dropped then. Absent on the tail.
    */
   readonly hiddenTensor?: string | undefined;
   /**
@@ -70,6 +71,7 @@ export class GraphHook {
     return true;
   }
 
+  // False ends the split that is being computed, and no later one.
   #copyOut(tensor: TensorPointer): boolean {
     if (this.#fits(tensor, this.#expectedBytes)) {
       this.#hidden = new Uint8Array(this.#expectedBytes);

@@ -1,0 +1,28 @@
+import { untilAborted } from '@skein/mesh';
+import { formatBytes, SkeinError } from '@skein/protocol';
+
+import type { CommandContext } from './context.ts';
+
+/**
+ * Reads standard input to its end, or until Ctrl-C, as UTF-8. Throws `invalid-request` for more than `maxBytes`, before it is
+ * kept, and what the signal was aborted with. What is left unread does not keep the process.
+ */
+export async function readInput(
+  { stdin, signal }: Pick<CommandContext, 'stdin' | 'signal'>,
+  { maxBytes }: { readonly maxBytes: number },
+): Promise<string> {
+  const read = async (): Promise<string> => {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    for await (const chunk of stdin) {
+      const taken = Buffer.from(chunk as Uint8Array | string);
+      bytes += taken.byteLength;
+      if (bytes > maxBytes) {
+        throw new SkeinError('invalid-request', `standard input has more than ${formatBytes(maxBytes)}; pipe in less`);
+      }
+      chunks.push(taken);
+    }
+    return Buffer.concat(chunks).toString('utf8');
+  };
+  return await untilAborted(read(), signal).finally(() => stdin.destroy());
+}

@@ -1,0 +1,16 @@
+import type { z } from 'zod';
+
+import { check, type Checked } from './check.ts';
+
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+/** Checks JSON, as it lies in a file, against a schema. See {@link check}; what is no JSON at all is not quoted either. */
+export function checkJson<Schema extends z.ZodType>(schema: Schema, bytes: Uint8Array): Checked<z.output<Schema>> {
+  let value: unknown;
+  try {
+    value = JSON.parse(utf8.decode(bytes));
+  } catch (cause) {
+    return { ok: false, problem: bytes.byteLength === 0 ? 'it is empty' : 'it is not JSON', cause };
+  }
+  return check(schema, value);
+}

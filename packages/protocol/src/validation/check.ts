@@ -1,0 +1,33 @@
+import type { z } from 'zod';
+
+import { explainIssue } from './explain-issue.ts';
+import { fieldName } from './field-name.ts';
+
+const inPlainWords = { error: explainIssue };
+
+/** A value that fits its schema, or the first thing that is wrong with it, as a sentence that names the field. */
+export type Checked<Data> =
+  | { readonly ok: true; readonly data: Data }
+  | { readonly ok: false; readonly problem: string; readonly cause: unknown };
+
+/**
+ * Checks a value against a schema. The one way to a message about a value that does not fit: `problem` reads like
+ * `messages[0].content: expected a string`, is free of Zod's words and of the value itself, and has no end mark.
+ */
+export function check<Schema extends z.ZodType>(schema: Schema, value: unknown): Checked<z.output<Schema>> {
+  const result = schema.safeParse(value, inPlainWords);
+  if (result.success) return { ok: true, data: result.data };
+  const [issue] = result.error.issues;
+  const field = fieldName(issue?.path ?? []);
+  const text = issue?.message ?? 'expected something else';
+  const isMissing = field !== '' && valueAt(value, issue?.path ?? []) === undefined;
+  const where = isMissing ? `${field} is missing` : field;
+  return { ok: false, problem: where === '' ? text : `${where}: ${text}`, cause: result.error };
+}
+
+/** The value at a path; undefined where the path leads nowhere. */
+export function valueAt(whole: unknown, path: readonly PropertyKey[]): unknown {
+  let value = whole;
+  for (const key of path) value = (value as Record<PropertyKey, unknown> | null | undefined)?.[key];
+  return value;
+}
