@@ -4,6 +4,8 @@ export { fetchManifest, type ManifestRequest } from './calls/fetch-manifest.ts';
 export { Holders } from './calls/holders.ts';
 export { measureLink, type LinkMeasurement, type MeasureLinkOptions } from './calls/measure-link.ts';
 export { generate, type GenerateOptions, type GenerationDeadlines, type GenerationUpdate } from './calls/generate.ts';
+export { meshCatalog, type CatalogModel } from './catalog/mesh-catalog.ts';
+export { distinctNames, resolveModel, type NamedModel } from './catalog/resolve-model.ts';
 export type { Cards } from './cards/cards.ts';
 export type { Remote, StreamHandler } from './host/serve.ts';
 export { askMdns, type MdnsAnswers } from './diagnosis/ask-mdns.ts';

@@ -45,6 +45,7 @@ export {
   cardSchema,
   cardSignatureContext,
   maxCardLinks,
+  maxModelAliases,
   signedCardSchema,
   type Card,
   type Hardware,

@@ -1,3 +1,4 @@
+import { meshCatalog, resolveModel } from '@skein/mesh';
 import { SkeinError, type Card, type HeldModel } from '@skein/protocol';
 
 /** A model as the mesh holds it. */
@@ -27,23 +28,17 @@ export function meshModels(cards: readonly Card[]): MeshModel[] {
 }
 
 /**
- * The model that a name or a SHA-256 stands for.
+ * Finds the model that a name, an alias or a SHA-256 stands for; see `resolveModel`.
  *
  * @throws SkeinError `model-not-found` when nobody holds it, `invalid-request` when several models have this name
  */
-export function findModel(cards: readonly Card[], nameOrSha256: string): MeshModel {
+export function findModel(cards: readonly Card[], reference: string): MeshModel {
   const models = meshModels(cards);
-  const [found, another] = models.filter(({ model, name }) => model === nameOrSha256 || name === nameOrSha256);
-  const details = { param: 'model' };
-  if (found === undefined) {
-    const names = models.map((model) => model.name).slice(0, 10);
-    const known = names.length === 0 ? 'the mesh holds no model yet' : `the mesh holds ${names.join(', ')}`;
-    const message = `no peer holds the model ${nameOrSha256.slice(0, 100)}; ${known}; get one with \`skein pull <model>\``;
-    throw new SkeinError('model-not-found', message, { details });
-  }
-  if (another !== undefined) {
-    const message = `several models are called ${nameOrSha256}; name one by its SHA-256: ${found.model} or ${another.model}`;
-    throw new SkeinError('invalid-request', message, { details });
-  }
-  return found;
+  const known = resolveModel(meshCatalog(cards), reference);
+  const found = models.find(({ model }) => model === known?.model);
+  if (found !== undefined) return found;
+  const names = models.map((model) => model.name).slice(0, 10);
+  const held = names.length === 0 ? 'the mesh holds no model yet' : `the mesh holds ${names.join(', ')}`;
+  const message = `no peer holds the model ${reference.slice(0, 100)}; ${held}; get one with \`skein pull <model>\``;
+  throw new SkeinError('model-not-found', message, { details: { param: 'model' } });
 }
