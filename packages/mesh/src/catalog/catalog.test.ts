@@ -26,6 +26,12 @@ test('takes a name before an alias of another model', () => {
   expect(resolveModel([impostor, lower], 'tiny')).toBe(lower);
 });
 
+test('takes a hash for nothing but a hash, whatever others are called', () => {
+  const impostor = { model: second, name: first, aliases: [third] };
+  expect(resolveModel([impostor, lower], first)).toBe(lower);
+  expect(resolveModel([impostor, lower], third)).toBeUndefined();
+});
+
 test('does not guess: neither what nobody is called, nor parts of names and hashes', () => {
   for (const reference of ['huge', 'tin', first.slice(0, 12), '']) {
     expect(resolveModel([lower, other], reference)).toBeUndefined();
@@ -36,7 +42,7 @@ test('lists the hashes of all that a name may mean', () => {
   const namesake = { model: second, name: 'tiny' };
   const ambiguous = (reference: string) => () => resolveModel([lower, namesake, upper], reference);
   expect(ambiguous('tiny')).toThrow(expect.objectContaining({ code: 'invalid-request', details: { param: 'model' } }));
-  expect(ambiguous('tiny')).toThrow(`${first}, ${second}; name it by its SHA-256`);
+  expect(ambiguous('tiny')).toThrow(`${first}, ${second}; name one by its SHA-256`);
   expect(ambiguous('Tiny')).toThrow('several models are called Tiny');
 });
 

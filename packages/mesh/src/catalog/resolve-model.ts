@@ -1,4 +1,4 @@
-import { SkeinError } from '@skein/protocol';
+import { sha256Schema, SkeinError } from '@skein/protocol';
 
 /** A model with everything that it may be called. */
 export interface NamedModel {
@@ -13,26 +13,29 @@ export interface NamedModel {
 const maxListed = 4;
 
 /**
- * Finds the model that a reference means: the SHA-256 or the exact name first, else a name or an alias without regard to
+ * Finds the model that a reference means: a SHA-256; or the exact name first, else a name or an alias without regard to
  * case. It is the only rule for names, in the API, the SDK and the command line. Undefined for what no model is called.
  *
  * @throws SkeinError `invalid-request`, with the hashes, when several models are meant
  */
 export function resolveModel<Model extends NamedModel>(models: readonly Model[], reference: string): Model | undefined {
-  const exact = models.filter(({ model, name }) => model === reference || name === reference);
-  const found = exact.length > 0 ? exact : models.filter((model) => isCalled(model, reference.toLowerCase()));
+  const lowerCase = reference.toLowerCase();
+  // A hash is never looked for among the names: nobody can offer a model under the hash of another.
+  if (sha256Schema.safeParse(lowerCase).success) return models.find(({ model }) => model === lowerCase);
+  const exact = models.filter(({ name }) => name === reference);
+  const found = exact.length > 0 ? exact : models.filter((model) => isCalled(model, lowerCase));
   if (found.length <= 1) return found[0];
   const hashes = found.map(({ model }) => model).toSorted();
   const more = hashes.length > maxListed ? `, and ${hashes.length - maxListed} more` : '';
   throw new SkeinError(
     'invalid-request',
-    `several models are called ${reference.slice(0, 100)}: ${hashes.slice(0, maxListed).join(', ')}${more}; name it by its SHA-256`,
+    `several models are called ${reference.slice(0, 100)}: ${hashes.slice(0, maxListed).join(', ')}${more}; name one by its SHA-256`,
     { details: { param: 'model' } },
   );
 }
 
-function isCalled({ model, name, aliases = [] }: NamedModel, lowerCase: string): boolean {
-  return [model, name, ...aliases].some((one) => one.toLowerCase() === lowerCase);
+function isCalled({ name, aliases = [] }: NamedModel, lowerCase: string): boolean {
+  return [name, ...aliases].some((one) => one.toLowerCase() === lowerCase);
 }
 
 /**

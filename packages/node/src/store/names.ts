@@ -25,6 +25,12 @@ export class Names {
     return (await this.#read()).get(name.toLowerCase());
   }
 
+  /** All names, by the SHA-256 of the model that they mean. In lower case. */
+  async byModel(): Promise<ReadonlyMap<string, readonly string[]>> {
+    const grouped = Map.groupBy(await this.#read(), ([, model]) => model);
+    return new Map([...grouped].map(([model, entries]) => [model, entries.map(([name]) => name)]));
+  }
+
   /** Makes names mean this model from now on. */
   async set(names: readonly string[], model: string, { signal }: { signal: AbortSignal }): Promise<void> {
     const known = await this.#read();
