@@ -2,7 +2,7 @@ export { ChunkQueue } from './codec/chunk-queue.ts';
 export { decodeValue, encodeFrame, encodeValue, type Frame } from './codec/frame.ts';
 export { FrameParser } from './codec/frame-parser.ts';
 export { parseHeader } from './codec/parse-header.ts';
-export { errorCodes, isErrorCode, type ErrorCode } from './errors/codes.ts';
+export { errorCodes, isErrorCode, mayFitWithLess, retryOf, type ErrorCode, type Retry } from './errors/codes.ts';
 export { hasCode } from './errors/has-code.ts';
 export { invariant } from './errors/invariant.ts';
 export {

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { fetchManifest, untilAborted, type Mesh } from '@skein/mesh';
-import { asSkeinError, isSkeinError, machineName, maxDeadAfterMs, SkeinError, type Logger } from '@skein/protocol';
+import { asSkeinError, isSkeinError, machineName, maxDeadAfterMs, mayFitWithLess, SkeinError, type Logger } from '@skein/protocol';
 
 import { plan, type Plan, type PlanSnapshot } from '../planner/index.ts';
 import type { DeploymentRoute, DeployRequest, DeployWish } from './deploy-request.ts';
@@ -309,7 +309,7 @@ export class Deployments {
         return { plan: plan(snapshot, { contextTokens, stages, layers, cacheType }), contextTokens };
       } catch (error) {
         failure ??= error;
-        if (!isSkeinError(error) || (error.code !== 'no-peers' && error.code !== 'does-not-fit')) break;
+        if (!isSkeinError(error) || !mayFitWithLess(error.code)) break;
       }
     }
     if (isSkeinError(failure) && failure.code === 'does-not-fit') throw this.#untilDrained(failure);

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 import { limits } from '../limits.ts';
-import { errorCodes, isErrorCode, type ErrorCode } from './codes.ts';
+import { isErrorCode, retryOf, type ErrorCode } from './codes.ts';
 
 const brand = Symbol.for('skein.error');
 
@@ -14,6 +14,7 @@ export type ErrorDetails = Readonly<Record<string, string | number | boolean>>;
  */
 export class SkeinError extends Error {
   readonly code: ErrorCode;
+  /** Whether the same request may succeed later. */
   readonly retryable: boolean;
   readonly details: ErrorDetails;
   readonly [brand] = true;
@@ -22,7 +23,7 @@ export class SkeinError extends Error {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'SkeinError';
     this.code = code;
-    this.retryable = errorCodes[code].retryable;
+    this.retryable = retryOf(code) !== 'never';
     this.details = options.details ?? {};
   }
 }
