@@ -1,3 +1,4 @@
+export { onAbort } from './abort/on-abort.ts';
 export { ChunkQueue } from './codec/chunk-queue.ts';
 export { decodeValue, encodeFrame, encodeValue, type Frame } from './codec/frame.ts';
 export { FrameParser } from './codec/frame-parser.ts';

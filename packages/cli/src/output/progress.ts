@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream';
 
-import { formatBytes } from '@skein/protocol';
+import { formatBytes, onAbort } from '@skein/protocol';
 import { Presets, SingleBar } from 'cli-progress';
 
 /** How far something is, in bytes. */
@@ -48,7 +48,7 @@ function barProgress(stream: Writable, signal: AbortSignal): Progress {
     if (last !== undefined) bar?.update(last.totalBytes);
     finish();
   };
-  signal.addEventListener('abort', finish, { once: true });
+  const listening = onAbort(signal, finish);
   return {
     show(step) {
       if (signal.aborted) return;
@@ -72,7 +72,7 @@ function barProgress(stream: Writable, signal: AbortSignal): Progress {
     },
     complete,
     [Symbol.dispose]() {
-      signal.removeEventListener('abort', finish);
+      listening[Symbol.dispose]();
       finish();
     },
   };

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { fetchManifest, untilAborted, type Mesh } from '@skein/mesh';
-import { asSkeinError, isSkeinError, machineName, maxDeadAfterMs, mayFitWithLess, SkeinError, type Logger } from '@skein/protocol';
+import { asSkeinError, isSkeinError, machineName, maxDeadAfterMs, mayFitWithLess, onAbort, SkeinError, type Logger } from '@skein/protocol';
 
 import { plan, type Plan, type PlanSnapshot } from '../planner/index.ts';
 import type { DeploymentRoute, DeployRequest, DeployWish } from './deploy-request.ts';
@@ -232,14 +232,11 @@ export class Deployments {
       this.#remove(deployment);
       void deployment.close();
     };
-    signal.addEventListener('abort', cancel, { once: true });
-    if (signal.aborted) cancel();
+    using _abort = onAbort(signal, cancel);
     try {
       await deployment.load();
     } catch (error) {
       throw signal.aborted ? asSkeinError(signal.reason, 'aborted') : error;
-    } finally {
-      signal.removeEventListener('abort', cancel);
     }
     this.#components.logger.info(
       { deployment: deployment.id, stages: deployment.status().stages.length },

@@ -2,6 +2,7 @@ import {
   fromWireError,
   generationEventSchema,
   methods,
+  onAbort,
   parseHeader,
   SkeinError,
   type GenerationEvent,
@@ -9,7 +10,7 @@ import {
 } from '@skein/protocol';
 
 import type { Mesh } from '../mesh.ts';
-import { onAbort, throwIfAborted } from '../streams/wait.ts';
+import { throwIfAborted } from '../streams/wait.ts';
 import { Watchdog } from '../streams/watchdog.ts';
 
 /** What is yielded: text as it comes, then one end. Errors are thrown. */

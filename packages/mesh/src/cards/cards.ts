@@ -1,6 +1,4 @@
-import type { Card } from '@skein/protocol';
-
-import { onAbort } from '../streams/wait.ts';
+import { onAbort, type Card } from '@skein/protocol';
 
 /** The live view of all members, as everyone sees it. */
 export interface Cards {

@@ -6,6 +6,7 @@ import {
   encodeFrame,
   FrameParser,
   fromWireError,
+  onAbort,
   parseHeader,
   SkeinError,
   type GenerationEvent,
@@ -69,7 +70,7 @@ export class EngineProcess implements AsyncDisposable {
     options.signal?.throwIfAborted();
     const engine = new EngineProcess(options);
     const abort = (): void => void engine.stop();
-    options.signal?.addEventListener('abort', abort, { once: true });
+    using _abort = onAbort(options.signal, abort);
     try {
       engine.#send({ type: 'engine-load', ...options.load });
       const { device, gpuLayers, speed } = await engine.#ready.promise;
@@ -81,8 +82,6 @@ export class EngineProcess implements AsyncDisposable {
       await engine.stop();
       options.signal?.throwIfAborted();
       throw error;
-    } finally {
-      options.signal?.removeEventListener('abort', abort);
     }
   }
 
@@ -137,7 +136,7 @@ export class EngineProcess implements AsyncDisposable {
     const id = randomUUID();
     const events = new GenerationEvents();
     const abort = (): void => events.fail(asSkeinError(options.signal?.reason, 'aborted'));
-    options.signal?.addEventListener('abort', abort, { once: true });
+    using _abort = onAbort(options.signal, abort);
     this.#generations.set(id, events);
     this.#onRunning?.(this.#generations.size);
     this.#stallTimer.refresh();
@@ -149,7 +148,6 @@ export class EngineProcess implements AsyncDisposable {
         if (event.type === 'generation-end') return;
       }
     } finally {
-      options.signal?.removeEventListener('abort', abort);
       // Still there: it has not ended by itself.
       if (this.#forget(id)) this.#send({ type: 'generation-cancel', id });
     }
