@@ -42,13 +42,15 @@ export { createMesh } from './create-mesh.ts';
 export { livenessPresets, type LivenessPreset } from './liveness/presets.ts';
 export type { CardChange, Mesh } from './mesh.ts';
 export type { MeshOptions } from './options.ts';
+export { EnginesAtRisk } from './routing/engines-at-risk.ts';
 export {
-  generateSomewhere,
-  type GenerateSomewhereOptions,
-  type Refusal,
-  type RoutedGeneration,
-} from './routing/generate-somewhere.ts';
-export { chooseLead, type Lead, type LeadWish, type Route } from './routing/least-loaded-lead.ts';
+  GenerationRun,
+  type Attempt,
+  type FailedAttempt,
+  type GenerationRunOptions,
+  type ReplicaSource,
+} from './routing/generation-run.ts';
+export { chooseLead, type Lead, type LeadQuery, type Route } from './routing/least-loaded-lead.ts';
 export type { ByteDuplex } from './streams/byte-duplex.ts';
 export type { FrameStream } from './streams/frame-stream.ts';
 export type { Traffic, TrafficCount } from './streams/traffic.ts';

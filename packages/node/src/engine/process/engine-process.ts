@@ -215,7 +215,7 @@ export class EngineProcess implements AsyncDisposable {
       case 'generation-event': {
         const { id, event } = message;
         this.#generations.get(id)?.push(event);
-        if (event.type !== 'text-delta') this.#forget(id);
+        if (event.type === 'generation-end' || event.type === 'generation-error') this.#forget(id);
         break;
       }
     }
