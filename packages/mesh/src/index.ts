@@ -6,6 +6,7 @@ export { measureLink, type LinkMeasurement, type MeasureLinkOptions } from './ca
 export { generate, type GenerateOptions, type GenerationDeadlines, type GenerationUpdate } from './calls/generate.ts';
 export { meshCatalog, type CatalogModel } from './catalog/mesh-catalog.ts';
 export { distinctNames, resolveModel, type NamedModel } from './catalog/resolve-model.ts';
+export type { Absent } from './cards/absent.ts';
 export type { Cards } from './cards/cards.ts';
 export type { Remote, StreamHandler } from './host/serve.ts';
 export { askMdns, type MdnsAnswers } from './diagnosis/ask-mdns.ts';

@@ -1,1 +1,1 @@
-export { findModel } from './find-model.ts';
+export { explainMissing, findModel, type ModelView } from './find-model.ts';

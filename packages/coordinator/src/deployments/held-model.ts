@@ -1,5 +1,7 @@
-import { meshCatalog, resolveModel } from '@skein/mesh';
-import { SkeinError, type Card, type HeldModel } from '@skein/protocol';
+import { meshCatalog, type Mesh } from '@skein/mesh';
+import type { Card, HeldModel } from '@skein/protocol';
+
+import { explainMissing, findModel } from '../catalog/index.ts';
 
 /** A model as the mesh holds it. */
 export interface MeshModel extends HeldModel {
@@ -28,17 +30,14 @@ export function meshModels(cards: readonly Card[]): MeshModel[] {
 }
 
 /**
- * Finds the model that a name, an alias or a SHA-256 stands for; see `resolveModel`.
+ * Finds the model that a name, an alias or a SHA-256 means, with its holders.
  *
- * @throws SkeinError `model-not-found` when nobody holds it, `invalid-request` when several models have this name
+ * @throws SkeinError what `findModel` of the catalog throws
  */
-export function findModel(cards: readonly Card[], reference: string): MeshModel {
-  const models = meshModels(cards);
-  const known = resolveModel(meshCatalog(cards), reference);
-  const found = models.find(({ model }) => model === known?.model);
-  if (found !== undefined) return found;
-  const names = models.map((model) => model.name).slice(0, 10);
-  const held = names.length === 0 ? 'the mesh holds no model yet' : `the mesh holds ${names.join(', ')}`;
-  const message = `no peer holds the model ${reference.slice(0, 100)}; ${held}; get one with \`skein pull <model>\``;
-  throw new SkeinError('model-not-found', message, { details: { param: 'model' } });
+export function findHeldModel(mesh: Pick<Mesh, 'cards' | 'absent'>, reference: string): MeshModel {
+  const cards = mesh.cards.snapshot();
+  const view = { models: meshCatalog(cards), absent: mesh.absent() };
+  const { model } = findModel(view, reference);
+  // Of what is served alone nobody may have the file any more.
+  return meshModels(cards).find((held) => held.model === model) ?? explainMissing(view, reference);
 }

@@ -21,7 +21,10 @@ export interface Choice extends AsyncIterable<GenerationUpdate> {
 /** What the OpenAI endpoints need from the rest of the coordinator. */
 export interface GenerationPort {
   models(): readonly ServedModel[];
-  /** Finds the model that a request names. Throws `model-not-found`, and `invalid-request` when several are meant. */
+  /**
+   * Finds the model that a request names. Throws `model-not-found`, `no-peers` while members are missing that may have it, and
+   * `invalid-request` when several are meant.
+   */
   find(reference: string): ServedModel;
   /**
    * Makes one generation of each input, at leads of a model that is named by its SHA-256; the model is deployed when nobody

@@ -76,7 +76,8 @@ function routerOver(
       return { deployment: `new-${ensured.length}-for-${model}`, lead: ada };
     },
   };
-  return createRouter({ mesh: { cards: view, open }, deployments }, deadlines);
+  const absent = () => ({ lost: [], isGathering: false });
+  return createRouter({ mesh: { absent, cards: view, open }, deployments }, deadlines);
 }
 
 async function* never(): AsyncGenerator<readonly Card[]> {}

@@ -15,7 +15,7 @@ import { OwnRequests } from './own-requests.ts';
 import { RequestReplicas } from './request-replicas.ts';
 
 export interface RouterComponents {
-  readonly mesh: Pick<Mesh, 'cards' | 'open'>;
+  readonly mesh: Pick<Mesh, 'absent' | 'cards' | 'open'>;
   readonly deployments: Pick<Deployments, 'ensure' | 'mayServe' | 'peersOf'>;
 }
 
@@ -40,7 +40,7 @@ export function createRouter({ mesh, deployments }: RouterComponents, options: R
   const models = (): ServedModel[] => servedModels(servingCards());
   return {
     models,
-    find: (reference) => findModel(models(), reference),
+    find: (reference) => findModel({ models: models(), absent: mesh.absent() }, reference),
     generate(model, inputs, { signal, onAsk }) {
       const engines = new EnginesAtRisk();
       const runs: GenerationRun[] = [];

@@ -1,4 +1,4 @@
-import type { GenerationUpdate } from '@skein/mesh';
+import type { Absent, GenerationUpdate } from '@skein/mesh';
 import { silentLogger, SkeinError } from '@skein/protocol';
 import type { Hono } from 'hono';
 
@@ -25,6 +25,8 @@ export const servedModel: ServedModel = {
   bytes: 1234,
   isServed: true,
 };
+
+const nobody: Absent = { lost: [], isGathering: false };
 
 /** Who holds the stages of the test port's replica. */
 export const servingPeers: readonly string[] = [peerIdOf(1), peerIdOf(2)];
@@ -53,6 +55,8 @@ export interface TestAppOptions {
   readonly audit?: AuditPort;
   /** Default: {@link servedModel} alone. */
   readonly models?: readonly ServedModel[];
+  /** Who is missing. Default: nobody. */
+  readonly absent?: Absent;
   /** Default: timers that never go off. */
   readonly schedule?: Schedule;
 }
@@ -66,12 +70,13 @@ export function testApp(options: TestAppOptions = {}): { app: Hono; received: Re
     undeploy,
     audit = noAudit,
     models = [servedModel],
+    absent = nobody,
   } = options;
   const now = () => 1_700_000_000_000;
   const received: ReceivedGeneration[] = [];
   const generations: GenerationPort = {
     models: () => models,
-    find: (reference) => findModel(models, reference),
+    find: (reference) => findModel({ models, absent }, reference),
     generate(model, inputs, { signal, onAsk }) {
       if (refusal !== undefined) return inputs.map(() => choiceOf(failing(refusal)));
       onAsk?.({ deployment: 'deployment-1', peers: servingPeers });

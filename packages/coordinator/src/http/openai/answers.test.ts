@@ -396,6 +396,17 @@ describe('an error', () => {
     expect(response.headers.get('retry-after')).toBe('1');
   });
 
+  it.each([
+    ['stage-lost', {}, '2'],
+    ['no-peers', {}, '10'],
+    ['no-peers', { retryAfterSeconds: 1.5 }, '2'],
+    ['deadline-exceeded', {}, null],
+  ] as const)('of a kind that passes says when to try again: %s %o', async (code, details, seconds) => {
+    const refusal = new SkeinError(code, 'not now', { details });
+    const response = await post(testApp({ refusal }).app, '/v1/chat/completions', chat);
+    expect(response.headers.get('retry-after')).toBe(seconds);
+  });
+
   it('that is not ours keeps its text to itself', async () => {
     const response = await post(testApp({ refusal: new TypeError('/root/secret') }).app, '/v1/completions', plain);
     expect(response.status).toBe(500);
@@ -423,6 +434,18 @@ describe('the list of models', () => {
     const response = await testApp().app.request(`/v1/models/${id}`);
     expect(await response.json()).toEqual(model);
   });
+
+  it.each(['/v1/models/huge', '/v1/chat/completions'])(
+    'answers 503 while members may be on their way: %s',
+    async (path) => {
+      const { app } = testApp({ absent: { lost: [], isGathering: true } });
+      const body = { ...chat, model: 'huge' };
+      const response = path === '/v1/models/huge' ? await app.request(path) : await post(app, path, body);
+      expect(response.status).toBe(503);
+      expect(response.headers.get('retry-after')).toBe('2');
+      expect(await response.json()).toMatchObject({ error: { code: 'no_peers', param: 'model' } });
+    },
+  );
 
   it('tells models of one name apart by their hashes', async () => {
     const namesake = { ...servedModel, model: 'cd'.repeat(32) };
