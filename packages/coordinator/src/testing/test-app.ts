@@ -106,8 +106,8 @@ function choiceOf(events: AsyncIterable<GenerationUpdate>): Choice {
   };
 }
 
-function failing(error: Error): AsyncIterable<GenerationUpdate> {
-  return { [Symbol.asyncIterator]: () => ({ next: async () => await Promise.reject(error) }) };
+async function* failing(error: Error): AsyncGenerator<GenerationUpdate> {
+  yield await Promise.reject<GenerationUpdate>(error);
 }
 
 async function notUsed(): Promise<never> {

@@ -1,3 +1,5 @@
+import { getEventListeners } from 'node:events';
+
 import { methods, SkeinError, type GenerationEvent } from '@skein/protocol';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
@@ -100,6 +102,19 @@ test('passes on that the lead has begun, once', async () => {
     for (const event of [begin, delta('upon'), end]) await stream.write(event);
   });
   expect(events).toEqual([begin, delta('upon'), end]);
+});
+
+test('leaves no listener on the signal of its caller', async () => {
+  lead.handle(methods.generate, async (stream) => {
+    for (const event of [delta('upon'), end]) await stream.write(event);
+  });
+  const signal = AbortSignal.any([new AbortController().signal]);
+  const deadlines = { firstTokenMs: 60_000, gapMs: 60_000 };
+  for (let round = 0; round < 3; round += 1) {
+    await Array.fromAsync(generate(client, lead.peerId, request, { signal, deadlines }));
+    for await (const _ of generate(client, lead.peerId, request, { signal })) break;
+  }
+  expect(getEventListeners(signal, 'abort')).toHaveLength(0);
 });
 
 test.each([
