@@ -1,7 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { fetchManifest, untilAborted, type Mesh } from '@skein/mesh';
-import { asSkeinError, isSkeinError, machineName, maxDeadAfterMs, mayFitWithLess, onAbort, SkeinError, type Logger } from '@skein/protocol';
+import {
+  asSkeinError,
+  isSkeinError,
+  machineName,
+  maxDeadAfterMs,
+  mayFitWithLess,
+  onAbort,
+  SkeinError,
+  type Logger,
+} from '@skein/protocol';
 
 import { plan, type Plan, type PlanSnapshot } from '../planner/index.ts';
 import type { DeploymentRoute, DeployRequest, DeployWish } from './deploy-request.ts';

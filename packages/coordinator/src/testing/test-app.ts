@@ -106,8 +106,8 @@ function choiceOf(events: AsyncIterable<GenerationUpdate>): Choice {
   };
 }
 
-async function* failing(error: Error): AsyncGenerator<GenerationUpdate> {
-  yield await Promise.reject<GenerationUpdate>(error);
+async function* failing(refusal: Error): AsyncGenerator<GenerationUpdate> {
+  yield await Promise.reject<GenerationUpdate>(refusal);
 }
 
 async function notUsed(): Promise<never> {

@@ -55,7 +55,7 @@ export function skeinRoutes({ administration, stopped, schedule, onError }: Skei
     return await eventStream(
       async (sink) =>
         await sendProgress(sink, async (onProgress) => await administration.undeploy(id, { now, onProgress })),
-      { outgoing: nodeResponse(context), cancel: () => undefined, onError },
+      { outgoing: nodeResponse(context), cancel: () => undefined, onError, schedule },
     );
   });
   return routes;
