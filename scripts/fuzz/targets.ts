@@ -124,7 +124,14 @@ function headerTargets(signed: object): readonly [string, z.ZodType, readonly ob
         },
       ],
     ],
-    ['generation event', generationEventSchema, [{ type: 'text-delta', text: 'x', tokens: [1] }]],
+    [
+      'generation event',
+      generationEventSchema,
+      [
+        { type: 'generation-begin', promptTokens: 3, maxTokens: 8 },
+        { type: 'text-delta', text: 'x', tokens: [1] },
+      ],
+    ],
     ['error', streamErrorSchema, [{ type: 'stream-error', error: { code: 'overloaded', message: 'x' } }]],
   ];
 }
@@ -142,7 +149,7 @@ export async function fuzzTargets(): Promise<readonly FuzzTarget[]> {
     name: 'x',
     software: 'x',
     addresses: ['/ip4/127.0.0.1/tcp/1'],
-    models: [],
+    models: [{ model: sha256, manifest: sha256, name: 'tiny', aliases: ['small'], bytes: 1 }],
     stages: [],
   });
   const cardSignature = await identity.privateKey.sign(Buffer.concat([Buffer.from(cardSignatureContext), card]));

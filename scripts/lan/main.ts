@@ -2,6 +2,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { parseArgs } from 'node:util';
 
+import { onAbort } from '@skein/protocol';
+
 import { Interruption } from '../../packages/cli/src/process/interruption.ts';
 import { createLan } from './lan.ts';
 import { pathOf } from './namespaces.ts';
@@ -49,7 +51,7 @@ async function run({ hosts, mbit, command, commandLine }: Wish): Promise<number>
   }
   const child = spawn(...lan.host(0).enter(command, commandLine), { stdio: 'inherit' });
   // A terminal's Ctrl-C reaches the command by itself, which may want to go on.
-  interruption.signal.addEventListener('abort', () => child.kill('SIGTERM'));
+  using _abort = onAbort(interruption.signal, () => child.kill('SIGTERM'));
   const [code] = (await once(child, 'close')) as [number | null];
   return interruption.exitCode ?? code ?? 1;
 }

@@ -4,6 +4,8 @@ import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 
+import { onAbort } from '@skein/protocol';
+
 const skein = fileURLToPath(new URL('../../packages/cli/bin/skein.js', import.meta.url));
 const stopTimeoutMs = 15_000;
 
@@ -43,13 +45,12 @@ async function runToEnd(
 ): Promise<{ readonly code: number | null; readonly output: string; readonly lastLine: string }> {
   const child = spawnSkein(commandLine, options);
   const kill = () => child.kill();
-  options.signal.addEventListener('abort', kill, { once: true });
+  using _abort = onAbort(options.signal, kill);
   const lastLine = followErrors(child, options);
   const [output, [code]] = await Promise.all([
     text(child.stdout),
     once(child, 'close') as Promise<[code: number | null]>,
   ]);
-  options.signal.removeEventListener('abort', kill);
   options.signal.throwIfAborted();
   return { code, output, lastLine: lastLine() };
 }

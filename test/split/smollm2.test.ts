@@ -57,7 +57,7 @@ async function ask({ coordinatorMesh, coordinator }: Cluster, deployment: string
     if (event.type === 'text-delta') {
       text += event.text;
       tokens.push(...event.tokens);
-    } else promptTokens = event.usage.promptTokens;
+    } else if (event.type === 'generation-end') ({ promptTokens } = event.usage);
   }
   return { text, tokens, promptTokens };
 }

@@ -39,7 +39,7 @@ async function ask(deployment: string, lead: string, { text, ...rest }: Asked) {
   let usage: Usage | undefined;
   for await (const event of generate(cluster.coordinatorMesh, lead, request)) {
     if (event.type === 'text-delta') tokens.push(...event.tokens);
-    else usage = event.usage;
+    else if (event.type === 'generation-end') ({ usage } = event);
   }
   return { tokens, usage };
 }

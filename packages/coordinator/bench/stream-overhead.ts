@@ -13,7 +13,8 @@ import { silentLogger } from '@skein/protocol';
 
 import { noAudit } from '../src/audit/port.ts';
 import { Requests } from '../src/audit/requests.ts';
-import { createApp, HttpServer, type GenerationPort } from '../src/http/index.ts';
+import { createApp, HttpServer, type GenerationPort, type ServedModel } from '../src/http/index.ts';
+import { schedule } from '../src/timers.ts';
 
 const end: GenerationUpdate = {
   type: 'generation-end',
@@ -21,6 +22,7 @@ const end: GenerationUpdate = {
   usage: { promptTokens: 7, completionTokens: 2 },
   timings: { firstTokenMs: 12, decodeMs: 34 },
 };
+const model: ServedModel = { id: 'tiny', model: 'ab'.repeat(32), name: 'tiny', aliases: [], bytes: 1, isServed: true };
 const pieces = [' the', ' sea', ',', '\n', ' "blue"', ' überall', ' and', '.'];
 
 async function* burst(tokens: number): AsyncGenerator<GenerationUpdate, void, undefined> {
@@ -41,8 +43,13 @@ const scripts = { burst, paced };
 
 async function measure(script: keyof typeof scripts, { tokens, streams }: { tokens: number; streams: number }) {
   const generations: GenerationPort = {
-    models: () => [],
-    generate: async () => ({ deployment: 'deployment-1', lead: 'lead', choices: [scripts[script](tokens)] }),
+    models: () => [model],
+    find: () => model,
+    generate: () => {
+      const events = scripts[script](tokens);
+      const route = { deployment: 'deployment-1', lead: 'lead' };
+      return [{ route, [Symbol.asyncIterator]: () => events }];
+    },
   };
   const app = createApp({
     generations,
@@ -53,6 +60,7 @@ async function measure(script: keyof typeof scripts, { tokens, streams }: { toke
     now: Date.now,
     newId: () => '0e2be2a4-5a5c-4b5c-8a6e-3a4f1f6b2a11',
     randomSeed: () => 1,
+    schedule,
   });
   const server = new HttpServer(app, { host: '127.0.0.1', port: 0 });
   const url = await server.start();

@@ -1,4 +1,5 @@
 import { Authority, createMesh, type Mesh } from '@skein/mesh';
+import { silentLogger } from '@skein/protocol';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 
 import { createCoordinator, type Coordinator, type CoordinatorOptions } from './coordinator.ts';
@@ -7,12 +8,13 @@ import { ScriptedPeer } from './testing/scripted-peer.ts';
 
 const manifest = manifestOf({ name: 'tiny' });
 const chat = { model: 'tiny', messages: [{ role: 'user', content: 'Hi' }] };
+let authority: Authority;
 let mesh: Mesh;
 let peer: ScriptedPeer;
 let coordinator: Coordinator;
 
 beforeEach(async () => {
-  const authority = await Authority.ephemeral();
+  authority = await Authority.ephemeral();
   mesh = await createMesh({ ...(await authority.enroll(['coordinator'])), roles: ['coordinator'], mdns: false });
   await mesh.start();
   peer = await ScriptedPeer.join({ authority, knows: [mesh], holds: [manifest] });
@@ -79,6 +81,45 @@ it('answers a request whose replica is lost before its first text from a new one
   expect(text).not.toContain(id);
   expect(coordinator.deployments.list()).toMatchObject([{ state: 'ready' }]);
   expect(peer.loads).toHaveLength(2);
+});
+
+it('sends the headers of a stream when the lead has taken the request, and frees it when the client goes away', async () => {
+  peer.generation = 'begins';
+  const client = new AbortController();
+  const response = await post('/v1/chat/completions', { ...chat, stream: true }, { signal: client.signal });
+  expect(response.headers.get('content-type')).toMatch('text/event-stream');
+  expect(peer.generating.size).toBe(1);
+  client.abort();
+  await expect(response.text()).rejects.toThrow(/abort/);
+  await vi.waitFor(() => expect(peer.generating.size).toBe(0));
+});
+
+it('calls a model away while its member is lost, serves it when one is back, and knows it no more once that is put out', async () => {
+  const ask = async () => await post('/v1/chat/completions', chat);
+  const untilHolders = async (count: number) => {
+    for await (const cards of mesh.cards.watch()) if (cards.flatMap(({ models }) => models).length === count) return;
+  };
+  await peer.mesh.stop();
+  await untilHolders(0);
+  for (const answer of [await ask(), await fetch(`${coordinator.url}/v1/models/tiny`)]) {
+    expect(answer.status).toBe(503);
+    expect(answer.headers.get('retry-after')).toBe('5');
+    expect(await answer.json()).toMatchObject({ error: { code: 'no_peers' } });
+  }
+  await expect(coordinator.deployments.deploy({ model: 'tiny' })).rejects.toMatchObject({ code: 'no-peers' });
+  const back = await ScriptedPeer.join({ authority, knows: [mesh], holds: [manifest] });
+  try {
+    await untilHolders(1);
+    expect((await ask()).status).toBe(200);
+  } finally {
+    await back.mesh.stop();
+  }
+  await untilHolders(0);
+  const adopted: Promise<unknown>[] = [];
+  authority.onList((list) => void adopted.push(mesh.membership.adopt(list)), silentLogger);
+  for (const { mesh: gone } of [peer, back]) await authority.revoke(gone.peerId);
+  await Promise.all(adopted);
+  await vi.waitFor(async () => expect((await ask()).status).toBe(404));
 });
 
 it('ends a generation that stalls with an error, and frees its sequence', async () => {

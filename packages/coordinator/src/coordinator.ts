@@ -8,6 +8,7 @@ import { Deployments, type DeploymentsOptions } from './deployments/index.ts';
 import { createApp, HttpServer, isLoopbackHost } from './http/index.ts';
 import { createRouter, type RouterOptions } from './routing/index.ts';
 import { meshStatus } from './status.ts';
+import { schedule } from './timers.ts';
 
 export interface CoordinatorOptions {
   /** The mesh to serve, started and stopped by its owner. */
@@ -73,6 +74,7 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
     },
     stopped: stopped.signal,
     randomSeed: () => randomInt(2 ** 32),
+    schedule,
     ...shared,
   });
   const server = new HttpServer(app, { host, port });

@@ -6,6 +6,9 @@ export { fetchManifest, type ManifestRequest } from './calls/fetch-manifest.ts';
 export { Holders } from './calls/holders.ts';
 export { measureLink, type LinkMeasurement, type MeasureLinkOptions } from './calls/measure-link.ts';
 export { generate, type GenerateOptions, type GenerationDeadlines, type GenerationUpdate } from './calls/generate.ts';
+export { meshCatalog, type CatalogModel } from './catalog/mesh-catalog.ts';
+export { distinctNames, resolveModel, type NamedModel } from './catalog/resolve-model.ts';
+export type { Absent } from './cards/absent.ts';
 export type { Cards } from './cards/cards.ts';
 export type { Remote, StreamHandler } from './host/serve.ts';
 export { askMdns, type MdnsAnswers } from './diagnosis/ask-mdns.ts';
@@ -43,13 +46,15 @@ export { createMesh } from './create-mesh.ts';
 export { livenessPresets, type LivenessPreset } from './liveness/presets.ts';
 export type { CardChange, Mesh } from './mesh.ts';
 export type { MeshOptions } from './options.ts';
+export { EnginesAtRisk } from './routing/engines-at-risk.ts';
 export {
-  generateSomewhere,
-  type GenerateSomewhereOptions,
-  type Refusal,
-  type RoutedGeneration,
-} from './routing/generate-somewhere.ts';
-export { chooseLead, type Lead, type LeadWish, type Route } from './routing/least-loaded-lead.ts';
+  GenerationRun,
+  type Attempt,
+  type FailedAttempt,
+  type GenerationRunOptions,
+  type ReplicaSource,
+} from './routing/generation-run.ts';
+export { chooseLead, type Lead, type LeadQuery, type Route } from './routing/least-loaded-lead.ts';
 export type { ByteDuplex } from './streams/byte-duplex.ts';
 export type { FrameStream } from './streams/frame-stream.ts';
 export type { Traffic, TrafficCount } from './streams/traffic.ts';

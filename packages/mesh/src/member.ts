@@ -13,6 +13,7 @@ import {
 } from '@skein/protocol';
 import type { Libp2p } from 'libp2p';
 
+import { Gathering, type Absent } from './cards/absent.ts';
 import { CardStreams } from './cards/card-streams.ts';
 import { CardsView, type Cards } from './cards/cards.ts';
 import { Gossip } from './cards/gossip.ts';
@@ -96,6 +97,8 @@ export class Member implements Mesh {
   #rechecking: NodeJS.Timeout | undefined;
   /** What was wrong with our own certificate the last time. */
   #problem: string | undefined;
+  /** Undefined until it is started. */
+  #gathering: Gathering | undefined;
   /** The authority's own newest list is being taken. */
   #adopting: Promise<void> = Promise.resolve();
   readonly #liveness: Liveness;
@@ -199,6 +202,11 @@ export class Member implements Mesh {
 
   get cards(): Cards {
     return this.#view;
+  }
+
+  absent(): Absent {
+    const isGathering = this.#gathering?.isOn(performance.now(), () => this.#expected()) === true;
+    return { lost: this.#gossip.lostCards, isGathering };
   }
 
   get hasTwin(): boolean {
@@ -306,6 +314,7 @@ export class Member implements Mesh {
         },
       );
     }
+    this.#gathering = new Gathering(performance.now());
     await this.authority?.holdAt(this.peerId);
     this.#announce();
     this.#gossip.start();
@@ -336,6 +345,19 @@ export class Member implements Mesh {
     await this.#adopting;
     await this.#options.kept();
     this.#options.logger.info({ peer: this.peerId }, 'mesh member stopped');
+  }
+
+  /** How many there should be that are not: those that a person has named, and serving members that the authority knows. */
+  #expected(): number {
+    const present = new Set(this.#gossip.snapshot().map(({ peer }) => peer));
+    const nowMs = Date.now();
+    const missing = (this.authority?.members ?? []).filter(
+      ({ peer, roles, expiresAt, ended }) =>
+        ended === undefined && expiresAt > nowMs && roles.includes('peer') && !present.has(peer),
+    );
+    // A connection is there a moment before the card that comes on it.
+    const cardless = this.#connections.peerIds.filter((peerId) => !present.has(peerId));
+    return missing.length + cardless.length + this.#dialer.unmet;
   }
 
   #createMdns(): MdnsDiscovery {

@@ -1,5 +1,6 @@
 import type { Method } from '@skein/protocol';
 
+import type { Absent } from './cards/absent.ts';
 import type { Cards } from './cards/cards.ts';
 import type { CardContent } from './cards/own-card.ts';
 import type { StreamHandler } from './host/serve.ts';
@@ -20,6 +21,8 @@ export interface Mesh {
   readonly authority: Authority | undefined;
   /** Who is there and what they say about themselves. */
   readonly cards: Cards;
+  /** Who is not there and may be back in a moment. */
+  absent(): Absent;
   /** Listens, looks for members and connects. Does nothing when running. Throws `not-running` once stopped. */
   start(): Promise<void>;
   /** Closes everything, within two seconds. For good; does nothing when stopped. */

@@ -1,8 +1,9 @@
+export { onAbort } from './abort/on-abort.ts';
 export { ChunkQueue } from './codec/chunk-queue.ts';
 export { decodeValue, encodeFrame, encodeValue, type Frame } from './codec/frame.ts';
 export { FrameParser } from './codec/frame-parser.ts';
 export { parseHeader } from './codec/parse-header.ts';
-export { errorCodes, isErrorCode, type ErrorCode } from './errors/codes.ts';
+export { errorCodes, isErrorCode, mayFitWithLess, retryOf, type ErrorCode, type Retry } from './errors/codes.ts';
 export { hasCode } from './errors/has-code.ts';
 export { invariant } from './errors/invariant.ts';
 export {
@@ -46,6 +47,7 @@ export {
   cardSchema,
   cardSignatureContext,
   maxCardLinks,
+  maxModelAliases,
   signedCardSchema,
   type Card,
   type Hardware,

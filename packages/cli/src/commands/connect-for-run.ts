@@ -1,6 +1,5 @@
 import { connect, type SkeinClient } from '@skein/client';
-import { createIdentity, Membership } from '@skein/mesh';
-import { openStore } from '@skein/node';
+import { createIdentity, meshCatalog, Membership, resolveModel } from '@skein/mesh';
 import { SkeinError } from '@skein/protocol';
 
 import { ask, askStatus } from '../control/control-client.ts';
@@ -12,7 +11,6 @@ import type { OpenedData } from '../program/data-options.ts';
 import { deploymentWish } from '../program/deployment-options.ts';
 import { deployModel } from './deploy-model.ts';
 import { localDaemon } from './local-daemon.ts';
-import { modelId } from './model-id.ts';
 
 interface Wanted {
   readonly model: string | undefined;
@@ -36,9 +34,8 @@ export async function connectForRun(data: OpenedData, wanted: Wanted, context: C
   const members = await KnownMembers.load(data.directory, (text) => printWarning(stderr, text));
   // Where nothing runs, and never joined, nobody could be found.
   if (status === undefined && members.addresses.length === 0) await localDaemon(data);
-  const model = wanted.model === undefined ? undefined : await modelId(await openStore(data.directory), wanted.model);
   if (status?.url !== undefined) {
-    return await throughCoordinator({ ...status, url: status.url }, { ...wanted, model }, context);
+    return await throughCoordinator({ ...status, url: status.url }, wanted, context);
   }
   if (wanted.stages !== undefined) {
     throw new SkeinError(
@@ -51,11 +48,11 @@ export async function connectForRun(data: OpenedData, wanted: Wanted, context: C
   if (admitted !== undefined) {
     const { mesh, peers, ...credentials } = admitted;
     const access = { identity, membership: await Membership.open(mesh, credentials), peers };
-    return { client: await connect({ mesh: access, signal }), model };
+    return { client: await connect({ mesh: access, signal }), model: wanted.model };
   }
   // No daemon: the members that it knew may still be there.
   const mesh = { directory: data.directory, peers: members.addresses };
-  return { client: await connect({ mesh, signal }), model };
+  return { client: await connect({ mesh, signal }), model: wanted.model };
 }
 
 async function throughCoordinator(
@@ -65,15 +62,15 @@ async function throughCoordinator(
 ): Promise<Connected> {
   const client = await connect({ url, signal: context.signal });
   const models = await client.models({ signal: context.signal });
-  const model = wanted.model ?? (models.find(({ isDeployed }) => isDeployed) ?? models[0])?.name;
-  if (model === undefined) {
+  const named = wanted.model ?? (models.find(({ isDeployed }) => isDeployed) ?? models[0])?.name;
+  if (named === undefined) {
     throw new SkeinError('model-not-found', 'no member holds a model; get one with `skein pull smollm2-135m-instruct`');
   }
-  const ready = deploymentsOf(cards).filter(
-    (deployment) => deployment.isReady && (deployment.name === model || deployment.model === model),
-  );
+  // What no card tells of yet is the coordinator's to judge, which may have heard more since.
+  const model = resolveModel(meshCatalog(cards), named)?.model ?? named;
+  const ready = deploymentsOf(cards).filter((deployment) => deployment.isReady && deployment.model === model);
   const isServed = ready.some(({ stages }) => wanted.stages === undefined || stages.length === wanted.stages);
   // The coordinator would deploy by itself; asked for, it also says how far it is.
-  if (!isServed) await deployModel({ url, request: { model, ...deploymentWish(wanted) } }, context);
-  return { client, model };
+  if (!isServed) await deployModel({ url, request: { model: named, ...deploymentWish(wanted) } }, context);
+  return { client, model: named };
 }

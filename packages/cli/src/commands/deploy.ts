@@ -1,4 +1,3 @@
-import { openStore } from '@skein/node';
 import type { Command } from 'commander';
 
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
@@ -6,7 +5,6 @@ import { findData } from '../program/data-options.ts';
 import { addDeploymentOptions, deploymentWish, type DeploymentFlags } from '../program/deployment-options.ts';
 import { deployModel, describeDeployment } from './deploy-model.ts';
 import { localCoordinator } from './local-daemon.ts';
-import { modelId } from './model-id.ts';
 
 interface DeployFlags extends DeploymentFlags {
   readonly json?: boolean;
@@ -22,7 +20,7 @@ export function registerDeploy(program: Command, context: CommandContext): void 
   const command = program
     .command('deploy')
     .description('Put a model that a member holds on one machine, or on several, and serve it.')
-    .argument('<model>', 'its name or SHA-256');
+    .argument('<model>', 'its name, an alias or its SHA-256');
   addDeploymentOptions(command)
     .option('--json', 'print the deployment as JSON')
     .addHelpText('after', examples)
@@ -36,8 +34,7 @@ async function deploy(
 ): Promise<void> {
   const data = await findData(command);
   const { url, cards } = await localCoordinator(data);
-  const model = await modelId(await openStore(data.directory), flags.model);
-  const deployment = await deployModel({ url, request: { model, ...deploymentWish(flags) } }, context);
+  const deployment = await deployModel({ url, request: { model: flags.model, ...deploymentWish(flags) } }, context);
   if (flags.json === true) return printJson(context.stdout, deployment);
   printLine(context.stdout, describeDeployment(deployment, cards));
 }

@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { onAbort } from '@skein/protocol';
 
 /**
  * Waits for the end of a daemon. Returns when one of `orderly` is aborted; throws the reason of `interrupted` when that
@@ -11,10 +11,9 @@ export async function untilStopped(options: {
   const any = AbortSignal.any([options.interrupted, ...options.orderly]);
   // Timers of the daemon's parts may all be unreferenced; this one says that there is something to wait for.
   const alive = setInterval(() => undefined, 2 ** 30);
-  try {
-    if (!any.aborted) await once(any, 'abort');
-  } finally {
-    clearInterval(alive);
-  }
+  const stopped = Promise.withResolvers<void>();
+  using _abort = onAbort(any, stopped.resolve);
+  await stopped.promise;
+  clearInterval(alive);
   options.interrupted.throwIfAborted();
 }

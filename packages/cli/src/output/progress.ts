@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream';
 
-import { formatBytes } from '@skein/protocol';
+import { formatBytes, onAbort } from '@skein/protocol';
 import { Presets, SingleBar } from 'cli-progress';
 
 import { printable } from './format.ts';
@@ -50,7 +50,7 @@ function barProgress(stream: Writable, signal: AbortSignal): Progress {
     if (last !== undefined) bar?.update(last.totalBytes);
     finish();
   };
-  signal.addEventListener('abort', finish, { once: true });
+  const listening = onAbort(signal, finish);
   return {
     show(step) {
       if (signal.aborted) return;
@@ -74,7 +74,7 @@ function barProgress(stream: Writable, signal: AbortSignal): Progress {
     },
     complete,
     [Symbol.dispose]() {
-      signal.removeEventListener('abort', finish);
+      listening[Symbol.dispose]();
       finish();
     },
   };

@@ -3,8 +3,8 @@ export interface Deadlines {
   /** For the coordinator to answer, or for a first member of the mesh to be reached. Default 10,000. */
   readonly connectMs: number;
   /**
-   * From the request to the first token. Default 120,000: a long prompt on slow machines is read for a minute or more.
-   * Over HTTP anything above 300,000 is cut there by Node's fetch.
+   * From the request to the first token, however early a peer has begun. Default 120,000: a long prompt on slow machines is
+   * read for a minute or more.
    */
   readonly firstTokenMs: number;
   /** From one token to the next. Default 60,000: a step of any machine is shorter, so that what lasts longer is lost. */

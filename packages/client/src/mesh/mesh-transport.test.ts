@@ -117,6 +117,37 @@ test('lists what is deployed, and says how to deploy what is not', async () => {
   });
 });
 
+test('asks the model that is meant, where two have one name', async () => {
+  const authority = await Authority.ephemeral();
+  const [first, second] = ['b'.repeat(64), 'c'.repeat(64)] as const;
+  const asked: string[] = [];
+  const answer =
+    (which: string): Answer =>
+    async (stream, request) => {
+      asked.push(which);
+      await stream.write({ type: 'generation-begin', promptTokens: 3, maxTokens: 8 });
+      await answerInFull(stream, request);
+    };
+  await using one = await startLead({ model: 'Tiny', sha256: first, authority, active: 3, answer: answer('one') });
+  await using other = await startLead({ model: 'Tiny', sha256: second, authority, answer: answer('other') });
+  const peers = [...one.addresses, ...other.addresses];
+  const mesh = await createMesh({ ...(await authority.enroll(['client'])), roles: ['client'], mdns: false, peers });
+  await using client = createClient(new MeshTransport(mesh), defaultDeadlines);
+  await mesh.start();
+  for await (const cards of mesh.cards.watch()) if (cards.flatMap(({ stages }) => stages).length === 2) break;
+  expect(await client.models()).toEqual([first, second].map((name) => ({ name, isDeployed: true })));
+  await expect(client.chat({ ...question, model: 'tiny' }).result()).rejects.toMatchObject({
+    code: 'invalid-request',
+    message: expect.stringContaining(`${first}, ${second}`),
+  });
+  expect((await client.chat({ ...question, model: first }).result()).text).toBe('one two');
+  expect((await client.chat({ ...question, model: second }).result()).text).toBe('one two');
+  // Whoever names none gets the same one each time, whatever the load.
+  await client.chat(question).result();
+  await client.chat(question).result();
+  expect(asked).toEqual(['one', 'other', 'one', 'one']);
+});
+
 test('connects to a mesh where nothing is deployed', async () => {
   await using lead = await startLead({});
   await using client = await connect(over(lead));

@@ -1,4 +1,14 @@
-import { chooseLead, generateSomewhere, type Mesh, type Refusal, type Route } from '@skein/mesh';
+import {
+  chooseLead,
+  distinctNames,
+  GenerationRun,
+  meshCatalog,
+  resolveModel,
+  type Attempt,
+  type CatalogModel,
+  type FailedAttempt,
+  type Mesh,
+} from '@skein/mesh';
 import { check, generationRequestSchema, samplingSchema, SkeinError, type DescribedLogprobs } from '@skein/protocol';
 
 import type { GenerationStream, Logprobs, TokenLogprob } from '../generation/generation.ts';
@@ -28,13 +38,15 @@ export class MeshTransport implements Transport {
   }
 
   async *generate({ prompt, settings }: TransportRequest, options: { readonly signal: AbortSignal }): GenerationStream {
-    const { model, ...wanted } = settings;
-    const { events } = await generateSomewhere(this.#mesh, {
-      choose: (refusals) => this.#chooseLead(model, refusals),
+    const { model: name, ...wanted } = settings;
+    const model = this.#resolve(name);
+    const run = new GenerationRun(this.#mesh, {
+      replicas: { take: (failed) => this.#takeLead(model, failed) },
       request: { prompt, ...toRequest(wanted) },
       ...options,
     });
-    for await (const event of events) {
+    for await (const event of run) {
+      if (event.type === 'generation-begin') continue;
       if (event.type === 'generation-end') {
         const { finishReason, usage, timings } = event;
         return { finishReason, usage, timings };
@@ -46,26 +58,33 @@ export class MeshTransport implements Transport {
   }
 
   async models(): Promise<readonly ServedModel[]> {
-    const stages = this.#mesh.cards.snapshot().flatMap((card) => card.stages);
-    const names = stages.filter(({ stage, state }) => stage === 0 && state === 'ready').map(({ name }) => name);
-    return [...new Set(names)].sort().map((name) => ({ name, isDeployed: true }));
+    const served = this.#served();
+    const names = distinctNames(served);
+    return served.map(({ model, name }) => ({ name: names.get(model) ?? name, isDeployed: true }));
   }
 
   async close(): Promise<void> {
     await this.#mesh.stop();
   }
 
-  /** Throws why the last lead refused when all did, and `not-deployed` when there was none. */
-  #chooseLead(model: string | undefined, refusals: readonly Refusal[]): Route {
-    const found = chooseLead(this.#mesh.cards.snapshot(), { model, besides: refusals });
-    if (found !== undefined) return { deployment: found.stage.deployment, lead: found.peer };
-    const last = refusals.at(-1);
-    if (last !== undefined) throw last.error;
-    const what = model === undefined ? 'no model' : `no model "${model.slice(0, 200)}"`;
-    throw new SkeinError(
-      'not-deployed',
-      `${what} is deployed; on the machine that ran \`skein up\`, run \`skein deploy <model>\``,
-    );
+  /** Models with a replica: nothing is deployed for a client over the mesh. */
+  #served(): readonly CatalogModel[] {
+    return meshCatalog(this.#mesh.cards.snapshot()).filter(({ isServed }) => isServed);
+  }
+
+  /** The SHA-256 of the served model that a name means, or of the first one. Throws `not-deployed`, and `invalid-request` for several. */
+  #resolve(name: string | undefined): string {
+    const served = this.#served();
+    const found = name === undefined ? served[0] : resolveModel(served, name);
+    if (found !== undefined) return found.model;
+    throw notDeployed(name === undefined ? 'no model' : `no model "${name.slice(0, 200)}"`);
+  }
+
+  /** Throws why the last lead failed when all did, and `not-deployed` when there was none. */
+  #takeLead(model: string, failed: readonly FailedAttempt[]): Attempt {
+    const found = chooseLead(this.#mesh.cards.snapshot(), { model, exclude: failed });
+    if (found === undefined) throw failed.at(-1)?.error ?? notDeployed('no model of this hash');
+    return { deployment: found.stage.deployment, lead: found.peer, [Symbol.dispose]: () => undefined };
   }
 
   async #waitFor(isSo: () => boolean, signal: AbortSignal): Promise<void> {
@@ -77,6 +96,13 @@ export class MeshTransport implements Transport {
 const settingsSchema = samplingSchema.extend(
   generationRequestSchema.pick({ maxTokens: true, stop: true, jsonSchema: true, speculation: true }).shape,
 );
+
+function notDeployed(what: string): SkeinError {
+  return new SkeinError(
+    'not-deployed',
+    `${what} is deployed; on the machine that ran \`skein up\`, run \`skein deploy <model>\``,
+  );
+}
 
 /** Throws `invalid-request` that names the setting at fault. */
 function toRequest(settings: Omit<GenerationSettings, 'model'>) {

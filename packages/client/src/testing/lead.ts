@@ -15,6 +15,8 @@ export type Answer = (stream: FrameStream, request: GenerationRequest) => Promis
 export async function startLead(options: {
   /** Left out: it serves nothing. */
   readonly model?: string;
+  /** Of the model. Default: one and the same for all. */
+  readonly sha256?: string;
   /** Of the mesh that it belongs to. Default: one of its own. */
   readonly authority?: Authority;
   /** Answers running already: leads with fewer are asked first. Default 0. */
@@ -30,8 +32,8 @@ export async function startLead(options: {
   });
   if (model !== undefined) {
     const stage = {
-      deployment: `deployment-of-${model}`,
-      model: 'a'.repeat(64),
+      deployment: `deployment-of-${model}`.toLowerCase(),
+      model: options.sha256 ?? 'a'.repeat(64),
       name: model,
       stage: 0,
       stages: 1,

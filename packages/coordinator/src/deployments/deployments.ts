@@ -1,19 +1,28 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { fetchManifest, untilAborted, type Mesh } from '@skein/mesh';
-import { asSkeinError, isSkeinError, machineName, maxDeadAfterMs, SkeinError, type Logger } from '@skein/protocol';
+import {
+  asSkeinError,
+  isSkeinError,
+  machineName,
+  maxDeadAfterMs,
+  mayFitWithLess,
+  onAbort,
+  SkeinError,
+  type Logger,
+} from '@skein/protocol';
 
 import { plan, type Plan, type PlanSnapshot } from '../planner/index.ts';
 import type { DeploymentRoute, DeployRequest, DeployWish } from './deploy-request.ts';
 import { Deployment, type DeploymentObserver } from './deployment.ts';
 import { EndedDeployments } from './ended-deployments.ts';
-import { findModel, type MeshModel } from './held-model.ts';
+import { findHeldModel, type MeshModel } from './held-model.ts';
 import { placedStages } from './placed-stages.ts';
 import type { StageTimeouts } from './stage-link.ts';
 import type { DeploymentState, DeploymentStatus } from './status.ts';
 
 export interface DeploymentsComponents {
-  readonly mesh: Pick<Mesh, 'cards' | 'open'>;
+  readonly mesh: Pick<Mesh, 'absent' | 'cards' | 'open'>;
   readonly logger: Logger;
   /** Makes deployment ids: 8 to 64 of a-z, 0-9 and dash, unique in the mesh. */
   readonly newId: () => string;
@@ -111,7 +120,7 @@ export class Deployments {
   /**
    * Puts one more replica of a model on peers and resolves when it serves.
    *
-   * @throws SkeinError `model-not-found`; those of planning (`no-peers`, `does-not-fit`, `split-unsupported`); what a
+   * @throws SkeinError `model-not-found`, or `no-peers` while members are missing; those of planning (`no-peers`, `does-not-fit`, `split-unsupported`); what a
    * stage failed with; `peer-lost`, `deadline-exceeded`, `aborted`, `not-running`
    */
   async deploy(request: DeployRequest): Promise<DeploymentStatus> {
@@ -124,7 +133,7 @@ export class Deployments {
    * the same one. Throws what {@link deploy} does.
    */
   async ensure(model: string, { signal, failed = [] }: EnsureOptions): Promise<DeploymentRoute> {
-    const id = findModel(this.#components.mesh.cards.snapshot(), model).model;
+    const id = findHeldModel(this.#components.mesh, model).model;
     await untilAborted(Promise.all(failed.map(async (one) => await this.#untilNoticed(one))), signal);
     const ready = [...this.#deployments.values()].find(
       (one) => one.model === id && one.state === 'ready' && !failed.includes(one.id),
@@ -210,7 +219,7 @@ export class Deployments {
 
   /** Starts a deployment; until it is ready or has failed, {@link ensure} waits for it, too. */
   async #begin(request: DeployRequest, { isAnew = false } = {}): Promise<Deployment> {
-    const model = findModel(this.#components.mesh.cards.snapshot(), request.model);
+    const model = findHeldModel(this.#components.mesh, request.model);
     const job = this.#run(model, { request, isAnew });
     this.#jobs.set(model.model, job);
     const forget = () => {
@@ -232,14 +241,11 @@ export class Deployments {
       this.#remove(deployment);
       void deployment.close();
     };
-    signal.addEventListener('abort', cancel, { once: true });
-    if (signal.aborted) cancel();
+    using _abort = onAbort(signal, cancel);
     try {
       await deployment.load();
     } catch (error) {
       throw signal.aborted ? asSkeinError(signal.reason, 'aborted') : error;
-    } finally {
-      signal.removeEventListener('abort', cancel);
     }
     this.#components.logger.info(
       { deployment: deployment.id, stages: deployment.status().stages.length },
@@ -309,7 +315,7 @@ export class Deployments {
         return { plan: plan(snapshot, { contextTokens, stages, layers, cacheType }), contextTokens };
       } catch (error) {
         failure ??= error;
-        if (!isSkeinError(error) || (error.code !== 'no-peers' && error.code !== 'does-not-fit')) break;
+        if (!isSkeinError(error) || !mayFitWithLess(error.code)) break;
       }
     }
     if (isSkeinError(failure) && failure.code === 'does-not-fit') throw this.#untilDrained(failure);

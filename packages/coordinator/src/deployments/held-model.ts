@@ -1,4 +1,7 @@
-import { SkeinError, type Card, type HeldModel } from '@skein/protocol';
+import { meshCatalog, type Mesh } from '@skein/mesh';
+import type { Card, HeldModel } from '@skein/protocol';
+
+import { explainMissing, findModel } from '../catalog/index.ts';
 
 /** A model as the mesh holds it. */
 export interface MeshModel extends HeldModel {
@@ -27,23 +30,14 @@ export function meshModels(cards: readonly Card[]): MeshModel[] {
 }
 
 /**
- * The model that a name or a SHA-256 stands for.
+ * Finds the model that a name, an alias or a SHA-256 means, with its holders.
  *
- * @throws SkeinError `model-not-found` when nobody holds it, `invalid-request` when several models have this name
+ * @throws SkeinError what `findModel` of the catalog throws
  */
-export function findModel(cards: readonly Card[], nameOrSha256: string): MeshModel {
-  const models = meshModels(cards);
-  const [found, another] = models.filter(({ model, name }) => model === nameOrSha256 || name === nameOrSha256);
-  const details = { param: 'model' };
-  if (found === undefined) {
-    const names = models.map((model) => model.name).slice(0, 10);
-    const known = names.length === 0 ? 'the mesh holds no model yet' : `the mesh holds ${names.join(', ')}`;
-    const message = `no peer holds the model ${nameOrSha256.slice(0, 100)}; ${known}; get one with \`skein pull <model>\``;
-    throw new SkeinError('model-not-found', message, { details });
-  }
-  if (another !== undefined) {
-    const message = `several models are called ${nameOrSha256}; name one by its SHA-256: ${found.model} or ${another.model}`;
-    throw new SkeinError('invalid-request', message, { details });
-  }
-  return found;
+export function findHeldModel(mesh: Pick<Mesh, 'cards' | 'absent'>, reference: string): MeshModel {
+  const cards = mesh.cards.snapshot();
+  const view = { models: meshCatalog(cards), absent: mesh.absent() };
+  const { model } = findModel(view, reference);
+  // Of what is served alone nobody may have the file any more.
+  return meshModels(cards).find((held) => held.model === model) ?? explainMissing(view, reference);
 }

@@ -7,5 +7,4 @@ export {
   type EnsureOptions,
   type UndeployOptions,
 } from './deployments.ts';
-export { findModel, meshModels, type MeshModel } from './held-model.ts';
 export type { DeploymentState, DeploymentStatus, StageStatus } from './status.ts';

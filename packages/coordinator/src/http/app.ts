@@ -1,6 +1,7 @@
 import { asSkeinError, type Logger } from '@skein/protocol';
 import { Hono } from 'hono';
 
+import type { Schedule } from '../timers.ts';
 import { errorResponse } from './error-response.ts';
 import type { Requests } from '../audit/index.ts';
 import type { GenerationPort } from './generation-port.ts';
@@ -21,6 +22,7 @@ export interface AppComponents {
   readonly now: () => number;
   /** Unique text of letters, digits and dashes. */
   readonly newId: () => string;
+  readonly schedule: Schedule;
   /** An unsigned 32 bit integer, for requests without a seed. */
   readonly randomSeed: () => number;
 }

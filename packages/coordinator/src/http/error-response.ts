@@ -1,4 +1,4 @@
-import { asSkeinError, errorCodes, toWireError } from '@skein/protocol';
+import { asSkeinError, errorCodes, toWireError, type ErrorCode, type ErrorDetails } from '@skein/protocol';
 
 /** OpenAI's error object, which its clients turn into typed exceptions. */
 export interface ErrorBody {
@@ -12,8 +12,20 @@ export interface ErrorBody {
   };
 }
 
-/** Seconds after which a client that was refused for load may try again. */
-const retryAfterSeconds = 1;
+/**
+ * Seconds after which the same request may succeed, where the error does not say: a busy replica has room again, a lost one has
+ * been replaced, a machine is back.
+ */
+const retryAfterSeconds: Partial<Record<ErrorCode, number>> = {
+  overloaded: 1,
+  'stage-lost': 2,
+  'peer-lost': 2,
+  'not-deployed': 2,
+  'not-running': 5,
+  'no-peers': 10,
+};
+/** For codes with these statuses that the table does not have. */
+const otherRetryAfterSeconds = 5;
 
 /** The public form of any error. What is not ours becomes `internal`, without its text. */
 export function errorBody(thrown: unknown): ErrorBody {
@@ -26,9 +38,16 @@ export function errorBody(thrown: unknown): ErrorBody {
 
 /** The HTTP answer for an error that came before the first byte of another answer. */
 export function errorResponse(thrown: unknown): Response {
-  const { code, status } = publicError(thrown);
-  const headers: Record<string, string> = code === 'overloaded' ? { 'retry-after': String(retryAfterSeconds) } : {};
+  const { code, status, details } = publicError(thrown);
+  const isTemporary = status === 429 || status === 503;
+  const headers: Record<string, string> = isTemporary ? { 'retry-after': String(retryAfter(code, details)) } : {};
   return Response.json(errorBody(thrown), { status, headers });
+}
+
+/** Whole seconds. */
+function retryAfter(code: ErrorCode, details: ErrorDetails | undefined): number {
+  const told = details?.['retryAfterSeconds'];
+  return typeof told === 'number' ? Math.ceil(told) : (retryAfterSeconds[code] ?? otherRetryAfterSeconds);
 }
 
 function publicError(thrown: unknown) {

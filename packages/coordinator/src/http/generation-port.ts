@@ -1,37 +1,36 @@
-import type { GenerationUpdate, Route } from '@skein/mesh';
+import type { CatalogModel, GenerationUpdate, Route } from '@skein/mesh';
 import type { GenerationRequest } from '@skein/protocol';
 
 import type { AskedReplica } from '../audit/index.ts';
 
-/** A model that requests can name. */
-export interface ServedModel {
-  /** The name under which it is offered. */
+/** A model that requests can name. What is not served yet is deployed for its first request. */
+export interface ServedModel extends CatalogModel {
+  /** What it is offered as: its name, or its SHA-256 where several models have that name. */
   readonly id: string;
-  /** SHA-256 of its file; requests may name it by this, too. */
-  readonly sha256: string;
-  /** Size of its file; undefined when only stages of it are left in the mesh. */
-  readonly bytes: number | undefined;
-  /** Whether a replica is ready now. If not, the first request deploys one. */
-  readonly deployed: boolean;
 }
 
 /** A request as the engine takes it, without the deployment, which routing chooses. */
 export type GenerationInput = Omit<GenerationRequest, 'type' | 'deployment'>;
 
-/** Generations of one lead, the first of which has begun. */
-export interface RoutedChoices extends Route {
-  /** One for each input, in their order. To be read to their ends or left; those never begun need the signal aborted. */
-  readonly choices: readonly AsyncIterable<GenerationUpdate>[];
+/** The generation of one choice. Each replica that is tried may say that it has begun; text comes from the last one. */
+export interface Choice extends AsyncIterable<GenerationUpdate> {
+  /** Where it is, or was last. Undefined before the first attempt. */
+  readonly route: Route | undefined;
 }
 
 /** What the OpenAI endpoints need from the rest of the coordinator. */
 export interface GenerationPort {
   models(): readonly ServedModel[];
   /**
-   * Routes a request to a lead, deploying the model first when it is held but not deployed, and resolves when the lead has
-   * begun to answer the first input. Inputs of one prompt then find it in the lead's cache. Aborting the signal frees all
-   * sequences. Throws `model-not-found`, `no-peers`, `does-not-fit`, `aborted`, `deadline-exceeded`, ...; so may the
-   * choices' iteration.
+   * Finds the model that a request names. Throws `model-not-found`, `no-peers` while members are missing that may have it, and
+   * `invalid-request` when several are meant.
+   */
+  find(reference: string): ServedModel;
+  /**
+   * Makes one generation of each input, at leads of a model that is named by its SHA-256; the model is deployed when nobody
+   * serves it. Nothing is sent before they are iterated, which has to be side by side: the others wait for the first to
+   * begin, and then find its prompt in the lead's cache. Iterating throws `model-not-found`, `no-peers`, `does-not-fit`,
+   * `aborted`, `deadline-exceeded`, ... Aborting the signal frees all sequences.
    */
   generate(
     model: string,
@@ -41,5 +40,5 @@ export interface GenerationPort {
       /** Told of each replica right before the request is sent there. */
       readonly onAsk?: ((replica: AskedReplica) => void) | undefined;
     },
-  ): Promise<RoutedChoices>;
+  ): readonly Choice[];
 }

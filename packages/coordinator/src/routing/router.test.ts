@@ -1,9 +1,11 @@
+import { getEventListeners } from 'node:events';
+
 import { createMesh, Authority, type GenerationDeadlines, type Mesh } from '@skein/mesh';
-import { methods, SkeinError, type Card, type ErrorCode } from '@skein/protocol';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { asSkeinError, methods, SkeinError, type Card, type ErrorCode } from '@skein/protocol';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 
 import type { AskedReplica } from '../audit/index.ts';
-import type { GenerationPort } from '../http/generation-port.ts';
+import type { Choice, GenerationPort } from '../http/generation-port.ts';
 import { cardOf, manifestOf, peerIdOf } from '../testing/fixtures.ts';
 import { createRouter } from './router.ts';
 
@@ -15,8 +17,9 @@ const { signal } = new AbortController();
 
 /** Answers for all leads: its calls to itself need no network. */
 let member: Mesh;
-/** What each deployment does: refuse with a code, stay silent, or answer, which is the default. */
-let scripts: Record<string, ErrorCode | 'silent'>;
+let answering: Disposable;
+/** What each deployment does: fail with a code, at once or once it has begun; stay silent; or answer, which is the default. */
+let scripts: Record<string, ErrorCode | 'silent' | { readonly begun: ErrorCode }>;
 /** Deployments that were asked, in order; and for which failed ones `ensure` was called. */
 let asked: string[];
 let ensured: (readonly string[])[];
@@ -28,12 +31,14 @@ beforeEach(async () => {
     roles: ['peer'],
     mdns: false,
   });
-  member.handle(methods.generate, async (stream) => {
+  answering = member.handle(methods.generate, async (stream) => {
     const { deployment } = ((await stream.read())?.header ?? {}) as { deployment: string };
     asked.push(deployment);
     const script = scripts[deployment];
     if (script === 'silent') return void (await stream.read());
-    if (script !== undefined) throw new SkeinError(script, `${deployment} refuses`);
+    if (typeof script === 'string') throw new SkeinError(script, `${deployment} refuses`);
+    await stream.write({ type: 'generation-begin', promptTokens: 1, maxTokens: 8 });
+    if (script !== undefined) throw new SkeinError(script.begun, `${deployment} is lost`);
     await stream.write({ type: 'text-delta', text: 'upon', tokens: [1] });
     const usage = { promptTokens: 1, completionTokens: 1 };
     const timings = { firstTokenMs: 1, decodeMs: 1 };
@@ -71,93 +76,153 @@ function routerOver(
       return { deployment: `new-${ensured.length}-for-${model}`, lead: ada };
     },
   };
-  return createRouter({ mesh: { cards: view, open }, deployments }, deadlines);
+  const absent = () => ({ lost: [], isGathering: false });
+  return createRouter({ mesh: { absent, cards: view, open }, deployments }, deadlines);
 }
 
 async function* never(): AsyncGenerator<readonly Card[]> {}
+
+/** What a choice comes to: its text, or the code of the error that ends it; and the deployment that it was last at. */
+async function outcomeOf(choice: Choice): Promise<{ outcome: string; deployment: string | undefined }> {
+  let outcome = '';
+  try {
+    for await (const event of choice) if (event.type === 'text-delta') outcome += event.text;
+  } catch (error) {
+    outcome = asSkeinError(error).code;
+  }
+  return { outcome, deployment: choice.route?.deployment };
+}
+
+async function ask(router: GenerationPort, model: string, options: { readonly choices?: number } = {}) {
+  const others = Array.from({ length: (options.choices ?? 1) - 1 }, () => input);
+  return await Promise.all(router.generate(model, [input, ...others], { signal }).map(outcomeOf));
+}
+
+const twoLeads = [
+  leadCard(ada, { deployment: 'deployment-1' }),
+  leadCard(bob, { deployment: 'deployment-2', active: 1 }),
+];
 
 it('sends a request to the least loaded lead of its model', async () => {
   const router = routerOver([
     leadCard(ada, { deployment: 'deployment-1', active: 3 }),
     leadCard(bob, { deployment: 'deployment-2', active: 1 }),
   ]);
-  const { choices, ...route } = await router.generate('served', [input], { signal });
-  expect(route).toEqual({ deployment: 'deployment-2', lead: bob });
-  expect(await Promise.all(choices.map(async (events) => await Array.fromAsync(events)))).toMatchObject([
-    [{ text: 'upon' }, { type: 'generation-end' }],
+  const [choice] = router.generate(served.model, [input], { signal });
+  expect(choice?.route).toBeUndefined();
+  expect(choice && (await Array.fromAsync(choice))).toMatchObject([
+    { type: 'generation-begin' },
+    { text: 'upon' },
+    { type: 'generation-end' },
   ]);
+  expect(choice?.route).toEqual({ deployment: 'deployment-2', lead: bob });
 });
 
 it('sends all choices of a request to the lead that has begun the first', async () => {
   scripts = { 'deployment-1': 'overloaded' };
-  const router = routerOver([
-    leadCard(ada, { deployment: 'deployment-1' }),
-    leadCard(bob, { deployment: 'deployment-2', active: 1 }),
-  ]);
-  const { choices, lead } = await router.generate('served', [input, input, input], { signal });
-  expect(lead).toBe(bob);
-  const texts = choices.map(async (events) => (await Array.fromAsync(events)).length);
-  expect(await Promise.all(texts)).toEqual([2, 2, 2]);
+  const router = routerOver(twoLeads);
+  expect(await ask(router, served.model, { choices: 3 })).toEqual(
+    Array.from({ length: 3 }, () => ({ outcome: 'upon', deployment: 'deployment-2' })),
+  );
   expect(asked).toEqual(['deployment-1', 'deployment-2', 'deployment-2', 'deployment-2']);
+});
+
+it('tries each choice again by itself, and counts each where it is', async () => {
+  let requests = 0;
+  answering[Symbol.dispose]();
+  member.handle(methods.generate, async (stream) => {
+    const { deployment } = ((await stream.read())?.header ?? {}) as { deployment: string };
+    asked.push(deployment);
+    requests += 1;
+    // The third request is the last choice's: its lead is lost before a word.
+    if (requests === 3) throw new SkeinError('stage-lost', 'lost');
+    await stream.write({ type: 'generation-begin', promptTokens: 1, maxTokens: 8 });
+    await stream.write({ type: 'text-delta', text: 'upon', tokens: [1] });
+    const usage = { promptTokens: 1, completionTokens: 1 };
+    await stream.write({
+      type: 'generation-end',
+      finishReason: 'stop',
+      usage,
+      timings: { firstTokenMs: 1, decodeMs: 1 },
+    });
+  });
+  const router = routerOver(twoLeads);
+  const outcomes = await ask(router, served.model, { choices: 3 });
+  expect(outcomes.map(({ outcome }) => outcome)).toEqual(['upon', 'upon', 'upon']);
+  expect(asked).toEqual(['deployment-1', 'deployment-1', 'deployment-1', 'deployment-2']);
+  expect(outcomes.filter(({ deployment }) => deployment === 'deployment-2')).toHaveLength(1);
+  expect(ensured).toEqual([]);
+});
+
+it('ends the other choices with what the first failed with before it had begun', async () => {
+  scripts = { 'deployment-1': 'context-length-exceeded' };
+  const outcomes = await ask(routerOver(twoLeads), served.model, { choices: 3 });
+  expect(outcomes.map(({ outcome }) => outcome)).toEqual(Array.from({ length: 3 }, () => 'context-length-exceeded'));
+  expect(asked).toEqual(['deployment-1']);
 });
 
 it('deploys a model that nobody serves', async () => {
   const router = routerOver([leadCard(ada, { deployment: 'deployment-1' })]);
-  expect(await router.generate('held', [input], { signal })).toMatchObject({ deployment: 'new-1-for-held', lead: ada });
+  expect(await ask(router, held.model)).toEqual([{ outcome: 'upon', deployment: `new-1-for-${held.model}` }]);
 });
 
 it('does not send requests to a deployment that is gone, though its card still shows it', async () => {
   const router = routerOver([leadCard(ada, { deployment: 'deployment-1' })], { gone: ['deployment-1'] });
-  expect(await router.generate('served', [input], { signal })).toMatchObject({ deployment: 'new-1-for-served' });
+  expect(await ask(router, served.model)).toMatchObject([{ deployment: `new-1-for-${served.model}` }]);
 });
 
-it.each(['peer-lost', 'stage-lost', 'overloaded', 'not-deployed'] as const)(
-  'goes to another replica when the first fails with %s',
+it.each(['peer-lost', 'stage-lost', 'overloaded', 'not-deployed', 'not-running'] as const)(
+  'goes to another replica when the first fails with %s, begun or not',
   async (code) => {
-    scripts = { 'deployment-1': code };
-    const router = routerOver([
-      leadCard(ada, { deployment: 'deployment-1' }),
-      leadCard(bob, { deployment: 'deployment-2', active: 1 }),
-    ]);
-    expect(await router.generate('served', [input], { signal })).toMatchObject({
-      deployment: 'deployment-2',
-      lead: bob,
-    });
+    for (const script of [code, { begun: code }]) {
+      scripts = { 'deployment-1': script };
+      expect(await ask(routerOver(twoLeads), served.model)).toEqual([{ outcome: 'upon', deployment: 'deployment-2' }]);
+    }
     expect(ensured).toEqual([]);
   },
 );
 
 it('deploys the model again for a request whose last replica was lost', async () => {
   scripts = { 'deployment-1': 'stage-lost', 'deployment-2': 'peer-lost' };
-  const router = routerOver([
-    leadCard(ada, { deployment: 'deployment-1' }),
-    leadCard(bob, { deployment: 'deployment-2', active: 1 }),
-  ]);
-  expect(await router.generate('served', [input], { signal })).toMatchObject({ deployment: 'new-1-for-served' });
+  expect(await ask(routerOver(twoLeads), served.model)).toMatchObject([{ deployment: `new-1-for-${served.model}` }]);
   expect(ensured).toEqual([['deployment-1', 'deployment-2']]);
 });
 
 it('deploys again once, and then says why it failed', async () => {
-  scripts = { 'deployment-1': 'peer-lost', 'new-1-for-served': 'stage-lost' };
+  scripts = { 'deployment-1': 'peer-lost', [`new-1-for-${served.model}`]: 'stage-lost' };
   const router = routerOver([leadCard(ada, { deployment: 'deployment-1' })]);
-  await expect(router.generate('served', [input], { signal })).rejects.toMatchObject({ code: 'stage-lost' });
-  expect(asked).toEqual(['deployment-1', 'new-1-for-served']);
+  expect(await ask(router, served.model)).toMatchObject([{ outcome: 'stage-lost' }]);
+  expect(asked).toEqual(['deployment-1', `new-1-for-${served.model}`]);
 });
 
 it('survives the loss of what it has just deployed', async () => {
-  scripts = { 'new-1-for-held': 'stage-lost' };
-  expect(
-    await routerOver([leadCard(ada, { deployment: 'deployment-1' })]).generate('held', [input], { signal }),
-  ).toMatchObject({ deployment: 'new-2-for-held' });
+  scripts = { [`new-1-for-${held.model}`]: 'stage-lost' };
+  expect(await ask(routerOver([leadCard(ada, { deployment: 'deployment-1' })]), held.model)).toMatchObject([
+    { outcome: 'upon', deployment: `new-2-for-${held.model}` },
+  ]);
+});
+
+it.each([1, 3])('costs two engines at most, redeployed ones counted, with %i choices', async (choices) => {
+  const dies = { begun: 'stage-lost' } as const;
+  const many = [
+    'deployment-1',
+    'deployment-2',
+    'deployment-3',
+    ...[1, 2, 3, 4].map((nth) => `new-${nth}-for-${served.model}`),
+  ];
+  scripts = Object.fromEntries(many.map((deployment) => [deployment, dies]));
+  const three = [...twoLeads, leadCard(cyd, { deployment: 'deployment-3', active: 2 })];
+  for (const cards of [three, [leadCard(ada, { deployment: 'deployment-1' })]]) {
+    asked = [];
+    const [first] = await ask(routerOver(cards), served.model, { choices });
+    expect(first?.outcome).toBe('request-kills-engines');
+    expect(new Set(asked).size).toBe(2);
+  }
 });
 
 it('does not deploy more of a model whose replicas have too much to do', async () => {
   scripts = { 'deployment-1': 'overloaded', 'deployment-2': 'peer-lost' };
-  const router = routerOver([
-    leadCard(ada, { deployment: 'deployment-1' }),
-    leadCard(bob, { deployment: 'deployment-2', active: 1 }),
-  ]);
-  await expect(router.generate('served', [input], { signal })).rejects.toMatchObject({ code: 'overloaded' });
+  expect(await ask(routerOver(twoLeads), served.model)).toMatchObject([{ outcome: 'overloaded' }]);
   expect(ensured).toEqual([]);
 });
 
@@ -168,18 +233,29 @@ it('tells whom a request goes to: the stages of every replica that is asked', as
   const tail = cardOf({ peer: bob, card: { stages: [{ ...stage, ...place, stage: 1 }] } });
   const router = routerOver([tail, leadCard(ada, { deployment: 'deployment-1' })]);
   const replicas: AskedReplica[] = [];
-  await router.generate('served', [input], { signal, onAsk: (replica) => replicas.push(replica) });
+  const choices = router.generate(served.model, [input], { signal, onAsk: (replica) => replicas.push(replica) });
+  await Promise.all(choices.map(outcomeOf));
   expect(replicas).toEqual([
     { deployment: 'deployment-1', peers: [ada, bob] },
-    { deployment: 'new-1-for-served', peers: [ada, cyd] },
+    { deployment: `new-1-for-${served.model}`, peers: [ada, cyd] },
   ]);
 });
 
 it('gives up on a lead that stays silent', async () => {
   scripts = { 'deployment-1': 'silent' };
-  const router = routerOver([leadCard(ada, { deployment: 'deployment-1' })], { deadlines: { firstEventMs: 20 } });
-  await expect(router.generate('served', [input], { signal })).rejects.toMatchObject({ code: 'deadline-exceeded' });
+  const router = routerOver([leadCard(ada, { deployment: 'deployment-1' })], { deadlines: { firstTokenMs: 20 } });
+  expect(await ask(router, served.model)).toMatchObject([{ outcome: 'deadline-exceeded' }]);
   expect(ensured).toEqual([]);
+});
+
+it('leaves no listener on the signal of a request, whatever came of it', async () => {
+  scripts = { 'deployment-1': 'stage-lost' };
+  const router = routerOver(twoLeads);
+  const request = AbortSignal.any([signal]);
+  await Promise.all(router.generate(served.model, [input, input], { signal: request }).map(outcomeOf));
+  scripts = { 'deployment-1': 'overloaded', 'deployment-2': 'overloaded' };
+  await Promise.all(router.generate(served.model, [input, input], { signal: request }).map(outcomeOf));
+  expect(getEventListeners(request, 'abort')).toHaveLength(0);
 });
 
 it('offers what is held and what is served, each once', () => {
@@ -187,26 +263,32 @@ it('offers what is held and what is served, each once', () => {
     leadCard(ada, { deployment: 'deployment-1' }),
     leadCard(bob, { deployment: 'deployment-2' }),
   ]);
+  const aliases: string[] = [];
   expect(router.models()).toEqual([
-    { id: 'held', sha256: held.model, bytes: held.bytes, deployed: false },
-    { id: 'served', sha256: served.model, bytes: undefined, deployed: true },
+    { id: 'held', model: held.model, name: 'held', aliases, bytes: held.bytes, isServed: false },
+    { id: 'served', model: served.model, name: 'served', aliases, bytes: undefined, isServed: true },
   ]);
+  expect(router.find('Served')).toMatchObject({ model: served.model });
+  expect(() => router.find('nobody')).toThrow(expect.objectContaining({ code: 'model-not-found' }));
 });
 
 it('spreads requests that come together over replicas, before any card tells of them', async () => {
-  const router = routerOver([
+  const silent = routerOver([
     leadCard(ada, { deployment: 'deployment-1' }),
     leadCard(bob, { deployment: 'deployment-2' }),
   ]);
-  const ask = async () => await router.generate('served', [input], { signal });
-  const routed = [await ask(), await ask(), await ask(), await ask()];
-  expect(routed.map(({ deployment }) => deployment).toSorted()).toEqual([
-    'deployment-1',
-    'deployment-1',
-    'deployment-2',
-    'deployment-2',
-  ]);
-  await Promise.all(routed.flatMap(({ choices }) => choices.map(async (events) => await Array.fromAsync(events))));
-  const later = [await ask(), await ask()];
-  expect(new Set(later.map(({ deployment }) => deployment)).size).toBe(2);
+  const open = new AbortController();
+  scripts = { 'deployment-1': 'silent', 'deployment-2': 'silent' };
+  const waiting = Array.from({ length: 4 }, () =>
+    silent.generate(served.model, [input], { signal: open.signal }).map(outcomeOf),
+  ).flat();
+  await vi.waitFor(() => expect(asked.toSorted()).toEqual([1, 1, 2, 2].map((nth) => `deployment-${nth}`)));
+  open.abort();
+  expect((await Promise.all(waiting)).map(({ outcome }) => outcome)).toEqual(
+    Array.from({ length: 4 }, () => 'aborted'),
+  );
+  // Those are no longer counted: of the two that come now each gets a replica of its own.
+  [scripts, asked] = [{}, []];
+  await Promise.all([ask(silent, served.model), ask(silent, served.model)]);
+  expect(asked.toSorted()).toEqual(['deployment-1', 'deployment-2']);
 });

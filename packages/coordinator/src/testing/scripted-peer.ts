@@ -39,10 +39,10 @@ export class ScriptedPeer {
   manifestBytes: Uint8Array | undefined;
 
   /**
-   * What it answers to a request: `Hello` and the end, `Hello` and the end once it is released, or the loss of its stages,
-   * once.
+   * What it answers to a request: `Hello` and the end, `Hello` and the end once it is released, nothing after it has begun, or
+   * the loss of its stages, once.
    */
-  generation: 'ends' | 'hang' | 'loses-stage' = 'ends';
+  generation: 'ends' | 'hang' | 'begins' | 'loses-stage' = 'ends';
   /** Requests it is answering now. */
   readonly generating = new Set<FrameStream>();
   readonly #released = Promise.withResolvers<void>();
@@ -126,6 +126,8 @@ export class ScriptedPeer {
     this.generating.add(stream);
     const send = async (event: GenerationEvent) => await stream.write(event);
     try {
+      await send({ type: 'generation-begin', promptTokens: 3, maxTokens: 8 });
+      if (this.generation === 'begins') return void (await stream.read());
       if (this.generation === 'loses-stage') {
         this.generation = 'ends';
         await send({ type: 'generation-error', error: { code: 'stage-lost', message: 'the engine is gone' } });

@@ -1,11 +1,14 @@
-import type { GenerationUpdate } from '@skein/mesh';
+import type { Absent, GenerationUpdate } from '@skein/mesh';
 import { silentLogger, SkeinError } from '@skein/protocol';
 import type { Hono } from 'hono';
 
 import { noAudit, Requests, type AuditPort } from '../audit/index.ts';
+import { findModel } from '../catalog/index.ts';
+import { createApp, type Choice, type GenerationInput, type GenerationPort, type ServedModel } from '../http/index.ts';
 import type { AdministrationPort } from '../http/skein/administration-port.ts';
-import { createApp, type GenerationInput, type GenerationPort, type ServedModel } from '../http/index.ts';
+import type { Schedule } from '../timers.ts';
 import { peerIdOf } from './fixtures.ts';
+import { ManualTimers } from './manual-timers.ts';
 
 /** What the test port received. */
 export interface ReceivedGeneration {
@@ -16,10 +19,14 @@ export interface ReceivedGeneration {
 
 export const servedModel: ServedModel = {
   id: 'org/tiny',
-  sha256: 'ab'.repeat(32),
+  model: 'ab'.repeat(32),
+  name: 'org/tiny',
+  aliases: ['tiny'],
   bytes: 1234,
-  deployed: true,
+  isServed: true,
 };
+
+const nobody: Absent = { lost: [], isGathering: false };
 
 /** Who holds the stages of the test port's replica. */
 export const servingPeers: readonly string[] = [peerIdOf(1), peerIdOf(2)];
@@ -46,21 +53,35 @@ export interface TestAppOptions {
   readonly undeploy?: AdministrationPort['undeploy'];
   /** Default: records nothing. */
   readonly audit?: AuditPort;
+  /** Default: {@link servedModel} alone. */
+  readonly models?: readonly ServedModel[];
+  /** Who is missing. Default: nobody. */
+  readonly absent?: Absent;
+  /** Default: timers that never go off. */
+  readonly schedule?: Schedule;
 }
 
 /** The HTTP app over ports that need no mesh, and what they received. */
 export function testApp(options: TestAppOptions = {}): { app: Hono; received: ReceivedGeneration[] } {
-  const { events = () => sayPieces('Hel', '', 'lo'), refusal, deploy, undeploy, audit = noAudit } = options;
+  const {
+    events = () => sayPieces('Hel', '', 'lo'),
+    refusal,
+    deploy,
+    undeploy,
+    audit = noAudit,
+    models = [servedModel],
+    absent = nobody,
+  } = options;
   const now = () => 1_700_000_000_000;
   const received: ReceivedGeneration[] = [];
   const generations: GenerationPort = {
-    models: () => [servedModel],
-    async generate(model, inputs, { signal, onAsk }) {
-      if (refusal !== undefined) throw refusal;
+    models: () => models,
+    find: (reference) => findModel({ models, absent }, reference),
+    generate(model, inputs, { signal, onAsk }) {
+      if (refusal !== undefined) return inputs.map(() => choiceOf(failing(refusal)));
       onAsk?.({ deployment: 'deployment-1', peers: servingPeers });
       received.push({ model, inputs, signal });
-      const choices = inputs.map((_, choice) => events(signal, choice));
-      return { deployment: 'deployment-1', lead: 'lead-peer', choices };
+      return inputs.map((_, choice) => choiceOf(events(signal, choice)));
     },
   };
   const app = createApp({
@@ -72,8 +93,21 @@ export function testApp(options: TestAppOptions = {}): { app: Hono; received: Re
     now,
     newId: () => 'id1',
     randomSeed: () => 42,
+    schedule: options.schedule ?? new ManualTimers().schedule,
   });
   return { app, received };
+}
+
+/** A choice that is answered by one lead with these events. */
+function choiceOf(events: AsyncIterable<GenerationUpdate>): Choice {
+  return {
+    route: { deployment: 'deployment-1', lead: 'lead-peer' },
+    [Symbol.asyncIterator]: () => events[Symbol.asyncIterator](),
+  };
+}
+
+async function* failing(refusal: Error): AsyncGenerator<GenerationUpdate> {
+  yield await Promise.reject<GenerationUpdate>(refusal);
 }
 
 async function notUsed(): Promise<never> {
@@ -94,7 +128,7 @@ export async function sentEvents(response: Response): Promise<unknown[]> {
   const text = await response.text();
   return text
     .split('\n\n')
-    .filter((event) => event !== '')
+    .filter((event) => event !== '' && !event.startsWith(':'))
     .map((event) => event.replace(/^data: /, ''))
     .map((data): unknown => (data === '[DONE]' ? data : JSON.parse(data)));
 }

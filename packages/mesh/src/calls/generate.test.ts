@@ -1,3 +1,5 @@
+import { getEventListeners } from 'node:events';
+
 import { methods, SkeinError, type GenerationEvent } from '@skein/protocol';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
@@ -94,6 +96,56 @@ test('gives the sequence up at the lead when the loop is left or the signal abor
   await gone[1]?.promise;
 });
 
+test('passes on that the lead has begun, once', async () => {
+  const begin: GenerationEvent = { type: 'generation-begin', promptTokens: 3, maxTokens: 8 };
+  const events = await collect(async (stream) => {
+    for (const event of [begin, delta('upon'), end]) await stream.write(event);
+  });
+  expect(events).toEqual([begin, delta('upon'), end]);
+});
+
+test('leaves no listener on the signal of its caller', async () => {
+  lead.handle(methods.generate, async (stream) => {
+    for (const event of [delta('upon'), end]) await stream.write(event);
+  });
+  const signal = AbortSignal.any([new AbortController().signal]);
+  const deadlines = { firstTokenMs: 60_000, gapMs: 60_000 };
+  for (let round = 0; round < 3; round += 1) {
+    await Array.fromAsync(generate(client, lead.peerId, request, { signal, deadlines }));
+    for await (const _ of generate(client, lead.peerId, request, { signal })) break;
+  }
+  expect(getEventListeners(signal, 'abort')).toHaveLength(0);
+});
+
+test.each([
+  ['twice', ['generation-begin', 'generation-begin']],
+  ['after its first text', ['text-delta', 'generation-begin']],
+])('refuses a lead that begins %s', async (_, types) => {
+  const begin: GenerationEvent = { type: 'generation-begin', promptTokens: 3, maxTokens: 8 };
+  const twice = collect(async (stream) => {
+    for (const type of types) await stream.write(type === 'text-delta' ? delta('upon') : begin);
+    await stream.write(end);
+  });
+  await expect(twice).rejects.toMatchObject({ code: 'protocol-violation' });
+});
+
+test('does not take it for a first token that the lead has begun', async () => {
+  const freed = Promise.withResolvers<void>();
+  lead.handle(methods.generate, async (stream, { signal }) => {
+    signal.addEventListener('abort', () => freed.resolve());
+    await stream.write({ type: 'generation-begin', promptTokens: 3, maxTokens: 8 });
+    await freed.promise;
+  });
+  const events: GenerationEvent[] = [];
+  const waiting = async (): Promise<void> => {
+    const deadlines = { firstTokenMs: 1000, gapMs: 60_000 };
+    for await (const event of generate(client, lead.peerId, request, { deadlines })) events.push(event);
+  };
+  await expect(waiting()).rejects.toMatchObject({ code: 'deadline-exceeded', message: /no first token came/ });
+  expect(events.map(({ type }) => type)).toEqual(['generation-begin']);
+  await freed.promise;
+});
+
 test.each([
   ['a first event', 0],
   ['the next event', 1],
@@ -105,7 +157,7 @@ test.each([
     await freed.promise;
   });
   // The first one counts from before the stream is opened, which takes its time on a busy machine.
-  const deadlines = sent === 0 ? { firstEventMs: 1000, gapMs: 60_000 } : { firstEventMs: 60_000, gapMs: 50 };
+  const deadlines = sent === 0 ? { firstTokenMs: 1000, gapMs: 60_000 } : { firstTokenMs: 60_000, gapMs: 50 };
   const events: GenerationEvent[] = [];
   const waiting = async (): Promise<void> => {
     for await (const event of generate(client, lead.peerId, request, { deadlines })) events.push(event);

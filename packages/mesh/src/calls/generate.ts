@@ -2,6 +2,7 @@ import {
   fromWireError,
   generationEventSchema,
   methods,
+  onAbort,
   parseHeader,
   SkeinError,
   type GenerationEvent,
@@ -9,17 +10,17 @@ import {
 } from '@skein/protocol';
 
 import type { Mesh } from '../mesh.ts';
-import { onAbort, throwIfAborted } from '../streams/wait.ts';
+import { throwIfAborted } from '../streams/wait.ts';
 import { Watchdog } from '../streams/watchdog.ts';
 
-/** What is yielded: text as it comes, then one end. Errors are thrown. */
+/** What is yielded: that the lead has begun, text as it comes, then one end. Errors are thrown. */
 export type GenerationUpdate = Exclude<GenerationEvent, { type: 'generation-error' }>;
 
 /** Longest waits for a lead, in milliseconds. The time that the reader takes for itself does not count. */
 export interface GenerationDeadlines {
-  /** From the request to the first event: waiting in the lead's queue and reading the prompt. */
-  readonly firstEventMs: number;
-  /** From one event to the next. */
+  /** From the request to the first text, however early the lead has begun: its queue and the reading of the prompt. */
+  readonly firstTokenMs: number;
+  /** From one piece of text to the next. */
   readonly gapMs: number;
 }
 
@@ -41,20 +42,29 @@ export async function* generate(
 ): AsyncGenerator<GenerationUpdate, void, undefined> {
   const { deadlines } = options;
   using watchdog = new Watchdog(options.signal);
-  if (deadlines !== undefined) watchdog.expect(deadlines.firstEventMs, 'no first token came');
+  if (deadlines !== undefined) watchdog.expect(deadlines.firstTokenMs, 'no first token came');
   const { signal } = watchdog;
   const stream = await mesh.open(peerId, methods.generate, { signal });
   // Between two reads, too: the lead must not go on for a caller that is gone.
   using _abort = onAbort(signal, () => stream.abort());
   let finished = false;
+  let isFirst = true;
   try {
     await stream.write({ type: 'generate', ...request }, undefined, { signal });
     while (!finished) {
       const frame = await stream.read({ signal });
-      watchdog.rest();
       if (frame === undefined) throw new SkeinError('peer-lost', 'the lead stopped before the end of the generation');
       const event = parseHeader(generationEventSchema, frame.header);
       if (event.type === 'generation-error') throw fromWireError(event.error);
+      if (event.type === 'generation-begin') {
+        // The wait for the first text goes on.
+        if (!isFirst) throw new SkeinError('protocol-violation', 'the lead began the same generation twice');
+        isFirst = false;
+        yield event;
+        continue;
+      }
+      isFirst = false;
+      watchdog.rest();
       finished = event.type === 'generation-end';
       if (finished) await stream.end({ timeoutMs: 1000 }).catch(() => stream.abort());
       yield event;

@@ -8,6 +8,8 @@ interface Entry {
   heardAtMs: number;
   /** False once its member is gone. Its version is remembered, so that an old card can't come back. */
   present: boolean;
+  /** When it was last gone without a word; undefined while it is there, and once it is no member any more. */
+  lostAtMs: number | undefined;
 }
 
 /** What a card was to us. `stale`: not newer than what we have. `renewed`: only its version differs. */
@@ -47,7 +49,7 @@ export class CardBook {
     const entry = this.#entries.get(peer);
     if (entry === undefined) {
       if (this.#entries.size >= this.#maxCards && !this.#forgetOneGone()) return 'full';
-      this.#entries.set(peer, { signed, heardAtMs: nowMs, present: true });
+      this.#entries.set(peer, { signed, heardAtMs: nowMs, present: true, lostAtMs: undefined });
       return 'new';
     }
     const { signed: previous, present } = entry;
@@ -56,6 +58,7 @@ export class CardBook {
     entry.signed = signed;
     entry.heardAtMs = nowMs;
     entry.present = true;
+    entry.lostAtMs = undefined;
     if (!present) return 'new';
     return isSameContent(previous.card, signed.card) ? 'renewed' : 'changed';
   }
@@ -69,18 +72,37 @@ export class CardBook {
       if (isConnected(peerId)) entry.heardAtMs = Math.max(entry.heardAtMs, nowMs);
       else if (nowMs - entry.heardAtMs > this.#silenceMs) {
         entry.present = false;
+        entry.lostAtMs = nowMs;
         gone.push(peerId);
       }
     }
     return gone;
   }
 
-  /** Drops a member that is known to be gone; false when it was not there. */
-  drop(peerId: string): boolean {
+  /** Drops a member that was lost; false when it was not there. */
+  lose(peerId: string, nowMs: number): boolean {
     const entry = this.#entries.get(peerId);
     if (entry?.present !== true) return false;
     entry.present = false;
+    entry.lostAtMs = nowMs;
     return true;
+  }
+
+  /** Drops a member that is none any more, there or lost; false when it was not there. */
+  drop(peerId: string): boolean {
+    const entry = this.#entries.get(peerId);
+    if (entry === undefined) return false;
+    const wasPresent = entry.present;
+    entry.present = false;
+    entry.lostAtMs = undefined;
+    return wasPresent;
+  }
+
+  /** The last cards of members that were lost since then. */
+  lostSince(sinceMs: number): readonly SignedCard[] {
+    return [...this.#entries.values()]
+      .filter(({ lostAtMs }) => lostAtMs !== undefined && lostAtMs > sinceMs)
+      .map(({ signed }) => signed);
   }
 
   /** Gives everyone more time, after we have been unable to listen ourselves. */

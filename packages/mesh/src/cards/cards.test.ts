@@ -143,6 +143,24 @@ test('takes the card that it has from a member that comes back, and from nobody 
   expect(book.present).toEqual([signed]);
 });
 
+test('knows who was lost lately, until they are back or no members any more', async () => {
+  const [ada, bob, cyd] = await Promise.all([enroll(), enroll(), enroll()]);
+  const signed = async (member: Enrolled): Promise<SignedCard> =>
+    await signCard(cardOf(member), { ...member, certificate: member.membership.credentials.certificate });
+  const book = new CardBook({ silenceMs: 6000 });
+  for (const member of [ada, bob, cyd]) book.receive(await signed(member), 0);
+  const lostSince = (sinceMs: number) => book.lostSince(sinceMs).map(({ card }) => card.peer);
+  expect(lostSince(-1)).toEqual([]);
+  book.lose(ada.peerId, 1000);
+  book.lose(bob.peerId, 2000);
+  expect(book.expire(7000, () => false)).toEqual([cyd.peerId]);
+  expect(lostSince(0)).toEqual([ada.peerId, bob.peerId, cyd.peerId]);
+  expect(lostSince(1000)).toEqual([bob.peerId, cyd.peerId]);
+  expect(book.drop(bob.peerId)).toBe(false);
+  book.receive(await signed(cyd), 8000, { isFirsthand: true });
+  expect(lostSince(0)).toEqual([ada.peerId]);
+});
+
 test('never grows beyond its bound', async () => {
   const book = new CardBook({ maxCards: 2 });
   const receive = async (): Promise<string> => {

@@ -1,6 +1,4 @@
-import { Observers, toLog, type Card, type Logger } from '@skein/protocol';
-
-import { onAbort } from '../streams/wait.ts';
+import { Observers, onAbort, toLog, type Card, type Logger } from '@skein/protocol';
 
 /** The live view of all members, as everyone sees it. */
 export interface Cards {

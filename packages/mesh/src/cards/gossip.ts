@@ -3,6 +3,7 @@ import { asSkeinError, type Card, type Frame, type Logger } from '@skein/protoco
 import type { Membership } from '../membership/membership.ts';
 import type { FrameStream } from '../streams/frame-stream.ts';
 import { Pace } from '../streams/pace.ts';
+import { lostForMs } from './absent.ts';
 import { CardBook } from './card-book.ts';
 import { CardLink } from './card-link.ts';
 import { hearsAll } from './hears-all.ts';
@@ -69,6 +70,11 @@ export class Gossip {
     return [this.#components.own.current, ...this.#book.present.map(({ card }) => card)];
   }
 
+  /** Last cards of members that were lost a short time ago. */
+  get lostCards(): readonly Card[] {
+    return this.#lost().map(({ card }) => card);
+  }
+
   /** Whether another daemon uses our identity, as a copied data directory makes it. */
   get hasTwin(): boolean {
     return this.#twins.sees(performance.now());
@@ -89,7 +95,7 @@ export class Gossip {
   async recheck(): Promise<void> {
     const { membership, onChange } = this.#components;
     let hasDropped = false;
-    for (const { card, certificate } of this.#book.present) {
+    for (const { card, certificate } of [...this.#book.present, ...this.#lost()]) {
       try {
         await membership.verify(certificate, card.peer);
       } catch {
@@ -103,7 +109,7 @@ export class Gossip {
   lost(peerId: string): void {
     this.#relayedAtMs.delete(peerId);
     this.#paces.delete(peerId);
-    if (this.#book.drop(peerId)) this.#components.onChange();
+    if (this.#book.lose(peerId, performance.now())) this.#components.onChange();
   }
 
   /** Exchanges cards on a stream until it is over. Throws `peer-lost` or what was wrong with it. */
@@ -126,6 +132,10 @@ export class Gossip {
     } finally {
       this.#links.delete(link);
     }
+  }
+
+  #lost(): readonly SignedCard[] {
+    return this.#book.lostSince(performance.now() - lostForMs);
   }
 
   /** Resolves with what was wrong with the card, if anything. A bad card costs itself alone. */

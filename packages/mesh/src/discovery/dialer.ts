@@ -107,6 +107,13 @@ export class Dialer {
     return target === undefined ? [] : addressesOf(target);
   }
 
+  /** How many of those that a person has told of were never met. */
+  get unmet(): number {
+    const { isConnected } = this.#components;
+    const isMet = ({ peerId, reached }: Target) => reached || (peerId !== undefined && isConnected(peerId));
+    return [...this.#targets.values()].filter((target) => target.sources.has('explicit') && !isMet(target)).length;
+  }
+
   /** Whether one more target may be kept; where there are too many, one that nobody has ever reached goes. */
   #hasRoom(source: AddressSource, addresses: readonly string[]): boolean {
     const unproven = [...this.#targets.values()].filter((target) => this.#isUnproven(target));

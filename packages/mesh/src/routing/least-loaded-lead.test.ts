@@ -40,21 +40,28 @@ test('breaks ties by peer id, whatever the order of the cards', () => {
   expect(chooseLead(cards.toReversed(), {})?.peer).toBe('a');
 });
 
-test('finds a model by its exact name or its digest, and a deployment by its id', () => {
-  const cards = [card('a', { name: 'tiny-2', model: 'b'.repeat(64), deployment: 'deployment-2' }), card('b', {})];
-  expect(chooseLead(cards, { model: 'tiny' })?.peer).toBe('b');
+test('finds a model by its hash, whatever others are called', () => {
+  const cards = [card('a', { name: sha256, model: 'b'.repeat(64), deployment: 'deployment-2' }), card('b', {})];
   expect(chooseLead(cards, { model: sha256 })?.peer).toBe('b');
-  expect(chooseLead(cards, { deployment: 'deployment-2' })?.peer).toBe('a');
-  expect(chooseLead(cards, { model: 'tin' })).toBeUndefined();
-  expect(chooseLead(cards, { model: 'tiny', deployment: 'deployment-2' })).toBeUndefined();
+  expect(chooseLead(cards, { model: 'tiny' })).toBeUndefined();
+});
+
+test('takes a preferred lead before less loaded ones, unless it serves no longer or is excluded', () => {
+  const cards = [card('a', {}), card('b', { active: 3 })];
+  const prefer = { deployment: 'deployment-1', lead: 'b' };
+  expect(chooseLead(cards, { prefer })?.peer).toBe('b');
+  expect(chooseLead(cards, { prefer, exclude: [prefer] })?.peer).toBe('a');
+  expect(chooseLead(cards, { prefer, model: sha256 })?.peer).toBe('b');
+  expect(chooseLead([card('a', {}), card('b', { state: 'loading' })], { prefer })?.peer).toBe('a');
 });
 
 test('passes over leads that are not wanted, but not over others of the same peer or deployment', () => {
   const cards = [card('a', {}), card('a', { deployment: 'deployment-2', active: 1 }), card('b', { active: 2 })];
   const first = { deployment: 'deployment-1', lead: 'a' };
-  expect(chooseLead(cards, { besides: [first] })).toMatchObject({ peer: 'a', stage: { deployment: 'deployment-2' } });
-  expect(chooseLead(cards, { besides: [first], deployment: 'deployment-1' })?.peer).toBe('b');
-  expect(chooseLead(cards, { besides: [first, { ...first, lead: 'b' }], deployment: 'deployment-1' })).toBeUndefined();
+  expect(chooseLead(cards, { exclude: [first] })).toMatchObject({ peer: 'a', stage: { deployment: 'deployment-2' } });
+  const second = { deployment: 'deployment-2', lead: 'a' };
+  expect(chooseLead(cards, { exclude: [first, second] })?.peer).toBe('b');
+  expect(chooseLead(cards, { exclude: [first, second, { ...first, lead: 'b' }] })).toBeUndefined();
 });
 
 test('passes over later stages and leads that are not ready', () => {

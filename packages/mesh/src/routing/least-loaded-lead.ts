@@ -7,13 +7,14 @@ export interface Route {
   readonly lead: string;
 }
 
-/** What a lead must serve. All left out: anything. */
-export interface LeadWish {
-  /** A model's exact name or its SHA-256. */
+/** Which leads are wanted. All left out: any. */
+export interface LeadQuery {
+  /** SHA-256 of the model that they serve. */
   readonly model?: string | undefined;
-  readonly deployment?: string | undefined;
   /** Leads that are not wanted. */
-  readonly besides?: readonly Route[] | undefined;
+  readonly exclude?: readonly Route[] | undefined;
+  /** The lead to take whatever its load, if it is wanted. */
+  readonly prefer?: Route | undefined;
 }
 
 export interface Lead {
@@ -22,26 +23,25 @@ export interface Lead {
 }
 
 /**
- * The ready lead with the least work for its size: the lowest share of active and queued requests in the sequences it
- * serves at once. Ties go to the lower peer id, so that all who decide on the same cards decide alike. Undefined when
- * nobody serves the wish.
+ * Chooses the ready lead with the least work for its size: the lowest share of active and queued requests in the sequences
+ * that it serves at once. Ties go to the lower peer id, so that all who decide on the same cards decide alike. Undefined when
+ * no wanted lead is ready.
  */
-export function chooseLead(cards: readonly Card[], wish: LeadWish): Lead | undefined {
+export function chooseLead(cards: readonly Card[], query: LeadQuery): Lead | undefined {
   let best: Lead | undefined;
   for (const { peer, stages } of cards) {
     for (const stage of stages) {
-      if (!serves(stage, wish) || isAmong(wish.besides, { peer, stage })) continue;
       const candidate = { peer, stage };
+      if (!serves(stage, query) || isAmong(query.exclude, candidate)) continue;
+      if (query.prefer !== undefined && isAmong([query.prefer], candidate)) return candidate;
       if (best === undefined || compare(candidate, best) < 0) best = candidate;
     }
   }
   return best;
 }
 
-function serves(stage: HeldStage, { model, deployment }: LeadWish): boolean {
-  if (stage.stage !== 0 || stage.state !== 'ready') return false;
-  if (deployment !== undefined && stage.deployment !== deployment) return false;
-  return model === undefined || stage.name === model || stage.model === model;
+function serves(stage: HeldStage, { model }: LeadQuery): boolean {
+  return stage.stage === 0 && stage.state === 'ready' && (model === undefined || stage.model === model);
 }
 
 function isAmong(routes: readonly Route[] = [], { peer, stage }: Lead): boolean {

@@ -1,9 +1,9 @@
 import type { Stream } from '@libp2p/interface';
-import { asSkeinError, ChunkQueue, SkeinError } from '@skein/protocol';
+import { asSkeinError, ChunkQueue, onAbort, SkeinError } from '@skein/protocol';
 
 import type { ByteChannel } from './byte-channel.ts';
 import type { TrafficMeter } from './traffic.ts';
-import { onAbort, throwIfAborted, waitSignal, type WaitOptions } from './wait.ts';
+import { throwIfAborted, waitSignal, type WaitOptions } from './wait.ts';
 
 // Above the high mark the remote is paused, below the low one resumed. The Yamux window (256 KiB) comes on top.
 const readHighWaterBytes = 1024 * 1024;

@@ -1,4 +1,6 @@
-import { onAbort, throwIfAborted } from './wait.ts';
+import { onAbort } from '@skein/protocol';
+
+import { throwIfAborted } from './wait.ts';
 
 interface Waiting {
   readonly bytes: number;

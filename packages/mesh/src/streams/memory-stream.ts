@@ -1,7 +1,7 @@
-import { asSkeinError, SkeinError } from '@skein/protocol';
+import { asSkeinError, onAbort, SkeinError } from '@skein/protocol';
 
 import type { ByteChannel } from './byte-channel.ts';
-import { onAbort, throwIfAborted, waitSignal, type WaitOptions } from './wait.ts';
+import { throwIfAborted, waitSignal, type WaitOptions } from './wait.ts';
 
 const highWaterBytes = 256 * 1024;
 

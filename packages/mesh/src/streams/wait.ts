@@ -1,4 +1,4 @@
-import { asSkeinError, isSkeinError, type SkeinError } from '@skein/protocol';
+import { asSkeinError, isSkeinError, onAbort, type SkeinError } from '@skein/protocol';
 
 /** Bounds on one wait. */
 export interface WaitOptions {
@@ -24,13 +24,6 @@ export function abortError(signal: AbortSignal): SkeinError {
 /** Throws {@link abortError} when the signal has been aborted. */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted === true) throw abortError(signal);
-}
-
-/** Calls `wake` once the signal is aborted (at once when it has been), until the returned object is disposed. */
-export function onAbort(signal: AbortSignal | undefined, wake: () => void): Disposable {
-  if (signal?.aborted === true) wake();
-  signal?.addEventListener('abort', wake, { once: true });
-  return { [Symbol.dispose]: () => signal?.removeEventListener('abort', wake) };
 }
 
 /**

@@ -7,6 +7,7 @@ import {
   invariant,
   kvBytes,
   machineName,
+  onAbort,
   SkeinError,
   swapTokens,
   type GenerationEvent,
@@ -46,6 +47,7 @@ export class HostedStage implements AsyncDisposable {
   readonly #components: HostedStageComponents;
   readonly #ended = new AbortController();
   readonly #tasks = new Set<Promise<void>>();
+  readonly #listeners = new DisposableStack();
   #engine: EngineProcess | undefined;
   #files: StageFiles | undefined;
   #hasPrevious = false;
@@ -120,7 +122,7 @@ export class HostedStage implements AsyncDisposable {
     const heartbeat = setInterval(() => report(loading), loadHeartbeatMs);
     const engine = await this.#startEngine(files, signal).finally(() => clearInterval(heartbeat));
     this.#engine = engine;
-    engine.lost.addEventListener('abort', () => this.#end(asSkeinError(engine.lost.reason)), { once: true });
+    this.#listeners.use(onAbort(engine.lost, () => this.#end(asSkeinError(engine.lost.reason))));
     engine.onLoad(this.#components.onChange);
     this.#components.onChange();
     const { fetchedBytes, fileBytes } = files;
@@ -183,6 +185,7 @@ export class HostedStage implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#end(new SkeinError('stage-lost', 'the deployment was ended'));
+    this.#listeners.dispose();
     await this.#engine?.stop();
     await Promise.allSettled(this.#tasks);
   }

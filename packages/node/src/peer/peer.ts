@@ -49,15 +49,17 @@ export function createPeer(options: PeerOptions): Peer {
     if (serving === undefined) return;
     const { host, links } = serving;
     const now = { hardware: describeHardware(serving.hardware), stages: host.describe(), links: links.describe() };
-    try {
-      mesh.updateCard({ ...now, models });
-    } catch (error) {
-      // More than a card can hold: what is served matters more than what could be.
-      logger.warn(
-        { error, models: models.length },
-        'the models of this peer do not fit on its card, and are not offered',
-      );
-      mesh.updateCard({ ...now, models: [] });
+    // What does not fit is left out, the least important first: what is served matters more than what could be.
+    const nameless = models.map(({ aliases: _aliases, ...model }) => model);
+    for (const offered of [models, nameless, []]) {
+      try {
+        return mesh.updateCard({ ...now, models: offered });
+      } catch (error) {
+        if (offered.length === 0) throw error;
+        const fields = { error, models: models.length };
+        if (offered === models) logger.debug(fields, 'the aliases of the models of this peer do not fit on its card');
+        else logger.warn(fields, 'the models of this peer do not fit on its card, and are not offered');
+      }
     }
   };
   const onChange = isolated(announce, toLog(logger, 'stages and links'));

@@ -2,14 +2,14 @@ import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
 
 import type { ByteDuplex } from '@skein/mesh';
-import { SkeinError } from '@skein/protocol';
+import { onAbort, SkeinError } from '@skein/protocol';
 
 /**
  * Copies what a ring stream brings into the engine's pipe, at the pace of the engine. Returns when the stream has ended;
  * throws when it is lost. Aborting the signal gives the stream up.
  */
 export async function streamToPipe(stream: ByteDuplex, pipe: Duplex, signal: AbortSignal): Promise<void> {
-  using _abort = abortWith(signal, stream);
+  using _abort = onAbort(signal, () => stream.abort());
   for await (const chunk of stream.readable) {
     if (!pipe.write(chunk)) await once(pipe, 'drain', { signal });
   }
@@ -21,7 +21,7 @@ export async function streamToPipe(stream: ByteDuplex, pipe: Duplex, signal: Abo
  * Aborting the signal gives the stream up.
  */
 export async function pipeToStream(pipe: Duplex, stream: ByteDuplex, signal: AbortSignal): Promise<void> {
-  using _abort = abortWith(signal, stream);
+  using _abort = onAbort(signal, () => stream.abort());
   const write = async (): Promise<void> => {
     for await (const chunk of pipe as AsyncIterable<Uint8Array>) await stream.write(chunk);
   };
@@ -37,11 +37,4 @@ export async function pipeToStream(pipe: Duplex, stream: ByteDuplex, signal: Abo
   } finally {
     stream.abort();
   }
-}
-
-function abortWith(signal: AbortSignal, stream: ByteDuplex): Disposable {
-  const abort = (): void => stream.abort();
-  if (signal.aborted) abort();
-  signal.addEventListener('abort', abort, { once: true });
-  return { [Symbol.dispose]: () => signal.removeEventListener('abort', abort) };
 }

@@ -1,4 +1,4 @@
-import { isSkeinError, SkeinError } from '@skein/protocol';
+import { isSkeinError, onAbort, SkeinError } from '@skein/protocol';
 
 import { StallGuard } from './stall-guard.ts';
 
@@ -63,7 +63,7 @@ export class HttpDownload {
     const reader = response.body?.getReader();
     if (reader === undefined) throw unreachable(this.#url, 'it sent no content');
     const cancel = () => void reader.cancel(idle.signal.reason).catch(() => {});
-    idle.signal.addEventListener('abort', cancel, { once: true });
+    using _abort = onAbort(idle.signal, cancel);
     try {
       for (let next = await reader.read(); !next.done; next = await reader.read()) {
         idle.progress();
@@ -75,7 +75,6 @@ export class HttpDownload {
     } catch (error) {
       throw this.#explain(error, idle.signal);
     } finally {
-      idle.signal.removeEventListener('abort', cancel);
       cancel();
     }
   }

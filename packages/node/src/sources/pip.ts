@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdir, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { SkeinError } from '@skein/protocol';
+import { onAbort, SkeinError } from '@skein/protocol';
 
 import { StallGuard } from './stall-guard.ts';
 
@@ -93,7 +93,7 @@ async function run(
   });
   // All it has written is thrown away, so there is nothing that it should put in order first.
   const kill = () => void child.kill('SIGKILL');
-  signal.addEventListener('abort', kill, { once: true });
+  using _abort = onAbort(signal, kill);
   let output = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     output = (output + text).slice(-outputCharacters);
@@ -102,7 +102,6 @@ async function run(
   child.once('error', () => ended.resolve(undefined));
   child.once('close', (code) => ended.resolve(code ?? -1));
   const exitCode = await ended.promise;
-  signal.removeEventListener('abort', kill);
   signal.throwIfAborted();
   return { exitCode, output };
 }

@@ -1,5 +1,5 @@
 import { asWarning } from '@skein/mesh';
-import { isolated } from '@skein/protocol';
+import { isolated, onAbort } from '@skein/protocol';
 
 /** What a job gets: a signal that fires when nobody waits any more, and a way to tell all who wait how far it is. */
 export interface JobContext<Progress> {
@@ -42,11 +42,10 @@ export class SharedJobs<Progress, Result> {
       if (job.waiters.size === 0) this.#abandon(key, job, waiter.signal?.reason);
       gaveUp.reject(waiter.signal?.reason);
     };
-    waiter.signal?.addEventListener('abort', giveUp, { once: true });
+    using _abort = onAbort(waiter.signal, giveUp);
     try {
       return await Promise.race([job.result, gaveUp.promise]);
     } finally {
-      waiter.signal?.removeEventListener('abort', giveUp);
       job.waiters.delete(waiter);
     }
   }

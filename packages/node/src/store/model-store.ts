@@ -1,10 +1,17 @@
 import { mkdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
 
-import { decodeManifest, type EncodedManifest } from '@skein/mesh';
-import { sha256Schema, silentLogger, type HeldModel, type Logger, type ModelManifest } from '@skein/protocol';
+import { decodeManifest, resolveModel, type EncodedManifest } from '@skein/mesh';
+import {
+  maxModelAliases,
+  sha256Schema,
+  silentLogger,
+  type HeldModel,
+  type Logger,
+  type ModelManifest,
+} from '@skein/protocol';
 
-import { findCatalogEntry } from '../catalog/index.ts';
+import { findCatalogEntryByHash } from '../catalog/index.ts';
 import { createSource, type ModelReference } from '../sources/index.ts';
 import { measureFreeBytes, onDisk, replaceFile, type MeasureFreeBytes } from '../disk/index.ts';
 import { HeldModels } from './held-models.ts';
@@ -25,10 +32,10 @@ export interface ModelStore {
    *   source, `hash-mismatch`, `model-invalid`, `model-not-found`, `disk-failed` with the bytes that are needed, `aborted`
    */
   pull(reference: string | ModelReference, options?: PullOptions): Promise<HeldModel>;
-  /** Whole models that are held, by name. */
+  /** Whole models that are held, by name, each with the catalog's names for it and those that it was pulled as. */
   list(): Promise<HeldModel[]>;
-  /** Finds a held model by SHA-256, catalog name, or what it was pulled as. */
-  find(nameOrModel: string): Promise<HeldModel | undefined>;
+  /** Finds a held model by SHA-256, name or alias. @throws SkeinError `invalid-request` when several are meant */
+  find(reference: string): Promise<HeldModel | undefined>;
   /** The manifest of a held model. @throws SkeinError `model-not-found` */
   manifest(model: string): Promise<EncodedManifest>;
   /** Where a held model's GGUF lies. Never write there. @throws SkeinError `model-not-found` */
@@ -79,16 +86,16 @@ export async function openStore(directory: string, options: StoreOptions = {}): 
     await held.manifest(model);
     return layout.model(model);
   };
+  const list = async (): Promise<HeldModel[]> => {
+    const remembered = await names.byModel();
+    return (await held.list()).map((model) => withAliases(model, remembered.get(model.model) ?? []));
+  };
   return {
     path,
     pull: (reference, pullOptions = {}) => pullModel(components, reference, pullOptions),
-    list: () => held.list(),
+    list,
     manifest: (model) => held.manifest(model),
-    async find(nameOrModel) {
-      const model = findCatalogEntry(nameOrModel)?.sha256 ?? nameOrModel;
-      const found = (await held.find(model)) ?? (await held.find((await names.find(nameOrModel)) ?? ''));
-      return found ?? (await held.list()).find(({ name }) => name === nameOrModel);
-    },
+    find: async (reference) => resolveModel(await list(), reference),
     async *readRanges(model, ranges, { signal } = {}) {
       yield* readRanges(await path(model), ranges, { signal });
     },
@@ -103,4 +110,20 @@ export async function openStore(directory: string, options: StoreOptions = {}): 
       return (await readManifest(layout.fetchedManifest(digest), { digest }))?.manifest;
     },
   };
+}
+
+/** A model with the names that it has beside its own: first the catalog's, then those that people pulled it as. */
+function withAliases(held: HeldModel, remembered: readonly string[]): HeldModel {
+  const entry = findCatalogEntryByHash(held.model);
+  const known = new Set([
+    ...(entry === undefined ? [] : [entry.name, ...entry.aliases]),
+    ...remembered.filter(isPublic),
+  ]);
+  known.delete(held.name.toLowerCase());
+  return known.size === 0 ? held : { ...held, aliases: [...known].slice(0, maxModelAliases) };
+}
+
+/** Whether others may know of a name. Sources that are files are remembered by their paths, which are nobody's business. */
+function isPublic(name: string): boolean {
+  return name.startsWith('hf:') || !/[/\\]/.test(name);
 }

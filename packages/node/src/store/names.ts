@@ -29,6 +29,12 @@ export class Names {
     return (await this.#read()).names.get(name.toLowerCase());
   }
 
+  /** Returns all names, by the SHA-256 of the model that they mean. In lower case. */
+  async byModel(): Promise<ReadonlyMap<string, readonly string[]>> {
+    const grouped = Map.groupBy((await this.#read()).names, ([, model]) => model);
+    return new Map([...grouped].map(([model, entries]) => [model, entries.map(([name]) => name)]));
+  }
+
   /** Makes names mean this model from now on. Throws `disk-failed`. */
   async set(names: readonly string[], model: string, { signal }: { signal: AbortSignal }): Promise<void> {
     const { names: known } = await this.#read();

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { appendFile, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { appendFile, copyFile, readFile, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 
 import { expect, test } from 'vitest';
 
@@ -26,6 +26,17 @@ test('copies a local file and finds it by its name and its hash', async () => {
   expect(await fixture.files()).toEqual([`${sha256}.gguf`, `${sha256}.manifest`, 'names.json']);
 });
 
+test('tells the names that a model was pulled as, and never a path', async () => {
+  await using fixture = await storeFixture();
+  const { store, file } = fixture;
+  const copy = join(dirname(file), 'Second.gguf');
+  await copyFile(file, copy);
+  const held = await store.pull(file);
+  await store.pull(copy);
+  expect(await store.list()).toEqual([{ ...held, aliases: ['second'] }]);
+  expect(await store.find('SECOND')).toMatchObject({ model: held.model });
+});
+
 test('downloads with progress, and verifies before the model is held', async () => {
   await using server = await startFileServer({ content: new Uint8Array(0) });
   await using fixture = await storeFixture({ endpoint: server.endpoint });
@@ -43,7 +54,7 @@ test('downloads with progress, and verifies before the model is held', async () 
   expect([...totals]).toEqual([content.byteLength]);
   expect(phases).toEqual(['download', 'verify']);
   expect(held.model).toBe(sha256);
-  expect(await store.find(reference)).toEqual(held);
+  expect(await store.find(reference)).toEqual({ ...held, aliases: [reference] });
 });
 
 test('goes on when the callback that shows its progress throws', async () => {

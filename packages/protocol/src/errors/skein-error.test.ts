@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { errorCodes } from './codes.ts';
+import { errorCodes, isErrorCode, mayFitWithLess, retryOf } from './codes.ts';
 import { asSkeinError, fromWireError, isSkeinError, SkeinError, toWireError } from './skein-error.ts';
 
 describe('errors between peers', () => {
@@ -55,6 +55,27 @@ describe('errors between peers', () => {
     expect(asSkeinError(new DOMException('', 'TimeoutError')).code).toBe('deadline-exceeded');
     expect(asSkeinError(new DOMException('', 'AbortError')).code).toBe('aborted');
     expect(asSkeinError(new Error('x'), 'disk-failed').code).toBe('disk-failed');
+  });
+
+  it('say whether the same request may succeed later', () => {
+    for (const code of ['overloaded', 'stage-lost', 'no-peers', 'deadline-exceeded'] as const) {
+      expect(new SkeinError(code, '').retryable, code).toBe(true);
+    }
+    for (const code of ['aborted', 'internal', 'invalid-request', 'does-not-fit', 'request-kills-engines'] as const) {
+      expect(new SkeinError(code, '').retryable, code).toBe(false);
+    }
+  });
+
+  it('are tried elsewhere only when another replica may not share the failure', () => {
+    const codes = Object.keys(errorCodes).filter(isErrorCode);
+    expect(codes.filter((code) => retryOf(code) === 'elsewhere')).toEqual([
+      'not-deployed',
+      'overloaded',
+      'stage-lost',
+      'peer-lost',
+      'not-running',
+    ]);
+    expect(codes.filter(mayFitWithLess)).toEqual(['does-not-fit', 'no-peers']);
   });
 
   it('have a sensible HTTP status each', () => {

@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 import { limits } from '../limits.ts';
 import { fieldName } from '../validation/field-name.ts';
-import { errorCodes, isErrorCode, type ErrorCode } from './codes.ts';
+import { isErrorCode, retryOf, type ErrorCode } from './codes.ts';
 
 const brand = Symbol.for('skein.error');
 
@@ -16,6 +16,7 @@ export type ErrorDetails = Readonly<Record<string, string | number | boolean>>;
  */
 export class SkeinError extends Error {
   readonly code: ErrorCode;
+  /** Whether the same request may succeed later. */
   readonly retryable: boolean;
   readonly details: ErrorDetails;
   readonly [brand] = true;
@@ -24,7 +25,7 @@ export class SkeinError extends Error {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'SkeinError';
     this.code = code;
-    this.retryable = errorCodes[code].retryable;
+    this.retryable = retryOf(code) !== 'never';
     this.details = options.details ?? {};
   }
 

@@ -36,7 +36,8 @@ export const describedLogprobsSchema = tokenLogprob.extend(textOfToken).extend({
 export type DescribedLogprobs = z.infer<typeof describedLogprobsSchema>;
 
 /**
- * What a lead sends back on a `generate` stream: text as it comes, then exactly one end or error.
+ * What a lead sends back on a `generate` stream: that it has begun, text as it comes, then exactly one end or error. An error
+ * may come first.
  * A stream that stops without either was lost.
  */
 export const generationEventSchema = z.discriminatedUnion('type', [
@@ -60,5 +61,13 @@ export const generationEventSchema = z.discriminatedUnion('type', [
     }),
   }),
   z.object({ type: z.literal('generation-error'), error: wireErrorSchema }),
+  /** The lead has checked and tokenized the request and taken it into its queue. What it says here was not known before. */
+  z.object({
+    type: z.literal('generation-begin'),
+    /** Tokens of the prompt, as the model's template and vocabulary make it. */
+    promptTokens: tokenCount,
+    /** Most tokens that follow: what was asked for, or what the lead gives to a request that does not ask. */
+    maxTokens: tokenCount,
+  }),
 ]);
 export type GenerationEvent = z.infer<typeof generationEventSchema>;

@@ -25,12 +25,17 @@ export const hardwareSchema = z.object({
 });
 export type Hardware = z.infer<typeof hardwareSchema>;
 
+/** Other names that a card tells of one model. */
+export const maxModelAliases = 8;
+
 /** A whole model that a peer can serve sections of. */
 export const heldModelSchema = z.object({
   model: sha256Schema,
   /** Digest of its encoded manifest. */
   manifest: sha256Schema,
   name: z.string().min(1).max(limits.maxNameLength),
+  /** What else its holder knows it as, such as the catalog's names for it. Case does not matter. Default none. */
+  aliases: arraySchema(z.string().min(1).max(limits.maxNameLength), { most: maxModelAliases }).optional(),
   bytes: byteCount,
 });
 export type HeldModel = z.infer<typeof heldModelSchema>;

@@ -1,10 +1,12 @@
 /** How text gets to a client. What is written while one turn of the event loop is dealt with goes out in one piece. */
 export interface Body {
+  /** Sends the headers, unless they are out. */
+  open(): void;
   write(text: string): void;
   end(): void;
   /** Undefined while the client keeps up, else resolves when it does again or is gone. */
   readonly behind: Promise<void> | undefined;
-  /** Resolves, with what Hono is to answer, when the first piece goes out or the client is gone. */
+  /** Resolves, with what Hono is to answer, when the headers go out or the client is gone. */
   readonly begun: Promise<Response>;
 }
 

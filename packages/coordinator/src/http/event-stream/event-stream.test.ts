@@ -2,11 +2,13 @@ import { once } from 'node:events';
 import { createServer, request, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
+import { SkeinError } from '@skein/protocol';
 import { expect, it } from 'vitest';
 
+import { ManualTimers } from '../../testing/manual-timers.ts';
 import { eventStream, type EventSink, type EventStreamOptions } from './event-stream.ts';
 
-const quiet = { cancel: () => undefined, onError: () => undefined };
+const quiet = { cancel: () => undefined, onError: () => undefined, schedule: new ManualTimers().schedule };
 
 /** A server that answers every request with what is produced, and a client's first look at the answer. */
 async function ask(
@@ -81,4 +83,56 @@ it('throws what fails before the first event, and tells of what fails later in o
   expect(text).toMatch(/^data: {"first":true}\n\ndata: {"error":{.*"code":"internal"}}\n\n$/);
   expect(text).not.toContain('secret');
   expect(errors).toEqual([failure]);
+});
+
+it('sends the headers when it is opened, before there is an event', async () => {
+  const event = Promise.withResolvers<void>();
+  await using asked = await ask(async (sink) => {
+    sink.open();
+    await event.promise;
+    sink.send({ late: true });
+  });
+  expect(asked.response.statusCode).toBe(200);
+  expect(asked.response.headers['content-type']).toMatch('text/event-stream');
+  event.resolve();
+  let text = '';
+  for await (const chunk of asked.response) text += String(chunk);
+  expect(text).toBe('data: {"late":true}\n\n');
+});
+
+it('makes an event of what fails after it was opened', async () => {
+  await using asked = await ask(async (sink) => {
+    sink.open();
+    throw new SkeinError('does-not-fit', 'no machine has the room');
+  });
+  let text = '';
+  for await (const chunk of asked.response) text += String(chunk);
+  expect(text).toMatch(/^data: {"error":{.*"code":"does_not_fit"}}\n\n$/);
+});
+
+it('is never silent for ten seconds, and says nothing of its own while events come', async () => {
+  const timers = new ManualTimers();
+  const over = Promise.withResolvers<void>();
+  let sink: EventSink | undefined;
+  const response = await eventStream(
+    async (opened) => {
+      sink = opened;
+      opened.open();
+      await over.promise;
+    },
+    { ...quiet, outgoing: undefined, schedule: timers.schedule },
+  );
+  const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+  timers.advance(5000);
+  expect((await reader?.read())?.value).toBe(': keep-alive\n\n');
+  for (let event = 0; event < 3; event += 1) {
+    timers.advance(4000);
+    sink?.send({ event });
+    expect((await reader?.read())?.value).toBe(`data: {"event":${event}}\n\n`);
+  }
+  timers.advance(10_000);
+  expect((await reader?.read())?.value).toBe(': keep-alive\n\n');
+  over.resolve();
+  expect((await reader?.read())?.done).toBe(true);
+  expect(timers.count).toBe(0);
 });

@@ -1,14 +1,17 @@
 import type { ServerResponse } from 'node:http';
 
+import type { Schedule } from '../../timers.ts';
 import { errorBody } from '../error-response.ts';
 import { NodeBody } from './node-body.ts';
 import { WebBody } from './web-body.ts';
 
 /** Where server-sent events go. What is sent to a client that is gone is dropped. */
 export interface EventSink {
+  /** Sends status and headers now. From then on an error is an event, and comments keep the connection alive. */
+  open(): void;
   /** Sends one event, as JSON. */
   send(data: object): void;
-  /** Sends events that are dressed already, as by {@link eventOf}. */
+  /** Sends events that are formatted already, as by {@link eventOf}. */
   write(events: string): void;
   /** Undefined while the client keeps up, else what to wait for before more is sent. Never rejects. */
   readonly behind: Promise<void> | undefined;
@@ -21,7 +24,13 @@ export interface EventStreamOptions {
   readonly cancel: () => void;
   /** Told about an error that became an event. */
   readonly onError: (error: unknown) => void;
+  readonly schedule: Schedule;
 }
+
+/** A stream is looked at this often, and gets a comment when nothing was sent since: so it is never silent for twice as long. */
+const keepAliveMs = 5000;
+/** A comment: clients pass over it. Clients and proxies give up on connections that say nothing for 30 s or more. */
+const keepAlive = ': keep-alive\n\n';
 
 /** One event as it crosses the wire. */
 export function eventOf(data: object): string {
@@ -29,25 +38,45 @@ export function eventOf(data: object): string {
 }
 
 /**
- * Answers with server-sent events. Resolves with the first one: what `produce` throws before it is thrown here and can
- * still get a proper HTTP status. Later an error becomes the last event, since a body that breaks off tells a client nothing.
+ * Answers with server-sent events. Resolves once the headers are out, with the first event or because `produce` opened the
+ * stream: what it throws before that is thrown here and can still get a proper HTTP status. Later an error becomes the last
+ * event, since a body that breaks off tells a client nothing.
  */
 export async function eventStream(
   produce: (sink: EventSink) => Promise<void>,
-  { outgoing, cancel, onError }: EventStreamOptions,
+  { outgoing, cancel, onError, schedule }: EventStreamOptions,
 ): Promise<Response> {
   let isGone = false;
   let hasBegun = false;
+  let isQuiet = true;
+  let timer: Disposable | undefined;
   const onGone = () => {
     isGone = true;
     cancel();
   };
   const body = outgoing === undefined ? new WebBody(onGone) : new NodeBody(outgoing, onGone);
-  const write = (events: string) => {
+  const look = () => {
+    if (isGone) return;
+    // A client that is behind has enough to read.
+    if (isQuiet && body.behind === undefined) body.write(keepAlive);
+    isQuiet = true;
+    timer = schedule(keepAliveMs, look);
+  };
+  const begin = () => {
+    if (hasBegun) return;
     hasBegun = true;
+    timer = schedule(keepAliveMs, look);
+  };
+  const write = (events: string) => {
+    begin();
+    isQuiet = false;
     if (!isGone) body.write(events);
   };
   const sink: EventSink = {
+    open: () => {
+      begin();
+      if (!isGone) body.open();
+    },
     write,
     send: (data) => write(eventOf(data)),
     get behind() {
@@ -62,6 +91,7 @@ export async function eventStream(
       sink.send(errorBody(error));
     })
     .then(() => {
+      timer?.[Symbol.dispose]();
       if (!isGone) body.end();
       return body.begun;
     });

@@ -33,6 +33,15 @@ export class NodeBody implements Body {
     return this.#behind?.promise;
   }
 
+  open(): void {
+    const outgoing = this.#outgoing;
+    if (outgoing.headersSent || outgoing.destroyed) return;
+    outgoing.writeHead(200, eventStreamHeaders);
+    // Node keeps them back for the first piece of the body otherwise.
+    outgoing.flushHeaders();
+    this.#begun.resolve(RESPONSE_ALREADY_SENT);
+  }
+
   write(text: string): void {
     this.#pending += text;
     if (this.#pending.length > maxPendingCharacters) return this.#flush();

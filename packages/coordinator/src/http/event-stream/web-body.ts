@@ -30,10 +30,14 @@ export class WebBody implements Body {
     return this.#behind?.promise;
   }
 
+  open(): void {
+    this.#begun.resolve(this.#response);
+  }
+
   write(text: string): void {
     this.#controller?.enqueue(this.#encoder.encode(text));
     if ((this.#controller?.desiredSize ?? 1) <= 0) this.#behind ??= Promise.withResolvers();
-    this.#begun.resolve(this.#response);
+    this.open();
   }
 
   end(): void {

@@ -1,29 +1,36 @@
 import type { DescribedLogprobs, SkeinError } from '@skein/protocol';
 
 import type { AnswerObserver } from '../../audit/index.ts';
+import type { Schedule } from '../../timers.ts';
 import { eventOf, type EventSink } from '../event-stream/index.ts';
-import type { RoutedChoices } from '../generation-port.ts';
+import type { Choice } from '../generation-port.ts';
 import type { AnswerFormat, AnswerIdentity } from './answer-format.ts';
-import { combineEnds, type Completion, type GenerationEnd } from './completion.ts';
+import { combine } from './completion.ts';
 import { readChoices } from './read-choices.ts';
 
 export interface AnswerOptions {
-  readonly routed: RoutedChoices;
+  readonly choices: readonly Choice[];
   readonly format: AnswerFormat;
   readonly identity: AnswerIdentity;
   /** Of the generations. */
   readonly signal: AbortSignal;
-  /** Aborts that signal. */
-  readonly abort: (reason: SkeinError) => void;
   /** Told how far the choices get. */
   readonly observer: AnswerObserver;
 }
 
-/** Collects the choices into one answer. Throws what one of them failed with. */
-export async function wholeAnswer(options: AnswerOptions): Promise<object> {
-  const { routed, format, identity } = options;
-  const drafts = routed.choices.map(() => ({ text: '', described: undefined as DescribedLogprobs[] | undefined }));
-  const ends = await readChoices({
+/**
+ * Collects the choices into one answer. Throws what one of them failed with: an answer with fewer choices than were asked
+ * for is none.
+ */
+export async function wholeAnswer(
+  options: AnswerOptions & {
+    /** Aborts the generations: once one has failed, nobody needs the others. */
+    readonly abort: (reason: SkeinError) => void;
+  },
+): Promise<object> {
+  const { choices, format, identity, abort } = options;
+  const drafts = choices.map(() => ({ text: '', described: undefined as DescribedLogprobs[] | undefined }));
+  const completions = await readChoices({
     ...options,
     onDelta(index, { text, logprobs }) {
       const draft = drafts[index];
@@ -32,60 +39,66 @@ export async function wholeAnswer(options: AnswerOptions): Promise<object> {
       if (logprobs !== undefined) (draft.described ??= []).push(...logprobs);
       return undefined;
     },
+    onFailure: abort,
   });
-  const choices = drafts.map(({ text, described }, index) => ({
+  const whole = drafts.map(({ text, described }, index) => ({
     index,
     text,
     logprobs: described === undefined ? null : format.logprobs()(described),
-    finishReason: ends[index]?.finishReason ?? 'stop',
+    finishReason: completions[index]?.end.finishReason ?? 'stop',
   }));
-  return format.whole(identity, choices, completionOf(routed, combineEnds(ends)));
+  return format.whole(identity, whole, combine(completions));
 }
 
-/** Sends the chunks of a streamed answer: those of all choices as they come. Throws what one of them failed with. */
+/** Longest wait for a replica to begin before the headers of a stream go out all the same: clients give up after 30 s. */
+const headersAfterMs = 10_000;
+
+/**
+ * Sends the chunks of a streamed answer: those of all choices as they come. Headers go out when a replica has begun, or after
+ * ten seconds, as when the model has to be loaded first. A choice that fails for good does not end the others: what it
+ * failed with is thrown when they have come to their ends.
+ */
 export async function streamAnswer(
   sink: EventSink,
   options: AnswerOptions & {
     /** Ends the stream with a chunk that holds the usage. */
     readonly includeUsage: boolean;
+    readonly schedule: Schedule;
   },
 ): Promise<void> {
-  const { routed, format, identity, includeUsage } = options;
+  const { format, identity, includeUsage, schedule } = options;
+  using _patience = schedule(headersAfterMs, () => sink.open());
   // With usage asked for, every other chunk says `usage: null`, as OpenAI's do.
-  const dressed = (chunk: object) => eventOf(includeUsage ? { ...chunk, usage: null } : chunk);
-  const choices = routed.choices.map((_, index) => {
+  const formatted = (chunk: object) => eventOf(includeUsage ? { ...chunk, usage: null } : chunk);
+  const choices = options.choices.map((_, index) => {
     const opening = format.opening(identity, index);
     return {
       /** What is to be sent before anything else of this choice. */
-      opening: opening === undefined ? '' : dressed(opening),
-      textEvent: textTemplate((text) => dressed(format.delta(identity, { index, text, logprobs: null }))),
+      opening: opening === undefined ? '' : formatted(opening),
+      textEvent: textTemplate((text) => formatted(format.delta(identity, { index, text, logprobs: null }))),
       logprobs: format.logprobs(),
     };
   });
-  const ends = await readChoices({
+  const completions = await readChoices({
     ...options,
+    onBegin: () => sink.open(),
     onDelta(index, { text, logprobs }) {
       const choice = choices[index];
       if (choice === undefined || (text === '' && logprobs === undefined)) return undefined;
       const event =
         logprobs === undefined
           ? choice.textEvent(text)
-          : dressed(format.delta(identity, { index, text, logprobs: choice.logprobs(logprobs) }));
+          : formatted(format.delta(identity, { index, text, logprobs: choice.logprobs(logprobs) }));
       sink.write(choice.opening === '' ? event : choice.opening + event);
       choice.opening = '';
       return sink.behind;
     },
-    onEnd(index, end) {
-      const ending = dressed(format.ending(identity, index, completionOf(routed, end)));
-      sink.write((choices[index]?.opening ?? '') + ending);
+    onEnd(index, completion) {
+      sink.write((choices[index]?.opening ?? '') + formatted(format.ending(identity, index, completion)));
     },
   });
-  if (includeUsage) sink.send(format.usage(identity, completionOf(routed, combineEnds(ends))));
+  if (includeUsage) sink.send(format.usage(identity, combine(completions)));
   sink.write('data: [DONE]\n\n');
-}
-
-function completionOf({ deployment, lead }: RoutedChoices, end: GenerationEnd): Completion {
-  return { deployment, lead, end };
 }
 
 /** Makes events that differ in one text alone: what is around it is serialized once, not for each token. */

@@ -2,6 +2,7 @@ import type { GenerationUpdate } from '@skein/mesh';
 import { SkeinError } from '@skein/protocol';
 import { describe, expect, it, vi } from 'vitest';
 
+import { ManualTimers } from '../../testing/manual-timers.ts';
 import { generationEnd, post, sayPieces, sentEvents, servedModel, testApp } from '../../testing/test-app.ts';
 
 const chat = { model: 'org/tiny', messages: [{ role: 'user', content: 'Hi' }] };
@@ -193,17 +194,121 @@ describe('several choices', () => {
     expect(events.at(-1)).toBe('[DONE]');
   });
 
-  it.each([true, false])('fail together, and the others are ended: streamed %s', async (stream) => {
+  /** One choice says two things and ends, another breaks off after the first has said one. */
+  function breaking() {
+    const broken = Promise.withResolvers<void>();
     async function* one(signal: AbortSignal, choice: number): AsyncGenerator<GenerationUpdate> {
-      yield { type: 'text-delta', text: 'a', tokens: [1] };
-      if (choice === 1) throw new SkeinError('stage-lost', 'a stage went away');
-      await new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('cut'))));
+      yield { type: 'text-delta', text: `${choice} begins`, tokens: [1] };
+      if (choice === 1) {
+        broken.resolve();
+        throw new SkeinError('stage-lost', 'a stage went away');
+      }
+      await broken.promise;
+      await new Promise(setImmediate);
+      signal.throwIfAborted();
+      yield { type: 'text-delta', text: `${choice} ends`, tokens: [1] };
+      yield end(2);
     }
-    const { app, received } = testApp({ events: one });
-    const text = await (await post(app, '/v1/completions', { ...plain, n: 3, stream })).text();
-    expect(text).toContain('"code":"stage_lost"');
-    expect(text).not.toContain('DONE');
+    return testApp({ events: one });
+  }
+
+  it('go on to their ends when one of a stream fails, and then the error is the last event', async () => {
+    const { app, received } = breaking();
+    const events = await sentEvents(await post(app, '/v1/completions', { ...plain, n: 3, stream: true }));
+    const chunks = events.slice(0, -1) as {
+      choices: { index: number; text: string; finish_reason: string | null }[];
+    }[];
+    const choices = chunks.flatMap((chunk) => chunk.choices);
+    for (const index of [0, 2]) {
+      const ofChoice = choices.filter((choice) => choice.index === index);
+      expect(ofChoice.map(({ text }) => text)).toEqual([`${index} begins`, `${index} ends`, '']);
+      expect(ofChoice.at(-1)?.finish_reason).toBe('stop');
+    }
+    expect(choices.filter(({ index }) => index === 1)).toMatchObject([{ text: '1 begins', finish_reason: null }]);
+    expect(events.at(-1)).toMatchObject({ error: { code: 'stage_lost' } });
+    expect(received[0]?.signal.aborted).toBe(false);
+  });
+
+  it('are no answer in one piece when one fails, and the others are ended', async () => {
+    const { app, received } = breaking();
+    const response = await post(app, '/v1/completions', { ...plain, n: 3 });
+    expect(response.status).toBe(503);
+    expect(await response.json()).toMatchObject({ error: { code: 'stage_lost' } });
     expect(received[0]?.signal.aborted).toBe(true);
+  });
+});
+
+describe('the headers of a streamed answer', () => {
+  const begin: GenerationUpdate = { type: 'generation-begin', promptTokens: 7, maxTokens: 100 };
+
+  /** Events that wait for `go` after what they yield first. */
+  function waiting(first: readonly GenerationUpdate[], fails?: SkeinError) {
+    const go = Promise.withResolvers<void>();
+    const timers = new ManualTimers();
+    async function* events(): AsyncGenerator<GenerationUpdate> {
+      yield* first;
+      await go.promise;
+      if (fails !== undefined) throw fails;
+      yield* sayPieces('Hi');
+    }
+    return { go, timers, ...testApp({ events, schedule: timers.schedule }) };
+  }
+
+  it('are out when a replica has begun, long before its first text', async () => {
+    const { app, go } = waiting([begin]);
+    const response = await post(app, '/v1/completions', { ...plain, stream: true });
+    expect(response.status).toBe(200);
+    go.resolve();
+    expect(await sentEvents(response)).toHaveLength(3);
+  });
+
+  it('are out after ten seconds without a replica, as while a model is loaded', async () => {
+    const { app, timers, go, received } = waiting([]);
+    const response = post(app, '/v1/completions', { ...plain, stream: true });
+    await vi.waitFor(() => expect(received).toHaveLength(1));
+    let isOut = false;
+    void response.then(() => (isOut = true));
+    timers.advance(9999);
+    await new Promise(setImmediate);
+    expect(isOut).toBe(false);
+    timers.advance(1);
+    expect((await response).status).toBe(200);
+    go.resolve();
+    expect(await sentEvents(await response)).toHaveLength(3);
+    expect(timers.count).toBe(0);
+  });
+
+  it('wait for an error that comes before, which keeps its status; later ones are an event', async () => {
+    const refused = waiting([], new SkeinError('overloaded', 'the queue is full'));
+    refused.go.resolve();
+    expect((await post(refused.app, '/v1/completions', { ...plain, stream: true })).status).toBe(429);
+    const lost = waiting([begin], new SkeinError('stage-lost', 'a stage went away'));
+    lost.go.resolve();
+    const response = await post(lost.app, '/v1/completions', { ...plain, stream: true });
+    expect(response.status).toBe(200);
+    expect(await sentEvents(response)).toMatchObject([{ error: { code: 'stage_lost' } }]);
+  });
+
+  it('are followed by comments until there is something to say', async () => {
+    const { app, timers, go } = waiting([begin]);
+    const response = await post(app, '/v1/completions', { ...plain, stream: true });
+    const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+    for (let time = 0; time < 3; time += 1) {
+      timers.advance(5000);
+      expect((await reader?.read())?.value).toBe(': keep-alive\n\n');
+    }
+    go.resolve();
+    expect((await reader?.read())?.value).toMatch(/^data: /);
+    await reader?.cancel();
+  });
+
+  it('wait for the whole of an answer in one piece', async () => {
+    const { app, timers, go, received } = waiting([begin]);
+    const response = post(app, '/v1/completions', plain);
+    await vi.waitFor(() => expect(received).toHaveLength(1));
+    expect(timers.count).toBe(0);
+    go.resolve();
+    expect((await response).headers.get('content-type')).toMatch('application/json');
   });
 });
 
@@ -291,6 +396,17 @@ describe('an error', () => {
     expect(response.headers.get('retry-after')).toBe('1');
   });
 
+  it.each([
+    ['stage-lost', {}, '2'],
+    ['no-peers', {}, '10'],
+    ['no-peers', { retryAfterSeconds: 1.5 }, '2'],
+    ['deadline-exceeded', {}, null],
+  ] as const)('of a kind that passes says when to try again: %s %o', async (code, details, seconds) => {
+    const refusal = new SkeinError(code, 'not now', { details });
+    const response = await post(testApp({ refusal }).app, '/v1/chat/completions', chat);
+    expect(response.headers.get('retry-after')).toBe(seconds);
+  });
+
   it('that is not ours keeps its text to itself', async () => {
     const response = await post(testApp({ refusal: new TypeError('/root/secret') }).app, '/v1/completions', plain);
     expect(response.status).toBe(500);
@@ -306,7 +422,7 @@ describe('the list of models', () => {
     object: 'model',
     created: 1_700_000_000,
     owned_by: 'skein',
-    skein: { sha256: servedModel.sha256, bytes: 1234, deployed: true },
+    skein: { sha256: servedModel.model, name: 'org/tiny', bytes: 1234, deployed: true },
   };
 
   it('holds what is served', async () => {
@@ -314,9 +430,38 @@ describe('the list of models', () => {
     expect(await response.json()).toEqual({ object: 'list', data: [model] });
   });
 
-  it.each(['org/tiny', 'org%2Ftiny', servedModel.sha256])('finds one by %s', async (id) => {
+  it.each(['org/tiny', 'org%2Ftiny', 'Org/Tiny', 'tiny', servedModel.model])('finds one by %s', async (id) => {
     const response = await testApp().app.request(`/v1/models/${id}`);
     expect(await response.json()).toEqual(model);
+  });
+
+  it.each(['/v1/models/huge', '/v1/chat/completions'])(
+    'answers 503 while members may be on their way: %s',
+    async (path) => {
+      const { app } = testApp({ absent: { lost: [], isGathering: true } });
+      const body = { ...chat, model: 'huge' };
+      const response = path === '/v1/models/huge' ? await app.request(path) : await post(app, path, body);
+      expect(response.status).toBe(503);
+      expect(response.headers.get('retry-after')).toBe('2');
+      expect(await response.json()).toMatchObject({ error: { code: 'no_peers', param: 'model' } });
+    },
+  );
+
+  it('tells models of one name apart by their hashes', async () => {
+    const namesake = { ...servedModel, model: 'cd'.repeat(32) };
+    const models = [servedModel, namesake].map((model) => ({ ...model, id: model.model }));
+    const { app, received } = testApp({ models });
+    const list = (await (await app.request('/v1/models')).json()) as {
+      data: { id: string; skein: { name: string } }[];
+    };
+    expect(list.data.map(({ id }) => id)).toEqual(models.map(({ model }) => model));
+    expect(list.data.map(({ skein }) => skein.name)).toEqual(['org/tiny', 'org/tiny']);
+    expect((await app.request('/v1/models/org/tiny')).status).toBe(400);
+    const response = await post(app, '/v1/completions', plain);
+    expect(response.status).toBe(400);
+    expect(((await response.json()) as { error: { message: string } }).error.message).toContain(namesake.model);
+    await post(app, '/v1/completions', { ...plain, model: namesake.model });
+    expect(received.map(({ model }) => model)).toEqual([namesake.model]);
   });
 
   it('answers 404 for one that is not there', async () => {

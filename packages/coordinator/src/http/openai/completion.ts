@@ -7,9 +7,16 @@ export interface Completion extends Route {
   readonly end: GenerationEnd;
 }
 
-/** The end of all choices of one request together: the prompt counts once, what was generated adds up. */
-export function combineEnds(ends: readonly GenerationEnd[]): GenerationEnd {
-  return ends.reduce((all, one) => ({
+/**
+ * All choices of one request together: the prompt counts once, what was generated adds up. Deployment and lead are those of
+ * the first.
+ */
+export function combine(completions: readonly Completion[]): Completion {
+  return completions.reduce((all, one) => ({ ...all, end: combineEnds(all.end, one.end) }));
+}
+
+function combineEnds(all: GenerationEnd, one: GenerationEnd): GenerationEnd {
+  return {
     ...all,
     usage: {
       ...all.usage,
@@ -18,7 +25,7 @@ export function combineEnds(ends: readonly GenerationEnd[]): GenerationEnd {
       ...sumOf('acceptedTokens', [all, one]),
     },
     timings: { ...all.timings, decodeMs: Math.max(all.timings.decodeMs, one.timings.decodeMs) },
-  }));
+  };
 }
 
 /** The sum of a count that not every lead tells. */

@@ -1,8 +1,9 @@
-import { SkeinError } from '@skein/protocol';
+import { onAbort, SkeinError } from '@skein/protocol';
 import { Hono, type Context } from 'hono';
 
 import type { RequestRecord, Requests } from '../../audit/index.ts';
-import { eventStream } from '../event-stream/index.ts';
+import type { Schedule } from '../../timers.ts';
+import { eventStream, type EventSink } from '../event-stream/index.ts';
 import type { GenerationPort, ServedModel } from '../generation-port.ts';
 import { nodeResponse, remoteAddress } from '../node-response.ts';
 import { readJson } from '../read-json.ts';
@@ -26,6 +27,7 @@ export interface OpenAiComponents {
   readonly newId: () => string;
   /** An unsigned 32 bit integer. */
   readonly randomSeed: () => number;
+  readonly schedule: Schedule;
   /** Told about errors that clients get after the first byte. */
   readonly onError: (error: unknown) => void;
 }
@@ -40,12 +42,8 @@ export function openAiRoutes(components: OpenAiComponents): Hono {
   );
   // Model names may hold slashes, which clients encode or not.
   routes.get('/models/:id{.+}', (context) => {
-    const id = context.req.param('id');
-    const model = generations.models().find((model) => model.id === id || model.sha256 === id);
-    if (model !== undefined) return Response.json(modelObject(model, startedSeconds));
-    throw new SkeinError('model-not-found', `no peer holds ${id}; GET /v1/models lists what there is`, {
-      details: { param: 'model' },
-    });
+    const model = generations.find(context.req.param('id'));
+    return Response.json(modelObject(model, startedSeconds));
   });
   routes.post('/chat/completions', (context) =>
     complete(context, components, { parse: parseChatRequest, format: chatFormat }),
@@ -84,30 +82,31 @@ async function answer(
   components: OpenAiComponents,
   { parse, format, id, record }: Endpoint & { readonly id: string; readonly record: RequestRecord },
 ): Promise<Response> {
-  const { generations, stopped, now, onError } = components;
+  const { generations, stopped, now, onError, schedule } = components;
   const request = context.req.raw;
   const { model, inputs, stream, includeUsage } = parse(await readJson(request), components);
-  const served = generations.models().find((one) => one.id === model || one.sha256 === model);
-  record.onRead({
-    ...(served !== undefined && { model: served.id, sha256: served.sha256 }),
-    choices: inputs.length,
-    promptSize: promptSize(inputs[0].prompt),
-  });
+  const size = { choices: inputs.length, promptSize: promptSize(inputs[0].prompt) };
+  record.onRead(size);
+  // The only place where the name counts: from here on the model is its hash.
+  const served = generations.find(model);
+  record.onRead({ ...size, model: served.name, sha256: served.model });
   const left = new AbortController();
   const abort = (reason: SkeinError) => left.abort(reason);
   const cancel = () => abort(clientLeft());
-  request.signal.addEventListener('abort', cancel, { once: true });
-  if (request.signal.aborted) cancel();
   const signal = AbortSignal.any([stopped, left.signal]);
   const identity = { id, created: Math.floor(now() / 1000), model };
-  const routed = await generations.generate(model, inputs, { signal, onAsk: (replica) => record.onAsk(replica) });
-  const options = { routed, format, identity, signal, abort, observer: record };
-  if (!stream) return Response.json(await record.follow(wholeAnswer(options)));
-  return await eventStream(async (sink) => await record.follow(streamAnswer(sink, { ...options, includeUsage })), {
-    outgoing: nodeResponse(context),
-    cancel,
-    onError,
-  });
+  const choices = generations.generate(served.model, inputs, { signal, onAsk: (replica) => record.onAsk(replica) });
+  const options = { choices, format, identity, signal, observer: record };
+  if (!stream) {
+    using _left = onAbort(request.signal, cancel);
+    return Response.json(await record.follow(wholeAnswer({ ...options, abort })));
+  }
+  const send = async (sink: EventSink) => {
+    // The request goes on after its response was returned.
+    using _left = onAbort(request.signal, cancel);
+    await record.follow(streamAnswer(sink, { ...options, includeUsage, schedule }));
+  };
+  return await eventStream(send, { outgoing: nodeResponse(context), cancel, onError, schedule });
 }
 
 /** Node's server has a reason of its own for that, which would pass for a fault of ours. */
@@ -116,6 +115,7 @@ function clientLeft(): SkeinError {
 }
 
 /** OpenAI's model object. `created` has no better meaning here than when this coordinator started. */
-function modelObject({ id, sha256, bytes, deployed }: ServedModel, created: number): object {
-  return { id, object: 'model', created, owned_by: 'skein', skein: { sha256, bytes, deployed } };
+function modelObject({ id, model, name, bytes, isServed }: ServedModel, created: number): object {
+  const skein = { sha256: model, name, bytes, deployed: isServed };
+  return { id, object: 'model', created, owned_by: 'skein', skein };
 }

@@ -1,6 +1,7 @@
 import { SkeinError } from '@skein/protocol';
 import { Hono } from 'hono';
 
+import type { Schedule } from '../../timers.ts';
 import { eventStream } from '../event-stream/index.ts';
 import { nodeResponse } from '../node-response.ts';
 import { readJson } from '../read-json.ts';
@@ -12,12 +13,13 @@ export interface SkeinComponents {
   readonly administration: AdministrationPort;
   /** Aborted when the server stops. */
   readonly stopped: AbortSignal;
+  readonly schedule: Schedule;
   /** Told about errors that clients get after the first byte. */
   readonly onError: (error: unknown) => void;
 }
 
 /** Skein's own endpoints, under `/skein/v1`. */
-export function skeinRoutes({ administration, stopped, onError }: SkeinComponents): Hono {
+export function skeinRoutes({ administration, stopped, schedule, onError }: SkeinComponents): Hono {
   const routes = new Hono();
   routes.get('/status', () => Response.json(administration.status()));
 
@@ -37,6 +39,7 @@ export function skeinRoutes({ administration, stopped, onError }: SkeinComponent
         outgoing: nodeResponse(context),
         cancel: () => left.abort(new SkeinError('aborted', 'the client went away')),
         onError,
+        schedule,
       },
     );
   });
@@ -52,7 +55,7 @@ export function skeinRoutes({ administration, stopped, onError }: SkeinComponent
     return await eventStream(
       async (sink) =>
         await sendProgress(sink, async (onProgress) => await administration.undeploy(id, { now, onProgress })),
-      { outgoing: nodeResponse(context), cancel: () => undefined, onError },
+      { outgoing: nodeResponse(context), cancel: () => undefined, onError, schedule },
     );
   });
   return routes;

@@ -89,7 +89,7 @@ function asking(text: string, rest: Partial<Generation> = {}): Generation {
 async function endOf(id: string): Promise<GenerationEvent | undefined> {
   for (;;) {
     const last = events.get(id)?.at(-1);
-    if (last !== undefined && last.type !== 'text-delta') return last;
+    if (last?.type === 'generation-end' || last?.type === 'generation-error') return last;
     await immediate();
   }
 }
@@ -100,6 +100,26 @@ async function textOf(id: string): Promise<string> {
 }
 
 describe('the lead', () => {
+  it('says that it has begun, before any text, with what it made of the request', async () => {
+    // A request that names no limit gets a share of the context but at least 256, one for more than there is the room behind its prompt.
+    const tokens = { prompt: { type: 'tokens' as const, tokens: [5, 6, 7] }, sampling: greedy, stop: [] };
+    lead.start('share', tokens);
+    lead.start('room', { ...tokens, maxTokens: 9999 });
+    for (const id of ['share', 'room']) lead.cancel(id);
+    expect(events.get('share')).toEqual([{ type: 'generation-begin', promptTokens: 3, maxTokens: 256 }]);
+    expect(events.get('room')).toEqual([{ type: 'generation-begin', promptTokens: 3, maxTokens: contextTokens - 3 }]);
+    lead.start('asked', asking('once upon a time'));
+    const end = await endOf('asked');
+    const promptTokens = end?.type === 'generation-end' ? end.usage.promptTokens : undefined;
+    expect(events.get('asked')?.[0]).toEqual({ type: 'generation-begin', promptTokens, maxTokens: 12 });
+    expect(events.get('asked')?.filter(({ type }) => type === 'generation-begin')).toHaveLength(1);
+  });
+
+  it('says nothing of the kind for a request that it refuses', async () => {
+    lead.start('refused', { prompt: { type: 'tokens', tokens: [] }, sampling: greedy, stop: [] });
+    expect(events.get('refused')).toMatchObject([{ type: 'generation-error', error: { code: 'invalid-request' } }]);
+  });
+
   it('ends with one end, after as many tokens as were asked for', async () => {
     lead.start('a', asking('once upon a time'));
     expect(await endOf('a')).toMatchObject({
@@ -132,7 +152,7 @@ describe('the lead', () => {
     for (let index = 0; index < 6; index += 1) lead.start(`${index}`, asking('hello', { maxTokens: 40 }));
     for (const id of ['0', '3']) lead.cancel(id);
     for (const id of ['1', '2', '4', '5']) expect(await endOf(id)).toMatchObject({ type: 'generation-end' });
-    expect(events.has('3')).toBe(false);
+    expect(events.get('3')).toMatchObject([{ type: 'generation-begin' }]);
   });
 
   it('reserves an equal share of the context where no number of tokens is asked for', async () => {

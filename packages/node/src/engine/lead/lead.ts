@@ -64,12 +64,15 @@ export class Lead {
     this.#scheduler = new Scheduler({ ...options, maxQueued });
   }
 
-  /** Starts a generation. Its events follow through `emit`, exactly one end or error the last of them. */
+  /** Starts a generation. Its events follow through `emit`: that it has begun first, exactly one end or error last. */
   start(id: string, generation: Generation): void {
     try {
       this.#components.checkSampling(generation.sampling);
-      const sequence = this.#scheduler.add(this.#request(id, generation));
-      this.#sequences.set(id, sequence);
+      const request = this.#request(id, generation);
+      this.#sequences.set(id, this.#scheduler.add(request));
+      const promptTokens = request.prompt.length;
+      const maxTokens = request.reservedTokens - promptTokens;
+      this.#components.emit(id, { type: 'generation-begin', promptTokens, maxTokens });
     } catch (error) {
       this.#components.emit(id, { type: 'generation-error', error: toWireError(error) });
     }

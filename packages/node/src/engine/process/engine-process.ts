@@ -7,6 +7,7 @@ import {
   FrameParser,
   fromWireError,
   isolated,
+  onAbort,
   parseHeader,
   SkeinError,
   toLog,
@@ -71,7 +72,7 @@ export class EngineProcess implements AsyncDisposable {
     options.signal?.throwIfAborted();
     const engine = new EngineProcess(options);
     const abort = (): void => void engine.stop();
-    options.signal?.addEventListener('abort', abort, { once: true });
+    using _abort = onAbort(options.signal, abort);
     try {
       engine.#send({ type: 'engine-load', ...options.load });
       const { device, gpuLayers, speed } = await engine.#ready.promise;
@@ -83,8 +84,6 @@ export class EngineProcess implements AsyncDisposable {
       await engine.stop();
       options.signal?.throwIfAborted();
       throw error;
-    } finally {
-      options.signal?.removeEventListener('abort', abort);
     }
   }
 
@@ -139,7 +138,7 @@ export class EngineProcess implements AsyncDisposable {
     const id = randomUUID();
     const events = new GenerationEvents();
     const abort = (): void => events.fail(asSkeinError(options.signal?.reason, 'aborted'));
-    options.signal?.addEventListener('abort', abort, { once: true });
+    using _abort = onAbort(options.signal, abort);
     this.#generations.set(id, events);
     this.#onRunning?.(this.#generations.size);
     this.#stallTimer.refresh();
@@ -151,7 +150,6 @@ export class EngineProcess implements AsyncDisposable {
         if (event.type === 'generation-end') return;
       }
     } finally {
-      options.signal?.removeEventListener('abort', abort);
       // Still there: it has not ended by itself.
       if (this.#forget(id)) this.#send({ type: 'generation-cancel', id });
     }
@@ -219,7 +217,7 @@ export class EngineProcess implements AsyncDisposable {
       case 'generation-event': {
         const { id, event } = message;
         this.#generations.get(id)?.push(event);
-        if (event.type !== 'text-delta') this.#forget(id);
+        if (event.type === 'generation-end' || event.type === 'generation-error') this.#forget(id);
         break;
       }
     }

@@ -1,0 +1,50 @@
+import { meshCatalog, type Absent } from '@skein/mesh';
+import { SkeinError, type Card } from '@skein/protocol';
+import { describe, expect, it } from 'vitest';
+
+import { cardOf, manifestOf, peerIdOf } from '../testing/fixtures.ts';
+import { findModel } from './find-model.ts';
+
+const [tiny, gone] = [manifestOf({ name: 'tiny' }), manifestOf({ name: 'gone' })];
+const there: readonly Card[] = [cardOf({ peer: peerIdOf(1), holds: [tiny] })];
+const lost = [cardOf({ peer: peerIdOf(2), holds: [tiny, gone], card: { name: 'workstation' } })];
+const settled: Absent = { lost: [], isGathering: false };
+
+/** The error for a reference, or the name that was found. */
+function find(reference: string, absent: Absent): SkeinError | string {
+  try {
+    return findModel({ models: meshCatalog(there), absent }, reference).name;
+  } catch (error) {
+    if (error instanceof SkeinError) return error;
+    throw error;
+  }
+}
+
+describe('a model that nobody shows', () => {
+  it('is not found once all members are there', () => {
+    expect(find('gone', settled)).toMatchObject({ code: 'model-not-found', details: { param: 'model' } });
+  });
+
+  it('is away, with a time to ask again, while the member that holds it was just lost', () => {
+    const away = { ...settled, lost };
+    expect(find('gone', away)).toMatchObject({
+      code: 'no-peers',
+      retryable: true,
+      message: expect.stringContaining('workstation') as string,
+      details: { param: 'model', retryAfterSeconds: 5 },
+    });
+    expect(find(gone.model, away)).toMatchObject({ code: 'no-peers' });
+    expect(find('unheard-of', away)).toMatchObject({ code: 'model-not-found' });
+  });
+
+  it('may be with a member that has not been met yet', () => {
+    expect(find('unheard-of', { ...settled, isGathering: true })).toMatchObject({
+      code: 'no-peers',
+      details: { retryAfterSeconds: 2 },
+    });
+  });
+});
+
+it('finds what is there, whoever is missing', () => {
+  expect(find('tiny', { lost, isGathering: true })).toBe('tiny');
+});

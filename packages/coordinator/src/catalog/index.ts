@@ -1,0 +1,1 @@
+export { explainMissing, findModel, type ModelView } from './find-model.ts';

@@ -1,0 +1,95 @@
+import {
+  chooseLead,
+  untilAborted,
+  type Attempt,
+  type EnginesAtRisk,
+  type FailedAttempt,
+  type GenerationRun,
+  type Mesh,
+  type ReplicaSource,
+  type Route,
+} from '@skein/mesh';
+import type { Card } from '@skein/protocol';
+
+import type { AskedReplica } from '../audit/index.ts';
+import type { Deployments } from '../deployments/index.ts';
+import type { OwnRequests } from './own-requests.ts';
+
+export interface RequestReplicasComponents {
+  readonly mesh: Pick<Mesh, 'cards'>;
+  readonly deployments: Pick<Deployments, 'ensure' | 'peersOf'>;
+  readonly own: OwnRequests;
+  /** Cards without stages that are known to serve no longer. */
+  readonly servingCards: () => readonly Card[];
+}
+
+export interface RequestReplicasOptions {
+  /** SHA-256. */
+  readonly model: string;
+  /** Of the whole request. */
+  readonly engines: EnginesAtRisk;
+  readonly signal: AbortSignal;
+  /** Told of each replica before it is tried. */
+  readonly onAsk: ((replica: AskedReplica) => void) | undefined;
+  /** The run of the first choice, for the others: its prompt is in the cache where it went. */
+  readonly first: GenerationRun | undefined;
+}
+
+/** Finds replicas for one choice of one request, and has the model deployed when there is none. */
+export class RequestReplicas implements ReplicaSource {
+  readonly #components: RequestReplicasComponents;
+  readonly #options: RequestReplicasOptions;
+  #hasDeployedAgain = false;
+
+  constructor(components: RequestReplicasComponents, options: RequestReplicasOptions) {
+    this.#components = components;
+    this.#options = options;
+  }
+
+  /** Throws what the first choice failed with before it had begun; what the last replica did when none is left. */
+  async take(failed: readonly FailedAttempt[]): Promise<Attempt> {
+    const { mesh, deployments, own } = this.#components;
+    const { first, signal, onAsk } = this.#options;
+    if (first !== undefined && failed.length === 0) await untilAborted(first.begun, signal);
+    // Found and counted in one go: a request that comes at the same moment sees this one.
+    const route = this.#findReady(failed) ?? (await this.#deploy(failed));
+    const { deployment } = route;
+    const counted = own.add(deployment);
+    onAsk?.({ deployment, peers: deployments.peersOf(deployment) ?? stagePeers(mesh.cards.snapshot(), route) });
+    return { ...route, [Symbol.dispose]: counted };
+  }
+
+  #findReady(failed: readonly FailedAttempt[]): Route | undefined {
+    const { own, servingCards } = this.#components;
+    const { model, engines, first } = this.#options;
+    const cards = own.addTo(withoutDead(servingCards(), engines));
+    const found = chooseLead(cards, { model, exclude: failed, prefer: first?.route });
+    return found && { deployment: found.stage.deployment, lead: found.peer };
+  }
+
+  async #deploy(failed: readonly FailedAttempt[]): Promise<Route> {
+    const { model, engines, signal } = this.#options;
+    const last = failed.at(-1);
+    if (last !== undefined) {
+      // A replica that has too much to do is there: one more on the same machines would not help.
+      const isOverloaded = failed.find(({ error }) => error.code === 'overloaded');
+      if (isOverloaded !== undefined || this.#hasDeployedAgain) throw (isOverloaded ?? last).error;
+      this.#hasDeployedAgain = true;
+    }
+    const lost = new Set([...failed.map(({ deployment }) => deployment), ...engines.dead]);
+    return await this.#components.deployments.ensure(model, { signal, failed: [...lost] });
+  }
+}
+
+/** Cards without the deployments in which an engine died over this request: others may not have heard yet. */
+function withoutDead(cards: readonly Card[], { dead }: EnginesAtRisk): readonly Card[] {
+  if (dead.size === 0) return cards;
+  return cards.map((card) => ({ ...card, stages: card.stages.filter(({ deployment }) => !dead.has(deployment)) }));
+}
+
+/** Who holds the stages of somebody else's deployment, as far as cards tell. The lead first, in pipeline order. */
+function stagePeers(cards: readonly Card[], { deployment, lead }: Route): readonly string[] {
+  const stages = cards.flatMap(({ peer, stages }) => stages.map((stage) => ({ ...stage, peer })));
+  const others = stages.filter((stage) => stage.deployment === deployment && stage.stage > 0);
+  return [lead, ...others.sort((one, other) => one.stage - other.stage).map(({ peer }) => peer)];
+}

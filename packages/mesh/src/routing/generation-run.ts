@@ -1,0 +1,103 @@
+import { asSkeinError, SkeinError, type GenerationRequest } from '@skein/protocol';
+
+import { generate, type GenerateOptions, type GenerationUpdate } from '../calls/generate.ts';
+import type { Mesh } from '../mesh.ts';
+import { throwIfAborted } from '../streams/wait.ts';
+import { EnginesAtRisk } from './engines-at-risk.ts';
+import { costAnEngine, errorAfter } from './failover.ts';
+import type { Route } from './least-loaded-lead.ts';
+
+/** A replica that failed a request, and why. */
+export interface FailedAttempt extends Route {
+  readonly error: SkeinError;
+}
+
+/** A replica that is taken for one attempt. Disposing says that the attempt is over. */
+export interface Attempt extends Route, Disposable {}
+
+/** Where a run gets its replicas from. */
+export interface ReplicaSource {
+  /** Takes a replica for the next attempt, after those that failed, in their order. What it throws ends the run. */
+  take(failed: readonly FailedAttempt[]): Attempt | Promise<Attempt>;
+}
+
+export interface GenerationRunOptions extends GenerateOptions {
+  readonly request: Omit<GenerationRequest, 'type' | 'deployment'>;
+  readonly replicas: ReplicaSource;
+  /** Shared by the runs of one request. Default: the run's own. */
+  readonly engines?: EnginesAtRisk | undefined;
+}
+
+/**
+ * One generation, with the only loop that tries it again. A replica that fails before its first piece of text is followed by
+ * another one; from then on the run is tied to its replica. Deadlines are those of each attempt.
+ *
+ * To be iterated once; nothing is sent before. Each attempt may yield that it has begun; text comes from the last one.
+ * Throws what the source throws, and what {@link generate} does when that is no reason to try another replica.
+ */
+export class GenerationRun implements AsyncIterable<GenerationUpdate> {
+  readonly #mesh: Pick<Mesh, 'open'>;
+  readonly #options: GenerationRunOptions;
+  readonly #engines: EnginesAtRisk;
+  readonly #begun = Promise.withResolvers<Route>();
+  #route: Route | undefined;
+
+  constructor(mesh: Pick<Mesh, 'open'>, options: GenerationRunOptions) {
+    this.#mesh = mesh;
+    this.#options = options;
+    this.#engines = options.engines ?? new EnginesAtRisk();
+    // Whoever iterates hears of the failure there.
+    this.#begun.promise.catch(() => undefined);
+  }
+
+  /** Where the request is, or was last. Undefined before the first attempt. */
+  get route(): Route | undefined {
+    return this.#route;
+  }
+
+  /** Resolves when a first replica has begun. Rejects when the run ends before. */
+  get begun(): Promise<Route> {
+    return this.#begun.promise;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<GenerationUpdate, void, undefined> {
+    const { request, replicas, signal, deadlines } = this.#options;
+    const failed: FailedAttempt[] = [];
+    try {
+      for (;;) {
+        using attempt = await replicas.take(failed);
+        const { deployment, lead } = attempt;
+        using entered = this.#engines.enter(deployment);
+        if (entered === undefined) throw failed.at(-1)?.error ?? tooRisky();
+        this.#route = { deployment, lead };
+        let hasBegun = false;
+        let hasText = false;
+        try {
+          for await (const event of generate(this.#mesh, lead, { deployment, ...request }, { signal, deadlines })) {
+            if (!hasBegun) this.#begun.resolve(this.#route);
+            hasBegun = true;
+            hasText ||= event.type === 'text-delta';
+            yield event;
+          }
+          return;
+        } catch (thrown) {
+          throwIfAborted(signal);
+          const failure = { error: asSkeinError(thrown), hasBegun, hasText };
+          if (costAnEngine(failure)) this.#engines.died(deployment);
+          const final = errorAfter(failure, this.#engines.areSpent);
+          if (final !== undefined) throw final;
+          failed.push({ deployment, lead, error: failure.error });
+        }
+      }
+    } catch (error) {
+      this.#begun.reject(error);
+      throw error;
+    } finally {
+      this.#begun.reject(new SkeinError('aborted', 'the reader left before a replica had begun'));
+    }
+  }
+}
+
+function tooRisky(): SkeinError {
+  return new SkeinError('stage-lost', 'an engine died over this request, and one other has it now; ask again');
+}
