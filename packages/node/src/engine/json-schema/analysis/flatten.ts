@@ -1,0 +1,190 @@
+import type { SkeinError } from '@skein/protocol';
+
+import type { SchemaFacts } from '../facts.ts';
+import { below, refusal, type Located, type SchemaPath } from '../refusal.ts';
+import type { Workspace } from './workspace.ts';
+
+/** A schema that a value has to fail, and the keyword that says so. */
+export interface Exclusion {
+  readonly located: Located;
+  readonly path: SchemaPath;
+}
+
+/** Alternatives of which a value has to follow one: `anyOf`, `oneOf`, what a property depends on. */
+export interface Choice {
+  readonly path: SchemaPath;
+  readonly alternatives: readonly Alternative[];
+}
+
+export interface Alternative {
+  readonly members: readonly Member[];
+  readonly exclusions: readonly Exclusion[];
+}
+
+/** A schema that holds for a value, and the schemas that led to it without a value between. */
+export interface Member {
+  readonly located: Located;
+  /** Place of the keyword that led here. */
+  readonly via: SchemaPath;
+  readonly ancestors: Ancestors | undefined;
+}
+
+interface Ancestors {
+  readonly facts: SchemaFacts;
+  readonly parent: Ancestors | undefined;
+  readonly depth: number;
+}
+
+/** All that has to hold for one value, with references and `allOf` resolved. */
+export interface Flat {
+  /** Schemas that say something about the value themselves. */
+  readonly core: readonly SchemaFacts[];
+  readonly exclusions: readonly Exclusion[];
+  readonly choices: readonly Choice[];
+  /** Everything that was read on the way, `core` among it. */
+  readonly seen: ReadonlySet<SchemaFacts>;
+  /** Set where no value is allowed. */
+  readonly impossible: SkeinError | undefined;
+}
+
+const emptyFlat: Flat = { core: [], exclusions: [], choices: [], seen: new Set(), impossible: undefined };
+
+/** References and applicators that lead from one schema to the next without a value between. */
+const longestChain = 64;
+
+export function memberOf(located: Located): Member {
+  return { located, via: located.path, ancestors: undefined };
+}
+
+/**
+ * Adds an alternative to what holds already.
+ *
+ * @throws SkeinError `invalid-request` for schemas that refer to themselves without a value between
+ */
+export function flatten(workspace: Workspace, { members, exclusions }: Alternative, onto: Flat = emptyFlat): Flat {
+  const core = [...onto.core];
+  const excluded = [...onto.exclusions, ...exclusions];
+  const choices = [...onto.choices];
+  const seen = new Set(onto.seen);
+  let { impossible } = onto;
+  const queue = [...members].reverse();
+  for (let member = queue.pop(); member !== undefined && impossible === undefined; member = queue.pop()) {
+    const { schema, path } = member.located;
+    workspace.spend(1);
+    if (schema === false) impossible = refusal(path, 'no value is allowed here');
+    if (typeof schema === 'boolean') continue;
+    const facts = workspace.factsOf(schema, path);
+    assertEnds(facts, member);
+    if (seen.has(facts)) continue;
+    seen.add(facts);
+    if (saysSomething(facts)) core.push(facts);
+    const parts = partsOf(workspace, facts, member.ancestors);
+    queue.push(...parts.members.toReversed());
+    choices.push(...parts.choices);
+    excluded.push(...parts.exclusions);
+  }
+  return { core, exclusions: excluded, choices, seen, impossible };
+}
+
+function assertEnds(facts: SchemaFacts, { ancestors, via }: Member): void {
+  if (ancestors !== undefined && ancestors.depth >= longestChain) {
+    throw refusal(via, `it is more than ${longestChain} references away from the schema that it belongs to`);
+  }
+  for (let at = ancestors; at !== undefined; at = at.parent) {
+    if (at.facts === facts) throw refusal(via, 'it never ends: it leads back to itself with no value between');
+  }
+}
+
+/** Whether a schema limits values by itself, not through the schemas that it names. */
+function saysSomething({ types, valueLists, unsupported, describes }: SchemaFacts): boolean {
+  return types !== undefined || valueLists.length > 0 || unsupported.length > 0 || describes.size > 0;
+}
+
+/** The schemas that have to hold for the same value as this one. */
+function partsOf(
+  workspace: Workspace,
+  facts: SchemaFacts,
+  above: Ancestors | undefined,
+): { members: readonly Member[]; choices: readonly Choice[]; exclusions: readonly Exclusion[] } {
+  const ancestors: Ancestors = { facts, parent: above, depth: (above?.depth ?? 0) + 1 };
+  const member = (located: Located, via = located.path): Member => ({ located, via, ancestors });
+  const members = facts.allOf.map((located) => member(located));
+  const choices: Choice[] = [];
+  const exclusions: Exclusion[] = [];
+  if (facts.reference !== undefined) {
+    const via = below(facts.path, '$ref');
+    members.unshift(member(workspace.resolve(facts.reference, via), via));
+  }
+  if (facts.anyOf !== undefined) {
+    const alternatives = facts.anyOf.map((located) => ({ members: [member(located)], exclusions: [] }));
+    choices.push({ path: below(facts.path, 'anyOf'), alternatives });
+  }
+  if (facts.oneOf !== undefined) choices.push(oneOf(workspace, facts.oneOf, below(facts.path, 'oneOf'), member));
+  if (facts.not !== undefined) {
+    const path = below(facts.path, 'not');
+    const { choice, exclusion } = failing(workspace, facts.not, path);
+    if (choice !== undefined) choices.push(choice);
+    if (exclusion !== undefined) exclusions.push(exclusion);
+  }
+  for (const { keyword, property, schema } of facts.dependencies) {
+    const path = below(facts.path, keyword, property);
+    const alternatives = [
+      { members: [memberOf(withoutProperty(property, path))], exclusions: [] },
+      { members: [memberOf({ schema: { required: [property] }, path }), member(schema)], exclusions: [] },
+    ];
+    choices.push({ path, alternatives });
+  }
+  return { members, choices, exclusions };
+}
+
+/** Exactly one of the schemas: each, with all the others failing. */
+function oneOf(
+  workspace: Workspace,
+  schemas: readonly Located[],
+  path: SchemaPath,
+  member: (located: Located) => Member,
+): Choice {
+  workspace.spend(schemas.length ** 2);
+  const alternatives = schemas.flatMap((schema, chosen): Alternative[] => {
+    let combined: Alternative[] = [{ members: [member(schema)], exclusions: [] }];
+    for (const [index, other] of schemas.entries()) {
+      if (index === chosen) continue;
+      const { choice, exclusion } = failing(workspace, other, path);
+      if (exclusion !== undefined) {
+        combined = combined.map(({ members, exclusions }) => ({ members, exclusions: [...exclusions, exclusion] }));
+      }
+      if (choice !== undefined) {
+        workspace.spend(combined.length * choice.alternatives.length);
+        combined = combined.flatMap(({ members, exclusions }) =>
+          choice.alternatives.map((more) => ({ members: [...members, ...more.members], exclusions })),
+        );
+      }
+    }
+    return combined;
+  });
+  return { path, alternatives };
+}
+
+/** What makes a schema fail. An object without one of its required properties does, which a grammar can say. */
+function failing(workspace: Workspace, located: Located, path: SchemaPath): { choice?: Choice; exclusion?: Exclusion } {
+  if (located.schema === false) return {};
+  if (located.schema === true) {
+    return { choice: { path, alternatives: [{ members: [memberOf({ schema: false, path })], exclusions: [] }] } };
+  }
+  const facts = workspace.factsOf(located.schema, located.path);
+  const { required } = facts.object;
+  const keywords = Object.keys(located.schema).filter((keyword) => keyword !== 'required' && keyword !== 'description');
+  if (keywords.length > 0 || required.length === 0) return { exclusion: { located, path } };
+  const alternatives = required.map((property): Alternative => {
+    const without = { ...withoutProperty(property, path).schema, type: 'object' };
+    return { members: [memberOf({ schema: without, path })], exclusions: [] };
+  });
+  return { choice: { path, alternatives } };
+}
+
+function withoutProperty(
+  property: string,
+  path: SchemaPath,
+): { schema: Readonly<Record<string, unknown>>; path: SchemaPath } {
+  return { schema: { properties: Object.fromEntries([[property, false]]) }, path };
+}
