@@ -8,7 +8,7 @@ import addFormats from 'ajv-formats';
 /** Says whether a value follows a schema. */
 export type Validate = (value: unknown) => boolean;
 
-const options: Options = { strict: false, logger: false, validateSchema: false, addUsedSchema: false };
+const options: Options = { strict: false, logger: false, validateSchema: false };
 
 /**
  * Returns a validator for a schema, by the draft that it names. One that names none is of the newest draft that knows its

@@ -1,9 +1,9 @@
 import { excludes, otherTypes, plainTypes } from './analysis/exclude.ts';
-import { flatten, memberOf, type Alternative, type Exclusion, type Flat } from './analysis/flatten.ts';
+import { flatten, type Alternative, type Exclusion, type Flat } from './analysis/flatten.ts';
 import { judge, judgeFacts } from './analysis/judge.ts';
 import { everyType, sharedTypes } from './analysis/types.ts';
 import { Workspace } from './analysis/workspace.ts';
-import { nameValue, type SchemaFacts } from './facts.ts';
+import { nameValue, withoutApplicators, type SchemaFacts } from './facts.ts';
 import { withoutAliases } from './grammar/aliases.ts';
 import { withoutEndlessParts } from './grammar/finite.ts';
 import { choice, rule, text, type Grammar, type GrammarNode } from './grammar/node.ts';
@@ -41,11 +41,12 @@ class Converter {
   readonly #rules = new Map<string, GrammarNode>();
   /** Names of rules by what has to hold for their values. */
   readonly #names = new Map<string, string>();
+  readonly #shareable = new Map<string, GrammarNode>();
   readonly #pending: PendingRule[] = [];
   readonly #context: NodeContext = {
     valueOf: (schemas) => this.#valueOf(schemas),
     define: (node) => this.#define(node),
-    named: (name, make) => this.#named(name, make),
+    shared: (key, make) => this.#shared(key, make),
     spend: (steps) => this.#workspace.spend(steps),
   };
   #branches = 0;
@@ -69,7 +70,7 @@ class Converter {
 
   /** A reference to the rule for values that follow all of these. */
   #valueOf(schemas: readonly Located[]): GrammarNode {
-    const flat = flatten(this.#workspace, { members: schemas.map(memberOf), exclusions: [] });
+    const flat = flatten(this.#workspace, { members: schemas, exclusions: [] });
     if (flat.impossible !== undefined) return { type: 'never', because: flat.impossible };
     if (flat.core.length === 0 && flat.choices.length === 0 && flat.exclusions.length === 0) return rule('value');
     const core = withoutImpliedTypes(flat.core);
@@ -106,18 +107,18 @@ class Converter {
     return rule(name);
   }
 
-  #named(name: string, make: () => GrammarNode): GrammarNode {
-    // GBNF's names are of letters, digits and dashes.
-    const known = name.replaceAll('.', '-point-').replaceAll(/[^\w-]/g, '-');
-    if (!this.#rules.has(known)) this.#rules.set(known, make());
-    return rule(known);
+  #shared(key: string, make: () => GrammarNode): GrammarNode {
+    const known = this.#shareable.get(key) ?? this.#define(make());
+    this.#shareable.set(key, known);
+    return known;
   }
 
   /** One alternative for each way to make the choices. */
   #compile(flat: Flat, path: SchemaPath): GrammarNode {
     if (flat.impossible !== undefined) return { type: 'never', because: flat.impossible };
     const [first, ...choices] = flat.choices;
-    if (first === undefined) return this.#leaf(flat.core, flat.exclusions, path);
+    // Applicators have become schemas and alternatives of their own. A proof that used one would prove it by itself.
+    if (first === undefined) return this.#leaf(flat.core.map(withoutApplicators), flat.exclusions, path);
     const compile = (alternative: Alternative): GrammarNode => {
       this.#branches += 1;
       if (this.#branches > mostBranches) {
@@ -191,7 +192,7 @@ class Converter {
     }));
     const allowed = shortest.values.filter((value) => {
       const judgements = [
-        ...others.map((facts) => judgeOwn(this.#workspace, facts, value)),
+        ...others.map((facts) => judgeFacts(this.#workspace, facts, value)),
         ...exclusions.map(({ located }) => opposite(judge(this.#workspace, located, value))),
       ];
       if (judgements.includes('invalid')) return false;
@@ -235,12 +236,6 @@ function withoutImpliedTypes(core: readonly SchemaFacts[]): readonly SchemaFacts
     more.some(({ types }) => types !== undefined) ? sharedTypes(more) : undefined,
   ];
   return asked !== undefined && asked.size === all.size && [...asked].every((type) => all.has(type)) ? more : core;
-}
-
-/** What a schema says itself: applicators beside it have been resolved into schemas and alternatives of their own. */
-function judgeOwn(workspace: Workspace, facts: SchemaFacts, value: unknown) {
-  const own = { ...facts, reference: undefined, allOf: [], anyOf: undefined, oneOf: undefined, not: undefined };
-  return judgeFacts(workspace, { ...own, dependencies: [] }, value);
 }
 
 function opposite(judgement: 'valid' | 'invalid' | 'unknown') {

@@ -341,6 +341,12 @@ class FactsReader {
   }
 }
 
+/** Returns what a schema says itself, without the schemas that it names. */
+export function withoutApplicators(facts: SchemaFacts): SchemaFacts {
+  const none = { reference: undefined, allOf: [], anyOf: undefined, oneOf: undefined, not: undefined };
+  return { ...facts, ...none, dependencies: [] };
+}
+
 /** Returns a value of the schema's as text for messages, cut to a bounded length. */
 export function nameValue(value: unknown): string {
   return quote(typeof value === 'string' ? value : (JSON.stringify(value) ?? ''));

@@ -76,6 +76,7 @@ describe('a reference in a schema', () => {
     ],
     ['to an inherited name', { properties: { a: { $ref: '#/$defs/constructor' } }, $defs: {} }, '.properties.a.$ref'],
     ['to itself', { $ref: '#' }, '.$ref'],
+    ['to itself by way of not', { type: 'array', not: { type: 'null', $ref: '#' } }, '.not.$ref'],
     [
       'that leads back to itself',
       { $ref: '#/$defs/a', $defs: { a: { anyOf: [{ $ref: '#/$defs/a' }] } } },
@@ -225,6 +226,14 @@ describe('alternatives', () => {
     expect(accepted(schema, ['"a"', '"ab"', '"abcd"', '1', 'null'])).toEqual(['"ab"']);
   });
 
+  it('are no proof of themselves', () => {
+    const listed = { enum: [null, 'a'], minItems: 2 };
+    expect(refusalOf(JSON.stringify({ type: ['array', 'null'], not: listed }))?.details).toEqual({
+      param: `${place}.not`,
+    });
+    expect(refusalOf(JSON.stringify({ oneOf: [{ type: 'array' }, { not: listed }] }))?.code).toBe('invalid-request');
+  });
+
   it('are left out of by not where that can be said', () => {
     expect(accepted({ not: { type: ['object', 'array'] } }, ['1', '{}', '[]', '"a"'])).toEqual(['1', '"a"']);
     expect(
@@ -254,19 +263,19 @@ describe('strings', () => {
   });
 
   it.each([
-    ['string', 'minLength', 'maxLength', 'a', '"', '"', ''],
-    ['array', 'minItems', 'maxItems', '1', '[', ']', ','],
-  ])('and lists: a %s may be long', (type, least, most, unit, open, close, separator) => {
-    const of = (count: number): string => `${open}${Array.from({ length: count }, () => unit).join(separator)}${close}`;
-    for (const [from, to] of [
+    ['string', 'minLength', 'maxLength', (count: number) => `"${'a'.repeat(count)}"`],
+    ['array', 'minItems', 'maxItems', (count: number) => JSON.stringify(Array.from({ length: count }, () => 1))],
+  ] as const)('and lists: a %s may be long', (type, least, most, textOf) => {
+    const bounds = [
       [0, 2500],
       [1999, 2100],
       [5000, 5000],
       [300, 99_999],
-    ] as const) {
+    ] as const;
+    for (const [from, to] of bounds) {
       const test = derives({ type, [least]: from, [most]: to });
       const counts = [from - 1, from, from + 1, 2047, to - 1, to, to + 1].filter((count) => count > 0 && count < 6000);
-      const wrong = counts.filter((count) => test(of(count)) !== (count >= from && count <= to));
+      const wrong = counts.filter((count) => test(textOf(count)) !== (count >= from && count <= to));
       expect([from, to, wrong]).toEqual([from, to, []]);
     }
   });
@@ -305,10 +314,19 @@ describe('bounds of numbers', () => {
     expect(inside({ minimum: 0, maximum: 10, exclusiveMaximum: true }, ['10', '9.9'])).toEqual(['9.9']);
   });
 
+  it('are told apart however they are written', () => {
+    const schema = {
+      prefixItems: [
+        { type: 'integer', maximum: 1e21 },
+        { type: 'integer', maximum: 1e-21 },
+      ],
+      minItems: 2,
+    };
+    expect(accepted(schema, ['[5,0]', '[5,5]', '[-5,-5]'])).toEqual(['[5,0]', '[-5,-5]']);
+  });
+
   it('never let a number overflow', () => {
-    expect(accepted({ type: 'number' }, ['1e99', '1e999', `${'9'.repeat(400)}`, '1.', '.5', '01', '+1'])).toEqual([
-      '1e99',
-    ]);
+    expect(accepted({ type: 'number' }, ['1e99', '1e999', '9'.repeat(400), '1.', '.5', '01', '+1'])).toEqual(['1e99']);
   });
 });
 
@@ -317,7 +335,7 @@ describe('a schema that can not be followed', () => {
     ['pattern', { properties: { a: { type: 'string', pattern: 'x' } } }, '.properties.a.pattern'],
     ['an unknown format', { items: { type: 'string', format: 'colour' } }, '.items.format'],
     ['uniqueItems', { type: 'array', uniqueItems: true }, '.uniqueItems'],
-    ['if', { if: {}, then: {} }, '.if'],
+    ['if', { if: {}, else: {} }, '.if'],
     ['patternProperties', { patternProperties: { a: {} } }, '.patternProperties'],
     ['an unknown keyword', { properties: { a: { minLenght: 1 } } }, '.properties.a.minLenght'],
     ['nullable', { type: 'string', nullable: true }, '.nullable'],
@@ -330,6 +348,11 @@ describe('a schema that can not be followed', () => {
     ['too long strings', { type: 'string', minLength: 200_000 }, '.minLength'],
     ['too long lists', { type: 'array', minItems: 200_000 }, '.minItems'],
     ['many properties', { type: 'object', minProperties: 3 }, '.minProperties'],
+    [
+      'more required properties than are allowed',
+      { required: ['a', 'b'], maxProperties: 1, additionalProperties: true },
+      '.maxProperties',
+    ],
     ['multiples', { type: 'number', multipleOf: 0.01 }, '.multipleOf'],
     ['values that never end', { properties: { a: { $ref: '#' } }, required: ['a'] }, ''],
     ['false', { allOf: [false] }, '.allOf[0]'],

@@ -17,22 +17,8 @@ export interface Choice {
 }
 
 export interface Alternative {
-  readonly members: readonly Member[];
+  readonly members: readonly Located[];
   readonly exclusions: readonly Exclusion[];
-}
-
-/** A schema that holds for a value, and the schemas that led to it without a value between. */
-export interface Member {
-  readonly located: Located;
-  /** Place of the keyword that led here. */
-  readonly via: SchemaPath;
-  readonly ancestors: Ancestors | undefined;
-}
-
-interface Ancestors {
-  readonly facts: SchemaFacts;
-  readonly parent: Ancestors | undefined;
-  readonly depth: number;
 }
 
 /** All that has to hold for one value, with references and `allOf` resolved. */
@@ -49,13 +35,6 @@ export interface Flat {
 
 const emptyFlat: Flat = { core: [], exclusions: [], choices: [], seen: new Set(), impossible: undefined };
 
-/** References and applicators that lead from one schema to the next without a value between. */
-const longestChain = 64;
-
-export function memberOf(located: Located): Member {
-  return { located, via: located.path, ancestors: undefined };
-}
-
 /**
  * Adds an alternative to what holds already.
  *
@@ -69,30 +48,21 @@ export function flatten(workspace: Workspace, { members, exclusions }: Alternati
   let { impossible } = onto;
   const queue = [...members].reverse();
   for (let member = queue.pop(); member !== undefined && impossible === undefined; member = queue.pop()) {
-    const { schema, path } = member.located;
+    const { schema, path } = member;
     workspace.spend(1);
     if (schema === false) impossible = refusal(path, 'no value is allowed here');
     if (typeof schema === 'boolean') continue;
     const facts = workspace.factsOf(schema, path);
-    assertEnds(facts, member);
+    workspace.circles.assertNone(facts);
     if (seen.has(facts)) continue;
     seen.add(facts);
     if (saysSomething(facts)) core.push(facts);
-    const parts = partsOf(workspace, facts, member.ancestors);
+    const parts = partsOf(workspace, facts);
     queue.push(...parts.members.toReversed());
     choices.push(...parts.choices);
     excluded.push(...parts.exclusions);
   }
   return { core, exclusions: excluded, choices, seen, impossible };
-}
-
-function assertEnds(facts: SchemaFacts, { ancestors, via }: Member): void {
-  if (ancestors !== undefined && ancestors.depth >= longestChain) {
-    throw refusal(via, `it is more than ${longestChain} references away from the schema that it belongs to`);
-  }
-  for (let at = ancestors; at !== undefined; at = at.parent) {
-    if (at.facts === facts) throw refusal(via, 'it never ends: it leads back to itself with no value between');
-  }
 }
 
 /** Whether a schema limits values by itself, not through the schemas that it names. */
@@ -104,22 +74,19 @@ function saysSomething({ types, valueLists, unsupported, describes }: SchemaFact
 function partsOf(
   workspace: Workspace,
   facts: SchemaFacts,
-  above: Ancestors | undefined,
-): { members: readonly Member[]; choices: readonly Choice[]; exclusions: readonly Exclusion[] } {
-  const ancestors: Ancestors = { facts, parent: above, depth: (above?.depth ?? 0) + 1 };
-  const member = (located: Located, via = located.path): Member => ({ located, via, ancestors });
-  const members = facts.allOf.map((located) => member(located));
+): { members: readonly Located[]; choices: readonly Choice[]; exclusions: readonly Exclusion[] } {
+  const members = [...facts.allOf];
   const choices: Choice[] = [];
   const exclusions: Exclusion[] = [];
   if (facts.reference !== undefined) {
     const via = below(facts.path, '$ref');
-    members.unshift(member(workspace.resolve(facts.reference, via), via));
+    members.unshift(workspace.resolve(facts.reference, via));
   }
   if (facts.anyOf !== undefined) {
-    const alternatives = facts.anyOf.map((located) => ({ members: [member(located)], exclusions: [] }));
+    const alternatives = facts.anyOf.map((located) => ({ members: [located], exclusions: [] }));
     choices.push({ path: below(facts.path, 'anyOf'), alternatives });
   }
-  if (facts.oneOf !== undefined) choices.push(oneOf(workspace, facts.oneOf, below(facts.path, 'oneOf'), member));
+  if (facts.oneOf !== undefined) choices.push(oneOf(workspace, facts.oneOf, below(facts.path, 'oneOf')));
   if (facts.not !== undefined) {
     const path = below(facts.path, 'not');
     const { choice, exclusion } = failing(workspace, facts.not, path);
@@ -129,8 +96,8 @@ function partsOf(
   for (const { keyword, property, schema } of facts.dependencies) {
     const path = below(facts.path, keyword, property);
     const alternatives = [
-      { members: [memberOf(withoutProperty(property, path))], exclusions: [] },
-      { members: [memberOf({ schema: { required: [property] }, path }), member(schema)], exclusions: [] },
+      { members: [withoutProperty(property, path)], exclusions: [] },
+      { members: [{ schema: { required: [property] }, path }, schema], exclusions: [] },
     ];
     choices.push({ path, alternatives });
   }
@@ -138,15 +105,10 @@ function partsOf(
 }
 
 /** Exactly one of the schemas: each, with all the others failing. */
-function oneOf(
-  workspace: Workspace,
-  schemas: readonly Located[],
-  path: SchemaPath,
-  member: (located: Located) => Member,
-): Choice {
+function oneOf(workspace: Workspace, schemas: readonly Located[], path: SchemaPath): Choice {
   workspace.spend(schemas.length ** 2);
   const alternatives = schemas.flatMap((schema, chosen): Alternative[] => {
-    let combined: Alternative[] = [{ members: [member(schema)], exclusions: [] }];
+    let combined: Alternative[] = [{ members: [schema], exclusions: [] }];
     for (const [index, other] of schemas.entries()) {
       if (index === chosen) continue;
       const { choice, exclusion } = failing(workspace, other, path);
@@ -169,7 +131,7 @@ function oneOf(
 function failing(workspace: Workspace, located: Located, path: SchemaPath): { choice?: Choice; exclusion?: Exclusion } {
   if (located.schema === false) return {};
   if (located.schema === true) {
-    return { choice: { path, alternatives: [{ members: [memberOf({ schema: false, path })], exclusions: [] }] } };
+    return { choice: { path, alternatives: [{ members: [{ schema: false, path }], exclusions: [] }] } };
   }
   const facts = workspace.factsOf(located.schema, located.path);
   const { required } = facts.object;
@@ -177,7 +139,7 @@ function failing(workspace: Workspace, located: Located, path: SchemaPath): { ch
   if (keywords.length > 0 || required.length === 0) return { exclusion: { located, path } };
   const alternatives = required.map((property): Alternative => {
     const without = { ...withoutProperty(property, path).schema, type: 'object' };
-    return { members: [memberOf({ schema: without, path })], exclusions: [] };
+    return { members: [{ schema: without, path }], exclusions: [] };
   });
   return { choice: { path, alternatives } };
 }

@@ -1,6 +1,7 @@
 import { readFacts, type SchemaFacts } from '../facts.ts';
 import { refusal, rootPath, type Located, type SchemaObject, type SchemaPath } from '../refusal.ts';
 import type { SchemaDocument } from '../schema-document.ts';
+import { Circles } from './circles.ts';
 
 /** Steps of work that a schema may take; a step is a lookup or two. Keeps hostile schemas to some tens of milliseconds. */
 const mostSteps = 200_000;
@@ -8,6 +9,7 @@ const mostSteps = 200_000;
 /** A document's facts, each read once, and the work that is left for it. */
 export class Workspace {
   readonly document: SchemaDocument;
+  readonly circles: Circles = new Circles(this);
   readonly #facts = new Map<SchemaObject, SchemaFacts>();
   readonly #ids = new Map<SchemaFacts, number>();
   #steps = 0;

@@ -12,6 +12,7 @@ import {
   type GrammarNode,
 } from '../grammar/node.ts';
 import { below, refusal, type SchemaPath } from '../refusal.ts';
+import { isKnownFormat } from './formats.ts';
 import type { NodeContext } from './objects.ts';
 
 /** Whole numbers up to here are exact as doubles. */
@@ -39,13 +40,14 @@ export function numberNode(
   schemas: readonly SchemaFacts[],
   type: 'number' | 'integer',
   path: SchemaPath,
-  { named }: NodeContext,
+  { shared }: NodeContext,
 ): GrammarNode {
   let isInteger = type === 'integer';
   const numbers = schemas.map(({ number }) => number);
   for (const facts of schemas) {
     const { format } = facts;
-    if (format === undefined || otherFormats.includes(format)) continue;
+    // Formats of strings say nothing about numbers.
+    if (format === undefined || otherFormats.includes(format) || isKnownFormat(format)) continue;
     const interval = Object.hasOwn(integerFormats, format) ? integerFormats[format] : undefined;
     if (interval === undefined) throw refusal(below(facts.path, 'format'), 'it is no format of numbers that is known');
     isInteger = true;
@@ -69,11 +71,7 @@ export function numberNode(
   if (interval.lower === undefined && interval.upper === undefined) return rule(isInteger ? 'integer' : 'number');
   const node = isInteger ? integers(interval, path) : decimals(interval, path);
   if (node.type === 'never') return node;
-  return named(`${isInteger ? 'integer' : 'number'}-${name(interval.lower)}-${name(interval.upper)}`, () => node);
-}
-
-function name(bound: Bound | undefined): string {
-  return bound === undefined ? 'any' : `${bound.isExclusive ? 'not-' : ''}${bound.value}`;
+  return shared(`${isInteger} ${JSON.stringify(interval)}`, () => node);
 }
 
 function integers({ lower, upper }: Interval, path: SchemaPath): GrammarNode {

@@ -10,8 +10,8 @@ export interface NodeContext {
   readonly valueOf: (schemas: readonly Located[]) => GrammarNode;
   /** Adds a rule and returns a reference to it. */
   readonly define: (node: GrammarNode) => GrammarNode;
-  /** A reference to the rule of a name that says all about it, made when it is asked for first. */
-  readonly named: (name: string, make: () => GrammarNode) => GrammarNode;
+  /** A reference to one rule for all that have this key, made when it is asked for first. */
+  readonly shared: (key: string, make: () => GrammarNode) => GrammarNode;
   readonly spend: (steps: number) => void;
 }
 
@@ -68,7 +68,7 @@ export function objectNode(
     return { name, isRequired: shape.required.has(name), node: sequence(key, space, valueOf(name, schemas, context)) };
   });
   const others = othersOf(shape, context);
-  const counted = count(schemas, shape, others !== undefined);
+  const counted = count(schemas, shape);
   const more = others === undefined ? undefined : { node: others, most: counted.most - properties.length };
   const all = list(properties, more, context);
   const isEmptyAllowed = shape.required.size === 0 && counted.least === 0;
@@ -108,7 +108,6 @@ function othersOf({ names, others }: ObjectShape, { valueOf: node, define }: Nod
 function count(
   schemas: readonly SchemaFacts[],
   { names, required }: ObjectShape,
-  hasOthers: boolean,
 ): { readonly least: 0 | 1; readonly most: number } {
   const fewest = greatest(schemas.map(({ object }) => object.minProperties)) ?? 0;
   const most = least(schemas.map(({ object }) => object.maxProperties)) ?? Infinity;
@@ -122,7 +121,7 @@ function count(
       `at least ${fewest} properties can't be counted; name the required ones`,
     );
   }
-  if (names.length > most && (names.length > required.size || !hasOthers)) {
+  if (names.length > most) {
     throw refusal(asking('maxProperties', most), `at most ${most} of ${names.length} properties can't be counted`);
   }
   return { least: fewest > 0 ? 1 : 0, most };

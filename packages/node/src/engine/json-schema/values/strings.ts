@@ -13,7 +13,7 @@ export const longestString = 100_000;
  *
  * @throws SkeinError `invalid-request` for a format that is unknown, or strings that are too long
  */
-export function stringNode(schemas: readonly SchemaFacts[], path: SchemaPath, { named }: NodeContext): GrammarNode {
+export function stringNode(schemas: readonly SchemaFacts[], path: SchemaPath, { shared }: NodeContext): GrammarNode {
   const shortest = greatest(schemas.map(({ string }) => string.minLength)) ?? 0;
   const longest = least(schemas.map(({ string }) => string.maxLength));
   if (longest !== undefined && shortest > longest) {
@@ -37,12 +37,12 @@ export function stringNode(schemas: readonly SchemaFacts[], path: SchemaPath, { 
     const other = others.find(({ format }) => format !== first.format);
     if (other !== undefined) throw refusal(below(other.path, 'format'), 'two formats for one string are not followed');
     const node = formattedString(first, { shortest, longest }, schemas);
-    return named(`${first.format ?? ''}-${longest ?? 'any'}`, () => node);
+    return shared(`format ${first.format ?? ''} ${longest ?? ''}`, () => node);
   }
   if (shortest === 0 && longest === undefined) return rule('string');
   const most = longest === undefined ? Infinity : Math.min(longest, longestString);
   const node = sequence(text('"'), repeat(rule('character'), shortest, most), text('"'));
-  return named(`string-${shortest}-${most}`, () => node);
+  return shared(`string ${shortest} ${most}`, () => node);
 }
 
 function formattedString(
