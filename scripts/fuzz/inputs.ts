@@ -56,6 +56,13 @@ function distorted(example: unknown): fc.Arbitrary<unknown> {
   return fc.oneof({ weight: 5, arbitrary: fc.constant(example) }, { weight: 1, arbitrary: values });
 }
 
+/** JSON that is almost that of the examples, and texts that are almost JSON. */
+export function jsonLike(examples: readonly object[]): fc.Arbitrary<Uint8Array> {
+  const encoded = examples.map((example) => Buffer.from(JSON.stringify(example)));
+  const json = fc.oneof(...examples.map(distorted)).map((value) => Buffer.from(JSON.stringify(value)));
+  return fc.oneof({ weight: 3, arbitrary: json }, { weight: 1, arbitrary: bytesLike(encoded) });
+}
+
 /** Headers that are almost those of the examples, as bytes of MessagePack. */
 export function headersLike(examples: readonly object[]): fc.Arbitrary<Uint8Array> {
   const encoded = examples.map((example) => encodeValue(example));

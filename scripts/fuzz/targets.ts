@@ -40,9 +40,12 @@ import { decodeManifest } from '../../packages/mesh/src/calls/encoded-manifest.t
 import { verifyCard } from '../../packages/mesh/src/cards/signed-card.ts';
 import { readAnswer } from '../../packages/mesh/src/discovery/mdns-answer.ts';
 import { Authority } from '../../packages/mesh/src/membership/authority.ts';
+import { grammarOf } from '../../packages/node/src/engine/json-schema/index.ts';
 import { decodeActivations } from '../../packages/node/src/engine/stage/activations.ts';
 import { memorySource, readGgufLayout } from '../../packages/node/src/gguf/index.ts';
-import { bytesLike, framesLike, headersLike } from './inputs.ts';
+import { seededRandom } from '../fixtures/random.ts';
+import { RandomSchemas } from '../schemas/random-schema.ts';
+import { bytesLike, framesLike, headersLike, jsonLike } from './inputs.ts';
 
 /** One decoder that somebody else's bytes get into. */
 export interface FuzzTarget {
@@ -154,6 +157,7 @@ export async function fuzzTargets(): Promise<readonly FuzzTarget[]> {
   });
   const cardSignature = await identity.privateKey.sign(Buffer.concat([Buffer.from(cardSignatureContext), card]));
   const invite = { mesh: peer, secret: new Uint8Array(16), peer, addresses: ['/ip4/127.0.0.1/tcp/1'] };
+  const schemas = new RandomSchemas(seededRandom(1));
   return [
     ...headers.map(([name, schema, examples]): FuzzTarget => ({
       name: `${name} header`,
@@ -204,6 +208,11 @@ export async function fuzzTargets(): Promise<readonly FuzzTarget[]> {
       name: 'card content',
       inputs: headersLike([decodeValue(card) as object]),
       decode: (input) => void parseHeader(cardSchema, decodeValue(input)),
+    },
+    {
+      name: 'JSON schema',
+      inputs: jsonLike(Array.from({ length: 40 }, () => schemas.draw())),
+      decode: (input) => void grammarOf(new TextDecoder().decode(input)),
     },
     { name: 'manifest', inputs: bytesLike([card]), decode: (input) => void decodeManifest(input) },
     {

@@ -256,6 +256,16 @@ describe("OpenAI's client", () => {
     ['a negative token count', { max_tokens: -1 }, 400],
     ['no messages', { messages: [] }, 400],
     ['a grammar beside a JSON schema', { grammar: 'root ::= "a"', response_format: { type: 'json_object' } }, 400],
+    [
+      'a JSON schema with a reference that leads nowhere',
+      {
+        response_format: {
+          type: 'json_schema',
+          json_schema: { name: 'a', schema: { properties: { a: { $ref: '#/$defs/nope' } } } },
+        },
+      },
+      400,
+    ],
     ['more choices than are offered', { n: 9 }, 400],
     ['tools, which are not there yet', { tools: [{ type: 'function' as const, function: { name: 'f' } }] }, 400],
   ])('gets an error of its own kind for %s', async ([, wrong, status], { skip }) => {

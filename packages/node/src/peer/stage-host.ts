@@ -16,7 +16,7 @@ import {
   type StageLoad,
 } from '@skein/protocol';
 
-import { withJsonSchema } from '../engine/process/json-schema-grammar.ts';
+import { asSchemaError, withJsonSchema } from '../engine/json-schema/index.ts';
 import { HostedStage, notServing, type HostedStageComponents } from './hosted-stage.ts';
 import { throttledProgress } from './throttled-progress.ts';
 
@@ -140,14 +140,15 @@ export class StageHost {
     const request = parseHeader(generationRequestSchema, (await this.#read(stream)).header);
     const stage = this.#stages.get(stageKey({ deployment: request.deployment, stage: 0 }));
     if (stage === undefined) throw notServing(request.deployment);
+    const { jsonSchema, sampling } = request;
     try {
-      const { jsonSchema, sampling } = request;
-      const followed = jsonSchema === undefined ? sampling : await withJsonSchema(sampling, jsonSchema);
+      const followed = jsonSchema === undefined ? sampling : withJsonSchema(sampling, jsonSchema);
       const events = stage.generate({ ...request, sampling: followed }, { signal });
       for await (const event of events) await stream.write(event, undefined, { signal });
     } catch (error) {
       if (signal.aborted) return;
-      await stream.write({ type: 'generation-error', error: toWireError(error) });
+      const shown = jsonSchema === undefined ? error : asSchemaError(error);
+      await stream.write({ type: 'generation-error', error: toWireError(shown) });
     }
   }
 

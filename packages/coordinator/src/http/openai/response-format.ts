@@ -1,8 +1,6 @@
 import { limits } from '@skein/protocol';
 import { z } from 'zod';
 
-import { jsonObjectGrammar } from './json-grammar.ts';
-
 const jsonSchema = z.strictObject({
   name: z.string().regex(/^[\w-]{1,64}$/, { error: 'expected 1 to 64 letters, digits, underscores or dashes' }),
   description: z.string().nullish(),
@@ -29,9 +27,11 @@ export const responseFormatSchema = z.discriminatedUnion(
 );
 export type ResponseFormat = z.output<typeof responseFormatSchema>;
 
-/** What the engine is told for a format: a schema, or a grammar for any JSON object. */
-export function constraintOf(format: ResponseFormat | undefined): { jsonSchema?: string; grammar?: string } {
-  if (format === undefined || format.type === 'text') return {};
-  const schema = format.type === 'json_schema' ? format.json_schema.schema : undefined;
-  return typeof schema === 'string' ? { jsonSchema: schema } : { grammar: jsonObjectGrammar };
+/** Schema of the format `json_object`, and of a `json_schema` that has none. */
+const anyObject = '{"type":"object"}';
+
+/** Returns the JSON schema that the text has to follow; undefined for plain text. */
+export function jsonSchemaOf(format: ResponseFormat | undefined): string | undefined {
+  if (format === undefined || format.type === 'text') return undefined;
+  return (format.type === 'json_schema' ? format.json_schema.schema : undefined) ?? anyObject;
 }

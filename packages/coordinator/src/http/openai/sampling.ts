@@ -10,18 +10,13 @@ export type SamplingParameters = {
 
 export interface SamplingOptions {
   readonly randomSeed: () => number;
-  /** A grammar that the request asked for by its response format. */
-  readonly grammar?: string | undefined;
   /** How many of the likeliest tokens to report beside each; undefined: no log-probabilities. */
   readonly logprobs: number | undefined;
 }
 
 /** Sampling as the engine takes it. What the request leaves out gets Skein's defaults; the seed, a random one. */
-export function toSampling(
-  parameters: SamplingParameters,
-  { randomSeed, grammar, logprobs }: SamplingOptions,
-): Sampling {
-  const { temperature, top_p: topP, top_k: topK, min_p: minP, typical_p: typicalP, seed } = parameters;
+export function toSampling(parameters: SamplingParameters, { randomSeed, logprobs }: SamplingOptions): Sampling {
+  const { temperature, top_p: topP, top_k: topK, min_p: minP, typical_p: typicalP, seed, grammar = '' } = parameters;
   return samplingSchema.parse({
     temperature,
     // OpenAI takes a share of 0, which the sampler does not: both mean the likeliest token alone.
@@ -34,7 +29,7 @@ export function toSampling(
     ...dryOf(parameters),
     ...mirostatOf(parameters),
     ...logitBiasOf(parameters),
-    ...((grammar ?? parameters.grammar ?? '') !== '' && { grammar: grammar ?? parameters.grammar }),
+    ...(grammar !== '' && { grammar }),
     ...(logprobs !== undefined && { logprobs }),
     seed: seed === undefined ? randomSeed() : Number(BigInt.asUintN(32, BigInt(seed))),
   });

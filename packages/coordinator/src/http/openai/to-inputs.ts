@@ -3,7 +3,7 @@ import type { Prompt } from '@skein/protocol';
 import type { GenerationInput } from '../generation-port.ts';
 import { choicesOf } from './choices.ts';
 import type { ParseOptions } from './parsed-request.ts';
-import { constraintOf, type ResponseFormat } from './response-format.ts';
+import { jsonSchemaOf, type ResponseFormat } from './response-format.ts';
 import { toSampling, type SamplingParameters } from './sampling.ts';
 
 export interface InputParameters extends SamplingParameters {
@@ -21,10 +21,10 @@ export function toInputs(
 ): [GenerationInput, ...GenerationInput[]] {
   const { n, stop, response_format: format, speculation } = parameters;
   const { prompt, maxTokens, logprobs } = more;
-  const { jsonSchema, grammar } = constraintOf(format);
+  const jsonSchema = jsonSchemaOf(format);
   const input = {
     prompt,
-    sampling: toSampling(parameters, { randomSeed, grammar, logprobs }),
+    sampling: toSampling(parameters, { randomSeed, logprobs }),
     stop: toStop(stop),
     ...(maxTokens !== undefined && { maxTokens }),
     ...(jsonSchema !== undefined && { jsonSchema }),

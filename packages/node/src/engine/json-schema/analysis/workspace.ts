@@ -1,0 +1,50 @@
+import { readFacts, type SchemaFacts } from '../facts.ts';
+import { refusal, rootPath, type Located, type SchemaObject, type SchemaPath } from '../refusal.ts';
+import type { SchemaDocument } from '../schema-document.ts';
+import { Circles } from './circles.ts';
+
+/** Steps of work that a schema may take; a step is a lookup or two. Keeps hostile schemas to some tens of milliseconds. */
+const mostSteps = 200_000;
+
+/** A document's facts, each read once, and the work that is left for it. */
+export class Workspace {
+  readonly document: SchemaDocument;
+  readonly circles: Circles = new Circles(this);
+  readonly #facts = new Map<SchemaObject, SchemaFacts>();
+  readonly #ids = new Map<SchemaFacts, number>();
+  #steps = 0;
+
+  constructor(document: SchemaDocument) {
+    this.document = document;
+  }
+
+  factsOf(schema: SchemaObject, path: SchemaPath): SchemaFacts {
+    const known = this.#facts.get(schema);
+    if (known !== undefined) return known;
+    const facts = readFacts(schema, path, this.document.draft);
+    this.#facts.set(schema, facts);
+    this.spend(1 + (facts.object.properties?.size ?? 0));
+    return facts;
+  }
+
+  /** A number of its own for each facts. */
+  idOf(facts: SchemaFacts): number {
+    const known = this.#ids.get(facts);
+    if (known !== undefined) return known;
+    this.#ids.set(facts, this.#ids.size);
+    return this.#ids.size - 1;
+  }
+
+  resolve(reference: string, path: SchemaPath): Located {
+    this.spend(1);
+    return this.document.resolve(reference, path);
+  }
+
+  /** @throws SkeinError `invalid-request` when the schema has taken too much work */
+  spend(steps: number): void {
+    this.#steps += steps;
+    if (this.#steps > mostSteps) {
+      throw refusal(rootPath, 'its parts combine in too many ways; make it smaller');
+    }
+  }
+}

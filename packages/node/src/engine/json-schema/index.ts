@@ -1,0 +1,1 @@
+export { asSchemaError, grammarOf, withJsonSchema } from './with-json-schema.ts';

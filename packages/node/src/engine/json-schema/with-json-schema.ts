@@ -1,0 +1,38 @@
+import { isSkeinError, limits, type Sampling } from '@skein/protocol';
+
+import { convert } from './converter.ts';
+import { printGrammar } from './grammar/print.ts';
+import { sizeOf } from './grammar/size.ts';
+import { refusal, rootPath, tooLarge } from './refusal.ts';
+import { SchemaDocument } from './schema-document.ts';
+
+/** Rules of a grammar, and its elements when repetitions are written out. */
+const mostRules = 4096;
+const mostElements = 65_536;
+
+/**
+ * Sampling with the grammar of a JSON schema: every text that it derives is JSON that follows the schema.
+ *
+ * @param jsonSchema the schema as JSON
+ * @throws SkeinError `invalid-request` with the place of the keyword at fault, for a schema that can't be followed
+ */
+export function withJsonSchema(sampling: Sampling, jsonSchema: string): Sampling {
+  if (sampling.grammar !== undefined) throw refusal(rootPath, 'it can not be asked for together with a grammar');
+  return { ...sampling, grammar: grammarOf(jsonSchema) };
+}
+
+/** The grammar of a JSON schema in llama.cpp's GBNF. Throws as `withJsonSchema` does. */
+export function grammarOf(jsonSchema: string): string {
+  const grammar = convert(new SchemaDocument(jsonSchema));
+  const printed = printGrammar(grammar);
+  const isTooLarge =
+    grammar.size > mostRules || printed.length > limits.maxGrammarCharacters || sizeOf(grammar) > mostElements;
+  if (isTooLarge) throw tooLarge();
+  return printed;
+}
+
+/** Turns what is said of the grammar that was made of a schema into what that means for the schema. */
+export function asSchemaError(error: unknown): unknown {
+  if (!isSkeinError(error) || error.code !== 'invalid-request' || error.details['param'] !== 'grammar') return error;
+  return tooLarge(error);
+}
