@@ -5,8 +5,11 @@ import { SkeinError } from '@skein/protocol';
 import koffi from 'koffi';
 
 /**
- * The C API of llama.cpp, called through koffi. Nothing else in Skein knows that API: pointers, struct layouts and
- * calling rules end here.
+ * The C API of llama.cpp, called through koffi. All functions and parameter structs are declared here and nowhere else.
+ *
+ * Some files know more of that API than its functions, since they fill or read memory that it shares with us:
+ * `stage/micro-batch.ts` (`llama_batch`), `stage/sampling/candidates.ts` (`llama_token_data_array`), `stage/graph-hook.ts`
+ * (the tensors that a context shows while it computes), and `stage/stage.ts` and `child/offload.ts` (values of enums).
  *
  * The layouts below were written for one version of llama.cpp. A test compares them with the `llama.h` that
  * node-llama-cpp bundles, and {@link loadLibllama} refuses any other version at start-up, since a struct that has
