@@ -17,7 +17,7 @@ export const ringDescriptor = 4;
 const generationId = z.string().min(1).max(64);
 
 /** What an engine process is to load. First message; it is answered by `engine-ready`, or by `engine-failed` and exit. */
-export const engineLoadSchema = z.object({
+const engineLoadSchema = z.object({
   type: z.literal('engine-load'),
   /** Directory of llama.cpp's shared libraries. */
   libraryDirectory: z.string(),
