@@ -362,17 +362,6 @@ function bind(directory: string, log: LogSink) {
   const initLogitBias = llama.func(
     'void *llama_sampler_init_logit_bias(int32_t n_vocab, int32_t n_logit_bias, const void *logit_bias)',
   ) as (vocabularySize: number, count: number, biases: Uint8Array) => SamplerPointer;
-  const initDry = llama.func(
-    'void *llama_sampler_init_dry(void *vocab, float multiplier, float base, int32_t allowed_length, int32_t last_n, const char **breakers, size_t num_breakers)',
-  ) as (
-    vocab: VocabPointer,
-    multiplier: number,
-    base: number,
-    allowedLength: number,
-    lastTokens: number,
-    breakers: readonly string[],
-    count: number,
-  ) => SamplerPointer;
 
   functions.logSet(koffi.register(log, koffi.pointer(logCallback)) as CallbackPointer, null);
   functions.loadBackends(directory);
@@ -395,20 +384,6 @@ function bind(directory: string, log: LogSink) {
         view.setFloat32(index * 8 + 4, bias, true);
       }
       return initLogitBias(vocabularySize, biases.length, new Uint8Array(view.buffer));
-    },
-
-    samplerDry(
-      vocab: VocabPointer,
-      options: {
-        readonly multiplier: number;
-        readonly base: number;
-        readonly allowedLength: number;
-        readonly lastTokens: number;
-        readonly breakers: readonly string[];
-      },
-    ): SamplerPointer {
-      const { multiplier, base, allowedLength, lastTokens, breakers } = options;
-      return initDry(vocab, multiplier, base, allowedLength, lastTokens, breakers, breakers.length);
     },
 
     /** Address of a typed array's memory. The caller keeps the array alive. */
