@@ -17,7 +17,7 @@ export const ringDescriptor = 4;
 const generationId = z.string().min(1).max(64);
 
 /** What an engine process is to load. First message; it is answered by `engine-ready`, or by `engine-failed` and exit. */
-export const engineLoadSchema = z.object({
+const engineLoadSchema = z.object({
   type: z.literal('engine-load'),
   /** Directory of llama.cpp's shared libraries. */
   libraryDirectory: z.string(),
@@ -85,8 +85,10 @@ export const fromEngineSchema = z.discriminatedUnion('type', [
     speed: stageSpeedSchema,
   }),
   z.object({ type: z.literal('engine-failed'), error: wireErrorSchema }),
-  /** A sign of life while a prompt is worked on and no text comes. */
+  /** A step has come back that gave no token, or has failed: a long prompt is worked on, say. */
   z.object({ type: z.literal('engine-progress') }),
+  /** Nothing is left to do, and no step is on its way: of all requests that had come, so many, each has ended. */
+  z.object({ type: z.literal('engine-idle'), requests: z.number().int().nonnegative() }),
   z.object({ type: z.literal('engine-load-changed'), active: z.number().int(), queued: z.number().int() }),
   z.object({ type: z.literal('generation-event'), id: generationId, event: generationEventSchema }),
 ]);

@@ -109,6 +109,7 @@ async function leadEngine(
       checkSampling: (sampling) => checkSampling(library, library.modelVocab(front.model), sampling),
       emit: (id, event) => outputs.control({ type: 'generation-event', id, event }),
       onProgress: () => outputs.control({ type: 'engine-progress' }),
+      onIdle: (requests) => outputs.control({ type: 'engine-idle', requests }),
       onLoad: (counts) => outputs.control({ type: 'engine-load-changed', ...counts }),
       now: () => performance.now(),
       defer: (callback) => outputs.whenRingIsFlushed(callback),

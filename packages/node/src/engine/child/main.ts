@@ -2,7 +2,7 @@ import { constants, setPriority } from 'node:os';
 
 import { parseHeader, SkeinError, toWireError } from '@skein/protocol';
 
-import { controlDescriptor, engineLoadSchema, ringDescriptor, toEngineSchema, type EngineLoad } from '../control.ts';
+import { controlDescriptor, ringDescriptor, toEngineSchema, type EngineLoad, type ToEngine } from '../control.ts';
 import { loadLibllama } from '../libllama/libllama.ts';
 import { createEngine, type Engine } from './engine.ts';
 import { FramePipe } from './pipe.ts';
@@ -12,6 +12,11 @@ import { FramePipe } from './pipe.ts';
  * it (a crash in llama.cpp, the kernel's out-of-memory killer) costs this stage and nothing else.
  */
 let engine: Engine | undefined;
+let isLoading = false;
+let isFailing = false;
+
+/** How long the peer may take to read why this process ends, in milliseconds. */
+const lastWordsTimeoutMs = 2000;
 
 // Computing can wait for what takes little: the peer that relays hidden rows, and the programs of the machine's owner.
 setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
@@ -19,18 +24,22 @@ setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
 const control: FramePipe = new FramePipe(controlDescriptor, {
   // All that have come start together, rather than one a step.
   computes: false,
-  onFrame: (frame) => {
-    if (engine === undefined) void load(parseHeader(engineLoadSchema, frame.header));
-    else guarded((loaded) => loaded.onControl(parseHeader(toEngineSchema, frame.header)));
-  },
-  onClose: () => process.exit(0),
+  onFrame: (frame) => guarded(() => onControl(parseHeader(toEngineSchema, frame.header))),
+  onClose,
 });
 
 const ring: FramePipe = new FramePipe(ringDescriptor, {
   computes: true,
-  onFrame: (frame) => guarded((loaded) => loaded.onRing(frame)),
-  onClose: () => process.exit(0),
+  onFrame: (frame) => guarded(() => loaded('a frame of the ring').onRing(frame)),
+  onClose,
 });
+
+function onControl(message: ToEngine): void {
+  if (message.type !== 'engine-load') return loaded(message.type).onControl(message);
+  if (isLoading) throw new SkeinError('protocol-violation', 'the engine is loaded already');
+  isLoading = true;
+  return void load(message);
+}
 
 async function load(message: EngineLoad): Promise<void> {
   try {
@@ -48,18 +57,32 @@ async function load(message: EngineLoad): Promise<void> {
   }
 }
 
+/** @param what has come and needs an engine */
+function loaded(what: string): Engine {
+  if (engine !== undefined) return engine;
+  throw new SkeinError('protocol-violation', `${what} came before the engine was loaded`);
+}
+
 /** A frame that breaks the protocol means that the two ends disagree about their state: nothing after it can be trusted. */
-function guarded(action: (loaded: Engine) => void): void {
+function guarded(action: () => void): void {
   try {
-    if (engine === undefined) throw new SkeinError('protocol-violation', 'a frame came before the engine was loaded');
-    action(engine);
+    action();
   } catch (error) {
     void fail(error);
   }
 }
 
+/** Ends with the peer, whose going needs no words; bytes that are no frames do. */
+function onClose(error?: unknown): void {
+  if (error !== undefined) void fail(error);
+  else if (!isFailing) process.exit(0);
+}
+
 async function fail(error: unknown): Promise<void> {
+  if (isFailing) return;
+  isFailing = true;
   process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  setTimeout(() => process.exit(1), lastWordsTimeoutMs);
   control.send({ type: 'engine-failed', error: toWireError(error, 'engine-failed') });
   await control.flush();
   process.exit(1);

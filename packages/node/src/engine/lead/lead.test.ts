@@ -24,6 +24,8 @@ let library: Libllama;
 let stage: Stage;
 let events: Map<string, GenerationEvent[]>;
 let lead: Lead;
+/** How many generations had been started whenever the lead said that nothing is left to do. */
+let idle: number[];
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'skein-lead-'));
@@ -50,6 +52,7 @@ beforeEach(() => {
 
 function startLead(template: string): Lead {
   events = new Map();
+  idle = [];
   const tokenizer = new Tokenizer(library, stage.model);
   return new Lead(
     {
@@ -61,6 +64,7 @@ function startLead(template: string): Lead {
       checkSampling: (sampling) => checkSampling(library, library.modelVocab(stage.model), sampling),
       emit: (id, event) => events.set(id, [...(events.get(id) ?? []), event]),
       onProgress: () => undefined,
+      onIdle: (started) => idle.push(started),
       onLoad: () => undefined,
       now: () => performance.now(),
       defer: (callback) => setImmediate(callback),
@@ -153,6 +157,16 @@ describe('the lead', () => {
     for (const id of ['0', '3']) lead.cancel(id);
     for (const id of ['1', '2', '4', '5']) expect(await endOf(id)).toMatchObject({ type: 'generation-end' });
     expect(events.get('3')).toMatchObject([{ type: 'generation-begin' }]);
+  });
+
+  it('says that nothing is left to do after the last end, and after a request that it refuses', async () => {
+    lead.start('a', asking('hello'));
+    lead.start('b', asking('hello'));
+    await Promise.all([endOf('a'), endOf('b')]);
+    await immediate();
+    expect(idle).toEqual([2]);
+    lead.start('bad', asking('hi', { sampling: { ...greedy, grammar: 'no grammar' } }));
+    expect(idle).toEqual([2, 3]);
   });
 
   it('reserves an equal share of the context where no number of tokens is asked for', async () => {

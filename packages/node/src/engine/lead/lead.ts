@@ -35,8 +35,10 @@ export interface LeadComponents {
   /** Throws `invalid-request` for what the tail could not sample with: a step that fails there fails others, too. */
   readonly checkSampling: (sampling: Sampling) => void;
   readonly emit: (generation: string, event: GenerationEvent) => void;
-  /** Told when a step has come back that gave no token: a long prompt is being worked on. */
+  /** Told when a step has come back that gave no token, or has failed: a long prompt is being worked on, say. */
   readonly onProgress: () => void;
+  /** Told when nothing is left to do, with the number of generations started so far. */
+  readonly onIdle: (started: number) => void;
   /** Told when the number of active or queued sequences has changed. */
   readonly onLoad: (load: { active: number; queued: number }) => void;
   /** Milliseconds of a monotonic clock. */
@@ -57,6 +59,9 @@ export class Lead {
   readonly #sequences = new Map<string, Sequence>();
   #load = { active: 0, queued: 0 };
   #pumpIsDue = false;
+  #started = 0;
+  /** Generations started when it was last said that nothing is left to do; undefined while something is. */
+  #idleSince: number | undefined;
 
   constructor(components: LeadComponents, options: LeadOptions) {
     this.#components = components;
@@ -66,6 +71,7 @@ export class Lead {
 
   /** Starts a generation. Its events follow through `emit`: that it has begun first, exactly one end or error last. */
   start(id: string, generation: Generation): void {
+    this.#started += 1;
     try {
       this.#components.checkSampling(generation.sampling);
       const request = this.#request(id, generation);
@@ -96,13 +102,14 @@ export class Lead {
       throw new SkeinError('protocol-violation', `the tail drew token ${outside} of a vocabulary of ${vocabularySize}`);
     }
     this.#scheduler.complete(step, draws);
-    if (draws.length === 0) this.#components.onProgress();
+    if (draws.every(({ tokens }) => tokens.length === 0)) this.#components.onProgress();
     this.#changed();
   }
 
   /** Takes the news that a step failed on some stage. */
   failStep(step: number, error: SkeinError): void {
     this.#scheduler.fail(step, error, { answerIsDue: false });
+    this.#components.onProgress();
     this.#changed();
   }
 
@@ -112,12 +119,19 @@ export class Lead {
       this.#load = { active, queued };
       this.#components.onLoad(this.#load);
     }
+    this.#tellIdle();
     if (this.#pumpIsDue) return;
     this.#pumpIsDue = true;
     this.#components.defer(() => {
       this.#pumpIsDue = false;
       this.#pump();
     });
+  }
+
+  #tellIdle(): void {
+    const idleSince = this.#scheduler.isIdle ? this.#started : undefined;
+    if (idleSince !== undefined && idleSince !== this.#idleSince) this.#components.onIdle(idleSince);
+    this.#idleSince = idleSince;
   }
 
   /** Computes and sends one micro-batch. Each one goes through `defer`, so that requests and answers are read in between. */
@@ -138,6 +152,7 @@ export class Lead {
       stage.run(rowless, isSplit ? { hidden: new Uint8Array(0) } : { tokens: new Int32Array(0) });
       if (isSplit) sendStep(rowless, new Uint8Array(0));
       this.#scheduler.fail(step.step, asSkeinError(error, 'engine-failed'), { answerIsDue: isSplit });
+      this.#components.onProgress();
       this.#changed();
       return;
     }

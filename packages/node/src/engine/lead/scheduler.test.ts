@@ -77,6 +77,18 @@ describe('the sequence scheduler', () => {
     expect(subject.next()).toBeUndefined();
   });
 
+  it('has work left while a step is under way, even when nobody waits for it any more', () => {
+    const subject = scheduler();
+    expect(subject.isIdle).toBe(true);
+    const sequence = subject.add(request(3, 2));
+    expect(subject.isIdle).toBe(false);
+    const prefill = due(subject.next());
+    subject.cancel(sequence);
+    expect(subject.isIdle).toBe(false);
+    answer(subject, prefill, 41);
+    expect(subject.isIdle).toBe(true);
+  });
+
   it('cuts a long prompt into micro-batches and samples after the last', () => {
     const subject = scheduler({ stages: 3 });
     subject.add(request(20, 1));

@@ -110,6 +110,11 @@ export class Scheduler {
     return this.#waiting.length;
   }
 
+  /** Whether nothing runs, waits or is on its way round the ring. */
+  get isIdle(): boolean {
+    return this.#running.length === 0 && this.#waiting.length === 0 && this.#inFlight.size === 0;
+  }
+
   /** Learns how long the lead's stage took for a micro-batch. */
   observeCost({ entries }: Pick<Step, 'entries'>, ms: number): void {
     const rows = entries.reduce((sum, { count }) => sum + count, 0);

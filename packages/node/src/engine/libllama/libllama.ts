@@ -5,8 +5,11 @@ import { SkeinError } from '@skein/protocol';
 import koffi from 'koffi';
 
 /**
- * The C API of llama.cpp, called through koffi. Nothing else in Skein knows that API: pointers, struct layouts and
- * calling rules end here.
+ * The C API of llama.cpp, called through koffi. All functions and parameter structs are declared here and nowhere else.
+ *
+ * Some files know more of that API than its functions, since they fill or read memory that it shares with us:
+ * `stage/micro-batch.ts` (`llama_batch`), `stage/sampling/candidates.ts` (`llama_token_data_array`), `stage/graph-hook.ts`
+ * (the tensors that a context shows while it computes), and `stage/stage.ts` and `child/offload.ts` (values of enums).
  *
  * The layouts below were written for one version of llama.cpp. A test compares them with the `llama.h` that
  * node-llama-cpp bundles, and {@link loadLibllama} refuses any other version at start-up, since a struct that has
@@ -359,17 +362,6 @@ function bind(directory: string, log: LogSink) {
   const initLogitBias = llama.func(
     'void *llama_sampler_init_logit_bias(int32_t n_vocab, int32_t n_logit_bias, const void *logit_bias)',
   ) as (vocabularySize: number, count: number, biases: Uint8Array) => SamplerPointer;
-  const initDry = llama.func(
-    'void *llama_sampler_init_dry(void *vocab, float multiplier, float base, int32_t allowed_length, int32_t last_n, const char **breakers, size_t num_breakers)',
-  ) as (
-    vocab: VocabPointer,
-    multiplier: number,
-    base: number,
-    allowedLength: number,
-    lastTokens: number,
-    breakers: readonly string[],
-    count: number,
-  ) => SamplerPointer;
 
   functions.logSet(koffi.register(log, koffi.pointer(logCallback)) as CallbackPointer, null);
   functions.loadBackends(directory);
@@ -392,20 +384,6 @@ function bind(directory: string, log: LogSink) {
         view.setFloat32(index * 8 + 4, bias, true);
       }
       return initLogitBias(vocabularySize, biases.length, new Uint8Array(view.buffer));
-    },
-
-    samplerDry(
-      vocab: VocabPointer,
-      options: {
-        readonly multiplier: number;
-        readonly base: number;
-        readonly allowedLength: number;
-        readonly lastTokens: number;
-        readonly breakers: readonly string[];
-      },
-    ): SamplerPointer {
-      const { multiplier, base, allowedLength, lastTokens, breakers } = options;
-      return initDry(vocab, multiplier, base, allowedLength, lastTokens, breakers, breakers.length);
     },
 
     /** Address of a typed array's memory. The caller keeps the array alive. */

@@ -60,9 +60,9 @@ const endless: Generation = {
 
 /** Reads the first event, lets `action` happen, and returns how the generation ends. */
 async function endOf(events: AsyncGenerator<GenerationEvent>, action: () => unknown): Promise<unknown> {
-  await events.next();
-  await action();
   try {
+    await events.next();
+    await action();
     for (let next = await events.next(); next.done !== true; next = await events.next())
       if (next.value.type === 'generation-end') return next.value;
     return undefined;
@@ -122,6 +122,27 @@ describe('an engine process', () => {
     expect(end).toMatchObject({ code: 'stage-lost', message: expect.stringContaining('not answered') as string });
     expect(engine.lost.aborted).toBe(true);
   });
+
+  it('that hangs is ended although requests keep coming, and with it those that wait', async () => {
+    await using engine = await startWhole({}, 2000);
+    const ends: Promise<unknown>[] = [];
+    const ask = (): void => void ends.push(endOf(engine.generate(endless), () => undefined));
+    // Arrivals never pause for as long as the watch waits. Some leave again, as clients do.
+    const arrivals = setInterval(() => {
+      ask();
+      void engine
+        .generate(endless, { signal: AbortSignal.timeout(300) })
+        .next()
+        .catch(() => undefined);
+    }, 100);
+    try {
+      const first = endOf(engine.generate(endless), () => process.kill(engine.pid ?? 0, 'SIGSTOP'));
+      expect(await first).toMatchObject({ code: 'stage-lost' });
+    } finally {
+      clearInterval(arrivals);
+    }
+    for (const end of await Promise.all(ends)) expect(end).toMatchObject({ code: 'stage-lost' });
+  }, 20_000);
 
   it.each(['SIGKILL', 'SIGABRT', 'SIGSEGV'] as const)(
     'that dies of %s fails its generations and nothing else',

@@ -20,13 +20,14 @@ import { fromEngineSchema, type EngineLoad, type FromEngine, type ToEngine } fro
 import type { Generation } from '../lead/lead.ts';
 import { EngineChild } from './engine-child.ts';
 import { GenerationEvents } from './generation-events.ts';
+import { StallWatch } from './stall-watch.ts';
 
 export interface EngineProcessOptions {
   readonly load: Omit<EngineLoad, 'type'>;
   readonly logger: Logger;
   /**
-   * How long a lead with generations may go without a sign of life, in milliseconds, before its pipeline counts as hung:
-   * longer than any micro-batch takes. Default two minutes.
+   * How long a lead with work may go without progress (a token, an end, or a step that came back), in milliseconds, before
+   * its pipeline counts as hung: longer than any micro-batch takes. Default two minutes.
    */
   readonly stallTimeoutMs?: number;
   readonly signal?: AbortSignal | undefined;
@@ -44,7 +45,7 @@ export class EngineProcess implements AsyncDisposable {
   readonly #generations = new Map<string, GenerationEvents>();
   readonly #lost = new AbortController();
   readonly #ready = Promise.withResolvers<Extract<FromEngine, { type: 'engine-ready' }>>();
-  readonly #stallTimer: NodeJS.Timeout;
+  readonly #stallWatch: StallWatch;
   #failure: SkeinError | undefined;
   #placement = { device: 'cpu', gpuLayers: 0 };
   #speed: StageSpeed = { decodeMsPerLayer: 0, prefillMsPerTokenPerLayer: 0, headMs: 0 };
@@ -59,7 +60,8 @@ export class EngineProcess implements AsyncDisposable {
     // Whoever awaits start() sees the rejection; without this, one that comes later would count as unhandled.
     this.#ready.promise.catch(() => undefined);
     this.#readControl();
-    this.#stallTimer = this.#watchStalls(options.stallTimeoutMs ?? defaultStallTimeoutMs);
+    const timeoutMs = options.stallTimeoutMs ?? defaultStallTimeoutMs;
+    this.#stallWatch = new StallWatch({ timeoutMs, onStall: () => this.#endStalled(timeoutMs) });
     void this.#child.ended.then((reason) => this.#end(this.#failure ?? reason));
   }
 
@@ -141,7 +143,7 @@ export class EngineProcess implements AsyncDisposable {
     using _abort = onAbort(options.signal, abort);
     this.#generations.set(id, events);
     this.#onRunning?.(this.#generations.size);
-    this.#stallTimer.refresh();
+    this.#stallWatch.onRequest();
     this.#send({ type: 'generation-start', id, generation });
     try {
       for await (const event of events) {
@@ -184,7 +186,6 @@ export class EngineProcess implements AsyncDisposable {
   #readControl(): void {
     const parser = new FrameParser();
     this.#child.control.on('data', (chunk: Uint8Array) => {
-      this.#stallTimer.refresh();
       for (const message of this.#parse(parser, chunk)) this.#receive(message);
     });
   }
@@ -209,6 +210,10 @@ export class EngineProcess implements AsyncDisposable {
         this.#failure = fromWireError(message.error);
         break;
       case 'engine-progress':
+        this.#stallWatch.onProgress();
+        break;
+      case 'engine-idle':
+        this.#stallWatch.onIdle(message.requests);
         break;
       case 'engine-load-changed':
         this.#load = { active: message.active, queued: message.queued };
@@ -216,6 +221,8 @@ export class EngineProcess implements AsyncDisposable {
         break;
       case 'generation-event': {
         const { id, event } = message;
+        // An error may answer a request that has just come: it says nothing about those before.
+        if (event.type !== 'generation-error') this.#stallWatch.onProgress();
         this.#generations.get(id)?.push(event);
         if (event.type === 'generation-end' || event.type === 'generation-error') this.#forget(id);
         break;
@@ -224,20 +231,14 @@ export class EngineProcess implements AsyncDisposable {
   }
 
   /** A step that never comes back, from this engine or from another stage, would hold its sequences for ever. */
-  #watchStalls(timeoutMs: number): NodeJS.Timeout {
-    const timer = setTimeout(() => {
-      timer.refresh();
-      if (this.#generations.size === 0) return;
-      const seconds = Math.round(timeoutMs / 1000);
-      this.#failure ??= new SkeinError('stage-lost', `a stage of the pipeline has not answered for ${seconds} s`);
-      this.#child.kill();
-    }, timeoutMs);
-    timer.unref();
-    return timer;
+  #endStalled(timeoutMs: number): void {
+    const seconds = Math.round(timeoutMs / 1000);
+    this.#failure ??= new SkeinError('stage-lost', `a stage of the pipeline has not answered for ${seconds} s`);
+    this.#child.kill();
   }
 
   #end(error: SkeinError): void {
-    clearTimeout(this.#stallTimer);
+    this.#stallWatch.stop();
     this.#ready.reject(error);
     this.failGenerations(error);
     this.#generations.clear();

@@ -41,6 +41,12 @@ export class Candidates {
     }
   }
 
+  /** Makes a token less likely. To be called while all tokens are in their places, before any that sorts is applied. */
+  penalize(token: number, penalty: number): void {
+    const word = token * wordsPerCandidate;
+    this.#values[word + 1] = invariant(this.#values[word + 1], 'each token has a logit') - penalty;
+  }
+
   apply(sampler: SamplerPointer): void {
     this.#library.samplerApply(sampler, this.#array);
     if (this.#view.getBigUint64(0, true) !== this.#address) {

@@ -7,7 +7,10 @@ export function logprobsOf(logits: Float32Array, token: number, count: number): 
   let sum = 0;
   for (const logit of logits) sum += Math.exp(logit - greatest);
   const normalizer = greatest + Math.log(sum);
-  const logprob = (of: number): number => Math.max((logits[of] ?? -Infinity) - normalizer, leastLogprob);
+  const logprob = (of: number): number => {
+    const value = (logits[of] ?? -Infinity) - normalizer;
+    return value > leastLogprob ? value : leastLogprob;
+  };
   return {
     token,
     logprob: logprob(token),
@@ -15,7 +18,7 @@ export function logprobsOf(logits: Float32Array, token: number, count: number): 
   };
 }
 
-/** JSON has no infinity: stands for tokens that are impossible. */
+/** JSON has no infinity and no NaN: stands for tokens that are impossible, and for logits that are no numbers. */
 const leastLogprob = -9999;
 
 function likeliest(logits: Float32Array, count: number): number[] {

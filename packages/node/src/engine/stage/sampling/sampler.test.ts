@@ -2,7 +2,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import type { CacheOperation, Logprobs, Sampling } from '@skein/protocol';
+import {
+  limits,
+  ringMessageSchema,
+  samplingSchema,
+  type CacheOperation,
+  type Logprobs,
+  type Sampling,
+} from '@skein/protocol';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { writeTinyModel } from '../../../../../../scripts/fixtures/tiny-models.ts';
@@ -141,6 +148,48 @@ describe('sampling at the tail', () => {
   it('takes the likeliest token at temperature 0, whatever the seed', () => {
     const greedy = { ...wild, temperature: 0 };
     expect(continuation(greedy, 12)).toEqual(continuation({ ...greedy, seed: 99 }, 12, 1));
+  });
+
+  it('takes the likeliest token at temperatures so low that logits divided by them are no numbers', () => {
+    const likeliest = continuation({ ...wild, temperature: 0 }, 12);
+    for (const temperature of [1e-320, 1e-45, 1e-40, 1e-38, 1e-5]) {
+      expect(continuation({ ...wild, temperature }, 12, 1)).toEqual(likeliest);
+    }
+  });
+
+  it.each<[name: string, sampling: Partial<Sampling>]>([
+    ['the lowest', { temperature: 1e-320, topP: 1e-320, topK: 1, minP: 0, typicalP: 1e-320 }],
+    ['the greatest', { temperature: 2, topP: 1, topK: limits.maxVocabularySize, minP: 1, typicalP: 1 }],
+    ['XTC that drops all it may', { xtc: { probability: 1, threshold: 0 } }],
+    ['the greatest penalties', { penalties: { lastTokens: 1_000_000, repeat: 10, frequency: 2, presence: 2 } }],
+    ['the least penalties', { penalties: { lastTokens: 0, repeat: 0.1, frequency: -2, presence: -2 } }],
+    ['the greatest biases', { logitBias: [1, 2, 3].map((token) => ({ token, bias: 1e9 })) }],
+    ['all tokens banned', { logitBias: Array.from({ length: 512 }, (_, token) => ({ token, bias: -1e9 })) }],
+    [
+      'the greatest DRY',
+      { dry: { multiplier: 100, base: 10, allowedLength: 1, lastTokens: 1_000_000, breakers: ['\0', 'é'.repeat(64)] } },
+    ],
+    ['DRY that looks at nothing', { dry: { multiplier: 100, base: 1, allowedLength: 1, lastTokens: 0, breakers: [] } }],
+    ...([1, 2] as const).flatMap((version): [string, Partial<Sampling>][] => [
+      [`Mirostat ${version} at its least`, { mirostat: { version, tau: 1e-320, eta: 1e-320 } }],
+      [`Mirostat ${version} at its greatest`, { mirostat: { version, tau: 100, eta: 1 } }],
+      [`Mirostat ${version} at a low temperature`, { temperature: 1e-40, mirostat: { version, tau: 5, eta: 0.1 } }],
+      [
+        `Mirostat ${version} with all tokens banned`,
+        {
+          mirostat: { version, tau: 5, eta: 0.1 },
+          logitBias: Array.from({ length: 512 }, (_, token) => ({ token, bias: -1e9 })),
+        },
+      ],
+    ]),
+  ])('draws what can be sent on at the bounds of what may be asked for: %s', (_name, extreme) => {
+    const sampling = samplingSchema.parse({ ...wild, logprobs: 20, ...extreme });
+    const repeating = [...prompt, ...prompt, ...prompt];
+    for (const { token, mu, logprobs } of steps(0, repeating, 8, { sampling })) {
+      const draws = [{ sequence: 0, tokens: [token], logprobs: [logprobs], ...(mu === undefined ? {} : { mu }) }];
+      expect(ringMessageSchema.safeParse({ type: 'sampled', step: 0, draws }).error).toBeUndefined();
+      expect(token).toBeLessThan(tokenizer.vocabularySize);
+    }
   });
 
   it.each<[name: string, sampling: Sampling]>([

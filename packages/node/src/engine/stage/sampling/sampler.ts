@@ -4,8 +4,10 @@ import { Tokenizer } from '../../lead/tokenizer.ts';
 import type { ContextPointer, Libllama, ModelPointer, SamplerPointer, VocabPointer } from '../../libllama/libllama.ts';
 import { Candidates } from './candidates.ts';
 import { drawSeed } from './draw-seed.ts';
+import { Dry } from './dry.ts';
 import { Grammars, type GrammarState } from './grammar/grammar.ts';
 import { logprobsOf } from './logprobs.ts';
+import type { TokenTexts } from './restarts.ts';
 
 export interface Drawn {
   readonly token: number;
@@ -18,8 +20,9 @@ export interface Drawn {
 /** What is kept of a sequence between its draws. */
 interface SequenceState {
   readonly sampling: Sampling;
-  /** Logit bias, penalties, DRY: in this order, before all others. They remember the tokens that were drawn. */
+  /** Logit bias and penalties, then DRY: before all others. They remember the tokens that were drawn. */
   readonly remembering: readonly SamplerPointer[];
+  readonly dry: Dry | undefined;
   grammar: GrammarState | undefined;
   mu: number | undefined;
   /** Set where the sequence's grammar can't be used: thrown at each draw. */
@@ -28,6 +31,8 @@ interface SequenceState {
 
 /** Value with which llama.cpp's own tools start Mirostat 1: tokens from which it estimates the distribution's shape. */
 const mirostatTokens = 100;
+/** Below, a temperature counts as 0: logits are divided by it, and beyond the greatest float nothing is told apart. */
+const leastTemperature = 1e-4;
 /** A bias from which on a token is banned, as OpenAI's API has it. */
 const banningBias = -100;
 /** Turns a draw's seed into another one, for a second random sampler. */
@@ -48,6 +53,7 @@ export class Sampler {
   readonly #greedy: SamplerPointer;
   readonly #states = new Map<number, SequenceState>();
   readonly #grammars: Grammars;
+  readonly #texts: TokenTexts;
   #candidates: Candidates | undefined;
 
   constructor(library: Libllama, model: ModelPointer, context: ContextPointer) {
@@ -62,6 +68,10 @@ export class Sampler {
       piece: (token) => tokenizer.piece(token),
       isEndOfGeneration: (token) => tokenizer.isEndOfGeneration(token),
     });
+    this.#texts = {
+      piece: (token) => tokenizer.piece(token, { special: true }),
+      encode: (text) => tokenizer.encode(text, { addSpecial: false, parseSpecial: false }),
+    };
   }
 
   /**
@@ -69,13 +79,15 @@ export class Sampler {
    * grammar can't be used or does not derive what was generated so far: that concerns this sequence alone.
    */
   configure(operation: Extract<CacheOperation, { type: 'sample-with' }>): void {
-    const { sequence, sampling, history = [], generated = 0, mu } = operation;
+    const { sequence, history = [], generated = 0, mu } = operation;
+    const { temperature } = operation.sampling;
+    const sampling = { ...operation.sampling, temperature: temperature < leastTemperature ? 0 : temperature };
     this.release(sequence);
-    const remembering = this.#remembering(sampling);
-    const state: SequenceState = { sampling, remembering, grammar: undefined, mu };
-    this.#states.set(sequence, state);
     for (const token of history) this.#assertToken(token);
-    for (const sampler of remembering) for (const token of history) this.#library.samplerAccept(sampler, token);
+    const [remembering, dry] = [this.#remembering(sampling), this.#dry(sampling)];
+    const state: SequenceState = { sampling, remembering, dry, grammar: undefined, mu };
+    this.#states.set(sequence, state);
+    for (const token of history) this.#accept(state, token);
     if (sampling.grammar === undefined) return;
     try {
       state.grammar = this.#openGrammar(sampling.grammar, generated === 0 ? [] : history.slice(-generated));
@@ -118,9 +130,15 @@ export class Sampler {
     this.#library.samplerFree(this.#greedy);
   }
 
+  #accept({ remembering, dry }: Pick<SequenceState, 'remembering' | 'dry'>, token: number): void {
+    for (const sampler of remembering) this.#library.samplerAccept(sampler, token);
+    dry?.accept(token);
+  }
+
   #choose(state: SequenceState, { row, position }: { row: number; position: number }): { token: number; mu?: number } {
-    const { sampling, remembering, grammar } = state;
-    const needsCandidates = remembering.length > 0 || grammar !== undefined || sampling.mirostat !== undefined;
+    const { sampling, remembering, dry, grammar } = state;
+    const needsCandidates =
+      remembering.length > 0 || dry !== undefined || grammar !== undefined || sampling.mirostat !== undefined;
     if (!needsCandidates && sampling.temperature === 0) return { token: this.#sample(this.#greedy, row) };
     const seed = drawSeed(sampling.seed, position);
     const chooser = this.#chain(
@@ -140,11 +158,13 @@ export class Sampler {
     logits: Float32Array,
     chooser: SamplerPointer,
   ): { token: number; mu?: number } {
-    const { grammar, remembering, sampling } = state;
+    const { grammar, remembering, dry, sampling } = state;
     const candidates = this.#all;
+    const penalties = dry?.penalties() ?? [];
     const start = (): void => {
       candidates.fill(logits);
       for (const sampler of remembering) candidates.apply(sampler);
+      for (const [token, penalty] of penalties) candidates.penalize(token, penalty);
     };
     start();
     candidates.apply(chooser);
@@ -160,12 +180,14 @@ export class Sampler {
       after = grammar.after(selected.token);
     }
     state.grammar = after;
-    for (const sampler of remembering) this.#library.samplerAccept(sampler, selected.token);
+    this.#accept(state, selected.token);
     if (sampling.mirostat === undefined || sampling.temperature === 0) return { token: selected.token };
     const { tau, eta } = sampling.mirostat;
     // Basu et al. 2021, "Mirostat", algorithm 1, line 9: the state follows the error in surprise, in bits.
     const surprise = -Math.log2(selected.probability);
-    return { token: selected.token, mu: (state.mu ?? 2 * tau) - eta * (surprise - tau) };
+    // Where nothing was possible there is no probability, and nothing to learn.
+    const error = Number.isFinite(surprise) ? surprise - tau : 0;
+    return { token: selected.token, mu: (state.mu ?? 2 * tau) - eta * error };
   }
 
   /** Samplers that narrow the candidates down and choose one. They live for one draw. */
@@ -194,26 +216,29 @@ export class Sampler {
   }
 
   /** Samplers that live as long as the sequence. */
-  #remembering({ logitBias, penalties, dry }: Sampling): SamplerPointer[] {
+  #remembering({ logitBias, penalties }: Sampling): SamplerPointer[] {
     const library = this.#library;
-    const contextTokens = library.contextSize(this.#context);
-    const last = (tokens: number): number => (tokens < 0 ? contextTokens : Math.min(tokens, contextTokens));
     const samplers: SamplerPointer[] = [];
     if (logitBias !== undefined && logitBias.length > 0) {
       const biases = logitBias.map(({ token, bias }) => ({ token, bias: bias <= banningBias ? -Infinity : bias }));
       samplers.push(library.samplerLogitBias(this.#vocabularySize, biases));
     }
     if (penalties !== undefined) {
-      const { lastTokens, repeat, frequency, presence } = penalties;
-      samplers.push(library.samplerPenalties(this.#vocabularySize, last(lastTokens), repeat, frequency, presence));
-    }
-    if (dry !== undefined) {
-      const { multiplier, base, allowedLength, lastTokens, breakers } = dry;
-      samplers.push(
-        library.samplerDry(this.#vocab, { multiplier, base, allowedLength, lastTokens: last(lastTokens), breakers }),
-      );
+      const { repeat, frequency, presence } = penalties;
+      const lastTokens = this.#lastTokens(penalties.lastTokens);
+      samplers.push(library.samplerPenalties(this.#vocabularySize, lastTokens, repeat, frequency, presence));
     }
     return samplers;
+  }
+
+  #dry({ dry }: Sampling): Dry | undefined {
+    return dry && new Dry(this.#texts, { ...dry, lastTokens: this.#lastTokens(dry.lastTokens) });
+  }
+
+  /** A number of tokens to look back at, no more than there can be; negative stands for all. */
+  #lastTokens(tokens: number): number {
+    const contextTokens = this.#library.contextSize(this.#context);
+    return tokens < 0 ? contextTokens : Math.min(tokens, contextTokens);
   }
 
   #openGrammar(text: string, generated: readonly number[]): GrammarState {

@@ -1,0 +1,102 @@
+import { invariant } from '@skein/protocol';
+
+/** The part of a model's tokenizer that is needed to find texts in tokens. */
+export interface TokenTexts {
+  /** Bytes of a token's text, of special tokens, too. */
+  piece(token: number): Uint8Array;
+  encode(text: string): readonly number[];
+}
+
+/** Tokens that a breaker is looked for in, after the one in which it begins. */
+const mostTailTokens = 20;
+
+interface Breaker {
+  readonly bytes: Buffer;
+  /** By the number of bytes that are in the token in which it begins: the tokens of the rest. */
+  readonly tails: Map<number, readonly number[] | undefined>;
+}
+
+/**
+ * Finds the last breaker in a growing list of tokens: one of some texts, in one token or across several.
+ *
+ * Tokens are looked at as they appear, and each once. llama.cpp looks for each breaker in its whole vocabulary when a
+ * sampler is made, which takes from 0.1 s to a minute, and whatever else the process serves waits meanwhile.
+ */
+export class Restarts {
+  readonly #texts: TokenTexts;
+  readonly #breakers: readonly Breaker[];
+  /** What may follow a token for a breaker to begin in it: nothing, where the token has all of it. */
+  readonly #tails = new Map<number, readonly (readonly number[])[]>();
+  #last: { readonly position: number; readonly tailTokens: number } | undefined;
+  #scanned = 0;
+
+  constructor(texts: TokenTexts, breakers: readonly string[]) {
+    this.#texts = texts;
+    this.#breakers = breakers.map((breaker) => ({ bytes: Buffer.from(breaker), tails: new Map() }));
+  }
+
+  /** Whether a token has all of a breaker in itself. */
+  isBreaker(token: number): boolean {
+    return this.#tailsOf(token).some((tail) => tail.length === 0);
+  }
+
+  /**
+   * Returns how many tokens there are after the last breaker, or all from `from` on where there is none.
+   *
+   * @param tokens those of the call before, and more
+   * @param from first token that counts; not before that of an earlier call
+   */
+  tokensSince(tokens: readonly number[], from: number): number {
+    // What is older than the longest tail can be no more than it was found to be.
+    const first = Math.max(from, this.#scanned - mostTailTokens);
+    for (let position = tokens.length - 1; position >= first; position -= 1) {
+      const tailTokens = this.#longestTail(tokens, position);
+      if (tailTokens === undefined) continue;
+      this.#last = { position, tailTokens };
+      break;
+    }
+    this.#scanned = tokens.length;
+    if (this.#last === undefined || this.#last.position < from) return tokens.length - from;
+    return tokens.length - 1 - this.#last.position - this.#last.tailTokens;
+  }
+
+  #longestTail(tokens: readonly number[], position: number): number | undefined {
+    const matching = this.#tailsOf(invariant(tokens[position], 'a position among the tokens')).filter(
+      (tail) =>
+        position + tail.length < tokens.length && tail.every((token, index) => tokens[position + 1 + index] === token),
+    );
+    return matching.length === 0 ? undefined : Math.max(...matching.map((tail) => tail.length));
+  }
+
+  #tailsOf(token: number): readonly (readonly number[])[] {
+    const known = this.#tails.get(token);
+    if (known !== undefined) return known;
+    const text = Buffer.from(this.#texts.piece(token));
+    const tails = this.#breakers.flatMap((breaker) => this.#tailsAfter(text, breaker));
+    this.#tails.set(token, tails);
+    return tails;
+  }
+
+  #tailsAfter(text: Buffer, breaker: Breaker): readonly (readonly number[])[] {
+    if (text.includes(breaker.bytes)) return [[]];
+    const tails: (readonly number[])[] = [];
+    const last = text.at(-1);
+    for (let bytes = Math.min(text.length, breaker.bytes.length - 1); bytes > 0; bytes -= 1) {
+      if (breaker.bytes[bytes - 1] !== last) continue;
+      if (!text.subarray(text.length - bytes).equals(breaker.bytes.subarray(0, bytes))) continue;
+      const tail = this.#tailOf(breaker, bytes);
+      if (tail !== undefined) tails.push(tail);
+    }
+    return tails;
+  }
+
+  /** Undefined where the breaker is cut inside a character, since no tokenizer says how the rest of one is written. */
+  #tailOf({ bytes, tails }: Breaker, start: number): readonly number[] | undefined {
+    if (!tails.has(start)) {
+      const isInside = (invariant(bytes[start], 'a tail is not empty') & 0xc0) === 0x80;
+      const tail = isInside ? undefined : this.#texts.encode(bytes.subarray(start).toString()).slice(0, mostTailTokens);
+      tails.set(start, tail);
+    }
+    return tails.get(start);
+  }
+}
