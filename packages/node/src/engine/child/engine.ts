@@ -11,7 +11,7 @@ import {
 } from '@skein/protocol';
 
 import { type EngineLoad, type FromEngine, type ToEngine } from '../control.ts';
-import { ChatTemplate } from '../lead/chat-template.ts';
+import { ChatTemplate } from '../lead/chat-template/chat-template.ts';
 import { Lead } from '../lead/lead.ts';
 import { TokenEmbedder } from '../lead/token-embedder.ts';
 import { Tokenizer } from '../lead/tokenizer.ts';
@@ -102,7 +102,7 @@ async function leadEngine(
   const lead = new Lead(
     {
       tokenizer: front.tokenizer,
-      chatTemplate: template === null ? undefined : new ChatTemplate(template, front.tokenizer.specialTexts()),
+      chatTemplate: ChatTemplate.of(template, front.tokenizer.specialTexts()),
       stage,
       embedder: load.frontFile === undefined ? undefined : await TokenEmbedder.open(library, load.frontFile),
       sendStep: sendActivations(load, outputs),

@@ -12,7 +12,7 @@ import { createManifest } from '../../stage-file/index.ts';
 import { loadLibllama, type Libllama } from '../libllama/libllama.ts';
 import { checkSampling } from '../stage/sampling/check-sampling.ts';
 import { Stage } from '../stage/stage.ts';
-import { ChatTemplate } from './chat-template.ts';
+import { ChatTemplate } from './chat-template/chat-template.ts';
 import { Lead, type Generation } from './lead.ts';
 import { Tokenizer } from './tokenizer.ts';
 

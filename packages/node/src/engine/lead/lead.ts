@@ -13,7 +13,7 @@ import {
 } from '@skein/protocol';
 
 import type { Stage, StageOutput } from '../stage/stage.ts';
-import type { ChatTemplate } from './chat-template.ts';
+import type { ChatTemplate } from './chat-template/chat-template.ts';
 import { Scheduler, type SchedulerOptions } from './scheduler.ts';
 import type { Sequence, SequenceRequest } from './sequence.ts';
 import { TextAssembler } from './text-assembler.ts';

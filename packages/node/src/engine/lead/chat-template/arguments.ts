@@ -1,0 +1,38 @@
+import { typeName, type CallArguments, type Value } from './values.ts';
+
+/**
+ * The arguments of a call by their names.
+ *
+ * @param names in the order in which they may be given without a name
+ * @throws TypeError for more arguments than that, or for unknown names
+ */
+export function bindArguments<Name extends string>(
+  called: string,
+  names: readonly Name[],
+  { positional, named }: CallArguments,
+): Partial<Record<Name, Value>> {
+  if (positional.length > names.length) {
+    throw new TypeError(`${called}() takes at most ${names.length} arguments, got ${positional.length}`);
+  }
+  const bound: Partial<Record<Name, Value>> = {};
+  for (const [index, name] of names.entries()) {
+    if (index < positional.length) bound[name] = positional[index];
+    else if (named.has(name)) bound[name] = named.get(name);
+  }
+  const unknown = [...named.keys()].find((name) => !(names as readonly string[]).includes(name));
+  if (unknown !== undefined) throw new TypeError(`${called}() has no argument '${unknown}'`);
+  return bound;
+}
+
+/** @throws TypeError when it is no text */
+export function textArgument(called: string, value: Value): string {
+  if (typeof value === 'string') return value;
+  throw new TypeError(`${called}() takes a text, got ${typeName(value)}`);
+}
+
+/** @throws TypeError when it is no integer */
+export function integerArgument(called: string, value: Value): number {
+  if (typeof value === 'number') return value;
+  if (typeof value === 'boolean') return Number(value);
+  throw new TypeError(`${called}() takes an integer, got ${typeName(value)}`);
+}

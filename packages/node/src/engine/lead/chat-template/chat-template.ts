@@ -1,0 +1,127 @@
+import { isSkeinError, SkeinError, type ChatMessage } from '@skein/protocol';
+
+import { Budget, BudgetExceeded, type RenderingLimits } from './budget.ts';
+import { Interpreter, RaisedByTemplate } from './interpreter.ts';
+import { parseTemplate, type Block } from './syntax-tree.ts';
+import { toValue } from './values.ts';
+
+/** Longest reason that is quoted of a template or of its parser, in characters. */
+const maxReasonCharacters = 500;
+
+export interface ChatTemplateOptions {
+  /** Texts of the model's tokens that begin and end a sequence; '' where it has none. */
+  readonly bos: string;
+  readonly eos: string;
+  /** What the templates' `strftime_now` tells. Default: the machine's clock. */
+  readonly now?: () => Date;
+  /** Default: 3 million steps, one more for each four characters of the conversation, and four times the conversation's characters, at least a mebibyte of them. */
+  readonly limits?: Partial<RenderingLimits>;
+}
+
+/** Renders conversations through the template that the model's file carries. */
+export class ChatTemplate {
+  /** A template that does not parse is an error of those who use it: plain completions need none. */
+  readonly #template: Block | SkeinError;
+  readonly #options: ChatTemplateOptions;
+
+  /** The template of a model that may have none: an empty one would render nothing of a conversation, and counts as none. */
+  static of(source: string | null, options: ChatTemplateOptions): ChatTemplate | undefined {
+    return source === null || source.trim() === '' ? undefined : new ChatTemplate(source, options);
+  }
+
+  constructor(source: string, options: ChatTemplateOptions) {
+    this.#template = parsed(source);
+    this.#options = options;
+  }
+
+  /**
+   * The text that the model continues as the assistant.
+   *
+   * @throws SkeinError `invalid-request` with the template's own words when it refuses the conversation; `model-invalid`
+   *   when it does not parse, fails, takes more than a rendering may, or leaves the last user's text out
+   */
+  render(messages: readonly ChatMessage[]): string {
+    if (isSkeinError(this.#template)) throw this.#template;
+    const { bos, eos, now = () => new Date() } = this.#options;
+    const characters = messages.reduce((sum, { content }) => sum + content.length, 0);
+    const budget = new Budget({
+      steps: defaultSteps + Math.trunc(characters / 4),
+      characters: Math.max(1024 * 1024, 4 * characters),
+      depth: maxDepth,
+      ...this.#options.limits,
+    });
+    const interpreter = new Interpreter(budget, { now });
+    let text: string;
+    try {
+      text = interpreter.render(this.#template, {
+        // `developer` is OpenAI's newer word for `system`, which is the one that templates know.
+        messages: toValue(
+          messages.map((message) => (message.role === 'developer' ? { ...message, role: 'system' } : message)),
+        ),
+        add_generation_prompt: true,
+        bos_token: bos,
+        eos_token: eos,
+      });
+    } catch (error) {
+      throw error instanceof RaisedByTemplate ? refused(error) : unusable(error, interpreter.line);
+    }
+    assertHoldsTheQuestion(text, messages);
+    return text;
+  }
+}
+
+const defaultSteps = 3_000_000;
+const maxDepth = 64;
+
+function parsed(source: string): Block | SkeinError {
+  try {
+    return parseTemplate(source);
+  } catch (error) {
+    return new SkeinError(
+      'model-invalid',
+      `the model's chat template does not parse: ${reasonOf(error)}; use plain completions or another model file`,
+      { cause: error },
+    );
+  }
+}
+
+function refused(error: RaisedByTemplate): SkeinError {
+  return new SkeinError('invalid-request', `the model's chat template refuses these messages: ${reasonOf(error)}`, {
+    cause: error,
+  });
+}
+
+function unusable(error: unknown, line: number): SkeinError {
+  return new SkeinError(
+    'model-invalid',
+    `the model's chat template can't be rendered: line ${line}: ${reasonOf(error)}; ${
+      error instanceof BudgetExceeded ? 'send a shorter conversation, use plain completions,' : 'use plain completions'
+    } or another model file`,
+    { cause: error },
+  );
+}
+
+/** One line, without the control characters that a model's file may bring into a terminal or a log. */
+function reasonOf(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  // eslint-disable-next-line no-control-regex -- those are meant
+  return message.replaceAll(/[\u0000-\u001f\u007f-\u009f]+/g, ' ').slice(0, maxReasonCharacters);
+}
+
+/**
+ * A template that leaves out what the user has said last would have the model answer something else, with no sign of it.
+ * Templates trim texts, join their lines and escape some characters, so it is the longest word that has to be there.
+ */
+function assertHoldsTheQuestion(text: string, messages: readonly ChatMessage[]): void {
+  const question = messages.findLast(({ role }) => role === 'user')?.content.trim() ?? '';
+  const words = question.match(/[\p{L}\p{N}]+/gu) ?? [question];
+  const longest = words.reduce((best, word) => (word.length > best.length ? word : best), '');
+  if (text.includes(longest.slice(0, maxWordCharacters))) return;
+  throw new SkeinError(
+    'model-invalid',
+    "the model's chat template leaves out what the user says; use plain completions, or another model file",
+  );
+}
+
+/** Texts without spaces count as one word. */
+const maxWordCharacters = 64;
