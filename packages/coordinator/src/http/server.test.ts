@@ -108,6 +108,17 @@ it('answers one that is still sending a body that is too large', async () => {
   client.destroy();
 });
 
+it('refuses a body in chunks of one byte before it is complete', async () => {
+  await using server = await serve();
+  const client = await dial(server.port);
+  const head =
+    'POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n';
+  client.write(`${head}${'1\r\n \r\n'.repeat(100_000)}`);
+  const [answer] = (await once(client, 'data')) as [Buffer];
+  expect(String(answer)).toMatch(/^HTTP\/1\.1 400 .*chunks of a few bytes; send larger ones/s);
+  client.destroy();
+});
+
 it('keeps an idle connection for longer than the pools of clients do', async () => {
   await using server = await serve();
   const response = await fetch(`${server.url}/health`);

@@ -54,15 +54,6 @@ export const prompts: readonly HttpAttack[] = [
     },
   },
   {
-    name: 'three hundred requests at once',
-    isHeavy: true,
-    run: async (target) =>
-      await atOnce(
-        300,
-        async () => await expectStatus(post(target, completionPath, completionOf(target)), 200, 429, 503),
-      ),
-  },
-  {
     name: 'a thousand requests for no model at once',
     run: async (target) =>
       await atOnce(1000, async () => {

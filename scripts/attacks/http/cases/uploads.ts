@@ -108,9 +108,9 @@ export const uploads: readonly HttpAttack[] = [
       }),
   },
   {
-    name: 'fifty that close their half of the connection',
+    name: 'forty that close their half of the connection',
     run: async (target) =>
-      await atOnce(50, async () => {
+      await atOnce(40, async () => {
         const socket = await dial(target, { allowHalfOpen: true });
         let text = '';
         socket.on('data', (chunk) => (text += String(chunk)));
@@ -120,9 +120,9 @@ export const uploads: readonly HttpAttack[] = [
       }),
   },
   {
-    name: 'a hundred that close their half of the connection and are gone',
+    name: 'forty that close their half of the connection and are gone',
     run: async (target) =>
-      await atOnce(100, async () => {
+      await atOnce(40, async () => {
         const socket = await dial(target, { allowHalfOpen: true });
         socket.end(rawPost(chatPath, chatOf(target, { max_tokens: '2000' })));
         await pause(50);

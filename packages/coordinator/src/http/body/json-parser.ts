@@ -5,7 +5,7 @@ import { stringPiece } from './json-string.ts';
 /** Deeper than any request: a JSON schema nests two levels for each object in an object. */
 const maxDepth = 128;
 /** Objects and arrays in one body: several for each message of the longest conversation. */
-const maxContainers = 65_536;
+const maxContainers = 32_768;
 /** Values of any kind, keys included: the token ids of the longest prompt, and what stands around them. */
 const maxValues = 1_048_576 + maxContainers;
 /** Entries of one object, and the length of a key. */

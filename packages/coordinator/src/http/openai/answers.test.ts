@@ -102,6 +102,21 @@ describe('a streamed answer', () => {
     expect(await response.json()).toMatchObject({ error: { code: 'context_length_exceeded' } });
   });
 
+  it('tells of a schema that makes no grammar in terms of the schema', async () => {
+    const refusal = new SkeinError('invalid-request', 'it has to be GBNF', { details: { param: 'grammar' } });
+    const format = { type: 'json_schema', json_schema: { name: 'answer', schema: { type: 'object' } } };
+    const { app } = testApp({ refusal });
+    const response = await post(app, '/v1/chat/completions', { ...chat, response_format: format });
+    expect(await response.json()).toMatchObject({
+      error: {
+        param: 'response_format',
+        message: expect.stringMatching(/^the JSON schema of 'response_format' is too large/) as string,
+      },
+    });
+    const own = await post(app, '/v1/chat/completions', { ...chat, grammar: 'root ::=' });
+    expect(await own.json()).toMatchObject({ error: { param: 'grammar', message: 'it has to be GBNF' } });
+  });
+
   it('says that an answer was cut off when the events just stop', async () => {
     const { app } = testApp({ events: cutOff });
     const response = await post(app, '/v1/completions', plain);

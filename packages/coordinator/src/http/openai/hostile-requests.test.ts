@@ -81,7 +81,7 @@ it.each([
     chatWith('dry_sequence_breakers', arrayOf('0', 500_000)),
     'at most 16 items',
   ],
-  ['tools', '/v1/chat/completions', chatWith('tools', arrayOf('[]', 60_000)), 'not supported yet'],
+  ['tools', '/v1/chat/completions', chatWith('tools', arrayOf('[]', 30_000)), 'not supported yet'],
   ['modalities', '/v1/chat/completions', chatWith('modalities', arrayOf('"text"', 500_000)), 'not supported yet'],
   ['prompt', '/v1/completions', `{"model":"x","prompt":${arrayOf('-1', 1_000_000)}}`, 'expected one prompt'],
   ['layers', '/skein/v1/deployments', `{"model":"x","layers":${arrayOf('0', 500_000)}}`, 'at most 64 items'],

@@ -13,6 +13,7 @@ import { streamAnswer, wholeAnswer } from './answer.ts';
 import { chatFormat } from './chat-format.ts';
 import { completionFormat } from './completion-format.ts';
 import { parseChatRequest } from './chat-request.ts';
+import { inTermsOf } from './explain-schema.ts';
 import { parseCompletionRequest } from './completion-request.ts';
 import { assertFitsContext, promptSize } from './prompt-size.ts';
 import type { ParsedRequest, ParseOptions } from './parsed-request.ts';
@@ -99,16 +100,19 @@ async function answer(
   const cancel = () => abort(clientLeft());
   const signal = AbortSignal.any([stopped, left.signal]);
   const identity = { id, created: Math.floor(now() / 1000), model };
+  const explain = (error: unknown): never => {
+    throw inTermsOf(inputs[0], error);
+  };
   const choices = generations.generate(served.model, inputs, { signal, onAsk: (replica) => record.onAsk(replica) });
   const options = { choices, format, identity, signal, observer: record };
   if (!stream) {
     using _left = onAbort(request.signal, cancel);
-    return Response.json(await record.follow(wholeAnswer({ ...options, abort })));
+    return Response.json(await record.follow(wholeAnswer({ ...options, abort }).catch(explain)));
   }
   const send = async (sink: EventSink) => {
     // The request goes on after its response was returned.
     using _left = onAbort(request.signal, cancel);
-    await record.follow(streamAnswer(sink, { ...options, includeUsage, schedule }));
+    await record.follow(streamAnswer(sink, { ...options, includeUsage, schedule }).catch(explain));
   };
   return await eventStream(send, { outgoing: nodeResponse(context), cancel, onError, schedule });
 }

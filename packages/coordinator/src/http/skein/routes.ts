@@ -1,3 +1,4 @@
+import { SkeinError } from '@skein/protocol';
 import { Hono } from 'hono';
 
 import type { Schedule } from '../../timers.ts';
