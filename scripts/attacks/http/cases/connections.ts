@@ -154,6 +154,7 @@ export const connections: readonly HttpAttack[] = [
   },
   {
     name: 'two hundred streams that are left at their first byte',
+    isHeavy: true,
     run: async (target) => {
       // One after the other: more at once than wait in a queue would only be refused.
       await atOnce(4, async () => {

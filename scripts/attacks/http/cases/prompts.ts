@@ -11,6 +11,7 @@ export const prompts: readonly HttpAttack[] = [
   {
     name: 'twenty prompts of 8 MiB at once',
     isHeavy: true,
+
     run: async (target) =>
       await atOnce(
         20,
@@ -19,11 +20,13 @@ export const prompts: readonly HttpAttack[] = [
   },
   {
     name: 'a prompt of 8 MiB in eight choices',
+    isHeavy: true,
     run: async (target) =>
       await expectStatus(post(target, chatPath, chatAbout(target, eightMebibytes, { n: '8' })), 400),
   },
   {
     name: 'a prompt of 5 MiB of escapes',
+    isHeavy: true,
     run: async (target) => {
       const body = chatAbout(target, `"${'\\u4e2d\\n\\"'.repeat((5 * mebibyte) / 10)}"`);
       await expectStatus(post(target, chatPath, body), 400);
@@ -31,11 +34,13 @@ export const prompts: readonly HttpAttack[] = [
   },
   {
     name: 'a prompt of 7 MiB of characters of four bytes',
+    isHeavy: true,
     run: async (target) =>
       await expectStatus(post(target, chatPath, chatAbout(target, `"${'😀'.repeat((7 * mebibyte) / 4)}"`)), 400),
   },
   {
     name: 'a prompt of more text than there may be',
+    isHeavy: true,
     run: async (target) =>
       await expectStatus(post(target, chatPath, chatAbout(target, `"${'中'.repeat(4 * mebibyte)}"`)), 413),
   },
@@ -48,6 +53,7 @@ export const prompts: readonly HttpAttack[] = [
   },
   {
     name: 'four thousand messages of 2 KiB',
+    isHeavy: true,
     run: async (target) => {
       const messages = Array.from({ length: 4000 }, () => ({ role: 'user', content: 'hello world '.repeat(170) }));
       await expectStatus(post(target, chatPath, chatOf(target, { messages: JSON.stringify(messages) })), 400);

@@ -20,6 +20,7 @@ export const uploads: readonly HttpAttack[] = [
   },
   {
     name: 'a body without end, in chunks',
+    isHeavy: true,
     run: async (target) => {
       const sent = beginPost(target, chatPath).setMaxListeners(0);
       sent.on('error', () => undefined);
