@@ -9,7 +9,7 @@ const attack = httpAttacks.find((one) => one.name === name);
 if (attack === undefined) throw new Error(`there is no attack ${name}`);
 try {
   await attack.run(target);
-  parentPort?.postMessage(undefined);
+  parentPort?.postMessage(undefined, []);
 } catch (error) {
-  parentPort?.postMessage(error instanceof Error ? error.message : String(error));
+  parentPort?.postMessage(error instanceof Error ? error.message : String(error), []);
 }

@@ -25,10 +25,10 @@ export const uploads: readonly HttpAttack[] = [
       const sent = beginPost(target, chatPath).setMaxListeners(0);
       sent.on('error', () => undefined);
       const answer = answerOf(sent);
-      let isAnswered = false;
-      sent.once('response', () => (isAnswered = true));
+      const answered = new AbortController();
+      sent.once('response', () => answered.abort());
       const piece = Buffer.alloc(mebibyte, 0x20);
-      for (let pieces = 0; pieces < 64 && !isAnswered && !sent.destroyed; pieces += 1) {
+      for (let pieces = 0; pieces < 64 && !answered.signal.aborted && !sent.destroyed; pieces += 1) {
         if (!sent.write(piece)) await Promise.race([once(sent, 'drain'), answer, once(sent, 'close')]);
       }
       // Whoever sends on for too long after the answer is cut off, and may not get to read it.
@@ -53,7 +53,7 @@ export const uploads: readonly HttpAttack[] = [
     run: async (target) => {
       const head = `POST ${chatPath} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n1;`;
       const answer = await exchange(target, `${head}${'e'.repeat(mebibyte)}`);
-      if (/^HTTP\/1\.1 200/.test(answer)) throw new Error('it was served');
+      if (answer.startsWith('HTTP/1.1 200')) throw new Error('it was served');
     },
   },
   {

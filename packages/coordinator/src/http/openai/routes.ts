@@ -1,4 +1,4 @@
-import { onAbort, SkeinError } from '@skein/protocol';
+import { onAbort, type SkeinError } from '@skein/protocol';
 import { Hono, type Context } from 'hono';
 
 import type { RequestRecord, Requests } from '../../audit/index.ts';
