@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from 'node:util';
+
 import {
   bytesAnswerSchema,
   bytesRequestSchema,
@@ -38,6 +40,8 @@ import type { z } from 'zod';
 
 import { decodeManifest } from '../../packages/mesh/src/calls/encoded-manifest.ts';
 import { verifyCard } from '../../packages/mesh/src/cards/signed-card.ts';
+import { JsonParser } from '../../packages/coordinator/src/http/body/json-parser.ts';
+import { parseChatRequest } from '../../packages/coordinator/src/http/openai/chat-request.ts';
 import { readAnswer } from '../../packages/mesh/src/discovery/mdns-answer.ts';
 import { Authority } from '../../packages/mesh/src/membership/authority.ts';
 import { grammarOf } from '../../packages/node/src/engine/json-schema/index.ts';
@@ -232,6 +236,18 @@ export async function fuzzTargets(): Promise<readonly FuzzTarget[]> {
       decode: async (input) => void (await readGgufLayout(memorySource(input))),
     },
     {
+      name: 'HTTP body',
+      inputs: bytesLike(chatExamples),
+      decode: (input) => parseLikeJson(input),
+    },
+    {
+      name: 'chat request',
+      inputs: headersLike(chatExamples.map((example) => JSON.parse(String(example)) as object)),
+      decode: (input) => {
+        parseChatRequest(decodeValue(input), { randomSeed: () => 1 });
+      },
+    },
+    {
       name: 'mDNS answer',
       inputs: bytesLike([mdnsExample()]),
       decode: (input) => {
@@ -246,6 +262,28 @@ export async function fuzzTargets(): Promise<readonly FuzzTarget[]> {
       },
     },
   ];
+}
+
+const chatExamples = [
+  { model: 'tiny', messages: [{ role: 'user', content: 'Hi \n "you" \u00e9\u{1f600}' }], max_tokens: 9, stream: true },
+  {
+    model: 'tiny',
+    messages: [{ role: 'user', content: [{ type: 'text', text: 'Hi' }] }],
+    logit_bias: { 5: -1.5e1 },
+    stop: ['.'],
+    response_format: { type: 'json_schema', json_schema: { name: 'x', schema: { type: 'object', properties: {} } } },
+  },
+].map((example) => Buffer.from(JSON.stringify(example)));
+
+/** Parses JSON in steps. Throws an error that is no SkeinError when `JSON.parse` makes something else of it. */
+function parseLikeJson(input: Uint8Array): void {
+  // What is no UTF-8 does not get as far as this.
+  const text = Buffer.from(input).toString('utf8');
+  const parser = new JsonParser(Buffer.from(text));
+  while (!parser.advance()) continue;
+  if (!isDeepStrictEqual(parser.result, JSON.parse(text.replace(/^\uFEFF/, '')))) {
+    throw new Error('it was parsed into something else than it is');
+  }
 }
 
 function mdnsExample(): Uint8Array {

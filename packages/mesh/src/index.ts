@@ -56,7 +56,9 @@ export {
 } from './routing/generation-run.ts';
 export { chooseLead, type Lead, type LeadQuery, type Route } from './routing/least-loaded-lead.ts';
 export type { ByteDuplex } from './streams/byte-duplex.ts';
+export { HeldFrames } from './streams/held-frames.ts';
 export type { FrameStream } from './streams/frame-stream.ts';
+export { Pace } from './streams/pace.ts';
 export type { Traffic, TrafficCount } from './streams/traffic.ts';
 export { untilAborted, type WaitOptions } from './streams/wait.ts';
 export { Watchdog } from './streams/watchdog.ts';

@@ -1,4 +1,5 @@
 export { onAbort } from './abort/on-abort.ts';
+export { arraySchema } from './codec/array-schema.ts';
 export { ChunkQueue } from './codec/chunk-queue.ts';
 export { decodeValue, encodeFrame, encodeValue, type Frame } from './codec/frame.ts';
 export { FrameParser } from './codec/frame-parser.ts';
@@ -109,6 +110,7 @@ export { check, valueAt, type Checked } from './validation/check.ts';
 export { checkJson } from './validation/check-json.ts';
 export { explainIssue } from './validation/explain-issue.ts';
 export { fieldName } from './validation/field-name.ts';
+export { firstIssueOnly } from './validation/first-issue.ts';
 export { isolated, Observers, toLog, type Observer, type ObserverErrorSink } from './observers.ts';
 export {
   bytesAnswerSchema,

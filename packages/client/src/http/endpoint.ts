@@ -1,4 +1,4 @@
-import { SkeinError } from '@skein/protocol';
+import { hasCode, SkeinError } from '@skein/protocol';
 import type { z } from 'zod';
 
 import { errorFromResponse, explainLoss, parseJson } from './response-error.ts';
@@ -26,7 +26,10 @@ export class Endpoint {
     this.#baseUrl = parsed.href.replace(/\/+$/, '').replace(/\/v1$/, '');
   }
 
-  /** A successful response. Throws `not-running` when nothing answers, and the error that an unsuccessful one carries. */
+  /**
+   * A successful response. Throws `not-running` when nothing answers, `peer-lost` when the connection breaks, and the error
+   * that an unsuccessful one carries.
+   */
   async fetch(path: string, { signal, method = 'GET', body, accept }: EndpointRequest): Promise<Response> {
     const headers = {
       ...(body !== undefined && { 'content-type': 'application/json' }),
@@ -37,6 +40,7 @@ export class Endpoint {
     try {
       response = await fetch(`${this.#baseUrl}${path}`, { method, signal, ...content });
     } catch (error) {
+      if (hasConnected(error)) throw explainLoss(error);
       throw new SkeinError('not-running', `nothing answers at ${this.#baseUrl}; start it there with \`skein up\``, {
         cause: error,
       });
@@ -54,6 +58,12 @@ export class Endpoint {
     const text = await response.text().catch((error: unknown) => Promise.reject(explainLoss(error)));
     return parseAnswer(schema, parseJson(text));
   }
+}
+
+/** Whether a request failed on a connection that was there: broken by the other side, not refused. */
+function hasConnected(error: unknown): boolean {
+  const cause = error instanceof Error ? error.cause : undefined;
+  return ['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'].some((code) => hasCode(cause, code));
 }
 
 /** Checks what a coordinator answered. Throws `protocol-violation`. */

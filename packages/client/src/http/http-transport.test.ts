@@ -221,6 +221,27 @@ test.each([
   });
 });
 
+test('tells a coordinator that drops the connection from one that is not there', async () => {
+  await using server = await startScriptedServer(chat((response) => response.destroy()));
+  await using client = await connect(server);
+  await expect(client.chat(question).result()).rejects.toMatchObject({
+    code: 'peer-lost',
+    message: expect.stringContaining('went away in the middle') as string,
+  });
+});
+
+test('tells a prompt that is too long in terms of the prompt', async () => {
+  const error = { message: 'the prompt has 9 MiB', type: 'invalid_request_error', code: 'request_too_large' };
+  const script = chat((response) => response.writeHead(413).end(JSON.stringify({ error })));
+  await using server = await startScriptedServer(script);
+  await using client = await connect(server);
+  await expect(client.chat(question).result()).rejects.toMatchObject({
+    code: 'request-too-large',
+    message: 'the prompt has 9 MiB',
+    retryable: false,
+  });
+});
+
 test('says so when the coordinator is lost while it lists its models', async () => {
   const script: Script = {
     '/v1/models': (response) => {

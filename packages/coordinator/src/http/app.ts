@@ -2,6 +2,7 @@ import { asSkeinError, type Logger } from '@skein/protocol';
 import { Hono } from 'hono';
 
 import type { Schedule } from '../timers.ts';
+import { RequestBodies } from './body/index.ts';
 import { errorResponse } from './error-response.ts';
 import type { Requests } from '../audit/index.ts';
 import type { GenerationPort } from './generation-port.ts';
@@ -31,11 +32,12 @@ export interface AppComponents {
 export function createApp(components: AppComponents): Hono {
   const { logger } = components;
   const onError = (error: unknown) => logError(logger, error);
+  const shared = { ...components, bodies: new RequestBodies(), onError };
   const app = new Hono();
   app.use(browserGuard());
   app.get('/health', () => Response.json({ status: 'ok' }));
-  app.route('/v1', openAiRoutes({ ...components, onError }));
-  app.route('/skein/v1', skeinRoutes({ ...components, onError }));
+  app.route('/v1', openAiRoutes(shared));
+  app.route('/skein/v1', skeinRoutes(shared));
   app.notFound(({ req: { method, path } }) => {
     const allowed = allowedMethods(app, path);
     return allowed.length === 0 ? unknownUrl(method, path) : wrongMethod({ method, path, allowed });

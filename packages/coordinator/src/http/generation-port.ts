@@ -7,6 +7,8 @@ import type { AskedReplica } from '../audit/index.ts';
 export interface ServedModel extends CatalogModel {
   /** What it is offered as: its name, or its SHA-256 where several models have that name. */
   readonly id: string;
+  /** The largest context of its replicas that are ready; undefined when none is. */
+  readonly contextTokens: number | undefined;
 }
 
 /** A request as the engine takes it, without the deployment, which routing chooses. */

@@ -1,12 +1,22 @@
 import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 
 import { createAdaptorServer } from '@hono/node-server';
 import { SkeinError } from '@skein/protocol';
 import type { Hono } from 'hono';
 
+import { answerHalfClosed } from './half-closed.ts';
+
 /** How long answers may take to end by themselves once the server stops, in milliseconds. */
 const drainMs = 500;
+/** How long a connection stays open between two requests: longer than the pools of clients and proxies keep one. */
+const keepAliveMs = 80_000;
+/** How long the headers of a request may take to come, and all of it: a body has its own deadline, which is shorter. */
+const headersMs = 90_000;
+const requestMs = 120_000;
+/** Connections at once. Where they get scarce, those are closed that nothing is asked on. */
+const maxConnections = 4096;
+const scarceConnections = 3072;
 
 /** Serves an app on a TCP port. */
 export class HttpServer {
@@ -19,6 +29,17 @@ export class HttpServer {
     this.#port = port;
     // Only `createServer` of node:http is used by default, so this is never one of the HTTP/2 kinds.
     this.#server = createAdaptorServer({ fetch: app.fetch, overrideGlobalObjects: false }) as Server;
+    this.#server.keepAliveTimeout = keepAliveMs;
+    this.#server.headersTimeout = headersMs;
+    this.#server.requestTimeout = requestMs;
+    this.#server.maxConnections = maxConnections;
+    let connections = 0;
+    this.#server.on('connection', (socket: Socket) => {
+      connections += 1;
+      socket.once('close', () => (connections -= 1));
+      if (connections > scarceConnections) this.#server.closeIdleConnections();
+    });
+    answerHalfClosed(this.#server);
   }
 
   /** Resolves with the base URL once connections are accepted. Throws `already-running` when the port is taken. */

@@ -1,15 +1,15 @@
-import { explainIssue, fieldName, SkeinError, valueAt } from '@skein/protocol';
+import { explainIssue, fieldName, firstIssueOnly, SkeinError, valueAt } from '@skein/protocol';
 import type { z } from 'zod';
 
 /**
- * Checks a request body. Throws `invalid-request` in OpenAI's words, with the parameter at fault in `details.param`,
+ * Checks a request body; the first issue ends it. Throws `invalid-request` in OpenAI's words, with the parameter at fault in `details.param`,
  * from where it gets into the error's `param`.
  */
 export function validate<Schema extends z.ZodType>(schema: Schema, body: unknown): z.output<Schema> {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     throw new SkeinError('invalid-request', 'the request body must be a JSON object');
   }
-  const result = schema.safeParse(body, { error: explainIssue });
+  const result = schema.safeParse(body, { ...firstIssueOnly, error: explainIssue });
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   if (issue === undefined) throw new SkeinError('invalid-request', 'the request body is invalid');

@@ -265,8 +265,24 @@ it('offers what is held and what is served, each once', () => {
   ]);
   const aliases: string[] = [];
   expect(router.models()).toEqual([
-    { id: 'held', model: held.model, name: 'held', aliases, bytes: held.bytes, isServed: false },
-    { id: 'served', model: served.model, name: 'served', aliases, bytes: undefined, isServed: true },
+    {
+      id: 'held',
+      model: held.model,
+      name: 'held',
+      aliases,
+      bytes: held.bytes,
+      isServed: false,
+      contextTokens: undefined,
+    },
+    {
+      id: 'served',
+      model: served.model,
+      name: 'served',
+      aliases,
+      bytes: undefined,
+      isServed: true,
+      contextTokens: 1024,
+    },
   ]);
   expect(router.find('Served')).toMatchObject({ model: served.model });
   expect(() => router.find('nobody')).toThrow(expect.objectContaining({ code: 'model-not-found' }));

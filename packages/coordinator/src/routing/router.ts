@@ -64,5 +64,13 @@ function withoutStages(cards: readonly Card[], mayServe: (deployment: string) =>
 function servedModels(cards: readonly Card[]): ServedModel[] {
   const models = meshCatalog(cards);
   const ids = distinctNames(models);
-  return models.map((model) => ({ ...model, id: ids.get(model.model) ?? model.model }));
+  const leads = cards.flatMap(({ stages }) => stages.filter(({ stage, state }) => stage === 0 && state === 'ready'));
+  return models.map((model) => {
+    const contexts = leads.filter((lead) => lead.model === model.model).map(({ contextTokens }) => contextTokens);
+    return {
+      ...model,
+      id: ids.get(model.model) ?? model.model,
+      contextTokens: contexts.length === 0 ? undefined : Math.max(...contexts),
+    };
+  });
 }

@@ -1,5 +1,5 @@
 import type { Absent, GenerationUpdate } from '@skein/mesh';
-import { silentLogger, SkeinError } from '@skein/protocol';
+import { silentLogger, SkeinError, type Logger } from '@skein/protocol';
 import type { Hono } from 'hono';
 
 import { noAudit, Requests, type AuditPort } from '../audit/index.ts';
@@ -24,6 +24,7 @@ export const servedModel: ServedModel = {
   aliases: ['tiny'],
   bytes: 1234,
   isServed: true,
+  contextTokens: 4096,
 };
 
 const nobody: Absent = { lost: [], isGathering: false };
@@ -51,6 +52,8 @@ export interface TestAppOptions {
   readonly refusal?: Error;
   readonly deploy?: AdministrationPort['deploy'];
   readonly undeploy?: AdministrationPort['undeploy'];
+  /** Silent by default. */
+  readonly logger?: Logger;
   /** Default: records nothing. */
   readonly audit?: AuditPort;
   /** Default: {@link servedModel} alone. */
@@ -71,6 +74,7 @@ export function testApp(options: TestAppOptions = {}): { app: Hono; received: Re
     audit = noAudit,
     models = [servedModel],
     absent = nobody,
+    logger = silentLogger,
   } = options;
   const now = () => 1_700_000_000_000;
   const received: ReceivedGeneration[] = [];
@@ -89,7 +93,7 @@ export function testApp(options: TestAppOptions = {}): { app: Hono; received: Re
     requests: new Requests({ audit, now }),
     administration: { status: () => ({ peer: 'me' }), deploy: deploy ?? notUsed, undeploy: undeploy ?? notUsed },
     stopped: new AbortController().signal,
-    logger: silentLogger,
+    logger,
     now,
     newId: () => 'id1',
     randomSeed: () => 42,

@@ -46,6 +46,10 @@ export const errorCodes = Object.freeze({
   'not-permitted': { status: 403, type: 'permission_error', retry: 'never' },
   /** Two engines died while they computed one request, which may be the cause: nobody tries it a third time. */
   'request-kills-engines': { status: 422, type: 'invalid_request_error', retry: 'never' },
+  /** An HTTP request of more bytes, or a longer prompt, than any may have. */
+  'request-too-large': { status: 413, type: 'invalid_request_error', retry: 'never' },
+  /** An HTTP request whose body is compressed. */
+  'unsupported-encoding': { status: 415, type: 'invalid_request_error', retry: 'never' },
 } as const satisfies Record<string, ErrorTraits>);
 
 export type ErrorCode = keyof typeof errorCodes;

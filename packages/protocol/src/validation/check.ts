@@ -2,8 +2,9 @@ import type { z } from 'zod';
 
 import { explainIssue } from './explain-issue.ts';
 import { fieldName } from './field-name.ts';
+import { firstIssueOnly } from './first-issue.ts';
 
-const inPlainWords = { error: explainIssue };
+const inPlainWords = { ...firstIssueOnly, error: explainIssue };
 
 /** A value that fits its schema, or the first thing that is wrong with it, as a sentence that names the field. */
 export type Checked<Data> =

@@ -1,16 +1,27 @@
-import { chatMessageSchema, limits, type ChatMessage } from '@skein/protocol';
+import { arraySchema, limits, type ChatMessage } from '@skein/protocol';
 import { z } from 'zod';
 
-import { unsupported } from './parameters.ts';
+import { isObject, optional, unsupported } from './parameters.ts';
 
 const textPartSchema = z.strictObject({ type: z.literal('text'), text: z.string() });
 
 /** Parts in one message: more than any client splits a text into. */
 const maxTextParts = 1024;
 
-const contentSchema = z.union([z.string(), z.array(textPartSchema).min(1).max(maxTextParts)], {
-  error: 'expected a string or an array of text parts; images, audio and files are not supported yet',
+const contentSchema = z.union([z.string(), arraySchema(textPartSchema, { least: 1, most: maxTextParts })], {
+  error: ({ input }) => explainContent(input),
 });
+
+/** The reason for which something is no content. */
+function explainContent(content: unknown): string {
+  if (content === null) return 'null is not supported; send "" for a message without text';
+  if (!Array.isArray(content)) return 'expected a string or an array of text parts';
+  if (content.length === 0) return 'expected at least 1 text part; send "" for a message without text';
+  if (content.length > maxTextParts) return `expected at most ${maxTextParts} text parts`;
+  const isOtherPart = content.some((part) => isObject(part) && 'type' in part && part.type !== 'text');
+  if (isOtherPart) return 'expected text parts; images, audio and files are not supported yet';
+  return 'expected text parts: {"type": "text", "text": "..."}';
+}
 
 /** One message. The keys of an answer of ours are accepted, so that it can be sent back as it came. */
 const messageSchema = z
@@ -19,7 +30,7 @@ const messageSchema = z
       error: 'expected system, developer, user or assistant; tools are not supported yet',
     }),
     content: contentSchema,
-    name: chatMessageSchema.shape.name,
+    name: optional(z.string().max(limits.maxNameLength)),
     refusal: unsupported(),
     annotations: unsupported([]),
     audio: unsupported(),
@@ -32,4 +43,4 @@ const messageSchema = z
   });
 
 /** A conversation: string content or text parts, joined without anything between them. */
-export const messagesSchema = z.array(messageSchema).min(1).max(limits.maxMessages);
+export const messagesSchema = arraySchema(messageSchema, { least: 1, most: limits.maxMessages });

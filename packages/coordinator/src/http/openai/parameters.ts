@@ -1,4 +1,4 @@
-import { limits, samplingSchema } from '@skein/protocol';
+import { arraySchema, limits, samplingSchema } from '@skein/protocol';
 import { z } from 'zod';
 
 import { maxChoices } from './choices.ts';
@@ -14,17 +14,29 @@ export const ignored = z.unknown().optional();
 
 /** A parameter that would change the answer but is not supported: accepted only where it asks for what happens anyway. */
 export function unsupported(...neutralValues: readonly unknown[]) {
-  const neutral = new Set(['null', ...neutralValues.map((value) => JSON.stringify(value))]);
-  const hint =
-    neutralValues.length === 0 ? 'leave it out' : `leave it out or set it to ${[...neutral].slice(1).join(' or ')}`;
+  const names = neutralValues.map((value) => JSON.stringify(value));
+  const hint = names.length === 0 ? 'leave it out' : `leave it out or set it to ${names.join(' or ')}`;
+  const neutral = [undefined, null, ...neutralValues];
   return z
-    .custom<unknown>((value) => value === undefined || neutral.has(JSON.stringify(value)), {
-      error: `not supported yet; ${hint}`,
-    })
+    .custom<unknown>((value) => neutral.some((other) => isSame(value, other)), { error: `not supported yet; ${hint}` })
     .optional();
 }
 
-export const tokenLimit = optional(z.number().int().positive());
+/** Whether two values are equal, of which the second one holds no objects. The first may be of any size and shape. */
+function isSame(value: unknown, other: unknown): boolean {
+  if (!Array.isArray(other)) return value === other;
+  return Array.isArray(value) && value.length === other.length && value.every((item, at) => isSame(item, other[at]));
+}
+
+/** How the clients of llama.cpp ask for no limit on the tokens of an answer. */
+export const noLimit = -1;
+
+export const tokenLimit = optional(
+  z
+    .number()
+    .int()
+    .refine((count) => count >= 1 || count === noLimit, { error: 'expected at least 1, or -1 for no limit' }),
+);
 
 /** Tokens to look back at; -1 is all of them, 0 none. */
 const lookBack = optional(z.number().int().min(-1).max(limits.maxPromptTokens));
@@ -36,11 +48,14 @@ const repetitionPenalty = optional(z.number().min(0.1).max(10));
 const tokenKey = z.string().refine((key) => /^\d{1,7}$/.test(key) && Number(key) < limits.maxVocabularySize, {
   error: 'expected token ids as keys',
 });
+/** How many there are is looked at first. Clients of llama.cpp send an empty array for none. */
 const logitBias = z
-  .record(tokenKey, z.number().min(-100).max(100))
-  .refine((biases) => Object.keys(biases).length <= limits.maxLogitBiases, {
+  .unknown()
+  .transform((biases) => (Array.isArray(biases) && biases.length === 0 ? {} : biases))
+  .refine((biases) => !isObject(biases) || Object.keys(biases).length <= limits.maxLogitBiases, {
     error: `expected at most ${limits.maxLogitBiases} tokens`,
-  });
+  })
+  .pipe(z.record(tokenKey, z.number().min(-100).max(100)));
 
 /**
  * How tokens are drawn. Beside OpenAI's parameters, those of llama.cpp's server and of vLLM under the names they have there.
@@ -63,7 +78,7 @@ export const samplingParameters = {
   dry_base: optional(z.number().min(1).max(10)),
   dry_allowed_length: optional(z.number().int().min(1).max(1024)),
   dry_penalty_last_n: lookBack,
-  dry_sequence_breakers: optional(z.array(z.string().min(1).max(64)).max(16)),
+  dry_sequence_breakers: optional(arraySchema(z.string().min(1).max(64), { most: 16 })),
   mirostat: optional(z.union([z.literal(0), z.literal(1), z.literal(2)], { error: 'expected 0, 1 or 2' })),
   mirostat_tau: optional(z.number().gt(0).max(100)),
   mirostat_eta: optional(z.number().gt(0).max(1)),
@@ -72,6 +87,9 @@ export const samplingParameters = {
   seed: optional(z.number().refine(Number.isInteger, { error: 'expected an integer' })),
 } as const;
 
+/** An empty one stops nothing, as with llama.cpp's server. */
+const stopString = z.string().max(limits.maxStopLength);
+
 /** Parameters that chat and plain completions share. */
 export const sharedParameters = {
   ...samplingParameters,
@@ -79,8 +97,8 @@ export const sharedParameters = {
   stream: optional(z.boolean()),
   stream_options: optional(z.strictObject({ include_usage: optional(z.boolean()), include_obfuscation: ignored })),
   stop: optional(
-    z.union([stopString(), z.array(stopString()).max(limits.maxStopStrings)], {
-      error: `expected a string or up to ${limits.maxStopStrings} strings of 1 to ${limits.maxStopLength} characters`,
+    z.union([stopString, arraySchema(stopString, { most: limits.maxStopStrings })], {
+      error: `expected a string or up to ${limits.maxStopStrings} strings of at most ${limits.maxStopLength} characters`,
     }),
   ),
   max_tokens: tokenLimit,
@@ -90,6 +108,6 @@ export const sharedParameters = {
   user: ignored,
 } as const;
 
-function stopString() {
-  return z.string().min(1).max(limits.maxStopLength);
+export function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
 }

@@ -128,6 +128,8 @@ describe('a chat request', () => {
     { repeat_penalty: 1.5, repeat_last_n: 0 },
     { typical_p: 1, xtc_probability: 0, xtc_threshold: 0.1, dry_multiplier: 0, dry_base: 1.75 },
     { mirostat: 0, mirostat_tau: 5, mirostat_eta: 0.1, top_p: 0.95, top_k: 40 },
+    { stop: '', logit_bias: [] },
+    { stop: ['', ''], messages: [{ role: 'user', content: 'Hi', name: null, tool_calls: null }] },
     { grammar: '', logit_bias: {}, logprobs: false, top_logprobs: 0, response_format: { type: 'text' } },
   ])('takes %j for nothing', async (neutral) => {
     expect(await inputOf('/v1/chat/completions', { ...chat, ...neutral })).toEqual({
@@ -165,11 +167,20 @@ describe('a chat request', () => {
   });
 
   it.each([
-    [-1, 0xffff_ffff],
+    [-2, 0xffff_fffe],
     [2 ** 32 + 5, 5],
     [2 ** 62, 0],
   ])('folds the seed %d to 32 bits', async (seed, folded) => {
     expect((await inputOf('/v1/chat/completions', { ...chat, seed }))?.sampling.seed).toBe(folded);
+  });
+
+  it.each([-1, 0xffff_ffff])('draws a random seed for %d, as llama.cpp does', async (seed) => {
+    expect((await inputOf('/v1/chat/completions', { ...chat, seed }))?.sampling.seed).toBe(42);
+  });
+
+  it.each(['/v1/chat/completions', '/v1/completions'])('sets no limit at %s for -1 tokens', async (path) => {
+    const body = path === '/v1/completions' ? plain : chat;
+    expect(await inputOf(path, { ...body, max_tokens: -1 })).not.toHaveProperty('maxTokens');
   });
 
   it('takes the likeliest token when top_p is 0', async () => {
@@ -208,8 +219,9 @@ describe('a chat request', () => {
     ['temperature', { temperature: 'hot' }],
     ['seed', { seed: 1.5 }],
     ['stop', { stop: Array.from({ length: 17 }, String) }],
-    ['stop', { stop: '' }],
+    ['stop', { stop: 'x'.repeat(513) }],
     ['max_tokens', { max_tokens: 0 }],
+    ['max_tokens', { max_tokens: -2 }],
     ['max_tokens', { max_tokens: 1, max_completion_tokens: 1 }],
     ['stream_options', { stream_options: { include_usage: true } }],
     ['messages', { messages: [] }],
@@ -236,7 +248,7 @@ describe('a chat request', () => {
     [{ model: 5 }, "Invalid value for 'model': expected a string"],
     [{ temperature: 'hot' }, "Invalid value for 'temperature': expected a number"],
     [{ temperature: 3 }, "Invalid value for 'temperature': expected a number of at most 2"],
-    [{ max_tokens: 0 }, "Invalid value for 'max_tokens': expected a number of more than 0"],
+    [{ max_tokens: 0 }, "Invalid value for 'max_tokens': expected at least 1, or -1 for no limit"],
     [{ max_tokens: 1.5 }, "Invalid value for 'max_tokens': expected a whole number"],
     [{ stream: 'yes' }, "Invalid value for 'stream': expected a boolean"],
     [{ messages: [5] }, "Invalid value for 'messages[0]': expected an object"],

@@ -1,24 +1,26 @@
-import { onAbort, SkeinError } from '@skein/protocol';
+import { onAbort, type SkeinError } from '@skein/protocol';
 import { Hono, type Context } from 'hono';
 
 import type { RequestRecord, Requests } from '../../audit/index.ts';
 import type { Schedule } from '../../timers.ts';
+import type { RequestBodies } from '../body/index.ts';
+import { clientLeft } from '../client-left.ts';
 import { eventStream, type EventSink } from '../event-stream/index.ts';
 import type { GenerationPort, ServedModel } from '../generation-port.ts';
-import { nodeResponse, remoteAddress } from '../node-response.ts';
-import { readJson } from '../read-json.ts';
+import { bodyChunks, nodeResponse, remoteAddress } from '../node-exchange.ts';
 import type { AnswerFormat } from './answer-format.ts';
 import { streamAnswer, wholeAnswer } from './answer.ts';
 import { chatFormat } from './chat-format.ts';
 import { completionFormat } from './completion-format.ts';
 import { parseChatRequest } from './chat-request.ts';
 import { parseCompletionRequest } from './completion-request.ts';
-import { promptSize } from './prompt-size.ts';
+import { assertFitsContext, promptSize } from './prompt-size.ts';
 import type { ParsedRequest, ParseOptions } from './parsed-request.ts';
 
 export interface OpenAiComponents {
   readonly generations: GenerationPort;
   readonly requests: Requests;
+  readonly bodies: RequestBodies;
   /** Aborted when the server stops. */
   readonly stopped: AbortSignal;
   /** Milliseconds since 1970. */
@@ -82,14 +84,16 @@ async function answer(
   components: OpenAiComponents,
   { parse, format, id, record }: Endpoint & { readonly id: string; readonly record: RequestRecord },
 ): Promise<Response> {
-  const { generations, stopped, now, onError, schedule } = components;
+  const { generations, bodies, stopped, now, onError, schedule } = components;
   const request = context.req.raw;
-  const { model, inputs, stream, includeUsage } = parse(await readJson(request), components);
+  using body = await bodies.readJson(request, bodyChunks(context));
+  const { model, inputs, stream, includeUsage } = parse(body.value, components);
   const size = { choices: inputs.length, promptSize: promptSize(inputs[0].prompt) };
   record.onRead(size);
   // The only place where the name counts: from here on the model is its hash.
   const served = generations.find(model);
   record.onRead({ ...size, model: served.name, sha256: served.model });
+  assertFitsContext(inputs[0].prompt, served.contextTokens);
   const left = new AbortController();
   const abort = (reason: SkeinError) => left.abort(reason);
   const cancel = () => abort(clientLeft());
@@ -107,11 +111,6 @@ async function answer(
     await record.follow(streamAnswer(sink, { ...options, includeUsage, schedule }));
   };
   return await eventStream(send, { outgoing: nodeResponse(context), cancel, onError, schedule });
-}
-
-/** Node's server has a reason of its own for that, which would pass for a fault of ours. */
-function clientLeft(): SkeinError {
-  return new SkeinError('aborted', 'the client went away');
 }
 
 /** OpenAI's model object. `created` has no better meaning here than when this coordinator started. */

@@ -31,8 +31,18 @@ export function toSampling(parameters: SamplingParameters, { randomSeed, logprob
     ...logitBiasOf(parameters),
     ...(grammar !== '' && { grammar }),
     ...(logprobs !== undefined && { logprobs }),
-    seed: seed === undefined ? randomSeed() : Number(BigInt.asUintN(32, BigInt(seed))),
+    seed: toSeed(seed) ?? randomSeed(),
   });
+}
+
+/** The value that means a random seed in llama.cpp, `LLAMA_DEFAULT_SEED`. Its clients write it as -1. */
+const anySeed = 0xffff_ffff;
+
+/** Undefined for one that is left out, or asks for a random one. */
+function toSeed(seed: number | undefined): number | undefined {
+  if (seed === undefined) return undefined;
+  const folded = Number(BigInt.asUintN(32, BigInt(seed)));
+  return folded === anySeed ? undefined : folded;
 }
 
 /** Whether a number is there and is none of those that change nothing. */

@@ -2,7 +2,9 @@ import type { Prompt } from '@skein/protocol';
 
 import type { GenerationInput } from '../generation-port.ts';
 import { choicesOf } from './choices.ts';
+import { noLimit } from './parameters.ts';
 import type { ParseOptions } from './parsed-request.ts';
+import { assertMayBeSent } from './prompt-size.ts';
 import { jsonSchemaOf, type ResponseFormat } from './response-format.ts';
 import { toSampling, type SamplingParameters } from './sampling.ts';
 
@@ -13,20 +15,26 @@ export interface InputParameters extends SamplingParameters {
   readonly speculation?: boolean | undefined;
 }
 
-/** A checked request in the engine's terms, once for each choice. */
+/** A checked request in the engine's terms, once for each choice. Throws `request-too-large`. */
 export function toInputs(
   parameters: InputParameters,
-  more: { prompt: Prompt; maxTokens: number | undefined; logprobs: number | undefined },
+  more: {
+    prompt: Prompt;
+    /** {@link noLimit}, like undefined, leaves it to the engine. */
+    maxTokens: number | undefined;
+    logprobs: number | undefined;
+  },
   { randomSeed }: ParseOptions,
 ): [GenerationInput, ...GenerationInput[]] {
   const { n, stop, response_format: format, speculation } = parameters;
   const { prompt, maxTokens, logprobs } = more;
+  assertMayBeSent(prompt);
   const jsonSchema = jsonSchemaOf(format);
   const input = {
     prompt,
     sampling: toSampling(parameters, { randomSeed, logprobs }),
     stop: toStop(stop),
-    ...(maxTokens !== undefined && { maxTokens }),
+    ...(maxTokens !== undefined && maxTokens !== noLimit && { maxTokens }),
     ...(jsonSchema !== undefined && { jsonSchema }),
     ...(speculation !== undefined && { speculation }),
   };
@@ -34,6 +42,6 @@ export function toInputs(
 }
 
 function toStop(stop: string | readonly string[] | undefined): string[] {
-  if (stop === undefined) return [];
-  return typeof stop === 'string' ? [stop] : [...stop];
+  const texts = typeof stop === 'string' ? [stop] : (stop ?? []);
+  return texts.filter((text) => text !== '');
 }

@@ -1,4 +1,4 @@
-import { limits, stageLoadSchema } from '@skein/protocol';
+import { arraySchema, limits, stageLoadSchema } from '@skein/protocol';
 import { z } from 'zod';
 
 import { validate } from '../validate.ts';
@@ -11,7 +11,10 @@ const deploymentRequestSchema = z.strictObject({
   model: z.string().min(1).max(limits.maxNameLength),
   stages: z.number().int().positive().max(limits.maxStages).optional(),
   /** Layers of each stage, from the lead on. */
-  layers: z.array(z.number().int().positive().max(limits.maxLayers)).min(1).max(limits.maxStages).optional(),
+  layers: arraySchema(z.number().int().positive().max(limits.maxLayers), {
+    least: 1,
+    most: limits.maxStages,
+  }).optional(),
   contextTokens: contextTokens.optional(),
   sequences: sequences.optional(),
   cacheType,

@@ -2,15 +2,17 @@ import { SkeinError } from '@skein/protocol';
 import { Hono } from 'hono';
 
 import type { Schedule } from '../../timers.ts';
+import type { RequestBodies } from '../body/index.ts';
+import { clientLeft } from '../client-left.ts';
 import { eventStream } from '../event-stream/index.ts';
-import { nodeResponse } from '../node-response.ts';
-import { readJson } from '../read-json.ts';
+import { bodyChunks, nodeResponse } from '../node-exchange.ts';
 import type { AdministrationPort } from './administration-port.ts';
 import { parseDeploymentRequest } from './deployment-request.ts';
 import { sendProgress } from './progress-stream.ts';
 
 export interface SkeinComponents {
   readonly administration: AdministrationPort;
+  readonly bodies: RequestBodies;
   /** Aborted when the server stops. */
   readonly stopped: AbortSignal;
   readonly schedule: Schedule;
@@ -19,14 +21,15 @@ export interface SkeinComponents {
 }
 
 /** Skein's own endpoints, under `/skein/v1`. */
-export function skeinRoutes({ administration, stopped, schedule, onError }: SkeinComponents): Hono {
+export function skeinRoutes({ administration, bodies, stopped, schedule, onError }: SkeinComponents): Hono {
   const routes = new Hono();
   routes.get('/status', () => Response.json(administration.status()));
 
   // Going away before the deployment is ready cancels it.
   routes.post('/deployments', async (context) => {
     const request = context.req.raw;
-    const wanted = parseDeploymentRequest(await readJson(request));
+    using body = await bodies.readJson(request, bodyChunks(context));
+    const wanted = parseDeploymentRequest(body.value);
     const left = new AbortController();
     const signal = AbortSignal.any([request.signal, stopped, left.signal]);
     if (request.headers.get('accept')?.includes('application/json') === true) {
@@ -37,7 +40,7 @@ export function skeinRoutes({ administration, stopped, schedule, onError }: Skei
         await sendProgress(sink, async (onProgress) => await administration.deploy({ ...wanted, signal, onProgress })),
       {
         outgoing: nodeResponse(context),
-        cancel: () => left.abort(new SkeinError('aborted', 'the client went away')),
+        cancel: () => left.abort(clientLeft()),
         onError,
         schedule,
       },

@@ -1,0 +1,1 @@
+export { RequestBodies, type JsonBody, type RequestBodiesOptions } from './request-bodies.ts';
