@@ -1,19 +1,22 @@
 import { invariant } from '@skein/protocol';
 
 /**
- * Exact accounting of KV cells. Sequences that share a prefix share its cells, which are free again when the last of
- * them lets go. Mirrors llama.cpp's unified cache cell by cell, though not its numbering.
+ * Exact accounting of KV cells: who holds which. Sequences that share a prefix share its cells, which are free again when
+ * the last of them lets go. Numbered as llama.cpp's unified cache numbers them, which gives out the lowest free cell.
  */
 export class Cells {
+  readonly #capacity: number;
   /** By cell: how many slots hold it. */
   readonly #holders: number[] = [];
-  readonly #recycled: number[] = [];
   /** By slot: its cells in order of position. */
   readonly #held = new Map<number, number[]>();
   #free: number;
+  /** No cell below this one is free. */
+  #full = 0;
 
   /** @param capacity cells of the cache: tokens that it can hold */
   constructor(capacity: number) {
+    this.#capacity = capacity;
     this.#free = capacity;
   }
 
@@ -21,7 +24,12 @@ export class Cells {
     return this.#free;
   }
 
-  /** Cells that would be free besides if these slots let go of theirs. */
+  /** Returns how many cells a slot holds. */
+  count(slot: number): number {
+    return this.#held.get(slot)?.length ?? 0;
+  }
+
+  /** Counts the cells that would become free if these slots let go of theirs. */
   heldByNoneBut(slots: Iterable<number>): number {
     const counts = new Map<number, number>();
     let cells = 0;
@@ -40,12 +48,12 @@ export class Cells {
     const held = this.#held.get(slot) ?? [];
     if (length - held.length > this.#free) throw new RangeError('more cells taken than are free');
     while (held.length < length) {
-      const cell = this.#recycled.pop() ?? this.#holders.length;
+      const cell = this.#lowestFree();
       this.#holders[cell] = 1;
       held.push(cell);
       this.#free -= 1;
     }
-    this.#held.set(slot, held);
+    if (held.length > 0) this.#held.set(slot, held);
   }
 
   /** Lets `to`, which holds none, hold the first `before` cells of `from`. */
@@ -63,10 +71,26 @@ export class Cells {
       const holders = this.#holdersOf(cell) - 1;
       this.#holders[cell] = holders;
       if (holders > 0) continue;
-      this.#recycled.push(cell);
+      this.#full = Math.min(this.#full, cell);
       this.#free += 1;
     }
     if (held.length === 0) this.#held.delete(slot);
+  }
+
+  /** Whether a slot's next cell would lie before its last one, so that attention adds its cells up out of order. */
+  continuesOutOfOrder(slot: number): boolean {
+    const last = this.#held.get(slot)?.at(-1);
+    return last !== undefined && this.#free > 0 && this.#lowestFree() < last;
+  }
+
+  /** Whether some of a slot's cells are another one's, too. */
+  isShared(slot: number): boolean {
+    return this.#held.get(slot)?.some((cell) => this.#holdersOf(cell) > 1) ?? false;
+  }
+
+  #lowestFree(): number {
+    while (this.#full < this.#capacity && (this.#holders[this.#full] ?? 0) > 0) this.#full += 1;
+    return this.#full;
   }
 
   #holdersOf(cell: number): number {

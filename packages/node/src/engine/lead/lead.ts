@@ -77,7 +77,7 @@ export class Lead {
       const request = this.#request(id, generation);
       this.#sequences.set(id, this.#scheduler.add(request));
       const promptTokens = request.prompt.length;
-      const maxTokens = request.reservedTokens - promptTokens;
+      const maxTokens = request.mostTokens - promptTokens;
       this.#components.emit(id, { type: 'generation-begin', promptTokens, maxTokens });
     } catch (error) {
       this.#components.emit(id, { type: 'generation-error', error: toWireError(error) });
@@ -189,7 +189,7 @@ export class Lead {
     return {
       prompt,
       sampling: generation.sampling,
-      reservedTokens: prompt.length + limit,
+      mostTokens: prompt.length + limit,
       speculates: generation.speculation !== false,
       onToken: (token, logprobs): boolean => {
         if (completionTokens === 0) firstTokenAt = now();
