@@ -1,4 +1,4 @@
-import { commonPrefix } from './common-prefix.ts';
+import { commonPrefix, negligibleTokens } from './common-prefix.ts';
 import type { Placement, PrefixCache } from './prefix-cache.ts';
 import { sum, type Sequence } from './sequence.ts';
 
@@ -9,8 +9,6 @@ export interface AdmissionOptions {
   readonly shares: boolean;
 }
 
-/** A prompt waits for another one that is being read when it would save at least this many tokens. */
-const worthWaitingTokens = 16;
 /** Cells left for what each sequence generates first, so that none is preempted as soon as it begins. */
 const spareTokens = 32;
 
@@ -79,7 +77,7 @@ export class Admission {
       promised = Math.max(promised, common);
       ready = Math.max(ready, Math.min(common, confirmed));
     }
-    return promised - ready >= worthWaitingTokens;
+    return promised - ready > negligibleTokens;
   }
 }
 

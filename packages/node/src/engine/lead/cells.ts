@@ -77,15 +77,34 @@ export class Cells {
     if (held.length === 0) this.#held.delete(slot);
   }
 
-  /** Whether a slot's next cell would lie before its last one, so that attention adds its cells up out of order. */
-  continuesOutOfOrder(slot: number): boolean {
-    const last = this.#held.get(slot)?.at(-1);
-    return last !== undefined && this.#free > 0 && this.#lowestFree() < last;
+  /**
+   * Returns how many of a slot's first cells lie in order before all that are free. The others are to be moved, for its next
+   * cell would lie before them and attention would add up in another order. Undefined where that can't be, since some
+   * of those others are another slot's, too.
+   */
+  countInOrder(slot: number): number | undefined {
+    const held = this.#held.get(slot);
+    const last = held?.at(-1);
+    if (held === undefined || last === undefined) return 0;
+    const free = this.#free === 0 ? this.#capacity : this.#lowestFree();
+    if (last < free) return held.length;
+    const inOrder = held.findIndex((cell) => cell > free);
+    const isShared = held.slice(inOrder).some((cell) => this.#holdersOf(cell) > 1);
+    return isShared ? undefined : inOrder;
   }
 
-  /** Whether some of a slot's cells are another one's, too. */
-  isShared(slot: number): boolean {
-    return this.#held.get(slot)?.some((cell) => this.#holdersOf(cell) > 1) ?? false;
+  /** Exchanges some of a slot's cells, which are its alone, for the lowest ones that are free once they are. */
+  move(slot: number, from: number, before: number): void {
+    const held = invariant(this.#held.get(slot), 'a slot of which cells are moved holds some');
+    for (const cell of held.slice(from, before)) {
+      this.#holders[cell] = 0;
+      this.#full = Math.min(this.#full, cell);
+    }
+    for (let index = from; index < before; index += 1) {
+      const cell = this.#lowestFree();
+      this.#holders[cell] = 1;
+      held[index] = cell;
+    }
   }
 
   #lowestFree(): number {

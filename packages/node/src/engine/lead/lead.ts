@@ -27,7 +27,7 @@ export interface LeadComponents {
   readonly tokenizer: Tokenizer;
   /** Absent where the model has none: conversations are refused then. */
   readonly chatTemplate: ChatTemplate | undefined;
-  readonly stage: Stage;
+  readonly stage: Pick<Stage, 'run'>;
   /** Present when the stage takes hidden rows, that is, when the model is split. */
   readonly embedder: TokenEmbedder | undefined;
   /** Sends a step and its hidden rows to the next stage. */

@@ -26,40 +26,48 @@ function place(
 describe('the prefix cache', () => {
   it('starts a sequence in the slot of a finished one that it goes on from', () => {
     const subject = cache();
-    const { slot } = place(subject, text(10), 20);
-    expect(subject.release(slot, text(12), 12)).toEqual([{ type: 'remove', sequence: slot, from: 12 }]);
-    expect(place(subject, text(15), 30)).toEqual({
+    const { slot } = place(subject, text(20), 40);
+    expect(subject.release(slot, text(24), 24)).toEqual([{ type: 'remove', sequence: slot, from: 24 }]);
+    expect(place(subject, text(30), 60)).toEqual({
       slot,
-      cachedTokens: 12,
-      operations: [{ type: 'remove', sequence: slot, from: 12 }],
+      cachedTokens: 24,
+      operations: [{ type: 'remove', sequence: slot, from: 24 }],
     });
-    expect(subject.freeCells).toBe(70);
+    expect(subject.freeCells).toBe(40);
   });
 
   it('copies what is alike, and keeps the other, when a sequence turns off half-way', () => {
     const subject = cache();
-    const { slot } = place(subject, text(10), 12);
-    subject.release(slot, text(12), 12);
-    const next = place(subject, [...text(8), 500, 501], 20);
-    expect(next.cachedTokens).toBe(8);
-    expect(next.operations).toEqual([{ type: 'copy', sequence: slot, to: next.slot, before: 8 }]);
-    expect([subject.keptSequences, subject.freeCells]).toEqual([1, 100 - 12 - 12]);
+    const { slot } = place(subject, text(20), 24);
+    subject.release(slot, text(24), 24);
+    const next = place(subject, [...text(18), 500, 501], 30);
+    expect(next.cachedTokens).toBe(18);
+    expect(next.operations).toEqual([{ type: 'copy', sequence: slot, to: next.slot, before: 18 }]);
+    expect([subject.keptSequences, subject.freeCells]).toEqual([1, 100 - 24 - 12]);
   });
 
   it('shares of a running sequence what is computed for certain, and no more', () => {
     const subject = cache();
-    const { slot } = place(subject, text(10), 20);
-    const running = { slot, tokens: text(10), confirmed: 6 };
-    const next = place(subject, text(10), 20, [running]);
-    expect(next.cachedTokens).toBe(6);
-    expect(next.operations).toEqual([{ type: 'copy', sequence: slot, to: next.slot, before: 6 }]);
+    const { slot } = place(subject, text(20), 40);
+    const running = { slot, tokens: text(20), confirmed: 17 };
+    const next = place(subject, text(20), 40, [running]);
+    expect(next.cachedTokens).toBe(17);
+    expect(next.operations).toEqual([{ type: 'copy', sequence: slot, to: next.slot, before: 17 }]);
+  });
+
+  it('does not share the few tokens that most texts begin with', () => {
+    const subject = cache();
+    const { slot } = place(subject, text(40), 40);
+    expect(place(subject, [...text(15), 500], 20, [{ slot, tokens: text(40), confirmed: 40 }]).cachedTokens).toBe(0);
+    subject.release(slot, text(40), 40);
+    expect(place(subject, [...text(15), 500], 20).cachedTokens).toBe(0);
   });
 
   it('always leaves a token to compute', () => {
     const subject = cache();
-    const { slot } = place(subject, text(10), 12);
-    subject.release(slot, text(10), 10);
-    expect(place(subject, text(10), 12).cachedTokens).toBe(9);
+    const { slot } = place(subject, text(20), 24);
+    subject.release(slot, text(20), 20);
+    expect(place(subject, text(20), 24).cachedTokens).toBe(19);
   });
 
   it('lets go of what was used longest ago when a slot or cells are needed', () => {
@@ -192,6 +200,57 @@ describe('the prefix cache', () => {
       const { slot } = place(subject, text(21), 30);
       const next = place(subject, text(21), 30, [{ slot, tokens: text(21), confirmed: 20 }]);
       expect(next.operations).toEqual([{ type: 'copy', sequence: slot, to: next.slot, before: 20 }]);
+    });
+
+    it('keeps the cells of a preempted sequence until it comes back, whatever else is swapped out', () => {
+      const subject = cache({ swapTokens: 100 });
+      const { slot } = place(subject, text(40), 40);
+      const { copy, operations } = subject.preempt(slot);
+      expect(operations).toEqual([{ type: 'swap-out', sequence: slot, place: 0 }]);
+      for (const first of [300, 400, 500]) swapOut(subject, text(30, first));
+      const placement = subject.place(text(41), { spare: 10, running: [], copy });
+      expect(placement?.cachedTokens).toBe(40);
+      expect(placement?.operations.slice(-2)).toEqual([
+        { type: 'swap-in', place: 0, sequence: placement?.slot, before: 40 },
+        { type: 'swap-discard', place: 0 },
+      ]);
+    });
+
+    it('computes a preempted sequence anew where copies of others leave no room, or it is short', () => {
+      const subject = cache({ swapTokens: 60 });
+      const [first, second, short] = [text(30), text(30, 200), text(8, 400)].map((tokens) =>
+        place(subject, tokens, tokens.length),
+      );
+      expect(subject.preempt(first?.slot ?? -1).copy).toBeDefined();
+      expect(subject.preempt(second?.slot ?? -1)).toEqual({
+        copy: undefined,
+        operations: [{ type: 'remove', sequence: second?.slot, from: 0 }],
+      });
+      expect(subject.preempt(short?.slot ?? -1).copy).toBeUndefined();
+      expect(subject.freeCells).toBe(100);
+    });
+
+    it('frees only what is its own of a preempted sequence that shares cells', () => {
+      const subject = cache({ swapTokens: 100 });
+      const { slot } = place(subject, text(20), 40);
+      const next = place(subject, text(21), 40, [{ slot, tokens: text(20), confirmed: 20 }]);
+      expect(subject.freeCells).toBe(40);
+      subject.preempt(next.slot);
+      expect(subject.freeCells).toBe(60);
+    });
+
+    it('moves what is behind freed cells of those that run, part by part where main memory has little room', () => {
+      const subject = cache({ swapTokens: 80, cells: 200 });
+      const [first, second] = [place(subject, text(30), 30), place(subject, text(30, 200), 30)];
+      subject.grow(first.slot, 60);
+      subject.preempt(second.slot);
+      const moved = subject.settle([{ slot: first.slot, isLeaving: false }]);
+      expect(moved).toEqual([
+        { type: 'swap-out', sequence: first.slot, place: 1, from: 30, before: 60 },
+        { type: 'swap-in', place: 1, sequence: first.slot, before: 60 },
+        { type: 'swap-discard', place: 1 },
+      ]);
+      expect(subject.settle([{ slot: first.slot, isLeaving: false }])).toEqual([]);
     });
 
     it('forgets all when some stage may not have it', () => {

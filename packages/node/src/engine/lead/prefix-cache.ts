@@ -1,7 +1,7 @@
 import { invariant, limits, type CacheOperation } from '@skein/protocol';
 
 import { Cells } from './cells.ts';
-import { commonPrefix } from './common-prefix.ts';
+import { commonPrefix, negligibleTokens } from './common-prefix.ts';
 import { SwappedSequences, type HeldCopy } from './swapped-sequences.ts';
 
 export interface PrefixCacheOptions {
@@ -47,13 +47,16 @@ export interface Placement {
   readonly operations: readonly SlotOperation[];
 }
 
+/** A running sequence. */
+export interface Movable {
+  readonly slot: number | undefined;
+  readonly isLeaving: boolean;
+}
+
 interface Kept {
   readonly slot: number;
   readonly tokens: readonly number[];
 }
-
-/** Shorter sequences are computed anew rather than swapped out: that is as fast. */
-const leastSwappedTokens = 16;
 
 /**
  * Who holds which slot and which cells of the KV cache. Finished sequences are kept until their room is needed, least
@@ -97,12 +100,12 @@ export class PrefixCache {
    */
   place(tokens: readonly number[], { spare, running, copy }: PlaceOptions): Placement | undefined {
     const most = this.#options.keeps && copy === undefined ? tokens.length - 1 : 0;
-    const live = longest(running, (source) => commonPrefix(source.tokens, tokens, Math.min(most, source.confirmed)));
+    const live = longest(running, (source) => worthSharing(source.tokens, tokens, Math.min(most, source.confirmed)));
     const liveTokens = live?.tokens ?? 0;
     if (!this.#areAvailable(tokens.length + spare - liveTokens)) return undefined;
     if (this.#freeSlots.length === 0 && this.#kept.length === 0) return undefined;
     if (copy !== undefined) return this.#bringBack(copy);
-    const kept = longest(this.#kept, (source) => commonPrefix(source.tokens, tokens, most));
+    const kept = longest(this.#kept, (source) => worthSharing(source.tokens, tokens, most));
     // Beside others what is free would be taken out of order.
     const swapsOut = this.#options.swapTokens > 0 && running.length === 0;
     const swapped = this.#swapped.longest(tokens, most, Infinity)?.tokens ?? 0;
@@ -159,7 +162,8 @@ export class PrefixCache {
    */
   preempt(slot: number): { readonly copy: HeldCopy | undefined; readonly operations: readonly SlotOperation[] } {
     const tokens = this.#cells.count(slot);
-    const held = tokens < leastSwappedTokens ? undefined : this.#swapped.hold(tokens);
+    const isWorthIt = tokens > negligibleTokens && this.#swapped.fitsToStay(tokens);
+    const held = isWorthIt ? this.#swapped.hold(tokens) : undefined;
     this.#freeSlots.push(slot);
     this.#isLoose = true;
     const removal = this.cutBack(slot, 0);
@@ -179,31 +183,32 @@ export class PrefixCache {
   }
 
   /**
-   * Moves running sequences whose next cells would lie before those that they have, through main memory to the lowest cells
-   * that are free, in order. Only after others have lost their cells to make room: not for each draft that fell. Those
-   * that share cells stay, since they would take more of them.
+   * Moves cells of running sequences before which there are free ones, through main memory to those, so that their next cells
+   * lie behind all that they have. Only after others have lost theirs to make room: not for each draft that fell.
    */
-  settle(
-    running: readonly { readonly slot: number | undefined; readonly isLeaving: boolean }[],
-  ): readonly SlotOperation[] {
+  settle(running: readonly Movable[]): readonly SlotOperation[] {
     if (!this.#isLoose) return [];
     this.#isLoose = false;
+    return running.flatMap(({ slot, isLeaving }) => (slot === undefined || isLeaving ? [] : this.#moveTogether(slot)));
+  }
+
+  #moveTogether(slot: number): readonly SlotOperation[] {
     const operations: SlotOperation[] = [];
-    for (const { slot, isLeaving } of running) {
-      if (slot === undefined || isLeaving) continue;
-      if (!this.#cells.continuesOutOfOrder(slot) || this.#cells.isShared(slot)) continue;
-      const tokens = this.#cells.count(slot);
-      const held = this.#swapped.hold(tokens);
-      if (held === undefined) continue;
+    const end = this.#cells.count(slot);
+    let from = this.#cells.countInOrder(slot) ?? end;
+    while (from < end) {
+      const before = Math.min(end, from + this.#swapped.movableTokens);
+      const held = before > from ? this.#swapped.hold(before - from) : undefined;
+      if (held === undefined) break;
       const { place } = held.copy;
-      this.#cells.truncate(slot, 0);
-      this.#cells.extend(slot, tokens);
+      this.#cells.move(slot, from, before);
       operations.push(
         ...held.discards,
-        { type: 'swap-out', sequence: slot, place },
-        { type: 'swap-in', place, sequence: slot, before: tokens },
+        { type: 'swap-out', sequence: slot, place, from, before },
+        { type: 'swap-in', place, sequence: slot, before },
         this.#swapped.release(held.copy),
       );
+      from = before;
     }
     return operations;
   }
@@ -310,6 +315,12 @@ export class PrefixCache {
     if (place === undefined) return [...discards, { type: 'remove', sequence: slot, from: 0 }];
     return [...discards, { type: 'swap-out', sequence: slot, place }];
   }
+}
+
+/** How many tokens two sequences begin with alike, 0 where that saves nothing. */
+function worthSharing(first: readonly number[], second: readonly number[], most: number): number {
+  const common = commonPrefix(first, second, most);
+  return common > negligibleTokens ? common : 0;
 }
 
 function longest<Source>(

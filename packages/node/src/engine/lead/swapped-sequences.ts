@@ -1,6 +1,6 @@
 import { invariant } from '@skein/protocol';
 
-import { commonPrefix } from './common-prefix.ts';
+import { commonPrefix, negligibleTokens } from './common-prefix.ts';
 
 export interface SwappedSequencesOptions {
   /** Most tokens of all together. */
@@ -23,8 +23,8 @@ export interface HeldCopy {
 
 export type SwapDiscard = { readonly type: 'swap-discard'; readonly place: number };
 
-/** Shorter ones are computed anew: that is as fast, and they would fill places. */
-const leastTokens = 16;
+/** Share of the space that running sequences are moved through, and that preempted ones leave free. */
+const movingShare = 1 / 8;
 /** Bringing a token back is hundreds of times as fast as computing it, and brings back all that are in its place. */
 const mostTokensPerUse = 64;
 
@@ -64,7 +64,7 @@ export class SwappedSequences {
     for (const source of this.#swapped) {
       const tokens = commonPrefix(source.tokens, prompt, most);
       if (source.tokens.length > room || tokens * mostTokensPerUse < source.tokens.length) continue;
-      if (tokens >= leastTokens && tokens > (best?.tokens ?? 0)) best = { source, tokens };
+      if (tokens > negligibleTokens && tokens > (best?.tokens ?? 0)) best = { source, tokens };
     }
     return best;
   }
@@ -72,6 +72,17 @@ export class SwappedSequences {
   /** Whether there is room for so many tokens, with all finished sequences gone. */
   fits(tokens: number): boolean {
     return tokens <= this.#options.tokens - this.#heldTokens;
+  }
+
+  /** Whether there is room for so many tokens that stay until they are released. */
+  fitsToStay(tokens: number): boolean {
+    return this.fits(tokens + Math.ceil(this.#options.tokens * movingShare));
+  }
+
+  /** Tokens that can be held for a moment, for as few finished sequences as need be. */
+  get movableTokens(): number {
+    const { tokens } = this.#options;
+    return Math.min(tokens - this.#heldTokens, Math.max(tokens - this.#tokens, Math.ceil(tokens * movingShare)));
   }
 
   /** Whether a sequence is still there. */
@@ -90,7 +101,7 @@ export class SwappedSequences {
    * @returns the place, undefined where it is not worth one, and what has to be forgotten before
    */
   add(tokens: readonly number[]): { readonly place: number | undefined; readonly discards: readonly SwapDiscard[] } {
-    if (tokens.length < leastTokens || !this.fits(tokens.length)) return { place: undefined, discards: [] };
+    if (tokens.length <= negligibleTokens || !this.fits(tokens.length)) return { place: undefined, discards: [] };
     const longer = this.#swapped.find(
       (swapped) => commonPrefix(swapped.tokens, tokens, tokens.length) === tokens.length,
     );

@@ -43,6 +43,13 @@ interface Cell {
   readonly token: number;
 }
 
+interface Swapped {
+  readonly from: number;
+  readonly tokens: readonly number[];
+  /** Cells behind a part that is swapped out. */
+  readonly rest: readonly Cell[];
+}
+
 interface SamplerState {
   readonly sampling: Sampling;
   /** Tokens that it was told or has drawn, where it looks back at them. */
@@ -57,7 +64,7 @@ interface SamplerState {
  */
 export class SimulatedRing {
   readonly #options: SimulatedRingOptions;
-  readonly #swapped = new Map<number, readonly number[]>();
+  readonly #swapped = new Map<number, Swapped>();
   readonly #slots = new Map<number, Cell[]>();
   readonly #samplers = new Map<number, SamplerState>();
   readonly #queue: ScheduledStep[] = [];
@@ -176,19 +183,15 @@ export class SimulatedRing {
     switch (operation.type) {
       case 'swap-out':
         if (this.#swapped.has(operation.place)) throw new Error('a place of the swap space is taken twice');
-        this.#swapped.set(operation.place, this.#tokensOf(sequence));
-        if ([...this.#swapped.values()].flat().length > this.#options.swapTokens) {
-          throw new Error('the swap space is too full');
-        }
-        this.#slots.delete(sequence);
-        if (this.#broken.delete(sequence)) this.#brokenPlaces.add(operation.place);
+        this.#swapOut(operation);
         break;
       case 'swap-in': {
         const swapped = this.#swapped.get(operation.place);
         if (swapped === undefined) throw new Error('what is brought back is not there');
-        if (cells.length > 0) throw new Error('a sequence is brought back into a slot that is not empty');
-        for (const token of swapped) this.#take(sequence, token);
+        if (cells.length !== swapped.from) throw new Error('a sequence is brought back where something is already');
+        for (const token of swapped.tokens) this.#take(sequence, token);
         this.#slots.get(sequence)?.splice(operation.before);
+        this.#slots.set(sequence, [...(this.#slots.get(sequence) ?? []), ...swapped.rest]);
         if (this.#brokenPlaces.has(operation.place)) this.#broken.set(sequence, 0);
         this.swapIns += 1;
         break;
@@ -213,6 +216,17 @@ export class SimulatedRing {
         this.#verification.forget(sequence);
       }
     }
+  }
+
+  #swapOut({ sequence, place, from = 0, before = Infinity }: Extract<CacheOperation, { type: 'swap-out' }>): void {
+    const cells = this.#slots.get(sequence) ?? [];
+    const tokens = this.#tokensOf(sequence).slice(from, before);
+    this.#swapped.set(place, { from, tokens, rest: cells.slice(before) });
+    if ([...this.#swapped.values()].flatMap((swapped) => swapped.tokens).length > this.#options.swapTokens) {
+      throw new Error('the swap space is too full');
+    }
+    this.#slots.set(sequence, cells.slice(0, from));
+    if (this.#broken.delete(sequence)) this.#brokenPlaces.add(place);
   }
 
   /** Gives a sequence the lowest cell that is free. */
