@@ -42,6 +42,7 @@ afterAll(async () => {
 class Pipeline implements Disposable {
   readonly lead: Lead;
   readonly events = new Map<string, GenerationEvent[]>();
+  readonly emitted: [id: string, type: GenerationEvent['type']][] = [];
   readonly operations: Step['operations'][number]['type'][] = [];
   readonly #resources = new DisposableStack();
 
@@ -78,7 +79,10 @@ class Pipeline implements Disposable {
           });
         },
         checkSampling: () => undefined,
-        emit: (id, event) => this.events.set(id, [...(this.events.get(id) ?? []), event]),
+        emit: (id, event) => {
+          this.emitted.push([id, event.type]);
+          this.events.set(id, [...(this.events.get(id) ?? []), event]);
+        },
         onProgress: () => undefined,
         onLoad: () => undefined,
         now: () => performance.now(),
@@ -189,18 +193,33 @@ function asking(index: number, sampling: Sampling): Generation {
   return { prompt: { type: 'text', text }, sampling: endless, maxTokens: 120, stop: [], speculation: false };
 }
 
-async function alone(stages: number, index: number, sampling: Sampling): Promise<unknown> {
+async function alone(stages: number, generation: Generation): Promise<unknown> {
   using pipeline = await Pipeline.create(stages, contextTokens);
-  pipeline.start('alone', asking(index, sampling));
+  pipeline.start('alone', generation);
   return await pipeline.answer('alone');
 }
+
+it('a limit beyond the context is cut to it, and lets others begin and end before it is reached', async () => {
+  using pipeline = await Pipeline.create(1, contextTokens);
+  const greedy = { ...wild, temperature: 0 };
+  pipeline.start('large', { ...asking(0, greedy), maxTokens: 8192 });
+  pipeline.start('second', { ...asking(1, greedy), maxTokens: 10 });
+  pipeline.start('third', { ...asking(2, greedy), maxTokens: 10 });
+  await pipeline.answer('large');
+  const end = pipeline.events.get('large')?.at(-1);
+  if (end?.type !== 'generation-end') throw new Error('no end');
+  expect(end.finishReason).toBe('length');
+  expect(end.usage.promptTokens + end.usage.completionTokens).toBe(contextTokens);
+  const ends = pipeline.emitted.flatMap(([id, type]) => (type === 'generation-end' ? id : []));
+  expect(ends).toEqual(['second', 'third', 'large']);
+});
 
 describe.each([1, 2])('sequences that run out of room, over %i stages,', (stages) => {
   it.each(kinds)('say bit for bit what each says alone, %s', async (_name, sampling) => {
     using pipeline = await Pipeline.create(stages, contextTokens);
     for (const [index, id] of ids.entries()) pipeline.start(id, asking(index, sampling));
     for (const [index, id] of ids.entries()) {
-      expect(await pipeline.answer(id)).toEqual(await alone(stages, index, sampling));
+      expect(await pipeline.answer(id)).toEqual(await alone(stages, asking(index, sampling)));
     }
     expect(pipeline.timesBegun).toBeGreaterThan(ids.length);
     expect(pipeline.operations).toContain('swap-in');
@@ -212,9 +231,23 @@ describe.each([1, 2])('sequences that run out of room, over %i stages,', (stages
       using pipeline = await Pipeline.create(stages, 40);
       for (const [index, id] of ids.entries()) pipeline.start(id, asking(index, sampling));
       for (const [index, id] of ids.entries()) {
-        expect(await pipeline.answer(id)).toEqual(await alone(stages, index, sampling));
+        expect(await pipeline.answer(id)).toEqual(await alone(stages, asking(index, sampling)));
       }
       expect(pipeline.timesBegun).toBeGreaterThan(ids.length);
     },
   );
+
+  it('say bit for bit what each says alone where they begin alike, and share cells', async () => {
+    using pipeline = await Pipeline.create(stages, contextTokens);
+    const generations = ids.map((id, index): Generation => {
+      const text = `${'tell me about those who tell '.repeat(3)}${id}`;
+      return { ...asking(index, wild), prompt: { type: 'text', text } };
+    });
+    for (const [index, generation] of generations.entries()) pipeline.start(`${index}`, generation);
+    for (const [index, generation] of generations.entries()) {
+      expect(await pipeline.answer(`${index}`)).toEqual(await alone(stages, generation));
+    }
+    expect(pipeline.timesBegun).toBeGreaterThan(generations.length);
+    expect(pipeline.operations).toContain('copy');
+  });
 });
