@@ -45,7 +45,7 @@ export class Cells {
 
   /** Gives a slot cells of its own behind those it has, up to `length` in all. They have to be free. */
   extend(slot: number, length: number): void {
-    const held = this.#held.get(slot) ?? [];
+    const held = this.#holding(slot);
     if (length - held.length > this.#free) throw new RangeError('more cells taken than are free');
     while (held.length < length) {
       const cell = this.#lowestFree();
@@ -53,14 +53,13 @@ export class Cells {
       held.push(cell);
       this.#free -= 1;
     }
-    if (held.length > 0) this.#held.set(slot, held);
   }
 
   /** Lets `to`, which holds none, hold the first `before` cells of `from`. */
   share(from: number, to: number, before: number): void {
     const shared = (this.#held.get(from) ?? []).slice(0, before);
     for (const cell of shared) this.#holders[cell] = this.#holdersOf(cell) + 1;
-    this.#held.set(to, shared);
+    this.#holding(to).push(...shared);
   }
 
   /** Takes from a slot all cells from position `from` on. */
@@ -74,7 +73,6 @@ export class Cells {
       this.#full = Math.min(this.#full, cell);
       this.#free += 1;
     }
-    if (held.length === 0) this.#held.delete(slot);
   }
 
   /**
@@ -110,6 +108,12 @@ export class Cells {
   #lowestFree(): number {
     while (this.#full < this.#capacity && (this.#holders[this.#full] ?? 0) > 0) this.#full += 1;
     return this.#full;
+  }
+
+  #holding(slot: number): number[] {
+    const held = this.#held.get(slot) ?? [];
+    if (held.length === 0) this.#held.set(slot, held);
+    return held;
   }
 
   #holdersOf(cell: number): number {

@@ -64,6 +64,8 @@ export class Scheduler {
   readonly #running: Sequence[] = [];
   /** The same, in the order in which they began. */
   readonly #byAge: Sequence[] = [];
+  /** Of those, the one that is to be preempted. */
+  #leaving: Sequence | undefined;
   readonly #inFlight = new Map<number, StepInFlight>();
   /** Decided and not sent yet. */
   #operations: CacheOperation[] = [];
@@ -142,9 +144,7 @@ export class Scheduler {
     const entries = contributions.map(({ entry }) => entry);
     const step: Step = { type: 'step', step: this.#nextStep, operations, entries };
     this.#nextStep += 1;
-    const movedSlots = operations.flatMap((operation) => (operation.type === 'swap-in' ? operation.sequence : []));
-    const movedSequences = this.#running.filter(({ slot }) => slot !== undefined && movedSlots.includes(slot));
-    this.#inFlight.set(step.step, { contributions, movedSequences });
+    this.#inFlight.set(step.step, { contributions, movedSequences: this.#movedBy(operations) });
     return { step, tokens: Int32Array.from(tokens) };
   }
 
@@ -260,18 +260,24 @@ export class Scheduler {
     }
   }
 
+  /** Sequences whose cells the operations bring from main memory. */
+  #movedBy(operations: readonly CacheOperation[]): readonly Sequence[] {
+    const slots = operations.flatMap((operation) => (operation.type === 'swap-in' ? operation.sequence : []));
+    return slots.length === 0 ? [] : this.#running.filter(({ slot }) => slot !== undefined && slots.includes(slot));
+  }
+
   /** True when the youngest sequence has been preempted, false while rows of one that is to leave are under way. */
   #makeYoungestLeave(): boolean {
-    if (this.#byAge.some(({ isLeaving }) => isLeaving)) return false;
-    const youngest = invariant(this.#byAge.at(-1), 'a sequence runs that is short of room');
-    youngest.isLeaving = true;
+    if (this.#leaving !== undefined) return false;
+    this.#leaving = invariant(this.#byAge.at(-1), 'a sequence runs that is short of room');
+    this.#leaving.isLeaving = true;
     return this.#preemptDrained();
   }
 
   /** Preempts the sequence that is to leave, when none of its rows is under way any more. */
   #preemptDrained(): boolean {
-    const sequence = this.#byAge.find(({ isLeaving, stepsInFlight }) => isLeaving && stepsInFlight === 0);
-    if (sequence === undefined) return false;
+    const sequence = this.#leaving;
+    if (sequence === undefined || sequence.stepsInFlight > 0) return false;
     const { copy, operations } = this.#cache.preempt(this.#dropFromRunning(sequence));
     this.#operations.push(...operations);
     sequence.leave(copy);
@@ -283,6 +289,7 @@ export class Scheduler {
   #dropFromRunning(sequence: Sequence): number {
     this.#running.splice(this.#running.indexOf(sequence), 1);
     this.#byAge.splice(this.#byAge.indexOf(sequence), 1);
+    if (this.#leaving === sequence) this.#leaving = undefined;
     return invariant(sequence.slot, 'a running sequence has a slot');
   }
 
