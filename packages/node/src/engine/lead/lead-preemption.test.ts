@@ -44,6 +44,9 @@ class Pipeline implements Disposable {
   readonly events = new Map<string, GenerationEvent[]>();
   readonly emitted: [id: string, type: GenerationEvent['type']][] = [];
   readonly operations: Step['operations'][number]['type'][] = [];
+  /** Milliseconds that pass between two looks at the clock; undefined: it is a real one. */
+  tickMs: number | undefined;
+  #nowMs = 0;
   readonly #resources = new DisposableStack();
 
   private constructor(stages: readonly [Stage, Stage?], embedder: TokenEmbedder | undefined, swapTokens: number) {
@@ -85,7 +88,7 @@ class Pipeline implements Disposable {
         },
         onProgress: () => undefined,
         onLoad: () => undefined,
-        now: () => performance.now(),
+        now: () => (this.#nowMs = this.tickMs === undefined ? performance.now() : this.#nowMs + this.tickMs),
         defer: (callback) => setImmediate(callback),
       },
       {
@@ -198,6 +201,18 @@ async function alone(stages: number, generation: Generation): Promise<unknown> {
   pipeline.start('alone', generation);
   return await pipeline.answer('alone');
 }
+
+it('a sequence that is away shows that it lives, so that nobody takes it for lost', async () => {
+  using pipeline = await Pipeline.create(1, contextTokens);
+  pipeline.tickMs = 1000;
+  for (const [index, id] of ids.entries()) pipeline.start(id, asking(index, wild));
+  for (const id of ids) await pipeline.answer(id);
+  const signs = (id: string) =>
+    pipeline.events.get(id)?.filter((event) => event.type === 'text-delta' && event.tokens.length === 0);
+  expect(signs('first')).toEqual([]);
+  expect(signs('fourth')).not.toEqual([]);
+  expect(await pipeline.answer('fourth')).toEqual(await alone(1, asking(3, wild)));
+});
 
 it('a limit beyond the context is cut to it, and lets others begin and end before it is reached', async () => {
   using pipeline = await Pipeline.create(1, contextTokens);

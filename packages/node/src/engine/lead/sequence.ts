@@ -57,6 +57,11 @@ export class Sequence {
     return this.#cachedTokens !== undefined;
   }
 
+  /** Whether it was preempted and waits to come back. */
+  get isAway(): boolean {
+    return this.hasBegun && this.slot === undefined && !this.isFinished;
+  }
+
   /** Prompt tokens that were in the cache when it began. */
   get cachedTokens(): number {
     return this.#cachedTokens ?? 0;
