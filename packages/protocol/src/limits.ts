@@ -37,7 +37,7 @@ export const limits = Object.freeze({
   maxTopLogprobs: 20,
   /** Cache slots of a stage: sequences being generated, and finished ones kept for their prefixes. llama.cpp's bound. */
   maxSlots: 256,
-  /** Finished sequences that a stage keeps in main memory. */
+  /** Sequences, or parts of them, that a stage keeps in main memory. */
   maxSwappedSequences: 64,
   /** Cache operations in one step. */
   maxOperations: 1024,

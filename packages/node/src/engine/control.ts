@@ -38,7 +38,7 @@ const engineLoadSchema = z.object({
   contextTokens: z.number().int().positive(),
   /** Sequences generated at once. */
   sequences: z.number().int().positive(),
-  /** Tokens of finished sequences that may be kept outside the KV cache, in main memory. */
+  /** Tokens of finished and preempted sequences that may be kept outside the KV cache, in main memory. */
   swapTokens: z.number().int().nonnegative(),
   cacheType: cacheTypeSchema.optional(),
   activations: activationsSchema.optional(),

@@ -110,7 +110,7 @@ export const generationRequestSchema = z.object({
   deployment: deploymentIdSchema,
   prompt: promptSchema,
   sampling: samplingSchema,
-  /** Most tokens to generate; left out, an equal share of the context: context / sequences - prompt, at least 256. */
+  /** Most tokens to generate, cut to what the context leaves; left out, an equal share of the context: context / sequences - prompt, at least 256. */
   maxTokens: z.number().int().positive().optional(),
   /** Generation ends before the first of these would appear in the text. */
   stop: arraySchema(z.string().min(1).max(limits.maxStopLength), { most: limits.maxStopStrings }).default([]),

@@ -28,9 +28,18 @@ export const cacheOperationSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('remove'), sequence, from: position }),
   /** Let sequence `to` share the cells of `sequence` before position `before`. `to` has none of its own. */
   z.object({ type: z.literal('copy'), sequence, to: sequence, before: position }),
-  /** Move a sequence's cells to main memory, where attention does not pass over them. Does nothing for one without cells. */
-  z.object({ type: z.literal('swap-out'), sequence, place }),
-  /** Copy what is kept in a place, up to position `before`, into the cells of `sequence`, which has none of its own. */
+  /**
+   * Move a sequence's cells to main memory, where attention does not pass over them: those from position `from` on, default 0,
+   * and before position `before`, default all. Does nothing where it has none.
+   */
+  z.object({
+    type: z.literal('swap-out'),
+    sequence,
+    place,
+    from: position.optional(),
+    before: position.optional(),
+  }),
+  /** Copy what is kept in a place, up to position `before`, into cells of `sequence`, which has none at its positions. */
   z.object({ type: z.literal('swap-in'), place, sequence, before: position }),
   /** Forget what is kept in a place. */
   z.object({ type: z.literal('swap-discard'), place }),

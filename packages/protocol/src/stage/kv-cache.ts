@@ -23,7 +23,7 @@ export function kvBytes(
 }
 
 /**
- * Tokens of finished sequences that a replica keeps in main memory, beside those in its KV cache: as many as the cache
+ * Tokens of finished and preempted sequences that a replica keeps in main memory, beside those in its KV cache: as many as the cache
  * holds, and no more than 512 MiB over all stages. The planner reserves the memory, the lead fills it, and every stage
  * refuses more.
  */

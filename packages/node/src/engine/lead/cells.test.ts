@@ -39,4 +39,30 @@ describe('the accounting of KV cells', () => {
     expect(() => cells.extend(1, 5)).toThrow(RangeError);
     expect(cells.free).toBe(4);
   });
+
+  it('gives out the lowest cells that are free, and tells which of a slot lie in order before those', () => {
+    const cells = new Cells(20);
+    cells.extend(0, 4);
+    cells.extend(1, 3);
+    cells.extend(0, 6);
+    expect([cells.countInOrder(0), cells.countInOrder(1)]).toEqual([6, 3]);
+    cells.truncate(1, 0);
+    expect(cells.countInOrder(0)).toBe(4);
+    cells.move(0, 4, 6);
+    expect(cells.countInOrder(0)).toBe(6);
+    cells.extend(2, 14);
+    expect([cells.free, cells.countInOrder(2)]).toEqual([0, 14]);
+  });
+
+  it('moves no cells that are shared, but those behind', () => {
+    const cells = new Cells(20);
+    cells.extend(0, 2);
+    cells.extend(1, 4);
+    cells.share(1, 2, 3);
+    cells.extend(2, 5);
+    cells.truncate(1, 0);
+    expect(cells.countInOrder(2)).toBe(3);
+    cells.share(2, 3, 4);
+    expect(cells.countInOrder(2)).toBeUndefined();
+  });
 });

@@ -1,19 +1,22 @@
 import { invariant } from '@skein/protocol';
 
 /**
- * Exact accounting of KV cells. Sequences that share a prefix share its cells, which are free again when the last of
- * them lets go. Mirrors llama.cpp's unified cache cell by cell, though not its numbering.
+ * Exact accounting of KV cells: who holds which. Sequences that share a prefix share its cells, which are free again when
+ * the last of them lets go. Numbered as llama.cpp's unified cache numbers them, which gives out the lowest free cell.
  */
 export class Cells {
+  readonly #capacity: number;
   /** By cell: how many slots hold it. */
   readonly #holders: number[] = [];
-  readonly #recycled: number[] = [];
   /** By slot: its cells in order of position. */
   readonly #held = new Map<number, number[]>();
   #free: number;
+  /** No cell below this one is free. */
+  #full = 0;
 
   /** @param capacity cells of the cache: tokens that it can hold */
   constructor(capacity: number) {
+    this.#capacity = capacity;
     this.#free = capacity;
   }
 
@@ -21,7 +24,12 @@ export class Cells {
     return this.#free;
   }
 
-  /** Cells that would be free besides if these slots let go of theirs. */
+  /** Returns how many cells a slot holds. */
+  count(slot: number): number {
+    return this.#held.get(slot)?.length ?? 0;
+  }
+
+  /** Counts the cells that would become free if these slots let go of theirs. */
   heldByNoneBut(slots: Iterable<number>): number {
     const counts = new Map<number, number>();
     let cells = 0;
@@ -37,22 +45,21 @@ export class Cells {
 
   /** Gives a slot cells of its own behind those it has, up to `length` in all. They have to be free. */
   extend(slot: number, length: number): void {
-    const held = this.#held.get(slot) ?? [];
+    const held = this.#holding(slot);
     if (length - held.length > this.#free) throw new RangeError('more cells taken than are free');
     while (held.length < length) {
-      const cell = this.#recycled.pop() ?? this.#holders.length;
+      const cell = this.#lowestFree();
       this.#holders[cell] = 1;
       held.push(cell);
       this.#free -= 1;
     }
-    this.#held.set(slot, held);
   }
 
   /** Lets `to`, which holds none, hold the first `before` cells of `from`. */
   share(from: number, to: number, before: number): void {
     const shared = (this.#held.get(from) ?? []).slice(0, before);
     for (const cell of shared) this.#holders[cell] = this.#holdersOf(cell) + 1;
-    this.#held.set(to, shared);
+    this.#holding(to).push(...shared);
   }
 
   /** Takes from a slot all cells from position `from` on. */
@@ -63,10 +70,50 @@ export class Cells {
       const holders = this.#holdersOf(cell) - 1;
       this.#holders[cell] = holders;
       if (holders > 0) continue;
-      this.#recycled.push(cell);
+      this.#full = Math.min(this.#full, cell);
       this.#free += 1;
     }
-    if (held.length === 0) this.#held.delete(slot);
+  }
+
+  /**
+   * Returns how many of a slot's first cells lie in order before all that are free. The others are to be moved, for its next
+   * cell would lie before them and attention would add up in another order. Undefined where that can't be, since some
+   * of those others are another slot's, too.
+   */
+  countInOrder(slot: number): number | undefined {
+    const held = this.#held.get(slot);
+    const last = held?.at(-1);
+    if (held === undefined || last === undefined) return 0;
+    const free = this.#free === 0 ? this.#capacity : this.#lowestFree();
+    if (last < free) return held.length;
+    const inOrder = held.findIndex((cell) => cell > free);
+    const isShared = held.slice(inOrder).some((cell) => this.#holdersOf(cell) > 1);
+    return isShared ? undefined : inOrder;
+  }
+
+  /** Exchanges some of a slot's cells, which are its alone, for the lowest ones that are free once they are. */
+  move(slot: number, from: number, before: number): void {
+    const held = invariant(this.#held.get(slot), 'a slot of which cells are moved holds some');
+    for (const cell of held.slice(from, before)) {
+      this.#holders[cell] = 0;
+      this.#full = Math.min(this.#full, cell);
+    }
+    for (let index = from; index < before; index += 1) {
+      const cell = this.#lowestFree();
+      this.#holders[cell] = 1;
+      held[index] = cell;
+    }
+  }
+
+  #lowestFree(): number {
+    while (this.#full < this.#capacity && (this.#holders[this.#full] ?? 0) > 0) this.#full += 1;
+    return this.#full;
+  }
+
+  #holding(slot: number): number[] {
+    const held = this.#held.get(slot) ?? [];
+    if (held.length === 0) this.#held.set(slot, held);
+    return held;
   }
 
   #holdersOf(cell: number): number {

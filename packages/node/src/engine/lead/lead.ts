@@ -27,7 +27,7 @@ export interface LeadComponents {
   readonly tokenizer: Tokenizer;
   /** Absent where the model has none: conversations are refused then. */
   readonly chatTemplate: ChatTemplate | undefined;
-  readonly stage: Stage;
+  readonly stage: Pick<Stage, 'run'>;
   /** Present when the stage takes hidden rows, that is, when the model is split. */
   readonly embedder: TokenEmbedder | undefined;
   /** Sends a step and its hidden rows to the next stage. */
@@ -50,6 +50,8 @@ export interface LeadComponents {
 export type LeadOptions = Omit<SchedulerOptions, 'maxQueued'>;
 
 const maxQueued = 64;
+/** How often those hear something whose sequence waits to come back: well below the minute that clients wait for a token. */
+const signOfLifeMs = 10_000;
 
 /** The lead's engine: turns requests into sequences, keeps the ring full, turns tokens into text. */
 export class Lead {
@@ -59,6 +61,7 @@ export class Lead {
   readonly #sequences = new Map<string, Sequence>();
   #load = { active: 0, queued: 0 };
   #pumpIsDue = false;
+  #lastSignOfLifeAt: number;
   #started = 0;
   /** Generations started when it was last said that nothing is left to do; undefined while something is. */
   #idleSince: number | undefined;
@@ -67,6 +70,7 @@ export class Lead {
     this.#components = components;
     this.#options = options;
     this.#scheduler = new Scheduler({ ...options, maxQueued });
+    this.#lastSignOfLifeAt = components.now();
   }
 
   /** Starts a generation. Its events follow through `emit`: that it has begun first, exactly one end or error last. */
@@ -77,7 +81,7 @@ export class Lead {
       const request = this.#request(id, generation);
       this.#sequences.set(id, this.#scheduler.add(request));
       const promptTokens = request.prompt.length;
-      const maxTokens = request.reservedTokens - promptTokens;
+      const maxTokens = request.mostTokens - promptTokens;
       this.#components.emit(id, { type: 'generation-begin', promptTokens, maxTokens });
     } catch (error) {
       this.#components.emit(id, { type: 'generation-error', error: toWireError(error) });
@@ -103,6 +107,7 @@ export class Lead {
     }
     this.#scheduler.complete(step, draws);
     if (draws.every(({ tokens }) => tokens.length === 0)) this.#components.onProgress();
+    this.#showLife();
     this.#changed();
   }
 
@@ -111,6 +116,16 @@ export class Lead {
     this.#scheduler.fail(step, error, { answerIsDue: false });
     this.#components.onProgress();
     this.#changed();
+  }
+
+  /** A preempted sequence may be away for as long as an older one goes on. Of those not begun nothing may be sent yet. */
+  #showLife(): void {
+    const { now, emit } = this.#components;
+    if (now() - this.#lastSignOfLifeAt < signOfLifeMs) return;
+    this.#lastSignOfLifeAt = now();
+    for (const [id, { isAway, generated }] of this.#sequences) {
+      if (isAway && generated > 0) emit(id, { type: 'text-delta', text: '', tokens: [] });
+    }
   }
 
   #changed(): void {
@@ -189,7 +204,7 @@ export class Lead {
     return {
       prompt,
       sampling: generation.sampling,
-      reservedTokens: prompt.length + limit,
+      mostTokens: prompt.length + limit,
       speculates: generation.speculation !== false,
       onToken: (token, logprobs): boolean => {
         if (completionTokens === 0) firstTokenAt = now();

@@ -1,8 +1,8 @@
 import { invariant, limits, type CacheOperation } from '@skein/protocol';
 
 import { Cells } from './cells.ts';
-import { commonPrefix } from './common-prefix.ts';
-import { SwappedSequences } from './swapped-sequences.ts';
+import { commonPrefix, negligibleTokens } from './common-prefix.ts';
+import { SwappedSequences, type HeldCopy } from './swapped-sequences.ts';
 
 export interface PrefixCacheOptions {
   /** Sequences that the stages tell apart: running ones and kept ones. */
@@ -12,8 +12,9 @@ export interface PrefixCacheOptions {
   /** Keep finished sequences for those that start alike. False where the model's memory can't be cut back. */
   readonly keeps: boolean;
   /**
-   * Tokens of finished sequences that are kept in main memory, to which they go when a sequence begins and no other one
-   * runs, or when their room is needed. 0: they stay in their cells, where that costs nothing or where a sequence can't leave them.
+   * Tokens of sequences that are kept in main memory: of finished ones, which go there when a sequence begins and no other one
+   * runs, or when their room is needed, and of preempted ones. 0: finished ones stay in their cells, where that costs
+   * nothing or where a sequence can't leave them, and preempted ones are computed anew.
    */
   readonly swapTokens: number;
 }
@@ -29,12 +30,27 @@ export interface PrefixSource {
 /** A change that all stages have to make to their caches. */
 export type SlotOperation = Exclude<CacheOperation, { type: 'sample-with' }>;
 
+export interface PlaceOptions {
+  /** Cells that have to be left beside those for the tokens: for what comes next, here and in sequences that run. */
+  readonly spare: number;
+  /** Sequences that it may start from. */
+  readonly running: readonly PrefixSource[];
+  /** What main memory has of it, when it was preempted. */
+  readonly copy?: HeldCopy | undefined;
+}
+
 export interface Placement {
   readonly slot: number;
-  /** Tokens of the prompt that the slot holds already. */
+  /** Tokens that the slot holds already. */
   readonly cachedTokens: number;
   /** In this order, before the sequence's first rows. */
   readonly operations: readonly SlotOperation[];
+}
+
+/** A running sequence. */
+export interface Movable {
+  readonly slot: number | undefined;
+  readonly isLeaving: boolean;
 }
 
 interface Kept {
@@ -44,9 +60,11 @@ interface Kept {
 
 /**
  * Who holds which slot and which cells of the KV cache. Finished sequences are kept until their room is needed, least
- * recently used first to go. With a swap space they leave their cells when a sequence begins and no other one runs: cells
- * that become free while others run would be taken out of order. A new sequence starts from the longest prefix that a kept or a
- * running one holds.
+ * recently used first to go. With a swap space they leave their cells when a sequence begins and no other one runs. A new
+ * sequence starts from the longest prefix that a kept or a running one holds.
+ *
+ * A sequence takes cells as its rows are sent ({@link grow}). Where its next cell would lie before one that it has, since
+ * others have let go of theirs, attention would add up in another order and change last bits: {@link settle} moves it.
  */
 export class PrefixCache {
   readonly #options: PrefixCacheOptions;
@@ -55,6 +73,8 @@ export class PrefixCache {
   readonly #swapped: SwappedSequences;
   /** Least recently used first. */
   #kept: Kept[] = [];
+  /** Cells became free that may lie before those of sequences that run. */
+  #isLoose = false;
 
   constructor(options: PrefixCacheOptions) {
     this.#options = options;
@@ -73,132 +93,216 @@ export class PrefixCache {
   }
 
   /**
-   * Gives a sequence a slot and cells for all tokens that it may come to have.
+   * Gives a sequence a slot, and the cells of what it need not compute.
    *
-   * @param prompt of which all but the last token may come from the cache: that one's row gives the first token
-   * @param length cells that it may need in all
-   * @param running sequences that it may start from
-   * @returns undefined when there is no room, however many kept sequences went
+   * @param tokens of which all but the last may come from the cache: that one's row gives the next token
+   * @returns undefined when there is no room, were all kept sequences gone
    */
-  place(prompt: readonly number[], length: number, running: readonly PrefixSource[]): Placement | undefined {
-    const most = this.#options.keeps ? prompt.length - 1 : 0;
-    const live = longest(running, (source) => commonPrefix(source.tokens, prompt, Math.min(most, source.confirmed)));
-    const kept = longest(this.#kept, (source) => commonPrefix(source.tokens, prompt, most));
+  place(tokens: readonly number[], { spare, running, copy }: PlaceOptions): Placement | undefined {
+    const most = this.#options.keeps && copy === undefined ? tokens.length - 1 : 0;
+    const live = longest(running, (source) => worthSharing(source.tokens, tokens, Math.min(most, source.confirmed)));
     const liveTokens = live?.tokens ?? 0;
-    const reclaimable = this.#cells.heldByNoneBut(this.#kept.map(({ slot }) => slot));
-    if (length - liveTokens > this.#cells.free + reclaimable) return undefined;
+    if (!this.#areAvailable(tokens.length + spare - liveTokens)) return undefined;
     if (this.#freeSlots.length === 0 && this.#kept.length === 0) return undefined;
+    if (copy !== undefined) return this.#bringBack(copy);
+    const kept = longest(this.#kept, (source) => worthSharing(source.tokens, tokens, most));
     // Beside others what is free would be taken out of order.
     const swapsOut = this.#options.swapTokens > 0 && running.length === 0;
-    const swapped = this.#swapped.longest(prompt, most, Infinity)?.tokens ?? 0;
+    const swapped = this.#swapped.longest(tokens, most, Infinity)?.tokens ?? 0;
     const keptTokens = kept?.tokens ?? 0;
     const isKeptBest = kept !== undefined && keptTokens > liveTokens && keptTokens >= swapped;
     // What the sequence goes on from stays where it is. Of one that it turns off from, cells would be left that nobody needs.
     const turnsOff =
-      kept !== undefined && keptTokens < kept.source.tokens.length && this.#swapped.fits(kept.source.tokens);
+      kept !== undefined && keptTokens < kept.source.tokens.length && this.#swapped.fits(kept.source.tokens.length);
     const source = isKeptBest && !(swapsOut && turnsOff) ? kept.source : undefined;
     const operations = swapsOut ? this.#swapOutAllBut(source) : [];
     const placement =
       source === undefined
-        ? (this.#startFromSwapped(prompt, liveTokens, length) ??
-          this.#startFromRunning(live?.source, liveTokens, length))
-        : this.#startFromKept(source, keptTokens, length);
+        ? (this.#startFromSwapped(tokens, liveTokens) ?? this.#startFromRunning(live?.source, liveTokens))
+        : this.#startFromKept(source, keptTokens);
     return { ...placement, operations: [...operations, ...placement.operations] };
   }
 
-  /** Tokens of a prompt that some kept sequence holds, for one that may come to have so many. */
-  longestKept(prompt: readonly number[], length: number): number {
+  /** Tokens of a prompt that some kept sequence holds. */
+  longestKept(prompt: readonly number[]): number {
     const kept = longest(this.#kept, ({ tokens }) => commonPrefix(tokens, prompt, prompt.length - 1));
-    return Math.max(kept?.tokens ?? 0, this.#longestSwapped(prompt, length)?.tokens ?? 0);
+    return Math.max(kept?.tokens ?? 0, this.#longestSwapped(prompt)?.tokens ?? 0);
+  }
+
+  /** Makes cells free, as far as kept sequences hold some. */
+  makeRoom(cells: number): readonly SlotOperation[] {
+    const operations: SlotOperation[] = [];
+    while (this.#cells.free < cells && this.#kept.length > 0) operations.push(...this.#evict());
+    return operations;
+  }
+
+  /** Gives a slot the cells of rows that are about to be sent, up to `length` in all. They have to be free. */
+  grow(slot: number, length: number): void {
+    this.#cells.extend(slot, length);
+  }
+
+  /** Takes a running sequence's cells from a position on. */
+  cutBack(slot: number, from: number): SlotOperation {
+    this.#cells.truncate(slot, from);
+    return { type: 'remove', sequence: slot, from };
   }
 
   /** A sequence is over. Its first `confirmed` tokens are kept, the rest is freed; with 0, all. */
   release(slot: number, tokens: readonly number[], confirmed: number): readonly SlotOperation[] {
     const keptTokens = this.#options.keeps ? Math.min(confirmed, tokens.length) : 0;
-    this.#cells.truncate(slot, keptTokens);
     if (keptTokens === 0) this.#freeSlots.push(slot);
     else this.#kept.push({ slot, tokens: tokens.slice(0, keptTokens) });
-    return [{ type: 'remove', sequence: slot, from: keptTokens }];
+    return [this.cutBack(slot, keptTokens)];
   }
 
-  /** Forgets what is in main memory: some stage may not have it. */
+  /**
+   * Takes slot and cells from a sequence that is to come back. All its rows have come back.
+   *
+   * @returns what main memory has of it from now on, undefined where all has to be computed anew
+   */
+  preempt(slot: number): { readonly copy: HeldCopy | undefined; readonly operations: readonly SlotOperation[] } {
+    const tokens = this.#cells.count(slot);
+    const isWorthIt = tokens > negligibleTokens && this.#swapped.fitsToStay(tokens);
+    const held = isWorthIt ? this.#swapped.hold(tokens) : undefined;
+    this.#freeSlots.push(slot);
+    this.#isLoose = true;
+    const removal = this.cutBack(slot, 0);
+    if (held === undefined) return { copy: undefined, operations: [removal] };
+    const { copy, discards } = held;
+    return { copy, operations: [...discards, { type: 'swap-out', sequence: slot, place: copy.place }] };
+  }
+
+  /** Forgets the copy of a preempted sequence that does not come back. */
+  discard(copy: HeldCopy): SlotOperation {
+    return this.#swapped.release(copy);
+  }
+
+  /** Forgets what is in main memory, copies too: some stage may not have it. */
   forgetSwapped(): readonly SlotOperation[] {
     return this.#swapped.clear();
+  }
+
+  /**
+   * Moves cells of running sequences before which there are free ones, through main memory to those, so that their next cells
+   * lie behind all that they have. Only after others have lost theirs to make room: not for each draft that fell.
+   */
+  settle(running: readonly Movable[]): readonly SlotOperation[] {
+    if (!this.#isLoose) return [];
+    this.#isLoose = false;
+    return running.flatMap(({ slot, isLeaving }) => (slot === undefined || isLeaving ? [] : this.#moveTogether(slot)));
+  }
+
+  #moveTogether(slot: number): readonly SlotOperation[] {
+    const operations: SlotOperation[] = [];
+    const end = this.#cells.count(slot);
+    let from = this.#cells.countInOrder(slot) ?? end;
+    while (from < end) {
+      const before = Math.min(end, from + this.#swapped.movableTokens);
+      const held = before > from ? this.#swapped.hold(before - from) : undefined;
+      if (held === undefined) break;
+      const { place } = held.copy;
+      this.#cells.move(slot, from, before);
+      operations.push(
+        ...held.discards,
+        { type: 'swap-out', sequence: slot, place, from, before },
+        { type: 'swap-in', place, sequence: slot, before },
+        this.#swapped.release(held.copy),
+      );
+      from = before;
+    }
+    return operations;
+  }
+
+  /** Cells that are free, or would be without kept sequences. */
+  #availableCells(): number {
+    return this.#cells.free + this.#cells.heldByNoneBut(this.#kept.map(({ slot }) => slot));
+  }
+
+  /** Whether so many cells are available, which while a sequence waits is asked at each step. */
+  #areAvailable(cells: number): boolean {
+    const most = this.#kept.reduce((sum, { tokens }) => sum + tokens.length, this.#cells.free);
+    return cells <= most && cells <= this.#availableCells();
   }
 
   #swapOutAllBut(source: Kept | undefined): readonly SlotOperation[] {
     return this.#kept.filter((kept) => kept !== source).flatMap((kept) => this.#letGo(kept));
   }
 
-  #longestSwapped(prompt: readonly number[], length: number) {
-    const { free } = this.#cells;
-    if (this.#freeSlots.length === 0 || length > free) return undefined;
-    return this.#swapped.longest(prompt, prompt.length - 1, free);
+  /** There have to be cells for all of one while it is brought back. */
+  #longestSwapped(tokens: readonly number[]) {
+    return this.#swapped.longest(tokens, tokens.length - 1, this.#availableCells());
   }
 
   /** Leaves the swapped sequence where it is, until one that begins like it is swapped out in its turn. */
-  #startFromSwapped(prompt: readonly number[], otherTokens: number, length: number): Placement | undefined {
-    const longest = this.#longestSwapped(prompt, length);
+  #startFromSwapped(prompt: readonly number[], otherTokens: number): Placement | undefined {
+    const longest = this.#options.keeps ? this.#longestSwapped(prompt) : undefined;
     if (longest === undefined || longest.tokens <= otherTokens) return undefined;
     const { source, tokens } = longest;
-    this.#swapped.use(source);
-    const slot = invariant(this.#freeSlots.pop(), 'a slot is free where a sequence is placed');
-    this.#cells.extend(slot, length);
     const { place } = source;
-    return { slot, cachedTokens: tokens, operations: [{ type: 'swap-in', place, sequence: slot, before: tokens }] };
+    this.#swapped.use(source);
+    const operations = [...this.makeRoom(source.tokens.length)];
+    const slot = this.#takeSlot(operations);
+    if (this.#swapped.has(source)) {
+      this.#cells.extend(slot, tokens);
+      operations.push({ type: 'swap-in', place, sequence: slot, before: tokens });
+      return { slot, cachedTokens: tokens, operations };
+    }
+    // What made room for it has taken its place in main memory.
+    return { slot, cachedTokens: 0, operations };
   }
 
-  #startFromKept(source: Kept, cachedTokens: number, length: number): Placement {
+  #bringBack(copy: HeldCopy): Placement {
+    const { place, tokens } = copy;
+    const operations = [...this.makeRoom(tokens)];
+    const slot = this.#takeSlot(operations);
+    this.#cells.extend(slot, tokens);
+    operations.push({ type: 'swap-in', place, sequence: slot, before: tokens }, this.#swapped.release(copy));
+    return { slot, cachedTokens: tokens, operations };
+  }
+
+  #startFromKept(source: Kept, cachedTokens: number): Placement {
     // Others go before the source does, which is as good as used now.
     this.#kept = [...this.#kept.filter((kept) => kept !== source), source];
     const turnsOff = cachedTokens < source.tokens.length;
-    return (
-      (turnsOff ? this.#copyKept(source, cachedTokens, length) : undefined) ??
-      this.#takeOver(source, cachedTokens, length)
-    );
+    const isSlotToBeHad = this.#freeSlots.length > 0 || this.#kept.length > 1;
+    return turnsOff && isSlotToBeHad ? this.#copyKept(source, cachedTokens) : this.#takeOver(source, cachedTokens);
   }
 
-  /** Leaves the kept sequence as it is; undefined when there is no room for both, even with all others gone. */
-  #copyKept(source: Kept, cachedTokens: number, length: number): Placement | undefined {
-    const needed = length - cachedTokens;
-    const others = this.#kept.filter((kept) => kept !== source);
-    const reclaimable = this.#cells.heldByNoneBut(others.map(({ slot }) => slot));
-    if (needed > this.#cells.free + reclaimable) return undefined;
-    if (this.#freeSlots.length === 0 && others.length === 0) return undefined;
+  /** Leaves the kept sequence as it is. */
+  #copyKept(source: Kept, cachedTokens: number): Placement {
     const operations: SlotOperation[] = [];
-    while (this.#freeSlots.length === 0 || needed > this.#cells.free) operations.push(...this.#evict());
-    const slot = invariant(this.#freeSlots.pop(), 'a slot is free where a sequence is placed');
+    const slot = this.#takeSlot(operations);
     this.#cells.share(source.slot, slot, cachedTokens);
-    this.#cells.extend(slot, length);
     operations.push({ type: 'copy', sequence: source.slot, to: slot, before: cachedTokens });
     return { slot, cachedTokens, operations };
   }
 
-  #takeOver(source: Kept, cachedTokens: number, length: number): Placement {
+  #takeOver(source: Kept, cachedTokens: number): Placement {
     this.#kept = this.#kept.filter((kept) => kept !== source);
-    this.#cells.truncate(source.slot, cachedTokens);
-    const operations: SlotOperation[] = [{ type: 'remove', sequence: source.slot, from: cachedTokens }];
-    while (length - cachedTokens > this.#cells.free) operations.push(...this.#evict());
-    this.#cells.extend(source.slot, length);
-    return { slot: source.slot, cachedTokens, operations };
+    return { slot: source.slot, cachedTokens, operations: [this.cutBack(source.slot, cachedTokens)] };
   }
 
-  #startFromRunning(source: PrefixSource | undefined, cachedTokens: number, length: number): Placement {
+  #startFromRunning(source: PrefixSource | undefined, cachedTokens: number): Placement {
     const operations: SlotOperation[] = [];
-    while (this.#freeSlots.length === 0 || length - cachedTokens > this.#cells.free) operations.push(...this.#evict());
-    const slot = invariant(this.#freeSlots.pop(), 'a slot is free where a sequence is placed');
+    const slot = this.#takeSlot(operations);
     if (source !== undefined && cachedTokens > 0) {
       this.#cells.share(source.slot, slot, cachedTokens);
       operations.push({ type: 'copy', sequence: source.slot, to: slot, before: cachedTokens });
     }
-    this.#cells.extend(slot, length);
     return { slot, cachedTokens, operations };
   }
 
+  /** Takes a free slot, or that of a kept sequence. The operations for that are added to `operations`. */
+  #takeSlot(operations: SlotOperation[]): number {
+    if (this.#freeSlots.length === 0) operations.push(...this.#evict());
+    return invariant(this.#freeSlots.pop(), 'a slot is free where a sequence is placed');
+  }
+
+  /** Lets kept sequences go, some at once where sequences that run are moved each time. */
   #evict(): readonly SlotOperation[] {
-    const [oldest] = this.#kept;
-    if (oldest === undefined) throw new RangeError('nothing is left to evict');
-    return this.#letGo(oldest);
+    const count = this.#options.swapTokens > 0 ? Math.ceil(this.#kept.length / 2) : 1;
+    this.#isLoose = true;
+    return this.#kept.slice(0, count).flatMap((kept) => this.#letGo(kept));
   }
 
   /** Frees the slot and the cells of a kept sequence, which goes to main memory where there is room for it. */
@@ -211,6 +315,12 @@ export class PrefixCache {
     if (place === undefined) return [...discards, { type: 'remove', sequence: slot, from: 0 }];
     return [...discards, { type: 'swap-out', sequence: slot, place }];
   }
+}
+
+/** How many tokens two sequences begin with alike, 0 where that saves nothing. */
+function worthSharing(first: readonly number[], second: readonly number[], most: number): number {
+  const common = commonPrefix(first, second, most);
+  return common > negligibleTokens ? common : 0;
 }
 
 function longest<Source>(

@@ -34,7 +34,7 @@ function request(prompt: number, completion: number): Watched {
   return {
     prompt: Array.from({ length: prompt }, (_, index) => index),
     sampling,
-    reservedTokens: prompt + completion,
+    mostTokens: prompt + completion,
     speculates: false,
     received,
     errors,
@@ -172,10 +172,10 @@ describe('the sequence scheduler', () => {
     expect(next.entries[0]).toMatchObject({ sequence: 0, position: 0 });
   });
 
-  it('lets a sequence wait until its tokens fit into the context', () => {
-    const subject = scheduler();
-    subject.add(request(8, 60));
-    subject.add(request(8, 60));
+  it('lets a sequence wait until there is room for its prompt and a few tokens', () => {
+    const subject = scheduler({ rewinds: false });
+    subject.add(request(60, 8));
+    subject.add(request(20, 60));
     subject.next();
     expect([subject.active, subject.queued]).toEqual([1, 1]);
   });
@@ -198,10 +198,10 @@ describe('the sequence scheduler', () => {
   });
 
   it('admits those behind a cancelled one that was waiting for room', () => {
-    const subject = scheduler();
-    subject.add(request(10, 20));
-    const large = subject.add(request(10, 80));
-    subject.add(request(10, 10));
+    const subject = scheduler({ rewinds: false });
+    subject.add(request(60, 20));
+    const large = subject.add(request(60, 20));
+    subject.add(request(5, 5));
     expect([subject.active, subject.queued]).toEqual([1, 2]);
     subject.cancel(large);
     expect([subject.active, subject.queued]).toEqual([2, 0]);

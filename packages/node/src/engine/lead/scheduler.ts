@@ -6,45 +6,26 @@ import {
   type CacheOperation,
   type Sampled,
   type Step,
-  type StepEntry,
 } from '@skein/protocol';
 
 import { remembersHistory } from '../stage/sampling/remembers-history.ts';
-import { commonPrefix } from './common-prefix.ts';
+import { Admission } from './admission.ts';
+import { Composer, type ComposerOptions, type Contribution } from './composer.ts';
 import { PrefixCache, type PrefixCacheOptions } from './prefix-cache.ts';
 import { Sequence, type SequenceRequest } from './sequence.ts';
-import { bestDraftLength, StepCosts, type StepCost } from './step-costs.ts';
+import { StepCosts, type StepCost } from './step-costs.ts';
 
-export interface SchedulerOptions extends Pick<PrefixCacheOptions, 'swapTokens'> {
-  /** Stages of the pipeline: that many micro-batches are in flight, and of a prompt's chunks one more. */
-  readonly stages: number;
+export interface SchedulerOptions extends ComposerOptions, Pick<PrefixCacheOptions, 'swapTokens'> {
   /** Sequences generated at once. */
   readonly sequences: number;
   /** Sequences that the stages tell apart: those above and finished ones that are kept for their prefixes. */
   readonly slots: number;
   /** Tokens of KV cache, shared by all slots. */
   readonly contextTokens: number;
-  /** Largest micro-batch, in rows. */
-  readonly batchTokens: number;
-  /** Most prompt rows in a micro-batch: short enough for a prompt's chunks to fill the ring, long enough to compute well. */
-  readonly chunkTokens: number;
-  /** How long prompts are read where attention in tiles is faster and rounds otherwise; absent where it is all the same. */
-  readonly tiles?: TileOptions | undefined;
-  /** Most guesses in a micro-batch. */
-  readonly draftTokens: number;
-  /** Whether caches can be cut back to any position: prefixes are shared, and guesses made, only where they can. */
-  readonly rewinds: boolean;
   /** What steps in which all rows decode were measured to cost on the lead's stage. More is learned as it goes on. */
   readonly stepCosts: readonly StepCost[];
   /** Requests that may wait for a free sequence before more are refused. */
   readonly maxQueued: number;
-}
-
-export interface TileOptions {
-  /** Rows of a micro-batch from which on attention is computed in tiles. More than `batchTokens`. */
-  readonly rows: number;
-  /** Tokens of a prompt still to be read that make it worth while. */
-  readonly from: number;
 }
 
 /** A micro-batch on its way: the step for the ring and the ids of its rows' tokens, in order. */
@@ -53,22 +34,12 @@ export interface ScheduledStep {
   readonly tokens: Int32Array;
 }
 
-/** What one sequence has in a step. */
-interface Contribution {
-  readonly sequence: Sequence;
-  readonly slot: number;
-  readonly epoch: number;
-  readonly entry: StepEntry;
-}
-
 interface StepInFlight {
   readonly contributions: readonly Contribution[];
+  /** Sequences whose cells it brings from main memory, with or without rows of them. */
+  readonly movedSequences: readonly Sequence[];
 }
 
-/** A prompt waits for another one that is being read when it would save at least this many tokens. */
-const worthWaitingTokens = 16;
-/** Predictions that come true less often than this are not worth even a place in the ring that would stay empty. */
-const leastHitRate = 0.1;
 /** History tokens that samplers get told about in one step. Bounds a step's header. */
 const maxHistoryTokens = limits.maxPromptTokens;
 
@@ -76,20 +47,25 @@ const maxHistoryTokens = limits.maxPromptTokens;
  * The lead's sequence scheduler: continuous batching over a ring of stages. A pure state machine: `next` composes the
  * micro-batch to send, `complete` takes the tail's answer.
  *
+ * A sequence takes cells of the KV cache as its rows are sent. When there are none left, finished sequences that were kept
+ * go first, then the youngest that runs: it is preempted and comes back, from main memory or computed anew, when there is room.
+ * The oldest is never preempted, and the text of none changes.
+ *
  * Invariants: a sequence's rows are sent in order of position; cache operations are sent in the order in which they were
  * decided, with or before the first rows that need them; only rows that a step has brought back are shared or kept.
- *
- * Speculation: where it pays by {@link bestDraftLength}, a decoding sequence sends guesses behind its token. And where the
- * ring would have an empty place, with less under way than there are stages since all sequences wait for the tail, guesses go
- * ahead of the answer: if they are right the next token is already on its way, if not a machine has computed that had nothing
- * to do.
  */
 export class Scheduler {
   readonly #options: SchedulerOptions;
   readonly #cache: PrefixCache;
   readonly #costs = new StepCosts();
-  readonly #waiting: Sequence[] = [];
+  readonly #admission: Admission;
+  readonly #composer: Composer;
+  /** In the order in which it is their turn. */
   readonly #running: Sequence[] = [];
+  /** The same, in the order in which they began. */
+  readonly #byAge: Sequence[] = [];
+  /** Of those, the one that is to be preempted. */
+  #leaving: Sequence | undefined;
   readonly #inFlight = new Map<number, StepInFlight>();
   /** Decided and not sent yet. */
   #operations: CacheOperation[] = [];
@@ -97,17 +73,21 @@ export class Scheduler {
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
-    const { slots, contextTokens, rewinds, swapTokens, stepCosts } = options;
+    const { slots, contextTokens, rewinds, swapTokens, stepCosts, sequences } = options;
     this.#cache = new PrefixCache({ slots, cells: contextTokens, keeps: rewinds, swapTokens });
+    this.#admission = new Admission(this.#cache, { sequences, shares: rewinds });
+    this.#composer = new Composer({ cache: this.#cache, costs: this.#costs }, options);
     for (const { rows, ms } of stepCosts) this.#costs.observe('decode', rows, ms);
   }
 
+  /** Sequences that run. */
   get active(): number {
     return this.#running.length;
   }
 
+  /** Sequences that wait, preempted ones among them. */
   get queued(): number {
-    return this.#waiting.length;
+    return this.#admission.size;
   }
 
   /** Whether nothing runs, waits or is on its way round the ring. */
@@ -126,17 +106,17 @@ export class Scheduler {
   add(request: SequenceRequest): Sequence {
     const { contextTokens, maxQueued } = this.#options;
     if (request.prompt.length === 0) throw new SkeinError('invalid-request', 'the prompt is empty');
-    if (request.reservedTokens > contextTokens) {
+    if (request.mostTokens > contextTokens) {
       throw new SkeinError(
         'context-length-exceeded',
-        `${request.reservedTokens} tokens are needed where the context holds ${contextTokens}; shorten the prompt or deploy with a larger context`,
+        `${request.mostTokens} tokens are needed where the context holds ${contextTokens}; shorten the prompt or deploy with a larger context`,
       );
     }
-    if (this.#waiting.length >= maxQueued) {
+    if (this.#admission.size >= maxQueued) {
       throw new SkeinError('overloaded', `${maxQueued} requests wait already; try again later or add a machine`);
     }
     const sequence = new Sequence(request);
-    this.#waiting.push(sequence);
+    this.#admission.add(sequence);
     this.#admit();
     return sequence;
   }
@@ -149,24 +129,22 @@ export class Scheduler {
   /** The micro-batch to send now, or undefined: nothing is ready, or the ring is full. */
   next(): ScheduledStep | undefined {
     if (this.#inFlight.size >= this.#places()) return undefined;
-    const operations = this.#sendableOperations();
-    // Rows may need what has to wait for another step: then this one goes without rows.
-    const isComplete = operations.length === this.#operations.length;
-    const contributions = isComplete ? this.#compose() : [];
-    if (isComplete && contributions.length === 0) return undefined;
+    const due = this.#compose();
+    if (due === undefined) return undefined;
+    const { operations, contributions } = due;
     this.#operations = this.#operations.slice(operations.length);
     const tokens: number[] = [];
     for (const { sequence, entry } of contributions) {
-      const known = entry.count - (entry.draft?.length ?? 0);
-      for (let index = entry.position; index < entry.position + known; index += 1) {
-        tokens.push(invariant(sequence.tokens[index], 'the rows of an entry that are no drafts are known tokens'));
+      const { position, count, draft = [] } = entry;
+      for (let index = position; index < position + count - draft.length; index += 1) {
+        tokens.push(invariant(sequence.tokens[index], 'the rows of an entry that are no guesses are known tokens'));
       }
-      tokens.push(...(entry.draft ?? []));
+      tokens.push(...draft);
     }
     const entries = contributions.map(({ entry }) => entry);
     const step: Step = { type: 'step', step: this.#nextStep, operations, entries };
     this.#nextStep += 1;
-    this.#inFlight.set(step.step, { contributions });
+    this.#inFlight.set(step.step, { contributions, movedSequences: this.#movedBy(operations) });
     return { step, tokens: Int32Array.from(tokens) };
   }
 
@@ -177,6 +155,7 @@ export class Scheduler {
     if (contributions === undefined || sampled?.length !== draws.length) throw unasked(step);
     this.#inFlight.delete(step);
     for (const contribution of contributions) {
+      contribution.sequence.stepsInFlight -= 1;
       if (!contribution.entry.sample) confirm(contribution, contribution.entry.count);
     }
     for (const [index, contribution] of sampled.entries()) {
@@ -192,63 +171,58 @@ export class Scheduler {
    * its way through the other stages, without rows, and the tail will answer it.
    */
   fail(step: number, error: SkeinError, { answerIsDue }: { answerIsDue: boolean }): void {
-    const contributions = this.#inFlight.get(step)?.contributions ?? [];
-    if (answerIsDue) this.#inFlight.set(step, { contributions: [] });
+    const { contributions = [], movedSequences = [] } = this.#inFlight.get(step) ?? {};
+    if (answerIsDue) this.#inFlight.set(step, { contributions: [], movedSequences: [] });
     else this.#inFlight.delete(step);
-    for (const { sequence } of contributions) {
+    // Some stage may not have what was swapped out. Before anybody comes back from there.
+    this.#admission.forgetCopies();
+    this.#operations.push(...this.#cache.forgetSwapped());
+    for (const sequence of [...contributions.map((one) => one.sequence), ...movedSequences]) {
       if (sequence.isFinished) continue;
       // What a stage has of them after a failure is not known.
       this.#retire(sequence, { keep: false });
       sequence.request.onError(error);
     }
-    this.#operations.push(...this.#cache.forgetSwapped());
   }
 
-  /** Gives waiting sequences a slot, first come first served, as long as their tokens fit. */
+  /** Lets waiting sequences begin or come back, as long as there is room. */
   #admit(): void {
-    for (const sequence of Array.from(this.#waiting)) {
-      if (this.#running.length >= this.#options.sequences) return;
-      const { prompt, reservedTokens, sampling } = sequence.request;
-      if (this.#isBeingRead(prompt, reservedTokens)) continue;
-      const sources = this.#running.flatMap(({ slot, tokens, confirmed }) =>
-        slot === undefined ? [] : [{ slot, tokens, confirmed }],
-      );
-      const placement = this.#cache.place(prompt, reservedTokens, sources);
-      if (placement === undefined) return;
-      this.#waiting.splice(this.#waiting.indexOf(sequence), 1);
+    for (;;) {
+      const admitted = this.#admission.next(this.#running);
+      if (admitted === undefined) return;
+      const { sequence, placement } = admitted;
       const { slot, cachedTokens, operations } = placement;
-      this.#operations.push(...operations, {
-        type: 'sample-with',
-        sequence: slot,
-        sampling,
-        ...(remembersHistory(sampling) ? { history: prompt } : {}),
-      });
-      sequence.place(slot, cachedTokens, this.#tiledTokens(prompt.length, cachedTokens));
+      this.#operations.push(...operations, this.#sampleWith(sequence, slot));
+      sequence.place(slot, cachedTokens, this.#tiledTokens(sequence, cachedTokens));
       this.#running.push(sequence);
+      this.#byAge.push(sequence);
     }
+  }
+
+  /** How the tail draws a sequence's tokens from now on: for one that comes back, as if it had not been away. */
+  #sampleWith({ request, tokens, generated, mu }: Sequence, slot: number): CacheOperation {
+    const { sampling } = request;
+    return {
+      type: 'sample-with',
+      sequence: slot,
+      sampling,
+      ...(remembersHistory(sampling) ? { history: [...tokens] } : {}),
+      ...(generated === 0 ? {} : { generated }),
+      ...(mu === undefined ? {} : { mu }),
+    };
   }
 
   /**
    * Where the part of a prompt ends that is read in tiles. Its last token is not part of it, so that the first token is
-   * drawn after the same logits when all before it comes from the cache the next time.
+   * drawn after the same logits when all before it comes from the cache the next time. A sequence that comes back reads by
+   * rows what it has read by rows.
    */
-  #tiledTokens(promptTokens: number, cachedTokens: number): number {
+  #tiledTokens({ request, hasBegun, hasTiles }: Sequence, cachedTokens: number): number {
     const { tiles } = this.#options;
-    const tokens = promptTokens - cachedTokens;
-    if (tiles === undefined || tokens < tiles.from) return 0;
+    const tokens = request.prompt.length - cachedTokens;
+    if (tiles === undefined || tokens < 1) return 0;
+    if (hasBegun ? !hasTiles : tokens < tiles.from) return 0;
     return cachedTokens + Math.floor((tokens - 1) / tiles.rows) * tiles.rows;
-  }
-
-  /** Whether a running sequence is about to have computed much more of this prompt than any has now. */
-  #isBeingRead(prompt: readonly number[], length: number): boolean {
-    if (!this.#options.rewinds) return false;
-    let [promised, ready] = [0, this.#cache.longestKept(prompt, length)];
-    for (const { tokens, confirmed } of this.#running) {
-      const common = commonPrefix(tokens, prompt, prompt.length - 1);
-      promised = Math.max(promised, common);
-      ready = Math.max(ready, Math.min(common, confirmed));
-    }
-    return promised - ready >= worthWaitingTokens;
   }
 
   /**
@@ -271,107 +245,58 @@ export class Scheduler {
     return this.#operations.slice(0, end === -1 ? undefined : end);
   }
 
-  /**
-   * Decoding sequences first, then prompts in chunks, up to a micro-batch. No more sequences than a fair share of the
-   * active ones, so that the others can fill the ring's other places. A tile goes alone, when it is its sequence's turn: it
-   * would change how the rows of others are rounded.
-   */
-  #compose(): Contribution[] {
-    const { stages, batchTokens, chunkTokens, draftTokens } = this.#options;
-    const share = Math.ceil(this.#running.length / stages);
-    const ready = this.#running.filter(({ unsent }) => unsent > 0);
-    const [first] = ready;
-    const hasEmptyPlace = this.#inFlight.size > 0 && this.#inFlight.size < stages;
-    if (first === undefined) return hasEmptyPlace ? this.#guessAhead() : [];
-    if (first.readsTiles) {
-      const { rows } = invariant(this.#options.tiles, 'only a scheduler with tiles plans to read in tiles');
-      return this.#served([this.#contribute(first, rows, [])]);
-    }
-    const byRows = ready.filter(({ readsTiles }) => !readsTiles);
-    byRows.sort((one, other) => Number(one.unsent > 1) - Number(other.unsent > 1));
-    const contributions: Contribution[] = [];
-    const room = { rows: batchTokens, promptRows: chunkTokens, drafts: draftTokens };
-    for (const sequence of byRows.slice(0, share)) {
-      const isDecoding = sequence.unsent === 1;
-      const count = isDecoding ? Math.min(1, room.rows) : Math.min(sequence.unsent, room.rows, room.promptRows);
-      if (count === 0) break;
-      contributions.push(this.#contribute(sequence, count, []));
-      room.rows -= count;
-      if (!isDecoding) room.promptRows -= count;
-    }
-    if (room.promptRows === chunkTokens) this.#addDrafts(contributions, room);
-    return this.#served(contributions);
-  }
-
-  /** Round robin: those that were served go behind the ones that were not. */
-  #served(contributions: Contribution[]): Contribution[] {
-    for (const { sequence } of contributions) {
-      this.#running.splice(this.#running.indexOf(sequence), 1);
-      this.#running.push(sequence);
-    }
-    return contributions;
-  }
-
-  /** Puts guesses behind the tokens of a micro-batch in which all decode, where that is expected to pay. */
-  #addDrafts(contributions: Contribution[], room: { rows: number; drafts: number }): void {
-    let rows = contributions.length;
-    for (const [index, { sequence }] of contributions.entries()) {
-      // All sequences wait for the slowest micro-batch of a full ring.
-      const length = this.#draftLength(sequence, rows, this.#running.length, Math.min(room.rows, room.drafts));
-      if (length === 0) continue;
-      const draft = sequence.lookup.predict(0, length);
-      if (draft.length === 0) continue;
-      sequence.sent -= 1;
-      contributions[index] = this.#contribute(sequence, 1, draft);
-      rows += draft.length;
-      room.rows -= draft.length;
-      room.drafts -= draft.length;
+  /** What goes into the next step. Makes room for it where there is little. */
+  #compose(): { operations: CacheOperation[]; contributions: readonly Contribution[] } | undefined {
+    this.#preemptDrained();
+    for (;;) {
+      this.#operations.push(...this.#composer.makeRoom(this.#running), ...this.#cache.settle(this.#byAge));
+      const operations = this.#sendableOperations();
+      // Rows may need what has to wait for another step: then this one goes without rows.
+      if (operations.length < this.#operations.length) return { operations, contributions: [] };
+      const { contributions, isStarved } = this.#composer.compose(this.#running, this.#inFlight.size);
+      const hasRoomNow = isStarved && this.#makeYoungestLeave();
+      if (contributions.length > 0) return { operations, contributions };
+      if (!hasRoomNow) return undefined;
     }
   }
 
-  /** One sequence's guesses for a place in the ring that would stay empty. */
-  #guessAhead(): Contribution[] {
-    for (const sequence of this.#running) {
-      if (!this.#mayDraft(sequence) || sequence.unsent > 0 || sequence.draftRoom === 0) continue;
-      if (sequence.lookup.hitRate < leastHitRate) continue;
-      const length = Math.max(1, this.#draftLength(sequence, 0, 0, this.#options.draftTokens));
-      const draft = sequence.lookup.predict(sequence.guessed.length, length);
-      if (draft.length > 0) return [this.#contribute(sequence, 0, draft)];
-    }
-    return [];
+  /** Sequences whose cells the operations bring from main memory. */
+  #movedBy(operations: readonly CacheOperation[]): readonly Sequence[] {
+    const slots = operations.flatMap((operation) => (operation.type === 'swap-in' ? operation.sequence : []));
+    return slots.length === 0 ? [] : this.#running.filter(({ slot }) => slot !== undefined && slots.includes(slot));
   }
 
-  #mayDraft(sequence: Sequence): boolean {
-    const isGenerating = sequence.tokens.length > sequence.request.prompt.length;
-    return isGenerating && sequence.request.speculates && this.#options.rewinds;
+  /** True when the youngest sequence has been preempted, false while rows of one that is to leave are under way. */
+  #makeYoungestLeave(): boolean {
+    if (this.#leaving !== undefined) return false;
+    this.#leaving = invariant(this.#byAge.at(-1), 'a sequence runs that is short of room');
+    this.#leaving.isLeaving = true;
+    return this.#preemptDrained();
   }
 
-  #draftLength(sequence: Sequence, rows: number, tokens: number, most: number): number {
-    if (!this.#mayDraft(sequence)) return 0;
-    return bestDraftLength(this.#costs, {
-      otherRows: Math.max(0, rows - 1),
-      otherTokens: Math.max(0, tokens - 1),
-      hitRate: sequence.lookup.hitRate,
-      most: Math.min(most, sequence.draftRoom),
-    });
+  /** Preempts the sequence that is to leave, when none of its rows is under way any more. */
+  #preemptDrained(): boolean {
+    const sequence = this.#leaving;
+    if (sequence === undefined || sequence.stepsInFlight > 0) return false;
+    const { copy, operations } = this.#cache.preempt(this.#dropFromRunning(sequence));
+    this.#operations.push(...operations);
+    sequence.leave(copy);
+    this.#admission.putBack(sequence);
+    return true;
   }
 
-  #contribute(sequence: Sequence, known: number, draft: readonly number[]): Contribution {
-    const position = sequence.sent;
-    const count = known + draft.length;
-    sequence.sent += count;
-    sequence.guessed.push(...draft);
-    sequence.draftedTokens += draft.length;
-    const sample = sequence.sent >= sequence.tokens.length;
-    const slot = invariant(sequence.slot, 'a running sequence has a slot');
-    const entry = { sequence: slot, position, count, sample, ...(draft.length === 0 ? {} : { draft: [...draft] }) };
-    return { sequence, slot, epoch: sequence.epoch, entry };
+  /** Returns the slot that the sequence had. */
+  #dropFromRunning(sequence: Sequence): number {
+    this.#running.splice(this.#running.indexOf(sequence), 1);
+    this.#byAge.splice(this.#byAge.indexOf(sequence), 1);
+    if (this.#leaving === sequence) this.#leaving = undefined;
+    return invariant(sequence.slot, 'a running sequence has a slot');
   }
 
   /** Takes the tokens that were drawn after one entry's rows. */
   #take(contribution: Contribution, draw: Sampled['draws'][number], step: number): void {
     const { sequence, epoch, entry } = contribution;
-    const { tokens, logprobs } = draw;
+    const { tokens, logprobs, mu } = draw;
     const draft = entry.draft ?? [];
     // After a known token the first draw tells of the first guess; where all are guesses, of the second.
     const confirming = entry.count === draft.length ? draft.slice(1) : draft;
@@ -392,9 +317,10 @@ export class Scheduler {
     if (!isPossible) throw unasked(step);
     if (sequence.isFinished || isStale) return;
     confirm(contribution, entry.count - confirming.length + tokens.length - 1);
+    sequence.mu = mu;
     for (const [index, token] of tokens.entries()) {
       const isAsGuessed = sequence.accept(token);
-      if (!isAsGuessed) this.#operations.push({ type: 'remove', sequence: contribution.slot, from: sequence.sent });
+      if (!isAsGuessed) this.#operations.push(this.#cache.cutBack(contribution.slot, sequence.sent));
       if (sequence.request.onToken(token, logprobs?.[index])) continue;
       this.#retire(sequence, { keep: true });
       return;
@@ -405,10 +331,11 @@ export class Scheduler {
     if (sequence.isFinished) return;
     sequence.isFinished = true;
     if (sequence.slot === undefined) {
-      this.#waiting.splice(this.#waiting.indexOf(sequence), 1);
+      this.#admission.remove(sequence);
+      if (sequence.copy !== undefined) this.#operations.push(this.#cache.discard(sequence.copy));
     } else {
-      this.#running.splice(this.#running.indexOf(sequence), 1);
-      const { slot, tokens, confirmed } = sequence;
+      const { tokens, confirmed } = sequence;
+      const slot = this.#dropFromRunning(sequence);
       this.#operations.push(...this.#cache.release(slot, tokens, keep ? confirmed : 0));
     }
     this.#admit();

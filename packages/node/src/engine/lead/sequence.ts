@@ -1,12 +1,13 @@
 import type { Logprobs, Sampling, SkeinError } from '@skein/protocol';
 
 import { PromptLookup } from './prompt-lookup.ts';
+import type { HeldCopy } from './swapped-sequences.ts';
 
 export interface SequenceRequest {
   readonly prompt: readonly number[];
   readonly sampling: Sampling;
-  /** Tokens of KV cache kept for it. It never has more: `onToken` answers false in time. */
-  readonly reservedTokens: number;
+  /** Tokens that it may come to have, the prompt's included. It never has more: `onToken` answers false in time. */
+  readonly mostTokens: number;
   /** Draft tokens ahead where that pays. */
   readonly speculates: boolean;
   /** Called for each token. Answer true to go on, false when the sequence is complete. */
@@ -29,10 +30,19 @@ export class Sequence {
   epoch = 0;
   slot: number | undefined;
   isFinished = false;
-  /** Prompt tokens that were in the cache. */
-  cachedTokens = 0;
+  /** Whether it is to be preempted: it sends no more rows, and goes when those under way have come back. */
+  isLeaving = false;
+  /** Steps under way that have rows of it. */
+  stepsInFlight = 0;
+  /** What main memory has of it while it waits to come back. */
+  copy: HeldCopy | undefined;
+  /** Mirostat's state after the last token, which the tail has told. */
+  mu: number | undefined;
+  /** Prompt tokens that were in the cache when it began; undefined before that. */
+  #cachedTokens: number | undefined;
   /** Where the part of the prompt ends that is read in tiles. */
   #tiledTokens = 0;
+  #hasTiles = false;
   draftedTokens = 0;
   acceptedTokens = 0;
   #lookup: PromptLookup | undefined;
@@ -42,6 +52,26 @@ export class Sequence {
     this.tokens = [...request.prompt];
   }
 
+  /** Whether it has had a slot before, and so comes back when it gets one. */
+  get hasBegun(): boolean {
+    return this.#cachedTokens !== undefined;
+  }
+
+  /** Whether it was preempted and waits to come back. */
+  get isAway(): boolean {
+    return this.hasBegun && this.slot === undefined && !this.isFinished;
+  }
+
+  /** Prompt tokens that were in the cache when it began. */
+  get cachedTokens(): number {
+    return this.#cachedTokens ?? 0;
+  }
+
+  /** Tokens that were drawn. */
+  get generated(): number {
+    return this.tokens.length - this.request.prompt.length;
+  }
+
   /** Known tokens that were not sent yet. */
   get unsent(): number {
     return Math.max(0, this.tokens.length - this.sent);
@@ -49,7 +79,7 @@ export class Sequence {
 
   /** Guesses that there is room for: the row of the last token that it may have is never needed. */
   get draftRoom(): number {
-    return Math.max(0, this.request.reservedTokens - 1 - this.tokens.length - this.guessed.length);
+    return Math.max(0, this.request.mostTokens - 1 - this.tokens.length - this.guessed.length);
   }
 
   /** Made when the first token has been drawn, at the cost of reading the prompt once. */
@@ -63,13 +93,27 @@ export class Sequence {
     return this.sent < this.#tiledTokens;
   }
 
-  /** It has got a slot, which holds the first tokens of its prompt already; the next, up to `tiledTokens`, go in tiles. */
+  /** Whether some of the prompt was to be read in tiles. */
+  get hasTiles(): boolean {
+    return this.#hasTiles;
+  }
+
+  /** It has got a slot, which holds its first tokens already; the next, up to `tiledTokens`, go in tiles. */
   place(slot: number, cachedTokens: number, tiledTokens: number): void {
+    this.#cachedTokens ??= cachedTokens;
     this.#tiledTokens = tiledTokens;
+    this.#hasTiles ||= tiledTokens > 0;
     this.slot = slot;
-    this.cachedTokens = cachedTokens;
+    this.copy = undefined;
     this.sent = cachedTokens;
     this.confirmed = cachedTokens;
+  }
+
+  /** It has lost its slot, and waits to come back. */
+  leave(copy: HeldCopy | undefined): void {
+    this.slot = undefined;
+    this.isLeaving = false;
+    this.copy = copy;
   }
 
   /** Takes a drawn token. False when it contradicts a guess, of which all that were sent have fallen then. */
@@ -90,4 +134,9 @@ export class Sequence {
     this.epoch += 1;
     return false;
   }
+}
+
+/** Adds something up over sequences. */
+export function sum(sequences: readonly Sequence[], of: (sequence: Sequence) => number): number {
+  return sequences.reduce((total, sequence) => total + of(sequence), 0);
 }

@@ -1,115 +1,12 @@
-import { stepSchema, type Step } from '@skein/protocol';
 import { describe, expect, it } from 'vitest';
 
-import { Verification } from '../stage/verification.ts';
 import { Scheduler, type SchedulerOptions } from './scheduler.ts';
 import type { Sequence } from './sequence.ts';
+import { expectedTokens, seeded, SimulatedRing } from './test-support/simulated-ring.ts';
 
 const greedy = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 };
 
-/** What a model says next: repetitive, as texts are, but with turns that no lookup foresees. */
-function nextToken(text: readonly number[]): number {
-  const length = text.length;
-  const turn = length % 23 === 0 ? (text[0] ?? 0) + length : 0;
-  return ((text[length - 5] ?? 3) + turn) % 50;
-}
-
-/**
- * A ring without arithmetic: caches as lists of tokens, that every stage would have alike, and a tail that continues what
- * its cache holds. It throws where a real cache would have been wrong: a hole, a cell taken twice, a swap space that is full.
- */
-class SimulatedRing {
-  readonly #swapTokens: number;
-  readonly #swapped = new Map<number, readonly number[]>();
-  readonly #slots = new Map<number, number[]>();
-  readonly #queue: { step: Step; tokens: Int32Array }[] = [];
-  readonly #drawn: number[] = [];
-  readonly #verification = new Verification({ draw: () => ({ token: this.#drawn.shift() ?? -1 }) });
-  rows = 0;
-  guesses = 0;
-
-  constructor({ swapTokens }: Pick<SchedulerOptions, 'swapTokens'>) {
-    this.#swapTokens = swapTokens;
-  }
-
-  send(step: Step, tokens: Int32Array): void {
-    stepSchema.parse(step);
-    this.#queue.push({ step, tokens });
-  }
-
-  /** The tail computes the oldest step. */
-  answer(scheduler: Scheduler): boolean {
-    const next = this.#queue.shift();
-    if (next === undefined) return false;
-    for (const operation of next.step.operations) this.#apply(operation);
-    let row = 0;
-    const draws = [];
-    for (const entry of next.step.entries) {
-      const rows = [...next.tokens.subarray(row, row + entry.count)];
-      row += entry.count;
-      this.rows += entry.count;
-      this.guesses += entry.draft?.length ?? 0;
-      const cells = this.#slots.get(entry.sequence) ?? [];
-      if (cells.length !== entry.position) throw new Error(`rows at ${entry.position} of ${cells.length} cells`);
-      this.#slots.set(entry.sequence, [...cells, ...rows]);
-      if (!entry.sample) continue;
-      if (!this.#verification.stands(entry)) draws.push({ sequence: entry.sequence, tokens: [] });
-      else {
-        const known = rows.length - (entry.draft?.length ?? 0);
-        const from = Math.max(0, known - 1);
-        this.#drawn.splice(0, this.#drawn.length);
-        for (let index = from; index < rows.length; index += 1) {
-          this.#drawn.push(nextToken([...cells, ...rows.slice(0, index + 1)]));
-        }
-        draws.push(this.#verification.draw(entry, 0));
-      }
-    }
-    scheduler.complete(next.step.step, draws);
-    return true;
-  }
-
-  #apply(operation: Step['operations'][number]): void {
-    if (operation.type === 'swap-discard') {
-      if (!this.#swapped.delete(operation.place)) throw new Error('something is discarded that is not there');
-      return;
-    }
-    const cells = this.#slots.get(operation.sequence) ?? [];
-    switch (operation.type) {
-      case 'swap-out':
-        if (this.#swapped.has(operation.place)) throw new Error('a place of the swap space is taken twice');
-        this.#swapped.set(operation.place, cells);
-        if ([...this.#swapped.values()].flat().length > this.#swapTokens) throw new Error('the swap space is too full');
-        this.#slots.delete(operation.sequence);
-        break;
-      case 'swap-in':
-        if (cells.length > 0) throw new Error('a sequence is brought back into a slot that is not empty');
-        this.#slots.set(operation.sequence, [...(this.#swapped.get(operation.place) ?? [])].slice(0, operation.before));
-        break;
-      case 'remove':
-        this.#slots.set(operation.sequence, cells.slice(0, operation.from));
-        break;
-      case 'copy':
-        if (cells.length < operation.before) throw new Error('cells are shared that are not there');
-        if ((this.#slots.get(operation.to) ?? []).length > 0)
-          throw new Error('a slot is shared into that is not empty');
-        this.#slots.set(operation.to, cells.slice(0, operation.before));
-        break;
-      case 'sample-with':
-        this.#verification.forget(operation.sequence);
-    }
-  }
-
-  /** Cells of all slots, those that several share counted once each time they begin alike. */
-  get slots(): ReadonlyMap<number, readonly number[]> {
-    return this.#slots;
-  }
-}
-
-function expected(prompt: readonly number[], count: number): number[] {
-  const text = [...prompt];
-  while (text.length < prompt.length + count) text.push(nextToken(text));
-  return text.slice(prompt.length);
-}
+const expected = (prompt: readonly number[], count: number): number[] => expectedTokens(prompt, count, greedy);
 
 const options: SchedulerOptions = {
   stages: 1,
@@ -147,7 +44,7 @@ function simulate(
     return scheduler.add({
       prompt,
       sampling: greedy,
-      reservedTokens: prompt.length + count,
+      mostTokens: prompt.length + count,
       speculates,
       onToken: (token) => text.push(token) < count,
       onError: (error) => {
@@ -157,23 +54,15 @@ function simulate(
   });
   for (;;) {
     const scheduled = random() < 0.5 ? scheduler.next() : undefined;
-    if (scheduled !== undefined) ring.send(scheduled.step, scheduled.tokens);
+    if (scheduled !== undefined) ring.send(scheduled);
     else if (!ring.answer(scheduler)) {
       const last = scheduler.next();
       if (last === undefined) break;
-      ring.send(last.step, last.tokens);
+      ring.send(last);
     }
   }
   expect([scheduler.active, scheduler.queued]).toEqual([0, 0]);
   return { received, sequences, ring };
-}
-
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
 }
 
 const prompt = (length: number, seed: number): number[] =>

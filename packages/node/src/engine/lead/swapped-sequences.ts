@@ -1,4 +1,6 @@
-import { commonPrefix } from './common-prefix.ts';
+import { invariant } from '@skein/protocol';
+
+import { commonPrefix, negligibleTokens } from './common-prefix.ts';
 
 export interface SwappedSequencesOptions {
   /** Most tokens of all together. */
@@ -12,20 +14,32 @@ export interface SwappedSequence {
   readonly tokens: readonly number[];
 }
 
+/** A running sequence's cells in main memory, which stay there until they are released. */
+export interface HeldCopy {
+  readonly place: number;
+  /** Tokens in it. */
+  readonly tokens: number;
+}
+
 export type SwapDiscard = { readonly type: 'swap-discard'; readonly place: number };
 
-/** Shorter ones are computed anew: that is as fast, and they would fill places. */
-const leastTokens = 16;
+/** Share of the space that running sequences are moved through, and that preempted ones leave free. */
+const movingShare = 1 / 8;
 /** Bringing a token back is hundreds of times as fast as computing it, and brings back all that are in its place. */
 const mostTokensPerUse = 64;
 
-/** Which finished sequences all stages keep in main memory, and where. Those used longest ago go first. */
+/**
+ * What all stages keep in main memory, and where: finished sequences, of which those used longest ago go first, and copies
+ * of running ones, which have precedence.
+ */
 export class SwappedSequences {
   readonly #options: SwappedSequencesOptions;
   readonly #freePlaces: number[];
   /** Least recently used first. */
   #swapped: SwappedSequence[] = [];
+  readonly #held = new Set<HeldCopy>();
   #tokens = 0;
+  #heldTokens = 0;
 
   constructor(options: SwappedSequencesOptions) {
     this.#options = options;
@@ -50,14 +64,30 @@ export class SwappedSequences {
     for (const source of this.#swapped) {
       const tokens = commonPrefix(source.tokens, prompt, most);
       if (source.tokens.length > room || tokens * mostTokensPerUse < source.tokens.length) continue;
-      if (tokens >= leastTokens && tokens > (best?.tokens ?? 0)) best = { source, tokens };
+      if (tokens > negligibleTokens && tokens > (best?.tokens ?? 0)) best = { source, tokens };
     }
     return best;
   }
 
-  /** Whether there is room for so many tokens, with all others gone. */
-  fits(tokens: readonly number[]): boolean {
-    return tokens.length <= this.#options.tokens;
+  /** Whether there is room for so many tokens, with all finished sequences gone. */
+  fits(tokens: number): boolean {
+    return tokens <= this.#options.tokens - this.#heldTokens;
+  }
+
+  /** Whether there is room for so many tokens that stay until they are released. */
+  fitsToStay(tokens: number): boolean {
+    return this.fits(tokens + Math.ceil(this.#options.tokens * movingShare));
+  }
+
+  /** Tokens that can be held for a moment, for as few finished sequences as need be. */
+  get movableTokens(): number {
+    const { tokens } = this.#options;
+    return Math.min(tokens - this.#heldTokens, Math.max(tokens - this.#tokens, Math.ceil(tokens * movingShare)));
+  }
+
+  /** Whether a sequence is still there. */
+  has(source: SwappedSequence): boolean {
+    return this.#swapped.includes(source);
   }
 
   /** One has been of use: others go before it. */
@@ -71,7 +101,7 @@ export class SwappedSequences {
    * @returns the place, undefined where it is not worth one, and what has to be forgotten before
    */
   add(tokens: readonly number[]): { readonly place: number | undefined; readonly discards: readonly SwapDiscard[] } {
-    if (tokens.length < leastTokens || !this.fits(tokens)) return { place: undefined, discards: [] };
+    if (tokens.length <= negligibleTokens || !this.fits(tokens.length)) return { place: undefined, discards: [] };
     const longer = this.#swapped.find(
       (swapped) => commonPrefix(swapped.tokens, tokens, tokens.length) === tokens.length,
     );
@@ -84,11 +114,7 @@ export class SwappedSequences {
       (swapped) => commonPrefix(swapped.tokens, tokens, swapped.tokens.length) === swapped.tokens.length,
     );
     const discards = parts.map((part) => this.#discard(part));
-    while (this.#freePlaces.length === 0 || this.#tokens + tokens.length > this.#options.tokens) {
-      const [oldest] = this.#swapped;
-      if (oldest === undefined) break;
-      discards.push(this.#discard(oldest));
-    }
+    discards.push(...this.#makeRoom(tokens.length));
     const place = this.#freePlaces.pop();
     if (place === undefined) return { place, discards };
     this.#swapped.push({ place, tokens });
@@ -96,9 +122,48 @@ export class SwappedSequences {
     return { place, discards };
   }
 
-  /** Forgets all. */
+  /**
+   * Finds a place for the cells of a running sequence, for which finished ones go.
+   *
+   * @returns the copy, and what has to be forgotten before; undefined where copies of others leave no room
+   */
+  hold(tokens: number): { readonly copy: HeldCopy; readonly discards: readonly SwapDiscard[] } | undefined {
+    if (!this.fits(tokens) || this.#held.size >= this.#options.sequences) return undefined;
+    const discards = this.#makeRoom(tokens);
+    const place = invariant(this.#freePlaces.pop(), 'a place is free where not all are held');
+    const copy = { place, tokens };
+    this.#held.add(copy);
+    this.#tokens += tokens;
+    this.#heldTokens += tokens;
+    return { copy, discards };
+  }
+
+  /** Gives up the place of a copy. */
+  release(copy: HeldCopy): SwapDiscard {
+    this.#held.delete(copy);
+    this.#tokens -= copy.tokens;
+    this.#heldTokens -= copy.tokens;
+    this.#freePlaces.push(copy.place);
+    return { type: 'swap-discard', place: copy.place };
+  }
+
+  /** Forgets all, copies too. */
   clear(): readonly SwapDiscard[] {
-    return this.#swapped.map((swapped) => this.#discard(swapped));
+    return [
+      ...this.#swapped.map((swapped) => this.#discard(swapped)),
+      ...Array.from(this.#held, (copy) => this.release(copy)),
+    ];
+  }
+
+  /** Forgets what was used longest ago until there is room for so many tokens more. */
+  #makeRoom(tokens: number): SwapDiscard[] {
+    const discards: SwapDiscard[] = [];
+    while (this.#freePlaces.length === 0 || this.#tokens + tokens > this.#options.tokens) {
+      const [oldest] = this.#swapped;
+      if (oldest === undefined) break;
+      discards.push(this.#discard(oldest));
+    }
+    return discards;
   }
 
   #discard(swapped: SwappedSequence): SwapDiscard {

@@ -32,7 +32,7 @@ export interface StageOptions {
   readonly cacheType?: CacheType | undefined;
   /** Sequences that the cache tells apart: those that run and those that are kept. */
   readonly sequences: number;
-  /** Tokens of finished sequences that may be kept outside the cache, in main memory. Default 0. */
+  /** Tokens of sequences that may be kept outside the cache, in main memory. Default 0. */
   readonly swapTokens?: number;
   /** Largest micro-batch, in rows. */
   readonly batchTokens: number;
@@ -48,6 +48,8 @@ export type StageInput = { tokens: Int32Array } | { hidden: Uint8Array };
 /** Hidden rows for the next stage, or tokens drawn by the tail, in the order of the entries that asked for some. */
 export type StageOutput = { hidden: Uint8Array } | { draws: Sampled['draws'] };
 
+/** For the swap space. */
+const spareSequences = 1;
 const bytesPerElement = 4;
 /** `ggml_type` of keys and values. */
 const cacheTypes: Readonly<Record<CacheType, number>> = { f16: 1, q8_0: 8 };
@@ -98,7 +100,7 @@ export class Stage {
       n_ctx: options.contextTokens,
       n_batch: options.batchTokens,
       n_ubatch: options.batchTokens,
-      n_seq_max: options.sequences,
+      n_seq_max: options.sequences + (this.swaps ? spareSequences : 0),
       n_outputs_max: outputs,
       n_outputs_max_per_seq: isTail ? limits.workingDraftTokens + 1 : options.batchTokens,
       type_k: cacheType,
@@ -121,7 +123,12 @@ export class Stage {
     }
     this.#context = context;
     this.#memory = library.memory(context);
-    this.#swapSpace = new SwapSpace({ library, context, tokens: options.swapTokens ?? 0 });
+    this.#swapSpace = new SwapSpace({
+      library,
+      context,
+      tokens: options.swapTokens ?? 0,
+      spareSequence: options.sequences,
+    });
     this.#batch = new MicroBatch(library, options.batchTokens);
     if (isTail) {
       const sampler = new Sampler(library, model, context);
@@ -202,7 +209,7 @@ export class Stage {
     this.#checkSequence(operation.sequence);
     switch (operation.type) {
       case 'swap-out':
-        this.#swapSpace.swapOut(operation.sequence, operation.place);
+        this.#swapSpace.swapOut(operation.sequence, operation.place, operation);
         break;
       case 'swap-in':
         this.#swapSpace.swapIn(operation.place, operation.sequence, operation.before);

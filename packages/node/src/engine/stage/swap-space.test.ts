@@ -79,6 +79,30 @@ describe('the swap space of a stage', () => {
     expect(logitsAfter(1, text.slice(11, 12), 11, [swapIn(11)])).toEqual(half);
   });
 
+  it('moves a part of a sequence bit for bit to the lowest cells that are free, in order with the rest', () => {
+    const whole = logitsAfter(0, text);
+    logitsAfter(1, text.toReversed());
+    logitsAfter(2, text.slice(0, 12));
+    const move = (from: number, before: number): CacheOperation[] => [
+      { type: 'swap-out', sequence: 2, place: 0, from, before },
+      { type: 'swap-in', place: 0, sequence: 2, before },
+      { type: 'swap-discard', place: 0 },
+    ];
+    logitsAfter(2, text.slice(12, 19), 12, [removed(1), ...move(0, 5), ...move(5, 12)]);
+    expect(logitsAfter(2, text.slice(19), 19)).toEqual(whole);
+  });
+
+  it('moves nothing of a part that is not there, as of drafts that a tail has left out', () => {
+    const whole = logitsAfter(0, text);
+    logitsAfter(1, text.slice(0, 19));
+    const move: CacheOperation[] = [
+      { type: 'swap-out', sequence: 1, place: 0, from: 19, before: 22 },
+      { type: 'swap-in', place: 0, sequence: 1, before: 22 },
+      { type: 'swap-discard', place: 0 },
+    ];
+    expect(logitsAfter(1, text.slice(19), 19, move)).toEqual(whole);
+  });
+
   it('brings back what took the memory of another that was discarded', () => {
     logitsAfter(0, text.toReversed());
     run([out(0, 0), { type: 'swap-discard', place: 0 }]);

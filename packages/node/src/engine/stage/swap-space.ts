@@ -7,6 +7,16 @@ export interface SwapSpaceOptions {
   readonly context: ContextPointer;
   /** Most tokens of all sequences in it. */
   readonly tokens: number;
+  /** A sequence of the context that nobody else uses: parts of others pass through it, since llama.cpp writes whole ones. */
+  readonly spareSequence: number;
+}
+
+/** Positions of a sequence. */
+export interface SwapRange {
+  /** Default 0. */
+  readonly from?: number | undefined;
+  /** Default: all behind `from`. */
+  readonly before?: number | undefined;
 }
 
 /** Greatest size of memory that is used again, by the size that is needed. */
@@ -15,9 +25,11 @@ const spareRatio = 1.25;
 interface Swapped {
   readonly state: Uint8Array<ArrayBuffer>;
   readonly tokens: number;
+  /** Where it is a part of a sequence: its first position. */
+  readonly partFrom: number | undefined;
 }
 
-/** Finished sequences of one stage in main memory, as llama.cpp writes them: keys and values bit for bit. */
+/** Sequences of one stage, or parts of them, in main memory, as llama.cpp writes them: keys and values bit for bit. */
 export class SwapSpace {
   readonly #options: SwapSpaceOptions;
   readonly #memory: MemoryPointer;
@@ -32,14 +44,21 @@ export class SwapSpace {
   }
 
   /**
-   * Moves a sequence's cells to a place. Does nothing for a sequence without cells. However it ends, the sequence has none then.
+   * Moves a sequence's cells, or a part of them, to a place. It may have none, as on a tail, which leaves out rows of drafts
+   * that fell. However it ends, the sequence has none there then.
    *
    * @throws SkeinError `protocol-violation` where the place is taken or the space full, `engine-failed` when it can't be done
    */
-  swapOut(sequence: number, place: number): void {
-    const { library, context, tokens: most } = this.#options;
-    const tokens = library.memoryLastPosition(this.#memory, sequence) + 1;
-    if (tokens === 0) return;
+  swapOut(sequence: number, place: number, { from = 0, before = Infinity }: SwapRange = {}): void {
+    const { library, context, tokens: most, spareSequence } = this.#options;
+    const end = library.memoryLastPosition(this.#memory, sequence) + 1;
+    const tokens = Math.min(before, end) - from;
+    if (tokens <= 0) {
+      if (!this.#swapped.has(place)) this.#swapped.set(place, { state: new Uint8Array(0), tokens: 0, partFrom: from });
+      return;
+    }
+    const isPart = tokens < end;
+    const source = isPart ? spareSequence : sequence;
     try {
       if (this.#swapped.has(place)) {
         throw new SkeinError('protocol-violation', `place ${place} of the swap space is taken`);
@@ -47,31 +66,42 @@ export class SwapSpace {
       if (this.#tokens + tokens > most) {
         throw new SkeinError('protocol-violation', `the swap space of ${most} tokens is full`);
       }
-      const state = this.#allocate(library.sequenceStateBytes(context, sequence));
-      if (library.sequenceStateGet(context, state, state.byteLength, sequence) !== state.byteLength) {
+      if (isPart) library.memoryCopy(this.#memory, sequence, spareSequence, from, from + tokens);
+      const state = this.#allocate(library.sequenceStateBytes(context, source));
+      if (library.sequenceStateGet(context, state, state.byteLength, source) !== state.byteLength) {
         throw new SkeinError('engine-failed', 'llama.cpp could not write a sequence to main memory');
       }
-      this.#swapped.set(place, { state, tokens });
+      this.#swapped.set(place, { state, tokens, partFrom: isPart ? from : undefined });
       this.#tokens += tokens;
     } finally {
-      library.memoryRemove(this.#memory, sequence, 0, -1);
+      if (isPart) library.memoryRemove(this.#memory, spareSequence, 0, -1);
+      library.memoryRemove(this.#memory, sequence, from, from + tokens);
     }
   }
 
   /**
-   * Copies what is in a place, up to a position, into cells of a sequence, which loses those that it has.
+   * Copies what is in a place, up to a position, into cells of a sequence, which loses those that it has, or where it is a part
+   * those that it has there.
    *
    * @throws SkeinError `engine-failed` when nothing is there, or there are not enough free cells for all of it
    */
   swapIn(place: number, sequence: number, before: number): void {
-    const { library, context } = this.#options;
+    const { library, context, spareSequence } = this.#options;
     const swapped = this.#swapped.get(place);
     if (swapped === undefined) throw new SkeinError('engine-failed', `nothing is in place ${place} of the swap space`);
-    const { state } = swapped;
-    if (library.sequenceStateSet(context, state, state.byteLength, sequence) !== state.byteLength) {
+    const { state, tokens, partFrom } = swapped;
+    const target = partFrom === undefined ? sequence : spareSequence;
+    if (tokens === 0) return;
+    if (partFrom !== undefined) library.memoryRemove(this.#memory, sequence, partFrom, partFrom + tokens);
+    if (library.sequenceStateSet(context, state, state.byteLength, target) !== state.byteLength) {
       throw new SkeinError('engine-failed', 'llama.cpp could not read a sequence from main memory');
     }
-    library.memoryRemove(this.#memory, sequence, before, -1);
+    if (partFrom === undefined) {
+      library.memoryRemove(this.#memory, sequence, before, -1);
+      return;
+    }
+    library.memoryCopy(this.#memory, spareSequence, sequence, partFrom, Math.min(before, partFrom + tokens));
+    library.memoryRemove(this.#memory, spareSequence, 0, -1);
   }
 
   discard(place: number): void {
@@ -79,7 +109,7 @@ export class SwapSpace {
     if (swapped === undefined) return;
     this.#swapped.delete(place);
     this.#tokens -= swapped.tokens;
-    this.#spare = swapped.state.buffer;
+    if (swapped.tokens > 0) this.#spare = swapped.state.buffer;
   }
 
   #allocate(bytes: number): Uint8Array<ArrayBuffer> {

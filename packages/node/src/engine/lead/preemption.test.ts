@@ -1,0 +1,354 @@
+import type { Sampling, SkeinError, Step } from '@skein/protocol';
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+
+import { Scheduler, type SchedulerOptions } from './scheduler.ts';
+import type { Sequence } from './sequence.ts';
+import { expectedTokens, seeded, SimulatedRing, type SimulatedRingOptions } from './test-support/simulated-ring.ts';
+
+const greedy: Sampling = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 };
+const samplings = {
+  greedy,
+  penalized: { ...greedy, penalties: { lastTokens: -1, repeat: 1.1, frequency: 0, presence: 0 } },
+  mirostat: { ...greedy, temperature: 1, mirostat: { version: 2, tau: 5, eta: 0.1 } },
+} satisfies Record<string, Sampling>;
+
+interface Request {
+  readonly prompt: readonly number[];
+  /** Tokens that are asked for, and generated. */
+  readonly count: number;
+  readonly sampling: Sampling;
+  readonly speculates: boolean;
+}
+
+interface Watched {
+  readonly request: Request;
+  readonly received: number[];
+  readonly errors: SkeinError[];
+  readonly sequence: Sequence;
+  isCancelled: boolean;
+}
+
+const defaults: SchedulerOptions = {
+  stages: 1,
+  sequences: 4,
+  slots: 6,
+  contextTokens: 100,
+  batchTokens: 8,
+  chunkTokens: 6,
+  draftTokens: 6,
+  rewinds: true,
+  swapTokens: 100,
+  // A machine on which rows that come along cost a tenth of the first.
+  stepCosts: [1, 4, 8].map((rows) => ({ rows, ms: 10 + rows })),
+  maxQueued: 64,
+};
+
+/** A scheduler and a ring, which check after each event what has to hold at all times. */
+class Service {
+  readonly scheduler: Scheduler;
+  readonly ring: SimulatedRing;
+  readonly watched: Watched[] = [];
+  /** In the order in which they began. */
+  readonly begun: Watched[] = [];
+  preemptions = 0;
+  readonly #away = new Set<Watched>();
+
+  constructor(overrides: Partial<SchedulerOptions>, ring: Partial<SimulatedRingOptions> = {}) {
+    const options = { ...defaults, ...overrides };
+    this.scheduler = new Scheduler(options);
+    this.ring = new SimulatedRing({ ...options, ...ring });
+  }
+
+  ask(request: Request): Watched {
+    const { prompt, count, sampling, speculates } = request;
+    const received: number[] = [];
+    const errors: SkeinError[] = [];
+    const sequence = this.scheduler.add({
+      prompt,
+      sampling,
+      mostTokens: prompt.length + count,
+      speculates,
+      onToken: (token) => received.push(token) < count,
+      onError: (error) => errors.push(error),
+    });
+    const watched = { request, received, errors, sequence, isCancelled: false };
+    this.watched.push(watched);
+    this.check();
+    return watched;
+  }
+
+  cancel(watched: Watched): void {
+    watched.isCancelled = true;
+    this.scheduler.cancel(watched.sequence);
+    this.check();
+  }
+
+  send(): boolean {
+    const scheduled = this.scheduler.next();
+    if (scheduled !== undefined) this.ring.send(scheduled);
+    this.check();
+    return scheduled !== undefined;
+  }
+
+  answer(): boolean {
+    const isAnswered = this.ring.answer(this.scheduler);
+    this.check();
+    return isAnswered;
+  }
+
+  fail(): void {
+    this.ring.fail(this.scheduler);
+    this.check();
+  }
+
+  /** Sends and answers until something holds. */
+  until(condition: () => boolean): void {
+    while (!condition()) if (!this.send() && !this.answer()) throw new Error('everything has come to its end before');
+  }
+
+  finish(): void {
+    while (this.send() || this.answer());
+    expect([this.scheduler.active, this.scheduler.queued]).toEqual([0, 0]);
+  }
+
+  check(): void {
+    for (const watched of this.watched) {
+      if (watched.sequence.slot === undefined || this.begun.includes(watched)) continue;
+      // Nobody begins while another one waits to come back.
+      expect([...this.#away].filter(({ sequence }) => sequence.slot === undefined && !sequence.isFinished)).toEqual([]);
+      this.begun.push(watched);
+    }
+    for (const watched of this.begun) {
+      const isAway = watched.sequence.slot === undefined && !watched.sequence.isFinished;
+      if (isAway && !this.#away.has(watched)) this.preemptions += 1;
+      if (isAway) expect(watched.sequence.stepsInFlight).toBe(0);
+      if (isAway) this.#away.add(watched);
+      else this.#away.delete(watched);
+    }
+    const oldest = this.begun.find(({ sequence }) => !sequence.isFinished);
+    if (oldest !== undefined) expect(oldest.sequence.slot).toBeDefined();
+  }
+}
+
+/** Differs from all others in its first token, so that nothing is shared. */
+const prompt = (length: number, seed: number): number[] =>
+  Array.from({ length }, (_, index) => (index === 0 ? 1000 + seed : (seed * 31 + index * index) % 50));
+
+function ask(length: number, count: number, seed: number, rest: Partial<Request> = {}): Request {
+  return { prompt: prompt(length, seed), count, sampling: greedy, speculates: false, ...rest };
+}
+
+function assertRight({ request, received }: Watched): void {
+  expect(received).toEqual(expectedTokens(request.prompt, request.count, request.sampling));
+}
+
+describe('room in the KV cache', () => {
+  it('is taken as it is needed: a large limit lets others begin', () => {
+    const service = new Service({});
+    for (const seed of [1, 2, 3]) service.ask(ask(8, 90, seed));
+    expect([service.scheduler.active, service.scheduler.queued]).toEqual([2, 1]);
+    const [first] = service.watched;
+    service.until(() => service.watched[1]?.received.length === 1);
+    expect(first?.sequence.isFinished).toBe(false);
+  });
+
+  it('is left for the first tokens of each, so that none is preempted as soon as it begins', () => {
+    const service = new Service({ contextTokens: 70 });
+    service.ask(ask(10, 60, 1));
+    service.ask(ask(10, 60, 2));
+    expect([service.scheduler.active, service.scheduler.queued]).toEqual([1, 1]);
+  });
+
+  it('is made by the youngest, which comes back and says what it would have said', () => {
+    const service = new Service({});
+    for (const seed of [1, 2]) service.ask(ask(8, 80, seed));
+    service.finish();
+    expect(service.preemptions).toBeGreaterThan(0);
+    expect(service.ring.swapIns).toBeGreaterThan(0);
+    service.watched.forEach(assertRight);
+  });
+
+  it('is waited for in the order of age, and newer requests wait behind', () => {
+    const service = new Service({ sequences: 3, contextTokens: 110 });
+    const [first, second, third] = [1, 2, 3].map((seed) => service.ask(ask(2, 60, seed)));
+    service.until(() => service.preemptions > 0);
+    expect([first, second, third].map((watched) => watched?.sequence.slot !== undefined)).toEqual([true, true, false]);
+    const small = service.ask(ask(1, 1, 4));
+    expect(small.sequence.slot).toBeUndefined();
+    service.finish();
+    expect(service.begun.map(({ sequence }) => service.watched.findIndex((one) => one.sequence === sequence))).toEqual([
+      0, 1, 2, 3,
+    ]);
+    service.watched.forEach(assertRight);
+  });
+
+  it.each([
+    ['a model whose memory can not be cut back', { rewinds: false, swapTokens: 0 }],
+    ['a model that can not leave its cells', { swapTokens: 0 }],
+    ['a swap space that is too small', { swapTokens: 20 }],
+  ])('is computed anew by the youngest with %s', (_name, overrides) => {
+    const service = new Service(overrides);
+    for (const seed of [1, 2, 3]) service.ask(ask(8, 60, seed));
+    const alone = 3 * 68;
+    service.finish();
+    expect(service.preemptions).toBeGreaterThan(0);
+    expect(service.ring.rows).toBeGreaterThan(alone);
+    service.watched.forEach(assertRight);
+  });
+
+  it('goes to finished sequences last: they are let go before any is preempted', () => {
+    const service = new Service({ swapTokens: 0 });
+    service.ask(ask(40, 2, 1));
+    service.finish();
+    service.ask(ask(10, 20, 2));
+    service.ask(ask(10, 20, 3));
+    service.finish();
+    expect(service.preemptions).toBe(0);
+  });
+
+  it('never goes to guesses while a known token needs it', () => {
+    const service = new Service({ stages: 3 });
+    for (const seed of [1, 2, 3]) service.ask(ask(8, 80, seed, { speculates: true }));
+    service.finish();
+    service.watched.forEach(assertRight);
+  });
+
+  it('is given back by a sequence that is cancelled while it waits to come back', () => {
+    const service = new Service({ swapTokens: 60 });
+    const asked = [1, 2, 3].map((seed) => service.ask(ask(8, 80, seed)));
+    service.until(() => service.preemptions > 0);
+    for (const watched of asked) if (watched.sequence.slot === undefined) service.cancel(watched);
+    service.finish();
+    for (const watched of asked) if (!watched.isCancelled) assertRight(watched);
+  });
+
+  it('is computed anew by one that comes back when the step that swapped it out has failed', () => {
+    const service = new Service({});
+    const asked = [1, 2, 3].map((seed) => service.ask(ask(2, 90, seed)));
+    service.until(() => service.preemptions > 0);
+    service.fail();
+    service.finish();
+    expect(asked.map(({ errors }) => errors.length)).toEqual([1, 0, 0]);
+    expect(service.ring.swapIns).toBe(0);
+    for (const watched of asked.slice(1)) assertRight(watched);
+  });
+
+  it('is lost with a failed step by all whose cells it was to move', () => {
+    const service = new Service({ stages: 2, contextTokens: 110 });
+    const asked = [1, 2, 3].map((seed) => service.ask(ask(2, 90, seed)));
+    const movesCells = (step: Step | undefined) => step?.operations.some(({ type }) => type === 'swap-in') === true;
+    service.until(() => movesCells(service.ring.steps.at(-1)));
+    while (!movesCells(service.ring.steps[0])) service.answer();
+    expect(service.ring.steps[0]?.entries).toHaveLength(1);
+    service.fail();
+    service.finish();
+    expect(asked.map(({ errors }) => errors.length)).toEqual([1, 1, 0]);
+    asked.slice(2).forEach(assertRight);
+  });
+
+  it('is found in order of position by all, however often some are preempted', () => {
+    const service = new Service({ contextTokens: 120, swapTokens: 120 }, { checksOrder: true });
+    for (let seed = 1; seed <= 12; seed += 1) service.ask(ask(3 + seed, 30 + 5 * seed, seed));
+    service.finish();
+    expect(service.preemptions).toBeGreaterThan(2);
+    service.watched.forEach(assertRight);
+  });
+
+  it('costs nothing where it is plenty: no operation beyond those that begin and end', () => {
+    const service = new Service({ contextTokens: 1000, swapTokens: 1000 });
+    for (const seed of [1, 2, 3, 4]) service.ask(ask(20, 100, seed));
+    const types: string[] = [];
+    for (;;) {
+      const scheduled = service.scheduler.next();
+      if (scheduled === undefined) {
+        if (!service.answer()) break;
+        continue;
+      }
+      types.push(...scheduled.step.operations.map(({ type }) => type));
+      service.ring.send(scheduled);
+    }
+    expect(types.filter((type) => type !== 'remove')).toEqual(Array.from({ length: 4 }, () => 'sample-with'));
+  });
+
+  const situation = fc.record({
+    stages: fc.integer({ min: 1, max: 4 }),
+    sequences: fc.integer({ min: 1, max: 5 }),
+    keptSlots: fc.integer({ min: 0, max: 4 }),
+    contextTokens: fc.integer({ min: 40, max: 160 }),
+    swapShare: fc.constantFrom(0, 0.3, 1),
+    rewinds: fc.boolean(),
+    hasTiles: fc.boolean(),
+    speculates: fc.boolean(),
+    requests: fc.array(
+      fc.record({
+        length: fc.integer({ min: 1, max: 60 }),
+        count: fc.integer({ min: 1, max: 150 }),
+        sampling: fc.constantFrom(...Object.values(samplings)),
+        fate: fc.constantFrom('ends', 'ends', 'ends', 'cancelled'),
+        /** Of those that are there, how many events it comes after. */
+        after: fc.integer({ min: 0, max: 40 }),
+        /** Requests with one theme begin alike. */
+        theme: fc.option(fc.integer({ min: 0, max: 1 }), { nil: undefined }),
+      }),
+      { minLength: 1, maxLength: 10 },
+    ),
+    failures: fc.constantFrom(0, 0, 0.01, 0.1),
+    schedule: fc.integer({ min: 1, max: 2 ** 31 }),
+  });
+
+  it('never changes a text, loses a sequence, or preempts the oldest, in any order of events', () => {
+    fc.assert(
+      fc.property(situation, (given) => {
+        const { contextTokens, rewinds, hasTiles } = given;
+        const swapTokens = rewinds ? Math.floor(given.swapShare * contextTokens) : 0;
+        const service = new Service({
+          ...given,
+          slots: given.sequences + given.keptSlots,
+          swapTokens,
+          ...(hasTiles ? { tiles: { rows: 10, from: 20 } } : {}),
+        });
+        const random = seeded(given.schedule);
+        for (const [index, { length, count, sampling, fate, after, theme }] of given.requests.entries()) {
+          const text = prompt(Math.min(length, contextTokens - 1), theme ?? index + 10);
+          const most = Math.min(count, contextTokens - text.length);
+          const watched = service.ask({ prompt: text, count: most, sampling, speculates: given.speculates });
+          for (let event = 0; event < after; event += 1) {
+            if (random() < given.failures) service.fail();
+            else if (random() < 0.5) service.send();
+            else service.answer();
+          }
+          if (fate === 'cancelled') service.cancel(watched);
+        }
+        service.finish();
+        for (const watched of service.watched) {
+          if (watched.isCancelled) continue;
+          if (watched.errors.length === 0) assertRight(watched);
+          else expect(given.failures).toBeGreaterThan(0);
+        }
+      }),
+      { numRuns: 400 },
+    );
+  });
+
+  it('is found in order of position where nothing is guessed, shared or cancelled, in any order of events', () => {
+    fc.assert(
+      fc.property(situation, (given) => {
+        const { contextTokens } = given;
+        const swapTokens = 2 * contextTokens;
+        const slots = given.sequences + given.keptSlots;
+        const service = new Service({ ...given, rewinds: true, slots, swapTokens }, { checksOrder: true });
+        const random = seeded(given.schedule);
+        for (const [index, { length, count, sampling, after }] of given.requests.entries()) {
+          const text = prompt(Math.min(length, contextTokens - 1), index);
+          const most = Math.min(count, contextTokens - text.length);
+          service.ask({ prompt: text, count: most, sampling, speculates: false });
+          for (let event = 0; event < after; event += 1) if (random() < 0.5 || !service.answer()) service.send();
+        }
+        service.finish();
+        service.watched.forEach(assertRight);
+      }),
+      { numRuns: 200 },
+    );
+  });
+});
