@@ -169,6 +169,7 @@ export class Sampler {
     start();
     candidates.apply(chooser);
     let { selected } = candidates;
+    grammar?.nextToken();
     let after = grammar?.after(selected.token);
     if (grammar !== undefined && after === undefined) {
       start();
@@ -243,7 +244,10 @@ export class Sampler {
 
   #openGrammar(text: string, generated: readonly number[]): GrammarState {
     let state: GrammarState | undefined = this.#grammars.open(text);
-    for (const token of generated) state = state?.after(token);
+    for (const token of generated) {
+      state?.nextToken();
+      state = state?.after(token);
+    }
     if (state !== undefined) return state;
     throw new SkeinError('invalid-request', 'the grammar does not derive the text that was generated so far');
   }

@@ -10,6 +10,8 @@ export const edgeKinds = Object.freeze({ epsilon: -1, call: -2 });
 /** Bounds the memory of an automaton to some 10 MB, and the time that building it takes to a few tenths of a second. */
 const mostNodes = 100_000;
 const mostEdges = 200_000;
+/** Parts that are built, those that come to nothing, such as a text without characters, included. */
+const mostParts = 300_000;
 /** A rule whose automaton is larger than this is called by name rather than copied to where it is used. */
 const mostCopiedNodes = 200;
 /** Deepest chain of rules that are copied into one another. */
@@ -24,18 +26,18 @@ const deepestCopies = 32;
  */
 export class Automaton {
   /** First edge of each node; -1 for none. */
-  readonly firstEdge: number[] = [];
+  readonly firstEdge: Int32Array;
   /** Next edge of the same node; -1 after the last. */
-  readonly nextEdge: number[] = [];
+  readonly nextEdge: Int32Array;
   /** First byte that an edge takes, or one of {@link edgeKinds}. */
-  readonly low: number[] = [];
+  readonly low: Int16Array;
   /** Last byte that an edge takes; for a call, the rule. */
-  readonly high: number[] = [];
-  readonly target: number[] = [];
+  readonly high: Int16Array;
+  readonly target: Int32Array;
   /** Entry node of each called rule. */
-  readonly entries: number[] = [];
+  readonly entries: Int32Array;
   /** The called rule whose final node this is; -1 for all others. */
-  readonly finalOf: number[] = [];
+  readonly finalOf: Int16Array;
   /** The rule from which all texts derive. */
   readonly root: number;
   /** Class of each byte: bytes of one class are taken by the same edges. */
@@ -43,7 +45,15 @@ export class Automaton {
   readonly byteClasses: number;
 
   constructor(grammar: Grammar) {
-    this.root = new Compiler(grammar, this).compile();
+    const draft = new Draft();
+    this.root = new Compiler(grammar, draft).compile();
+    this.firstEdge = Int32Array.from(draft.firstEdge);
+    this.nextEdge = Int32Array.from(draft.nextEdge);
+    this.low = Int16Array.from(draft.low);
+    this.high = Int16Array.from(draft.high);
+    this.target = Int32Array.from(draft.target);
+    this.entries = Int32Array.from(draft.entries);
+    this.finalOf = Int16Array.from(draft.finalOf);
     [this.byteClass, this.byteClasses] = this.#classify();
   }
 
@@ -51,23 +61,9 @@ export class Automaton {
     return this.firstEdge.length;
   }
 
-  addNode(rule = -1): number {
-    if (this.nodes >= mostNodes) throw tooLarge();
-    this.finalOf.push(rule);
-    return this.firstEdge.push(-1) - 1;
-  }
-
-  addEdge(from: number, edge: { readonly low: number; readonly high?: number; readonly target: number }): void {
-    if (this.target.length >= mostEdges) throw tooLarge();
-    this.low.push(edge.low);
-    this.high.push(edge.high ?? edge.low);
-    this.target.push(edge.target);
-    this.nextEdge.push(this.#edgeOf(from));
-    this.firstEdge[from] = this.target.length - 1;
-  }
-
-  #edgeOf(node: number): number {
-    return invariant(this.firstEdge[node], 'an edge of a node that is not there');
+  get bytes(): number {
+    const arrays = [this.firstEdge, this.nextEdge, this.low, this.high, this.target, this.entries, this.finalOf];
+    return arrays.reduce((sum, { byteLength }) => sum + byteLength, 0);
   }
 
   #classify(): [Uint8Array, number] {
@@ -87,10 +83,36 @@ export class Automaton {
   }
 }
 
+/** An automaton that is being built. */
+class Draft {
+  readonly firstEdge: number[] = [];
+  readonly nextEdge: number[] = [];
+  readonly low: number[] = [];
+  readonly high: number[] = [];
+  readonly target: number[] = [];
+  readonly entries: number[] = [];
+  readonly finalOf: number[] = [];
+
+  addNode(rule = -1): number {
+    if (this.firstEdge.length >= mostNodes) throw tooLarge();
+    this.finalOf.push(rule);
+    return this.firstEdge.push(-1) - 1;
+  }
+
+  addEdge(from: number, edge: { readonly low: number; readonly high?: number; readonly target: number }): void {
+    if (this.target.length >= mostEdges) throw tooLarge();
+    this.low.push(edge.low);
+    this.high.push(edge.high ?? edge.low);
+    this.target.push(edge.target);
+    this.nextEdge.push(invariant(this.firstEdge[from], 'an edge of a node that is not there'));
+    this.firstEdge[from] = this.target.length - 1;
+  }
+}
+
 /** Builds from the end: each part is made for the node at which the text goes on after it. */
 class Compiler {
   readonly #grammar: Grammar;
-  readonly #automaton: Automaton;
+  readonly #draft: Draft;
   /** Numbers of the rules that are called. */
   readonly #called = new Map<string, number>();
   readonly #waiting: string[] = [];
@@ -100,10 +122,11 @@ class Compiler {
   /** UTF-8 of character classes, by their ranges. */
   readonly #sequences = new Map<string, ByteRange[][]>();
   #copies = 0;
+  #parts = 0;
 
-  constructor(grammar: Grammar, automaton: Automaton) {
+  constructor(grammar: Grammar, draft: Draft) {
     this.#grammar = grammar;
-    this.#automaton = automaton;
+    this.#draft = draft;
     this.#recursive = recursiveRules(grammar);
   }
 
@@ -112,8 +135,8 @@ class Compiler {
     const root = this.#call('root');
     for (let name = this.#waiting.pop(); name !== undefined; name = this.#waiting.pop()) {
       const rule = this.#call(name);
-      const final = this.#automaton.addNode(rule);
-      this.#automaton.entries[rule] = this.#build(this.#expressionOf(name), final);
+      const final = this.#draft.addNode(rule);
+      this.#draft.entries[rule] = this.#build(this.#expressionOf(name), final);
     }
     return root;
   }
@@ -133,6 +156,8 @@ class Compiler {
 
   /** Returns the node from which `next` is reached by what the expression derives. */
   #build(expression: Expression, next: number): number {
+    this.#parts += 1;
+    if (this.#parts > mostParts) throw tooLarge();
     switch (expression.kind) {
       case 'text':
         return this.#buildText(expression.text, next);
@@ -141,7 +166,7 @@ class Compiler {
       case 'sequence':
         return expression.parts.reduceRight((after, part) => this.#build(part, after), next);
       case 'choice': {
-        const node = this.#automaton.addNode();
+        const node = this.#draft.addNode();
         for (const option of expression.options) this.#addEpsilon(node, this.#build(option, next));
         return node;
       }
@@ -155,22 +180,22 @@ class Compiler {
   #buildText(text: string, next: number): number {
     let node = next;
     for (const byte of Buffer.from(text).toReversed()) {
-      const before = this.#automaton.addNode();
-      this.#automaton.addEdge(before, { low: byte, target: node });
+      const before = this.#draft.addNode();
+      this.#draft.addEdge(before, { low: byte, target: node });
       node = before;
     }
     return node;
   }
 
   #buildCharacter(expression: Extract<Expression, { kind: 'character' }>, next: number): number {
-    const node = this.#automaton.addNode();
+    const node = this.#draft.addNode();
     // Most later bytes of a class's characters are the same few ranges.
     const shared = new Map<number, number>();
     for (const [first, ...rest] of this.#sequencesOf(expression)) {
       if (first === undefined) continue;
       const [low, high] = first;
       const target = rest.reduceRight((after, range) => this.#sharedByte(range, after, shared), next);
-      this.#automaton.addEdge(node, { low, high, target });
+      this.#draft.addEdge(node, { low, high, target });
     }
     return node;
   }
@@ -186,8 +211,8 @@ class Compiler {
     const key = (target * 256 + low) * 256 + high;
     const known = shared.get(key);
     if (known !== undefined) return known;
-    const node = this.#automaton.addNode();
-    this.#automaton.addEdge(node, { low, high, target });
+    const node = this.#draft.addNode();
+    this.#draft.addEdge(node, { low, high, target });
     shared.set(key, node);
     return node;
   }
@@ -195,12 +220,12 @@ class Compiler {
   #buildRepetition({ of, least, most }: Extract<Expression, { kind: 'repetition' }>, next: number): number {
     let node = next;
     if (most === Infinity) {
-      node = this.#automaton.addNode();
+      node = this.#draft.addNode();
       this.#addEpsilon(node, this.#build(of, node));
       this.#addEpsilon(node, next);
     } else {
       for (let optional = least; optional < most; optional += 1) {
-        const before = this.#automaton.addNode();
+        const before = this.#draft.addNode();
         this.#addEpsilon(before, this.#build(of, node));
         this.#addEpsilon(before, next);
         node = before;
@@ -217,8 +242,8 @@ class Compiler {
       this.#copies -= 1;
       return node;
     }
-    const node = this.#automaton.addNode();
-    this.#automaton.addEdge(node, { low: edgeKinds.call, high: this.#call(name), target: next });
+    const node = this.#draft.addNode();
+    this.#draft.addEdge(node, { low: edgeKinds.call, high: this.#call(name), target: next });
     return node;
   }
 
@@ -251,7 +276,7 @@ class Compiler {
   }
 
   #addEpsilon(from: number, target: number): void {
-    this.#automaton.addEdge(from, { low: edgeKinds.epsilon, target });
+    this.#draft.addEdge(from, { low: edgeKinds.epsilon, target });
   }
 }
 

@@ -1,11 +1,11 @@
-import { invariant } from '@skein/protocol';
-
+import { MatchMemory } from './match-memory.ts';
 import { Matcher, type MatchState } from './matcher.ts';
 import { Vocabulary, type VocabularySource } from './vocabulary.ts';
 import { WorkBudget } from './work-budget.ts';
 
-/** Grammars that are kept compiled: requests of one program mostly come with the same few. */
+/** Grammars that are kept compiled, and their size: requests of one program mostly come with the same few. */
 const mostMatchers = 8;
+const mostBytes = 4_000_000;
 
 /**
  * Checks that a text is a grammar in GBNF and that finding its first token takes no more than a token may.
@@ -19,6 +19,7 @@ export function checkGrammar(text: string): void {
 /** The grammars of a model's sequences. The vocabulary is read when the first one is opened. */
 export class Grammars {
   readonly #source: VocabularySource;
+  readonly #memory = new MatchMemory();
   /** Least recently used first. */
   readonly #matchers = new Map<string, Matcher>();
   #vocabulary: Vocabulary | undefined;
@@ -29,37 +30,58 @@ export class Grammars {
 
   /** Returns a grammar before its first token. Throws what {@link checkGrammar} does. */
   open(text: string): GrammarState {
-    const matcher = this.#matchers.get(text) ?? new Matcher(text);
+    const matcher = this.#matchers.get(text) ?? new Matcher(text, this.#memory);
+    const budget = new WorkBudget();
+    const state = matcher.start(budget);
     this.#matchers.delete(text);
     this.#matchers.set(text, matcher);
-    const [oldest] = this.#matchers.keys();
-    if (this.#matchers.size > mostMatchers)
-      this.#matchers.delete(invariant(oldest, 'a map that is too large has a key'));
+    this.#evict();
     this.#vocabulary ??= new Vocabulary(this.#source);
-    return new GrammarState(this.#vocabulary, matcher, matcher.start(new WorkBudget()));
+    return new GrammarState({ vocabulary: this.#vocabulary, matcher, budget }, state);
+  }
+
+  #evict(): void {
+    let bytes = this.#matchers.values().reduce((sum, matcher) => sum + matcher.bytes, 0);
+    for (const [text, matcher] of this.#matchers) {
+      if (this.#matchers.size === 1 || (this.#matchers.size <= mostMatchers && bytes <= mostBytes)) return;
+      this.#matchers.delete(text);
+      bytes -= matcher.bytes;
+    }
   }
 }
 
-/** A grammar and the text that it has been matched against so far. Immutable. Work for each call is bounded by a budget. */
+interface GrammarParts {
+  readonly vocabulary: Vocabulary;
+  readonly matcher: Matcher;
+  /** Of the sequence. */
+  readonly budget: WorkBudget;
+}
+
+/** A grammar and the text that it has been matched against so far. Immutable, but for the budget of work that a sequence's states share. */
 export class GrammarState {
-  readonly #vocabulary: Vocabulary;
-  readonly #matcher: Matcher;
+  readonly #parts: GrammarParts;
   readonly #state: MatchState;
 
-  constructor(vocabulary: Vocabulary, matcher: Matcher, state: MatchState) {
-    this.#vocabulary = vocabulary;
-    this.#matcher = matcher;
+  constructor(parts: GrammarParts, state: MatchState) {
+    this.#parts = parts;
     this.#state = state;
+  }
+
+  /** Begins with the next token, which brings the sequence more work that it may do. */
+  nextToken(): void {
+    this.#parts.budget.nextToken();
   }
 
   /** Returns the state after a token, or undefined when the grammar does not allow it. Throws `invalid-request` beyond the budget. */
   after(token: number): GrammarState | undefined {
-    const state = this.#vocabulary.after(this.#matcher, this.#state, token, new WorkBudget());
-    return state && new GrammarState(this.#vocabulary, this.#matcher, state);
+    const { vocabulary, matcher, budget } = this.#parts;
+    const state = vocabulary.after(matcher, this.#state, token, budget);
+    return state && new GrammarState(this.#parts, state);
   }
 
   /** Returns by token whether it may come next: 1 or 0. Throws `invalid-request` beyond the budget. */
   allowed(): Uint8Array {
-    return this.#vocabulary.allowed(this.#matcher, this.#state, new WorkBudget());
+    const { vocabulary, matcher, budget } = this.#parts;
+    return vocabulary.allowed(matcher, this.#state, budget);
   }
 }

@@ -1,6 +1,7 @@
 import { array, assert, boolean, integer, property, tuple } from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
+import { MatchMemory } from './match-memory.ts';
 import { Matcher } from './matcher.ts';
 import { WorkBudget } from './work-budget.ts';
 
@@ -119,10 +120,34 @@ describe('matching a text against a grammar', () => {
     expect(middle && matcher.advance(middle, Buffer.from('y'.repeat(3901)), budget)).toBeUndefined();
   });
 
+  it('gives up on a text that leaves too many rules open, long before it takes hundreds of megabytes', () => {
+    const rules = Array.from({ length: 300 }, (_, index) => `r${index} ::= r${index + 1} r${index + 1} | "b"`);
+    const grammar = `root ::= r0\n${rules.join('\n')}\nr300 ::= "a" root | "c"`;
+    const budget = (): WorkBudget => new WorkBudget({ steps: Infinity, milliseconds: Infinity });
+    expect(match(grammar, 'a'.repeat(50), budget)).toBe('part');
+    expect(() => match(grammar, 'a'.repeat(1000), budget)).toThrow(
+      expect.objectContaining({ code: 'invalid-request', message: expect.stringContaining('open at once') as string }),
+    );
+  });
+
+  it('forgets, together with all other grammars, what is more than all may remember', () => {
+    const memory = new MatchMemory(2000);
+    const budget = new WorkBudget({ steps: Infinity, milliseconds: Infinity });
+    const [one, other] = [new Matcher('root ::= [a-z]*', memory), new Matcher('root ::= "x"{0,4000}', memory)];
+    const start = one.start(budget);
+    one.advance(start, Buffer.from('a'), budget);
+    expect(start.next).not.toEqual([]);
+    other.advance(other.start(budget), Buffer.from('x'.repeat(200)), budget);
+    expect(start.next).toEqual([]);
+    expect(one.advance(start, Buffer.from('abc'), budget)?.accepts).toBe(true);
+  });
+
   it.each([
     'root ::= ((([^"]{0,100}){0,100}){0,100}){0,100}',
     `root ::= ${'[^"]'.repeat(60_000)}`,
     `root ::= "${'a'.repeat(250_000)}"`,
+    'root ::= (((("" ){65535}){65535}){65535}){65535} "a"',
+    `root ::= x12\nx0 ::= ""\n${Array.from({ length: 12 }, (_, index) => `x${index + 1} ::= ${`x${index} `.repeat(60)}`).join('\n')}`,
   ])('refuses a grammar that is too large written out', (grammar) => {
     expect(() => new Matcher(grammar)).toThrow(expect.objectContaining({ code: 'invalid-request' }));
   });

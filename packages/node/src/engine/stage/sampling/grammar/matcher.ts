@@ -1,7 +1,8 @@
 import { invariant } from '@skein/protocol';
 
 import { Automaton, edgeKinds } from './automaton.ts';
-import { parseGrammar } from './parse-grammar.ts';
+import { MatchMemory, type Remembering } from './match-memory.ts';
+import { invalidGrammar, parseGrammar } from './parse-grammar.ts';
 import type { WorkBudget } from './work-budget.ts';
 
 /** A call of a rule, with all places that called it at the same byte: what the rule derives is the same for each. */
@@ -37,8 +38,12 @@ export interface MatchState {
   readonly next: (MatchState | null | undefined)[];
 }
 
-/** Bounds what a grammar remembers to a few megabytes; past it, it starts anew. */
-const mostRemembered = 100_000;
+/** Places to come back to in all calls that are open: JSON that is nested a thousand deep has some thousands. Bounds a text's memory to some MB. */
+const mostCallers = 50_000;
+/** Callers that are made between two looks at how many of them are open. */
+const callersPerLook = 20_000;
+/** Rough costs of what is remembered, in words. */
+const words = { state: 16, node: 6, frame: 24, caller: 12 };
 
 /**
  * Matches texts against a grammar byte by byte. An Earley parser over the grammar's automaton, whose states are remembered
@@ -47,25 +52,32 @@ const mostRemembered = 100_000;
  * by how they came there. A call in a rule's last place goes on for its caller (as in J. Leo, "A general context-free parsing
  * algorithm running in linear time on every LR(k) grammar", 1991), so that lists of any length take no more room.
  */
-export class Matcher {
+export class Matcher implements Remembering {
   readonly #automaton: Automaton;
+  readonly #memory: MatchMemory;
   readonly #root: Frame = { id: 0, callers: [] };
   readonly #states = new Map<string, MatchState>();
   readonly #frames = new Map<string, Frame>();
-  #remembered = 0;
   #nextFrame = 1;
+  #untilLook = callersPerLook;
 
   /** @throws SkeinError `invalid-request` for a text that is no grammar, or one that is too large */
-  constructor(grammar: string) {
+  constructor(grammar: string, memory = new MatchMemory()) {
     this.#automaton = new Automaton(parseGrammar(grammar));
+    this.#memory = memory;
+  }
+
+  /** Size of the grammar's automaton, in bytes. */
+  get bytes(): number {
+    return this.#automaton.bytes;
   }
 
   /** Returns the state before the first byte. */
   start(budget: WorkBudget): MatchState {
     const entry = invariant(this.#automaton.entries[this.#automaton.root], 'the root has an entry');
-    const column = new Column(this.#automaton, this.#root, budget, () => this.#nextFrame++);
+    const column = this.#column(budget);
     column.add(entry, this.#root);
-    return this.#remember(column.close(this.#frames));
+    return this.#remember(column.close());
   }
 
   /** Returns the state after one more byte; undefined where the grammar derives no text that goes on so. */
@@ -90,7 +102,7 @@ export class Matcher {
 
   #after(state: MatchState, byte: number, budget: WorkBudget): MatchState | undefined {
     const { firstEdge, nextEdge, low, high, target } = this.#automaton;
-    const column = new Column(this.#automaton, this.#root, budget, () => this.#nextFrame++);
+    const column = this.#column(budget);
     for (const [index, node] of state.nodes.entries()) {
       const frame = invariant(state.frames[index], 'each node has a frame');
       for (let edge = at(firstEdge, node); edge >= 0; edge = at(nextEdge, edge)) {
@@ -98,36 +110,66 @@ export class Matcher {
         if (at(low, edge) <= byte && byte <= at(high, edge)) column.add(at(target, edge), frame);
       }
     }
-    const closed = column.close(this.#frames);
+    const closed = column.close();
     return closed.nodes.length === 0 && !closed.accepts ? undefined : this.#remember(closed);
+  }
+
+  #column(budget: WorkBudget): Column {
+    return new Column({
+      automaton: this.#automaton,
+      root: this.#root,
+      known: this.#frames,
+      budget,
+      newId: () => this.#nextFrame++,
+      onFrame: (frame) => this.#note(frame),
+    });
   }
 
   #remember({ nodes, frames, accepts }: Omit<MatchState, 'next'>): MatchState {
     const key = `${accepts ? 1 : 0};${nodes.map((node, index) => `${node}:${frames[index]?.id}`).join()}`;
     const known = this.#states.get(key);
     if (known !== undefined) return known;
-    this.#remembered += 1 + nodes.length;
-    if (this.#remembered > mostRemembered) this.#forget();
+    // Ways on included, of which there will be as many as there are classes of bytes.
+    this.#memory.note(this, words.state + this.#automaton.byteClasses + words.node * nodes.length);
     const state: MatchState = { nodes, frames, accepts, next: [] };
     this.#states.set(key, state);
     return state;
   }
 
   /** States that sequences are in remain valid; they only know no way on. */
-  #forget(): void {
+  forget(): void {
     for (const { next } of this.#states.values()) next.length = 0;
     this.#states.clear();
     this.#frames.clear();
-    this.#remembered = 0;
   }
+
+  /** Notes a new frame, and counts now and then what is open in all. */
+  #note(frame: Frame): void {
+    const callers = frame.callers.length;
+    this.#memory.note(this, words.frame + words.caller * callers);
+    this.#untilLook -= 1 + callers;
+    if (this.#untilLook > 0) return;
+    this.#untilLook = callersPerLook;
+    assertFewCallers(frame);
+  }
+}
+
+interface ColumnOptions {
+  readonly automaton: Automaton;
+  readonly root: Frame;
+  /** Frames that were made before, by their callers. New ones are added. */
+  readonly known: Map<string, Frame>;
+  readonly budget: WorkBudget;
+  readonly newId: () => number;
+  /** Called for each frame that is kept. */
+  readonly onFrame: (frame: Frame) => void;
 }
 
 /** Finds the ways to read a text after one byte more. */
 class Column {
+  readonly #options: ColumnOptions;
   readonly #automaton: Automaton;
-  readonly #root: Frame;
   readonly #budget: WorkBudget;
-  readonly #newId: () => number;
   readonly #seen = new Set<number>();
   readonly #open = new Map<number, OpenFrame>();
   readonly #openFrames = new Set<Frame>();
@@ -136,11 +178,10 @@ class Column {
   readonly #frames: Frame[] = [];
   #accepts = false;
 
-  constructor(automaton: Automaton, root: Frame, budget: WorkBudget, newId: () => number) {
-    this.#automaton = automaton;
-    this.#root = root;
-    this.#budget = budget;
-    this.#newId = newId;
+  constructor(options: ColumnOptions) {
+    this.#options = options;
+    this.#automaton = options.automaton;
+    this.#budget = options.budget;
   }
 
   /** Adds a place at which a reading is. */
@@ -153,9 +194,9 @@ class Column {
   }
 
   /** Follows all edges that take no byte. What can't be told apart from calls that are known becomes these. */
-  close(known: Map<string, Frame>): Omit<MatchState, 'next'> {
+  close(): Omit<MatchState, 'next'> {
     for (let place = this.#todo.pop(); place !== undefined; place = this.#todo.pop()) this.#follow(place);
-    const settled = this.#settle(known);
+    const settled = this.#settle();
     const frames = this.#frames.map((frame) => settled.get(frame) ?? frame);
     const order = this.#nodes.map((_, index) => index);
     const compare = (one: number, other: number) =>
@@ -185,7 +226,7 @@ class Column {
   }
 
   #complete(frame: Frame): void {
-    if (frame === this.#root) this.#accepts = true;
+    if (frame === this.#options.root) this.#accepts = true;
     const open = this.#asOpen(frame);
     if (open !== undefined) open.isComplete = true;
     for (const caller of frame.callers) this.add(caller.node, caller.frame);
@@ -194,7 +235,7 @@ class Column {
   #call(rule: number, caller: Caller): void {
     let frame = this.#open.get(rule);
     if (frame === undefined) {
-      frame = { id: this.#newId(), callers: [], keys: new Set(), isComplete: false };
+      frame = { id: this.#options.newId(), callers: [], keys: new Set(), isComplete: false };
       this.#open.set(rule, frame);
       this.#openFrames.add(frame);
       this.add(invariant(this.#automaton.entries[rule], 'a called rule has an entry'), frame);
@@ -204,7 +245,7 @@ class Column {
 
   #addCaller(frame: OpenFrame, caller: Caller): void {
     const isLast = at(this.#automaton.finalOf, caller.node) >= 0;
-    if (isLast && caller.frame !== this.#root && this.#asOpen(caller.frame) === undefined) {
+    if (isLast && caller.frame !== this.#options.root && this.#asOpen(caller.frame) === undefined) {
       // Nothing is left to do for the caller but to come to its own end: its callers wait for this call instead.
       for (const one of caller.frame.callers) this.#keepCaller(frame, one);
     } else this.#keepCaller(frame, caller);
@@ -224,7 +265,7 @@ class Column {
   }
 
   /** Returns for the frames of this byte those that stand for them: an equal one that is known, or one without what building it took. */
-  #settle(known: Map<string, Frame>): ReadonlyMap<Frame, Frame> {
+  #settle(): ReadonlyMap<Frame, Frame> {
     const settled = new Map<Frame, Frame>();
     const waiting = new Map<Frame, number>();
     const waitedForBy = new Map<Frame, OpenFrame[]>();
@@ -243,7 +284,7 @@ class Column {
       }
     }
     for (let frame = ready.pop(); frame !== undefined; frame = ready.pop()) {
-      settled.set(frame, this.#known(frame, settled, known));
+      settled.set(frame, this.#known(frame, settled));
       waiting.delete(frame);
       for (const other of waitedForBy.get(frame) ?? []) {
         const left = invariant(waiting.get(other), 'a frame that waits') - 1;
@@ -254,18 +295,25 @@ class Column {
     // Calls that call one another without taking a byte: nothing is like them.
     const own = [...waiting.keys()].map((frame) => ({ frame, copy: { id: frame.id, callers: [] as Caller[] } }));
     for (const { frame, copy } of own) settled.set(frame, copy);
-    for (const { frame, copy } of own) copy.callers.push(...callersOf(frame, settled));
+    for (const { frame, copy } of own) {
+      for (const caller of callersOf(frame, settled)) copy.callers.push(caller);
+      this.#options.onFrame(copy);
+    }
     return settled;
   }
 
-  #known(frame: Frame, settled: ReadonlyMap<Frame, Frame>, known: Map<string, Frame>): Frame {
+  #known(frame: Frame, settled: ReadonlyMap<Frame, Frame>): Frame {
+    const { known, onFrame } = this.#options;
     const callers = callersOf(frame, settled);
     for (const _ of callers) this.#budget.spend();
     const keys = callers.map(({ node, frame: { id } }) => `${node}:${id}`);
     const key = keys.toSorted().join();
-    const equal = known.get(key) ?? { id: frame.id, callers };
-    known.set(key, equal);
-    return equal;
+    const equal = known.get(key);
+    if (equal !== undefined) return equal;
+    const made = { id: frame.id, callers };
+    onFrame(made);
+    known.set(key, made);
+    return made;
   }
 }
 
@@ -273,7 +321,22 @@ function callersOf(frame: Frame, settled: ReadonlyMap<Frame, Frame>): Caller[] {
   return frame.callers.map((caller) => ({ node: caller.node, frame: settled.get(caller.frame) ?? caller.frame }));
 }
 
-function at(numbers: readonly number[], index: number): number {
+/** Throws where calls that wait for one another have too many places to come back to. */
+function assertFewCallers(frame: Frame): void {
+  const open = new Set<Frame>([frame]);
+  let callers = 0;
+  for (const one of open) {
+    callers += 1 + one.callers.length;
+    if (callers > mostCallers) {
+      throw invalidGrammar(
+        'too many of its rules are open at once; end them earlier, or use repetitions in place of recursion',
+      );
+    }
+    for (const caller of one.callers) open.add(caller.frame);
+  }
+}
+
+function at(numbers: { readonly [index: number]: number | undefined }, index: number): number {
   return invariant(numbers[index], 'a node or an edge that is there');
 }
 

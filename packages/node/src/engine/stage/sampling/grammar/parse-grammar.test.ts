@@ -55,6 +55,11 @@ describe('a grammar in GBNF', () => {
     expect(() => parseGrammar(`root ::= [^"] "${parentheses}" [(] # ${parentheses}`)).not.toThrow();
   });
 
+  it('takes every escape of llama.cpp', () => {
+    const escapes = '\\t\\r\\n\\\\\\"\\[\\]\\-\\x41\\u00e9\\U0001f600';
+    expect(parseGrammar(`root ::= "${escapes}"`).get('root')).toEqual({ kind: 'text', text: '\t\r\n\\"[]-Aé😀' });
+  });
+
   it.each([
     ['root ::= "abc', 'line 1, column 10: this text has no closing `"`'],
     ['root ::= [abc', 'line 1, column 10: this character class has no closing `]`'],
@@ -70,6 +75,7 @@ describe('a grammar in GBNF', () => {
     ['root ::= "\\q"', 'line 1, column 11: escapes are'],
     ['root ::= "\\ud800"', 'line 1, column 11: there is no such character'],
     ['root ::= [z-a]', 'this range ends before it begins'],
+    [`root ::= [${'ab'.repeat(3000)}] [${'ab'.repeat(3000)}]`, 'character classes have more than 10000 ranges in all'],
     ['root ::= <think>', 'tokens can not be named'],
     [`root ::= [^"] ${'('.repeat(5000)}"a"${')'.repeat(5000)}`, 'groups are nested deeper than 64'],
     [`root ::= "a"${'*'.repeat(100_000)}`, 'this is repeated in too many ways'],

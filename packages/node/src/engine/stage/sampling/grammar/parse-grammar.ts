@@ -22,6 +22,8 @@ export const grammarBounds = Object.freeze({
   rules: 4096,
   /** Largest number in a repetition. */
   repetitions: 65_535,
+  /** Ranges of characters, and single ones, in all character classes. The letters of all scripts are some 700 ranges. */
+  ranges: 10_000,
 });
 
 const lastCodePoint = 0x10_ffff;
@@ -32,6 +34,7 @@ const simpleEscapes: ReadonlyMap<string, number> = new Map([
   ['n', 0x0a],
   ['r', 0x0d],
   ['"', 0x22],
+  ['-', 0x2d],
   ['[', 0x5b],
   ['\\', 0x5c],
   [']', 0x5d],
@@ -60,6 +63,7 @@ class Parser {
   readonly #uses = new Map<string, number>();
   #position = 0;
   #depth = 0;
+  #ranges = 0;
 
   constructor(text: string) {
     this.#text = text;
@@ -147,6 +151,10 @@ class Parser {
     const isNegated = this.#take('^');
     const ranges: CodePointRange[] = [];
     while (!this.#take(']')) {
+      this.#ranges += 1;
+      if (this.#ranges > grammarBounds.ranges) {
+        throw this.#at(opened, `character classes have more than ${grammarBounds.ranges} ranges in all`);
+      }
       const from = this.#character(opened, unclosed);
       const isRange = this.#next === '-' && this.#text[this.#position + 1] !== ']';
       if (!isRange) {
@@ -224,7 +232,7 @@ class Parser {
     const length = digitsOfEscape.get(letter);
     const digits = this.#text.slice(this.#position, this.#position + (length ?? 0));
     if (length === undefined || digits.length < length || !hexDigits.test(digits)) {
-      throw this.#at(start, 'escapes are \\t \\n \\r \\\\ \\" \\[ \\] \\xNN \\uNNNN and \\UNNNNNNNN');
+      throw this.#at(start, 'escapes are \\t \\n \\r \\\\ \\" \\- \\[ \\] \\xNN \\uNNNN and \\UNNNNNNNN');
     }
     this.#position += length;
     const codePoint = Number.parseInt(digits, 16);

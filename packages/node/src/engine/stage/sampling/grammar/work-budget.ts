@@ -1,25 +1,45 @@
 import { invalidGrammar } from './parse-grammar.ts';
 
-/** Steps of one token: what JSON takes is a few thousand, most of which are remembered. At 50 to 500 ns each. */
+/** Steps that a sequence may take at once, for a token that was long in coming: what JSON takes for all is some ten thousand. */
 const defaultSteps = 1_000_000;
+/** Steps that each further token brings, of 50 to 500 ns each: others of the micro-batch wait meanwhile, token by token. */
+const defaultStepsPerToken = 50_000;
 const defaultMilliseconds = 250;
 /** Steps between two looks at the clock. */
 const stepsPerLook = 4096;
 
 /**
- * The work that a grammar may cause for one token: in steps, which are the same on every machine, and in processor time, for slow
- * machines. Others wait meanwhile.
+ * The work that a grammar may cause for one sequence: in steps, which are the same on every machine, and in processor time for
+ * each token, for slow machines. A sequence begins with many steps, since most of what a grammar takes is remembered, and has
+ * few to live on, since others wait with each of its tokens.
  */
 export class WorkBudget {
+  readonly #mostSteps: number;
+  readonly #stepsPerToken: number;
+  readonly #milliseconds: number;
+  readonly #nowMs: () => number;
   #steps: number;
   #untilLook = stepsPerLook;
-  readonly #endMs: number;
-  readonly #nowMs: () => number;
+  #endMs: number;
 
-  constructor({ steps = defaultSteps, milliseconds = defaultMilliseconds, nowMs = threadMs } = {}) {
-    this.#steps = steps;
+  constructor({
+    steps = defaultSteps,
+    stepsPerToken = defaultStepsPerToken,
+    milliseconds = defaultMilliseconds,
+    nowMs = threadMs,
+  } = {}) {
+    this.#mostSteps = steps;
+    this.#stepsPerToken = stepsPerToken;
+    this.#milliseconds = milliseconds;
     this.#nowMs = nowMs;
+    this.#steps = steps;
     this.#endMs = nowMs() + milliseconds;
+  }
+
+  /** Begins with the next token: it brings steps, and has its own time. */
+  nextToken(): void {
+    this.#steps = Math.min(this.#mostSteps, this.#steps + this.#stepsPerToken);
+    this.#endMs = this.#nowMs() + this.#milliseconds;
   }
 
   /** Takes a step. Throws `invalid-request` when there is none left. */

@@ -1,0 +1,42 @@
+import { describe, expect, it } from 'vitest';
+
+import { WorkBudget } from './work-budget.ts';
+
+/** Spends until there is nothing left, and returns how many steps that were. */
+function spendAll(budget: WorkBudget): number {
+  let steps = 0;
+  try {
+    for (; steps < 10_000; steps += 1) budget.spend();
+  } catch (error) {
+    expect(error).toMatchObject({ code: 'invalid-request', details: { param: 'grammar' } });
+  }
+  return steps;
+}
+
+describe('the budget of work of a sequence', () => {
+  it('is large at first, and what a token brings from then on', () => {
+    const budget = new WorkBudget({ steps: 1000, stepsPerToken: 50 });
+    expect(spendAll(budget)).toBe(1000);
+    for (let token = 0; token < 3; token += 1) {
+      budget.nextToken();
+      expect(spendAll(budget)).toBeLessThanOrEqual(50);
+    }
+  });
+
+  it('saves what tokens leave over, up to what it was', () => {
+    const budget = new WorkBudget({ steps: 100, stepsPerToken: 50 });
+    for (let step = 0; step < 90; step += 1) budget.spend();
+    for (let token = 0; token < 10; token += 1) budget.nextToken();
+    expect(spendAll(budget)).toBe(100);
+  });
+
+  it('gives each token its own time', () => {
+    let nowMs = 0;
+    const budget = new WorkBudget({ steps: 1e9, milliseconds: 10, nowMs: () => nowMs });
+    nowMs = 11;
+    budget.nextToken();
+    expect(spendAll(budget)).toBe(10_000);
+    nowMs = 22;
+    expect(spendAll(budget)).toBeLessThan(10_000);
+  });
+});
