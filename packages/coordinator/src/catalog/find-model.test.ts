@@ -48,3 +48,16 @@ describe('a model that nobody shows', () => {
 it('finds what is there, whoever is missing', () => {
   expect(find('tiny', { lost, isGathering: true })).toBe('tiny');
 });
+
+it('refuses what is held but can not generate, and says why', () => {
+  const unusable = "can't generate text: it makes embeddings";
+  const models = there.flatMap((card) => card.models.map((held) => ({ ...held, unusable })));
+  const held = there.map((card) => ({ ...card, models }));
+  const view = { models: meshCatalog(held), absent: settled };
+  for (const reference of ['tiny', 'TINY', tiny.model]) {
+    expect(() => findModel(view, reference)).toThrow(
+      expect.objectContaining({ code: 'model-invalid', message: `tiny ${unusable}` }),
+    );
+  }
+  expect(() => findModel(view, 'other')).toThrow(/the mesh holds no model yet/);
+});

@@ -18,10 +18,12 @@ const returnSeconds = 5;
  *
  * @throws SkeinError `invalid-request` when several are meant; `no-peers`, with the time after which to ask again, for what
  *   only a member holds that was just lost, or while this coordinator has just started and members are missing;
- *   `model-not-found` for what nobody has
+ *   `model-not-found` for what nobody has; `model-invalid` for what can't generate text
  */
 export function findModel<Model extends CatalogModel>(view: ModelView<Model>, reference: string): Model {
-  return resolveModel(view.models, reference) ?? explainMissing(view, reference);
+  const model = resolveModel(view.models, reference) ?? explainMissing(view, reference);
+  if (model.unusable === undefined) return model;
+  throw new SkeinError('model-invalid', `${model.name} ${model.unusable}`, { details: { param: 'model' } });
 }
 
 /** Throws why a model that a request means is not there. */
@@ -37,7 +39,8 @@ export function explainMissing({ models, absent }: ModelView<CatalogModel>, refe
     const message = `nobody holds ${name} so far, but this coordinator has just started and does not see all members yet; try again soon`;
     throw new SkeinError('no-peers', message, { details: { ...details, retryAfterSeconds: gatherSeconds } });
   }
-  const names = models.map((model) => model.name).slice(0, maxListed);
+  const usable = models.filter(({ unusable }) => unusable === undefined);
+  const names = usable.map(({ name }) => name).slice(0, maxListed);
   const held = names.length === 0 ? 'the mesh holds no model yet' : `the mesh holds ${names.join(', ')}`;
   throw new SkeinError(
     'model-not-found',

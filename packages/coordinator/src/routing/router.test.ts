@@ -288,6 +288,12 @@ it('offers what is held and what is served, each once', () => {
   expect(() => router.find('nobody')).toThrow(expect.objectContaining({ code: 'model-not-found' }));
 });
 
+it('does not offer what is held but can not generate', () => {
+  const card = cardOf({ peer: ada, holds: [held] });
+  const models = card.models.map((model) => ({ ...model, unusable: "can't generate text: it makes embeddings" }));
+  expect(routerOver([{ ...card, models }]).models()).toEqual([]);
+});
+
 it('spreads requests that come together over replicas, before any card tells of them', async () => {
   const silent = routerOver([
     leadCard(ada, { deployment: 'deployment-1' }),

@@ -39,7 +39,7 @@ export function createRouter({ mesh, deployments }: RouterComponents, options: R
   const servingCards = () => withoutStages(mesh.cards.snapshot(), (id) => deployments.mayServe(id));
   const models = (): ServedModel[] => servedModels(servingCards());
   return {
-    models,
+    models: () => models().filter(({ unusable }) => unusable === undefined),
     find: (reference) => findModel({ models: models(), absent: mesh.absent() }, reference),
     generate(model, inputs, { signal, onAsk }) {
       const engines = new EnginesAtRisk();

@@ -84,3 +84,12 @@ test('lists what is held and what is served once each, with all names that membe
     { model: first, name: 'tiny', aliases: ['mine', 'hf:owner/tiny/tiny.gguf'], bytes: 7, isServed: true },
   ]);
 });
+
+test('says what speaks against a model when all who hold it do', () => {
+  const held = { model: first, manifest: 'd'.repeat(64), name: 'tiny', bytes: 7 };
+  const refused = { ...held, unusable: 'is broken' };
+  const holders = (...models: (typeof held)[]) => models.map((model, index) => card(`${index}`, { models: [model] }));
+  expect(meshCatalog(holders(refused, refused))).toMatchObject([{ name: 'tiny', unusable: 'is broken' }]);
+  expect(meshCatalog(holders(refused, held, refused))[0]?.unusable).toBeUndefined();
+  expect(meshCatalog(holders(held, refused))[0]?.unusable).toBeUndefined();
+});

@@ -12,6 +12,8 @@ export interface CatalogModel extends NamedModel {
   readonly bytes: number | undefined;
   /** Whether a replica is ready. */
   readonly isServed: boolean;
+  /** Why it can't be deployed, in words that follow its name, when all who hold it say so; undefined when it can. */
+  readonly unusable?: string | undefined;
 }
 
 interface Draft {
@@ -19,6 +21,8 @@ interface Draft {
   readonly aliases: Set<string>;
   bytes: number | undefined;
   isServed: boolean;
+  /** What the first holder says against it; undefined once another says nothing. */
+  unusable: string | undefined;
 }
 
 /** Lists the models that cards tell of, one entry for each SHA-256, by name. */
@@ -27,15 +31,17 @@ export function meshCatalog(cards: readonly Card[]): CatalogModel[] {
   const draftOf = (model: string, name: string): Draft => {
     let draft = drafts.get(model);
     if (draft === undefined) {
-      draft = { nameCounts: new Map(), aliases: new Set(), bytes: undefined, isServed: false };
+      draft = { nameCounts: new Map(), aliases: new Set(), bytes: undefined, isServed: false, unusable: undefined };
       drafts.set(model, draft);
     }
     draft.nameCounts.set(name, (draft.nameCounts.get(name) ?? 0) + 1);
     return draft;
   };
   for (const { models, stages } of cards) {
-    for (const { model, name, aliases = [], bytes } of models) {
+    for (const { model, name, aliases = [], bytes, unusable } of models) {
       const draft = draftOf(model, name);
+      // One member that claims it takes the model from nobody else.
+      draft.unusable = draft.bytes === undefined || unusable === undefined ? unusable : draft.unusable;
       draft.bytes ??= bytes;
       for (const alias of aliases) draft.aliases.add(alias);
     }
@@ -46,10 +52,11 @@ export function meshCatalog(cards: readonly Card[]): CatalogModel[] {
   return [...drafts].map(([model, draft]) => entryOf(model, draft)).toSorted(byName);
 }
 
-function entryOf(model: string, { nameCounts, aliases, bytes, isServed }: Draft): CatalogModel {
+function entryOf(model: string, { nameCounts, aliases, bytes, isServed, unusable }: Draft): CatalogModel {
   const names = [...nameCounts].toSorted(([one, many], [other, more]) => more - many || compare(one, other));
   const [name = model, ...others] = names.map(([text]) => text);
-  return { model, name, aliases: [...new Set([...others, ...aliases])], bytes, isServed };
+  const entry = { model, name, aliases: [...new Set([...others, ...aliases])], bytes, isServed };
+  return unusable === undefined || isServed ? entry : { ...entry, unusable };
 }
 
 function byName(one: CatalogModel, other: CatalogModel): number {

@@ -109,6 +109,21 @@ describe('readGgufLayout', () => {
     expect(layout.tensors.get('blk.0.ffn_up.weight')?.offset).toBe(layout.dataOffset + 256);
   });
 
+  it('reads texts and names that are not UTF-8, as llama.cpp does', async () => {
+    const author = encodeEntry('general.author', 'string', 'Zoe in Latin-1');
+    const odd = ['odd.key.1', 'odd.key.2'].map((key, index) => encodeEntry(key, 'uint8', index));
+    let file = write({ entries: [...entries, author, ...odd] });
+    file = patch(file, 'Zoe', 2, [0xeb]);
+    // Both would be the same with U+FFFD in the place of what can't be decoded.
+    file = patch(file, 'odd.key.1', 8, [0xfe]);
+    file = patch(file, 'odd.key.2', 8, [0xff]);
+    const { metadata } = await readGgufLayout(memorySource(file));
+    expect(metadata.get('general.author')?.value).toBe('Zo\u{fffd} in Latin-1');
+    expect(metadata.get('odd.key.\u00fe')?.value).toBe(0);
+    expect(metadata.get('odd.key.\u00ff')?.value).toBe(1);
+    expect(metadata.get('general.architecture')?.value).toBe('llama');
+  });
+
   it('refuses a file cut off anywhere', async () => {
     const file = write();
     // The last tensor's padding may be missing.
@@ -141,8 +156,14 @@ describe('readGgufLayout', () => {
     ['an unknown value type', patch(write(), 'llama.flag', 10, [77]), /unknown value type 77/],
     ['a key twice', write({ entries: [...entries, ...entries] }), /twice/],
     ['a tensor twice', write({ tensors: [...tensors, ...tensors] }), /twice/],
+    ['an empty key', write({ entries: [encodeEntry('', 'uint8', 1)] }), /a metadata key is empty/],
+    ['a key of a kilobyte', write({ entries: [encodeEntry('k'.repeat(1024), 'uint8', 1)] }), /beyond what Skein takes/],
+    [
+      'an alignment of a megabyte',
+      write({ entries: [encodeEntry('general.alignment', 'uint32', 2 ** 20)] }),
+      /beyond what Skein takes/,
+    ],
     ['an alignment of zero', write({ entries: [encodeEntry('general.alignment', 'uint32', 0)] }), /alignment/],
-    ['a key that is not UTF-8', patch(write(), 'llama.flag', 0, [0xff]), /UTF-8/],
     ['an unknown tensor type', patch(write(), 'token_embd.weight', 17 + 4 + 16, [200]), /ggml type 200/],
     ['an overflowing shape', patch(write(), 'token_embd.weight', 17 + 4, [...large, ...large]), /impossible shape/],
     ['overlapping tensors', patch(write(), 'blk.0.ffn_up.weight', 19 + 4 + 16 + 4, [0]), /is at 0 of the data/],

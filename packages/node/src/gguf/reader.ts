@@ -45,7 +45,8 @@ export interface GgufLayout {
   readonly dataOffset: number;
 }
 
-/** Bounds on what a header may make us hold. Real models stay far below: the biggest have about 2,000 tensors. */
+/**
+ * Bounds on what a header may make us hold; llama.cpp takes more in places, so a file beyond them is not damaged. Real models stay far below: the biggest have about 2,000 tensors. */
 const bounds = Object.freeze({
   entries: limits.maxSections,
   keyBytes: limits.maxNameLength,
@@ -60,7 +61,8 @@ const bounds = Object.freeze({
 
 const magic = 0x46554747; // 'GGUF', little endian
 const defaultAlignment = 32;
-const decoder = new TextDecoder('utf-8', { fatal: true });
+const strictDecoder = new TextDecoder('utf-8', { fatal: true });
+const lenientDecoder = new TextDecoder('utf-8');
 
 /**
  * Reads the layout of a GGUF (version 2 or 3, little endian): every key and tensor with its byte range, and small values.
@@ -68,8 +70,10 @@ const decoder = new TextDecoder('utf-8', { fatal: true });
  * node-llama-cpp can parse GGUF too (`readGgufFileInfo`), but Skein needs the byte range of each key, to copy and hash it
  * alone, and hard bounds, as files and slices come from other peers. So this reader trusts no number in the file:
  * counts and lengths are checked before allocation, and tensors must lie one after another inside the file, as llama.cpp demands.
+ * It takes what llama.cpp takes: texts need not be UTF-8, and what is not reads as U+FFFD.
  *
- * @throws SkeinError `model-invalid` when the file is damaged, truncated or of an unknown kind; the message names the fix
+ * @throws SkeinError `model-invalid` when the file is damaged, truncated, of an unknown kind, or beyond what Skein takes;
+ *   the message names the fix
  */
 export async function readGgufLayout(source: ByteSource): Promise<GgufLayout> {
   const cursor = new Cursor(source);
@@ -134,7 +138,7 @@ async function readValue(cursor: Cursor, type: ValueType, name: string): Promise
   if (type === 'array') return readArray(cursor, name);
   if (type === 'string') {
     const length = await readLength(cursor, name);
-    if (length <= bounds.stringBytes) return { value: decode(await cursor.take(length, quote(name)), name) };
+    if (length <= bounds.stringBytes) return { value: lenientDecoder.decode(await cursor.take(length, quote(name))) };
     cursor.skip(length, quote(name));
     return {};
   }
@@ -220,9 +224,9 @@ function placeTensors(
 
 async function readString(cursor: Cursor, maximumBytes: number, what: string): Promise<string> {
   const length = await readLength(cursor, what);
-  if (length === 0 || length > maximumBytes)
-    throw invalid(`${what} is ${length} bytes long, 1 to ${maximumBytes} are possible`);
-  return decode(await cursor.take(length, what), what);
+  if (length === 0) throw invalid(`${what} is empty`);
+  if (length > maximumBytes) throw beyond(`${what} is ${length} bytes long, at most ${maximumBytes} are accepted`);
+  return decodeName(await cursor.take(length, what));
 }
 
 async function readLength(cursor: Cursor, what: string): Promise<number> {
@@ -236,25 +240,28 @@ async function readType(cursor: Cursor, name: string): Promise<ValueType> {
   return type;
 }
 
-function decode(view: DataView, what: string): string {
+/** A name in other bytes than UTF-8 is read byte by byte, so that two different ones stay different. */
+function decodeName(view: DataView): string {
   try {
-    return decoder.decode(view);
-  } catch (error) {
-    throw invalid(`${quote(what)} is not valid UTF-8`, error);
+    return strictDecoder.decode(view);
+  } catch {
+    return Buffer.from(view.buffer, view.byteOffset, view.byteLength).toString('latin1');
   }
 }
 
 function entryCount(count: bigint, what: string): number {
   if (count > BigInt(bounds.entries))
-    throw invalid(`it claims ${count} ${what}, at most ${bounds.entries} are accepted`);
+    throw beyond(`it claims ${count} ${what}, at most ${bounds.entries} are accepted`);
   return Number(count);
 }
 
 function alignmentOf(value: Value | undefined): number {
   if (value === undefined) return defaultAlignment;
-  const isPowerOfTwo = typeof value === 'number' && Number.isInteger(Math.log2(value));
-  if (isPowerOfTwo && value >= 1 && value <= bounds.alignment) return value;
-  throw invalid('its alignment is not a power of two up to 65536');
+  if (typeof value !== 'number' || value < 1 || !Number.isInteger(Math.log2(value))) {
+    throw invalid('its alignment is not a power of two');
+  }
+  if (value > bounds.alignment) throw beyond(`its alignment is ${value}, at most ${bounds.alignment} is accepted`);
+  return value;
 }
 
 /** A 64-bit count as a number. The bound is far above any file, so that sums and products of checked numbers stay exact. */
@@ -269,4 +276,9 @@ function quote(name: string): string {
 
 function invalid(reason: string, cause?: unknown): SkeinError {
   return new SkeinError('model-invalid', `the file is damaged: ${reason}; pull it again`, { cause });
+}
+
+/** For files that may be fine, so that pulling them again would not help. */
+function beyond(reason: string): SkeinError {
+  return new SkeinError('model-invalid', `the file is beyond what Skein takes: ${reason}; choose another file`);
 }

@@ -14,6 +14,7 @@ import type { z } from 'zod';
 
 import { openFileSource, readGgufLayout, type GgufLayout } from '../gguf/index.ts';
 import { splitRule } from './architectures.ts';
+import { whyItDoesNotGenerate } from './generates.ts';
 import {
   architectureNumber,
   architectureOf,
@@ -113,6 +114,11 @@ async function hashSections(
 function modelShape(layout: GgufLayout): ModelShape {
   const metadata = metadataView(layout);
   const architecture = architectureOf(metadata);
+  if (architecture === '') throw notLanguageModel('it has no general.architecture');
+  const reason = whyItDoesNotGenerate(metadata);
+  if (reason !== undefined) {
+    throw new SkeinError('model-invalid', `the model ${reason}; choose a model that writes text`);
+  }
   const parts = metadata.get('split.count');
   if (typeof parts === 'number' && parts > 1) {
     throw new SkeinError(

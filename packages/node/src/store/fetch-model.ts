@@ -9,6 +9,7 @@ import type { ModelSource, OfferedFile } from '../sources/index.ts';
 import { createManifest } from '../stage-file/index.ts';
 import { renameDurably, replaceFile, type MeasureFreeBytes } from '../disk/index.ts';
 import { download } from './download.ts';
+import type { CheckModel } from '../engine/process/check-model.ts';
 import type { HeldModels } from './held-models.ts';
 import type { StoreLayout } from './layout.ts';
 import { takeLock } from './lock.ts';
@@ -21,6 +22,8 @@ export interface FetchComponents {
   readonly held: HeldModels;
   readonly names: Names;
   readonly freeBytes: MeasureFreeBytes;
+  /** Throws SkeinError `model-invalid` when the engine would refuse the file. */
+  readonly checkModel: CheckModel;
 }
 
 export interface FetchRequest {
@@ -43,8 +46,8 @@ interface Attempt extends FetchRequest {
  * Gets a model from one source into the store: downloaded beside its final place, hashed, read as a GGUF, and only then
  * given its name. One process at a time downloads a model; the others wait and find it there.
  *
- * @throws SkeinError `hash-mismatch` or `model-invalid`, after which nothing is left of the file; what the source throws and
- *   `disk-failed`, after which what has come is kept for the next try
+ * @throws SkeinError `hash-mismatch`, after which nothing is left of the file; `model-invalid`, what the source throws and
+ *   `disk-failed`, after which what was downloaded is kept for the next try, or for a version of Skein that can use it
  */
 export async function fetchModel(components: FetchComponents, request: FetchRequest): Promise<HeldModel> {
   const { layout, held, names } = components;
@@ -82,20 +85,29 @@ async function downloadAndAccept(components: FetchComponents, attempt: Attempt):
       onProgress({ source: source.label, phase: source.transfer, doneBytes, totalBytes: offer.bytes });
     },
   });
-  try {
-    const manifest = await verify(attempt);
-    return await accept(components, { ...paths, manifest });
-  } catch (error) {
-    if (!isSkeinError(error) || (error.code !== 'hash-mismatch' && error.code !== 'model-invalid')) throw error;
-    await rm(paths.partial, { force: true });
-    // The fault may lie in what an earlier try left, perhaps from another source. So this one gets a fair chance.
-    if (resumedBytes === 0) throw error;
-    return downloadAndAccept(components, attempt);
-  }
+  const verdict = await verify(components, attempt);
+  if ('manifest' in verdict) return accept(components, { ...paths, manifest: verdict.manifest });
+  const { error, isOffered } = verdict;
+  // The file is what its source has: downloading it again changes nothing, and a newer llama.cpp may take it.
+  if (isOffered && source.transfer === 'download') throw error;
+  // A copy costs nothing to make again.
+  const isWrong = error.code === 'hash-mismatch' || resumedBytes > 0 || source.transfer === 'copy';
+  if (isWrong) await rm(paths.partial, { force: true });
+  // The fault may lie in what an earlier try left, perhaps from another source. So this one gets a fair chance.
+  if (resumedBytes === 0) throw error;
+  return downloadAndAccept(components, attempt);
 }
 
-/** Hashes the file and reads it as a GGUF, which is one pass over it. */
-async function verify(attempt: Attempt): Promise<ModelManifest> {
+type Verdict =
+  | { readonly manifest: ModelManifest }
+  | {
+      readonly error: SkeinError;
+      /** Whether the file is known to be what the source offered. */
+      readonly isOffered: boolean;
+    };
+
+/** Hashes the file and reads it as a GGUF, which is one pass over it, and has llama.cpp look at it. */
+async function verify(components: FetchComponents, attempt: Attempt): Promise<Verdict> {
   const { paths, name, signal, sha256, source, onProgress } = attempt;
   try {
     const { manifest } = await createManifest({
@@ -106,21 +118,23 @@ async function verify(attempt: Attempt): Promise<ModelManifest> {
         onProgress({ source: source.label, phase: 'verify', doneBytes: bytes, totalBytes });
       },
     });
-    assertHash(manifest.model, sha256);
+    const wrong = hashMismatch(manifest.model, sha256);
+    if (wrong !== undefined) return { error: wrong, isOffered: false };
+    await components.checkModel(paths.partial, { signal });
     // Peers that pulled the same file under different names shall have the same manifest, hence the same digest.
-    return { ...manifest, name: findCatalogEntryByHash(manifest.model)?.name ?? manifest.name };
+    return { manifest: { ...manifest, name: findCatalogEntryByHash(manifest.model)?.name ?? manifest.name } };
   } catch (error) {
+    if (!isSkeinError(error) || error.code !== 'model-invalid') throw error;
+    if (sha256 === undefined) return { error, isOffered: false };
     // A wrong file is seldom a GGUF; where the right one is known, that it is wrong says more than how.
-    if (sha256 !== undefined && isSkeinError(error) && error.code === 'model-invalid') {
-      assertHash(await hashFile(paths.partial, signal), sha256);
-    }
-    throw error;
+    const wrong = hashMismatch(await hashFile(paths.partial, signal), sha256);
+    return wrong === undefined ? { error, isOffered: true } : { error: wrong, isOffered: false };
   }
 }
 
-function assertHash(actual: string, expected: string | undefined): void {
-  if (expected === undefined || actual === expected) return;
-  throw new SkeinError('hash-mismatch', `expected SHA-256 ${expected}, got ${actual}; the file was deleted`, {
+function hashMismatch(actual: string, expected: string | undefined): SkeinError | undefined {
+  if (expected === undefined || actual === expected) return undefined;
+  return new SkeinError('hash-mismatch', `expected SHA-256 ${expected}, got ${actual}; the file was deleted`, {
     details: { expected, actual },
   });
 }

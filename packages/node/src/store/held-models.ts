@@ -1,10 +1,22 @@
 import { readdir } from 'node:fs/promises';
 
 import { statIfAny, type EncodedManifest } from '@skein/mesh';
-import { asSkeinError, sha256Schema, SkeinError, type HeldModel, type Logger } from '@skein/protocol';
+import {
+  asSkeinError,
+  sha256Schema,
+  SkeinError,
+  type HeldModel,
+  type Logger,
+  type ModelManifest,
+} from '@skein/protocol';
 
+import { decodeMetadataEntry, openFileSource, type Value } from '../gguf/index.ts';
+import { generationKeys, whyItDoesNotGenerate } from '../stage-file/index.ts';
 import type { StoreLayout } from './layout.ts';
 import { readManifest } from './saved-manifest.ts';
+
+/** Longer entries of the keys that are looked at make no sense. */
+const maxEntryBytes = 4096;
 
 /**
  * The whole models on the disk. A model counts as held when its manifest can be read and its file has the manifest's size:
@@ -17,6 +29,8 @@ export class HeldModels {
   readonly #unreadable = new Set<string>();
   /** Never outdated: a model's manifest does not change. */
   readonly #manifests = new Map<string, EncodedManifest>();
+  /** By model; those that can be used have undefined. */
+  readonly #unusable = new Map<string, string | undefined>();
 
   constructor(layout: StoreLayout, logger: Logger) {
     this.#layout = layout;
@@ -28,7 +42,9 @@ export class HeldModels {
     const encoded = await this.#findManifest(model);
     if (encoded === undefined) return undefined;
     const { manifest, digest } = encoded;
-    return { model, manifest: digest, name: manifest.name, bytes: manifest.bytes };
+    const held = { model, manifest: digest, name: manifest.name, bytes: manifest.bytes };
+    const unusable = await this.#whyUnusable(manifest);
+    return unusable === undefined ? held : { ...held, unusable };
   }
 
   /**
@@ -68,6 +84,24 @@ export class HeldModels {
       this.#unreadable.add(model);
       return undefined;
     }
+  }
+
+  /** For models that an earlier version took in: today's pull refuses them. */
+  async #whyUnusable({ model, shape, sections }: ModelManifest): Promise<string | undefined> {
+    if (this.#unusable.has(model)) return this.#unusable.get(model);
+    const names = generationKeys.map((suffix) => `${shape.architecture}.${suffix}`);
+    const telling = sections.filter(({ kind, name }) => kind === 'metadata' && names.includes(name));
+    const metadata = new Map<string, Value>([['general.architecture', shape.architecture]]);
+    if (telling.length > 0) {
+      await using file = await openFileSource(this.#layout.model(model));
+      for (const { name, offset, bytes } of telling) {
+        const { value } = await decodeMetadataEntry(await file.read(offset, Math.min(bytes, maxEntryBytes)));
+        if (value !== undefined) metadata.set(name, value);
+      }
+    }
+    const reason = whyItDoesNotGenerate(metadata);
+    this.#unusable.set(model, reason);
+    return reason;
   }
 
   async #findManifest(model: string): Promise<EncodedManifest | undefined> {

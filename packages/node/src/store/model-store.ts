@@ -12,6 +12,7 @@ import {
 } from '@skein/protocol';
 
 import { findCatalogEntryByHash } from '../catalog/index.ts';
+import { checkModel, type CheckModel } from '../engine/process/check-model.ts';
 import { createSource, type ModelReference } from '../sources/index.ts';
 import { measureFreeBytes, onDisk, replaceFile, type MeasureFreeBytes } from '../disk/index.ts';
 import { HeldModels } from './held-models.ts';
@@ -26,7 +27,7 @@ export interface ModelStore {
   /**
    * Makes sure that a model is held: by catalog name, `hf:owner/repository/file.gguf` or the path of a GGUF, which is copied.
    * Sources are tried in order. The file is used only after its SHA-256 was checked (against the catalog's or the
-   * source's, where they name one) and it was read as a GGUF. An interrupted pull goes on where it stopped when it is called again.
+   * source's, where they name one), it was read as a GGUF of a model that generates text, and llama.cpp takes it. An interrupted pull goes on where it stopped when it is called again.
    *
    * @throws SkeinError `invalid-request` for a reference that means nothing, `model-unreachable` with the reason of every
    *   source, `hash-mismatch`, `model-invalid`, `model-not-found`, `disk-failed` with the bytes that are needed, `aborted`
@@ -63,6 +64,8 @@ export interface StoreOptions {
   readonly logger?: Logger;
   /** Makes the adapter of a source. Default: the real ones. */
   readonly createSource?: typeof createSource | undefined;
+  /** Looks whether the engine would take a file. Default: llama.cpp reads its header, in a process of its own. */
+  readonly checkModel?: CheckModel | undefined;
   /** Default: what the file system says. */
   readonly freeBytes?: MeasureFreeBytes | undefined;
 }
@@ -81,7 +84,14 @@ export async function openStore(directory: string, options: StoreOptions = {}): 
   const held = new HeldModels(layout, logger);
   const names = new Names(layout, logger);
   const freeBytes = options.freeBytes ?? measureFreeBytes;
-  const components = { layout, held, names, freeBytes, createSource: options.createSource ?? createSource };
+  const components = {
+    layout,
+    held,
+    names,
+    freeBytes,
+    createSource: options.createSource ?? createSource,
+    checkModel: options.checkModel ?? checkModel,
+  };
   const path = async (model: string) => {
     await held.manifest(model);
     return layout.model(model);

@@ -1,10 +1,13 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { appendFile, copyFile, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
+import { encodeValue, SkeinError } from '@skein/protocol';
 import { expect, test } from 'vitest';
 
+import { writeTinyModel } from '../../../../scripts/fixtures/tiny-models.ts';
+import { checkModel } from '../engine/process/check-model.ts';
 import { startFileServer } from '../sources/test-support/file-server.ts';
 import { catalogReference, fromServer, storeFixture } from './test-support/store-fixture.ts';
 
@@ -163,4 +166,83 @@ test('pulls again what was damaged on the disk', async () => {
   expect(await store.list()).toEqual([]);
   expect(await store.pull(file)).toMatchObject({ model: sha256 });
   expect(await readFile(await store.path(sha256))).toEqual(fixture.content);
+});
+
+test('refuses a model that makes embeddings, and says so', async () => {
+  await using fixture = await storeFixture();
+  await writeTinyModel('qwen3', fixture.file, { metadata: { 'qwen3.pooling_type': ['uint32', 3] } });
+  await expect(fixture.store.pull(fixture.file)).rejects.toMatchObject({
+    code: 'model-invalid',
+    message: "the model can't generate text: it makes embeddings; choose a model that writes text",
+  });
+  expect(await fixture.store.list()).toEqual([]);
+});
+
+test('marks such a model that an earlier version took in, with the reason', async () => {
+  await using fixture = await storeFixture();
+  const { store, file, model, manifest } = fixture;
+  await writeTinyModel('qwen3', file, { metadata: { 'qwen3.pooling_type': ['uint32', 0] } });
+  const { model: sha256 } = await store.pull(file);
+  expect((await store.find(sha256))?.unusable).toBeUndefined();
+
+  // Content that pull would refuse, in the places where it would have put it.
+  const content = await readFile(file);
+  const key = 'qwen3.pooling_type';
+  content[content.indexOf(key) + key.length + 4] = 3;
+  const { manifest: made } = await store.manifest(sha256);
+  const other = createHash('sha256').update(content).digest('hex');
+  await writeFile(model(other), content);
+  await writeFile(manifest(other), encodeValue({ ...made, model: other }));
+  const unusable = "can't generate text: it makes embeddings";
+  expect(await store.find(other)).toMatchObject({ model: other, unusable });
+  expect(await (await fixture.openAgain()).list()).toContainEqual(expect.objectContaining({ model: other, unusable }));
+});
+
+test('takes a file whose texts are not UTF-8, as llama.cpp does', async () => {
+  await using fixture = await storeFixture({ checkModel });
+  const { store, file } = fixture;
+  await writeTinyModel('llama', file, { metadata: { 'general.author': ['string', 'Zoe'] } });
+  const content = await readFile(file);
+  content[content.indexOf('Zoe') + 2] = 0xeb;
+  await writeFile(file, content);
+  expect(await store.pull(file)).toMatchObject({ bytes: content.byteLength });
+});
+
+test('refuses what llama.cpp refuses, with its reason', async () => {
+  await using fixture = await storeFixture({ checkModel });
+  await writeTinyModel('llama', fixture.file, { metadata: { 'tokenizer.ggml.pre': ['string', 'unheard-of'] } });
+  await expect(fixture.store.pull(fixture.file)).rejects.toMatchObject({
+    code: 'model-invalid',
+    message:
+      "llama.cpp refuses the model: unknown pre-tokenizer type: 'unheard-of'; choose another file or a newer Skein",
+  });
+  expect(await fixture.store.list()).toEqual([]);
+});
+
+test('keeps a download that is what its source has, though it can not be used', async () => {
+  await using server = await startFileServer({ content: new Uint8Array(0) });
+  let isRefused = true;
+  const refuse = () =>
+    isRefused ? Promise.reject(new SkeinError('model-invalid', 'of an unknown kind')) : Promise.resolve();
+  await using fixture = await storeFixture({ endpoint: server.endpoint, checkModel: refuse });
+  const { store, content, sha256 } = fixture;
+  server.behaviour.content = content;
+  const model = catalogReference(content, [fromServer]);
+  for (const _ of [1, 2]) {
+    await expect(store.pull(model)).rejects.toMatchObject({ code: 'model-invalid', message: 'of an unknown kind' });
+    expect(await fixture.files()).toEqual([`${sha256}.partial`]);
+  }
+  // As with a newer llama.cpp.
+  isRefused = false;
+  expect(await store.pull(model)).toMatchObject({ model: sha256 });
+  expect(server.ranges).toEqual(['bytes=0-']);
+});
+
+test('keeps a download when looking at it failed', async () => {
+  await using server = await startFileServer({ content: new Uint8Array(0) });
+  const fail = () => Promise.reject(new SkeinError('deadline-exceeded', 'took too long'));
+  await using fixture = await storeFixture({ endpoint: server.endpoint, checkModel: fail });
+  server.behaviour.content = fixture.content;
+  await expect(fixture.store.pull(reference)).rejects.toMatchObject({ code: 'deadline-exceeded' });
+  expect(await fixture.files()).toEqual([expect.stringMatching(/\.partial$/)]);
 });

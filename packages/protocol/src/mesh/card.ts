@@ -37,6 +37,8 @@ export const heldModelSchema = z.object({
   /** What else its holder knows it as, such as the catalog's names for it. Case does not matter. Default none. */
   aliases: arraySchema(z.string().min(1).max(limits.maxNameLength), { most: maxModelAliases }).optional(),
   bytes: byteCount,
+  /** Why it can't be deployed, in words that follow its name; left out for models that can. Listing it would mislead. */
+  unusable: shortText.optional(),
 });
 export type HeldModel = z.infer<typeof heldModelSchema>;
 

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { writeTinyModel } from '../../../../../scripts/fixtures/tiny-models.ts';
 import { libraryDirectory } from '../../hardware/backend.ts';
 import { createManifest } from '../../stage-file/index.ts';
-import { loadLibllama, type Libllama } from '../libllama/libllama.ts';
+import { loadLibllama, type Libllama, type ModelPointer } from '../libllama/libllama.ts';
 import { checkSampling } from '../stage/sampling/check-sampling.ts';
 import { Stage } from '../stage/stage.ts';
 import { ChatTemplate } from './chat-template/chat-template.ts';
@@ -43,25 +43,32 @@ afterAll(async () => {
   await rm(directory, { recursive: true });
 });
 
-beforeEach(() => {
-  // The stage outlives its leads, which know nothing of what the one before has left in it.
+/** A stage outlives its leads, which know nothing of what the one before has left in it. */
+function clear(used: Stage): void {
   const operations = [0, 1].map((sequence) => ({ type: 'remove' as const, sequence, from: 0 }));
-  stage.run({ type: 'step', step: 0, operations, entries: [] }, { tokens: new Int32Array(0) });
+  used.run({ type: 'step', step: 0, operations, entries: [] }, { tokens: new Int32Array(0) });
+}
+
+beforeEach(() => {
+  clear(stage);
   lead = startLead('{{ messages[0].content }}');
 });
 
-function startLead(template: string): Lead {
+function startLead(
+  template: string,
+  { model, stage: computing }: { model: ModelPointer; stage: Stage } = { model: stage.model, stage },
+): Lead {
   events = new Map();
   idle = [];
-  const tokenizer = new Tokenizer(library, stage.model);
+  const tokenizer = new Tokenizer(library, model);
   return new Lead(
     {
       tokenizer,
       chatTemplate: new ChatTemplate(template, tokenizer.specialTexts()),
-      stage,
+      stage: computing,
       embedder: undefined,
       sendStep: () => expect.fail('a whole model sends no steps'),
-      checkSampling: (sampling) => checkSampling(library, library.modelVocab(stage.model), sampling),
+      checkSampling: (sampling) => checkSampling(library, library.modelVocab(model), sampling),
       emit: (id, event) => events.set(id, [...(events.get(id) ?? []), event]),
       onProgress: () => undefined,
       onIdle: (started) => idle.push(started),
@@ -210,5 +217,83 @@ describe('the lead', () => {
     expect(await endOf('a')).toMatchObject({
       error: { code: 'invalid-request', message: expect.stringContaining('roles must alternate') as string },
     });
+  });
+});
+
+describe('the lead of a model that answers in channels', () => {
+  const controls = ['<|start|>', '<|channel|>', '<|message|>', '<|end|>', '<|return|>', '<|call|>'];
+  const template =
+    '{% for m in messages %}{{ "<|start|>" + m.role + "<|message|>" + m.content + "<|end|>" }}{% endfor %}<|start|>assistant';
+  const answer =
+    '<|channel|>analysis<|message|>I wonder.<|end|><|start|>assistant<|channel|>final<|message|>It is the harbour.';
+  let harmony: Stage;
+
+  beforeAll(async () => {
+    const file = join(directory, 'harmony.gguf');
+    await writeTinyModel('llama', file, { controls });
+    const { hiddenSize } = (await createManifest({ file, name: 'harmony' })).manifest.shape;
+    const size = { hiddenSize, contextTokens, sequences, batchTokens: 128, threads: 1, gpuLayers: 0 };
+    harmony = new Stage(library, { ...size, file, takesHidden: false });
+  });
+
+  afterAll(() => harmony[Symbol.dispose]());
+
+  /** A lead whose model says the answer: its random weights would not. */
+  function startSaying(text: string): Lead {
+    clear(harmony);
+    const tokenizer = new Tokenizer(library, harmony.model);
+    const script = tokenizer.encode(text, { addSpecial: false, parseSpecial: true });
+    const saying: Pick<Stage, 'run'> = {
+      run(step, input) {
+        const output = harmony.run(step, input);
+        if (!('draws' in output)) return output;
+        const say = () => script.shift() ?? expect.fail('more was asked for than there is to say');
+        return { draws: output.draws.map((draw) => ({ ...draw, tokens: draw.tokens.map(say) })) };
+      },
+    };
+    return startLead(template, { model: harmony.model, stage: saying as Stage });
+  }
+
+  function chatting(rest: Partial<Generation> = {}): Generation {
+    const prompt: Generation['prompt'] = { type: 'chat', messages: [{ role: 'user', content: 'Where?' }] };
+    return { ...asking(''), prompt, speculation: false, ...rest };
+  }
+
+  /** As many tokens as the text has, so that the generation ends with it. */
+  function lengthOf(text: string): number {
+    return new Tokenizer(library, harmony.model).encode(text, { addSpecial: false, parseSpecial: true }).length;
+  }
+
+  it('answers with what is meant for the user, and counts all', async () => {
+    lead = startSaying(answer);
+    lead.start('a', chatting({ maxTokens: lengthOf(answer) }));
+    expect(await textOf('a')).toBe('It is the harbour.');
+    expect(await endOf('a')).toMatchObject({ usage: { completionTokens: lengthOf(answer) } });
+    const shown = (events.get('a') ?? []).filter((event) => event.type === 'text-delta' && event.text !== '');
+    expect(shown.length).toBeGreaterThan(1);
+  });
+
+  it('tells log-probabilities of what it shows alone', async () => {
+    lead = startSaying(answer);
+    lead.start('a', chatting({ maxTokens: lengthOf(answer), sampling: { ...greedy, logprobs: 0 } }));
+    await endOf('a');
+    const deltas = (events.get('a') ?? []).filter((event) => event.type === 'text-delta');
+    const described = deltas.filter(({ logprobs }) => logprobs !== undefined);
+    expect(described.map(({ text }) => text).join('')).toBe('It is the harbour.');
+    expect(deltas.length).toBeGreaterThan(described.length);
+  });
+
+  it('finds stop strings in that alone', async () => {
+    lead = startSaying(answer);
+    lead.start('a', chatting({ maxTokens: lengthOf(answer), stop: ['wonder', ' harb'] }));
+    expect(await textOf('a')).toBe('It is the');
+    expect(await endOf('a')).toMatchObject({ finishReason: 'stop' });
+  });
+
+  it('gives the whole text of a plain completion', async () => {
+    const text = 'analysis is all there is';
+    lead = startSaying(text);
+    lead.start('a', asking('Where', { maxTokens: lengthOf(text), speculation: false }));
+    expect(await textOf('a')).toBe(text);
   });
 });

@@ -13,6 +13,7 @@ import {
 } from '@skein/protocol';
 
 import type { Stage, StageOutput } from '../stage/stage.ts';
+import { ChannelFilter, findChannelMarks, type ChannelMarks } from './channels.ts';
 import type { ChatTemplate } from './chat-template/chat-template.ts';
 import { Scheduler, type SchedulerOptions } from './scheduler.ts';
 import type { Sequence, SequenceRequest } from './sequence.ts';
@@ -59,6 +60,7 @@ export class Lead {
   readonly #options: LeadOptions;
   readonly #scheduler: Scheduler;
   readonly #sequences = new Map<string, Sequence>();
+  readonly #channelMarks: ChannelMarks | undefined;
   #load = { active: 0, queued: 0 };
   #pumpIsDue = false;
   #lastSignOfLifeAt: number;
@@ -71,6 +73,7 @@ export class Lead {
     this.#options = options;
     this.#scheduler = new Scheduler({ ...options, maxQueued });
     this.#lastSignOfLifeAt = components.now();
+    this.#channelMarks = findChannelMarks(components.tokenizer);
   }
 
   /** Starts a generation. Its events follow through `emit`: that it has begun first, exactly one end or error last. */
@@ -184,10 +187,19 @@ export class Lead {
     const limit = this.#completionLimit(prompt.length, generation.maxTokens);
     const { tokenizer, emit, now } = this.#components;
     const assembler = new TextAssembler(generation.stop);
+    const channels = this.#channelsOf(generation, prompt);
     const startedAt = now();
     let firstTokenAt = startedAt;
     let completionTokens = 0;
 
+    const shownBytes = (token: number): Uint8Array => {
+      const bytes = tokenizer.piece(token);
+      return channels === undefined ? bytes : channels.push(token, bytes);
+    };
+    const rest = (reason: 'stop' | 'length'): string => {
+      const held = channels === undefined ? '' : assembler.push(channels.end());
+      return held + assembler.end(reason);
+    };
     const finish = (finishReason: 'stop' | 'length', rest: string): false => {
       const { cachedTokens = 0, draftedTokens = 0, acceptedTokens = 0 } = this.#sequences.get(id) ?? {};
       this.#sequences.delete(id);
@@ -209,18 +221,27 @@ export class Lead {
       onToken: (token, logprobs): boolean => {
         if (completionTokens === 0) firstTokenAt = now();
         completionTokens += 1;
-        if (tokenizer.isEndOfGeneration(token)) return finish('stop', assembler.end('stop'));
-        const text = assembler.push(tokenizer.piece(token));
-        const described = logprobs === undefined ? {} : { logprobs: [this.#describe(logprobs)] };
+        if (tokenizer.isEndOfGeneration(token)) return finish('stop', rest('stop'));
+        const bytes = shownBytes(token);
+        const text = assembler.push(bytes);
+        // They are of the text that is shown, and would tell what is not.
+        const isHidden = channels !== undefined && bytes.byteLength === 0;
+        const described = logprobs === undefined || isHidden ? {} : { logprobs: [this.#describe(logprobs)] };
         emit(id, { type: 'text-delta', text, tokens: [token], ...described });
         if (assembler.stopped) return finish('stop', '');
-        return completionTokens < limit || finish('length', assembler.end('length'));
+        return completionTokens < limit || finish('length', rest('length'));
       },
       onError: (error: SkeinError): void => {
         this.#sequences.delete(id);
         emit(id, { type: 'generation-error', error: toWireError(error) });
       },
     };
+  }
+
+  /** A conversation's answer may have channels. A grammar is about the whole text, and leaves no room for headers. */
+  #channelsOf({ prompt: { type }, sampling }: Generation, prompt: readonly number[]): ChannelFilter | undefined {
+    if (type !== 'chat' || sampling.grammar !== undefined || this.#channelMarks === undefined) return undefined;
+    return new ChannelFilter(this.#channelMarks, prompt);
   }
 
   #describe({ token, logprob, top }: Logprobs): DescribedLogprobs {

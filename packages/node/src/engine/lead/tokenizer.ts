@@ -19,8 +19,7 @@ export class Tokenizer {
 
   /** Loads the tokenizer alone from a file, without any weights. It stays until the process ends. */
   static open(library: Libllama, file: string): { tokenizer: Tokenizer; model: ModelPointer } {
-    const model = library.modelLoad(file, { ...library.modelDefaultParams(), vocab_only: true, n_gpu_layers: 0 });
-    if (model === null) throw new SkeinError('engine-failed', 'llama.cpp could not load the tokenizer of the model');
+    const model = library.loadModel(file, { ...library.modelDefaultParams(), vocab_only: true, n_gpu_layers: 0 });
     return { tokenizer: new Tokenizer(library, model), model };
   }
 

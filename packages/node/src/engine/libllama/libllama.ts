@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { SkeinError } from '@skein/protocol';
 import koffi from 'koffi';
 
+import { ErrorLog, loadFailure } from './load-failure.ts';
+
 /**
  * The C API of llama.cpp, called through koffi. All functions and parameter structs are declared here and nowhere else.
  *
@@ -130,6 +132,8 @@ export interface Batch {
 /** `ask`: llama.cpp asks whether the tensor is wanted. Otherwise it has been computed; answer false to end the graph there. */
 export type EvalCallback = (tensor: TensorPointer, ask: boolean) => boolean;
 
+const errorLevel = 4;
+
 /** Receives llama.cpp's log. Levels: 1 debug, 2 info, 3 warning, 4 error, 5 continues the line before. */
 export type LogSink = (level: number, text: string) => void;
 
@@ -204,7 +208,8 @@ function bind(directory: string, log: LogSink) {
     ) => void,
     modelDefaultParams: llama.func('llama_model_params llama_model_default_params()') as () => Params,
     contextDefaultParams: llama.func('llama_context_params llama_context_default_params()') as () => Params,
-    modelLoad: llama.func('void *llama_model_load_from_file(const char *path, llama_model_params params)') as (
+    /** Null when it can't be loaded; `loadModel` says why. */
+    modelLoadFromFile: llama.func('void *llama_model_load_from_file(const char *path, llama_model_params params)') as (
       path: string,
       params: Params,
     ) => ModelPointer | null,
@@ -363,12 +368,30 @@ function bind(directory: string, log: LogSink) {
     'void *llama_sampler_init_logit_bias(int32_t n_vocab, int32_t n_logit_bias, const void *logit_bias)',
   ) as (vocabularySize: number, count: number, biases: Uint8Array) => SamplerPointer;
 
-  functions.logSet(koffi.register(log, koffi.pointer(logCallback)) as CallbackPointer, null);
+  const errors = new ErrorLog();
+  const sink: LogSink = (level, text) => {
+    if (level === errorLevel) errors.add(text);
+    log(level, text);
+  };
+  functions.logSet(koffi.register(sink, koffi.pointer(logCallback)) as CallbackPointer, null);
   functions.loadBackends(directory);
   functions.backendInit();
 
   return {
     ...functions,
+
+    /**
+     * Loads a model.
+     *
+     * @throws SkeinError `model-invalid` with llama.cpp's reason when it refuses the file, `engine-failed` when this machine
+     *   can't load it
+     */
+    loadModel(path: string, params: Params): ModelPointer {
+      errors.clear();
+      const model = functions.modelLoadFromFile(path, params);
+      if (model === null) throw loadFailure(errors.first, path);
+      return model;
+    },
 
     /** Makes a callback for `cb_eval`. It lives as long as the process: contexts are as long-lived as engine processes. */
     evalCallback(callback: EvalCallback): CallbackPointer {

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { SkeinError, type Logger } from '@skein/protocol';
 
 import { controlDescriptor, ringDescriptor } from '../control.ts';
+import { publicReason } from '../libllama/load-failure.ts';
 
 const stopTimeoutMs = 2000;
 /** Lines of the engine's log that are kept to explain its end. */
@@ -86,21 +87,27 @@ export class EngineChild {
 }
 
 function exitError(code: number | null, signal: NodeJS.Signals | null, log: readonly string[]): SkeinError {
-  return new SkeinError('stage-lost', `the engine process of this stage is gone: ${exitReason(code, signal)}`, {
+  return new SkeinError('stage-lost', `the engine process of this stage is gone: ${exitReason(code, signal, log)}`, {
     cause: new Error(log.join('\n')),
     details: signal === null ? { exitCode: code ?? -1 } : { signal },
   });
 }
 
-function exitReason(code: number | null, signal: NodeJS.Signals | null): string {
+function exitReason(code: number | null, signal: NodeJS.Signals | null, log: readonly string[]): string {
   switch (signal) {
     case null:
       return `it ended with exit code ${code}`;
     case 'SIGKILL':
       return 'it was killed, perhaps because the machine ran out of memory; free some or choose a smaller context';
     case 'SIGABRT':
-      return 'llama.cpp aborted; the log of the peer has its last words';
+      return `llama.cpp aborted${assertionIn(log)}; the log of the peer has its last words`;
     default:
       return `it was ended by ${signal}`;
   }
+}
+
+/** The assertion that failed, as llama.cpp's source has it. Other last words may quote what was generated. */
+function assertionIn(log: readonly string[]): string {
+  const line = log.find((text) => text.includes('GGML_ASSERT('));
+  return line === undefined ? '' : `: ${publicReason(line)}`;
 }

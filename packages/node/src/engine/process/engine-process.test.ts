@@ -107,6 +107,43 @@ describe('an engine process', () => {
     });
   });
 
+  it('says why llama.cpp refuses a file', async () => {
+    const refused = join(directory, 'refused.gguf');
+    await writeTinyModel('llama', refused, { metadata: { 'tokenizer.ggml.pre': ['string', 'unheard-of'] } });
+    await expect(startWhole({ file: refused })).rejects.toMatchObject({
+      code: 'model-invalid',
+      message:
+        "llama.cpp refuses the model: unknown pre-tokenizer type: 'unheard-of'; choose another file or a newer Skein",
+    });
+  });
+
+  it('says over which assertion llama.cpp aborted', async () => {
+    const absurd = join(directory, 'absurd.gguf');
+    await writeTinyModel('llama', absurd, { metadata: { 'llama.block_count': ['uint32', 600] } });
+    await expect(startWhole({ file: absurd })).rejects.toMatchObject({
+      code: 'stage-lost',
+      message: expect.stringMatching(/llama\.cpp aborted: llama-model\.cpp:\d+: GGML_ASSERT/) as string,
+    });
+  });
+
+  it.each([
+    ['an empty', '', { code: 'invalid-request', message: expect.stringMatching(/no chat template/) as string }],
+    ['a broken', '{% for %}', { code: 'model-invalid', message: expect.stringMatching(/does not parse/) as string }],
+    [
+      'a template that loses messages',
+      'Hi!',
+      { code: 'model-invalid', message: expect.stringMatching(/leaves out/) as string },
+    ],
+  ])('with %s chat template refuses conversations and serves plain completions', async (_, template, error) => {
+    const odd = join(directory, 'odd.gguf');
+    await writeTinyModel('llama', odd, { metadata: { 'tokenizer.chat_template': ['string', template] } });
+    await using engine = await startWhole({ file: odd });
+    const chat: Generation['prompt'] = { type: 'chat', messages: [{ role: 'user', content: 'Wherefore?' }] };
+    await expect(Array.fromAsync(engine.generate({ ...endless, prompt: chat }))).rejects.toMatchObject(error);
+    const events = await Array.fromAsync(engine.generate({ ...endless, maxTokens: 2 }));
+    expect(events.at(-1)).toMatchObject({ type: 'generation-end', usage: { completionTokens: 2 } });
+  });
+
   it('says what the stage takes, as measured after it was loaded', async () => {
     await using engine = await startWhole();
     const { decodeMsPerLayer, prefillMsPerTokenPerLayer, headMs } = engine.speed;

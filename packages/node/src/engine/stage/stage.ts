@@ -74,21 +74,15 @@ export class Stage {
   readonly #tail: { readonly sampler: Sampler; readonly verification: Verification } | undefined;
   #isDisposed = false;
 
-  /** Loads the model. Throws `engine-failed` when llama.cpp can't. */
+  /** Loads the model. Throws `model-invalid` when llama.cpp refuses it, `engine-failed` when it can't. */
   constructor(library: Libllama, options: StageOptions) {
     this.#library = library;
     this.#options = options;
-    const model = library.modelLoad(options.file, {
+    const model = library.loadModel(options.file, {
       ...library.modelDefaultParams(),
       n_gpu_layers: options.gpuLayers,
       load_mode: options.mapsWeights === false ? loadModes.read : loadModes.automatic,
     });
-    if (model === null) {
-      throw new SkeinError(
-        'engine-failed',
-        'llama.cpp could not load the model file; its log, at debug level, says why',
-      );
-    }
     this.#model = model;
     const isTail = options.hiddenTensor === undefined;
     if (!isTail || options.inputTensor !== undefined) this.#hook = new GraphHook(library, options);

@@ -21,6 +21,8 @@ export async function storeFixture(options: { readonly endpoint?: string } & Sto
       spec.kind === 'hugging-face'
         ? huggingFaceSource(spec, { endpoint: options.endpoint, retryDelayMs: 0 })
         : createSource(spec),
+    // Most tests are about files; what llama.cpp says of them costs a process each.
+    checkModel: () => Promise.resolve(),
     ...options,
   };
   return {
@@ -32,6 +34,8 @@ export async function storeFixture(options: { readonly endpoint?: string } & Sto
     openAgain: () => openStore(data, storeOptions),
     /** Names of what lies beside the models. */
     files: async () => (await readdir(join(data, 'models'))).sort(),
+    model: (model: string) => join(data, 'models', `${model}.gguf`),
+    manifest: (model: string) => join(data, 'models', `${model}.manifest`),
     partial: (key: string) => join(data, 'models', `${key}.partial`),
     [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose](),
   };

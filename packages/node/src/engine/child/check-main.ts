@@ -1,0 +1,30 @@
+import { toWireError } from '@skein/protocol';
+
+import { loadLibllama } from '../libllama/libllama.ts';
+
+/** `LLAMA_LOAD_MODE_NONE`: nothing is mapped. */
+const loadModeNone = 0;
+
+/**
+ * Looks whether llama.cpp takes a model's file, and prints the error as JSON, or null. With `no_alloc` it reads everything
+ * but the weights: metadata, tokenizer, and whether the tensors are those of the architecture. A process of its own, because
+ * llama.cpp aborts on what it does not expect.
+ */
+const [, , directory = '', file = ''] = process.argv;
+process.stdout.write(JSON.stringify(check()), () => process.exit(0));
+
+function check() {
+  try {
+    const library = loadLibllama(directory);
+    library.loadModel(file, {
+      ...library.modelDefaultParams(),
+      n_gpu_layers: 0,
+      no_alloc: true,
+      load_mode: loadModeNone,
+    });
+    return null;
+  } catch (error) {
+    process.stderr.write(`${String(error)}\n`);
+    return toWireError(error, 'engine-failed');
+  }
+}

@@ -1,0 +1,58 @@
+import { SkeinError } from '@skein/protocol';
+
+const keptErrors = 8;
+/** Longest reason that is quoted, in characters. */
+const maxReasonCharacters = 300;
+
+/** The errors of llama.cpp's log since it was cleared, at most the first few: the ones after them are their consequences. */
+export class ErrorLog {
+  readonly #texts: string[] = [];
+
+  add(text: string): void {
+    if (this.#texts.length < keptErrors) this.#texts.push(text);
+  }
+
+  clear(): void {
+    this.#texts.length = 0;
+  }
+
+  get first(): string | undefined {
+    return this.#texts[0];
+  }
+}
+
+/** llama.cpp's words for what is the machine's fault, not the file's. */
+const ofTheMachine = /alloc|memory|mlock|mmap|failed to open|backend|device/i;
+
+/**
+ * The error for a file that llama.cpp did not load.
+ *
+ * @param text what it logged; absent when it said nothing
+ * @param path of the file, which is nobody else's business
+ */
+export function loadFailure(text: string | undefined, path: string): SkeinError {
+  if (text === undefined)
+    return new SkeinError('engine-failed', 'llama.cpp could not load the model, and does not say why');
+  const reason = publicReason(text, path);
+  return ofTheMachine.test(reason)
+    ? new SkeinError('engine-failed', `llama.cpp could not load the model: ${reason}`)
+    : new SkeinError('model-invalid', `llama.cpp refuses the model: ${reason}; choose another file or a newer Skein`);
+}
+
+/**
+ * One line of llama.cpp's log, without the name of the function that wrote it, without paths of this machine and without
+ * control characters: texts of the model's file may be in it.
+ */
+export function publicReason(text: string, path?: string): string {
+  const [line = ''] = (path === undefined ? text : text.replaceAll(path, 'the file')).trim().split('\n');
+  return (
+    line
+      .replace(/^(\w+: )+/, '')
+      .replace(/^(error loading model(:| \w+:) )+/, '')
+      .replace(/^(\w+: )+/, '')
+      .replaceAll(/(?<![\w.])(\/|[A-Za-z]:\\)[^\s'":()]+[/\\]/g, '')
+      // eslint-disable-next-line no-control-regex -- those are meant
+      .replaceAll(/[\u0000-\u001f\u007f-\u009f]+/g, ' ')
+      .slice(0, maxReasonCharacters)
+  );
+}
