@@ -9,7 +9,7 @@ read texts that are known beforehand. Needs Linux.
 usage: npm run faults [-- --faults <count>] [--seed <number>] [--json]
   --faults  how many happen. Default 44, which takes some ten minutes
   --seed    decides what happens to whom, when, and what is asked. Default 1
-  --json    print one JSON object, and nothing else, on stdout: { seed, faults, answered, lost, lostByError, hung,
+  --json    print one JSON object, and nothing else, on stdout: { seed, faults, answered, lost, cut, lostByError, hung,
             wrongTexts, leaks, crashes, nextAnswerMs, holdings }
 Ends with 1 when an answer hung or had a wrong text, something was left behind, or all did not work again in time.`;
 

@@ -8,6 +8,8 @@ import type { KnownRequest } from './request.ts';
 export interface RunModel {
   readonly name: string;
   readonly path: string;
+  /** The peer that holds it; the others get what they lack from there. */
+  readonly holder: string;
   readonly echo: EchoModel;
   /** Stages of each replica. */
   readonly stages: number;
@@ -17,8 +19,8 @@ export interface RunModel {
 /** Writes two models: one that is split over two peers, and one of which two peers have a replica each. */
 export async function writeModels(directory: string): Promise<readonly RunModel[]> {
   const plans = [
-    { name: 'split', stages: 2, replicas: 1, seed: 1 },
-    { name: 'replicated', stages: 1, replicas: 2, seed: 2 },
+    { name: 'split', holder: 'attic', stages: 2, replicas: 1, seed: 1 },
+    { name: 'replicated', holder: 'study', stages: 1, replicas: 2, seed: 2 },
   ];
   return await Promise.all(
     plans.map(async ({ seed, ...plan }) => {

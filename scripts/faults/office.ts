@@ -21,7 +21,7 @@ export interface Office extends AsyncDisposable {
 
 const peerNames = ['attic', 'cellar', 'study'] as const;
 
-/** Starts them. The first peer holds the models. */
+/** Starts them; peers hold the models as planned. */
 export async function startOffice(options: {
   /** Empty; data directories go there. */
   readonly directory: string;
@@ -44,8 +44,7 @@ export async function startOffice(options: {
     return daemon;
   };
   await mkdir(directory, { recursive: true });
-  const [holder] = peerNames;
-  for (const { path } of models) {
+  for (const { path, holder } of models) {
     await runSkein(['pull', path], { machine: { name: holder, data: dataOf(holder) }, signal });
   }
   const port = await freePort();

@@ -38,6 +38,8 @@ export interface FaultReport {
   readonly faults: readonly FaultRecord[];
   readonly answered: number;
   readonly lost: number;
+  /** Those of the lost ones of which some text had come. */
+  readonly cut: number;
   readonly lostByError: Readonly<Record<string, number>>;
   /** Answers of which nothing came for longer than Skein's deadlines allow. */
   readonly hung: number;
@@ -82,7 +84,7 @@ export function describeFault(record: FaultRecord, number: number): string {
 
 /** The whole, for people. */
 export function describeReport(report: FaultReport): string {
-  const { faults, streams, answered, lost, lostByError, hung, wrongTexts, leaks, nextAnswerMs, holdings } = report;
+  const { faults, streams, answered, lost, cut, lostByError, hung, wrongTexts, leaks, nextAnswerMs, holdings } = report;
   const errors = Object.entries(lostByError).map(([error, count]) => `  ${String(count).padStart(5)}  ${error}`);
   const next = Object.entries(nextAnswerMs).map(
     ([kind, { p50, max, n }]) => `  ${kind.padEnd(20)} p50 ${seconds(p50)}, max ${seconds(max)} (n ${n})`,
@@ -92,7 +94,7 @@ export function describeReport(report: FaultReport): string {
       `  ${daemon.padEnd(8)} ${mebibytes(of.warmBytes)} before, ${mebibytes(of.endBytes)} after; descriptors ${of.warmDescriptors} before, ${of.endDescriptors} after`,
   );
   return [
-    `${faults.length} faults, ${streams} streams: ${answered} answered, ${lost} lost, ${hung} hung, ${wrongTexts.length} wrong texts, ${leaks.length} leaks`,
+    `${faults.length} faults, ${streams} streams: ${answered} answered, ${lost} lost (${cut} of them in the middle), ${hung} hung, ${wrongTexts.length} wrong texts, ${leaks.length} leaks`,
     'lost with',
     ...errors,
     'from the fault to the next answer',

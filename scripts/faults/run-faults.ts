@@ -134,6 +134,7 @@ class Ledger {
   readonly #wrongTexts: WrongText[] = [];
   #answered = 0;
   #hung = 0;
+  #cut = 0;
   #isClosed = false;
 
   /** How many streams have been answered once at least. */
@@ -154,6 +155,7 @@ class Ledger {
       this.#answeredStreams.add(outcome.stream);
     }
     if (outcome.kind !== 'lost') return;
+    if (outcome.characters > 0) this.#cut += 1;
     const lost = this.#records.at(-1)?.lost ?? this.#lostBefore;
     lost[outcome.error] = (lost[outcome.error] ?? 0) + 1;
   }
@@ -190,6 +192,7 @@ class Ledger {
       faults,
       answered: this.#answered,
       lost: Object.values(lostByError).reduce((sum, count) => sum + count, 0),
+      cut: this.#cut,
       lostByError,
       hung: this.#hung,
       wrongTexts: this.#wrongTexts,
