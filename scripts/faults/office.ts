@@ -44,12 +44,13 @@ export async function startOffice(options: {
     return daemon;
   };
   await mkdir(directory, { recursive: true });
-  for (const { path, holder } of models) {
-    await runSkein(['pull', path], { machine: { name: holder, data: dataOf(holder) }, signal });
-  }
+  const pulls = models.map(
+    async ({ path, holder }) =>
+      await runSkein(['pull', path], { machine: { name: holder, data: dataOf(holder) }, signal }),
+  );
   const port = await freePort();
   const up = ['up', '--no-serve', '--port', `${port}`, '--name', 'home', ...(await quiet())];
-  const coordinator = await start('home', { first: up, again: up });
+  const [coordinator] = await Promise.all([start('home', { first: up, again: up }), ...pulls]);
   const home = { machine: { name: 'home', data: dataOf('home') }, signal };
   const printed = await runSkein(['invite', '--uses', `${peerNames.length}`], home);
   const { invite } = z.object({ invite: z.string() }).parse(printed);
