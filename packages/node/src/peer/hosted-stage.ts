@@ -269,14 +269,19 @@ export class HostedStage implements AsyncDisposable {
 
   /** Ends the stage because a neighbour is gone; not when that is for our own engine being gone, whose end says more. */
   #blame(neighbour: Neighbour, cause?: unknown): void {
+    if (!this.#isEngineGone) this.#end(lost(neighbour, cause));
+  }
+
+  /** Whether its process has closed its pipes, and is about to say how it ended. */
+  get #isEngineGone(): boolean {
     const ring = this.#engine?.ring;
-    if (ring?.destroyed === true || ring?.readableEnded === true) return;
-    this.#end(lost(neighbour, cause));
+    return ring?.destroyed === true || ring?.readableEnded === true;
   }
 
   #end(error: SkeinError): void {
     if (this.#ended.signal.aborted) return;
-    this.#engine?.failGenerations(error);
+    // The end of an engine that is gone already says more, and ends its generations, too.
+    if (!this.#isEngineGone) this.#engine?.failGenerations(error);
     this.#ended.abort(error);
     void this.#engine?.stop();
   }

@@ -1,0 +1,115 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { cardSchema } from '@skein/protocol';
+import { z } from 'zod';
+
+import type { RunModel } from './models.ts';
+
+const statusSchema = z.object({
+  cards: z.array(cardSchema),
+  deployments: z.array(
+    z.object({ id: z.string(), name: z.string(), state: z.string(), stages: z.array(z.object({ peer: z.string() })) }),
+  ),
+});
+type Status = z.infer<typeof statusSchema>;
+type Deployment = Status['deployments'][number];
+
+const intervalMs = 100;
+/** Tokens for eight answers at once of the longest requests. */
+const roomy = { contextTokens: 12_288, sequences: 8 };
+
+/** What shall be deployed, and on how many peers there have to be. */
+export interface Arrangement {
+  readonly url: string;
+  readonly peers: readonly string[];
+  readonly models: readonly RunModel[];
+}
+
+/**
+ * Sees to it, as an operator would, that all peers are there and each model is deployed as planned: what a fault has left is
+ * completed, and what requests have deployed in another way is taken down once its answers have ended. Throws what was still
+ * wrong when the signal is aborted.
+ */
+export async function restore({ url, peers, models }: Arrangement, signal: AbortSignal): Promise<void> {
+  let wrong = 'the coordinator does not answer';
+  try {
+    for (;;) {
+      const status = await statusOf(url, signal).catch(() => undefined);
+      const step = status === undefined ? undefined : stepTowards(status, { peers, models });
+      if (step === 'done') return;
+      if (step !== undefined) {
+        wrong = step.wrong;
+        await step.act?.(url, signal).catch((error: unknown) => (wrong = `${wrong}: ${String(error)}`));
+      }
+      await delay(intervalMs, undefined, { signal });
+    }
+  } catch (error) {
+    throw signal.aborted ? new Error(wrong, { cause: error }) : error;
+  }
+}
+
+interface Step {
+  readonly wrong: string;
+  /** Left out: it mends itself. */
+  readonly act?: (url: string, signal: AbortSignal) => Promise<void>;
+}
+
+function stepTowards(
+  { cards, deployments }: Status,
+  { peers, models }: Pick<Arrangement, 'peers' | 'models'>,
+): Step | 'done' {
+  const missing = peers.filter((peer) => !cards.some((card) => card.peer === peer && card.hardware !== undefined));
+  if (missing.length > 0) return { wrong: `${missing.length} peers are not there` };
+  const held = new Set(cards.flatMap((card) => card.models.map(({ name }) => name)));
+  const unheld = models.find(({ name }) => !held.has(name));
+  if (unheld !== undefined) return { wrong: `nobody holds ${unheld.name}` };
+  for (const model of models) {
+    const own = deployments.filter(({ name, state }) => name === model.name && state !== 'failed');
+    const changing = own.find(({ state }) => state !== 'ready');
+    if (changing !== undefined) return { wrong: `${model.name} is ${changing.state}` };
+    const wanted = asWanted(own, model);
+    if (wanted.length < model.replicas) {
+      const body = { model: model.name, stages: model.stages, ...roomy };
+      return { wrong: `${model.name} lacks a replica`, act: async (...to) => await deploy(body, ...to) };
+    }
+    const extra = own.find((deployment) => !wanted.includes(deployment));
+    if (extra !== undefined) {
+      return { wrong: `${model.name} has a replica too many`, act: async (...to) => await undeploy(extra.id, ...to) };
+    }
+  }
+  return 'done';
+}
+
+/** The replicas that are as they shall be: of so many stages, and no two on one peer. */
+function asWanted(own: readonly Deployment[], { stages, replicas }: RunModel): readonly Deployment[] {
+  const wanted: Deployment[] = [];
+  for (const deployment of own) {
+    const isElsewhere = wanted.every((other) => other.stages[0]?.peer !== deployment.stages[0]?.peer);
+    if (deployment.stages.length === stages && isElsewhere && wanted.length < replicas) wanted.push(deployment);
+  }
+  return wanted;
+}
+
+export async function statusOf(url: string, signal: AbortSignal): Promise<Status> {
+  const response = await fetch(`${url}/skein/v1/status`, { signal });
+  return statusSchema.parse(await response.json());
+}
+
+async function deploy(body: object, url: string, signal: AbortSignal): Promise<void> {
+  await call(`${url}/skein/v1/deployments`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', accept: 'application/json' },
+    body: JSON.stringify(body),
+    signal,
+  });
+}
+
+export async function undeploy(id: string, url: string, signal: AbortSignal): Promise<void> {
+  await call(`${url}/skein/v1/deployments/${id}`, { method: 'DELETE', signal });
+}
+
+async function call(url: string, request: RequestInit): Promise<void> {
+  const response = await fetch(url, request);
+  const text = await response.text();
+  if (!response.ok) throw new Error(text);
+}
