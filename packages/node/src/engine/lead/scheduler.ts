@@ -92,7 +92,7 @@ export class Scheduler {
 
   /** Whether nothing runs, waits or is on its way round the ring. */
   get isIdle(): boolean {
-    return this.#running.length === 0 && this.#waiting.length === 0 && this.#inFlight.size === 0;
+    return this.#running.length === 0 && this.#admission.size === 0 && this.#inFlight.size === 0;
   }
 
   /** Learns how long the lead's stage took for a micro-batch. */
