@@ -61,16 +61,6 @@ class Pipeline implements Disposable {
         stage: {
           run: (step: Step, input: StageInput) => {
             this.operations.push(...step.operations.map(({ type }) => type));
-            if (process.env['DBG'])
-              console.log(
-                step.step,
-                JSON.stringify(
-                  step.operations.map((o) =>
-                    o.type === 'sample-with' ? { t: o.type, s: o.sequence, g: o.generated } : o,
-                  ),
-                ),
-                step.entries.map((e) => `${e.sequence}@${e.position}+${e.count}`).join(' '),
-              );
             return first.run(step, input);
           },
         },
@@ -87,6 +77,7 @@ class Pipeline implements Disposable {
           this.events.set(id, [...(this.events.get(id) ?? []), event]);
         },
         onProgress: () => undefined,
+        onIdle: () => undefined,
         onLoad: () => undefined,
         now: () => (this.#nowMs = this.tickMs === undefined ? performance.now() : this.#nowMs + this.tickMs),
         defer: (callback) => setImmediate(callback),
