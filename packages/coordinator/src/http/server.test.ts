@@ -76,6 +76,22 @@ describe('a client that closes its half of the connection', () => {
     expect(await textOf(client)).toMatch(/"text":"Hel".*"text":"lo".*\[DONE\]/s);
   });
 
+  it('is given up when it is gone in the middle of a stream that says nothing', async () => {
+    const ended = Promise.withResolvers<void>();
+    async function* events(signal: AbortSignal): AsyncGenerator<GenerationUpdate> {
+      yield { type: 'text-delta', text: 'Hello', tokens: [1] };
+      await new Promise((resolve) => signal.addEventListener('abort', resolve));
+      ended.resolve();
+    }
+    await using server = await serve({ events });
+    const client = await dial(server.port);
+    client.write(completion({ body: '{"model":"org/tiny","prompt":"Once","stream":true}' }));
+    await once(client, 'data');
+    client.destroy();
+    await ended.promise;
+    expect(server.received[0]?.signal.aborted).toBe(true);
+  });
+
   it.each(['1.1', '1.0'] as const)('is given up when it is gone, with HTTP %s', async (version) => {
     const generation = heldBack();
     await using server = await serve(generation);
