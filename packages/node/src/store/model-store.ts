@@ -105,7 +105,8 @@ export async function openStore(directory: string, options: StoreOptions = {}): 
     pull: (reference, pullOptions = {}) => pullModel(components, reference, pullOptions),
     list,
     manifest: (model) => held.manifest(model),
-    find: async (reference) => resolveModel(await list(), reference),
+    // The list leaves out what can't be read; a hash that is asked for and can't be is an error.
+    find: async (reference) => resolveModel(await list(), reference) ?? (await held.find(reference.toLowerCase())),
     async *readRanges(model, ranges, { signal } = {}) {
       yield* readRanges(await path(model), ranges, { signal });
     },
