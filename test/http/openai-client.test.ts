@@ -253,7 +253,7 @@ describe("OpenAI's client", () => {
   it.for<[name: string, wrong: object, status: number]>([
     ['a model that nobody has', { model: 'no-such-model' }, 404],
     ['a temperature out of range', { temperature: 3 }, 400],
-    ['a negative token count', { max_tokens: -1 }, 400],
+    ['a token count of no meaning', { max_tokens: -2 }, 400],
     ['no messages', { messages: [] }, 400],
     ['a grammar beside a JSON schema', { grammar: 'root ::= "a"', response_format: { type: 'json_object' } }, 400],
     [
