@@ -72,7 +72,7 @@ describe('a bad model file', () => {
       (reason: unknown) => reason,
     );
     expect(error).toMatchObject({ code: 'model-invalid' });
-    expect((error as Error).message).toMatch(/pull|download|GGUF/);
+    expect((error as Error).message).toMatch(/pull|download|GGUF|choose another file/);
     expect(await filesOf(peer)).toEqual(before);
     await expectServing();
   });

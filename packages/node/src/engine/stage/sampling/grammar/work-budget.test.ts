@@ -1,3 +1,4 @@
+import { isSkeinError } from '@skein/protocol';
 import { describe, expect, it } from 'vitest';
 
 import { WorkBudget } from './work-budget.ts';
