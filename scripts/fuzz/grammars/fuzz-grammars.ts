@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { isSkeinError, silentLogger, type GenerationEvent, type Sampling } from '@skein/protocol';
 
 import { EngineProcess } from '../../../packages/node/src/engine/process/engine-process.ts';
-import { withJsonSchema } from '../../../packages/node/src/engine/process/json-schema-grammar.ts';
+import { withJsonSchema } from '../../../packages/node/src/engine/json-schema/index.ts';
 import { libraryDirectory } from '../../../packages/node/src/hardware/backend.ts';
 import { createManifest } from '../../../packages/node/src/stage-file/index.ts';
 import { tinyModelFile } from '../../cluster/models.ts';
@@ -148,7 +148,7 @@ class FuzzedEngine implements AsyncDisposable {
       signAt = now;
     };
     try {
-      const sampling = await samplingOf(input);
+      const sampling = samplingOf(input);
       signAt = this.#computedMs();
       for await (const _ of this.#generate(sampling, input.maxTokens)) onSign();
     } catch (error) {
@@ -207,8 +207,8 @@ class FuzzedEngine implements AsyncDisposable {
   }
 }
 
-async function samplingOf({ grammar, jsonSchema }: Input): Promise<Sampling> {
+function samplingOf({ grammar, jsonSchema }: Input): Sampling {
   const sampling: Sampling = { temperature: 1.5, topP: 1, topK: 0, minP: 0, seed: 1 };
-  if (jsonSchema !== undefined) return await withJsonSchema(sampling, jsonSchema);
+  if (jsonSchema !== undefined) return withJsonSchema(sampling, jsonSchema);
   return grammar === undefined ? sampling : { ...sampling, grammar };
 }
