@@ -176,6 +176,40 @@ describe('the lead', () => {
     expect(idle).toEqual([2, 3]);
   });
 
+  it('ends a generation whose grammar takes too much work, and gives a stream beside it the text that it gets alone', async () => {
+    // Ways to read a text, and calls that are open, grow with each letter.
+    const names = Array.from({ length: 150 }, (_, index) => `x${index}`);
+    const rules = names.map((name) => `${name} ::= (${names.join(' | ')})? [^"]? (${names.join(' | ')})?`);
+    const grammar = `root ::= ${names.join(' | ')}\n${rules.join('\n')}`;
+    lead.start('alone', asking('the harbour'));
+    const alone = await textOf('alone');
+    lead.start('hostile', asking('once upon a time', { sampling: { ...greedy, grammar }, maxTokens: 200 }));
+    lead.start('beside', asking('the harbour'));
+    lead.start('waiting', asking('the harbour'));
+    expect(await textOf('beside')).toBe(alone);
+    expect(await endOf('hostile')).toMatchObject({
+      type: 'generation-error',
+      error: { code: 'invalid-request', message: expect.stringContaining('too many') as string },
+    });
+    expect(await textOf('waiting')).toBe(alone);
+  });
+
+  it('frees the slot of a client that has left a generation with a grammar, before the next step', async () => {
+    const slow = asking('once upon a time', {
+      sampling: { ...greedy, grammar: 'root ::= [a-z ]{400}' },
+      maxTokens: 400,
+    });
+    lead.start('first', slow);
+    lead.start('second', slow);
+    lead.start('waiting', asking('the harbour', { maxTokens: 2 }));
+    await immediate();
+    const drawn = (events.get('second') ?? []).length;
+    lead.cancel('second');
+    expect(await endOf('waiting')).toMatchObject({ type: 'generation-end' });
+    expect(events.get('second') ?? []).toHaveLength(drawn);
+    lead.cancel('first');
+  });
+
   it('reserves an equal share of the context where no number of tokens is asked for', async () => {
     const { maxTokens: _unasked, ...unasked } = asking('hello');
     lead.start('a', unasked);
