@@ -1,4 +1,3 @@
-import { isSkeinError } from '@skein/protocol';
 import { describe, expect, it } from 'vitest';
 
 import { WorkBudget } from './work-budget.ts';
