@@ -1,3 +1,6 @@
+import { isSkeinError } from '@skein/protocol';
+
+import { checkGrammar } from '../../packages/node/src/engine/stage/sampling/grammar/grammar.ts';
 import { seededRandom, type Random } from '../fixtures/random.ts';
 import { examineInstances, follows, invalidWalks, treat, type Treatment } from './examine.ts';
 import type { Example } from './examples.ts';
@@ -34,6 +37,9 @@ export interface CheckResult {
   readonly wrong: { readonly schema: string; readonly check: 'instance' | 'walk' | 'answer'; readonly text: string }[];
 }
 
+/** Stands among the keywords that schemas were refused by. */
+const tooLarge = 'size of its grammar';
+
 /** Attempts for each answer that is asked for: answers that are too long for the sampler don't count. */
 const attemptsPerAnswer = 4;
 
@@ -58,6 +64,10 @@ export async function checkSchemas(
       refusedBy.set(keyword, (refusedBy.get(keyword) ?? 0) + 1);
       continue;
     }
+    if (!isWithinBounds(treatment.gbnf)) {
+      refusedBy.set(tooLarge, (refusedBy.get(tooLarge) ?? 0) + 1);
+      continue;
+    }
     const validate = validatorOf(example.schema);
     if (validate === undefined) withoutValidator += 1;
     else followed.push({ example, treatment, validate });
@@ -78,6 +88,17 @@ export async function checkSchemas(
   const chosen = shuffled(followed, seededRandom(seed)).slice(0, count);
   await checkAnswers(chosen, { answers, seed }, result);
   return result;
+}
+
+/** Whether a lead takes the grammar; it tells the caller that the schema is too large where it does not. */
+function isWithinBounds(gbnf: string): boolean {
+  try {
+    checkGrammar(gbnf);
+    return true;
+  } catch (error) {
+    if (isSkeinError(error) && error.code === 'invalid-request') return false;
+    throw error;
+  }
 }
 
 function keywordOf(param: string): string {

@@ -8,8 +8,8 @@ interface Entry {
   heardAtMs: number;
   /** False once its member is gone. Its version is remembered, so that an old card can't come back. */
   present: boolean;
-  /** When it was last gone without a word; undefined while it is there, and once it is no member any more. */
-  lostAtMs: number | undefined;
+  /** What it was before it was gone without a word; undefined unless it is, or is back and does not serve yet. */
+  lost: { readonly atMs: number; readonly before: SignedCard } | undefined;
 }
 
 /** What a card was to us. `stale`: not newer than what we have. `renewed`: only its version differs. */
@@ -49,7 +49,7 @@ export class CardBook {
     const entry = this.#entries.get(peer);
     if (entry === undefined) {
       if (this.#entries.size >= this.#maxCards && !this.#forgetOneGone()) return 'full';
-      this.#entries.set(peer, { signed, heardAtMs: nowMs, present: true, lostAtMs: undefined });
+      this.#entries.set(peer, { signed, heardAtMs: nowMs, present: true, lost: undefined });
       return 'new';
     }
     const { signed: previous, present } = entry;
@@ -58,7 +58,8 @@ export class CardBook {
     entry.signed = signed;
     entry.heardAtMs = nowMs;
     entry.present = true;
-    entry.lostAtMs = undefined;
+    // A machine that restarts is a member again before its peer has looked at what it holds.
+    if (entry.lost !== undefined && (serves(signed) || !serves(entry.lost.before))) entry.lost = undefined;
     if (!present) return 'new';
     return isSameContent(previous.card, signed.card) ? 'renewed' : 'changed';
   }
@@ -71,8 +72,7 @@ export class CardBook {
       // Silence is counted from the end of the connection at the earliest.
       if (isConnected(peerId)) entry.heardAtMs = Math.max(entry.heardAtMs, nowMs);
       else if (nowMs - entry.heardAtMs > this.#silenceMs) {
-        entry.present = false;
-        entry.lostAtMs = nowMs;
+        markLost(entry, nowMs);
         gone.push(peerId);
       }
     }
@@ -83,8 +83,7 @@ export class CardBook {
   lose(peerId: string, nowMs: number): boolean {
     const entry = this.#entries.get(peerId);
     if (entry?.present !== true) return false;
-    entry.present = false;
-    entry.lostAtMs = nowMs;
+    markLost(entry, nowMs);
     return true;
   }
 
@@ -94,15 +93,15 @@ export class CardBook {
     if (entry === undefined) return false;
     const wasPresent = entry.present;
     entry.present = false;
-    entry.lostAtMs = undefined;
+    entry.lost = undefined;
     return wasPresent;
   }
 
-  /** The last cards of members that were lost since then. */
+  /** Returns the cards that members had before they were lost since then, of those who do not serve again. */
   lostSince(sinceMs: number): readonly SignedCard[] {
-    return [...this.#entries.values()]
-      .filter(({ lostAtMs }) => lostAtMs !== undefined && lostAtMs > sinceMs)
-      .map(({ signed }) => signed);
+    return [...this.#entries.values()].flatMap(({ lost }) =>
+      lost !== undefined && lost.atMs > sinceMs ? [lost.before] : [],
+    );
   }
 
   /** Gives everyone more time, after we have been unable to listen ourselves. */
@@ -114,6 +113,16 @@ export class CardBook {
     for (const [peerId, { present }] of this.#entries) if (!present) return this.#entries.delete(peerId);
     return false;
   }
+}
+
+function markLost(entry: Entry, nowMs: number): void {
+  entry.present = false;
+  entry.lost = { atMs: nowMs, before: entry.lost?.before ?? entry.signed };
+}
+
+/** Whether a card says what its member serves: with its hardware come the models that it holds. */
+function serves({ card }: SignedCard): boolean {
+  return card.hardware !== undefined;
 }
 
 function isSameContent(left: Card, right: Card): boolean {

@@ -161,6 +161,29 @@ test('knows who was lost lately, until they are back or no members any more', as
   expect(lostSince(0)).toEqual([ada.peerId]);
 });
 
+test('takes a member that is back for lost until it says again what it serves', async () => {
+  const ada = await enroll();
+  let version = 0;
+  const signed = async (card: Partial<Card>): Promise<SignedCard> =>
+    await signCard(
+      { ...cardOf(ada), version: (version += 1), ...card },
+      { ...ada, certificate: ada.membership.credentials.certificate },
+    );
+  const memory = { memoryBytes: 8, freeMemoryBytes: 4 };
+  const hardware = { platform: 'linux', cpu: 'test', cores: 4, ...memory, backend: 'cpu', gpus: [] };
+  const serving = await signed({ hardware });
+  const book = new CardBook();
+  book.receive(serving, 0);
+  book.lose(ada.peerId, 1000);
+  book.receive(await signed({}), 2000, { isFirsthand: true });
+  expect(book.lostSince(0)).toEqual([serving]);
+  book.lose(ada.peerId, 3000);
+  book.receive(await signed({}), 4000, { isFirsthand: true });
+  expect(book.lostSince(2000)).toEqual([serving]);
+  book.receive(await signed({ hardware }), 5000);
+  expect(book.lostSince(0)).toEqual([]);
+});
+
 test('never grows beyond its bound', async () => {
   const book = new CardBook({ maxCards: 2 });
   const receive = async (): Promise<string> => {
