@@ -151,7 +151,8 @@ export function mutate(draw: Drawing, original: string): string {
       () => before + part + before.slice(0, 2000) + after,
     ])();
   }
-  return changed.slice(0, 250_000);
+  // Neither empty nor too long, which the schema of a request refuses.
+  return changed.slice(0, 250_000) || '#';
 }
 
 function rules(draw: Drawing, root: string, others: readonly string[]): string {
