@@ -47,13 +47,13 @@ export class Automaton {
   constructor(grammar: Grammar) {
     const draft = new Draft();
     this.root = new Compiler(grammar, draft).compile();
-    this.firstEdge = Int32Array.from(draft.firstEdge);
-    this.nextEdge = Int32Array.from(draft.nextEdge);
-    this.low = Int16Array.from(draft.low);
-    this.high = Int16Array.from(draft.high);
-    this.target = Int32Array.from(draft.target);
+    this.firstEdge = draft.firstEdge.all.slice();
+    this.nextEdge = draft.nextEdge.all.slice();
+    this.low = Int16Array.from(draft.low.all);
+    this.high = Int16Array.from(draft.high.all);
+    this.target = draft.target.all.slice();
     this.entries = Int32Array.from(draft.entries);
-    this.finalOf = Int16Array.from(draft.finalOf);
+    this.finalOf = Int16Array.from(draft.finalOf.all);
     [this.byteClass, this.byteClasses] = this.#classify();
   }
 
@@ -85,27 +85,61 @@ export class Automaton {
 
 /** An automaton that is being built. */
 class Draft {
-  readonly firstEdge: number[] = [];
-  readonly nextEdge: number[] = [];
-  readonly low: number[] = [];
-  readonly high: number[] = [];
-  readonly target: number[] = [];
+  readonly firstEdge = new Numbers();
+  readonly nextEdge = new Numbers();
+  readonly low = new Numbers();
+  readonly high = new Numbers();
+  readonly target = new Numbers();
+  readonly finalOf = new Numbers();
+  /** By rule: rules are called in one order, and built in another. */
   readonly entries: number[] = [];
-  readonly finalOf: number[] = [];
 
   addNode(rule = -1): number {
     if (this.firstEdge.length >= mostNodes) throw tooLarge();
     this.finalOf.push(rule);
-    return this.firstEdge.push(-1) - 1;
+    return this.firstEdge.push(-1);
   }
 
   addEdge(from: number, edge: { readonly low: number; readonly high?: number; readonly target: number }): void {
     if (this.target.length >= mostEdges) throw tooLarge();
     this.low.push(edge.low);
     this.high.push(edge.high ?? edge.low);
-    this.target.push(edge.target);
-    this.nextEdge.push(invariant(this.firstEdge[from], 'an edge of a node that is not there'));
-    this.firstEdge[from] = this.target.length - 1;
+    this.nextEdge.push(this.firstEdge.at(from));
+    this.firstEdge.set(from, this.target.push(edge.target));
+  }
+}
+
+/** A growing list of numbers of 32 bits. JavaScript's own takes twice the memory, and leaves it to V8 to collect as it grows. */
+class Numbers {
+  #values = new Int32Array(256);
+  #length = 0;
+
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Returns the index of the new number. */
+  push(value: number): number {
+    if (this.#length === this.#values.length) {
+      const longer = new Int32Array(2 * this.#length);
+      longer.set(this.#values);
+      this.#values = longer;
+    }
+    this.#values[this.#length] = value;
+    this.#length += 1;
+    return this.#length - 1;
+  }
+
+  at(index: number): number {
+    return invariant(this.#values[index], 'an index of the list');
+  }
+
+  set(index: number, value: number): void {
+    this.#values[index] = value;
+  }
+
+  get all(): Int32Array {
+    return this.#values.subarray(0, this.#length);
   }
 }
 
