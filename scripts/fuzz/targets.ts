@@ -125,7 +125,7 @@ function headerTargets(signed: object): readonly [string, z.ZodType, readonly ob
         {
           type: 'generate',
           deployment: 'deployment-1',
-          prompt: { type: 'chat', messages: [{ role: 'user', content: 'hello' }] },
+          prompt: { type: 'chat', messages: [{ role: 'user', contentBytes: 5, nameBytes: 1 }] },
           sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 },
           stop: ['.'],
         },

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { silentLogger, type Sampling } from '@skein/protocol';
+import { packPrompt, silentLogger, type Sampling } from '@skein/protocol';
 
 import { Tokenizer } from '../../packages/node/src/engine/lead/tokenizer.ts';
 import { loadLibllama } from '../../packages/node/src/engine/libllama/libllama.ts';
@@ -67,7 +67,7 @@ export class AnswerSampler implements AsyncDisposable {
   /** One answer under a grammar; undefined for one that did not end by itself. */
   async answer(grammar: string, seed: number): Promise<string | undefined> {
     const sampling = { temperature: 1, topP: 1, topK: 0, minP: 0, seed, grammar, logitBias: this.#logitBias };
-    const request = { prompt: { type: 'text' as const, text: 'JSON' }, sampling, maxTokens: mostTokens, stop: [] };
+    const request = { prompt: packPrompt({ type: 'text', text: 'JSON' }), sampling, maxTokens: mostTokens, stop: [] };
     let text = '';
     for await (const event of this.#engine.generate(request)) {
       if (event.type === 'text-delta') text += event.text;

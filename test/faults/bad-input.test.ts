@@ -2,7 +2,7 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { generate, type Mesh } from '@skein/mesh';
-import { limits, methods, type Method } from '@skein/protocol';
+import { limits, methods, packPrompt, type Method } from '@skein/protocol';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { startCluster, type Cluster, type ClusterPeer } from '../../scripts/cluster/cluster.ts';
@@ -39,7 +39,7 @@ async function lead(): Promise<string> {
 async function expectServing(): Promise<void> {
   const request = {
     deployment,
-    prompt: { type: 'text', text: 'hello' } as const,
+    prompt: packPrompt({ type: 'text', text: 'hello' }),
     sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 },
     maxTokens: 3,
     stop: [],
@@ -107,7 +107,7 @@ describe('a bad request', () => {
 
   it('with a prompt longer than the context is refused with both numbers', async () => {
     const tokens = Array.from({ length: 600 }, () => 10);
-    const request = { deployment, prompt: { type: 'tokens', tokens } as const, stop: [] };
+    const request = { deployment, prompt: packPrompt({ type: 'tokens', tokens }), stop: [] };
     const sampling = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 };
     await expect(Array.fromAsync(generate(attacker, await lead(), { ...request, sampling }))).rejects.toMatchObject({
       code: 'context-length-exceeded',
@@ -117,7 +117,7 @@ describe('a bad request', () => {
   });
 
   it('with a value out of range is refused and names the field', async () => {
-    const request = { deployment, prompt: { type: 'text', text: 'x' } as const, stop: [] };
+    const request = { deployment, prompt: packPrompt({ type: 'text', text: 'x' }), stop: [] };
     const sampling = { temperature: -1, topP: 1, topK: 0, minP: 0, seed: 0 };
     await expect(Array.fromAsync(generate(attacker, await lead(), { ...request, sampling }))).rejects.toMatchObject({
       code: 'protocol-violation',
@@ -138,7 +138,7 @@ describe('a member that', () => {
   it('asks for millions of impossible tokens is refused at once', async () => {
     const tokens = Array.from({ length: 1_500_000 }, () => -1);
     const sampling = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 };
-    const request = { deployment, prompt: { type: 'tokens', tokens } as const, sampling, stop: [] };
+    const request = { deployment, prompt: packPrompt({ type: 'tokens', tokens }), sampling, stop: [] };
     await expect(Array.fromAsync(generate(attacker, await lead(), request))).rejects.toMatchObject({
       code: 'protocol-violation',
     });

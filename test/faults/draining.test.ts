@@ -1,3 +1,4 @@
+import { packPrompt } from '@skein/protocol';
 import { generate } from '@skein/mesh';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 
@@ -50,7 +51,7 @@ it('lets the answers of a pipeline come to their ends, for the coordinator and f
   // As an SDK member does, by a card from before.
   const late = generate(client, lead, {
     deployment: id,
-    prompt: { type: 'text', text: 'once' },
+    prompt: packPrompt({ type: 'text', text: 'once' }),
     sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 },
     stop: [],
   });

@@ -1,5 +1,5 @@
 import { generate } from '@skein/mesh';
-import { machineName, silentLogger, type Logger } from '@skein/protocol';
+import { machineName, packPrompt, silentLogger, type Logger } from '@skein/protocol';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 
@@ -20,7 +20,7 @@ afterAll(async () => {
 });
 
 const request = {
-  prompt: { type: 'text', text: 'once upon a time' } as const,
+  prompt: packPrompt({ type: 'text', text: 'once upon a time' }),
   sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 },
   stop: [],
 };

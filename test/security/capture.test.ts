@@ -1,3 +1,4 @@
+import { packPrompt } from '@skein/protocol';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -46,7 +47,7 @@ it('lets nobody on the network read prompt or answer', async ({ skip }) => {
   let answer = '';
   const request = {
     deployment: id,
-    prompt: { type: 'text', text: prompt } as const,
+    prompt: packPrompt({ type: 'text', text: prompt }),
     sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 },
     maxTokens: 48,
     stop: [],

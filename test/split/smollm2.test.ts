@@ -1,5 +1,5 @@
 import { generate } from '@skein/mesh';
-import type { Prompt } from '@skein/protocol';
+import { packPrompt, type Prompt } from '@skein/protocol';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { startCluster, type Cluster } from '../../scripts/cluster/cluster.ts';
@@ -44,7 +44,7 @@ async function ask({ coordinatorMesh, coordinator }: Cluster, deployment: string
   // What others' guesses leave free when they fall would put this one's cells out of order (docs/limits.md).
   const request = {
     deployment,
-    prompt: chat(question),
+    prompt: packPrompt(chat(question)),
     sampling: greedy,
     maxTokens: 64,
     stop: [],

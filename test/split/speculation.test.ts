@@ -1,5 +1,5 @@
 import { generate } from '@skein/mesh';
-import type { Sampling, Usage } from '@skein/protocol';
+import { packPrompt, type Sampling, type Usage } from '@skein/protocol';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { startCluster, type Cluster } from '../../scripts/cluster/cluster.ts';
@@ -34,7 +34,7 @@ interface Asked {
 
 async function ask(deployment: string, lead: string, { text, ...rest }: Asked) {
   if (cluster === undefined) throw new Error('there is no cluster');
-  const request = { deployment, prompt: { type: 'text' as const, text }, maxTokens: 60, stop: [], ...rest };
+  const request = { deployment, prompt: packPrompt({ type: 'text', text }), maxTokens: 60, stop: [], ...rest };
   const tokens: number[] = [];
   let usage: Usage | undefined;
   for await (const event of generate(cluster.coordinatorMesh, lead, request)) {

@@ -30,14 +30,19 @@ export {
   type Usage,
 } from './generation/events.ts';
 export {
-  chatMessageSchema,
+  packPrompt,
+  promptLayoutSchema,
+  unpackPrompt,
+  withPayload,
+  type PackedPrompt,
+  type PromptLayout,
+} from './generation/packed-prompt.ts';
+export { chatMessageSchema, promptSchema, tokensSchema, type ChatMessage, type Prompt } from './generation/prompt.ts';
+export {
   generationRequestSchema,
-  promptSchema,
   samplingSchema,
-  tokensSchema,
-  type ChatMessage,
+  type GenerationInput,
   type GenerationRequest,
-  type Prompt,
   type Sampling,
 } from './generation/request.ts';
 export { deploymentIdSchema, peerIdSchema, sha256Schema } from './ids.ts';

@@ -2,10 +2,12 @@
 export const limits = Object.freeze({
   /** Longest frame on any stream, in bytes: a micro-batch of 512 rows of 16,384 f32 fits. */
   maxFrameBytes: 40 * 1024 * 1024,
-  /** Longest frame on streams that carry control messages only. */
+  /** Longest frame on streams that carry control messages only: an encoded manifest is the longest. */
   maxControlFrameBytes: 8 * 1024 * 1024,
-  /** Longest header (the structured part) inside a frame: the longest prompt fits at two bytes a character. */
-  maxHeaderBytes: 17 * 1024 * 1024,
+  /** Longest header (the structured part) inside a frame between engines: the ids of the longest prompt fit. */
+  maxHeaderBytes: 8 * 1024 * 1024,
+  /** Longest header inside a frame that a daemon decodes, which holds up its heartbeats: a grammar of the greatest length fits. */
+  maxControlHeaderBytes: 2 * 1024 * 1024,
   /** Payload bytes per frame when a model's sections are streamed. */
   modelChunkBytes: 256 * 1024,
   maxNameLength: 512,
@@ -26,8 +28,8 @@ export const limits = Object.freeze({
   workingDraftTokens: 32,
   /** Sequences that one replica serves at once. */
   maxSequences: 64,
-  /** Characters of prompt text (all messages together) in one request. */
-  maxPromptCharacters: 8 * 1024 * 1024,
+  /** Text of a prompt (all messages together) in one request, in bytes of UTF-8. */
+  maxPromptBytes: 8 * 1024 * 1024,
   /** Token ids in one prompt. */
   maxPromptTokens: 1_048_576,
   maxMessages: 4096,

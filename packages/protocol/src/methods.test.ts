@@ -2,18 +2,32 @@ import { expect, test } from 'vitest';
 
 import { encodeFrame } from './codec/frame.ts';
 import { FrameParser } from './codec/frame-parser.ts';
+import { packPrompt } from './generation/packed-prompt.ts';
+import { generationRequestSchema } from './generation/request.ts';
 import { limits } from './limits.ts';
 import { methods } from './methods.ts';
 
-test('a prompt of the greatest length fits into a frame, also where a character takes two bytes', () => {
-  for (const character of ['a', 'é']) {
-    const prompt = { type: 'text', text: character.repeat(limits.maxPromptCharacters) };
-    const frame = encodeFrame({ type: 'generate', deployment: 'd'.repeat(64), prompt });
-    const [found] = new FrameParser(methods.generate).push(frame);
-    expect(found?.header).toMatchObject({ prompt });
-  }
+test('the longest request fits into a frame of its method', () => {
+  const grammar = '€'.repeat(limits.maxGrammarCharacters);
+  const content = 'a'.repeat(limits.maxPromptBytes / limits.maxMessages);
+  const messages = Array.from({ length: limits.maxMessages }, () => ({ role: 'developer' as const, content }));
+  const { layout, bytes } = packPrompt({ type: 'chat', messages });
+  const request = generationRequestSchema.parse({
+    type: 'generate',
+    deployment: 'd'.repeat(64),
+    prompt: layout,
+    sampling: {
+      grammar,
+      logitBias: Array.from({ length: limits.maxLogitBiases }, () => ({ token: 100_000, bias: 0.1 })),
+    },
+    stop: Array.from({ length: limits.maxStopStrings }, () => '€'.repeat(limits.maxStopLength)),
+  });
+  const [found] = new FrameParser(methods.generate).push(encodeFrame(request, bytes));
+  expect(found).toEqual({ header: request, payload: bytes });
 });
 
-test('a method of whose frames nothing but the header is used takes none that is over the bound of headers', () => {
-  expect(methods.generate.maxFrameBytes).toBe(4 + limits.maxHeaderBytes);
+test('a header beyond the bound of daemons is refused, however large the frame may be', () => {
+  const parser = new FrameParser(methods.generate);
+  const frame = encodeFrame({ text: 'x'.repeat(limits.maxControlHeaderBytes) });
+  expect(() => parser.push(frame)).toThrow(expect.objectContaining({ code: 'frame-too-large' }));
 });

@@ -8,6 +8,8 @@ export interface Method {
   readonly id: string;
   /** Longest frame that either side may send. */
   readonly maxFrameBytes: number;
+  /** Longest header inside such a frame. */
+  readonly maxHeaderBytes: number;
   /** Streams of this method that one remote may have open at once. */
   readonly maxInboundStreams: number;
   /** Longest wait for the first frame of a stream, and for an answer where one is due at once. */
@@ -22,12 +24,14 @@ const everyMember = ['peer', 'coordinator', 'client'] as const;
 const servingMembers = ['peer', 'coordinator'] as const;
 const control = {
   maxFrameBytes: limits.maxControlFrameBytes,
+  maxHeaderBytes: limits.maxControlHeaderBytes,
   openTimeoutMs: 5000,
   callers: everyMember,
   isBulk: false,
 };
 const ungated = {
   maxFrameBytes: 8192,
+  maxHeaderBytes: 8192,
   maxInboundStreams: 2,
   openTimeoutMs: 3000,
   callers: 'anybody',
@@ -73,8 +77,8 @@ export const methods = Object.freeze({
   generate: {
     ...control,
     id: '/skein/generate/1',
-    // A request is a header alone, behind its length.
-    maxFrameBytes: 4 + limits.maxHeaderBytes,
+    // A request, with its prompt as payload.
+    maxFrameBytes: 4 + limits.maxControlHeaderBytes + limits.maxPromptBytes,
     maxInboundStreams: 256,
   },
 } as const satisfies Record<string, Method>);

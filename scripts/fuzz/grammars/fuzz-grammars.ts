@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-import { isSkeinError, silentLogger, type GenerationEvent, type Sampling } from '@skein/protocol';
+import { isSkeinError, packPrompt, silentLogger, type GenerationEvent, type Sampling } from '@skein/protocol';
 
 import { EngineProcess } from '../../../packages/node/src/engine/process/engine-process.ts';
 import { withJsonSchema } from '../../../packages/node/src/engine/json-schema/index.ts';
@@ -187,7 +187,12 @@ class FuzzedEngine implements AsyncDisposable {
   }
 
   #generate(sampling: Sampling, maxTokens: number): AsyncGenerator<GenerationEvent> {
-    return this.#engine.generate({ prompt: { type: 'text', text: 'once upon a time' }, sampling, maxTokens, stop: [] });
+    return this.#engine.generate({
+      prompt: packPrompt({ type: 'text', text: 'once upon a time' }),
+      sampling,
+      maxTokens,
+      stop: [],
+    });
   }
 
   /** Processor time that the engine has used: others on the machine don't count. Elsewhere than on Linux, time as such. */

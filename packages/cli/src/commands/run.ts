@@ -30,9 +30,6 @@ interface RunFlags {
   readonly json?: boolean;
 }
 
-/** The longest prompt, where each of its characters takes as many bytes as one can in UTF-8. */
-const maxPromptBytes = 4 * limits.maxPromptCharacters;
-
 const examples = `
 Examples:
   $ skein run "Why is the sky blue?"
@@ -123,7 +120,7 @@ function penaltiesOf(flags: RunFlags): Pick<ChatRequest, 'penalties'> {
  * add it, and a model answers otherwise with it.
  */
 export async function readPrompt(context: Pick<CommandContext, 'stdin' | 'signal'>): Promise<string> {
-  const piped = await readInput(context, { maxBytes: maxPromptBytes });
+  const piped = await readInput(context, { maxBytes: limits.maxPromptBytes });
   return checkPrompt(piped.replace(/\r?\n$/, ''), 'standard input held no prompt');
 }
 

@@ -9,7 +9,14 @@ import {
   type FailedAttempt,
   type Mesh,
 } from '@skein/mesh';
-import { check, generationRequestSchema, samplingSchema, SkeinError, type DescribedLogprobs } from '@skein/protocol';
+import {
+  check,
+  generationRequestSchema,
+  packPrompt,
+  samplingSchema,
+  SkeinError,
+  type DescribedLogprobs,
+} from '@skein/protocol';
 
 import type { GenerationStream, Logprobs, TokenLogprob } from '../generation/generation.ts';
 import type { GenerationSettings, TransportRequest } from '../generation/request.ts';
@@ -42,7 +49,7 @@ export class MeshTransport implements Transport {
     const model = this.#resolve(name);
     const run = new GenerationRun(this.#mesh, {
       replicas: { take: (failed) => this.#takeLead(model, failed) },
-      request: { prompt, ...toRequest(wanted) },
+      request: { prompt: packPrompt(prompt), ...toRequest(wanted) },
       ...options,
     });
     for await (const event of run) {

@@ -1,5 +1,5 @@
 import { Authority, createMesh, generate, type GenerationUpdate, type Mesh } from '@skein/mesh';
-import { encodeValue, machineName, silentLogger } from '@skein/protocol';
+import { encodeValue, machineName, packPrompt, silentLogger } from '@skein/protocol';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { cardOf, gibibyte, manifestOf, mebibyte } from '../testing/fixtures.ts';
@@ -291,7 +291,7 @@ describe('ensuring a model again after its lead has failed', () => {
 
 describe('taking down', () => {
   const request = {
-    prompt: { type: 'text' as const, text: 'Once' },
+    prompt: packPrompt({ type: 'text', text: 'Once' }),
     sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 },
     stop: [],
   };

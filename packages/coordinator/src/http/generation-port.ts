@@ -1,5 +1,5 @@
 import type { CatalogModel, GenerationUpdate, Route } from '@skein/mesh';
-import type { GenerationRequest } from '@skein/protocol';
+import type { GenerationInput } from '@skein/protocol';
 
 import type { AskedReplica } from '../audit/index.ts';
 
@@ -10,9 +10,6 @@ export interface ServedModel extends CatalogModel {
   /** The largest context of its replicas that are ready; undefined when none is. */
   readonly contextTokens: number | undefined;
 }
-
-/** A request as the engine takes it, without the deployment, which routing chooses. */
-export type GenerationInput = Omit<GenerationRequest, 'type' | 'deployment'>;
 
 /** The generation of one choice. Each replica that is tried may say that it has begun; text comes from the last one. */
 export interface Choice extends AsyncIterable<GenerationUpdate> {

@@ -1,7 +1,7 @@
 import { getEventListeners } from 'node:events';
 
 import { createMesh, Authority, type GenerationDeadlines, type Mesh } from '@skein/mesh';
-import { asSkeinError, methods, SkeinError, type Card, type ErrorCode } from '@skein/protocol';
+import { asSkeinError, methods, packPrompt, SkeinError, type Card, type ErrorCode } from '@skein/protocol';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 
 import type { AskedReplica } from '../audit/index.ts';
@@ -12,7 +12,7 @@ import { createRouter } from './router.ts';
 const [ada, bob, cyd] = [peerIdOf(1), peerIdOf(2), peerIdOf(3)];
 const held = manifestOf({ name: 'held' });
 const served = manifestOf({ name: 'served' });
-const input = { prompt: { type: 'text' as const, text: 'Once' }, sampling: sampling(), stop: [] };
+const input = { prompt: packPrompt({ type: 'text', text: 'Once' }), sampling: sampling(), stop: [] };
 const { signal } = new AbortController();
 
 /** Answers for all leads: its calls to itself need no network. */

@@ -1,10 +1,10 @@
 import type { Absent, GenerationUpdate } from '@skein/mesh';
-import { silentLogger, SkeinError, type Logger } from '@skein/protocol';
+import { silentLogger, SkeinError, type GenerationInput, type Logger } from '@skein/protocol';
 import type { Hono } from 'hono';
 
 import { noAudit, Requests, type AuditPort } from '../audit/index.ts';
 import { findModel } from '../catalog/index.ts';
-import { createApp, type Choice, type GenerationInput, type GenerationPort, type ServedModel } from '../http/index.ts';
+import { createApp, type Choice, type GenerationPort, type ServedModel } from '../http/index.ts';
 import type { AdministrationPort } from '../http/skein/administration-port.ts';
 import type { Schedule } from '../timers.ts';
 import { peerIdOf } from './fixtures.ts';

@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events';
 
-import { methods, SkeinError, type GenerationEvent } from '@skein/protocol';
+import { methods, packPrompt, SkeinError, type GenerationEvent } from '@skein/protocol';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
 import type { StreamHandler } from '../host/serve.ts';
@@ -10,7 +10,7 @@ import { generate } from './generate.ts';
 
 const request = {
   deployment: 'deployment-1',
-  prompt: { type: 'text' as const, text: 'Once' },
+  prompt: packPrompt({ type: 'text', text: 'Once' }),
   sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 },
   stop: [],
 };
@@ -41,7 +41,9 @@ async function collect(handler: StreamHandler): Promise<GenerationEvent[]> {
 test('yields text as it comes and then the end', async () => {
   const events = await collect(async (stream) => {
     const frame = await stream.read();
-    expect(frame?.header).toEqual({ type: 'generate', ...request });
+    const { prompt, ...settings } = request;
+    expect(frame?.header).toEqual({ type: 'generate', prompt: prompt.layout, ...settings });
+    expect(Uint8Array.from(frame?.payload ?? [])).toEqual(prompt.bytes);
     for (const event of [delta('upon'), delta(' a'), end]) await stream.write(event);
   });
   expect(events).toEqual([delta('upon'), delta(' a'), end]);

@@ -6,7 +6,7 @@ import {
   parseHeader,
   SkeinError,
   type GenerationEvent,
-  type GenerationRequest,
+  type GenerationInput,
 } from '@skein/protocol';
 
 import type { Mesh } from '../mesh.ts';
@@ -37,7 +37,7 @@ export interface GenerateOptions {
 export async function* generate(
   mesh: Pick<Mesh, 'open'>,
   peerId: string,
-  request: Omit<GenerationRequest, 'type'>,
+  { deployment, prompt, ...settings }: { readonly deployment: string } & GenerationInput,
   options: GenerateOptions = {},
 ): AsyncGenerator<GenerationUpdate, void, undefined> {
   const { deadlines } = options;
@@ -50,7 +50,7 @@ export async function* generate(
   let finished = false;
   let isFirst = true;
   try {
-    await stream.write({ type: 'generate', ...request }, undefined, { signal });
+    await stream.write({ type: 'generate', deployment, prompt: prompt.layout, ...settings }, prompt.bytes, { signal });
     while (!finished) {
       const frame = await stream.read({ signal });
       if (frame === undefined) throw new SkeinError('peer-lost', 'the lead stopped before the end of the generation');

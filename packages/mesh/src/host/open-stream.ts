@@ -29,7 +29,8 @@ export async function openStream(
     const connection = await connect(components.connections, { ...request, signal });
     const stream = await connection.newStream(method.id, { signal, maxOutboundStreams: Number.MAX_SAFE_INTEGER });
     const { meter, limits } = components;
-    return new FrameStream(new ByteStream(stream, meter), { maxFrameBytes: method.maxFrameBytes, limits });
+    const { maxFrameBytes, maxHeaderBytes } = method;
+    return new FrameStream(new ByteStream(stream, meter), { maxFrameBytes, maxHeaderBytes, limits });
   } catch (error) {
     throwIfAborted(signal);
     if (isSkeinError(error)) throw error;

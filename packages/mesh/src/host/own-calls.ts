@@ -17,10 +17,10 @@ export class OwnCalls {
 
   open(method: Method, handler: StreamHandler | undefined): FrameStream {
     const [near, far] = memoryStreamPair();
-    const { maxFrameBytes, openTimeoutMs } = method;
-    const frames = new FrameStream(far, { maxFrameBytes, firstReadTimeoutMs: openTimeoutMs });
+    const { maxFrameBytes, maxHeaderBytes, openTimeoutMs } = method;
+    const frames = new FrameStream(far, { maxFrameBytes, maxHeaderBytes, firstReadTimeoutMs: openTimeoutMs });
     void answerStream({ frames, handler, method, remote: { peerId: this.#peerId }, logger: this.#logger });
-    const stream = new FrameStream(near, { maxFrameBytes });
+    const stream = new FrameStream(near, { maxFrameBytes, maxHeaderBytes });
     this.#open.add(stream);
     void stream.closed.then(() => this.#open.delete(stream));
     return stream;

@@ -54,6 +54,7 @@ export async function serve(
     const isMember = method.callers !== 'anybody';
     const frames = new FrameStream(new ByteStream(stream, isMember ? traffic.meter(peerId) : undefined), {
       maxFrameBytes: method.maxFrameBytes,
+      maxHeaderBytes: method.maxHeaderBytes,
       firstReadTimeoutMs: method.openTimeoutMs,
       ...(isMember && { limits: limits.of(peerId, method) }),
     });

@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events';
 
-import { methods, SkeinError, type ErrorCode, type GenerationEvent } from '@skein/protocol';
+import { methods, packPrompt, SkeinError, type ErrorCode, type GenerationEvent } from '@skein/protocol';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
 import type { GenerationUpdate } from '../calls/generate.ts';
@@ -10,7 +10,7 @@ import { EnginesAtRisk } from './engines-at-risk.ts';
 import { GenerationRun, type FailedAttempt, type GenerationRunOptions, type ReplicaSource } from './generation-run.ts';
 
 const request = {
-  prompt: { type: 'text' as const, text: 'Once' },
+  prompt: packPrompt({ type: 'text', text: 'Once' }),
   sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 },
   stop: [],
 };

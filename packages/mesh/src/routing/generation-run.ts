@@ -1,4 +1,4 @@
-import { asSkeinError, SkeinError, type GenerationRequest } from '@skein/protocol';
+import { asSkeinError, SkeinError, type GenerationInput } from '@skein/protocol';
 
 import { generate, type GenerateOptions, type GenerationUpdate } from '../calls/generate.ts';
 import type { Mesh } from '../mesh.ts';
@@ -22,7 +22,7 @@ export interface ReplicaSource {
 }
 
 export interface GenerationRunOptions extends GenerateOptions {
-  readonly request: Omit<GenerationRequest, 'type' | 'deployment'>;
+  readonly request: GenerationInput;
   readonly replicas: ReplicaSource;
   /** Shared by the runs of one request. Default: the run's own. */
   readonly engines?: EnginesAtRisk | undefined;

@@ -26,6 +26,8 @@ export interface StreamLimits {
 export interface FrameStreamOptions {
   /** Longest frame that the remote may send. */
   readonly maxFrameBytes: number;
+  /** Longest header inside it. Default: that of frames between engines. */
+  readonly maxHeaderBytes?: number;
   /** Longest wait for the remote's first frame where the reader sets none; left out, no bound. */
   readonly firstReadTimeoutMs?: number;
   /** Bounds on what the remote may send over this and its other streams; left out, none. */
@@ -55,7 +57,7 @@ export class FrameStream implements AsyncIterable<Frame>, AsyncDisposable {
 
   constructor(bytes: ByteChannel, options: FrameStreamOptions) {
     this.#bytes = bytes;
-    this.#parser = new FrameParser({ maxFrameBytes: options.maxFrameBytes });
+    this.#parser = new FrameParser(options);
     this.#firstReadTimeoutMs = options.firstReadTimeoutMs;
     this.#limits = options.limits;
     if (options.limits !== undefined) void bytes.closed.then(() => this.#releaseAll());

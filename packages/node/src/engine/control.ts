@@ -61,6 +61,7 @@ export type StageSpeed = z.infer<typeof stageSpeedSchema>;
 
 export const toEngineSchema = z.discriminatedUnion('type', [
   engineLoadSchema,
+  /** The payload is that of the prompt. */
   z.object({
     type: z.literal('generation-start'),
     id: generationId,

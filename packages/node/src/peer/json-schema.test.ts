@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { Authority, createMesh, type Mesh } from '@skein/mesh';
-import { methods, type GenerationEvent, type StageLoad } from '@skein/protocol';
+import { methods, packPrompt, type GenerationEvent, type StageLoad } from '@skein/protocol';
 import { expect, it } from 'vitest';
 
 import { writeTinyModel } from '../../../../scripts/fixtures/tiny-models.ts';
@@ -67,15 +67,17 @@ it('follows a JSON schema, and says which place of one it can not follow', async
 /** The text under a schema and how it ended, or the error. */
 async function answerOf(mesh: Mesh, jsonSchema: string): Promise<unknown> {
   await using stream = await mesh.open(mesh.peerId, methods.generate);
-  await stream.write({
+  const prompt = packPrompt({ type: 'text', text: 'JSON' });
+  const request = {
     type: 'generate',
     deployment,
-    prompt: { type: 'text', text: 'JSON' },
+    prompt: prompt.layout,
     sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 },
     maxTokens: 200,
     stop: [],
     jsonSchema,
-  });
+  };
+  await stream.write(request, prompt.bytes);
   let text = '';
   for (let frame = await stream.read(); frame !== undefined; frame = await stream.read()) {
     const event = frame.header as GenerationEvent | { type: 'generation-error'; error: unknown };

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Authority, createMesh, generate, type FrameStream, type Mesh } from '@skein/mesh';
 import {
   methods,
+  packPrompt,
   parseHeader,
   silentLogger,
   stageEventSchema,
@@ -81,7 +82,7 @@ async function hold(deployment: string): Promise<FrameStream> {
 
 function begin(deployment: string, maxTokens: number) {
   const sampling = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 };
-  const prompt = { type: 'text', text: 'once upon a time' } as const;
+  const prompt = packPrompt({ type: 'text', text: 'once upon a time' });
   return generate(mesh, mesh.peerId, { deployment, prompt, sampling, maxTokens, stop: [] });
 }
 

@@ -9,6 +9,7 @@ import {
   stageCommandSchema,
   stageLoadSchema,
   toWireError,
+  withPayload,
   type HeldStage,
   type StageCommand,
   type StageConnect,
@@ -137,13 +138,14 @@ export class StageHost {
   }
 
   async #generate(stream: FrameStream, signal: AbortSignal): Promise<void> {
-    const request = parseHeader(generationRequestSchema, (await this.#read(stream)).header);
-    const stage = this.#stages.get(stageKey({ deployment: request.deployment, stage: 0 }));
-    if (stage === undefined) throw notServing(request.deployment);
-    const { jsonSchema, sampling } = request;
+    const { header, payload } = await this.#read(stream);
+    const { deployment, prompt, sampling, jsonSchema, ...settings } = parseHeader(generationRequestSchema, header);
+    const stage = this.#stages.get(stageKey({ deployment, stage: 0 }));
+    if (stage === undefined) throw notServing(deployment);
     try {
       const followed = jsonSchema === undefined ? sampling : withJsonSchema(sampling, jsonSchema);
-      const events = stage.generate({ ...request, sampling: followed }, { signal });
+      const generation = { ...settings, prompt: withPayload(prompt, payload), sampling: followed };
+      const events = stage.generate(generation, { signal });
       for await (const event of events) await stream.write(event, undefined, { signal });
     } catch (error) {
       if (signal.aborted) return;

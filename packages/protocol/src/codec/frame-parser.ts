@@ -12,10 +12,13 @@ const lengthBytes = 4;
  */
 export class FrameParser {
   readonly #maxFrameBytes: number;
+  readonly #maxHeaderBytes: number;
   readonly #received = new ChunkQueue();
 
-  constructor(options: { maxFrameBytes?: number } = {}) {
+  /** @param options bounds; default those of frames between engines */
+  constructor(options: { readonly maxFrameBytes?: number; readonly maxHeaderBytes?: number } = {}) {
     this.#maxFrameBytes = options.maxFrameBytes ?? limits.maxFrameBytes;
+    this.#maxHeaderBytes = options.maxHeaderBytes ?? limits.maxHeaderBytes;
   }
 
   /** Bytes received that do not make a whole frame yet. Not 0 at the end of a stream: it was cut short. */
@@ -54,7 +57,7 @@ export class FrameParser {
     }
     if (this.#received.byteLength < lengthBytes + length) return undefined;
     this.#received.take(lengthBytes);
-    return decodeFrameBody(this.#received.take(length));
+    return decodeFrameBody(this.#received.take(length), this.#maxHeaderBytes);
   }
 
   /** Hands over the bytes not cut yet, in order, for a stream that goes on without frames being decoded. */

@@ -54,17 +54,14 @@ export function encodeFrame(header: object, payload: Uint8Array = emptyPayload):
 }
 
 /** Decodes the body of a frame (everything after its first four bytes). */
-export function decodeFrameBody(body: Uint8Array): Frame {
+export function decodeFrameBody(body: Uint8Array, maxHeaderBytes: number = limits.maxHeaderBytes): Frame {
   if (body.byteLength < 4) throw new SkeinError('protocol-violation', 'a frame is too short to hold its header length');
   const headerBytes = new DataView(body.buffer, body.byteOffset, 4).getUint32(0, true);
   if (4 + headerBytes > body.byteLength) {
     throw new SkeinError('protocol-violation', `a frame claims a header of ${headerBytes} bytes, more than it holds`);
   }
-  if (headerBytes > limits.maxHeaderBytes) {
-    throw new SkeinError(
-      'frame-too-large',
-      `a header of ${headerBytes} bytes is over the limit of ${limits.maxHeaderBytes}`,
-    );
+  if (headerBytes > maxHeaderBytes) {
+    throw new SkeinError('frame-too-large', `a header of ${headerBytes} bytes is over the limit of ${maxHeaderBytes}`);
   }
   return { header: decodeValue(body.subarray(4, 4 + headerBytes)), payload: body.subarray(4 + headerBytes) };
 }

@@ -4,44 +4,13 @@ import { arraySchema } from '../codec/array-schema.ts';
 
 import { deploymentIdSchema } from '../ids.ts';
 import { limits } from '../limits.ts';
-
-/** One turn of a conversation. Which roles mean something is up to the model's chat template. */
-export const chatMessageSchema = z.object({
-  role: z.enum(['system', 'developer', 'user', 'assistant', 'tool']),
-  content: z.string().max(limits.maxPromptCharacters),
-  name: z.string().max(limits.maxNameLength).optional(),
-});
-export type ChatMessage = z.infer<typeof chatMessageSchema>;
-
-/**
- * Token ids. One check of our own that stops at the first bad one: a schema per element would collect an error for each of
- * the millions that fit into a frame.
- */
-export const tokensSchema = z.custom<readonly number[]>(isTokenList, {
-  error: `must be 1 to ${limits.maxPromptTokens} token ids`,
-});
-
-function isTokenList(value: unknown): boolean {
-  if (!Array.isArray(value) || value.length === 0 || value.length > limits.maxPromptTokens) return false;
-  return value.every((token) => Number.isInteger(token) && token >= 0 && token < limits.maxVocabularySize);
-}
+import { promptLayoutSchema, type PackedPrompt } from './packed-prompt.ts';
 
 const tokenId = z
   .number()
   .int()
   .nonnegative()
   .max(limits.maxVocabularySize - 1);
-
-/** What to continue: a conversation, rendered through the model's chat template; raw text; or raw token ids. */
-export const promptSchema = z.discriminatedUnion('type', [
-  z.object({
-    type: z.literal('chat'),
-    messages: arraySchema(chatMessageSchema, { least: 1, most: limits.maxMessages }),
-  }),
-  z.object({ type: z.literal('text'), text: z.string().max(limits.maxPromptCharacters) }),
-  z.object({ type: z.literal('tokens'), tokens: tokensSchema }),
-]);
-export type Prompt = z.infer<typeof promptSchema>;
 
 const penalty = z.number().min(-2).max(2);
 const lastTokens = z.number().int().min(-1).max(limits.maxPromptTokens);
@@ -104,11 +73,11 @@ export const samplingSchema = z.object({
 });
 export type Sampling = z.infer<typeof samplingSchema>;
 
-/** Asks the lead of a deployment for one generation. First frame on a `generate` stream. */
+/** Asks the lead of a deployment for one generation. First frame on a `generate` stream; its payload is the prompt's. */
 export const generationRequestSchema = z.object({
   type: z.literal('generate'),
   deployment: deploymentIdSchema,
-  prompt: promptSchema,
+  prompt: promptLayoutSchema,
   sampling: samplingSchema,
   /** Most tokens to generate, cut to what the context leaves; left out, an equal share of the context: context / sequences - prompt, at least 256. */
   maxTokens: z.number().int().positive().optional(),
@@ -120,3 +89,8 @@ export const generationRequestSchema = z.object({
   speculation: z.boolean().optional(),
 });
 export type GenerationRequest = z.infer<typeof generationRequestSchema>;
+
+/** A request without the deployment, which routing chooses, and with its prompt packed. */
+export type GenerationInput = Omit<GenerationRequest, 'type' | 'deployment' | 'prompt'> & {
+  readonly prompt: PackedPrompt;
+};

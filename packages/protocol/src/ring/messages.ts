@@ -4,7 +4,8 @@ import { arraySchema } from '../codec/array-schema.ts';
 
 import { wireErrorSchema } from '../errors/skein-error.ts';
 import { logprobsSchema } from '../generation/events.ts';
-import { samplingSchema, tokensSchema } from '../generation/request.ts';
+import { tokensSchema } from '../generation/prompt.ts';
+import { samplingSchema } from '../generation/request.ts';
 import { limits } from '../limits.ts';
 
 /** A slot of the KV cache. */

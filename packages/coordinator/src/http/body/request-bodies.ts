@@ -10,7 +10,7 @@ import { JsonParser } from './json-parser.ts';
 import { Turns } from './turns.ts';
 
 /** Longest body: the longest prompt, with room for JSON's escapes. */
-const maxBodyBytes = limits.maxPromptCharacters * 2;
+const maxBodyBytes = limits.maxPromptBytes * 2;
 /** A body of so many bytes takes no share of the budget. Nearly all are shorter, and so never wait for long ones. */
 const freeBytes = 64 * 1024;
 

@@ -6,6 +6,7 @@ import { messagesSchema } from './messages.ts';
 import { refuseConflicts } from './conflicts.ts';
 import { ignored, optional, sharedParameters, tokenLimit, unsupported } from './parameters.ts';
 import type { ParsedRequest, ParseOptions } from './parsed-request.ts';
+import { promptSize } from './prompt-size.ts';
 import { toInputs } from './to-inputs.ts';
 
 /** Body of `POST /v1/chat/completions`. */
@@ -52,9 +53,11 @@ export function parseChatRequest(body: unknown, options: ParseOptions): ParsedRe
   const { model, messages, stream = false, stream_options } = request;
   const maxTokens = request.max_completion_tokens ?? request.max_tokens;
   const logprobs = request.logprobs === true ? (request.top_logprobs ?? 0) : undefined;
+  const prompt = { type: 'chat', messages } as const;
   return {
     model,
-    inputs: toInputs(request, { prompt: { type: 'chat', messages }, maxTokens, logprobs }, options),
+    inputs: toInputs(request, { prompt, maxTokens, logprobs }, options),
+    promptSize: promptSize(prompt),
     stream,
     includeUsage: stream_options?.include_usage ?? false,
   };

@@ -1,4 +1,4 @@
-import type { GenerationInput } from '../generation-port.ts';
+import type { GenerationInput } from '@skein/protocol';
 
 /** Choices of one request at most. */
 export const maxChoices = 8;

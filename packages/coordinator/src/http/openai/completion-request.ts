@@ -5,6 +5,7 @@ import { validate } from '../validate.ts';
 import { refuseConflicts } from './conflicts.ts';
 import { optional, sharedParameters, unsupported } from './parameters.ts';
 import type { ParsedRequest, ParseOptions } from './parsed-request.ts';
+import { promptSize } from './prompt-size.ts';
 import { toInputs } from './to-inputs.ts';
 
 /** OpenAI's default for plain completions; chats get an equal share of the context (see `GenerationRequest.maxTokens`). */
@@ -42,6 +43,7 @@ export function parseCompletionRequest(body: unknown, options: ParseOptions): Pa
   return {
     model,
     inputs: toInputs(request, { prompt, maxTokens, logprobs }, options),
+    promptSize: promptSize(prompt),
     stream,
     includeUsage: stream_options?.include_usage ?? false,
   };

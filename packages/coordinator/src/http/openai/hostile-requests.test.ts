@@ -126,7 +126,7 @@ it.each([
   expect(await errorOf(path, { model: 'org/tiny', ...change })).toEqual({
     status: 413,
     param,
-    message: 'the prompt has 9437184 bytes of text, more than 8.0 MiB; send a shorter one',
+    message: 'the prompt has more than 8.0 MiB of text; send a shorter one',
   });
 });
 

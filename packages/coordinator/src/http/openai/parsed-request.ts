@@ -1,4 +1,4 @@
-import type { GenerationInput } from '../generation-port.ts';
+import type { GenerationInput } from '@skein/protocol';
 
 /** A request to one of the OpenAI endpoints, checked and in Skein's terms. */
 export interface ParsedRequest {
@@ -6,6 +6,8 @@ export interface ParsedRequest {
   readonly model: string;
   /** One for each choice; they differ in their seeds alone. */
   readonly inputs: readonly [GenerationInput, ...GenerationInput[]];
+  /** Characters of all messages together, or tokens where the prompt came as such. */
+  readonly promptSize: number;
   readonly stream: boolean;
   /** Whether a stream ends with a chunk that holds the usage. */
   readonly includeUsage: boolean;

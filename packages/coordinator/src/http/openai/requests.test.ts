@@ -1,3 +1,4 @@
+import { unpackPrompt } from '@skein/protocol';
 import { describe, expect, it } from 'vitest';
 
 import { post, testApp } from '../../testing/test-app.ts';
@@ -5,11 +6,13 @@ import { post, testApp } from '../../testing/test-app.ts';
 const chat = { model: 'org/tiny', messages: [{ role: 'user', content: 'Hi' }] };
 const plain = { model: 'org/tiny', prompt: 'Once' };
 
+/** What the first choice asks for, with its prompt unpacked. */
 async function inputOf(path: string, body: unknown) {
   const { app, received } = testApp();
   const response = await post(app, path, body);
   expect(await response.json()).not.toHaveProperty('error');
-  return received[0]?.inputs[0];
+  const input = received[0]?.inputs[0];
+  return input && { ...input, prompt: unpackPrompt(input.prompt) };
 }
 
 async function errorOf(path: string, body: unknown): Promise<unknown> {

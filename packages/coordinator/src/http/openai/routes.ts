@@ -14,7 +14,7 @@ import { chatFormat } from './chat-format.ts';
 import { completionFormat } from './completion-format.ts';
 import { parseChatRequest } from './chat-request.ts';
 import { parseCompletionRequest } from './completion-request.ts';
-import { assertFitsContext, promptSize } from './prompt-size.ts';
+import { assertFitsContext } from './prompt-size.ts';
 import type { ParsedRequest, ParseOptions } from './parsed-request.ts';
 
 export interface OpenAiComponents {
@@ -87,8 +87,8 @@ async function answer(
   const { generations, bodies, stopped, now, onError, schedule } = components;
   const request = context.req.raw;
   using body = await bodies.readJson(request, bodyChunks(context));
-  const { model, inputs, stream, includeUsage } = parse(body.value, components);
-  const size = { choices: inputs.length, promptSize: promptSize(inputs[0].prompt) };
+  const { model, inputs, promptSize, stream, includeUsage } = parse(body.value, components);
+  const size = { choices: inputs.length, promptSize };
   record.onRead(size);
   // The only place where the name counts: from here on the model is its hash.
   const served = generations.find(model);

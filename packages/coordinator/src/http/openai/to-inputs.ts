@@ -1,10 +1,8 @@
-import type { Prompt } from '@skein/protocol';
+import { packPrompt, type GenerationInput, type Prompt } from '@skein/protocol';
 
-import type { GenerationInput } from '../generation-port.ts';
 import { choicesOf } from './choices.ts';
 import { noLimit } from './parameters.ts';
 import type { ParseOptions } from './parsed-request.ts';
-import { assertMayBeSent } from './prompt-size.ts';
 import { jsonSchemaOf, type ResponseFormat } from './response-format.ts';
 import { toSampling, type SamplingParameters } from './sampling.ts';
 
@@ -28,10 +26,9 @@ export function toInputs(
 ): [GenerationInput, ...GenerationInput[]] {
   const { n, stop, response_format: format, speculation } = parameters;
   const { prompt, maxTokens, logprobs } = more;
-  assertMayBeSent(prompt);
   const jsonSchema = jsonSchemaOf(format);
   const input = {
-    prompt,
+    prompt: packPrompt(prompt),
     sampling: toSampling(parameters, { randomSeed, logprobs }),
     stop: toStop(stop),
     ...(maxTokens !== undefined && maxTokens !== noLimit && { maxTokens }),

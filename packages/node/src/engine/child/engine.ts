@@ -5,6 +5,8 @@ import {
   ringMessageSchema,
   SkeinError,
   toWireError,
+  unpackPrompt,
+  withPayload,
   type Frame,
   type RingMessage,
   type Step,
@@ -44,7 +46,7 @@ export interface EngineOutputs {
 
 /** One loaded stage: the lead of a pipeline, or a stage that waits for what the ring brings. */
 export interface Engine {
-  onControl(message: ToEngine): void;
+  onControl(message: ToEngine, payload: Uint8Array): void;
   /** Throws `protocol-violation` for a frame that has no business here. */
   onRing(frame: Frame): void;
 }
@@ -128,11 +130,13 @@ async function leadEngine(
     },
   );
   return {
-    onControl(message) {
+    onControl(message, payload) {
       switch (message.type) {
-        case 'generation-start':
-          lead.start(message.id, message.generation);
+        case 'generation-start': {
+          const { prompt, ...settings } = message.generation;
+          lead.start(message.id, { prompt: unpackPrompt(withPayload(prompt, payload)), ...settings });
           break;
+        }
         case 'generation-cancel':
           lead.cancel(message.id);
           break;

@@ -43,7 +43,11 @@ const load = {
   threads: 1,
   offload: false,
 };
-const start = { type: 'generation-start', id: 'a', generation: { prompt: { type: 'text', text: 'x' }, sampling: {} } };
+const start = {
+  type: 'generation-start',
+  id: 'a',
+  generation: { prompt: { type: 'text', textBytes: 0 }, sampling: {} },
+};
 
 describe('the program of an engine', () => {
   it.each<[name: string, bytes: Uint8Array, descriptor: number, message: string]>([

@@ -24,7 +24,7 @@ setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
 const control: FramePipe = new FramePipe(controlDescriptor, {
   // All that have come start together, rather than one a step.
   computes: false,
-  onFrame: (frame) => guarded(() => onControl(parseHeader(toEngineSchema, frame.header))),
+  onFrame: (frame) => guarded(() => onControl(parseHeader(toEngineSchema, frame.header), frame.payload)),
   onClose,
 });
 
@@ -34,8 +34,8 @@ const ring: FramePipe = new FramePipe(ringDescriptor, {
   onClose,
 });
 
-function onControl(message: ToEngine): void {
-  if (message.type !== 'engine-load') return loaded(message.type).onControl(message);
+function onControl(message: ToEngine, payload: Uint8Array): void {
+  if (message.type !== 'engine-load') return loaded(message.type).onControl(message, payload);
   if (isLoading) throw new SkeinError('protocol-violation', 'the engine is loaded already');
   isLoading = true;
   return void load(message);

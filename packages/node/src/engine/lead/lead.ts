@@ -4,7 +4,7 @@ import {
   toWireError,
   type DescribedLogprobs,
   type GenerationEvent,
-  type GenerationRequest,
+  type GenerationInput,
   type Logprobs,
   type Prompt,
   type Sampled,
@@ -22,7 +22,7 @@ import type { TokenEmbedder } from './token-embedder.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
 /** The part of a request that the engine needs. */
-export type Generation = Pick<GenerationRequest, 'prompt' | 'sampling' | 'maxTokens' | 'stop' | 'speculation'>;
+export type Generation = Omit<GenerationInput, 'prompt' | 'jsonSchema'> & { readonly prompt: Prompt };
 
 export interface LeadComponents {
   readonly tokenizer: Tokenizer;

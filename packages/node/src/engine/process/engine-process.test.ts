@@ -2,14 +2,13 @@ import { mkdir, mkdtemp, rm, rmdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { silentLogger, type GenerationEvent } from '@skein/protocol';
+import { packPrompt, silentLogger, type GenerationEvent } from '@skein/protocol';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { writeTinyModel } from '../../../../../scripts/fixtures/tiny-models.ts';
 import { libraryDirectory } from '../../hardware/backend.ts';
 import { createManifest } from '../../stage-file/index.ts';
-import type { Generation } from '../lead/lead.ts';
-import { EngineProcess } from './engine-process.ts';
+import { EngineProcess, type EngineGeneration } from './engine-process.ts';
 
 let directory: string;
 let file: string;
@@ -51,8 +50,8 @@ async function startWhole(
   });
 }
 
-const endless: Generation = {
-  prompt: { type: 'text', text: 'once upon a time' },
+const endless: EngineGeneration = {
+  prompt: packPrompt({ type: 'text', text: 'once upon a time' }),
   sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 },
   maxTokens: 400,
   stop: [],
@@ -138,7 +137,7 @@ describe('an engine process', () => {
     const odd = join(directory, 'odd.gguf');
     await writeTinyModel('llama', odd, { metadata: { 'tokenizer.chat_template': ['string', template] } });
     await using engine = await startWhole({ file: odd });
-    const chat: Generation['prompt'] = { type: 'chat', messages: [{ role: 'user', content: 'Wherefore?' }] };
+    const chat = packPrompt({ type: 'chat', messages: [{ role: 'user', content: 'Wherefore?' }] });
     await expect(Array.fromAsync(engine.generate({ ...endless, prompt: chat }))).rejects.toMatchObject(error);
     const events = await Array.fromAsync(engine.generate({ ...endless, maxTokens: 2 }));
     expect(events.at(-1)).toMatchObject({ type: 'generation-end', usage: { completionTokens: 2 } });
@@ -200,8 +199,9 @@ describe('an engine process', () => {
     if (cgroup === undefined) return skip('this machine lets us make no memory cgroup: root is needed');
     const engine = await startWhole();
     try {
-      const end = await endOf(engine.generate({ ...endless, prompt: { type: 'text', text: 'word '.repeat(80) } }), () =>
-        cgroup.add(engine.pid ?? 0),
+      const end = await endOf(
+        engine.generate({ ...endless, prompt: packPrompt({ type: 'text', text: 'word '.repeat(80) }) }),
+        () => cgroup.add(engine.pid ?? 0),
       );
       expect(end).toMatchObject({ code: 'stage-lost', details: { signal: 'SIGKILL' } });
     } finally {
@@ -228,7 +228,7 @@ describe('an engine process', () => {
     await using engine = await startWhole({ contextTokens: 256 });
     const long = engine.generate({
       ...endless,
-      prompt: { type: 'tokens', tokens: Array.from({ length: 300 }, () => 5) },
+      prompt: packPrompt({ type: 'tokens', tokens: Array.from({ length: 300 }, () => 5) }),
     });
     await expect(long.next()).rejects.toMatchObject({ code: 'context-length-exceeded' });
     expect(await endOf(engine.generate({ ...endless, maxTokens: 3 }), () => undefined)).toMatchObject({

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { silentLogger } from '@skein/protocol';
+import { packPrompt, silentLogger } from '@skein/protocol';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 
 import { writeTinyModel } from '../../../../../scripts/fixtures/tiny-models.ts';
@@ -76,7 +76,7 @@ describe('the vulkan backend', () => {
     expect(engine.placement.device).not.toBe('cpu');
     expect(engine.placement.gpuLayers).toBeGreaterThan(0);
     const sampling = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 };
-    const prompt = { type: 'text', text: 'once upon a time' } as const;
+    const prompt = packPrompt({ type: 'text', text: 'once upon a time' });
     const events = await Array.fromAsync(engine.generate({ prompt, sampling, maxTokens: 8, stop: [] }));
     expect(events.at(-1)).toMatchObject({ type: 'generation-end' });
     return undefined;

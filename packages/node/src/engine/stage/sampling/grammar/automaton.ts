@@ -153,8 +153,8 @@ class Compiler {
   readonly #recursive: ReadonlySet<string>;
   /** Nodes that a copy of a rule takes; Infinity for what is too large. */
   readonly #sizes = new Map<string, number>();
-  /** UTF-8 of character classes, by their ranges. */
-  readonly #sequences = new Map<string, ByteRange[][]>();
+  /** UTF-8 of character classes, by their ranges; and by their expressions, which a repetition builds many times. */
+  readonly #sequences = new Map<string | Expression, ByteRange[][]>();
   #copies = 0;
   #parts = 0;
 
@@ -234,11 +234,15 @@ class Compiler {
     return node;
   }
 
-  #sequencesOf({ ranges, isNegated }: Extract<Expression, { kind: 'character' }>): ByteRange[][] {
+  #sequencesOf(expression: Extract<Expression, { kind: 'character' }>): ByteRange[][] {
+    const known = this.#sequences.get(expression);
+    if (known !== undefined) return known;
+    const { ranges, isNegated } = expression;
     const key = `${isNegated ? '^' : ''}${ranges.join()}`;
-    const known = this.#sequences.get(key) ?? utf8Sequences(normalize(ranges, isNegated));
-    this.#sequences.set(key, known);
-    return known;
+    const sequences = this.#sequences.get(key) ?? utf8Sequences(normalize(ranges, isNegated));
+    this.#sequences.set(key, sequences);
+    this.#sequences.set(expression, sequences);
+    return sequences;
   }
 
   #sharedByte([low, high]: ByteRange, target: number, shared: Map<number, number>): number {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { limits } from '../limits.ts';
-import { promptSchema } from './request.ts';
+import { promptSchema } from './prompt.ts';
 
 describe('a prompt of token ids', () => {
   it('is taken as it is', () => {
