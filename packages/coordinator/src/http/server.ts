@@ -6,6 +6,7 @@ import { SkeinError } from '@skein/protocol';
 import type { Hono } from 'hono';
 
 import { answerHalfClosed } from './half-closed.ts';
+import { Turns } from './turns.ts';
 
 /** How long answers may take to end by themselves once the server stops, in milliseconds. */
 const drainMs = 500;
@@ -28,7 +29,14 @@ export class HttpServer {
     this.#host = host;
     this.#port = port;
     // Only `createServer` of node:http is used by default, so this is never one of the HTTP/2 kinds.
-    this.#server = createAdaptorServer({ fetch: app.fetch, overrideGlobalObjects: false }) as Server;
+    // Hundreds that come at once would be answered in one turn of the event loop, which everybody else waits for. Prompts do
+    // not wait for questions.
+    const [prompts, questions] = [new Turns(), new Turns()];
+    const fetch: typeof app.fetch = async (request, env) => {
+      await (request.method === 'POST' ? prompts : questions).next();
+      return await app.fetch(request, env);
+    };
+    this.#server = createAdaptorServer({ fetch, overrideGlobalObjects: false }) as Server;
     this.#server.keepAliveTimeout = keepAliveMs;
     this.#server.headersTimeout = headersMs;
     this.#server.requestTimeout = requestMs;

@@ -7,7 +7,7 @@ import { formatBytes, isSkeinError, limits, SkeinError } from '@skein/protocol';
 import { clientLeft } from '../client-left.ts';
 import { GrowingBuffer } from './growing-buffer.ts';
 import { JsonParser } from './json-parser.ts';
-import { Turns } from './turns.ts';
+import { Turns } from '../turns.ts';
 
 /** Longest body: the longest prompt, with room for JSON's escapes. */
 const maxBodyBytes = limits.maxPromptBytes * 2;
