@@ -32,6 +32,9 @@ import {
   stageEventSchema,
   stageLoadSchema,
   streamErrorSchema,
+  packPrompt,
+  unpackPrompt,
+  type Prompt,
 } from '@skein/protocol';
 import { decode as decodeDns, encode as encodeDns } from 'dns-packet';
 import type * as fc from 'fast-check';
@@ -42,6 +45,7 @@ import { decodeManifest } from '../../packages/mesh/src/calls/encoded-manifest.t
 import { verifyCard } from '../../packages/mesh/src/cards/signed-card.ts';
 import { JsonParser } from '../../packages/coordinator/src/http/body/json-parser.ts';
 import { parseChatRequest } from '../../packages/coordinator/src/http/openai/chat-request.ts';
+import { Turns } from '../../packages/coordinator/src/http/turns.ts';
 import { readAnswer } from '../../packages/mesh/src/discovery/mdns-answer.ts';
 import { Authority } from '../../packages/mesh/src/membership/authority.ts';
 import { grammarOf } from '../../packages/node/src/engine/json-schema/index.ts';
@@ -64,6 +68,7 @@ const sha256 = 'ab'.repeat(32);
 const block = { from: 0, to: 2 };
 const signature = new Uint8Array(64);
 const maxFrameBytes = 4096;
+const turns = new Turns();
 const tag = '_skein-0123456789abcdef._udp.local';
 
 /** Schemas of what comes from other members, with messages that they accept. */
@@ -125,7 +130,7 @@ function headerTargets(signed: object): readonly [string, z.ZodType, readonly ob
         {
           type: 'generate',
           deployment: 'deployment-1',
-          prompt: { type: 'chat', messages: [{ role: 'user', contentBytes: 5, nameBytes: 1 }] },
+          prompt: 'chat',
           sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 },
           stop: ['.'],
         },
@@ -224,6 +229,7 @@ export async function fuzzTargets(): Promise<readonly FuzzTarget[]> {
       inputs: bytesLike([Buffer.from(encodeInvite(invite))]),
       decode: (input) => void decodeInvite(Buffer.from(input).toString('latin1')),
     },
+    ...packedPromptTargets(),
     {
       name: 'hidden rows',
       inputs: bytesLike([new Uint8Array(64)]),
@@ -243,9 +249,7 @@ export async function fuzzTargets(): Promise<readonly FuzzTarget[]> {
     {
       name: 'chat request',
       inputs: headersLike(chatExamples.map((example) => JSON.parse(String(example)) as object)),
-      decode: (input) => {
-        parseChatRequest(decodeValue(input), { randomSeed: () => 1 });
-      },
+      decode: async (input) => void (await parseChatRequest(decodeValue(input), { randomSeed: () => 1, turns })),
     },
     {
       name: 'mDNS answer',
@@ -262,6 +266,25 @@ export async function fuzzTargets(): Promise<readonly FuzzTarget[]> {
       },
     },
   ];
+}
+
+function packedPromptTargets(): FuzzTarget[] {
+  const examples: readonly Prompt[] = [
+    { type: 'text', text: 'hello \u00e9' },
+    { type: 'tokens', tokens: [1, 2, 300] },
+    {
+      type: 'chat',
+      messages: [
+        { role: 'user', content: 'hello', name: 'me' },
+        { role: 'assistant', content: '' },
+      ],
+    },
+  ];
+  return examples.map(packPrompt).map(({ type, bytes }) => ({
+    name: `packed prompt, ${type}`,
+    inputs: bytesLike([bytes]),
+    decode: (input) => void unpackPrompt({ type, bytes: input }),
+  }));
 }
 
 const chatExamples = [

@@ -29,14 +29,7 @@ export {
   type Logprobs,
   type Usage,
 } from './generation/events.ts';
-export {
-  packPrompt,
-  promptLayoutSchema,
-  unpackPrompt,
-  withPayload,
-  type PackedPrompt,
-  type PromptLayout,
-} from './generation/packed-prompt.ts';
+export { packPrompt, unpackPrompt, type PackedPrompt } from './generation/packed-prompt.ts';
 export { chatMessageSchema, promptSchema, tokensSchema, type ChatMessage, type Prompt } from './generation/prompt.ts';
 export {
   generationRequestSchema,

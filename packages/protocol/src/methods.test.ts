@@ -11,11 +11,11 @@ test('the longest request fits into a frame of its method', () => {
   const grammar = '€'.repeat(limits.maxGrammarCharacters);
   const content = 'a'.repeat(limits.maxPromptBytes / limits.maxMessages);
   const messages = Array.from({ length: limits.maxMessages }, () => ({ role: 'developer' as const, content }));
-  const { layout, bytes } = packPrompt({ type: 'chat', messages });
+  const { type: prompt, bytes } = packPrompt({ type: 'chat', messages });
   const request = generationRequestSchema.parse({
     type: 'generate',
     deployment: 'd'.repeat(64),
-    prompt: layout,
+    prompt,
     sampling: {
       grammar,
       logitBias: Array.from({ length: limits.maxLogitBiases }, () => ({ token: 100_000, bias: 0.1 })),

@@ -77,8 +77,8 @@ export const methods = Object.freeze({
   generate: {
     ...control,
     id: '/skein/generate/1',
-    // A request, with its prompt as payload.
-    maxFrameBytes: 4 + limits.maxControlHeaderBytes + limits.maxPromptBytes,
+    // A request, with its prompt as payload, and in that the list of its messages.
+    maxFrameBytes: 4 + limits.maxControlHeaderBytes + limits.maxPromptBytes + 1024 * 1024,
     maxInboundStreams: 256,
   },
 } as const satisfies Record<string, Method>);

@@ -9,6 +9,7 @@ import type { GenerationPort } from './generation-port.ts';
 import { browserGuard } from './guard.ts';
 import { openAiRoutes } from './openai/routes.ts';
 import { skeinRoutes } from './skein/routes.ts';
+import { Turns } from './turns.ts';
 import type { AdministrationPort } from './skein/administration-port.ts';
 
 export interface AppComponents {
@@ -32,7 +33,8 @@ export interface AppComponents {
 export function createApp(components: AppComponents): Hono {
   const { logger } = components;
   const onError = (error: unknown) => logError(logger, error);
-  const shared = { ...components, bodies: new RequestBodies(), onError };
+  const turns = new Turns();
+  const shared = { ...components, bodies: new RequestBodies({ turns }), turns, onError };
   const app = new Hono();
   app.use(browserGuard());
   app.get('/health', () => Response.json({ status: 'ok' }));

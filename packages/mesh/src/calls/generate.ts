@@ -50,7 +50,7 @@ export async function* generate(
   let finished = false;
   let isFirst = true;
   try {
-    await stream.write({ type: 'generate', deployment, prompt: prompt.layout, ...settings }, prompt.bytes, { signal });
+    await stream.write({ type: 'generate', deployment, prompt: prompt.type, ...settings }, prompt.bytes, { signal });
     while (!finished) {
       const frame = await stream.read({ signal });
       if (frame === undefined) throw new SkeinError('peer-lost', 'the lead stopped before the end of the generation');

@@ -18,7 +18,8 @@ import {
   type StageLoad,
 } from '@skein/protocol';
 
-import { EngineProcess, type EngineGeneration } from '../engine/process/engine-process.ts';
+import type { Generation } from '../engine/lead/lead.ts';
+import { EngineProcess } from '../engine/process/engine-process.ts';
 import { splitArchitecture } from '../stage-file/index.ts';
 import { openRing } from './ring-link.ts';
 import { pipeToStream, streamToPipe } from './splice.ts';
@@ -177,7 +178,7 @@ export class HostedStage implements AsyncDisposable {
   }
 
   /** Throws `not-deployed` when it takes none. */
-  generate(generation: EngineGeneration, options: { signal: AbortSignal }): AsyncGenerator<GenerationEvent> {
+  generate(generation: Generation, options: { signal: AbortSignal }): AsyncGenerator<GenerationEvent> {
     if (!this.isServing) throw notServing(this.load.deployment);
     return this.#requireEngine().generate(generation, options);
   }

@@ -71,7 +71,7 @@ async function answerOf(mesh: Mesh, jsonSchema: string): Promise<unknown> {
   const request = {
     type: 'generate',
     deployment,
-    prompt: prompt.layout,
+    prompt: prompt.type,
     sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 },
     maxTokens: 200,
     stop: [],

@@ -9,7 +9,6 @@ import {
   stageCommandSchema,
   stageLoadSchema,
   toWireError,
-  withPayload,
   type HeldStage,
   type StageCommand,
   type StageConnect,
@@ -144,7 +143,7 @@ export class StageHost {
     if (stage === undefined) throw notServing(deployment);
     try {
       const followed = jsonSchema === undefined ? sampling : withJsonSchema(sampling, jsonSchema);
-      const generation = { ...settings, prompt: withPayload(prompt, payload), sampling: followed };
+      const generation = { ...settings, prompt: { type: prompt, bytes: payload }, sampling: followed };
       const events = stage.generate(generation, { signal });
       for await (const event of events) await stream.write(event, undefined, { signal });
     } catch (error) {

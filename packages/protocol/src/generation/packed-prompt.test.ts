@@ -2,7 +2,7 @@ import { array, assert, constantFrom, integer, nat, oneof, property, record, str
 import { describe, expect, it } from 'vitest';
 
 import { limits } from '../limits.ts';
-import { packPrompt, promptLayoutSchema, unpackPrompt, withPayload, type PromptLayout } from './packed-prompt.ts';
+import { packPrompt, unpackPrompt } from './packed-prompt.ts';
 import type { Prompt } from './prompt.ts';
 
 const anyText = string({ unit: 'grapheme' });
@@ -25,11 +25,10 @@ describe('a packed prompt', () => {
   it('is the same once it is unpacked, wherever its bytes lie', () => {
     assert(
       property(anyPrompt, nat(9), (prompt, offset) => {
-        const { layout, bytes } = packPrompt(prompt);
+        const { type, bytes } = packPrompt(prompt);
         const received = new Uint8Array(offset + bytes.byteLength);
         received.set(bytes, offset);
-        const parsed = promptLayoutSchema.parse(layout);
-        expect(unpackPrompt(withPayload(parsed, received.subarray(offset)))).toEqual(prompt);
+        expect(unpackPrompt({ type, bytes: received.subarray(offset) })).toEqual(prompt);
       }),
     );
   });
@@ -42,7 +41,8 @@ describe('a packed prompt', () => {
   it('may have as many bytes of text as the limit says, in all messages together, and no more', () => {
     const half = 'é'.repeat(limits.maxPromptBytes / 4);
     const longest = [half, half].map((content) => ({ role: 'user' as const, content }));
-    expect(packPrompt({ type: 'chat', messages: longest }).bytes.byteLength).toBe(limits.maxPromptBytes);
+    const prompt: Prompt = { type: 'chat', messages: longest };
+    expect(unpackPrompt(packPrompt(prompt))).toEqual(prompt);
     const tooLong = { code: 'request-too-large', details: { param: 'messages' } };
     const messages = [...longest, { role: 'user' as const, content: '', name: 'x' }];
     expect(() => packPrompt({ type: 'chat', messages })).toThrow(expect.objectContaining(tooLong));
@@ -50,27 +50,33 @@ describe('a packed prompt', () => {
     expect(() => packPrompt({ type: 'text', text })).toThrow(expect.objectContaining({ details: { param: 'prompt' } }));
   });
 
-  it.each<[name: string, layout: PromptLayout, bytes: number]>([
-    ['fewer bytes of text', { type: 'text', textBytes: 3 }, 2],
-    ['more bytes of text', { type: 'text', textBytes: 3 }, 4],
-    ['half a token', { type: 'tokens', count: 2 }, 6],
-    ['a name left out', { type: 'chat', messages: [{ role: 'user', contentBytes: 1, nameBytes: 2 }] }, 1],
-    [
-      'more text than there may be',
-      { type: 'chat', messages: Array.from({ length: 2 }, () => ({ role: 'user', contentBytes: 5 * 1024 * 1024 })) },
-      10 * 1024 * 1024,
-    ],
-  ])('does not come with %s', (_name, layout, bytes) => {
-    const payload = new Uint8Array(bytes);
-    expect(() => withPayload(layout, payload)).toThrow(expect.objectContaining({ code: 'protocol-violation' }));
+  const violation = expect.objectContaining({ code: 'protocol-violation' });
+
+  it('is none with half a token id, or too many', () => {
+    const tokens = (bytes: Uint8Array) => () => unpackPrompt({ type: 'tokens', bytes });
+    expect(tokens(new Uint8Array(6))).toThrow(violation);
+    expect(tokens(new Uint8Array(4 * limits.maxPromptTokens + 4))).toThrow(violation);
   });
 
-  it('that is not UTF-8 has U+FFFD in its place, in one text and not in its neighbour', () => {
-    const layout: PromptLayout = { type: 'chat', messages: [{ role: 'user', contentBytes: 1, nameBytes: 1 }] };
-    const bytes = new TextEncoder().encode('é');
-    expect(unpackPrompt(withPayload(layout, bytes))).toEqual({
-      type: 'chat',
-      messages: [{ role: 'user', content: '\uFFFD', name: '\uFFFD' }],
-    });
+  it('is none with messages that do not add up to its bytes, or are none', () => {
+    const { type, bytes } = packPrompt({ type: 'chat', messages: [{ role: 'user', content: 'Hello', name: 'me' }] });
+    const longer = Buffer.concat([new Uint8Array(1), bytes]);
+    const untold = Uint8Array.from(bytes);
+    untold.fill(0xff, -4);
+    const nonsense = Uint8Array.from(bytes);
+    nonsense.fill(0xc1, -6, -4);
+    const many = Buffer.concat([new Uint8Array(limits.maxPromptBytes), bytes]);
+    for (const wrong of [bytes.subarray(1), longer, bytes.subarray(0, 3), untold, nonsense, many])
+      expect(() => unpackPrompt({ type, bytes: wrong })).toThrow(violation);
+  });
+
+  it('is none with more text than there may be', () => {
+    const bytes = new Uint8Array(limits.maxPromptBytes + 1);
+    expect(() => unpackPrompt({ type: 'text', bytes })).toThrow(violation);
+  });
+
+  it('that is not UTF-8 has U+FFFD in its place', () => {
+    expect(unpackPrompt({ type: 'text', bytes: Uint8Array.of(0x61, 0xff) })).toEqual({ type: 'text', text: 'a\uFFFD' });
+    expect(unpackPrompt(packPrompt({ type: 'text', text: 'a\uD83D' }))).toEqual({ type: 'text', text: 'a\uFFFD' });
   });
 });

@@ -1,146 +1,186 @@
 import { z } from 'zod';
 
 import { arraySchema } from '../codec/array-schema.ts';
+import { decodeValue, encodeValue } from '../codec/frame.ts';
+import { parseHeader } from '../codec/parse-header.ts';
 import { SkeinError } from '../errors/skein-error.ts';
 import { formatBytes } from '../format-bytes.ts';
 import { limits } from '../limits.ts';
 import { chatMessageSchema, type ChatMessage, type Prompt } from './prompt.ts';
 
 const tokenBytes = 4;
-const byteCount = z.number().int().nonnegative().max(limits.maxPromptBytes);
+const lengthBytes = 4;
+/** A UTF-16 unit takes three bytes of UTF-8 at most: two units, a surrogate pair, take four. */
+const mostBytesPerUnit = 3;
+
+/** The kind of a prompt, in the header of a request whose payload is the packed prompt. */
+export const promptTypeSchema = z.enum(['chat', 'text', 'tokens']);
 
 /**
- * The structure of a prompt: its roles, and how many bytes each text takes. The texts follow one another in the payload of
- * the same frame, a message's content before its name, in UTF-8; token ids, as 32 bit little-endian numbers.
- */
-export const promptLayoutSchema = z.discriminatedUnion('type', [
-  z.object({
-    type: z.literal('chat'),
-    messages: arraySchema(
-      z.object({ role: chatMessageSchema.shape.role, contentBytes: byteCount, nameBytes: byteCount.optional() }),
-      { least: 1, most: limits.maxMessages },
-    ),
-  }),
-  z.object({ type: z.literal('text'), textBytes: byteCount }),
-  z.object({ type: z.literal('tokens'), count: z.number().int().positive().max(limits.maxPromptTokens) }),
-]);
-export type PromptLayout = z.infer<typeof promptLayoutSchema>;
-
-/**
- * A prompt in the form in which it crosses the mesh. Whoever passes it on looks at the layout alone: decoding megabytes of
- * text, or a million numbers, would hold up everything else that a process does.
+ * A prompt in the form in which it crosses the mesh. Whoever passes it on does not look into it: decoding megabytes of text,
+ * thousands of messages or a million numbers would hold up everything else that a process does.
+ *
+ *     text    UTF-8
+ *     tokens  u32 LE each
+ *     chat    UTF-8   contents and names, one behind the other
+ *             MessagePack list of [role, bytes of the content, bytes of the name or null], one for each message
+ *             u32 LE  length of that list
  */
 export interface PackedPrompt {
-  readonly layout: PromptLayout;
-  /** The texts, or the token ids. */
+  readonly type: z.infer<typeof promptTypeSchema>;
   readonly bytes: Uint8Array;
 }
 
+const byteCount = z.number().int().nonnegative().max(limits.maxPromptBytes);
+const packedMessageSchema = z.tuple([chatMessageSchema.shape.role, byteCount, byteCount.nullable()]);
+const packedMessagesSchema = arraySchema(packedMessageSchema, { least: 1, most: limits.maxMessages });
+
 /** Packs a prompt. Throws `request-too-large` for more than {@link limits.maxPromptBytes} of text. */
 export function packPrompt(prompt: Prompt): PackedPrompt {
-  switch (prompt.type) {
+  const { type } = prompt;
+  switch (type) {
     case 'text': {
-      const { joined } = packTexts([prompt.text], 'prompt');
-      return { layout: { type: 'text', textBytes: joined.byteLength }, bytes: joined };
+      const texts = new PackedTexts(prompt.text.length, { field: 'prompt' });
+      texts.push(prompt.text);
+      return { type, bytes: texts.with() };
     }
     case 'chat': {
-      const texts = prompt.messages.flatMap(({ content, name }) => (name === undefined ? [content] : [content, name]));
-      const { lengths, joined } = packTexts(texts, 'messages');
-      let next = 0;
-      const messages = prompt.messages.map(({ role, name }) => ({
+      const { messages } = prompt;
+      const units = messages.reduce((sum, { content, name = '' }) => sum + content.length + name.length, 0);
+      const texts = new PackedTexts(units, { field: 'messages', spare: messages.length * 24 + 2 * lengthBytes });
+      const list = messages.map(({ role, content, name }): z.infer<typeof packedMessageSchema> => [
         role,
-        contentBytes: lengths[next++] ?? 0,
-        ...(name !== undefined && { nameBytes: lengths[next++] ?? 0 }),
-      }));
-      return { layout: { type: 'chat', messages }, bytes: joined };
+        texts.push(content),
+        name === undefined ? null : texts.push(name),
+      ]);
+      const listBytes = encodeValue(list);
+      const length = new Uint8Array(lengthBytes);
+      new DataView(length.buffer).setUint32(0, listBytes.byteLength, true);
+      return { type, bytes: texts.with(listBytes, length) };
     }
     case 'tokens': {
       const { tokens } = prompt;
       const bytes = new Uint8Array(tokens.length * tokenBytes);
       const view = new DataView(bytes.buffer);
       for (const [index, token] of tokens.entries()) view.setUint32(index * tokenBytes, token, true);
-      return { layout: { type: 'tokens', count: tokens.length }, bytes };
+      return { type, bytes };
     }
   }
 }
 
 /**
- * Puts a layout and the payload that came with it together. Throws `protocol-violation` unless the payload has just as many
- * bytes as the layout says.
+ * Unpacks a prompt. What is not UTF-8 becomes U+FFFD; token ids are any of 32 bits, and may be none. Throws `protocol-violation` for bytes that no prompt packs into.
  */
-export function withPayload(layout: PromptLayout, payload: Uint8Array): PackedPrompt {
-  const bytes = payloadBytes(layout);
-  if (bytes > limits.maxPromptBytes || bytes !== payload.byteLength)
-    throw new SkeinError(
-      'protocol-violation',
-      `the prompt of a request has ${payload.byteLength} bytes where its layout says ${bytes}`,
-    );
-  return { layout, bytes: payload };
+export function unpackPrompt({ type, bytes }: PackedPrompt): Prompt {
+  switch (type) {
+    case 'text':
+      assertMostBytes(bytes.byteLength);
+      return { type, text: decodeText(bytes) };
+    case 'chat':
+      return { type, messages: unpackMessages(bytes) };
+    case 'tokens': {
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      const count = bytes.byteLength / tokenBytes;
+      if (!Number.isInteger(count) || count > limits.maxPromptTokens) throw malformed('is no list of token ids');
+      const tokens = Array.from({ length: count }, (_, index) => view.getUint32(index * tokenBytes, true));
+      return { type, tokens };
+    }
+  }
 }
 
-/** Unpacks what {@link packPrompt} or {@link withPayload} made. What is not UTF-8 becomes U+FFFD. */
-export function unpackPrompt({ layout, bytes }: PackedPrompt): Prompt {
+function unpackMessages(bytes: Uint8Array): ChatMessage[] {
+  const listEnd = bytes.byteLength - lengthBytes;
+  if (listEnd < 0) throw malformed('has no list of messages');
+  const listBytes = new DataView(bytes.buffer, bytes.byteOffset + listEnd, lengthBytes).getUint32(0, true);
+  const textBytes = listEnd - listBytes;
+  if (textBytes < 0) throw malformed('has no list of messages');
+  assertMostBytes(textBytes);
+  const list = parseHeader(packedMessagesSchema, decodeValue(bytes.subarray(textBytes, listEnd)));
+  const told = list.reduce((sum, [, content, name]) => sum + content + (name ?? 0), 0);
+  if (told !== textBytes) throw malformed(`has ${textBytes} bytes of text where its messages tell of ${told}`);
   let next = 0;
   const take = (length: number): string => {
     next += length;
-    return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes.subarray(next - length, next));
+    return decodeText(bytes.subarray(next - length, next));
   };
-  switch (layout.type) {
-    case 'text':
-      return { type: 'text', text: take(layout.textBytes) };
-    case 'chat': {
-      const messages = layout.messages.map(({ role, contentBytes, nameBytes }): ChatMessage => {
-        const content = take(contentBytes);
-        return { role, content, ...(nameBytes !== undefined && { name: take(nameBytes) }) };
-      });
-      return { type: 'chat', messages };
+  return list.map(([role, contentBytes, nameBytes]) => {
+    const content = take(contentBytes);
+    return nameBytes === null ? { role, content } : { role, content, name: take(nameBytes) };
+  });
+}
+
+/** Texts as UTF-8 in one buffer: thousands of small ones would keep the garbage collector busy, and megabytes are not copied. */
+class PackedTexts {
+  readonly #encoder = new TextEncoder();
+  readonly #field: string;
+  /** Bytes kept free for what follows the texts. */
+  readonly #spare: number;
+  #bytes: Uint8Array<ArrayBuffer>;
+  #end = 0;
+  #unitsLeft: number;
+
+  /**
+   * @param units of all texts that will come: each takes a byte at least, and mostly no more
+   * @param options.field what callers call the texts, for errors
+   */
+  constructor(units: number, { field, spare = 0 }: { readonly field: string; readonly spare?: number }) {
+    this.#field = field;
+    this.#spare = spare;
+    this.#unitsLeft = units;
+    if (units > limits.maxPromptBytes) throw this.#tooLarge();
+    this.#bytes = new Uint8Array(units + spare);
+  }
+
+  /** Returns how many bytes the text takes. */
+  push(text: string): number {
+    const start = this.#end;
+    for (let done = 0; done < text.length;) {
+      const rest = done === 0 ? text : text.slice(done);
+      const { read, written } = this.#encoder.encodeInto(rest, this.#bytes.subarray(this.#end));
+      done += read;
+      this.#end += written;
+      this.#unitsLeft -= read;
+      if (this.#end > limits.maxPromptBytes) throw this.#tooLarge();
+      if (done < text.length) this.#makeRoom(Math.min(this.#unitsLeft * mostBytesPerUnit, limits.maxPromptBytes));
     }
-    case 'tokens': {
-      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-      return {
-        type: 'tokens',
-        tokens: Array.from({ length: layout.count }, (_, index) => view.getUint32(index * tokenBytes, true)),
-      };
+    return this.#end - start;
+  }
+
+  /** Returns the texts, with more bytes behind them. */
+  with(...more: readonly Uint8Array[]): Uint8Array {
+    const bytes = more.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    if (this.#end + bytes > this.#bytes.byteLength) this.#makeRoom(bytes);
+    let end = this.#end;
+    for (const part of more) {
+      this.#bytes.set(part, end);
+      end += part.byteLength;
     }
+    return this.#bytes.subarray(0, end);
+  }
+
+  #makeRoom(bytes: number): void {
+    const grown = new Uint8Array(this.#end + bytes + this.#spare);
+    grown.set(this.#bytes.subarray(0, this.#end));
+    this.#bytes = grown;
+  }
+
+  #tooLarge(): SkeinError {
+    return new SkeinError(
+      'request-too-large',
+      `the prompt has more than ${formatBytes(limits.maxPromptBytes)} of text; send a shorter one`,
+      { details: { param: this.#field } },
+    );
   }
 }
 
-function payloadBytes(layout: PromptLayout): number {
-  switch (layout.type) {
-    case 'text':
-      return layout.textBytes;
-    case 'chat':
-      return layout.messages.reduce((sum, { contentBytes, nameBytes = 0 }) => sum + contentBytes + nameBytes, 0);
-    case 'tokens':
-      return layout.count * tokenBytes;
-  }
+function decodeText(bytes: Uint8Array): string {
+  return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
 }
 
-/** @param field what callers call the texts, for the error */
-function packTexts(texts: readonly string[], field: string): { lengths: readonly number[]; joined: Uint8Array } {
-  // Each character takes a byte at least: what is far too long is not encoded first.
-  const characters = texts.reduce((sum, text) => sum + text.length, 0);
-  if (characters > limits.maxPromptBytes) throw tooLarge(field);
-  const encoder = new TextEncoder();
-  const encoded = texts.map((text) => encoder.encode(text));
-  const lengths = encoded.map(({ byteLength }) => byteLength);
-  const total = lengths.reduce((sum, length) => sum + length, 0);
-  if (total > limits.maxPromptBytes) throw tooLarge(field);
-  const [first] = encoded;
-  if (first !== undefined && encoded.length === 1) return { lengths, joined: first };
-  const joined = new Uint8Array(total);
-  let next = 0;
-  for (const text of encoded) {
-    joined.set(text, next);
-    next += text.byteLength;
-  }
-  return { lengths, joined };
+function assertMostBytes(textBytes: number): void {
+  if (textBytes > limits.maxPromptBytes) throw malformed(`has ${textBytes} bytes of text`);
 }
 
-function tooLarge(field: string): SkeinError {
-  return new SkeinError(
-    'request-too-large',
-    `the prompt has more than ${formatBytes(limits.maxPromptBytes)} of text; send a shorter one`,
-    { details: { param: field } },
-  );
+function malformed(what: string): SkeinError {
+  return new SkeinError('protocol-violation', `the prompt of a request ${what}`);
 }

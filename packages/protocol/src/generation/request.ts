@@ -4,7 +4,7 @@ import { arraySchema } from '../codec/array-schema.ts';
 
 import { deploymentIdSchema } from '../ids.ts';
 import { limits } from '../limits.ts';
-import { promptLayoutSchema, type PackedPrompt } from './packed-prompt.ts';
+import { promptTypeSchema, type PackedPrompt } from './packed-prompt.ts';
 
 const tokenId = z
   .number()
@@ -73,11 +73,11 @@ export const samplingSchema = z.object({
 });
 export type Sampling = z.infer<typeof samplingSchema>;
 
-/** Asks the lead of a deployment for one generation. First frame on a `generate` stream; its payload is the prompt's. */
+/** Asks the lead of a deployment for one generation. First frame on a `generate` stream; its payload is the packed prompt. */
 export const generationRequestSchema = z.object({
   type: z.literal('generate'),
   deployment: deploymentIdSchema,
-  prompt: promptLayoutSchema,
+  prompt: promptTypeSchema,
   sampling: samplingSchema,
   /** Most tokens to generate, cut to what the context leaves; left out, an equal share of the context: context / sequences - prompt, at least 256. */
   maxTokens: z.number().int().positive().optional(),

@@ -21,6 +21,8 @@ export interface RequestBodiesOptions {
   readonly waitMs?: number;
   /** How long a body may take to come, in milliseconds, beside what its length takes at 256 KiB a second. Default 10,000. */
   readonly arrivalMs?: number;
+  /** Turns of the event loop for parsing. Default: its own. */
+  readonly turns?: Turns;
 }
 
 const slowestBytesPerMs = 256;
@@ -48,11 +50,17 @@ export class RequestBodies {
   /** One long body at a time waits for its turn by the pace. */
   readonly #gate = new HeldFrames({ maxBytes: 1 });
   readonly #pace = new Pace(pace, performance.now());
-  readonly #turns = new Turns();
+  readonly #turns: Turns;
   readonly #waitMs: number;
   readonly #arrivalMs: number;
 
-  constructor({ maxHeldBytes = 64 * 1024 * 1024, waitMs = 10_000, arrivalMs = 10_000 }: RequestBodiesOptions = {}) {
+  constructor({
+    maxHeldBytes = 64 * 1024 * 1024,
+    waitMs = 10_000,
+    arrivalMs = 10_000,
+    turns = new Turns(),
+  }: RequestBodiesOptions = {}) {
+    this.#turns = turns;
     this.#held = new HeldFrames({ maxBytes: maxHeldBytes });
     this.#waitMs = waitMs;
     this.#arrivalMs = arrivalMs;

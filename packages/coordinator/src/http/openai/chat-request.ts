@@ -1,8 +1,8 @@
 import { limits } from '@skein/protocol';
 import { z } from 'zod';
 
-import { validate } from '../validate.ts';
-import { messagesSchema } from './messages.ts';
+import { validate, validateEach } from '../validate.ts';
+import { messageSchema, messagesSchema } from './messages.ts';
 import { refuseConflicts } from './conflicts.ts';
 import { ignored, optional, sharedParameters, tokenLimit, unsupported } from './parameters.ts';
 import type { ParsedRequest, ParseOptions } from './parsed-request.ts';
@@ -48,9 +48,10 @@ const chatRequestSchema = z
   });
 
 /** Throws `invalid-request` that names the parameter at fault. */
-export function parseChatRequest(body: unknown, options: ParseOptions): ParsedRequest {
+export async function parseChatRequest(body: unknown, options: ParseOptions): Promise<ParsedRequest> {
   const request = validate(chatRequestSchema, body);
-  const { model, messages, stream = false, stream_options } = request;
+  const { model, stream = false, stream_options } = request;
+  const messages = await validateEach(messageSchema, request.messages, { name: 'messages', turns: options.turns });
   const maxTokens = request.max_completion_tokens ?? request.max_tokens;
   const logprobs = request.logprobs === true ? (request.top_logprobs ?? 0) : undefined;
   const prompt = { type: 'chat', messages } as const;

@@ -37,7 +37,7 @@ const completionRequestSchema = z
   .superRefine(refuseConflicts);
 
 /** Throws `invalid-request` that names the parameter at fault. */
-export function parseCompletionRequest(body: unknown, options: ParseOptions): ParsedRequest {
+export async function parseCompletionRequest(body: unknown, options: ParseOptions): Promise<ParsedRequest> {
   const request = validate(completionRequestSchema, body);
   const { model, prompt, logprobs, max_tokens: maxTokens = defaultMaxTokens, stream = false, stream_options } = request;
   return {

@@ -2,11 +2,13 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 
 import { post, testApp } from '../../testing/test-app.ts';
-import { validate } from '../validate.ts';
+import { Turns } from '../turns.ts';
+import { validate, validateEach } from '../validate.ts';
 import { parseChatRequest } from './chat-request.ts';
 
 const chat = { model: 'org/tiny', messages: [{ role: 'user', content: 'Hi' }] };
 const mebibyte = 1024 * 1024;
+const options = { randomSeed: () => 1, turns: new Turns() };
 
 async function errorOf(path: string, body: unknown): Promise<{ status: number; message: string; param: unknown }> {
   const { app, received } = testApp({ deploy: async () => await Promise.reject(new Error('it was taken')) });
@@ -102,7 +104,26 @@ it('ends a validation at its first issue, at every depth', () => {
   expect(looks).toBe(1);
 });
 
-it('looks at one of 4,096 bad messages', () => {
+it('checks a list whose elements take long in several turns of the event loop', async () => {
+  let [turns, elements] = [0, 0];
+  const slow = z.number().refine(() => {
+    for (const startedMs = performance.now(); performance.now() - startedMs < 6;);
+    elements += 1;
+    return true;
+  });
+  const count = (): void => {
+    turns += 1;
+    if (elements < 5) setImmediate(count);
+  };
+  setImmediate(count);
+  const list = [1, 2, 3, 4, 5];
+  expect(await validateEach(slow, list, { name: 'list', turns: options.turns })).toEqual(list);
+  expect(turns).toBeGreaterThanOrEqual(4);
+  const wrong = validateEach(slow, [1, 'x'], { name: 'list', turns: options.turns });
+  await expect(wrong).rejects.toThrow("'list[1]'");
+});
+
+it('looks at one of 4,096 bad messages', async () => {
   let looks = 0;
   const message = {
     get role() {
@@ -111,7 +132,7 @@ it('looks at one of 4,096 bad messages', () => {
     },
   };
   const messages = Array.from({ length: 4096 }, () => message);
-  expect(() => parseChatRequest({ ...chat, messages }, { randomSeed: () => 1 })).toThrow("'messages[0].role'");
+  await expect(parseChatRequest({ ...chat, messages }, options)).rejects.toThrow("'messages[0].role'");
   expect(looks).toBeLessThan(10);
 });
 
@@ -157,7 +178,7 @@ it('refuses a schema of many megabytes without writing it out', async () => {
   let written = 0;
   Object.defineProperty(schema.enum, 'toJSON', { value: () => (written += 1) });
   const format = { type: 'json_schema', json_schema: { name: 'big', schema } };
-  expect(() => parseChatRequest({ ...chat, response_format: format }, { randomSeed: () => 1 })).toThrow(
+  await expect(parseChatRequest({ ...chat, response_format: format }, options)).rejects.toThrow(
     /at most 262144 characters/,
   );
   expect(written).toBe(0);

@@ -23,8 +23,11 @@ function explainContent(content: unknown): string {
   return 'expected text parts: {"type": "text", "text": "..."}';
 }
 
-/** One message. The keys of an answer of ours are accepted, so that it can be sent back as it came. */
-const messageSchema = z
+/**
+ * One message: string content or text parts, which are joined without anything between them. The keys of an answer of ours are accepted, so
+ * that it can be sent back as it came.
+ */
+export const messageSchema = z
   .strictObject({
     role: z.enum(['system', 'developer', 'user', 'assistant'], {
       error: 'expected system, developer, user or assistant; tools are not supported yet',
@@ -42,5 +45,5 @@ const messageSchema = z
     return name === undefined ? { role, content: text } : { role, content: text, name };
   });
 
-/** A conversation: string content or text parts, joined without anything between them. */
-export const messagesSchema = arraySchema(messageSchema, { least: 1, most: limits.maxMessages });
+/** A conversation whose messages are not checked yet. */
+export const messagesSchema = arraySchema(z.unknown(), { least: 1, most: limits.maxMessages });

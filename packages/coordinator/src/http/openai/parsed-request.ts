@@ -1,5 +1,7 @@
 import type { GenerationInput } from '@skein/protocol';
 
+import type { Turns } from '../turns.ts';
+
 /** A request to one of the OpenAI endpoints, checked and in Skein's terms. */
 export interface ParsedRequest {
   /** As the client spelled it; answers repeat it. */
@@ -14,6 +16,8 @@ export interface ParsedRequest {
 }
 
 export interface ParseOptions {
+  /** Turns of the event loop, for what takes more than one. */
+  readonly turns: Turns;
   /** Draws a seed, an unsigned 32 bit integer, for a request without one. */
   readonly randomSeed: () => number;
 }

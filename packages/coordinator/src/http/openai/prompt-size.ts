@@ -1,4 +1,4 @@
-import { SkeinError, type PackedPrompt, type Prompt } from '@skein/protocol';
+import { SkeinError, type Prompt } from '@skein/protocol';
 
 /** How long a prompt is: characters, of all messages together, or tokens where it came as such. */
 export function promptSize(prompt: Prompt): number {
@@ -18,11 +18,11 @@ export function promptSize(prompt: Prompt): number {
  *
  * @param contextTokens undefined when the model is not deployed
  */
-export function assertFitsContext({ layout }: PackedPrompt, contextTokens: number | undefined): void {
-  if (layout.type !== 'tokens' || contextTokens === undefined || layout.count < contextTokens) return;
+export function assertFitsContext(promptTokens: number, contextTokens: number | undefined): void {
+  if (contextTokens === undefined || promptTokens < contextTokens) return;
   throw new SkeinError(
     'context-length-exceeded',
-    `the prompt has ${layout.count} tokens where the context holds ${contextTokens}; shorten it or deploy with a larger context`,
+    `the prompt has ${promptTokens} tokens where the context holds ${contextTokens}; shorten it or deploy with a larger context`,
     { details: { param: 'prompt' } },
   );
 }

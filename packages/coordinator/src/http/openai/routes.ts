@@ -7,6 +7,7 @@ import type { RequestBodies } from '../body/index.ts';
 import { clientLeft } from '../client-left.ts';
 import { eventStream, type EventSink } from '../event-stream/index.ts';
 import type { GenerationPort, ServedModel } from '../generation-port.ts';
+import type { Turns } from '../turns.ts';
 import { bodyChunks, nodeResponse, remoteAddress } from '../node-exchange.ts';
 import type { AnswerFormat } from './answer-format.ts';
 import { streamAnswer, wholeAnswer } from './answer.ts';
@@ -21,6 +22,7 @@ export interface OpenAiComponents {
   readonly generations: GenerationPort;
   readonly requests: Requests;
   readonly bodies: RequestBodies;
+  readonly turns: Turns;
   /** Aborted when the server stops. */
   readonly stopped: AbortSignal;
   /** Milliseconds since 1970. */
@@ -57,7 +59,7 @@ export function openAiRoutes(components: OpenAiComponents): Hono {
 }
 
 interface Endpoint {
-  readonly parse: (body: unknown, options: ParseOptions) => ParsedRequest;
+  readonly parse: (body: unknown, options: ParseOptions) => Promise<ParsedRequest>;
   readonly format: AnswerFormat;
 }
 
@@ -87,13 +89,13 @@ async function answer(
   const { generations, bodies, stopped, now, onError, schedule } = components;
   const request = context.req.raw;
   using body = await bodies.readJson(request, bodyChunks(context));
-  const { model, inputs, promptSize, stream, includeUsage } = parse(body.value, components);
+  const { model, inputs, promptSize, stream, includeUsage } = await parse(body.value, components);
   const size = { choices: inputs.length, promptSize };
   record.onRead(size);
   // The only place where the name counts: from here on the model is its hash.
   const served = generations.find(model);
   record.onRead({ ...size, model: served.name, sha256: served.model });
-  assertFitsContext(inputs[0].prompt, served.contextTokens);
+  if (inputs[0].prompt.type === 'tokens') assertFitsContext(promptSize, served.contextTokens);
   const left = new AbortController();
   const abort = (reason: SkeinError) => left.abort(reason);
   const cancel = () => abort(clientLeft());

@@ -5,8 +5,6 @@ import {
   ringMessageSchema,
   SkeinError,
   toWireError,
-  unpackPrompt,
-  withPayload,
   type Frame,
   type RingMessage,
   type Step,
@@ -134,7 +132,7 @@ async function leadEngine(
       switch (message.type) {
         case 'generation-start': {
           const { prompt, ...settings } = message.generation;
-          lead.start(message.id, { prompt: unpackPrompt(withPayload(prompt, payload)), ...settings });
+          lead.start(message.id, { ...settings, prompt: { type: prompt, bytes: payload } });
           break;
         }
         case 'generation-cancel':

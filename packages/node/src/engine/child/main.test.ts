@@ -46,7 +46,7 @@ const load = {
 const start = {
   type: 'generation-start',
   id: 'a',
-  generation: { prompt: { type: 'text', textBytes: 0 }, sampling: {} },
+  generation: { prompt: 'text', sampling: {} },
 };
 
 describe('the program of an engine', () => {

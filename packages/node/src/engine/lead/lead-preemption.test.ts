@@ -3,7 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as immediate } from 'node:timers/promises';
 
-import type { Block, GenerationEvent, ModelManifest, Sampling, Step } from '@skein/protocol';
+import {
+  packPrompt,
+  type Block,
+  type GenerationEvent,
+  type ModelManifest,
+  type Sampling,
+  type Step,
+} from '@skein/protocol';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { writeTinyModel } from '../../../../../scripts/fixtures/tiny-models.ts';
@@ -184,7 +191,13 @@ function asking(index: number, sampling: Sampling): Generation {
   const text = `${ids[index]}${' of those'.repeat(index + 1)}`;
   // All go on to the end.
   const endless = { ...sampling, seed: index, logitBias: [{ token: learnTokenizer().eos, bias: -100 }] };
-  return { prompt: { type: 'text', text }, sampling: endless, maxTokens: 120, stop: [], speculation: false };
+  return {
+    prompt: packPrompt({ type: 'text', text }),
+    sampling: endless,
+    maxTokens: 120,
+    stop: [],
+    speculation: false,
+  };
 }
 
 async function alone(stages: number, generation: Generation): Promise<unknown> {
@@ -247,7 +260,7 @@ describe.each([1, 2])('sequences that run out of room, over %i stages,', (stages
     using pipeline = await Pipeline.create(stages, contextTokens);
     const generations = ids.map((id, index): Generation => {
       const text = `${'tell me about those who tell '.repeat(3)}${id}`;
-      return { ...asking(index, wild), prompt: { type: 'text', text } };
+      return { ...asking(index, wild), prompt: packPrompt({ type: 'text', text }) };
     });
     for (const [index, generation] of generations.entries()) pipeline.start(`${index}`, generation);
     for (const [index, generation] of generations.entries()) {

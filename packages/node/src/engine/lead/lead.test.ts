@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as immediate } from 'node:timers/promises';
 
-import type { GenerationEvent } from '@skein/protocol';
+import { packPrompt, type GenerationEvent } from '@skein/protocol';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
 import { writeTinyModel } from '../../../../../scripts/fixtures/tiny-models.ts';
@@ -94,7 +94,7 @@ function startLead(
 const greedy = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 };
 
 function asking(text: string, rest: Partial<Generation> = {}): Generation {
-  return { prompt: { type: 'text', text }, sampling: greedy, maxTokens: 12, stop: [], ...rest };
+  return { prompt: packPrompt({ type: 'text', text }), sampling: greedy, maxTokens: 12, stop: [], ...rest };
 }
 
 async function endOf(id: string): Promise<GenerationEvent | undefined> {
@@ -113,7 +113,7 @@ async function textOf(id: string): Promise<string> {
 describe('the lead', () => {
   it('says that it has begun, before any text, with what it made of the request', async () => {
     // A request that names no limit gets a share of the context but at least 256, one for more than there is the room behind its prompt.
-    const tokens = { prompt: { type: 'tokens' as const, tokens: [5, 6, 7] }, sampling: greedy, stop: [] };
+    const tokens = { prompt: packPrompt({ type: 'tokens', tokens: [5, 6, 7] }), sampling: greedy, stop: [] };
     lead.start('share', tokens);
     lead.start('room', { ...tokens, maxTokens: 9999 });
     for (const id of ['share', 'room']) lead.cancel(id);
@@ -127,7 +127,7 @@ describe('the lead', () => {
   });
 
   it('says nothing of the kind for a request that it refuses', async () => {
-    lead.start('refused', { prompt: { type: 'tokens', tokens: [] }, sampling: greedy, stop: [] });
+    lead.start('refused', { prompt: packPrompt({ type: 'tokens', tokens: [] }), sampling: greedy, stop: [] });
     expect(events.get('refused')).toMatchObject([{ type: 'generation-error', error: { code: 'invalid-request' } }]);
   });
 
@@ -223,7 +223,7 @@ describe('the lead', () => {
   it.each<[name: string, generation: Generation, code: string]>([
     [
       'tokens outside the vocabulary',
-      asking('', { prompt: { type: 'tokens', tokens: [1, 999_999] } }),
+      asking('', { prompt: packPrompt({ type: 'tokens', tokens: [1, 999_999] }) }),
       'invalid-request',
     ],
     [
@@ -247,7 +247,7 @@ describe('the lead', () => {
 
   it("passes on a template's own refusal", async () => {
     lead = startLead("{{ raise_exception('roles must alternate') }}");
-    lead.start('a', asking('', { prompt: { type: 'chat', messages: [{ role: 'user', content: 'hi' }] } }));
+    lead.start('a', asking('', { prompt: packPrompt({ type: 'chat', messages: [{ role: 'user', content: 'hi' }] }) }));
     expect(await endOf('a')).toMatchObject({
       error: { code: 'invalid-request', message: expect.stringContaining('roles must alternate') as string },
     });
@@ -289,7 +289,7 @@ describe('the lead of a model that answers in channels', () => {
   }
 
   function chatting(rest: Partial<Generation> = {}): Generation {
-    const prompt: Generation['prompt'] = { type: 'chat', messages: [{ role: 'user', content: 'Where?' }] };
+    const prompt = packPrompt({ type: 'chat', messages: [{ role: 'user', content: 'Where?' }] });
     return { ...asking(''), prompt, speculation: false, ...rest };
   }
 

@@ -2,11 +2,12 @@ import {
   asSkeinError,
   SkeinError,
   toWireError,
+  unpackPrompt,
   type DescribedLogprobs,
   type GenerationEvent,
   type GenerationInput,
   type Logprobs,
-  type Prompt,
+  type PackedPrompt,
   type Sampled,
   type Sampling,
   type Step,
@@ -22,7 +23,7 @@ import type { TokenEmbedder } from './token-embedder.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
 /** The part of a request that the engine needs. */
-export type Generation = Omit<GenerationInput, 'prompt' | 'jsonSchema'> & { readonly prompt: Prompt };
+export type Generation = Omit<GenerationInput, 'jsonSchema'>;
 
 export interface LeadComponents {
   readonly tokenizer: Tokenizer;
@@ -250,8 +251,9 @@ export class Lead {
     return { token, logprob, bytes: bytes(token), top: top.map((other) => ({ ...other, bytes: bytes(other.token) })) };
   }
 
-  #encode(prompt: Prompt): readonly number[] {
+  #encode(packed: PackedPrompt): readonly number[] {
     const { tokenizer, chatTemplate } = this.#components;
+    const prompt = unpackPrompt(packed);
     switch (prompt.type) {
       case 'tokens': {
         const outside = prompt.tokens.find((token) => token >= tokenizer.vocabularySize);

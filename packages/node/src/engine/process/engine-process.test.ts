@@ -8,7 +8,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeTinyModel } from '../../../../../scripts/fixtures/tiny-models.ts';
 import { libraryDirectory } from '../../hardware/backend.ts';
 import { createManifest } from '../../stage-file/index.ts';
-import { EngineProcess, type EngineGeneration } from './engine-process.ts';
+import type { Generation } from '../lead/lead.ts';
+import { EngineProcess } from './engine-process.ts';
 
 let directory: string;
 let file: string;
@@ -50,7 +51,7 @@ async function startWhole(
   });
 }
 
-const endless: EngineGeneration = {
+const endless: Generation = {
   prompt: packPrompt({ type: 'text', text: 'once upon a time' }),
   sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 },
   maxTokens: 400,

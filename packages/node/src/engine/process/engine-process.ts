@@ -12,18 +12,15 @@ import {
   SkeinError,
   toLog,
   type GenerationEvent,
-  type GenerationInput,
   type Logger,
   type StageSpeed,
 } from '@skein/protocol';
 
 import { fromEngineSchema, type EngineLoad, type FromEngine, type ToEngine } from '../control.ts';
+import type { Generation } from '../lead/lead.ts';
 import { EngineChild } from './engine-child.ts';
 import { GenerationEvents } from './generation-events.ts';
 import { StallWatch } from './stall-watch.ts';
-
-/** The part of a request that an engine needs. */
-export type EngineGeneration = Omit<GenerationInput, 'jsonSchema'>;
 
 export interface EngineProcessOptions {
   readonly load: Omit<EngineLoad, 'type'>;
@@ -138,7 +135,7 @@ export class EngineProcess implements AsyncDisposable {
    * @throws SkeinError what the engine says, `stage-lost` when it dies meanwhile
    */
   async *generate(
-    { prompt, ...settings }: EngineGeneration,
+    { prompt, ...settings }: Generation,
     options: { signal?: AbortSignal } = {},
   ): AsyncGenerator<GenerationEvent> {
     this.#lost.signal.throwIfAborted();
@@ -150,7 +147,7 @@ export class EngineProcess implements AsyncDisposable {
     this.#generations.set(id, events);
     this.#onRunning?.(this.#generations.size);
     this.#stallWatch.onRequest();
-    this.#send({ type: 'generation-start', id, generation: { prompt: prompt.layout, ...settings } }, prompt.bytes);
+    this.#send({ type: 'generation-start', id, generation: { prompt: prompt.type, ...settings } }, prompt.bytes);
     try {
       for await (const event of events) {
         if (event.type === 'generation-error') throw fromWireError(event.error);
