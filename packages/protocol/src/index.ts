@@ -29,7 +29,7 @@ export {
   type Logprobs,
   type Usage,
 } from './generation/events.ts';
-export { packPrompt, unpackPrompt, type PackedPrompt } from './generation/packed-prompt.ts';
+export { packPrompt, packPromptInSteps, unpackPrompt, type PackedPrompt } from './generation/packed-prompt.ts';
 export { chatMessageSchema, promptSchema, tokensSchema, type ChatMessage, type Prompt } from './generation/prompt.ts';
 export {
   generationRequestSchema,

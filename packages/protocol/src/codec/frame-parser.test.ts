@@ -35,6 +35,32 @@ describe('the frame parser', () => {
     expect(Buffer.compare(found[0]?.payload ?? new Uint8Array(), payload)).toBe(0);
   });
 
+  it.each([70_000, 262_144, 999_983])('puts a long frame together from chunks of %i bytes', (size) => {
+    const payload = Uint8Array.from({ length: 1_000_000 }, (_, index) => index % 251);
+    const long = encodeFrame({ n: 1 }, payload);
+    const bytes = Buffer.concat([long, frames[0] ?? long, long, frames[2] ?? long]);
+    const parser = new FrameParser();
+    const found = [];
+    for (let start = 0; start < bytes.length; start += size) {
+      const { pendingBytes } = parser;
+      const whole = parser.push(bytes.subarray(start, start + size));
+      if (whole.length === 0) expect(parser.pendingBytes).toBe(pendingBytes + Math.min(size, bytes.length - start));
+      found.push(...whole);
+    }
+    expect(found.map(({ header }) => header)).toEqual([{ n: 1 }, { n: 1 }, { n: 1 }, { n: 3 }]);
+    expect(Buffer.compare(found[2]?.payload ?? payload.subarray(1), payload)).toBe(0);
+    expect(parser.pendingBytes).toBe(0);
+  });
+
+  it('hands over what it has of a long frame', () => {
+    const frame = encodeFrame({ n: 1 }, new Uint8Array(1_000_000).fill(7));
+    const parser = new FrameParser();
+    expect(parser.push(frame.subarray(0, 500_000))).toEqual([]);
+    expect(parser.begunFrameBytes).toBe(frame.byteLength);
+    expect(Buffer.compare(Buffer.concat(parser.takeRest()), frame.subarray(0, 500_000))).toBe(0);
+    expect(parser.pendingBytes).toBe(0);
+  });
+
   it('refuses a frame over the limit before it has arrived', () => {
     const parser = new FrameParser({ maxFrameBytes: 100 });
     expect(() => parser.push(Uint8Array.of(101, 0, 0, 0))).toThrow(

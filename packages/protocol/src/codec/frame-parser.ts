@@ -4,6 +4,8 @@ import { ChunkQueue } from './chunk-queue.ts';
 import { decodeFrameBody, type Frame } from './frame.ts';
 
 const lengthBytes = 4;
+/** Bodies of so many bytes are put together as they come: copying megabytes at their end would hold up everything else. */
+const longBodyBytes = 256 * 1024;
 
 /**
  * Cuts a byte stream into frames. Feed it chunks of any size; it returns the frames they complete.
@@ -14,6 +16,8 @@ export class FrameParser {
   readonly #maxFrameBytes: number;
   readonly #maxHeaderBytes: number;
   readonly #received = new ChunkQueue();
+  /** The body of a long frame, as far as it has come. */
+  #body: { readonly bytes: Uint8Array; filled: number } | undefined;
 
   /** @param options bounds; default those of frames between engines */
   constructor(options: { readonly maxFrameBytes?: number; readonly maxHeaderBytes?: number } = {}) {
@@ -23,12 +27,13 @@ export class FrameParser {
 
   /** Bytes received that do not make a whole frame yet. Not 0 at the end of a stream: it was cut short. */
   get pendingBytes(): number {
-    return this.#received.byteLength;
+    const ofBody = this.#body === undefined ? 0 : lengthBytes + this.#body.filled;
+    return ofBody + this.#received.byteLength;
   }
 
   /** Bytes of the frame that has begun, with its length; 0 where none has, or where its length is not known yet. */
   get begunFrameBytes(): number {
-    const length = this.#received.peekUint32();
+    const length = this.#body?.bytes.byteLength ?? this.#received.peekUint32();
     return length === undefined ? 0 : lengthBytes + length;
   }
 
@@ -50,19 +55,45 @@ export class FrameParser {
 
   /** The next whole frame, or undefined when more bytes are needed. Throws as {@link push} does. */
   next(): Frame | undefined {
+    if (this.#body !== undefined) return this.#nextLong(this.#body);
     const length = this.#received.peekUint32();
     if (length === undefined) return undefined;
     if (length > this.#maxFrameBytes) {
       throw new SkeinError('frame-too-large', `a frame of ${length} bytes is over the limit of ${this.#maxFrameBytes}`);
     }
-    if (this.#received.byteLength < lengthBytes + length) return undefined;
+    if (this.#received.byteLength < lengthBytes + length) {
+      if (length < longBodyBytes) return undefined;
+      this.#received.take(lengthBytes);
+      // The system gives only the pages that are written to.
+      this.#body = { bytes: new Uint8Array(length), filled: 0 };
+      return this.#nextLong(this.#body);
+    }
     this.#received.take(lengthBytes);
     return decodeFrameBody(this.#received.take(length), this.#maxHeaderBytes);
   }
 
-  /** Hands over the bytes not cut yet, in order, for a stream that goes on without frames being decoded. */
+  #begunBody(): Uint8Array[] {
+    if (this.#body === undefined) return [];
+    const { bytes, filled } = this.#body;
+    const length = new Uint8Array(lengthBytes);
+    new DataView(length.buffer).setUint32(0, bytes.byteLength, true);
+    return [length, bytes.subarray(0, filled)];
+  }
+
+  #nextLong(body: { readonly bytes: Uint8Array; filled: number }): Frame | undefined {
+    const { bytes } = body;
+    const more = this.#received.take(Math.min(this.#received.byteLength, bytes.byteLength - body.filled));
+    bytes.set(more, body.filled);
+    body.filled += more.byteLength;
+    if (body.filled < bytes.byteLength) return undefined;
+    this.#body = undefined;
+    return decodeFrameBody(bytes, this.#maxHeaderBytes);
+  }
+
+  /** Hands over the bytes behind the last whole frame, in order, for a stream that goes on without frames being decoded. */
   takeRest(): Uint8Array[] {
-    const rest: Uint8Array[] = [];
+    const rest: Uint8Array[] = this.#begunBody();
+    this.#body = undefined;
     for (let chunk = this.#received.shift(); chunk !== undefined; chunk = this.#received.shift()) rest.push(chunk);
     return rest;
   }

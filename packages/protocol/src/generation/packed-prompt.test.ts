@@ -2,7 +2,7 @@ import { array, assert, constantFrom, integer, nat, oneof, property, record, str
 import { describe, expect, it } from 'vitest';
 
 import { limits } from '../limits.ts';
-import { packPrompt, unpackPrompt } from './packed-prompt.ts';
+import { packPrompt, packPromptInSteps, unpackPrompt } from './packed-prompt.ts';
 import type { Prompt } from './prompt.ts';
 
 const anyText = string({ unit: 'grapheme' });
@@ -31,6 +31,16 @@ describe('a packed prompt', () => {
         expect(unpackPrompt({ type, bytes: received.subarray(offset) })).toEqual(prompt);
       }),
     );
+  });
+
+  it('is the same when it is packed in steps, between which others have their turn', async () => {
+    // An odd number of units before the pairs, so that steps would end inside them.
+    const text = `a${'\u{1F600}'.repeat(1_200_000)}`;
+    const prompt: Prompt = { type: 'text', text };
+    let rests = 0;
+    const packed = await packPromptInSteps(prompt, async () => void (rests += 1));
+    expect(rests).toBe(2);
+    expect(unpackPrompt(packed)).toEqual(prompt);
   });
 
   it('keeps a byte order mark, which is text', () => {

@@ -12,6 +12,8 @@ const tokenBytes = 4;
 const lengthBytes = 4;
 /** A UTF-16 unit takes three bytes of UTF-8 at most: two units, a surrogate pair, take four. */
 const mostBytesPerUnit = 3;
+/** UTF-16 units that are encoded in one step. */
+const unitsPerStep = 1024 * 1024;
 
 /** The kind of a prompt, in the header of a request whose payload is the packed prompt. */
 export const promptTypeSchema = z.enum(['chat', 'text', 'tokens']);
@@ -37,22 +39,45 @@ const packedMessagesSchema = arraySchema(packedMessageSchema, { least: 1, most: 
 
 /** Packs a prompt. Throws `request-too-large` for more than {@link limits.maxPromptBytes} of text. */
 export function packPrompt(prompt: Prompt): PackedPrompt {
+  const steps = pack(prompt);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/**
+ * Packs a prompt as {@link packPrompt} does, a mebibyte at a time.
+ *
+ * @param rest called between two steps; the next one follows when it resolves
+ */
+export async function packPromptInSteps(prompt: Prompt, rest: () => Promise<void>): Promise<PackedPrompt> {
+  const steps = pack(prompt);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+    await rest();
+  }
+}
+
+/** Yields between two steps. */
+function* pack(prompt: Prompt): Generator<undefined, PackedPrompt> {
   const { type } = prompt;
   switch (type) {
     case 'text': {
       const texts = new PackedTexts(prompt.text.length, { field: 'prompt' });
-      texts.push(prompt.text);
+      yield* texts.push(prompt.text);
       return { type, bytes: texts.with() };
     }
     case 'chat': {
       const { messages } = prompt;
       const units = messages.reduce((sum, { content, name = '' }) => sum + content.length + name.length, 0);
       const texts = new PackedTexts(units, { field: 'messages', spare: messages.length * 24 + 2 * lengthBytes });
-      const list = messages.map(({ role, content, name }): z.infer<typeof packedMessageSchema> => [
-        role,
-        texts.push(content),
-        name === undefined ? null : texts.push(name),
-      ]);
+      const list: z.infer<typeof packedMessageSchema>[] = [];
+      for (const { role, content, name } of messages) {
+        const contentBytes = yield* texts.push(content);
+        list.push([role, contentBytes, name === undefined ? null : yield* texts.push(name)]);
+      }
       const listBytes = encodeValue(list);
       const length = new Uint8Array(lengthBytes);
       new DataView(length.buffer).setUint32(0, listBytes.byteLength, true);
@@ -118,6 +143,7 @@ class PackedTexts {
   #bytes: Uint8Array<ArrayBuffer>;
   #end = 0;
   #unitsLeft: number;
+  #unitsInStep = 0;
 
   /**
    * @param units of all texts that will come: each takes a byte at least, and mostly no more
@@ -131,17 +157,22 @@ class PackedTexts {
     this.#bytes = new Uint8Array(units + spare);
   }
 
-  /** Returns how many bytes the text takes. */
-  push(text: string): number {
+  /** Yields between two steps, and returns how many bytes the text takes. */
+  *push(text: string): Generator<undefined, number> {
     const start = this.#end;
     for (let done = 0; done < text.length;) {
-      const rest = done === 0 ? text : text.slice(done);
-      const { read, written } = this.#encoder.encodeInto(rest, this.#bytes.subarray(this.#end));
+      const next = pieceEnd(text, done);
+      const piece = text.slice(done, next);
+      const { read, written } = this.#encoder.encodeInto(piece, this.#bytes.subarray(this.#end));
       done += read;
       this.#end += written;
       this.#unitsLeft -= read;
       if (this.#end > limits.maxPromptBytes) throw this.#tooLarge();
-      if (done < text.length) this.#makeRoom(Math.min(this.#unitsLeft * mostBytesPerUnit, limits.maxPromptBytes));
+      if (done < next) this.#makeRoom(Math.min(this.#unitsLeft * mostBytesPerUnit, limits.maxPromptBytes));
+      this.#unitsInStep += read;
+      if (this.#unitsInStep < unitsPerStep) continue;
+      this.#unitsInStep = 0;
+      yield;
     }
     return this.#end - start;
   }
@@ -171,6 +202,13 @@ class PackedTexts {
       { details: { param: this.#field } },
     );
   }
+}
+
+/** Returns where the next piece of a text ends: not between the halves of a surrogate pair. */
+function pieceEnd(text: string, start: number): number {
+  const end = Math.min(start + unitsPerStep, text.length);
+  const last = text.charCodeAt(end - 1);
+  return end < text.length && last >= 0xd800 && last < 0xdc00 ? end + 1 : end;
 }
 
 function decodeText(bytes: Uint8Array): string {

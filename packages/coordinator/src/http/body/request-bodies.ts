@@ -157,6 +157,8 @@ export class RequestBodies {
       await this.#turns.next();
       if (signal.aborted) throw clientLeft(signal.reason);
     }
+    // The last step of a long text puts it together: enough for one turn.
+    if (bytes.byteLength > freeBytes) await this.#turns.next();
     return parser.result;
   }
 }

@@ -57,7 +57,7 @@ export async function parseChatRequest(body: unknown, options: ParseOptions): Pr
   const prompt = { type: 'chat', messages } as const;
   return {
     model,
-    inputs: toInputs(request, { prompt, maxTokens, logprobs }, options),
+    inputs: await toInputs(request, { prompt, maxTokens, logprobs }, options),
     promptSize: promptSize(prompt),
     stream,
     includeUsage: stream_options?.include_usage ?? false,

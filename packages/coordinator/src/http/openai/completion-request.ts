@@ -42,7 +42,7 @@ export async function parseCompletionRequest(body: unknown, options: ParseOption
   const { model, prompt, logprobs, max_tokens: maxTokens = defaultMaxTokens, stream = false, stream_options } = request;
   return {
     model,
-    inputs: toInputs(request, { prompt, maxTokens, logprobs }, options),
+    inputs: await toInputs(request, { prompt, maxTokens, logprobs }, options),
     promptSize: promptSize(prompt),
     stream,
     includeUsage: stream_options?.include_usage ?? false,

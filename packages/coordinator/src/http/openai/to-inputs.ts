@@ -1,4 +1,4 @@
-import { packPrompt, type GenerationInput, type Prompt } from '@skein/protocol';
+import { packPromptInSteps, type GenerationInput, type Prompt } from '@skein/protocol';
 
 import { choicesOf } from './choices.ts';
 import { noLimit } from './parameters.ts';
@@ -14,7 +14,7 @@ export interface InputParameters extends SamplingParameters {
 }
 
 /** A checked request in the engine's terms, once for each choice. Throws `request-too-large`. */
-export function toInputs(
+export async function toInputs(
   parameters: InputParameters,
   more: {
     prompt: Prompt;
@@ -22,13 +22,13 @@ export function toInputs(
     maxTokens: number | undefined;
     logprobs: number | undefined;
   },
-  { randomSeed }: ParseOptions,
-): [GenerationInput, ...GenerationInput[]] {
+  { randomSeed, turns }: ParseOptions,
+): Promise<[GenerationInput, ...GenerationInput[]]> {
   const { n, stop, response_format: format, speculation } = parameters;
   const { prompt, maxTokens, logprobs } = more;
   const jsonSchema = jsonSchemaOf(format);
   const input = {
-    prompt: packPrompt(prompt),
+    prompt: await packPromptInSteps(prompt, async () => await turns.next()),
     sampling: toSampling(parameters, { randomSeed, logprobs }),
     stop: toStop(stop),
     ...(maxTokens !== undefined && maxTokens !== noLimit && { maxTokens }),
