@@ -1,7 +1,7 @@
 export { onAbort } from './abort/on-abort.ts';
 export { arraySchema } from './codec/array-schema.ts';
 export { ChunkQueue } from './codec/chunk-queue.ts';
-export { decodeValue, encodeFrame, encodeValue, type Frame } from './codec/frame.ts';
+export { decodeValue, encodeFrame, encodeFrameHead, encodeValue, type Frame } from './codec/frame.ts';
 export { FrameParser } from './codec/frame-parser.ts';
 export { parseHeader } from './codec/parse-header.ts';
 export { errorCodes, isErrorCode, mayFitWithLess, retryOf, type ErrorCode, type Retry } from './errors/codes.ts';

@@ -1,6 +1,7 @@
 import {
   asSkeinError,
   encodeFrame,
+  encodeFrameHead,
   FrameParser,
   fromWireError,
   parseHeader,
@@ -36,6 +37,8 @@ export interface FrameStreamOptions {
 
 /** Shorter ones are not worth counting: the number of streams bounds them. */
 const largeFrameBytes = 64 * 1024;
+/** Larger payloads are not copied: megabytes at once would hold up everything else. */
+const mostCopiedBytes = 256 * 1024;
 
 /**
  * Frames over one stream of one method. Reads are pulled and writes awaited, so neither end can make the other queue
@@ -112,12 +115,18 @@ export class FrameStream implements AsyncIterable<Frame>, AsyncDisposable {
   }
 
   /**
-   * Sends a frame and waits while the remote is slower than we are. The payload may be reused after that. Throws
-   * `peer-lost` when the stream was lost; an aborted wait leaves the frame on its way.
+   * Sends a frame and waits while the remote is slower than we are. The payload may be reused after that, but for one of
+   * more than 256 KiB, which is not copied: it must not change any more. Throws `peer-lost` when the stream was lost; an
+   * aborted wait leaves the frame on its way.
    */
   async write(header: object, payload?: Uint8Array, options: WaitOptions = {}): Promise<void> {
     this.#assertFramed();
-    await this.#bytes.write(encodeFrame(header, payload), options);
+    if (payload === undefined || payload.byteLength <= mostCopiedBytes) {
+      return await this.#bytes.write(encodeFrame(header, payload), options);
+    }
+    // Both are queued at once, so that no other frame gets between them.
+    const head = this.#bytes.write(encodeFrameHead(header, payload.byteLength), options);
+    await Promise.all([head, this.#bytes.write(payload, options)]);
   }
 
   /** Sends why we give up, then ends our side. Never throws: a remote that is gone needs no explanation. */

@@ -43,14 +43,26 @@ const packr = new Packr(options);
 
 /** Encodes a frame. The payload is copied once, into the returned buffer. */
 export function encodeFrame(header: object, payload: Uint8Array = emptyPayload): Uint8Array {
+  return encodeAll(header, { payload, payloadBytes: payload.byteLength });
+}
+
+/** Encodes what stands before a payload of so many bytes, for payloads that are too large to be copied. */
+export function encodeFrameHead(header: object, payloadBytes: number): Uint8Array {
+  return encodeAll(header, { payload: emptyPayload, payloadBytes });
+}
+
+function encodeAll(
+  header: object,
+  { payload, payloadBytes }: { readonly payload: Uint8Array; readonly payloadBytes: number },
+): Uint8Array {
   const packed = packr.pack(header);
-  const frame = new Uint8Array(prefixBytes + packed.byteLength + payload.byteLength);
-  const view = new DataView(frame.buffer);
-  view.setUint32(0, frame.byteLength - 4, true);
+  const encoded = new Uint8Array(prefixBytes + packed.byteLength + payload.byteLength);
+  const view = new DataView(encoded.buffer);
+  view.setUint32(0, prefixBytes - 4 + packed.byteLength + payloadBytes, true);
   view.setUint32(4, packed.byteLength, true);
-  frame.set(packed, prefixBytes);
-  frame.set(payload, prefixBytes + packed.byteLength);
-  return frame;
+  encoded.set(packed, prefixBytes);
+  encoded.set(payload, prefixBytes + packed.byteLength);
+  return encoded;
 }
 
 /** Decodes the body of a frame (everything after its first four bytes). */

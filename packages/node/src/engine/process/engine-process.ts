@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 
 import {
   asSkeinError,
-  encodeFrame,
+  encodeFrameHead,
   FrameParser,
   fromWireError,
   isolated,
@@ -33,6 +33,7 @@ export interface EngineProcessOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+const noBytes = new Uint8Array(0);
 const defaultStallTimeoutMs = 120_000;
 
 /**
@@ -182,8 +183,14 @@ export class EngineProcess implements AsyncDisposable {
     await this.stop();
   }
 
-  #send(message: ToEngine, payload?: Uint8Array): void {
-    if (this.#child.control.writable) this.#child.control.write(encodeFrame(message, payload));
+  #send(message: ToEngine, payload: Uint8Array = noBytes): void {
+    const { control } = this.#child;
+    if (!control.writable) return;
+    // Not copied into one: a prompt may have megabytes.
+    control.cork();
+    control.write(encodeFrameHead(message, payload.byteLength));
+    control.write(payload);
+    control.uncork();
   }
 
   #readControl(): void {
