@@ -34,8 +34,9 @@ export const limits = Object.freeze({
   maxPromptTokens: 1_048_576,
   maxMessages: 4096,
   maxLogitBiases: 1024,
-  /** Characters of a grammar, or of the JSON schema that becomes one. */
-  maxGrammarCharacters: 256 * 1024,
+  /** Characters of a grammar, and of a JSON schema that becomes one: of those that people use, 69,000 and 162,000 at most. */
+  maxGrammarCharacters: 128 * 1024,
+  maxSchemaCharacters: 256 * 1024,
   maxTopLogprobs: 20,
   /** Cache slots of a stage: sequences being generated, and finished ones kept for their prefixes. llama.cpp's bound. */
   maxSlots: 256,

@@ -9,6 +9,7 @@ import { methods } from './methods.ts';
 
 test('the longest request fits into a frame of its method', () => {
   const grammar = '€'.repeat(limits.maxGrammarCharacters);
+  const jsonSchema = '€'.repeat(limits.maxSchemaCharacters);
   const content = 'a'.repeat(limits.maxPromptBytes / limits.maxMessages);
   const messages = Array.from({ length: limits.maxMessages }, () => ({ role: 'developer' as const, content }));
   const { type: prompt, bytes } = packPrompt({ type: 'chat', messages });
@@ -16,6 +17,7 @@ test('the longest request fits into a frame of its method', () => {
     type: 'generate',
     deployment: 'd'.repeat(64),
     prompt,
+    jsonSchema,
     sampling: {
       grammar,
       logitBias: Array.from({ length: limits.maxLogitBiases }, () => ({ token: 100_000, bias: 0.1 })),

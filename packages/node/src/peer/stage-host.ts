@@ -16,8 +16,9 @@ import {
   type StageLoad,
 } from '@skein/protocol';
 
-import { asSchemaError, withJsonSchema } from '../engine/json-schema/index.ts';
+import { asSchemaError } from '../engine/json-schema/index.ts';
 import { HostedStage, notServing, type HostedStageComponents } from './hosted-stage.ts';
+import { SchemaGrammars } from './schema-grammars.ts';
 import { throttledProgress } from './throttled-progress.ts';
 
 /** More than any machine can serve, and few enough for a card to tell of all. */
@@ -27,6 +28,7 @@ const maxHeldStages = 32;
 export class StageHost {
   readonly #components: HostedStageComponents;
   readonly #stages = new Map<string, HostedStage>();
+  readonly #grammars = new SchemaGrammars();
   readonly #running = new Set<Promise<void>>();
   readonly #served = new DisposableStack();
   readonly #stopping = new AbortController();
@@ -142,7 +144,7 @@ export class StageHost {
     const stage = this.#stages.get(stageKey({ deployment, stage: 0 }));
     if (stage === undefined) throw notServing(deployment);
     try {
-      const followed = jsonSchema === undefined ? sampling : withJsonSchema(sampling, jsonSchema);
+      const followed = jsonSchema === undefined ? sampling : await this.#grammars.follow(sampling, jsonSchema);
       const generation = { ...settings, prompt: { type: prompt, bytes: payload }, sampling: followed };
       const events = stage.generate(generation, { signal });
       for await (const event of events) await stream.write(event, undefined, { signal });

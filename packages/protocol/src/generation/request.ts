@@ -84,7 +84,7 @@ export const generationRequestSchema = z.object({
   /** Generation ends before the first of these would appear in the text. */
   stop: arraySchema(z.string().min(1).max(limits.maxStopLength), { most: limits.maxStopStrings }).default([]),
   /** A JSON schema, as JSON, that the text is to follow; the lead makes a grammar of it. Not together with a grammar. */
-  jsonSchema: z.string().min(1).max(limits.maxGrammarCharacters).optional(),
+  jsonSchema: z.string().min(1).max(limits.maxSchemaCharacters).optional(),
   /** False: don't draft tokens from what was said before, to verify several at a time. The text is the same either way. */
   speculation: z.boolean().optional(),
 });

@@ -3,16 +3,16 @@ import { z } from 'zod';
 
 import { isLongerThan } from './json-length.ts';
 
-const tooLong = { error: `expected at most ${limits.maxGrammarCharacters} characters of JSON` };
+const tooLong = { error: `expected at most ${limits.maxSchemaCharacters} characters of JSON` };
 
 const jsonSchema = z.strictObject({
   name: z.string().regex(/^[\w-]{1,64}$/, { error: 'expected 1 to 64 letters, digits, underscores or dashes' }),
   description: z.string().nullish(),
   schema: z
     .record(z.string(), z.unknown())
-    .refine((schema) => !isLongerThan(schema, limits.maxGrammarCharacters), tooLong)
+    .refine((schema) => !isLongerThan(schema, limits.maxSchemaCharacters), tooLong)
     .transform((schema) => JSON.stringify(schema))
-    .refine((schema) => schema.length <= limits.maxGrammarCharacters, tooLong)
+    .refine((schema) => schema.length <= limits.maxSchemaCharacters, tooLong)
     .nullish(),
   // Followed to the letter in either case.
   strict: z.boolean().nullish(),

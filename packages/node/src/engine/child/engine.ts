@@ -18,6 +18,7 @@ import { Tokenizer } from '../lead/tokenizer.ts';
 import type { Libllama } from '../libllama/libllama.ts';
 import { activationBytes, decodeActivations, encodeActivations } from '../stage/activations.ts';
 import { measureSpeed, type MeasuredStage } from '../stage/measure-speed.ts';
+import { CompiledGrammars } from '../stage/sampling/grammar/grammar.ts';
 import { checkSampling } from '../stage/sampling/check-sampling.ts';
 import { Stage } from '../stage/stage.ts';
 import { chooseOffload } from './offload.ts';
@@ -54,7 +55,9 @@ export async function createEngine(library: Libllama, load: EngineLoad, outputs:
   const offload = chooseOffload(library, load);
   const isSplit = load.stages > 1;
   const isTail = load.stage === load.stages - 1;
+  const grammars = new CompiledGrammars();
   const stage = new Stage(library, {
+    grammars,
     file: load.file,
     takesHidden: isSplit,
     hiddenTensor: isTail ? undefined : `${load.hiddenTensor}-${load.layers - 1}`,
@@ -73,7 +76,7 @@ export async function createEngine(library: Libllama, load: EngineLoad, outputs:
   const isLead = load.stage === 0;
   const measured = measureSpeed(stage, { hiddenSize, layers, takesHidden: isSplit, isTail, isLead, contextTokens });
   const engine = isLead
-    ? await leadEngine({ library, stage, measured, gpuLayers: offload.layers }, load, outputs)
+    ? await leadEngine({ library, stage, measured, grammars, gpuLayers: offload.layers }, load, outputs)
     : followerEngine(stage, load, outputs);
   outputs.control({ type: 'engine-ready', gpuLayers: offload.layers, device: offload.device, speed: measured.speed });
   return engine;
@@ -89,8 +92,9 @@ async function leadEngine(
     library,
     stage,
     measured,
+    grammars,
     gpuLayers,
-  }: { library: Libllama; stage: Stage; measured: MeasuredStage; gpuLayers: number },
+  }: { library: Libllama; stage: Stage; measured: MeasuredStage; grammars: CompiledGrammars; gpuLayers: number },
   load: EngineLoad,
   outputs: EngineOutputs,
 ): Promise<Engine> {
@@ -106,7 +110,8 @@ async function leadEngine(
       stage,
       embedder: load.frontFile === undefined ? undefined : await TokenEmbedder.open(library, load.frontFile),
       sendStep: sendActivations(load, outputs),
-      checkSampling: (sampling) => checkSampling(library, library.modelVocab(front.model), sampling),
+      checkSampling: (sampling) =>
+        checkSampling(sampling, { vocabularySize: front.tokenizer.vocabularySize, grammars }),
       emit: (id, event) => outputs.control({ type: 'generation-event', id, event }),
       onProgress: () => outputs.control({ type: 'engine-progress' }),
       onIdle: (requests) => outputs.control({ type: 'engine-idle', requests }),

@@ -22,14 +22,14 @@ const lastWordsTimeoutMs = 2000;
 setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
 
 const control: FramePipe = new FramePipe(controlDescriptor, {
-  // All that have come start together, rather than one a step.
-  computes: false,
+  // All that have come start together, rather than one a step, but for those that take long to start.
+  turnMs: 5,
   onFrame: (frame) => guarded(() => onControl(parseHeader(toEngineSchema, frame.header), frame.payload)),
   onClose,
 });
 
 const ring: FramePipe = new FramePipe(ringDescriptor, {
-  computes: true,
+  turnMs: 0,
   onFrame: (frame) => guarded(() => loaded('a frame of the ring').onRing(frame)),
   onClose,
 });

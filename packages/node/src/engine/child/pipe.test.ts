@@ -7,14 +7,15 @@ import { encodeFrame } from '@skein/protocol';
 import { describe, expect, it } from 'vitest';
 
 /** Frames that a process took in each turn of its event loop, of three that had come with one write. */
-async function framesByTurn(computes: boolean): Promise<unknown> {
+async function framesByTurn(turnMs: number, workMs = 0): Promise<unknown> {
   const script = `
     import { FramePipe } from ${JSON.stringify(new URL('pipe.ts', import.meta.url).href)};
     const turns = [];
     let inTurn = 0;
     new FramePipe(3, {
-      computes: ${computes},
+      turnMs: ${turnMs},
       onFrame: ({ header }) => {
+        for (const startedMs = performance.now(); performance.now() - startedMs < ${workMs};);
         if (inTurn++ === 0) setImmediate(() => {
           turns.push(inTurn);
           inTurn = 0;
@@ -37,10 +38,14 @@ async function framesByTurn(computes: boolean): Promise<unknown> {
 
 describe('a pipe of frames', () => {
   it('takes all that have come in one turn, so that requests that come together are computed together', async () => {
-    expect(await framesByTurn(false)).toEqual([3]);
+    expect(await framesByTurn(10_000)).toEqual([3]);
+  });
+
+  it('takes no more in a turn once those before have taken long', async () => {
+    expect(await framesByTurn(20, 30)).toEqual([1, 1, 1]);
   });
 
   it('takes one a turn where each may mean to compute', async () => {
-    expect(await framesByTurn(true)).toEqual([1, 1, 1]);
+    expect(await framesByTurn(0)).toEqual([1, 1, 1]);
   });
 });

@@ -8,10 +8,10 @@ export interface FramePipeOptions {
   /** Called for each frame, in order. */
   readonly onFrame: (frame: Frame) => void;
   /**
-   * Whether taking a frame may mean to compute, which holds up this thread: then one frame is taken a turn, and only when
-   * what the one before has brought about has left this process.
+   * How long frames are taken in one turn, in milliseconds. What is left is taken when what those before have brought about
+   * has left this process. At 0 one frame is taken a turn: where each may mean to compute, which holds up this thread.
    */
-  readonly computes: boolean;
+  readonly turnMs: number;
   /** Called when the other end has gone or has sent bytes that are no frames. */
   readonly onClose: (error?: unknown) => void;
 }
@@ -45,9 +45,10 @@ export class FramePipe {
   #next(): void {
     if (this.#isBusy) return;
     try {
+      const endMs = performance.now() + this.#options.turnMs;
       for (let frame = this.#parser.next(); frame !== undefined; frame = this.#parser.next()) {
         this.#options.onFrame(frame);
-        if (this.#options.computes) return this.#rest();
+        if (performance.now() >= endMs) return this.#rest();
       }
     } catch (error) {
       this.#options.onClose(error);

@@ -6,8 +6,11 @@ import { sizeOf } from './grammar/size.ts';
 import { refusal, rootPath, tooLarge } from './refusal.ts';
 import { SchemaDocument } from './schema-document.ts';
 
-/** Rules of a grammar, and its elements when repetitions are written out. */
-const mostRules = 4096;
+/**
+ * Rules of a grammar, its characters, and its elements when repetitions are written out. Of 2,395 schemas that people use the
+ * largest has 753, 69,207 and 22,039.
+ */
+const mostRules = 2048;
 const mostElements = 65_536;
 
 /**

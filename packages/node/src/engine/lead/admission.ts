@@ -50,12 +50,20 @@ export class Admission {
     for (const sequence of this.#waiting) sequence.copy = undefined;
   }
 
-  /** Takes out the next sequence that there is a slot for, and room for all its tokens and a few more. */
-  next(running: readonly Sequence[]): { readonly sequence: Sequence; readonly placement: Placement } | undefined {
+  /**
+   * Takes out the next sequence that there is a slot for, and room for all its tokens and a few more.
+   *
+   * @param options.mayOpenGrammar whether one with a grammar may begin: one a step, so that their work does not add up
+   */
+  next(
+    running: readonly Sequence[],
+    { mayOpenGrammar }: { readonly mayOpenGrammar: boolean },
+  ): { readonly sequence: Sequence; readonly placement: Placement } | undefined {
     if (running.length >= this.#options.sequences) return undefined;
     for (const sequence of this.#waiting) {
-      const { tokens, copy } = sequence;
+      const { tokens, copy, request } = sequence;
       if (!sequence.hasBegun && this.#isBeingRead(tokens, running)) continue;
+      if (!mayOpenGrammar && request.sampling.grammar !== undefined) return undefined;
       const spare = sum(running, (one) => one.unsent + spareFor(one)) + spareFor(sequence);
       const sources = running.flatMap(({ slot, tokens: held, confirmed }) =>
         slot === undefined ? [] : [{ slot, tokens: held, confirmed }],

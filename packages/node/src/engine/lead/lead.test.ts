@@ -10,6 +10,7 @@ import { writeTinyModel } from '../../../../../scripts/fixtures/tiny-models.ts';
 import { libraryDirectory } from '../../hardware/backend.ts';
 import { createManifest } from '../../stage-file/index.ts';
 import { loadLibllama, type Libllama, type ModelPointer } from '../libllama/libllama.ts';
+import { CompiledGrammars } from '../stage/sampling/grammar/grammar.ts';
 import { checkSampling } from '../stage/sampling/check-sampling.ts';
 import { Stage } from '../stage/stage.ts';
 import { ChatTemplate } from './chat-template/chat-template.ts';
@@ -68,7 +69,8 @@ function startLead(
       stage: computing,
       embedder: undefined,
       sendStep: () => expect.fail('a whole model sends no steps'),
-      checkSampling: (sampling) => checkSampling(library, library.modelVocab(model), sampling),
+      checkSampling: (sampling) =>
+        checkSampling(sampling, { vocabularySize: tokenizer.vocabularySize, grammars: new CompiledGrammars() }),
       emit: (id, event) => events.set(id, [...(events.get(id) ?? []), event]),
       onProgress: () => undefined,
       onIdle: (started) => idle.push(started),

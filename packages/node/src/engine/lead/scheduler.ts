@@ -188,7 +188,7 @@ export class Scheduler {
   /** Lets waiting sequences begin or come back, as long as there is room. */
   #admit(): void {
     for (;;) {
-      const admitted = this.#admission.next(this.#running);
+      const admitted = this.#admission.next(this.#running, { mayOpenGrammar: !this.#opensGrammar() });
       if (admitted === undefined) return;
       const { sequence, placement } = admitted;
       const { slot, cachedTokens, operations } = placement;
@@ -197,6 +197,16 @@ export class Scheduler {
       this.#running.push(sequence);
       this.#byAge.push(sequence);
     }
+  }
+
+  /** Whether the next step opens a grammar. That is work for the tail, which all others in the step wait for. */
+  #opensGrammar(): boolean {
+    return this.#operations.some(
+      (operation) =>
+        operation.type === 'sample-with' &&
+        operation.sampling.grammar !== undefined &&
+        this.#running.some(({ slot }) => slot === operation.sequence),
+    );
   }
 
   /** How the tail draws a sequence's tokens from now on: for one that comes back, as if it had not been away. */

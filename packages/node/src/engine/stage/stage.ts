@@ -11,6 +11,7 @@ import {
 import type { ContextPointer, Libllama, MemoryPointer, ModelPointer } from '../libllama/libllama.ts';
 import { GraphHook } from './graph-hook.ts';
 import { MicroBatch } from './micro-batch.ts';
+import type { CompiledGrammars } from './sampling/grammar/grammar.ts';
 import { Sampler } from './sampling/sampler.ts';
 import { SwapSpace } from './swap-space.ts';
 import { Verification } from './verification.ts';
@@ -24,6 +25,8 @@ export interface StageOptions {
   readonly hiddenTensor?: string | undefined;
   /** Tensor to overwrite with the rows that come in; see {@link GraphHook}. */
   readonly inputTensor?: string | undefined;
+  /** Grammars that this process has compiled. Default: none yet. */
+  readonly grammars?: CompiledGrammars | undefined;
   /** Elements of one hidden row. */
   readonly hiddenSize: number;
   /** KV cache, in tokens, shared by all sequences. */
@@ -125,7 +128,7 @@ export class Stage {
     });
     this.#batch = new MicroBatch(library, options.batchTokens);
     if (isTail) {
-      const sampler = new Sampler(library, model, context);
+      const sampler = new Sampler(library, model, context, options.grammars);
       this.#tail = { sampler, verification: new Verification(sampler) };
     }
   }

@@ -5,7 +5,7 @@ import type { ContextPointer, Libllama, ModelPointer, SamplerPointer, VocabPoint
 import { Candidates } from './candidates.ts';
 import { drawSeed } from './draw-seed.ts';
 import { Dry } from './dry.ts';
-import { Grammars, type GrammarState } from './grammar/grammar.ts';
+import { Grammars, type CompiledGrammars, type GrammarState } from './grammar/grammar.ts';
 import { logprobsOf } from './logprobs.ts';
 import type { TokenTexts } from './restarts.ts';
 
@@ -56,18 +56,21 @@ export class Sampler {
   readonly #texts: TokenTexts;
   #candidates: Candidates | undefined;
 
-  constructor(library: Libllama, model: ModelPointer, context: ContextPointer) {
+  constructor(library: Libllama, model: ModelPointer, context: ContextPointer, grammars?: CompiledGrammars) {
     this.#library = library;
     this.#context = context;
     this.#vocab = library.modelVocab(model);
     this.#vocabularySize = library.vocabSize(this.#vocab);
     this.#greedy = this.#chain([library.samplerGreedy()]);
     const tokenizer = new Tokenizer(library, model);
-    this.#grammars = new Grammars({
-      size: this.#vocabularySize,
-      piece: (token) => tokenizer.piece(token),
-      isEndOfGeneration: (token) => tokenizer.isEndOfGeneration(token),
-    });
+    this.#grammars = new Grammars(
+      {
+        size: this.#vocabularySize,
+        piece: (token) => tokenizer.piece(token),
+        isEndOfGeneration: (token) => tokenizer.isEndOfGeneration(token),
+      },
+      grammars,
+    );
     this.#texts = {
       piece: (token) => tokenizer.piece(token, { special: true }),
       encode: (text) => tokenizer.encode(text, { addSpecial: false, parseSpecial: false }),

@@ -7,37 +7,25 @@ import { WorkBudget } from './work-budget.ts';
 const mostMatchers = 8;
 const mostBytes = 4_000_000;
 
-/**
- * Checks that a text is a grammar in GBNF and that finding its first token takes no more than a token may.
- *
- * @throws SkeinError `invalid-request` that says what is wrong and where
- */
-export function checkGrammar(text: string): void {
-  new Matcher(text).start(new WorkBudget());
-}
-
-/** The grammars of a model's sequences. The vocabulary is read when the first one is opened. */
-export class Grammars {
-  readonly #source: VocabularySource;
+/** The grammars that a process has seen last, compiled, with what it remembers of matching them. */
+export class CompiledGrammars {
   readonly #memory = new MatchMemory();
   /** Least recently used first. */
   readonly #matchers = new Map<string, Matcher>();
-  #vocabulary: Vocabulary | undefined;
 
-  constructor(source: VocabularySource) {
-    this.#source = source;
-  }
-
-  /** Returns a grammar before its first token. Throws what {@link checkGrammar} does. */
-  open(text: string): GrammarState {
+  /**
+   * Compiles a text, or finds it compiled, and matches up to its first token.
+   *
+   * @throws SkeinError `invalid-request` that says what is wrong and where, for a text that is no grammar in GBNF, is too large or
+   *   takes more work than a token may
+   */
+  open(text: string, budget: WorkBudget): { readonly matcher: Matcher; readonly state: MatchState } {
     const matcher = this.#matchers.get(text) ?? new Matcher(text, this.#memory);
-    const budget = new WorkBudget();
     const state = matcher.start(budget);
     this.#matchers.delete(text);
     this.#matchers.set(text, matcher);
     this.#evict();
-    this.#vocabulary ??= new Vocabulary(this.#source);
-    return new GrammarState({ vocabulary: this.#vocabulary, matcher, budget }, state);
+    return { matcher, state };
   }
 
   #evict(): void {
@@ -47,6 +35,31 @@ export class Grammars {
       this.#matchers.delete(text);
       bytes -= matcher.bytes;
     }
+  }
+}
+
+/** Checks a grammar. Throws as {@link CompiledGrammars.open} does. */
+export function checkGrammar(text: string, compiled = new CompiledGrammars()): void {
+  compiled.open(text, new WorkBudget());
+}
+
+/** The grammars of a model's sequences. The vocabulary is read when the first one is opened. */
+export class Grammars {
+  readonly #source: VocabularySource;
+  readonly #compiled: CompiledGrammars;
+  #vocabulary: Vocabulary | undefined;
+
+  constructor(source: VocabularySource, compiled = new CompiledGrammars()) {
+    this.#source = source;
+    this.#compiled = compiled;
+  }
+
+  /** Returns a grammar before its first token. Throws as {@link CompiledGrammars.open} does. */
+  open(text: string): GrammarState {
+    const budget = new WorkBudget();
+    const { matcher, state } = this.#compiled.open(text, budget);
+    this.#vocabulary ??= new Vocabulary(this.#source);
+    return new GrammarState({ vocabulary: this.#vocabulary, matcher, budget }, state);
   }
 }
 

@@ -1,10 +1,10 @@
 import { invalidGrammar } from './parse-grammar.ts';
 
 /** Steps that a sequence may take at once, for a token that was long in coming: what JSON takes for all is some ten thousand. */
-const defaultSteps = 1_000_000;
+const defaultSteps = 200_000;
 /** Steps that each further token brings, of 50 to 500 ns each: others of the micro-batch wait meanwhile, token by token. */
-const defaultStepsPerToken = 50_000;
-const defaultMilliseconds = 250;
+const defaultStepsPerToken = 20_000;
+const defaultMilliseconds = 50;
 /** Steps between two looks at the clock. */
 const stepsPerLook = 4096;
 
