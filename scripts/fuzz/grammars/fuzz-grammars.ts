@@ -1,6 +1,15 @@
 import { readFileSync } from 'node:fs';
 
-import { isSkeinError, packPrompt, silentLogger, type GenerationEvent, type Sampling } from '@skein/protocol';
+import {
+  check,
+  isSkeinError,
+  packPrompt,
+  samplingSchema,
+  silentLogger,
+  SkeinError,
+  type GenerationEvent,
+  type Sampling,
+} from '@skein/protocol';
 
 import { EngineProcess } from '../../../packages/node/src/engine/process/engine-process.ts';
 import { withJsonSchema } from '../../../packages/node/src/engine/json-schema/index.ts';
@@ -215,5 +224,12 @@ class FuzzedEngine implements AsyncDisposable {
 function samplingOf({ grammar, jsonSchema }: Input): Sampling {
   const sampling: Sampling = { temperature: 1.5, topP: 1, topK: 0, minP: 0, seed: 1 };
   if (jsonSchema !== undefined) return withJsonSchema(sampling, jsonSchema);
-  return grammar === undefined ? sampling : { ...sampling, grammar };
+  // As it is checked wherever a request comes in.
+  return grammar === undefined ? sampling : asRequested({ ...sampling, grammar });
+}
+
+function asRequested(sampling: Sampling): Sampling {
+  const checked = check(samplingSchema, sampling);
+  if (checked.ok) return checked.data;
+  throw new SkeinError('invalid-request', checked.problem);
 }
