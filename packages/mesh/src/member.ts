@@ -14,6 +14,7 @@ import {
 import type { Libp2p } from 'libp2p';
 
 import { Gathering, type Absent } from './cards/absent.ts';
+import { saysWhatItServes } from './cards/card-book.ts';
 import { CardStreams } from './cards/card-streams.ts';
 import { CardsView, type Cards } from './cards/cards.ts';
 import { Gossip } from './cards/gossip.ts';
@@ -347,9 +348,14 @@ export class Member implements Mesh {
     this.#options.logger.info({ peer: this.peerId }, 'mesh member stopped');
   }
 
-  /** How many there should be that are not: those that a person has named, and serving members that the authority knows. */
+  /**
+   * How many there should be that are not, or do not say yet what they serve: those that a person has named, and serving
+   * members that the authority knows.
+   */
   #expected(): number {
-    const present = new Set(this.#gossip.snapshot().map(({ peer }) => peer));
+    const cards = this.#gossip.snapshot();
+    const present = new Set(cards.map(({ peer }) => peer));
+    const silent = cards.filter((card) => card.roles.includes('peer') && !saysWhatItServes(card));
     const nowMs = Date.now();
     const missing = (this.authority?.members ?? []).filter(
       ({ peer, roles, expiresAt, ended }) =>
@@ -357,7 +363,7 @@ export class Member implements Mesh {
     );
     // A connection is there a moment before the card that comes on it.
     const cardless = this.#connections.peerIds.filter((peerId) => !present.has(peerId));
-    return missing.length + cardless.length + this.#dialer.unmet;
+    return silent.length + missing.length + cardless.length + this.#dialer.unmet;
   }
 
   #createMdns(): MdnsDiscovery {

@@ -5,6 +5,10 @@ import { Authority } from '../membership/authority.ts';
 import { Cluster, untilCards } from '../testing/cluster.ts';
 import { Gathering } from './absent.ts';
 
+const memory = { memoryBytes: 8, freeMemoryBytes: 4 };
+const hardware = { platform: 'linux', cpu: 'test', cores: 4, ...memory, backend: 'cpu' as const, gpus: [] };
+const coordinator = { roles: ['coordinator' as const] };
+
 describe('a member that has started', () => {
   test('waits for those that it expects, for 30 seconds at most', () => {
     const gathering = new Gathering(1000);
@@ -23,33 +27,37 @@ describe('a member that has started', () => {
 
 test('a mesh of one expects nobody', async () => {
   await using cluster = new Cluster();
-  const member = await cluster.add();
+  const member = await cluster.add([], coordinator);
   expect(member.absent()).toEqual({ lost: [], isGathering: false });
 });
 
-test('a member that was told of others is gathering until it has their cards', async () => {
+test('a member that was told of others is gathering until their cards say what they serve', async () => {
   await using cluster = new Cluster();
   const peer = await cluster.add();
-  const member = await cluster.add([peer]);
+  const member = await cluster.add([peer], coordinator);
   await untilCards(member, (cards) => cards.length === 2);
+  expect(member.absent().isGathering).toBe(true);
+  peer.updateCard({ hardware });
+  await untilCards(member, (cards) => cards.some((card) => card.hardware !== undefined));
   expect(member.absent().isGathering).toBe(false);
   const peers = peer.addresses();
   await peer.stop();
-  const late = await cluster.add([], { peers });
+  const late = await cluster.add([], { ...coordinator, peers });
   expect(late.absent()).toEqual({ lost: [], isGathering: true });
 });
 
 test('the machine with the authority expects the serving members that it let in', async () => {
   const authority = await Authority.ephemeral();
   const holder = await createIdentity();
-  const membership = await authority.admit(holder.peerId, { roles: ['peer', 'coordinator'] });
+  const membership = await authority.admit(holder.peerId, coordinator);
   const serving = await authority.enroll(['peer']);
   await authority.enroll(['client']);
   await using cluster = new Cluster(authority);
   const member = await cluster.add([], { identity: holder, membership, authority });
   expect(member.absent().isGathering).toBe(true);
   const peer = await cluster.add([member], serving);
-  await untilCards(member, (cards) => cards.some((card) => card.peer === peer.peerId));
+  peer.updateCard({ hardware });
+  await untilCards(member, (cards) => cards.some((card) => card.hardware !== undefined));
   expect(member.absent().isGathering).toBe(false);
 });
 

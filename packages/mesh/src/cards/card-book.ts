@@ -59,7 +59,8 @@ export class CardBook {
     entry.heardAtMs = nowMs;
     entry.present = true;
     // A machine that restarts is a member again before its peer has looked at what it holds.
-    if (entry.lost !== undefined && (serves(signed) || !serves(entry.lost.before))) entry.lost = undefined;
+    if (entry.lost !== undefined && (saysWhatItServes(signed.card) || !saysWhatItServes(entry.lost.before.card)))
+      entry.lost = undefined;
     if (!present) return 'new';
     return isSameContent(previous.card, signed.card) ? 'renewed' : 'changed';
   }
@@ -121,7 +122,7 @@ function markLost(entry: Entry, nowMs: number): void {
 }
 
 /** Whether a card says what its member serves: with its hardware come the models that it holds. */
-function serves({ card }: SignedCard): boolean {
+export function saysWhatItServes(card: Card): boolean {
   return card.hardware !== undefined;
 }
 
