@@ -33,3 +33,11 @@ test('a header beyond the bound of daemons is refused, however large the frame m
   const frame = encodeFrame({ text: 'x'.repeat(limits.maxControlHeaderBytes) });
   expect(() => parser.push(frame)).toThrow(expect.objectContaining({ code: 'frame-too-large' }));
 });
+
+test('a header of more values than a daemon decodes without a pause is refused, however few bytes each has', () => {
+  const parser = new FrameParser(methods.generate);
+  const most = limits.maxControlHeaderBytes / 4;
+  const frame = (count: number) => encodeFrame(Array.from({ length: count }, () => 0));
+  expect(parser.push(frame(most - 1))).toHaveLength(1);
+  expect(() => parser.push(frame(most))).toThrow(expect.objectContaining({ code: 'protocol-violation' }));
+});

@@ -7,15 +7,15 @@ const maxDepth = 16;
 const maxMapEntries = 4096;
 /** Maps and arrays in one value: a manifest of the greatest model has three for each section. */
 const maxContainers = 262_144;
-/** Values of any kind, map keys included: twice as many as the longest prompt has tokens. */
-const maxValues = 2_097_152;
+/** Values of any kind, map keys included, where nothing else is said: twice as many as the longest prompt has tokens. */
+const defaultMaxValues = 2_097_152;
 
 /**
  * Throws `protocol-violation` for bytes that are not one MessagePack value of plain types (nil, booleans, numbers, text,
  * bytes, arrays, maps), or that would take far more memory than themselves once decoded: a byte can stand for a map.
  * Decoders of extension types build what their bytes say, and some read the same bytes again and again.
  */
-export function assertDecodable(bytes: Uint8Array): void {
+export function assertDecodable(bytes: Uint8Array, maxValues: number = defaultMaxValues): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const end = bytes.byteLength;
   /** By depth: values still to come in the container there. */

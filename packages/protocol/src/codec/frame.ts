@@ -23,6 +23,8 @@ export interface Frame {
 }
 
 const prefixBytes = 8;
+/** A header may have a value for so many of the bytes that it may have: most of the time of decoding goes by values. */
+const bytesPerValue = 4;
 const emptyPayload = new Uint8Array(0);
 
 // Plain maps and no extension types. What comes in is looked at by `assertDecodable` before: these options do not keep msgpackr
@@ -75,7 +77,8 @@ export function decodeFrameBody(body: Uint8Array, maxHeaderBytes: number = limit
   if (headerBytes > maxHeaderBytes) {
     throw new SkeinError('frame-too-large', `a header of ${headerBytes} bytes is over the limit of ${maxHeaderBytes}`);
   }
-  return { header: decodeValue(body.subarray(4, 4 + headerBytes)), payload: body.subarray(4 + headerBytes) };
+  const header = decodeValue(body.subarray(4, 4 + headerBytes), { maxValues: maxHeaderBytes / bytesPerValue });
+  return { header, payload: body.subarray(4 + headerBytes) };
 }
 
 /** Encodes a value on its own, e.g. for signing or hashing. Same input, same bytes. */
@@ -84,8 +87,8 @@ export function encodeValue(value: object): Uint8Array {
 }
 
 /** Decodes a value that stands on its own. Throws `protocol-violation` for what {@link assertDecodable} refuses. */
-export function decodeValue(bytes: Uint8Array): unknown {
-  assertDecodable(bytes);
+export function decodeValue(bytes: Uint8Array, { maxValues }: { readonly maxValues?: number } = {}): unknown {
+  assertDecodable(bytes, maxValues);
   try {
     return packr.unpack(bytes);
   } catch (error) {
