@@ -109,6 +109,8 @@ export class RequestBodies {
           this.#expect(watchdog, maxBodyBytes);
         }
         body.append(value);
+        // Of all long bodies one piece a turn is taken: dozens that come at once would fill the turns of everybody else.
+        if (body.length > freeBytes) await this.#turns.next();
       }
     } catch (error) {
       // Nothing else breaks off a body.
