@@ -1,12 +1,12 @@
 import type { Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 
-import { createAdaptorServer } from '@hono/node-server';
+import { createAdaptorServer, type HttpBindings } from '@hono/node-server';
 import { SkeinError } from '@skein/protocol';
 import type { Hono } from 'hono';
 
 import { answerHalfClosed } from './half-closed.ts';
-import { Turns } from './turns.ts';
+import { RequestLanes } from './request-lanes.ts';
 
 /** How long answers may take to end by themselves once the server stops, in milliseconds. */
 const drainMs = 500;
@@ -29,11 +29,9 @@ export class HttpServer {
     this.#host = host;
     this.#port = port;
     // Only `createServer` of node:http is used by default, so this is never one of the HTTP/2 kinds.
-    // Hundreds that come at once would be answered in one turn of the event loop, which everybody else waits for. Prompts do
-    // not wait for questions.
-    const [prompts, questions] = [new Turns(), new Turns()];
+    const lanes = new RequestLanes();
     const fetch: typeof app.fetch = async (request, env) => {
-      await (request.method === 'POST' ? prompts : questions).next();
+      await lanes.next(request.method, (env as HttpBindings).incoming.socket);
       return await app.fetch(request, env);
     };
     this.#server = createAdaptorServer({ fetch, overrideGlobalObjects: false }) as Server;

@@ -1,47 +1,52 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-import type { Sampling } from '@skein/protocol';
+import { asSkeinError, type Sampling, type SkeinError } from '@skein/protocol';
 
-import { withJsonSchema } from '../engine/json-schema/index.ts';
+import { assertNoGrammar, grammarOf } from '../engine/json-schema/index.ts';
 
-/** Grammars that are kept, by their schemas: requests of one program mostly come with the same few. */
+/** Grammars and refusals that are kept, by their schemas: requests of one program mostly come with the same few. */
 const mostKept = 16;
+/** How long everybody else has after a schema, as a multiple of what it took. */
+const restShare = 3;
 
 /**
  * Makes grammars of the JSON schemas of requests. A large schema holds the event loop for some tens of milliseconds. So one is
- * worked on at a time, and the next one after a pause of the same length: everybody else has half of the time at least.
+ * worked on at a time, and the next one after a pause three times as long: everybody else has most of the time.
  */
 export class SchemaGrammars {
-  /** Least recently used first. */
-  readonly #kept = new Map<string, string>();
+  /** By schema, its grammar or why there is none. Least recently used first. */
+  readonly #kept = new Map<string, string | SkeinError>();
   #free = Promise.resolve();
 
   /** Returns sampling that follows a schema. Throws as `withJsonSchema` does. */
   async follow(sampling: Sampling, jsonSchema: string): Promise<Sampling> {
-    const grammar = sampling.grammar === undefined ? this.#kept.get(jsonSchema) : undefined;
-    if (grammar === undefined) return await this.#inTurn(sampling, jsonSchema);
-    this.#keep(jsonSchema, grammar);
-    return { ...sampling, grammar };
+    assertNoGrammar(sampling);
+    const known = this.#kept.get(jsonSchema) ?? (await this.#inTurn(jsonSchema));
+    this.#keep(jsonSchema, known);
+    if (typeof known !== 'string') throw known;
+    return { ...sampling, grammar: known };
   }
 
-  async #inTurn(sampling: Sampling, jsonSchema: string): Promise<Sampling> {
+  async #inTurn(jsonSchema: string): Promise<string | SkeinError> {
     const before = this.#free;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#free = promise;
     await before;
+    // Another request of the same program may have brought it meanwhile.
+    const known = this.#kept.get(jsonSchema);
     const startedMs = performance.now();
     try {
-      const followed = withJsonSchema(sampling, jsonSchema);
-      if (followed.grammar !== undefined) this.#keep(jsonSchema, followed.grammar);
-      return followed;
+      return known ?? grammarOf(jsonSchema);
+    } catch (error) {
+      return asSkeinError(error);
     } finally {
-      void delay(performance.now() - startedMs, undefined, { ref: false }).then(resolve);
+      void delay(restShare * (performance.now() - startedMs), undefined, { ref: false }).then(resolve);
     }
   }
 
-  #keep(jsonSchema: string, grammar: string): void {
+  #keep(jsonSchema: string, known: string | SkeinError): void {
     this.#kept.delete(jsonSchema);
-    this.#kept.set(jsonSchema, grammar);
+    this.#kept.set(jsonSchema, known);
     for (const oldest of this.#kept.keys()) {
       if (this.#kept.size <= mostKept) return;
       this.#kept.delete(oldest);

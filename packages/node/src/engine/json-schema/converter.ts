@@ -17,7 +17,7 @@ import { isSharedRule, sharedRule } from './values/shared-rules.ts';
 import { stringNode } from './values/strings.ts';
 
 /** Rules while a grammar is made; some of them turn out to derive nothing. */
-const mostRules = 3072;
+const mostRules = 1536;
 /** Combinations of alternatives for one value. */
 const mostBranches = 256;
 

@@ -1,1 +1,1 @@
-export { asSchemaError, grammarOf, withJsonSchema } from './with-json-schema.ts';
+export { asSchemaError, assertNoGrammar, grammarOf, withJsonSchema } from './with-json-schema.ts';
