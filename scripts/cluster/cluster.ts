@@ -94,7 +94,7 @@ async function seen(mesh: Mesh, { peers, models }: ClusterOptions): Promise<void
   for await (const cards of mesh.cards.watch({ signal: AbortSignal.timeout(20_000) })) {
     const ready = cards.filter(({ hardware }) => hardware !== undefined);
     const held = new Set(ready.flatMap((card) => card.models.map(({ model }) => model)));
-    if (ready.length === peers && held.size === models.length) return;
+    if (ready.length === peers && held.size === models.length && !mesh.absent().isGathering) return;
   }
   throw new Error('the peers did not see each other');
 }
