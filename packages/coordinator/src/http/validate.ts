@@ -14,7 +14,7 @@ export function validate<Schema extends z.ZodType>(schema: Schema, body: unknown
   return validateAt(schema, body, []);
 }
 
-/** How long the elements of a list are validated in one turn of the event loop, in milliseconds. */
+/** Longest time for the elements of a list in one turn of the event loop, in milliseconds. */
 const stepMs = 5;
 
 /** Checks the elements of a list in the body, as {@link validate} does, in as many turns of the event loop as it takes. */

@@ -6,7 +6,7 @@ import { assertNoGrammar, grammarOf } from '../engine/json-schema/index.ts';
 
 /** Grammars and refusals that are kept, by their schemas: requests of one program mostly come with the same few. */
 const mostKept = 16;
-/** How long everybody else has after a schema, as a multiple of what it took. */
+/** Pause after a schema, as a multiple of the time that it took: everybody else has it. */
 const restShare = 3;
 
 /**

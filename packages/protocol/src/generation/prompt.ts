@@ -25,7 +25,7 @@ function isTokenList(value: unknown): boolean {
   return value.every((token) => Number.isInteger(token) && token >= 0 && token < limits.maxVocabularySize);
 }
 
-/** What to continue: a conversation, rendered through the model's chat template; raw text; or raw token ids. */
+/** The text to continue: a conversation, rendered through the model's chat template; raw text; or raw token ids. */
 export const promptSchema = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('chat'),

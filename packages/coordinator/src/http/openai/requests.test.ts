@@ -6,7 +6,7 @@ import { post, testApp } from '../../testing/test-app.ts';
 const chat = { model: 'org/tiny', messages: [{ role: 'user', content: 'Hi' }] };
 const plain = { model: 'org/tiny', prompt: 'Once' };
 
-/** What the first choice asks for, with its prompt unpacked. */
+/** Returns the input of the first choice, with its prompt unpacked. */
 async function inputOf(path: string, body: unknown) {
   const { app, received } = testApp();
   const response = await post(app, path, body);

@@ -8,8 +8,8 @@ export interface FramePipeOptions {
   /** Called for each frame, in order. */
   readonly onFrame: (frame: Frame) => void;
   /**
-   * How long frames are taken in one turn, in milliseconds. What is left is taken when what those before have brought about
-   * has left this process. At 0 one frame is taken a turn: where each may mean to compute, which holds up this thread.
+   * Time for taking frames in one turn, in milliseconds. The others are taken once the effects of those before have left this
+   * process. At 0 one frame is taken a turn: where each may mean to compute, which holds up this thread.
    */
   readonly turnMs: number;
   /** Called when the other end has gone or has sent bytes that are no frames. */
