@@ -1,4 +1,5 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
 /** Pauses between two questions to a client, in milliseconds: at first short, since most of those that say nothing are gone. */
@@ -13,27 +14,36 @@ const longestPauseMs = 1000;
 export function answerHalfClosed(server: Server): void {
   // Node's own switch for this, which its types lack. Without it, the end of the request ends the connection.
   Object.assign(server, { httpAllowHalfOpen: true });
-  server.prependListener('request', (incoming: IncomingMessage, outgoing: ServerResponse) => {
-    const { socket } = incoming;
-    const onEnd = (): void => {
-      // Such a client does not know the answer that says nothing.
-      if (incoming.httpVersion === '1.0') socket.destroy();
-      else void askUntilOver(outgoing);
-    };
-    socket.once('end', onEnd);
-    outgoing.once('close', () => socket.off('end', onEnd));
+  const bySocket = new WeakMap<Socket, Set<ServerResponse>>();
+  server.prependListener('request', ({ socket }: IncomingMessage, outgoing: ServerResponse) => {
+    // A client may send more requests before earlier ones are answered.
+    const unanswered = bySocket.get(socket) ?? new Set();
+    if (!bySocket.has(socket)) socket.once('end', () => onEnd(socket, unanswered));
+    bySocket.set(socket, unanswered.add(outgoing));
+    outgoing.once('close', () => unanswered.delete(outgoing));
   });
 }
 
-async function askUntilOver(outgoing: ServerResponse): Promise<void> {
-  const over = new AbortController();
-  outgoing.once('close', () => over.abort());
+function onEnd(socket: Socket, unanswered: ReadonlySet<ServerResponse>): void {
+  const gone = new AbortController();
+  socket.once('close', () => gone.abort());
+  for (const outgoing of unanswered) {
+    // Such a client does not know the answer that says nothing.
+    if (outgoing.req.httpVersion === '1.0') socket.destroy();
+    else void askUntilOver(outgoing, gone.signal);
+  }
+}
+
+async function askUntilOver(outgoing: ServerResponse, gone: AbortSignal): Promise<void> {
+  const answered = new AbortController();
+  outgoing.once('close', () => answered.abort());
+  const signal = AbortSignal.any([answered.signal, gone]);
   try {
     for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
       if (!outgoing.headersSent) outgoing.writeContinue();
       // Streams of events are the only answers that have headers before they have all else. This is a comment in one.
       else if (!outgoing.writableEnded) outgoing.write(':\n\n');
-      await delay(pauseMs, undefined, { ref: false, signal: over.signal });
+      await delay(pauseMs, undefined, { ref: false, signal });
     }
   } catch {
     // It is over.

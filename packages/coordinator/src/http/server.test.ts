@@ -104,6 +104,34 @@ describe('a client that closes its half of the connection', () => {
   });
 });
 
+describe('a client that sends requests before earlier ones are answered', () => {
+  it('gets all answers in order, and nothing warns of a leak', async () => {
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error): void => void warnings.push(warning);
+    process.on('warning', onWarning);
+    const generation = heldBack();
+    await using server = await serve(generation);
+    const client = await dial(server.port);
+    const answer = textOf(client);
+    client.end(completion().repeat(20));
+    await expect.poll(() => server.received.length).toBe(20);
+    generation.say();
+    expect((await answer).match(/"text":"Hello"/g)).toHaveLength(20);
+    process.off('warning', onWarning);
+    expect(warnings).toEqual([]);
+  });
+
+  it('is given up with all of them when it is gone', async () => {
+    const generation = heldBack();
+    await using server = await serve(generation);
+    const client = await dial(server.port);
+    client.write(completion().repeat(3));
+    await expect.poll(() => server.received.length).toBe(3);
+    client.destroy();
+    await expect.poll(() => server.received.map(({ signal }) => signal.aborted)).toEqual([true, true, true]);
+  });
+});
+
 it('takes a client that leaves during an upload for one that left, not for a fault', async () => {
   const seen = Promise.withResolvers<{ level: string; code: unknown }>();
   const at = (level: string) => (fields: object) =>
