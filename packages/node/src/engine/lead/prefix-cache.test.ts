@@ -127,6 +127,15 @@ describe('the prefix cache', () => {
       expect([subject.freeCells, subject.keptSequences]).toEqual([40, 1]);
     });
 
+    it('copies back even the few tokens that most texts begin with', () => {
+      const subject = cache({ swapTokens: 100 });
+      const { slot } = place(subject, text(40), 40);
+      subject.release(slot, text(40), 40);
+      const { cachedTokens, operations } = place(subject, [...text(5), 500], 20);
+      expect(cachedTokens).toBe(5);
+      expect(operations.map(({ type }) => type)).toEqual(['swap-out', 'swap-in']);
+    });
+
     it('lets a sequence go on in the cells of the one that it goes on from', () => {
       const subject = cache({ swapTokens: 100 });
       const { slot } = place(subject, text(30), 30);

@@ -64,7 +64,7 @@ export class SwappedSequences {
     for (const source of this.#swapped) {
       const tokens = commonPrefix(source.tokens, prompt, most);
       if (source.tokens.length > room || tokens * mostTokensPerUse < source.tokens.length) continue;
-      if (tokens > negligibleTokens && tokens > (best?.tokens ?? 0)) best = { source, tokens };
+      if (tokens > (best?.tokens ?? 0)) best = { source, tokens };
     }
     return best;
   }
