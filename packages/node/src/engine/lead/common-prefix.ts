@@ -1,5 +1,6 @@
 /**
- * Tokens that are computed anew rather than shared, waited for or swapped out: that is as fast, and what is shared can't be moved.
+ * Tokens that are computed anew rather than shared, waited for or swapped out: that is as fast, and what is shared can't be
+ * moved. What is in main memory is copied, however few tokens of it are wanted.
  */
 export const negligibleTokens = 15;
 
