@@ -1,8 +1,9 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { generate, type Mesh } from '@skein/mesh';
+import type { Mesh } from '@skein/mesh';
 import { limits, methods, packPrompt, type Method } from '@skein/protocol';
+import { generate } from '@skein/serving';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { startCluster, type Cluster, type ClusterPeer } from '../../scripts/cluster/cluster.ts';

@@ -1,5 +1,5 @@
 import { packPrompt } from '@skein/protocol';
-import { generate } from '@skein/mesh';
+import { generate } from '@skein/serving';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 
 import { startCluster, type Cluster } from '../../scripts/cluster/cluster.ts';

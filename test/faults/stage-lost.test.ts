@@ -1,5 +1,5 @@
-import { generate } from '@skein/mesh';
 import { machineName, packPrompt, silentLogger, type Logger } from '@skein/protocol';
+import { generate } from '@skein/serving';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 

@@ -1,11 +1,11 @@
 import { packPrompt } from '@skein/protocol';
+import { generate } from '@skein/serving';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { generate } from '@skein/mesh';
 import { expect, it } from 'vitest';
 
 import { startCluster } from '../../scripts/cluster/cluster.ts';

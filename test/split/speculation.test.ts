@@ -1,5 +1,5 @@
-import { generate } from '@skein/mesh';
 import { packPrompt, type Sampling, type Usage } from '@skein/protocol';
+import { generate } from '@skein/serving';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { startCluster, type Cluster } from '../../scripts/cluster/cluster.ts';

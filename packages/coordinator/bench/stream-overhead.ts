@@ -8,8 +8,8 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
-import type { GenerationUpdate } from '@skein/mesh';
 import { silentLogger } from '@skein/protocol';
+import type { GenerationUpdate } from '@skein/serving';
 
 import { noAudit } from '../src/audit/port.ts';
 import { Requests } from '../src/audit/requests.ts';

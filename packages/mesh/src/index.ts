@@ -5,9 +5,6 @@ export { decodeManifest, type EncodedManifest } from './calls/encoded-manifest.t
 export { fetchManifest, type ManifestRequest } from './calls/fetch-manifest.ts';
 export { Holders } from './calls/holders.ts';
 export { measureLink, type LinkMeasurement, type MeasureLinkOptions } from './calls/measure-link.ts';
-export { generate, type GenerateOptions, type GenerationDeadlines, type GenerationUpdate } from './calls/generate.ts';
-export { meshCatalog, type CatalogModel } from './catalog/mesh-catalog.ts';
-export { distinctNames, resolveModel, type NamedModel } from './catalog/resolve-model.ts';
 export type { Absent } from './cards/absent.ts';
 export type { Cards } from './cards/cards.ts';
 export type { Remote, StreamHandler } from './host/serve.ts';
@@ -46,19 +43,10 @@ export { createMesh } from './create-mesh.ts';
 export { livenessPresets, type LivenessPreset } from './liveness/presets.ts';
 export type { CardChange, Mesh } from './mesh.ts';
 export type { MeshOptions } from './options.ts';
-export { EnginesAtRisk } from './routing/engines-at-risk.ts';
-export {
-  GenerationRun,
-  type Attempt,
-  type FailedAttempt,
-  type GenerationRunOptions,
-  type ReplicaSource,
-} from './routing/generation-run.ts';
-export { chooseLead, type Lead, type LeadQuery, type Route } from './routing/least-loaded-lead.ts';
 export type { ByteDuplex } from './streams/byte-duplex.ts';
 export { HeldFrames } from './streams/held-frames.ts';
 export type { FrameStream } from './streams/frame-stream.ts';
 export { Pace } from './streams/pace.ts';
 export type { Traffic, TrafficCount } from './streams/traffic.ts';
-export { untilAborted, type WaitOptions } from './streams/wait.ts';
+export { throwIfAborted, untilAborted, type WaitOptions } from './streams/wait.ts';
 export { Watchdog } from './streams/watchdog.ts';

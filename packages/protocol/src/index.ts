@@ -104,6 +104,7 @@ export {
   type SplitRule,
   type TensorSection,
 } from './model/manifest.ts';
+export { distinctNames, resolveModel, type NamedModel } from './model/resolve-model.ts';
 export { check, valueAt, type Checked } from './validation/check.ts';
 export { checkJson } from './validation/check-json.ts';
 export { explainIssue } from './validation/explain-issue.ts';

@@ -1,6 +1,7 @@
 import { connect, type SkeinClient } from '@skein/client';
-import { createIdentity, meshCatalog, Membership, resolveModel } from '@skein/mesh';
-import { SkeinError } from '@skein/protocol';
+import { createIdentity, Membership } from '@skein/mesh';
+import { resolveModel, SkeinError } from '@skein/protocol';
+import { meshCatalog } from '@skein/serving';
 
 import { ask, askStatus } from '../control/control-client.ts';
 import { clientAnswerSchema, type DaemonStatus } from '../control/messages.ts';

@@ -4,10 +4,10 @@ import { Authority, createMesh } from '@skein/mesh';
 import { SkeinError, type GenerationRequest } from '@skein/protocol';
 import { expect, test } from 'vitest';
 
-import { createClient } from '../client.ts';
+import { createClient, type SkeinClient } from '../client.ts';
 import { connect } from '../connect.ts';
 import { defaultDeadlines } from '../generation/deadlines.ts';
-import { startLead, type Answer } from '../testing/lead.ts';
+import { startLead, type Answer, type FakeLead } from '../testing/lead.ts';
 import { MeshTransport } from './mesh-transport.ts';
 
 const question = { messages: [{ role: 'user' as const, content: 'hello' }] };
@@ -27,6 +27,17 @@ const answerInFull: Answer = async (stream) => {
 
 function over({ invite }: { readonly invite: string }) {
   return { mesh: { invite, mdns: false } };
+}
+
+/** A client that sees all of these leads. */
+async function clientOf(authority: Authority, leads: readonly FakeLead[]): Promise<SkeinClient> {
+  const peers = leads.flatMap(({ addresses }) => addresses);
+  const mesh = await createMesh({ ...(await authority.enroll(['client'])), roles: ['client'], mdns: false, peers });
+  await mesh.start();
+  for await (const cards of mesh.cards.watch()) {
+    if (cards.flatMap(({ stages }) => stages).length === leads.length) break;
+  }
+  return createClient(new MeshTransport(mesh), defaultDeadlines);
 }
 
 test('asks the lead itself, and streams text, tokens and timings', async () => {
@@ -130,11 +141,7 @@ test('asks the model that is meant, where two have one name', async () => {
     };
   await using one = await startLead({ model: 'Tiny', sha256: first, authority, active: 3, answer: answer('one') });
   await using other = await startLead({ model: 'Tiny', sha256: second, authority, answer: answer('other') });
-  const peers = [...one.addresses, ...other.addresses];
-  const mesh = await createMesh({ ...(await authority.enroll(['client'])), roles: ['client'], mdns: false, peers });
-  await using client = createClient(new MeshTransport(mesh), defaultDeadlines);
-  await mesh.start();
-  for await (const cards of mesh.cards.watch()) if (cards.flatMap(({ stages }) => stages).length === 2) break;
+  await using client = await clientOf(authority, [one, other]);
   expect(await client.models()).toEqual([first, second].map((name) => ({ name, isDeployed: true })));
   await expect(client.chat({ ...question, model: 'tiny' }).result()).rejects.toMatchObject({
     code: 'invalid-request',
@@ -181,14 +188,29 @@ test('goes to another lead when one refuses before the first token', async () =>
   };
   await using idle = await startLead({ model: 'tiny', authority, answer: refuse });
   await using busy = await startLead({ model: 'tiny', authority, active: 3, answer: answerInFull });
-  const peers = [...idle.addresses, ...busy.addresses];
-  const mesh = await createMesh({ ...(await authority.enroll(['client'])), roles: ['client'], mdns: false, peers });
-  const transport = new MeshTransport(mesh);
-  await using client = createClient(transport, defaultDeadlines);
-  await mesh.start();
-  for await (const cards of mesh.cards.watch()) if (cards.flatMap(({ stages }) => stages).length === 2) break;
+  await using client = await clientOf(authority, [idle, busy]);
   expect((await client.chat(question).result()).text).toBe('one two');
   expect(asked).toEqual(['idle']);
+});
+
+test('spreads requests that are made together over the leads', async () => {
+  const authority = await Authority.ephemeral();
+  const asked: string[] = [];
+  const [all, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const answer: Answer = async (stream, request) => {
+    asked.push(request.deployment);
+    if (asked.length === 4) all.resolve();
+    await go.promise;
+    await answerInFull(stream, request);
+  };
+  await using one = await startLead({ model: 'tiny', deployment: 'deployment-1', authority, answer });
+  await using other = await startLead({ model: 'tiny', deployment: 'deployment-2', authority, answer });
+  await using client = await clientOf(authority, [one, other]);
+  const answers = Promise.all(Array.from({ length: 4 }, async () => await client.chat(question).result()));
+  await all.promise;
+  go.resolve();
+  await answers;
+  expect(asked.toSorted()).toEqual(['deployment-1', 'deployment-1', 'deployment-2', 'deployment-2']);
 });
 
 test('says why when every lead refuses', async () => {

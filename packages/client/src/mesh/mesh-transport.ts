@@ -1,22 +1,22 @@
-import {
-  chooseLead,
-  distinctNames,
-  GenerationRun,
-  meshCatalog,
-  resolveModel,
-  type Attempt,
-  type CatalogModel,
-  type FailedAttempt,
-  type Mesh,
-} from '@skein/mesh';
+import type { Mesh } from '@skein/mesh';
 import {
   check,
+  distinctNames,
   generationRequestSchema,
   packPrompt,
+  resolveModel,
   samplingSchema,
   SkeinError,
   type DescribedLogprobs,
 } from '@skein/protocol';
+import {
+  GenerationRun,
+  meshCatalog,
+  Replicas,
+  type Attempt,
+  type CatalogModel,
+  type FailedAttempt,
+} from '@skein/serving';
 
 import type { GenerationStream, Logprobs, TokenLogprob } from '../generation/generation.ts';
 import type { GenerationSettings, TransportRequest } from '../generation/request.ts';
@@ -30,9 +30,11 @@ export type ClientMesh = Pick<Mesh, 'cards' | 'open' | 'peerId' | 'start' | 'sto
 /** Asks the leads themselves, over the mesh; no coordinator is on the way. Owns the mesh it is given. */
 export class MeshTransport implements Transport {
   readonly #mesh: ClientMesh;
+  readonly #replicas: Replicas;
 
   constructor(mesh: ClientMesh) {
     this.#mesh = mesh;
+    this.#replicas = new Replicas({ cards: () => mesh.cards.snapshot() });
   }
 
   /** Waits for a first member, and then a moment for one that serves a model. */
@@ -41,14 +43,14 @@ export class MeshTransport implements Transport {
     await this.#waitFor(() => this.#mesh.cards.snapshot().some(({ peer }) => peer !== this.#mesh.peerId), signal);
     signal.throwIfAborted();
     const settled = AbortSignal.any([signal, AbortSignal.timeout(settleMs)]);
-    await this.#waitFor(() => chooseLead(this.#mesh.cards.snapshot(), {}) !== undefined, settled);
+    await this.#waitFor(() => this.#replicas.choose({}) !== undefined, settled);
   }
 
   async *generate({ prompt, settings }: TransportRequest, options: { readonly signal: AbortSignal }): GenerationStream {
     const { model: name, ...wanted } = settings;
     const model = this.#resolve(name);
     const run = new GenerationRun(this.#mesh, {
-      replicas: { take: (failed) => this.#takeLead(model, failed) },
+      replicas: { take: (failed) => this.#takeReplica(model, failed) },
       request: { prompt: packPrompt(prompt), ...toRequest(wanted) },
       ...options,
     });
@@ -87,11 +89,11 @@ export class MeshTransport implements Transport {
     throw notDeployed(name === undefined ? 'no model' : `no model "${name.slice(0, 200)}"`);
   }
 
-  /** Throws why the last lead failed when all did, and `not-deployed` when there was none. */
-  #takeLead(model: string, failed: readonly FailedAttempt[]): Attempt {
-    const found = chooseLead(this.#mesh.cards.snapshot(), { model, exclude: failed });
+  /** Throws the last replica's error when all have failed, and `not-deployed` when there was none. */
+  #takeReplica(model: string, failed: readonly FailedAttempt[]): Attempt {
+    const found = this.#replicas.choose({ model, exclude: failed });
     if (found === undefined) throw failed.at(-1)?.error ?? notDeployed('no model of this hash');
-    return { deployment: found.stage.deployment, lead: found.peer, [Symbol.dispose]: () => undefined };
+    return this.#replicas.take(found);
   }
 
   async #waitFor(isSo: () => boolean, signal: AbortSignal): Promise<void> {

@@ -15,6 +15,8 @@ export type Answer = (stream: FrameStream, request: GenerationRequest) => Promis
 export async function startLead(options: {
   /** Left out: it serves nothing. */
   readonly model?: string;
+  /** Default: one of the model's name. */
+  readonly deployment?: string;
   /** Of the model. Default: one and the same for all. */
   readonly sha256?: string;
   /** Of the mesh that it belongs to. Default: one of its own. */
@@ -32,7 +34,7 @@ export async function startLead(options: {
   });
   if (model !== undefined) {
     const stage = {
-      deployment: `deployment-of-${model}`.toLowerCase(),
+      deployment: options.deployment ?? `deployment-of-${model}`.toLowerCase(),
       model: options.sha256 ?? 'a'.repeat(64),
       name: model,
       stage: 0,

@@ -1,5 +1,6 @@
-import { Authority, createMesh, generate, type GenerationUpdate, type Mesh } from '@skein/mesh';
+import { Authority, createMesh, type Mesh } from '@skein/mesh';
 import { encodeValue, machineName, packPrompt, silentLogger } from '@skein/protocol';
+import { generate, type GenerationUpdate } from '@skein/serving';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { cardOf, gibibyte, manifestOf, mebibyte } from '../testing/fixtures.ts';

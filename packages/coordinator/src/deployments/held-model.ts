@@ -1,7 +1,6 @@
-import { meshCatalog, type Mesh } from '@skein/mesh';
+import type { Mesh } from '@skein/mesh';
 import type { Card, HeldModel } from '@skein/protocol';
-
-import { explainMissing, findModel } from '../catalog/index.ts';
+import { explainMissing, findModel, meshCatalog } from '@skein/serving';
 
 /** A model as the mesh holds it. */
 export interface MeshModel extends HeldModel {

@@ -1,5 +1,5 @@
-import type { CatalogModel, GenerationUpdate, Route } from '@skein/mesh';
 import type { GenerationInput } from '@skein/protocol';
+import type { CatalogModel, GenerationUpdate, Route } from '@skein/serving';
 
 import type { AskedReplica } from '../audit/index.ts';
 

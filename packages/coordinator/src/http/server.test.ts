@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 
-import type { GenerationUpdate } from '@skein/mesh';
 import type { Logger } from '@skein/protocol';
+import type { GenerationUpdate } from '@skein/serving';
 import { describe, expect, it } from 'vitest';
 
 import { generationEnd, sayPieces, testApp, type TestAppOptions } from '../testing/test-app.ts';

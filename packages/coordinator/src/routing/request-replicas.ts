@@ -1,26 +1,22 @@
-import {
-  chooseLead,
-  untilAborted,
-  type Attempt,
-  type EnginesAtRisk,
-  type FailedAttempt,
-  type GenerationRun,
-  type Mesh,
-  type ReplicaSource,
-  type Route,
-} from '@skein/mesh';
+import { untilAborted } from '@skein/mesh';
 import type { Card } from '@skein/protocol';
+import type {
+  Attempt,
+  EnginesAtRisk,
+  FailedAttempt,
+  GenerationRun,
+  Replicas,
+  ReplicaSource,
+  Route,
+} from '@skein/serving';
 
 import type { AskedReplica } from '../audit/index.ts';
 import type { Deployments } from '../deployments/index.ts';
-import type { OwnRequests } from './own-requests.ts';
 
 export interface RequestReplicasComponents {
-  readonly mesh: Pick<Mesh, 'cards'>;
+  readonly cards: () => readonly Card[];
   readonly deployments: Pick<Deployments, 'ensure' | 'peersOf'>;
-  readonly own: OwnRequests;
-  /** Cards without stages that are known to serve no longer. */
-  readonly servingCards: () => readonly Card[];
+  readonly replicas: Replicas;
 }
 
 export interface RequestReplicasOptions {
@@ -48,23 +44,16 @@ export class RequestReplicas implements ReplicaSource {
 
   /** Throws what the first choice failed with before it had begun; what the last replica did when none is left. */
   async take(failed: readonly FailedAttempt[]): Promise<Attempt> {
-    const { mesh, deployments, own } = this.#components;
-    const { first, signal, onAsk } = this.#options;
+    const { cards, deployments, replicas } = this.#components;
+    const { model, engines, first, signal, onAsk } = this.#options;
     if (first !== undefined && failed.length === 0) await untilAborted(first.begun, signal);
     // Found and counted in one go: a request that comes at the same moment sees this one.
-    const route = this.#findReady(failed) ?? (await this.#deploy(failed));
+    const ready = replicas.choose({ model, exclude: failed, prefer: first?.route, lost: engines.dead });
+    const route = ready ?? (await this.#deploy(failed));
+    const attempt = replicas.take(route);
     const { deployment } = route;
-    const counted = own.add(deployment);
-    onAsk?.({ deployment, peers: deployments.peersOf(deployment) ?? stagePeers(mesh.cards.snapshot(), route) });
-    return { ...route, [Symbol.dispose]: counted };
-  }
-
-  #findReady(failed: readonly FailedAttempt[]): Route | undefined {
-    const { own, servingCards } = this.#components;
-    const { model, engines, first } = this.#options;
-    const cards = own.addTo(withoutDead(servingCards(), engines));
-    const found = chooseLead(cards, { model, exclude: failed, prefer: first?.route });
-    return found && { deployment: found.stage.deployment, lead: found.peer };
+    onAsk?.({ deployment, peers: deployments.peersOf(deployment) ?? stagePeers(cards(), route) });
+    return attempt;
   }
 
   async #deploy(failed: readonly FailedAttempt[]): Promise<Route> {
@@ -79,12 +68,6 @@ export class RequestReplicas implements ReplicaSource {
     const lost = new Set([...failed.map(({ deployment }) => deployment), ...engines.dead]);
     return await this.#components.deployments.ensure(model, { signal, failed: [...lost] });
   }
-}
-
-/** Cards without the deployments in which an engine died over this request: others may not have heard yet. */
-function withoutDead(cards: readonly Card[], { dead }: EnginesAtRisk): readonly Card[] {
-  if (dead.size === 0) return cards;
-  return cards.map((card) => ({ ...card, stages: card.stages.filter(({ deployment }) => !dead.has(deployment)) }));
 }
 
 /** Who holds the stages of somebody else's deployment, as far as cards tell. The lead first, in pipeline order. */

@@ -1,7 +1,8 @@
 import { getEventListeners } from 'node:events';
 
-import { createMesh, Authority, type GenerationDeadlines, type Mesh } from '@skein/mesh';
+import { createMesh, Authority, type Mesh } from '@skein/mesh';
 import { asSkeinError, methods, packPrompt, SkeinError, type Card, type ErrorCode } from '@skein/protocol';
+import type { GenerationDeadlines } from '@skein/serving';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 
 import type { AskedReplica } from '../audit/index.ts';

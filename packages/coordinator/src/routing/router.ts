@@ -1,17 +1,16 @@
+import type { Mesh } from '@skein/mesh';
+import { distinctNames, type Card } from '@skein/protocol';
 import {
-  distinctNames,
   EnginesAtRisk,
+  findModel,
   GenerationRun,
   meshCatalog,
+  Replicas,
   type GenerationDeadlines,
-  type Mesh,
-} from '@skein/mesh';
-import type { Card } from '@skein/protocol';
+} from '@skein/serving';
 
-import { findModel } from '../catalog/index.ts';
 import type { Deployments } from '../deployments/index.ts';
 import type { GenerationPort, ServedModel } from '../http/generation-port.ts';
-import { OwnRequests } from './own-requests.ts';
 import { RequestReplicas } from './request-replicas.ts';
 
 export interface RouterComponents {
@@ -35,9 +34,9 @@ const defaultDeadlines: GenerationDeadlines = { firstTokenMs: 300_000, gapMs: 60
  */
 export function createRouter({ mesh, deployments }: RouterComponents, options: RouterOptions = {}): GenerationPort {
   const deadlines = { ...defaultDeadlines, ...options };
-  const own = new OwnRequests();
-  const servingCards = () => withoutStages(mesh.cards.snapshot(), (id) => deployments.mayServe(id));
-  const models = (): ServedModel[] => servedModels(servingCards());
+  const cards = () => mesh.cards.snapshot();
+  const replicas = new Replicas({ cards, mayServe: (id) => deployments.mayServe(id) });
+  const models = (): ServedModel[] => servedModels(replicas.snapshot());
   return {
     models: () => models().filter(({ unusable }) => unusable === undefined),
     find: (reference) => findModel({ models: models(), absent: mesh.absent() }, reference),
@@ -45,20 +44,13 @@ export function createRouter({ mesh, deployments }: RouterComponents, options: R
       const engines = new EnginesAtRisk();
       const runs: GenerationRun[] = [];
       for (const request of inputs) {
-        const replicas = new RequestReplicas(
-          { mesh, deployments, own, servingCards },
-          { model, engines, signal, onAsk, first: runs[0] },
-        );
-        runs.push(new GenerationRun(mesh, { request, replicas, engines, signal, deadlines }));
+        const options = { model, engines, signal, onAsk, first: runs[0] };
+        const source = new RequestReplicas({ cards, deployments, replicas }, options);
+        runs.push(new GenerationRun(mesh, { request, replicas: source, engines, signal, deadlines }));
       }
       return runs;
     },
   };
-}
-
-/** Cards lag behind: a stage of a deployment that we know to be gone is not offered again. */
-function withoutStages(cards: readonly Card[], mayServe: (deployment: string) => boolean): Card[] {
-  return cards.map((card) => ({ ...card, stages: card.stages.filter((stage) => mayServe(stage.deployment)) }));
 }
 
 function servedModels(cards: readonly Card[]): ServedModel[] {

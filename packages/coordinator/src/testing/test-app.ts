@@ -1,9 +1,9 @@
-import type { Absent, GenerationUpdate } from '@skein/mesh';
+import type { Absent } from '@skein/mesh';
 import { silentLogger, SkeinError, type GenerationInput, type Logger } from '@skein/protocol';
+import { findModel, type GenerationUpdate } from '@skein/serving';
 import type { Hono } from 'hono';
 
 import { noAudit, Requests, type AuditPort } from '../audit/index.ts';
-import { findModel } from '../catalog/index.ts';
 import { createApp, type Choice, type GenerationPort, type ServedModel } from '../http/index.ts';
 import type { AdministrationPort } from '../http/skein/administration-port.ts';
 import type { Schedule } from '../timers.ts';

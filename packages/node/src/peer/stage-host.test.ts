@@ -2,7 +2,7 @@ import { mkdtempDisposable } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { Authority, createMesh, generate, type FrameStream, type Mesh } from '@skein/mesh';
+import { Authority, createMesh, type FrameStream, type Mesh } from '@skein/mesh';
 import {
   methods,
   packPrompt,
@@ -14,6 +14,7 @@ import {
   type StageEvent,
   type StageLoad,
 } from '@skein/protocol';
+import { generate } from '@skein/serving';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 
 import { writeTinyModel } from '../../../../scripts/fixtures/tiny-models.ts';

@@ -1,9 +1,10 @@
 import { mkdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
 
-import { decodeManifest, resolveModel, type EncodedManifest } from '@skein/mesh';
+import { decodeManifest, type EncodedManifest } from '@skein/mesh';
 import {
   maxModelAliases,
+  resolveModel,
   sha256Schema,
   silentLogger,
   type HeldModel,

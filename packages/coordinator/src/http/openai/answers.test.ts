@@ -1,5 +1,5 @@
-import type { GenerationUpdate } from '@skein/mesh';
 import { SkeinError } from '@skein/protocol';
+import type { GenerationUpdate } from '@skein/serving';
 import { describe, expect, it, vi } from 'vitest';
 
 import { ManualTimers } from '../../testing/manual-timers.ts';

@@ -1,4 +1,4 @@
-import type { GenerationUpdate, Route } from '@skein/mesh';
+import type { GenerationUpdate, Route } from '@skein/serving';
 
 export type GenerationEnd = Extract<GenerationUpdate, { type: 'generation-end' }>;
 

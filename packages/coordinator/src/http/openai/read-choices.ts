@@ -1,5 +1,5 @@
-import type { GenerationUpdate } from '@skein/mesh';
 import { asSkeinError, SkeinError } from '@skein/protocol';
+import type { GenerationUpdate } from '@skein/serving';
 
 import type { AnswerObserver } from '../../audit/index.ts';
 import type { Choice } from '../generation-port.ts';

@@ -1,19 +1,16 @@
+import { throwIfAborted, type Mesh } from '@skein/mesh';
 import { asSkeinError, SkeinError, type GenerationInput } from '@skein/protocol';
 
-import { generate, type GenerateOptions, type GenerationUpdate } from '../calls/generate.ts';
-import type { Mesh } from '../mesh.ts';
-import { throwIfAborted } from '../streams/wait.ts';
+import type { Route } from '../routing/least-loaded-lead.ts';
+import type { Attempt } from '../routing/replicas.ts';
 import { EnginesAtRisk } from './engines-at-risk.ts';
 import { costAnEngine, errorAfter } from './failover.ts';
-import type { Route } from './least-loaded-lead.ts';
+import { generate, type GenerateOptions, type GenerationUpdate } from './generate.ts';
 
 /** A replica that failed a request, and why. */
 export interface FailedAttempt extends Route {
   readonly error: SkeinError;
 }
-
-/** A replica that is taken for one attempt. Disposing says that the attempt is over. */
-export interface Attempt extends Route, Disposable {}
 
 /** Where a run gets its replicas from. */
 export interface ReplicaSource {

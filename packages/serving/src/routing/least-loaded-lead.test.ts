@@ -1,28 +1,11 @@
 import type { Card, HeldStage } from '@skein/protocol';
 import { expect, test } from 'vitest';
 
+import { cardOf, leadOf, tiny } from '../testing/cards.ts';
 import { chooseLead } from './least-loaded-lead.ts';
 
-const sha256 = 'a'.repeat(64);
-
-function card(peer: string, stage: Partial<HeldStage>): Card {
-  const held: HeldStage = {
-    deployment: 'deployment-1',
-    model: sha256,
-    name: 'tiny',
-    stage: 0,
-    stages: 1,
-    block: { from: 0, to: 4 },
-    state: 'ready',
-    contextTokens: 1024,
-    sequences: 4,
-    bytes: 0,
-    active: 0,
-    queued: 0,
-    ...stage,
-  };
-  return { peer, version: 1, roles: ['peer'], name: peer, software: 'test', addresses: [], models: [], stages: [held] };
-}
+const sha256 = tiny.model;
+const card = (peer: string, stage: Partial<HeldStage>): Card => cardOf(peer, { stages: [leadOf(stage)] });
 
 test('picks the lead with the least work for its size', () => {
   const cards = [

@@ -1,12 +1,12 @@
 import { getEventListeners } from 'node:events';
 
+import type { Mesh } from '@skein/mesh';
+import { Cluster } from '@skein/mesh/testing';
 import { methods, packPrompt, SkeinError, type ErrorCode, type GenerationEvent } from '@skein/protocol';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
-import type { GenerationUpdate } from '../calls/generate.ts';
-import type { Mesh } from '../mesh.ts';
-import { Cluster } from '../testing/cluster.ts';
 import { EnginesAtRisk } from './engines-at-risk.ts';
+import type { GenerationUpdate } from './generate.ts';
 import { GenerationRun, type FailedAttempt, type GenerationRunOptions, type ReplicaSource } from './generation-run.ts';
 
 const request = {

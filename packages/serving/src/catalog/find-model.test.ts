@@ -1,13 +1,14 @@
-import { meshCatalog, type Absent } from '@skein/mesh';
+import type { Absent } from '@skein/mesh';
 import { SkeinError, type Card } from '@skein/protocol';
 import { describe, expect, it } from 'vitest';
 
-import { cardOf, manifestOf, peerIdOf } from '../testing/fixtures.ts';
+import { cardOf, modelOf } from '../testing/cards.ts';
 import { findModel } from './find-model.ts';
+import { meshCatalog } from './mesh-catalog.ts';
 
-const [tiny, gone] = [manifestOf({ name: 'tiny' }), manifestOf({ name: 'gone' })];
-const there: readonly Card[] = [cardOf({ peer: peerIdOf(1), holds: [tiny] })];
-const lost = [cardOf({ peer: peerIdOf(2), holds: [tiny, gone], card: { name: 'workstation' } })];
+const [tiny, gone] = [modelOf(), modelOf({ name: 'gone', model: 'b'.repeat(64) })];
+const there: readonly Card[] = [cardOf('ada', { models: [tiny] })];
+const lost = [cardOf('bob', { models: [tiny, gone], name: 'workstation' })];
 const settled: Absent = { lost: [], isGathering: false };
 
 /** The error for a reference, or the name that was found. */

@@ -1,3 +1,4 @@
+import { throwIfAborted, Watchdog, type Mesh } from '@skein/mesh';
 import {
   fromWireError,
   generationEventSchema,
@@ -8,10 +9,6 @@ import {
   type GenerationEvent,
   type GenerationInput,
 } from '@skein/protocol';
-
-import type { Mesh } from '../mesh.ts';
-import { throwIfAborted } from '../streams/wait.ts';
-import { Watchdog } from '../streams/watchdog.ts';
 
 /** What is yielded: that the lead has begun, text as it comes, then one end. Errors are thrown. */
 export type GenerationUpdate = Exclude<GenerationEvent, { type: 'generation-error' }>;

@@ -1,11 +1,10 @@
 import { getEventListeners } from 'node:events';
 
+import type { Mesh, StreamHandler } from '@skein/mesh';
+import { Cluster } from '@skein/mesh/testing';
 import { methods, packPrompt, SkeinError, type GenerationEvent } from '@skein/protocol';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
-import type { StreamHandler } from '../host/serve.ts';
-import type { Mesh } from '../mesh.ts';
-import { Cluster } from '../testing/cluster.ts';
 import { generate } from './generate.ts';
 
 const request = {

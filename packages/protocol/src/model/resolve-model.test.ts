@@ -1,7 +1,5 @@
-import type { Card } from '@skein/protocol';
 import { expect, test } from 'vitest';
 
-import { meshCatalog } from './mesh-catalog.ts';
 import { distinctNames, resolveModel } from './resolve-model.ts';
 
 const [first, second, third] = ['a', 'b', 'c'].map((digit) => digit.repeat(64)) as [string, string, string];
@@ -51,45 +49,4 @@ test('tells models of one name apart by their hashes, which lead back to them', 
   const names = distinctNames(models);
   expect([...names.values()]).toEqual([first, second, other.name]);
   for (const model of models) expect(resolveModel(models, names.get(model.model) ?? '')).toBe(model);
-});
-
-const place = { stage: 0, stages: 1, block: { from: 0, to: 4 }, contextTokens: 1024, sequences: 4 };
-const load = { bytes: 0, active: 0, queued: 0 };
-
-function card(peer: string, content: Partial<Card>): Card {
-  return {
-    peer,
-    version: 1,
-    roles: ['peer'],
-    name: peer,
-    software: 't',
-    addresses: [],
-    models: [],
-    stages: [],
-    ...content,
-  };
-}
-
-test('lists what is held and what is served once each, with all names that members have for it', () => {
-  const manifest = 'd'.repeat(64);
-  const held = { model: first, manifest, name: 'tiny', bytes: 7 };
-  const stage = { deployment: 'deployment-1', model: second, name: 'gone', state: 'ready' as const, ...place, ...load };
-  const cards = [
-    card('ada', { models: [{ ...held, name: 'mine', aliases: ['hf:owner/tiny/tiny.gguf'] }] }),
-    card('bob', { models: [held], stages: [stage, { ...stage, model: third, state: 'loading' }] }),
-    card('cyd', { models: [held], stages: [{ ...stage, model: first, name: 'tiny' }] }),
-  ];
-  expect(meshCatalog(cards)).toEqual([
-    { model: second, name: 'gone', aliases: [], bytes: undefined, isServed: true },
-    { model: first, name: 'tiny', aliases: ['mine', 'hf:owner/tiny/tiny.gguf'], bytes: 7, isServed: true },
-  ]);
-});
-
-test('says what speaks against a model when all who hold it do', () => {
-  const held = { model: first, manifest: 'd'.repeat(64), name: 'tiny', bytes: 7 };
-  const refused = { ...held, unusable: 'is broken' };
-  const holders = (...models: (typeof held)[]) => models.map((model, index) => card(`${index}`, { models: [model] }));
-  expect(meshCatalog(holders(refused, refused))).toMatchObject([{ name: 'tiny', unusable: 'is broken' }]);
-  expect(meshCatalog(holders(refused, held, refused))[0]?.unusable).toBeUndefined();
-  expect(meshCatalog(holders(held, refused))[0]?.unusable).toBeUndefined();
 });

@@ -1,6 +1,4 @@
-import type { Card } from '@skein/protocol';
-
-import type { NamedModel } from './resolve-model.ts';
+import type { Card, NamedModel } from '@skein/protocol';
 
 /** A model that members hold or serve. */
 export interface CatalogModel extends NamedModel {

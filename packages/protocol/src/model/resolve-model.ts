@@ -1,4 +1,5 @@
-import { sha256Schema, SkeinError } from '@skein/protocol';
+import { SkeinError } from '../errors/skein-error.ts';
+import { sha256Schema } from '../ids.ts';
 
 /** A model with everything that it may be called. */
 export interface NamedModel {

@@ -1,5 +1,7 @@
-import { meshCatalog, resolveModel, type Absent, type CatalogModel } from '@skein/mesh';
-import { SkeinError } from '@skein/protocol';
+import type { Absent } from '@skein/mesh';
+import { resolveModel, SkeinError } from '@skein/protocol';
+
+import { meshCatalog, type CatalogModel } from './mesh-catalog.ts';
 
 /** What is known of the mesh's models. */
 export interface ModelView<Model extends CatalogModel> {

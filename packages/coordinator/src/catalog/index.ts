@@ -1,1 +1,0 @@
-export { explainMissing, findModel, type ModelView } from './find-model.ts';

@@ -1,0 +1,17 @@
+export { explainMissing, findModel, type ModelView } from './catalog/find-model.ts';
+export { meshCatalog, type CatalogModel } from './catalog/mesh-catalog.ts';
+export { EnginesAtRisk } from './generation/engines-at-risk.ts';
+export {
+  generate,
+  type GenerateOptions,
+  type GenerationDeadlines,
+  type GenerationUpdate,
+} from './generation/generate.ts';
+export {
+  GenerationRun,
+  type FailedAttempt,
+  type GenerationRunOptions,
+  type ReplicaSource,
+} from './generation/generation-run.ts';
+export { chooseLead, type Lead, type LeadQuery, type Route } from './routing/least-loaded-lead.ts';
+export { Replicas, type Attempt, type ReplicasOptions } from './routing/replicas.ts';
