@@ -122,7 +122,11 @@ function headerTargets(signed: object): readonly [string, z.ZodType, readonly ob
     ['stage command', stageCommandSchema, [{ type: 'stage-connect', next: peer }, { type: 'stage-drain' }]],
     ['stage event', stageEventSchema, [{ type: 'stage-progress', phase: 'fetch', doneBytes: 1, totalBytes: 2 }]],
     ['ring open', ringOpenSchema, [{ type: 'ring-open', deployment: 'deployment-1', stage: 1 }]],
-    ['ring', ringMessageSchema, [step, { type: 'sampled', step: 1, draws: [{ sequence: 0, tokens: [1] }] }]],
+    [
+      'ring',
+      ringMessageSchema,
+      [step, { type: 'sampled', step: 1, draws: [{ sequence: 0, tokens: [1], mus: [2.5] }] }],
+    ],
     [
       'generation',
       generationRequestSchema,
@@ -133,6 +137,7 @@ function headerTargets(signed: object): readonly [string, z.ZodType, readonly ob
           prompt: 'chat',
           sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 },
           stop: ['.'],
+          resume: { tokens: [5, 6, 7], emittedCharacters: 4, mu: 9.5 },
         },
       ],
     ],
@@ -141,7 +146,7 @@ function headerTargets(signed: object): readonly [string, z.ZodType, readonly ob
       generationEventSchema,
       [
         { type: 'generation-begin', promptTokens: 3, maxTokens: 8 },
-        { type: 'text-delta', text: 'x', tokens: [1] },
+        { type: 'text-delta', text: 'x', tokens: [1], mu: 1.5 },
       ],
     ],
     ['error', streamErrorSchema, [{ type: 'stream-error', error: { code: 'overloaded', message: 'x' } }]],

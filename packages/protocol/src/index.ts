@@ -36,6 +36,7 @@ export {
   samplingSchema,
   type GenerationInput,
   type GenerationRequest,
+  type Resume,
   type Sampling,
 } from './generation/request.ts';
 export { deploymentIdSchema, peerIdSchema, sha256Schema } from './ids.ts';

@@ -71,6 +71,7 @@ export const toEngineSchema = z.discriminatedUnion('type', [
       maxTokens: true,
       stop: true,
       speculation: true,
+      resume: true,
     }),
   }),
   z.object({ type: z.literal('generation-cancel'), id: generationId }),

@@ -10,6 +10,7 @@ import {
   silentLogger,
   stageEventSchema,
   type Logger,
+  type Resume,
   type StageCommand,
   type StageEvent,
   type StageLoad,
@@ -81,10 +82,10 @@ async function hold(deployment: string): Promise<FrameStream> {
   for (;;) if ((await nextEvent(stream)).type === 'stage-ready') return stream;
 }
 
-function begin(deployment: string, maxTokens: number) {
+function begin(deployment: string, maxTokens: number, resume?: Resume) {
   const sampling = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 };
   const prompt = packPrompt({ type: 'text', text: 'once upon a time' });
-  return generate(mesh, mesh.peerId, { deployment, prompt, sampling, maxTokens, stop: [] });
+  return generate(mesh, mesh.peerId, { deployment, prompt, sampling, maxTokens, stop: [], ...(resume && { resume }) });
 }
 
 function shownState(deployment: string): string | undefined {
@@ -126,6 +127,21 @@ it('lets a text that the engine has ended reach a slow reader after the stage is
   await stream.closed;
   const rest = await Array.fromAsync(events);
   expect(rest.at(-1)).toMatchObject({ type: 'generation-end', usage: { completionTokens: 300 } });
+});
+
+it('resumes a generation that another lead had begun', async () => {
+  const [first, second] = ['deployment-first', 'deployment-second'];
+  await using _first = await hold(first);
+  await using _second = await hold(second);
+  const whole = await Array.fromAsync(begin(first, 40));
+  const deltas = whole.filter((event) => event.type === 'text-delta');
+  const resume = {
+    tokens: deltas.slice(0, 15).flatMap(({ tokens }) => tokens),
+    emittedCharacters: deltas.slice(0, 15).reduce((length, { text }) => length + text.length, 0),
+  };
+  const rest = await Array.fromAsync(begin(second, 40, resume));
+  expect(rest.filter((event) => event.type === 'text-delta')).toEqual(deltas.slice(15));
+  expect(rest.at(-1)).toMatchObject({ type: 'generation-end', usage: { completionTokens: 40 } });
 });
 
 it('ends the stage of a coordinator that breaks the protocol, and tells it and the log why', async () => {

@@ -48,6 +48,8 @@ export const generationEventSchema = z.discriminatedUnion('type', [
     tokens: arraySchema(z.number().int().nonnegative(), { most: limits.maxBatchTokens }),
     /** One per token, when they were asked for. */
     logprobs: arraySchema(describedLogprobsSchema, { most: limits.maxBatchTokens }).optional(),
+    /** Mirostat's state after the last of the tokens; another lead resumes from it. */
+    mu: z.number().optional(),
   }),
   z.object({
     type: z.literal('generation-end'),

@@ -73,6 +73,20 @@ export const samplingSchema = z.object({
 });
 export type Sampling = z.infer<typeof samplingSchema>;
 
+/**
+ * What a generation had come to on another lead. The new lead continues behind its last token, and sends no text again that was
+ * passed on. How tokens are drawn, the limit and the stop strings are those of the request, which has to be the same as it was.
+ */
+export const resumeSchema = z.object({
+  /** All tokens that were generated, in order. */
+  tokens: arraySchema(tokenId, { most: limits.maxPromptTokens }),
+  /** Length of the text that was passed on, in UTF-16 code units. */
+  emittedCharacters: z.number().int().nonnegative(),
+  /** Mirostat's state after the last token, as the `text-delta` with that token said. */
+  mu: z.number().optional(),
+});
+export type Resume = z.infer<typeof resumeSchema>;
+
 /** Asks the lead of a deployment for one generation. First frame on a `generate` stream; its payload is the packed prompt. */
 export const generationRequestSchema = z.object({
   type: z.literal('generate'),
@@ -87,6 +101,8 @@ export const generationRequestSchema = z.object({
   jsonSchema: z.string().min(1).max(limits.maxSchemaCharacters).optional(),
   /** False: don't draft tokens from what was said before, to verify several at a time. The text is the same either way. */
   speculation: z.boolean().optional(),
+  /** Where the generation continues; left out, it starts. */
+  resume: resumeSchema.optional(),
 });
 export type GenerationRequest = z.infer<typeof generationRequestSchema>;
 

@@ -108,8 +108,8 @@ export const sampledSchema = z.object({
       tokens: arraySchema(token, { most: limits.maxDraftTokens + 1 }),
       /** One per token, when they were asked for. */
       logprobs: arraySchema(logprobsSchema, { most: limits.maxDraftTokens + 1 }).optional(),
-      /** Mirostat's state after the last token. */
-      mu: z.number().optional(),
+      /** Mirostat's state after each token, where it draws. */
+      mus: arraySchema(z.number(), { most: limits.maxDraftTokens + 1 }).optional(),
       /** In place of tokens: why none can be drawn for this sequence, such as a grammar that takes too long to follow. */
       error: wireErrorSchema.optional(),
     }),

@@ -3,10 +3,8 @@ import {
   SkeinError,
   toWireError,
   unpackPrompt,
-  type DescribedLogprobs,
   type GenerationEvent,
   type GenerationInput,
-  type Logprobs,
   type PackedPrompt,
   type Sampled,
   type Sampling,
@@ -14,11 +12,11 @@ import {
 } from '@skein/protocol';
 
 import type { Stage, StageOutput } from '../stage/stage.ts';
+import { Answer, type SequenceCost } from './answer.ts';
 import { ChannelFilter, findChannelMarks, type ChannelMarks } from './channels.ts';
 import type { ChatTemplate } from './chat-template/chat-template.ts';
 import { Scheduler, type SchedulerOptions } from './scheduler.ts';
 import type { Sequence, SequenceRequest } from './sequence.ts';
-import { TextAssembler } from './text-assembler.ts';
 import type { TokenEmbedder } from './token-embedder.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
@@ -77,16 +75,14 @@ export class Lead {
     this.#channelMarks = findChannelMarks(components.tokenizer);
   }
 
-  /** Starts a generation. Its events follow through `emit`: that it has begun first, exactly one end or error last. */
+  /** Starts or resumes a generation. Its events follow through `emit`: that it has begun first, exactly one end or error last. */
   start(id: string, generation: Generation): void {
     this.#started += 1;
     try {
       this.#components.checkSampling(generation.sampling);
-      const request = this.#request(id, generation);
-      this.#sequences.set(id, this.#scheduler.add(request));
-      const promptTokens = request.prompt.length;
-      const maxTokens = request.mostTokens - promptTokens;
-      this.#components.emit(id, { type: 'generation-begin', promptTokens, maxTokens });
+      const { answer, request } = this.#read(id, generation);
+      if (!answer.isComplete) this.#sequences.set(id, this.#scheduler.add(request));
+      answer.begin();
     } catch (error) {
       this.#components.emit(id, { type: 'generation-error', error: toWireError(error) });
     }
@@ -183,72 +179,38 @@ export class Lead {
     }
   }
 
-  #request(id: string, generation: Generation): SequenceRequest {
+  #read(id: string, generation: Generation): { readonly answer: Answer; readonly request: SequenceRequest } {
+    const { tokenizer, now, emit } = this.#components;
+    const { sampling, stop, speculation, resume } = generation;
     const prompt = this.#encode(generation.prompt);
-    const limit = this.#completionLimit(prompt.length, generation.maxTokens);
-    const { tokenizer, emit, now } = this.#components;
-    const assembler = new TextAssembler(generation.stop);
+    const maxTokens = this.#completionLimit(prompt.length, generation.maxTokens);
     const channels = this.#channelsOf(generation, prompt);
-    const startedAt = now();
-    let firstTokenAt = startedAt;
-    let completionTokens = 0;
-
-    const shownBytes = (token: number): Uint8Array => {
-      const bytes = tokenizer.piece(token);
-      return channels === undefined ? bytes : channels.push(token, bytes);
-    };
-    const rest = (reason: 'stop' | 'length'): string => {
-      const held = channels === undefined ? '' : assembler.push(channels.end());
-      return held + assembler.end(reason);
-    };
-    const finish = (finishReason: 'stop' | 'length', rest: string): false => {
-      const { cachedTokens = 0, draftedTokens = 0, acceptedTokens = 0 } = this.#sequences.get(id) ?? {};
-      this.#sequences.delete(id);
-      if (rest !== '') emit(id, { type: 'text-delta', text: rest, tokens: [] });
-      emit(id, {
-        type: 'generation-end',
-        finishReason,
-        usage: { promptTokens: prompt.length, completionTokens, cachedTokens, draftedTokens, acceptedTokens },
-        timings: { firstTokenMs: firstTokenAt - startedAt, decodeMs: now() - firstTokenAt },
-      });
-      return false;
-    };
-
-    return {
+    const options = { tokenizer, stop, channels, promptTokens: prompt.length, maxTokens, now };
+    const cost = (): SequenceCost => costOf(this.#sequences.get(id));
+    const answer = new Answer({ ...options, cost, emit: (event) => emit(id, event) }, resume);
+    const request: SequenceRequest = {
       prompt,
-      sampling: generation.sampling,
-      mostTokens: prompt.length + limit,
-      speculates: generation.speculation !== false,
-      onToken: (token, logprobs): boolean => {
-        if (completionTokens === 0) firstTokenAt = now();
-        completionTokens += 1;
-        if (tokenizer.isEndOfGeneration(token)) return finish('stop', rest('stop'));
-        const bytes = shownBytes(token);
-        const text = assembler.push(bytes);
-        // They are of the text that is shown, and would tell what is not.
-        const isHidden = channels !== undefined && bytes.byteLength === 0;
-        const described = logprobs === undefined || isHidden ? {} : { logprobs: [this.#describe(logprobs)] };
-        emit(id, { type: 'text-delta', text, tokens: [token], ...described });
-        if (assembler.stopped) return finish('stop', '');
-        return completionTokens < limit || finish('length', rest('length'));
+      sampling,
+      mostTokens: prompt.length + maxTokens,
+      speculates: speculation !== false,
+      resume,
+      onToken: (drawn) => {
+        const goesOn = answer.push(drawn);
+        if (!goesOn) this.#sequences.delete(id);
+        return goesOn;
       },
-      onError: (error: SkeinError): void => {
+      onError: (error) => {
         this.#sequences.delete(id);
         emit(id, { type: 'generation-error', error: toWireError(error) });
       },
     };
+    return { answer, request };
   }
 
   /** A conversation's answer may have channels. A grammar is about the whole text, and leaves no room for headers. */
   #channelsOf({ prompt: { type }, sampling }: Generation, prompt: readonly number[]): ChannelFilter | undefined {
     if (type !== 'chat' || sampling.grammar !== undefined || this.#channelMarks === undefined) return undefined;
     return new ChannelFilter(this.#channelMarks, prompt);
-  }
-
-  #describe({ token, logprob, top }: Logprobs): DescribedLogprobs {
-    const { tokenizer } = this.#components;
-    const bytes = (of: number): number[] => [...tokenizer.piece(of, { special: true })];
-    return { token, logprob, bytes: bytes(token), top: top.map((other) => ({ ...other, bytes: bytes(other.token) })) };
   }
 
   #encode(packed: PackedPrompt): readonly number[] {
@@ -302,6 +264,13 @@ export class Lead {
     const share = Math.max(Math.floor(contextTokens / sequences) - promptTokens, minUnaskedTokens);
     return Math.min(maxTokens ?? share, room);
   }
+}
+
+/** What a sequence that may be none has cost. */
+function costOf(sequence: Sequence | undefined): SequenceCost {
+  const { cachedTokens = 0, draftedTokens = 0, acceptedTokens = 0, request } = sequence ?? {};
+  // What another lead had generated is in the cache, too, where this one resumes it a second time.
+  return { cachedTokens: Math.min(cachedTokens, request?.prompt.length ?? 0), draftedTokens, acceptedTokens };
 }
 
 /** Completion tokens kept for a request that names no number, however long its prompt is. */

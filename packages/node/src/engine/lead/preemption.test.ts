@@ -74,7 +74,7 @@ class Service {
       sampling,
       mostTokens: prompt.length + count,
       speculates,
-      onToken: (token) => received.push(token) < count,
+      onToken: ({ token }) => received.push(token) < count,
       onError: (error) => errors.push(error),
     });
     const watched = { request, received, errors, sequence, isCancelled: false };

@@ -38,7 +38,7 @@ function request(prompt: number, completion: number): Watched {
     speculates: false,
     received,
     errors,
-    onToken: (token) => {
+    onToken: ({ token }) => {
       received.push(token);
       return received.length < completion;
     },

@@ -306,7 +306,7 @@ export class Scheduler {
   /** Takes the tokens that were drawn after one entry's rows. */
   #take(contribution: Contribution, draw: Sampled['draws'][number], step: number): void {
     const { sequence, epoch, entry } = contribution;
-    const { tokens, logprobs, mu } = draw;
+    const { tokens, logprobs, mus } = draw;
     const draft = entry.draft ?? [];
     // After a known token the first draw tells of the first guess; where all are guesses, of the second.
     const confirming = entry.count === draft.length ? draft.slice(1) : draft;
@@ -327,11 +327,11 @@ export class Scheduler {
     if (!isPossible) throw unasked(step);
     if (sequence.isFinished || isStale) return;
     confirm(contribution, entry.count - confirming.length + tokens.length - 1);
-    sequence.mu = mu;
     for (const [index, token] of tokens.entries()) {
       const isAsGuessed = sequence.accept(token);
+      sequence.mu = mus?.[index];
       if (!isAsGuessed) this.#operations.push(this.#cache.cutBack(contribution.slot, sequence.sent));
-      if (sequence.request.onToken(token, logprobs?.[index])) continue;
+      if (sequence.request.onToken({ token, logprobs: logprobs?.[index], mu: sequence.mu })) continue;
       this.#retire(sequence, { keep: true });
       return;
     }

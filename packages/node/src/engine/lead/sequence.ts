@@ -1,7 +1,16 @@
-import type { Logprobs, Sampling, SkeinError } from '@skein/protocol';
+import type { Logprobs, Resume, Sampling, SkeinError } from '@skein/protocol';
 
 import { PromptLookup } from './prompt-lookup.ts';
 import type { HeldCopy } from './swapped-sequences.ts';
+
+/** A token as the tail drew it. */
+export interface DrawnToken {
+  readonly token: number;
+  /** When they were asked for. */
+  readonly logprobs: Logprobs | undefined;
+  /** Mirostat's state after it, where Mirostat draws. */
+  readonly mu: number | undefined;
+}
 
 export interface SequenceRequest {
   readonly prompt: readonly number[];
@@ -10,15 +19,17 @@ export interface SequenceRequest {
   readonly mostTokens: number;
   /** Draft tokens ahead where that pays. */
   readonly speculates: boolean;
-  /** Called for each token. Answer true to go on, false when the sequence is complete. */
-  onToken(token: number, logprobs: Logprobs | undefined): boolean;
+  /** What it goes on from, when another lead has generated a part of it. Default: nothing. */
+  readonly resume?: Pick<Resume, 'tokens' | 'mu'> | undefined;
+  /** Called for each token that is drawn. Answer true to go on, false when the sequence is complete. */
+  onToken(drawn: DrawnToken): boolean;
   onError(error: SkeinError): void;
 }
 
 /** Where a sequence has got to. */
 export class Sequence {
   readonly request: SequenceRequest;
-  /** Prompt and drawn tokens. */
+  /** Prompt and generated tokens. */
   readonly tokens: number[];
   /** Guesses sent for the positions behind {@link tokens} and not answered yet. */
   guessed: number[] = [];
@@ -36,7 +47,7 @@ export class Sequence {
   stepsInFlight = 0;
   /** What main memory has of it while it waits to come back. */
   copy: HeldCopy | undefined;
-  /** Mirostat's state after the last token, which the tail has told. */
+  /** Mirostat's state after the last token. */
   mu: number | undefined;
   /** Prompt tokens that were in the cache when it began; undefined before that. */
   #cachedTokens: number | undefined;
@@ -49,7 +60,9 @@ export class Sequence {
 
   constructor(request: SequenceRequest) {
     this.request = request;
-    this.tokens = [...request.prompt];
+    const { prompt, resume } = request;
+    this.tokens = [...prompt, ...(resume?.tokens ?? [])];
+    this.mu = resume?.mu;
   }
 
   /** Whether it has had a slot before, and so comes back when it gets one. */
@@ -67,7 +80,7 @@ export class Sequence {
     return this.#cachedTokens ?? 0;
   }
 
-  /** Tokens that were drawn. */
+  /** Tokens that were generated, here and on other leads. */
   get generated(): number {
     return this.tokens.length - this.request.prompt.length;
   }

@@ -46,7 +46,7 @@ function simulate(
       sampling: greedy,
       mostTokens: prompt.length + count,
       speculates,
-      onToken: (token) => text.push(token) < count,
+      onToken: ({ token }) => text.push(token) < count,
       onError: (error) => {
         throw error;
       },

@@ -65,11 +65,11 @@ export class Verification {
 
 function describe(sequence: number, drawn: readonly Drawn[]): Draw {
   const logprobs = drawn.flatMap((draw) => draw.logprobs ?? []);
-  const mu = drawn.at(-1)?.mu;
+  const mus = drawn.flatMap((draw) => draw.mu ?? []);
   return {
     sequence,
     tokens: drawn.map(({ token }) => token),
     ...(logprobs.length === 0 ? {} : { logprobs }),
-    ...(mu === undefined ? {} : { mu }),
+    ...(mus.length === 0 ? {} : { mus }),
   };
 }

@@ -94,7 +94,7 @@ function steps(
     if (!('draws' in output)) throw new Error('a whole model draws tokens');
     const [draw] = output.draws;
     const token = draw?.tokens[0] ?? -1;
-    drawn.push({ token, mu: draw?.mu, logprobs: draw?.logprobs?.[0] });
+    drawn.push({ token, mu: draw?.mus?.[0], logprobs: draw?.logprobs?.[0] });
     position += rows.length;
     rows = [token];
     operations = [];
@@ -186,7 +186,9 @@ describe('sampling at the tail', () => {
     const sampling = samplingSchema.parse({ ...wild, logprobs: 20, ...extreme });
     const repeating = [...prompt, ...prompt, ...prompt];
     for (const { token, mu, logprobs } of steps(0, repeating, 8, { sampling })) {
-      const draws = [{ sequence: 0, tokens: [token], logprobs: [logprobs], ...(mu === undefined ? {} : { mu }) }];
+      const draws = [
+        { sequence: 0, tokens: [token], logprobs: [logprobs], ...(mu === undefined ? {} : { mus: [mu] }) },
+      ];
       expect(ringMessageSchema.safeParse({ type: 'sampled', step: 0, draws }).error).toBeUndefined();
       expect(token).toBeLessThan(tokenizer.vocabularySize);
     }

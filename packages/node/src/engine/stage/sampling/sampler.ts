@@ -246,11 +246,7 @@ export class Sampler {
   }
 
   #openGrammar(text: string, generated: readonly number[]): GrammarState {
-    let state: GrammarState | undefined = this.#grammars.open(text);
-    for (const token of generated) {
-      state?.nextToken();
-      state = state?.after(token);
-    }
+    const state = this.#grammars.open(text, generated);
     if (state !== undefined) return state;
     throw new SkeinError('invalid-request', 'the grammar does not derive the text that was generated so far');
   }

@@ -54,12 +54,19 @@ export class Grammars {
     this.#compiled = compiled;
   }
 
-  /** Returns a grammar before its first token. Throws as {@link CompiledGrammars.open} does. */
-  open(text: string): GrammarState {
+  /**
+   * Opens a grammar behind tokens that were generated under it.
+   *
+   * @returns undefined when it does not derive them
+   * @throws SkeinError as {@link CompiledGrammars.open} does, and when it takes too long to follow the tokens
+   */
+  open(text: string, generated: readonly number[] = []): GrammarState | undefined {
     const budget = new WorkBudget();
     const { matcher, state } = this.#compiled.open(text, budget);
     this.#vocabulary ??= new Vocabulary(this.#source);
-    return new GrammarState({ vocabulary: this.#vocabulary, matcher, budget }, state);
+    let opened: GrammarState | undefined = new GrammarState({ vocabulary: this.#vocabulary, matcher, budget }, state);
+    for (const token of budget.replay(generated)) opened = opened?.after(token);
+    return opened;
   }
 }
 

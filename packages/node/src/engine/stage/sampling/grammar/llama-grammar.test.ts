@@ -1,3 +1,4 @@
+import { invariant } from '@skein/protocol';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 
 import { tinyModelFile } from '../../../../../../../scripts/cluster/models.ts';
@@ -49,7 +50,7 @@ it.each(grammars)('allows the tokens that llama.cpp allows: %s', (text) => {
   const comparable = Array.from({ length: size }, (_, token) => token).filter(
     (token) => tokenizer.isEndOfGeneration(token) || isComparable(tokenizer.piece(token)),
   );
-  let state = grammars.open(text);
+  let state = invariant(grammars.open(text), 'nothing was generated that it might not derive');
   for (let drawn = 0; drawn < 8; drawn += 1) {
     const ours = state.allowed();
     const allowed = comparable.filter((token) => ours[token] === 1);

@@ -24,6 +24,30 @@ describe('the budget of work of a sequence', () => {
     }
   });
 
+  it('has one time for all tokens of a replay, and its own for each token after it', () => {
+    let now = 0;
+    const nowMs = (): number => now;
+    const plenty = { steps: 100_000, stepsPerToken: 100_000, milliseconds: 50, replayMilliseconds: 100, nowMs };
+    const budget = new WorkBudget(plenty);
+    const work = (): void => {
+      now += 40;
+      for (let steps = 0; steps < 5000; steps += 1) budget.spend();
+    };
+    const followed: number[] = [];
+    const follow = (): void => {
+      for (const token of budget.replay([1, 2, 3])) {
+        work();
+        followed.push(token);
+      }
+    };
+    expect(follow).toThrow(/too many ways/);
+    expect(followed).toEqual([1, 2]);
+    for (let token = 0; token < 5; token += 1) {
+      budget.nextToken();
+      expect(work).not.toThrow();
+    }
+  });
+
   it('says what to do when it is used up', () => {
     const budget = new WorkBudget({ steps: 0 });
     expect(() => budget.spend()).toThrow(

@@ -5,6 +5,8 @@ const defaultSteps = 200_000;
 /** Steps that each further token brings, of 50 to 500 ns each: others of the micro-batch wait meanwhile, token by token. */
 const defaultStepsPerToken = 20_000;
 const defaultMilliseconds = 50;
+/** For all tokens together that were generated before: others wait for them at once. Ordinary grammars take some 10 µs for each. */
+const defaultReplayMilliseconds = 1000;
 /** Steps between two looks at the clock. */
 const stepsPerLook = 4096;
 
@@ -17,6 +19,7 @@ export class WorkBudget {
   readonly #mostSteps: number;
   readonly #stepsPerToken: number;
   readonly #milliseconds: number;
+  readonly #replayMilliseconds: number;
   readonly #nowMs: () => number;
   #steps: number;
   #untilLook = stepsPerLook;
@@ -26,11 +29,13 @@ export class WorkBudget {
     steps = defaultSteps,
     stepsPerToken = defaultStepsPerToken,
     milliseconds = defaultMilliseconds,
+    replayMilliseconds = defaultReplayMilliseconds,
     nowMs = threadMs,
   } = {}) {
     this.#mostSteps = steps;
     this.#stepsPerToken = stepsPerToken;
     this.#milliseconds = milliseconds;
+    this.#replayMilliseconds = replayMilliseconds;
     this.#nowMs = nowMs;
     this.#steps = steps;
     this.#endMs = nowMs() + milliseconds;
@@ -40,6 +45,16 @@ export class WorkBudget {
   nextToken(): void {
     this.#steps = Math.min(this.#mostSteps, this.#steps + this.#stepsPerToken);
     this.#endMs = this.#nowMs() + this.#milliseconds;
+  }
+
+  /** Begins with tokens that were generated before: each brings its steps, and all have one time together. */
+  *replay(tokens: readonly number[]): Generator<number, void, undefined> {
+    const replayEndMs = this.#nowMs() + this.#replayMilliseconds;
+    for (const token of tokens) {
+      this.nextToken();
+      this.#endMs = Math.min(this.#endMs, replayEndMs);
+      yield token;
+    }
   }
 
   /** Takes a step. Throws `invalid-request` when there is none left. */

@@ -1,0 +1,155 @@
+import {
+  SkeinError,
+  type DescribedLogprobs,
+  type FinishReason,
+  type GenerationEvent,
+  type Logprobs,
+  type Resume,
+  type Usage,
+} from '@skein/protocol';
+
+import type { ChannelFilter } from './channels.ts';
+import type { DrawnToken } from './sequence.ts';
+import { TextAssembler } from './text-assembler.ts';
+import type { Tokenizer } from './tokenizer.ts';
+
+/** What a generation took that depends on what else the lead had to do. */
+export type SequenceCost = Pick<Usage, 'cachedTokens' | 'draftedTokens' | 'acceptedTokens'>;
+
+export interface AnswerOptions {
+  readonly tokenizer: Pick<Tokenizer, 'piece' | 'isEndOfGeneration' | 'vocabularySize'>;
+  readonly stop: readonly string[];
+  /** Leaves out what is not to be shown; undefined where all is. */
+  readonly channels: ChannelFilter | undefined;
+  readonly promptTokens: number;
+  /** Most tokens to generate, those of other leads included. */
+  readonly maxTokens: number;
+  readonly emit: (event: GenerationEvent) => void;
+  /** Returns what the sequence has cost so far. */
+  readonly cost: () => SequenceCost;
+  /** Milliseconds of a monotonic clock. */
+  readonly now: () => number;
+}
+
+/**
+ * The answer of one generation: turns tokens into the events that tell of it. With what another lead had generated it goes on as
+ * if it had generated that itself.
+ */
+export class Answer {
+  readonly #options: AnswerOptions;
+  readonly #assembler: TextAssembler;
+  readonly #startedAt: number;
+  #firstTokenAt: number | undefined;
+  #tokens = 0;
+  /** Why it is complete; undefined as long as it goes on. */
+  #finishReason: FinishReason | undefined;
+  /** Text of other leads' tokens that nobody has passed on. */
+  #unsent = '';
+
+  /** @throws SkeinError `invalid-request` when `resume` can't be what this request had come to */
+  constructor(options: AnswerOptions, resume: Resume | undefined) {
+    this.#options = options;
+    this.#assembler = new TextAssembler(options.stop);
+    this.#startedAt = options.now();
+    if (resume !== undefined) this.#replay(resume);
+  }
+
+  get isComplete(): boolean {
+    return this.#finishReason !== undefined;
+  }
+
+  /** Says that it has begun, what is left to say of other leads' tokens, and that it is complete, if it is. */
+  begin(): void {
+    const { emit, promptTokens, maxTokens } = this.#options;
+    emit({ type: 'generation-begin', promptTokens, maxTokens });
+    this.#say(this.#unsent);
+    if (this.isComplete) this.#end();
+  }
+
+  /** Takes a token that was drawn. Returns whether the answer goes on. */
+  push({ token, logprobs, mu }: DrawnToken): boolean {
+    const { tokenizer, emit, now } = this.#options;
+    this.#firstTokenAt ??= now();
+    const { text, isShown } = this.#take(token);
+    if (tokenizer.isEndOfGeneration(token)) this.#say(text);
+    else {
+      // Log-probabilities are of the text that is shown, and would tell what is not.
+      const described = logprobs === undefined || !isShown ? {} : { logprobs: [this.#describe(logprobs)] };
+      emit({ type: 'text-delta', text, tokens: [token], ...described, ...(mu !== undefined && { mu }) });
+      if (this.#finishReason === 'length') this.#say(this.#rest('length'));
+    }
+    if (this.isComplete) this.#end();
+    return !this.isComplete;
+  }
+
+  #replay({ tokens, emittedCharacters }: Resume): void {
+    const { tokenizer, maxTokens } = this.#options;
+    if (tokens.length > maxTokens) throw contradicts(`${tokens.length} tokens of at most ${maxTokens}`);
+    let shown = '';
+    for (const token of tokens) {
+      if (token >= tokenizer.vocabularySize) throw contradicts(`token ${token} is outside the model's vocabulary`);
+      if (this.isComplete) throw contradicts('there are tokens behind the end of the answer');
+      shown += this.#take(token).text;
+    }
+    if (this.#finishReason === 'length') shown += this.#rest('length');
+    // What is held back is shown at the end alone: the model had ended the answer, with a token that is never passed on.
+    else if (emittedCharacters > shown.length && !this.isComplete) {
+      this.#tokens += 1;
+      this.#finishReason = 'stop';
+      shown += this.#rest('stop');
+    }
+    this.#unsent = shown.slice(emittedCharacters);
+    if (emittedCharacters > shown.length || !this.#unsent.isWellFormed()) {
+      throw contradicts(`${emittedCharacters} characters were passed on of a text of ${shown.length}`);
+    }
+  }
+
+  /** Counts a token, and finds out what it adds to the text and whether it completes the answer. */
+  #take(token: number): { readonly text: string; readonly isShown: boolean } {
+    const { tokenizer, channels, maxTokens } = this.#options;
+    this.#tokens += 1;
+    if (tokenizer.isEndOfGeneration(token)) {
+      this.#finishReason = 'stop';
+      return { text: this.#rest('stop'), isShown: true };
+    }
+    const piece = tokenizer.piece(token);
+    const bytes = channels === undefined ? piece : channels.push(token, piece);
+    const text = this.#assembler.push(bytes);
+    if (this.#assembler.stopped) this.#finishReason = 'stop';
+    else if (this.#tokens >= maxTokens) this.#finishReason = 'length';
+    return { text, isShown: channels === undefined || bytes.byteLength > 0 };
+  }
+
+  /** Returns the text that was held back, when the answer has ended for this reason. */
+  #rest(reason: FinishReason): string {
+    const { channels } = this.#options;
+    const held = channels === undefined ? '' : this.#assembler.push(channels.end());
+    return held + this.#assembler.end(reason);
+  }
+
+  /** Says some text that no new token belongs to. */
+  #say(text: string): void {
+    if (text !== '') this.#options.emit({ type: 'text-delta', text, tokens: [] });
+  }
+
+  #end(): void {
+    const { emit, cost, now, promptTokens } = this.#options;
+    const firstTokenAt = this.#firstTokenAt ?? now();
+    emit({
+      type: 'generation-end',
+      finishReason: this.#finishReason ?? 'stop',
+      usage: { promptTokens, completionTokens: this.#tokens, ...cost() },
+      timings: { firstTokenMs: firstTokenAt - this.#startedAt, decodeMs: now() - firstTokenAt },
+    });
+  }
+
+  #describe({ token, logprob, top }: Logprobs): DescribedLogprobs {
+    const { tokenizer } = this.#options;
+    const bytes = (of: number): number[] => [...tokenizer.piece(of, { special: true })];
+    return { token, logprob, bytes: bytes(token), top: top.map((other) => ({ ...other, bytes: bytes(other.token) })) };
+  }
+}
+
+function contradicts(reason: string): SkeinError {
+  return new SkeinError('invalid-request', `the generation can not be resumed: ${reason}`);
+}
