@@ -133,6 +133,7 @@ function headerTargets(signed: object): readonly [string, z.ZodType, readonly ob
       [
         {
           type: 'generate',
+          request: 'chatcmpl-1',
           deployment: 'deployment-1',
           prompt: 'chat',
           sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 },

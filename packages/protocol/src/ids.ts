@@ -10,6 +10,14 @@ export const peerIdSchema = z
   .max(128)
   .regex(/^[A-Za-z0-9]+$/, 'must be a peer id: letters and digits');
 
+/**
+ * Names one request, in the answer, the logs and the audit log of every machine that it reaches. Made where the request comes in;
+ * its choices and all attempts at them share it.
+ */
+export const requestIdSchema = z
+  .string()
+  .regex(/^[A-Za-z0-9._-]{1,64}$/, 'must be a request id: up to 64 letters, digits, dots, hyphens and underscores');
+
 /** Names one deployment of one model on one set of peers. Chosen by the coordinator, unique in the mesh. */
 export const deploymentIdSchema = z
   .string()

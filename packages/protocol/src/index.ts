@@ -39,7 +39,7 @@ export {
   type Resume,
   type Sampling,
 } from './generation/request.ts';
-export { deploymentIdSchema, peerIdSchema, sha256Schema } from './ids.ts';
+export { deploymentIdSchema, peerIdSchema, requestIdSchema, sha256Schema } from './ids.ts';
 export { limits } from './limits.ts';
 export { silentLogger, type Logger } from './logger.ts';
 export { aliveSchema, maxDeadAfterMs, type Alive } from './mesh/alive.ts';

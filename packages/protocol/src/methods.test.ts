@@ -15,6 +15,7 @@ test('the longest request fits into a frame of its method', () => {
   const { type: prompt, bytes } = packPrompt({ type: 'chat', messages });
   const request = generationRequestSchema.parse({
     type: 'generate',
+    request: 'r'.repeat(64),
     deployment: 'd'.repeat(64),
     prompt,
     jsonSchema,

@@ -7,6 +7,7 @@ import { errorResponse } from './error-response.ts';
 import type { Requests } from '../audit/index.ts';
 import type { GenerationPort } from './generation-port.ts';
 import { browserGuard } from './guard.ts';
+import { requestIdOf } from './node-exchange.ts';
 import { openAiRoutes } from './openai/routes.ts';
 import { skeinRoutes } from './skein/routes.ts';
 import { Turns } from './turns.ts';
@@ -32,7 +33,7 @@ export interface AppComponents {
 /** The HTTP API: OpenAI's endpoints under `/v1`, Skein's own under `/skein/v1`, and `/health`. */
 export function createApp(components: AppComponents): Hono {
   const { logger } = components;
-  const onError = (error: unknown) => logError(logger, error);
+  const onError = (error: unknown, request?: string) => logError(logger, error, request);
   const turns = new Turns();
   const shared = { ...components, bodies: new RequestBodies({ turns }), turns, onError };
   const app = new Hono();
@@ -44,8 +45,8 @@ export function createApp(components: AppComponents): Hono {
     const allowed = allowedMethods(app, path);
     return allowed.length === 0 ? unknownUrl(method, path) : wrongMethod({ method, path, allowed });
   });
-  app.onError((error) => {
-    onError(error);
+  app.onError((error, context) => {
+    onError(error, requestIdOf(context));
     return errorResponse(error);
   });
   return app;
@@ -73,8 +74,9 @@ function wrongMethod(request: { method: string; path: string; allowed: readonly 
 }
 
 /** Only what is a fault of ours needs an operator; clients get all other errors explained and see to them themselves. */
-function logError(logger: Logger, thrown: unknown): void {
+function logError(logger: Logger, thrown: unknown, request: string | undefined): void {
   const error = asSkeinError(thrown);
-  if (error.code === 'internal') logger.error({ error: thrown }, 'a request failed');
-  else logger.debug({ code: error.code, reason: error.message }, 'a request was refused');
+  const fields = request === undefined ? {} : { request };
+  if (error.code === 'internal') logger.error({ ...fields, error: thrown }, 'a request failed');
+  else logger.debug({ ...fields, code: error.code, reason: error.message }, 'a request was refused');
 }

@@ -35,6 +35,8 @@ export interface GenerationPort {
     model: string,
     inputs: readonly [GenerationInput, ...GenerationInput[]],
     options: {
+      /** Names the request on every machine. */
+      readonly id: string;
       readonly signal: AbortSignal;
       /** Told of each replica right before the request is sent there. */
       readonly onAsk?: ((replica: AskedReplica) => void) | undefined;

@@ -12,6 +12,19 @@ export function nodeResponse(context: Context): HttpBindings['outgoing'] | undef
   return (context.env as Partial<HttpBindings> | undefined)?.outgoing;
 }
 
+const requestIdHeader = 'x-request-id';
+
+/** Names the request in its answer, whatever that is: clients show it beside errors. */
+export function showRequestId(context: Context, id: string): void {
+  nodeResponse(context)?.setHeader(requestIdHeader, id);
+}
+
+/** The id that was shown; undefined for what is no generation, or came without Node's server. */
+export function requestIdOf(context: Context): string | undefined {
+  const id = nodeResponse(context)?.getHeader(requestIdHeader);
+  return typeof id === 'string' ? id : undefined;
+}
+
 /** Chunks that any body may come in, and the bytes that those beyond them have on average at least. */
 const freeChunks = 1024;
 const leastChunkBytes = 64;

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 
-import type { Logger } from '@skein/protocol';
+import { silentLogger, type Logger } from '@skein/protocol';
 import type { GenerationUpdate } from '@skein/serving';
 import { describe, expect, it } from 'vitest';
 
@@ -161,6 +161,30 @@ it('refuses a body in chunks of one byte before it is complete', async () => {
   const [answer] = (await once(client, 'data')) as [Buffer];
   expect(String(answer)).toMatch(/^HTTP\/1\.1 400 .*chunks of a few bytes; send larger ones/s);
   client.destroy();
+});
+
+it('names each request in its answer, whatever that is, and in the log', async () => {
+  const logged: object[] = [];
+  const logger: Logger = { ...silentLogger, debug: (fields) => logged.push(fields) };
+  await using server = await serve({ logger });
+  const post = async (body: object) =>
+    await fetch(`${server.url}/v1/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+  const request = { model: 'org/tiny', prompt: 'Once' };
+  const answer = await post(request);
+  const { id } = (await answer.json()) as { id: string };
+  expect(answer.headers.get('x-request-id')).toBe(id);
+  const stream = await post({ ...request, stream: true });
+  expect(await stream.text()).toContain(`"id":"${stream.headers.get('x-request-id')}"`);
+  const refused = await post({ ...request, model: 'unheard-of' });
+  expect(refused.status).toBe(404);
+  expect(logged).toEqual([
+    expect.objectContaining({ request: refused.headers.get('x-request-id'), code: 'model-not-found' }),
+  ]);
+  expect(refused.headers.get('x-request-id')).toBe(id);
 });
 
 it('keeps an idle connection for longer than the pools of clients do', async () => {

@@ -15,6 +15,7 @@ const held = manifestOf({ name: 'held' });
 const served = manifestOf({ name: 'served' });
 const input = { prompt: packPrompt({ type: 'text', text: 'Once' }), sampling: sampling(), stop: [] };
 const { signal } = new AbortController();
+const id = 'chatcmpl-1';
 
 /** Answers for all leads: its calls to itself need no network. */
 let member: Mesh;
@@ -23,18 +24,21 @@ let answering: Disposable;
 let scripts: Record<string, ErrorCode | 'silent' | { readonly begun: ErrorCode }>;
 /** Deployments that were asked, in order; and for which failed ones `ensure` was called. */
 let asked: string[];
+/** Ids of the requests that came with them. */
+let requests: Set<string>;
 let ensured: (readonly string[])[];
 
 beforeEach(async () => {
-  [scripts, asked, ensured] = [{}, [], []];
+  [scripts, asked, requests, ensured] = [{}, [], new Set(), []];
   member = await createMesh({
     ...(await (await Authority.ephemeral()).enroll(['peer'])),
     roles: ['peer'],
     mdns: false,
   });
   answering = member.handle(methods.generate, async (stream) => {
-    const { deployment } = ((await stream.read())?.header ?? {}) as { deployment: string };
+    const { deployment, request } = ((await stream.read())?.header ?? {}) as { deployment: string; request: string };
     asked.push(deployment);
+    requests.add(request);
     const script = scripts[deployment];
     if (script === 'silent') return void (await stream.read());
     if (typeof script === 'string') throw new SkeinError(script, `${deployment} refuses`);
@@ -96,7 +100,7 @@ async function outcomeOf(choice: Choice): Promise<{ outcome: string; deployment:
 
 async function ask(router: GenerationPort, model: string, options: { readonly choices?: number } = {}) {
   const others = Array.from({ length: (options.choices ?? 1) - 1 }, () => input);
-  return await Promise.all(router.generate(model, [input, ...others], { signal }).map(outcomeOf));
+  return await Promise.all(router.generate(model, [input, ...others], { id, signal }).map(outcomeOf));
 }
 
 const twoLeads = [
@@ -109,7 +113,7 @@ it('sends a request to the least loaded lead of its model', async () => {
     leadCard(ada, { deployment: 'deployment-1', active: 3 }),
     leadCard(bob, { deployment: 'deployment-2', active: 1 }),
   ]);
-  const [choice] = router.generate(served.model, [input], { signal });
+  const [choice] = router.generate(served.model, [input], { id, signal });
   expect(choice?.route).toBeUndefined();
   expect(choice && (await Array.fromAsync(choice))).toMatchObject([
     { type: 'generation-begin' },
@@ -234,12 +238,19 @@ it('tells whom a request goes to: the stages of every replica that is asked', as
   const tail = cardOf({ peer: bob, card: { stages: [{ ...stage, ...place, stage: 1 }] } });
   const router = routerOver([tail, leadCard(ada, { deployment: 'deployment-1' })]);
   const replicas: AskedReplica[] = [];
-  const choices = router.generate(served.model, [input], { signal, onAsk: (replica) => replicas.push(replica) });
+  const choices = router.generate(served.model, [input], { id, signal, onAsk: (replica) => replicas.push(replica) });
   await Promise.all(choices.map(outcomeOf));
   expect(replicas).toEqual([
     { deployment: 'deployment-1', peers: [ada, bob] },
     { deployment: `new-1-for-${served.model}`, peers: [ada, cyd] },
   ]);
+});
+
+it('names a request alike in all attempts at all of its choices', async () => {
+  scripts = { 'deployment-1': 'overloaded' };
+  await ask(routerOver(twoLeads), served.model, { choices: 3 });
+  expect(asked.length).toBeGreaterThan(3);
+  expect([...requests]).toEqual([id]);
 });
 
 it('gives up on a lead that stays silent', async () => {
@@ -253,9 +264,9 @@ it('leaves no listener on the signal of a request, whatever came of it', async (
   scripts = { 'deployment-1': 'stage-lost' };
   const router = routerOver(twoLeads);
   const request = AbortSignal.any([signal]);
-  await Promise.all(router.generate(served.model, [input, input], { signal: request }).map(outcomeOf));
+  await Promise.all(router.generate(served.model, [input, input], { id, signal: request }).map(outcomeOf));
   scripts = { 'deployment-1': 'overloaded', 'deployment-2': 'overloaded' };
-  await Promise.all(router.generate(served.model, [input, input], { signal: request }).map(outcomeOf));
+  await Promise.all(router.generate(served.model, [input, input], { id, signal: request }).map(outcomeOf));
   expect(getEventListeners(request, 'abort')).toHaveLength(0);
 });
 
@@ -303,7 +314,7 @@ it('spreads requests that come together over replicas, before any card tells of 
   const open = new AbortController();
   scripts = { 'deployment-1': 'silent', 'deployment-2': 'silent' };
   const waiting = Array.from({ length: 4 }, () =>
-    silent.generate(served.model, [input], { signal: open.signal }).map(outcomeOf),
+    silent.generate(served.model, [input], { id, signal: open.signal }).map(outcomeOf),
   ).flat();
   await vi.waitFor(() => expect(asked.toSorted()).toEqual([1, 1, 2, 2].map((nth) => `deployment-${nth}`)));
   open.abort();

@@ -40,13 +40,13 @@ export function createRouter({ mesh, deployments }: RouterComponents, options: R
   return {
     models: () => models().filter(({ unusable }) => unusable === undefined),
     find: (reference) => findModel({ models: models(), absent: mesh.absent() }, reference),
-    generate(model, inputs, { signal, onAsk }) {
+    generate(model, inputs, { id, signal, onAsk }) {
       const engines = new EnginesAtRisk();
       const runs: GenerationRun[] = [];
       for (const request of inputs) {
         const options = { model, engines, signal, onAsk, first: runs[0] };
         const source = new RequestReplicas({ cards, deployments, replicas }, options);
-        runs.push(new GenerationRun(mesh, { request, replicas: source, engines, signal, deadlines }));
+        runs.push(new GenerationRun(mesh, { id, request, replicas: source, engines, signal, deadlines }));
       }
       return runs;
     },

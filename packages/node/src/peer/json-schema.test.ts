@@ -70,6 +70,7 @@ async function answerOf(mesh: Mesh, jsonSchema: string): Promise<unknown> {
   const prompt = packPrompt({ type: 'text', text: 'JSON' });
   const request = {
     type: 'generate',
+    request: 'request-1',
     deployment,
     prompt: prompt.type,
     sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 },

@@ -46,7 +46,7 @@ export class StageHost {
     };
     this.#served.use(mesh.handle(methods.stage, holdStage));
     this.#served.use(mesh.handle(methods.ring, async (stream, { peerId }) => this.#joinRing(stream, peerId)));
-    this.#served.use(mesh.handle(methods.generate, async (stream, { signal }) => this.#generate(stream, signal)));
+    this.#served.use(mesh.handle(methods.generate, async (stream, remote) => this.#generate(stream, remote)));
   }
 
   /** Ends every stage and waits until their processes are gone. */
@@ -138,17 +138,24 @@ export class StageHost {
     await stage.acceptPrevious(stream, peerId);
   }
 
-  async #generate(stream: FrameStream, signal: AbortSignal): Promise<void> {
+  async #generate(stream: FrameStream, { peerId, signal }: Remote): Promise<void> {
+    const { logger } = this.#components;
     const { header, payload } = await this.#read(stream);
-    const { deployment, prompt, sampling, jsonSchema, ...settings } = parseHeader(generationRequestSchema, header);
+    const { request, deployment, prompt, sampling, jsonSchema, ...settings } = parseHeader(
+      generationRequestSchema,
+      header,
+    );
     const stage = this.#stages.get(stageKey({ deployment, stage: 0 }));
     if (stage === undefined) throw notServing(deployment);
+    logger.debug({ request, deployment, from: peerId }, 'a generation begins');
     try {
       const followed = jsonSchema === undefined ? sampling : await this.#grammars.follow(sampling, jsonSchema);
       const generation = { ...settings, prompt: { type: prompt, bytes: payload }, sampling: followed };
       const events = stage.generate(generation, { signal });
       for await (const event of events) await stream.write(event, undefined, { signal });
     } catch (error) {
+      const { code } = asSkeinError(error);
+      logger.debug({ request, deployment, code }, 'a generation ended early');
       if (signal.aborted) return;
       const shown = jsonSchema === undefined ? error : asSchemaError(error);
       await stream.write({ type: 'generation-error', error: toWireError(shown) });

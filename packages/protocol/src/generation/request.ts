@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 import { arraySchema } from '../codec/array-schema.ts';
 
-import { deploymentIdSchema } from '../ids.ts';
+import { deploymentIdSchema, requestIdSchema } from '../ids.ts';
 import { limits } from '../limits.ts';
 import { promptTypeSchema, type PackedPrompt } from './packed-prompt.ts';
 
@@ -90,6 +90,7 @@ export type Resume = z.infer<typeof resumeSchema>;
 /** Asks the lead of a deployment for one generation. First frame on a `generate` stream; its payload is the packed prompt. */
 export const generationRequestSchema = z.object({
   type: z.literal('generate'),
+  request: requestIdSchema,
   deployment: deploymentIdSchema,
   prompt: promptTypeSchema,
   sampling: samplingSchema,
@@ -106,7 +107,7 @@ export const generationRequestSchema = z.object({
 });
 export type GenerationRequest = z.infer<typeof generationRequestSchema>;
 
-/** A request without the deployment, which routing chooses, and with its prompt packed. */
-export type GenerationInput = Omit<GenerationRequest, 'type' | 'deployment' | 'prompt'> & {
+/** What is asked for: a request without its id and its deployment, which routing chooses, and with its prompt packed. */
+export type GenerationInput = Omit<GenerationRequest, 'type' | 'request' | 'deployment' | 'prompt'> & {
   readonly prompt: PackedPrompt;
 };

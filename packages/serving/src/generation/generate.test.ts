@@ -41,7 +41,12 @@ test('yields text as it comes and then the end', async () => {
   const events = await collect(async (stream) => {
     const frame = await stream.read();
     const { prompt, ...settings } = request;
-    expect(frame?.header).toEqual({ type: 'generate', prompt: prompt.type, ...settings });
+    expect(frame?.header).toEqual({
+      type: 'generate',
+      request: expect.stringMatching(/^[0-9a-f-]{36}$/) as string,
+      prompt: prompt.type,
+      ...settings,
+    });
     expect(Uint8Array.from(frame?.payload ?? [])).toEqual(prompt.bytes);
     for (const event of [delta('upon'), delta(' a'), end]) await stream.write(event);
   });

@@ -22,6 +22,8 @@ export interface GenerationDeadlines {
 }
 
 export interface GenerateOptions {
+  /** Names the request in logs and records. Default: a random one. */
+  readonly id?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Default: none beside the one for opening the stream. */
   readonly deadlines?: GenerationDeadlines | undefined;
@@ -37,7 +39,7 @@ export async function* generate(
   { deployment, prompt, ...settings }: { readonly deployment: string } & GenerationInput,
   options: GenerateOptions = {},
 ): AsyncGenerator<GenerationUpdate, void, undefined> {
-  const { deadlines } = options;
+  const { deadlines, id = crypto.randomUUID() } = options;
   using watchdog = new Watchdog(options.signal);
   if (deadlines !== undefined) watchdog.expect(deadlines.firstTokenMs, 'no first token came');
   const { signal } = watchdog;
@@ -47,7 +49,8 @@ export async function* generate(
   let finished = false;
   let isFirst = true;
   try {
-    await stream.write({ type: 'generate', deployment, prompt: prompt.type, ...settings }, prompt.bytes, { signal });
+    const header = { type: 'generate', request: id, deployment, prompt: prompt.type, ...settings };
+    await stream.write(header, prompt.bytes, { signal });
     while (!finished) {
       const frame = await stream.read({ signal });
       if (frame === undefined) throw new SkeinError('peer-lost', 'the lead stopped before the end of the generation');

@@ -33,6 +33,8 @@ export interface GenerationRunOptions extends GenerateOptions {
  * Throws what the source throws, and what {@link generate} does when that is no reason to try another replica.
  */
 export class GenerationRun implements AsyncIterable<GenerationUpdate> {
+  /** Of the request. */
+  readonly id: string;
   readonly #mesh: Pick<Mesh, 'open'>;
   readonly #options: GenerationRunOptions;
   readonly #engines: EnginesAtRisk;
@@ -40,6 +42,7 @@ export class GenerationRun implements AsyncIterable<GenerationUpdate> {
   #route: Route | undefined;
 
   constructor(mesh: Pick<Mesh, 'open'>, options: GenerationRunOptions) {
+    this.id = options.id ?? crypto.randomUUID();
     this.#mesh = mesh;
     this.#options = options;
     this.#engines = options.engines ?? new EnginesAtRisk();
@@ -59,6 +62,7 @@ export class GenerationRun implements AsyncIterable<GenerationUpdate> {
 
   async *[Symbol.asyncIterator](): AsyncGenerator<GenerationUpdate, void, undefined> {
     const { request, replicas, signal, deadlines } = this.#options;
+    const options = { id: this.id, signal, deadlines };
     const failed: FailedAttempt[] = [];
     try {
       for (;;) {
@@ -70,7 +74,7 @@ export class GenerationRun implements AsyncIterable<GenerationUpdate> {
         let hasBegun = false;
         let hasText = false;
         try {
-          for await (const event of generate(this.#mesh, lead, { deployment, ...request }, { signal, deadlines })) {
+          for await (const event of generate(this.#mesh, lead, { deployment, ...request }, options)) {
             if (!hasBegun) this.#begun.resolve(this.#route);
             hasBegun = true;
             hasText ||= event.type === 'text-delta';

@@ -8,7 +8,7 @@ import { clientLeft } from '../client-left.ts';
 import { eventStream, type EventSink } from '../event-stream/index.ts';
 import type { GenerationPort, ServedModel } from '../generation-port.ts';
 import type { Turns } from '../turns.ts';
-import { bodyChunks, nodeResponse, remoteAddress } from '../node-exchange.ts';
+import { bodyChunks, nodeResponse, remoteAddress, showRequestId } from '../node-exchange.ts';
 import type { AnswerFormat } from './answer-format.ts';
 import { streamAnswer, wholeAnswer } from './answer.ts';
 import { chatFormat } from './chat-format.ts';
@@ -32,8 +32,8 @@ export interface OpenAiComponents {
   /** An unsigned 32 bit integer. */
   readonly randomSeed: () => number;
   readonly schedule: Schedule;
-  /** Told about errors that clients get after the first byte. */
-  readonly onError: (error: unknown) => void;
+  /** Told about each error that a client gets, and of which request it is. */
+  readonly onError: (error: unknown, request: string) => void;
 }
 
 /** OpenAI's endpoints, under `/v1`. */
@@ -72,6 +72,7 @@ async function complete(context: Context, components: OpenAiComponents, endpoint
     endpoint: context.req.path,
     ...(address !== undefined && { address }),
   } as const;
+  showRequestId(context, id);
   const record = await components.requests.begin(origin);
   try {
     return await answer(context, components, { ...endpoint, id, record });
@@ -101,7 +102,7 @@ async function answer(
   const cancel = () => abort(clientLeft());
   const signal = AbortSignal.any([stopped, left.signal]);
   const identity = { id, created: Math.floor(now() / 1000), model };
-  const choices = generations.generate(served.model, inputs, { signal, onAsk: (replica) => record.onAsk(replica) });
+  const choices = generations.generate(served.model, inputs, { id, signal, onAsk: (replica) => record.onAsk(replica) });
   const options = { choices, format, identity, signal, observer: record };
   if (!stream) {
     using _left = onAbort(request.signal, cancel);
@@ -112,7 +113,12 @@ async function answer(
     using _left = onAbort(request.signal, cancel);
     await record.follow(streamAnswer(sink, { ...options, includeUsage, schedule }));
   };
-  return await eventStream(send, { outgoing: nodeResponse(context), cancel, onError, schedule });
+  return await eventStream(send, {
+    outgoing: nodeResponse(context),
+    cancel,
+    onError: (error) => onError(error, id),
+    schedule,
+  });
 }
 
 /** OpenAI's model object. `created` has no better meaning here than when this coordinator started. */
