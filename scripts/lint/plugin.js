@@ -32,4 +32,33 @@ const noRawAbortListener = {
   }),
 };
 
-export default { meta: { name: 'skein' }, rules: { 'no-raw-abort-listener': noRawAbortListener } };
+const isNothing = (node) =>
+  (node.type === 'Literal' && (node.value === 0 || node.value === '')) ||
+  (node.type === 'UnaryExpression' && node.argument.type === 'Literal') ||
+  (node.type === 'ArrayExpression' && node.elements.length === 0);
+
+const partsOfLists = new Set(['at', 'charCodeAt', 'codePointAt', 'pop', 'shift']);
+
+/** Whether an expression is an element of a list or a text: `list[index]`, `list.at(-1)`, `list.pop()`, and of such a one a property. */
+const isElement = (node) => {
+  if (node.type === 'ChainExpression') return isElement(node.expression);
+  if (node.type === 'MemberExpression') return node.computed ? !node.optional : isElement(node.object);
+  return node.type === 'CallExpression' && partsOfLists.has(calledName(node));
+};
+
+/** Forbids `list[index] ?? 0` and the like: where the element has to be there, a stand-in is somebody else's. */
+const noStandIn = {
+  create: (context) => ({
+    LogicalExpression(node) {
+      if (node.operator !== '??' || !isElement(node.left) || !isNothing(node.right)) return;
+      const message =
+        'take the element with `invariant(…, why it is there)`; where it may be missing, say so with a pattern that has a default, a Map or a condition';
+      context.report({ node, message });
+    },
+  }),
+};
+
+export default {
+  meta: { name: 'skein' },
+  rules: { 'no-raw-abort-listener': noRawAbortListener, 'no-stand-in': noStandIn },
+};

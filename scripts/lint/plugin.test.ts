@@ -7,10 +7,11 @@ import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const rule = 'skein(no-raw-abort-listener)';
+const abortRule = 'skein(no-raw-abort-listener)';
+const standInRule = 'skein(no-stand-in)';
 
-/** How often the rule complains about a source text. */
-async function complaints(source: string): Promise<number> {
+/** How often a rule complains about a source text. */
+async function complaints(rule: string, source: string): Promise<number> {
   const directory = await mkdtemp(join(tmpdir(), 'skein-lint-'));
   try {
     const file = join(directory, 'source.ts');
@@ -31,7 +32,7 @@ test.each([
   `signal.onabort = stop;`,
   `onAbort(signal, stop);`,
 ])('refuses an abort listener that nobody removes: %s', async (line) => {
-  expect(await complaints(`declare const signal: AbortSignal;\n${line}\n`)).toBe(1);
+  expect(await complaints(abortRule, `declare const signal: AbortSignal;\n${line}\n`)).toBe(1);
 });
 
 test('takes listeners that are removed, and those of other events', async () => {
@@ -41,5 +42,27 @@ test('takes listeners that are removed, and those of other events', async () => 
       host.addEventListener('close', stop);
       return onAbort(signal, stop);
     }`;
-  expect(await complaints(source)).toBe(0);
+  expect(await complaints(abortRule, source)).toBe(0);
+});
+
+test.each([
+  'list[index] ?? 0',
+  'list[0] ?? -1',
+  'list[index]?.name ?? ""',
+  'list.at(-1) ?? 0',
+  'list.pop() ?? []',
+  '"text".codePointAt(0) ?? 0',
+])('refuses a stand-in for an element that has to be there: %s', async (expression) => {
+  const source = `declare const list: any[];\ndeclare const index: number;\nexport const found = ${expression};\n`;
+  expect(await complaints(standInRule, source)).toBe(1);
+});
+
+test('takes defaults of what may be missing', async () => {
+  const source = `
+    declare const counts: Map<string, number>;
+    declare const options: { readonly most?: number; readonly lists?: readonly number[] };
+    const [first = 0] = options.lists ?? [];
+    export const found = [counts.get('one') ?? 0, options.most ?? 0, options.lists?.[1] ?? 0, first];
+    `;
+  expect(await complaints(standInRule, source)).toBe(0);
 });

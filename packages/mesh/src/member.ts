@@ -381,8 +381,8 @@ export class Member implements Mesh {
   #announce(): void {
     if (this.#started === undefined || this.#stopped !== undefined) return;
     const addresses = this.addresses().slice(0, limits.maxAddresses);
-    const announced = this.#gossip.snapshot()[0]?.addresses ?? [];
-    if (addresses.join() === announced.join()) return;
+    const [own] = this.#gossip.snapshot();
+    if (addresses.join() === own?.addresses.join()) return;
     try {
       this.#gossip.update({ addresses });
     } catch (error) {

@@ -35,13 +35,15 @@ export function shellWord(text: string): string {
 
 /** Rows with columns padded to the widest cell, two spaces between them. */
 export function formatTable(rows: readonly (readonly string[])[]): string {
-  const widths: number[] = [];
   const cells = rows.map((row) => row.map(printable));
-  for (const row of cells) row.forEach((cell, column) => (widths[column] = Math.max(widths[column] ?? 0, cell.length)));
+  const widths = new Map<number, number>();
+  for (const row of cells) {
+    for (const [column, cell] of row.entries()) widths.set(column, Math.max(widths.get(column) ?? 0, cell.length));
+  }
   return cells
     .map((row) =>
       row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .map((cell, column) => cell.padEnd(widths.get(column) ?? 0))
         .join('  ')
         .trimEnd(),
     )

@@ -3,6 +3,6 @@
  * secret, and a prompt nobody else's business. The command's name stays.
  */
 export function hideArguments(process: { title: string; readonly argv: readonly string[] }): void {
-  const command = process.argv[2] ?? '';
+  const [, , command = ''] = process.argv;
   process.title = /^[a-z]+$/.test(command) ? `skein ${command}` : 'skein';
 }

@@ -41,7 +41,7 @@ export class RequestRecord implements AnswerObserver {
   #deployment: string | undefined;
   #promptTokens: number | undefined;
   /** By choice. */
-  readonly #completionTokens: number[] = [];
+  readonly #completionTokens = new Map<number, number>();
   #isOver = false;
 
   constructor(origin: RequestOrigin, over: (event: Omit<RequestEvent, 'durationMs'>) => void) {
@@ -59,12 +59,12 @@ export class RequestRecord implements AnswerObserver {
   }
 
   onTokens(choice: number, count: number): void {
-    this.#completionTokens[choice] = (this.#completionTokens[choice] ?? 0) + count;
+    this.#completionTokens.set(choice, (this.#completionTokens.get(choice) ?? 0) + count);
   }
 
   onEnd(choice: number, { finishReason, usage }: { readonly finishReason: FinishReason; readonly usage: Usage }): void {
     this.#finishReasons[choice] = finishReason;
-    this.#completionTokens[choice] = usage.completionTokens;
+    this.#completionTokens.set(choice, usage.completionTokens);
     this.#promptTokens = usage.promptTokens;
   }
 
@@ -99,7 +99,9 @@ export class RequestRecord implements AnswerObserver {
       ...(this.#deployment !== undefined && { deployment: this.#deployment }),
       peers: [...this.#peers],
       ...(this.#promptTokens !== undefined && { promptTokens: this.#promptTokens }),
-      ...(this.#peers.size > 0 && { completionTokens: this.#completionTokens.reduce((sum, one) => sum + one, 0) }),
+      ...(this.#peers.size > 0 && {
+        completionTokens: this.#completionTokens.values().reduce((sum, one) => sum + one, 0),
+      }),
       ...(finishReasons.length > 0 && { finishReasons }),
       ...(error !== undefined && { error }),
     });

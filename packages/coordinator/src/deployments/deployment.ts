@@ -1,5 +1,5 @@
 import type { Mesh } from '@skein/mesh';
-import { asSkeinError, limits, SkeinError, toWireError, type Logger } from '@skein/protocol';
+import { asSkeinError, invariant, limits, SkeinError, toWireError, type Logger } from '@skein/protocol';
 
 import type { Plan } from '../planner/index.ts';
 import type { DeployWish } from './deploy-request.ts';
@@ -76,7 +76,7 @@ export class Deployment {
 
   /** Peer id of the lead. */
   get lead(): string {
-    return this.#stages[0]?.peer ?? '';
+    return invariant(this.#stages[0], 'a deployment has a stage').peer;
   }
 
   /** Resolves when it has failed or is being taken down. */

@@ -44,7 +44,7 @@ function validateAt<Schema extends z.ZodType>(
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   if (issue === undefined) throw new SkeinError('invalid-request', 'the request body is invalid');
-  const path = issue.code === 'unrecognized_keys' ? [...issue.path, issue.keys[0] ?? ''] : issue.path;
+  const path = issue.code === 'unrecognized_keys' ? [...issue.path, ...issue.keys.slice(0, 1)] : issue.path;
   const param = fieldName([...place, ...path]);
   throw new SkeinError('invalid-request', describe(issue, param, valueAt(value, path)), {
     details: param === '' ? {} : { param },

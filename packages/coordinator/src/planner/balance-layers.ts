@@ -1,4 +1,4 @@
-import type { Block } from '@skein/protocol';
+import { invariant, type Block } from '@skein/protocol';
 
 import type { DecodeWork } from './decode-work.ts';
 import type { StageMemory } from './stage-memory.ts';
@@ -47,7 +47,7 @@ export function maximumStages(layers: number, multiple: number): number {
 export function balanceLayers<Peer extends BalancedPeer>(options: BalanceOptions<Peer>): Balanced<Peer>[] | undefined {
   const moves = possibleMoves(options);
   // Which splits share the least bottleneck is only known once that is: costs that add up are a second pass of their own.
-  const bottleneck = best(moves, (move, rest) => [Math.max(move.time, rest[0] ?? 0)]);
+  const bottleneck = best(moves, (move, [slowest = 0]) => [Math.max(move.time, slowest)]);
   if (bottleneck === undefined) return undefined;
   const [slowest = 0] = bottleneck.cost;
   const all = best(moves, (move, rest) => {
@@ -145,7 +145,7 @@ function best<Peer>(
 
 function isLess(one: Cost, other: Cost): boolean {
   for (const [index, value] of one.entries()) {
-    const difference = value - (other[index] ?? 0);
+    const difference = value - invariant(other[index], 'costs that are compared have as many parts');
     if (difference !== 0) return difference < 0;
   }
   return false;

@@ -1,6 +1,6 @@
 import type { Block, ModelManifest } from '@skein/protocol';
 
-import { prefixSums } from './prefix-sums.ts';
+import { blockSums } from './block-sums.ts';
 
 /**
  * Of the tokens that are computed, those that a token is drawn after: the others are a prompt's, and need no output matrix.
@@ -28,8 +28,8 @@ export function decodeWork(manifest: ModelManifest): DecodeWork {
     else if (section.name.startsWith('token_embd.')) embedding += weights;
     else if (section.name.startsWith('output.')) output += weights;
   }
-  const sums = prefixSums(layerWeights);
+  const weightsOf = blockSums(layerWeights);
   const { layers } = manifest.shape;
   const outputWork = drawnShare * (output === 0 ? embedding : output);
-  return ({ from, to }) => (sums[to] ?? 0) - (sums[from] ?? 0) + (to === layers ? outputWork : 0);
+  return (block) => weightsOf(block) + (block.to === layers ? outputWork : 0);
 }

@@ -4,7 +4,6 @@ import { balanceLayers, maximumStages } from './balance-layers.ts';
 import { decodeWork, type DecodeWork } from './decode-work.ts';
 import { doesNotFit, noPeers, splitUnsupported, wrongLayers } from './errors.ts';
 import { peerPools } from './peer-pools.ts';
-import { prefixSums } from './prefix-sums.ts';
 import { stageMemory, type StageMemory } from './stage-memory.ts';
 import type { PlacedStage } from './usable-bytes.ts';
 import { usablePeers, type UsablePeer } from './usable-peers.ts';
@@ -116,7 +115,8 @@ function checkLayers(
 
 /** The layer after the last one of each stage. */
 function endsOf(layers: readonly number[]): readonly number[] {
-  return prefixSums(layers).slice(1);
+  let end = 0;
+  return layers.map((count) => (end += count));
 }
 
 /**

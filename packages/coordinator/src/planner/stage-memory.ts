@@ -9,7 +9,7 @@ import {
 } from '@skein/protocol';
 
 import { modelSize } from './model-size.ts';
-import { prefixSums } from './prefix-sums.ts';
+import { blockSums } from './block-sums.ts';
 
 /** Allowance for the engine process itself: runtime, llama.cpp and its smaller buffers. Not measured yet. */
 const engineBytes = 96 * 1024 * 1024;
@@ -39,14 +39,15 @@ export function stageMemory(manifest: ModelManifest, options: KvCacheOptions): S
   const { shape } = manifest;
   const { contextTokens, cacheType } = options;
   const tokens = contextTokens + swapTokens(shape, options);
-  const layerSums = prefixSums(size.layerBytes);
-  return ({ from, to }) => {
+  const layerBytesOf = blockSums(size.layerBytes);
+  return (block) => {
+    const { from, to } = block;
     const isLead = from === 0;
     const isTail = to === shape.layers;
     // A whole model with tied weights holds the one matrix once.
     const embeddingBytes = isLead && !(isTail && size.tied) ? size.embeddingBytes : 0;
     const outputBytes = isTail ? size.outputBytes : 0;
-    const layers = (layerSums[to] ?? 0) - (layerSums[from] ?? 0);
+    const layers = layerBytesOf(block);
     const cacheBytes = kvBytes(shape, { layers: to - from, tokens, cacheType });
     return (
       layers + size.sharedBytes + embeddingBytes + outputBytes + cacheBytes + computeBytes(shape, contextTokens, isTail)

@@ -1,4 +1,12 @@
-import { measureEchoSchema, measureLimits, methods, parseHeader, SkeinError, type MeasureProbe } from '@skein/protocol';
+import {
+  invariant,
+  measureEchoSchema,
+  measureLimits,
+  methods,
+  parseHeader,
+  SkeinError,
+  type MeasureProbe,
+} from '@skein/protocol';
 
 import type { Mesh } from '../mesh.ts';
 import type { FrameStream } from '../streams/frame-stream.ts';
@@ -97,5 +105,6 @@ async function exchange(
 }
 
 function median(values: readonly number[]): number {
-  return values.toSorted((left, right) => left - right)[Math.floor(values.length / 2)] ?? 0;
+  const sorted = values.toSorted((left, right) => left - right);
+  return invariant(sorted[Math.floor(sorted.length / 2)], 'something was measured');
 }

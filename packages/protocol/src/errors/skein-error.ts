@@ -85,7 +85,9 @@ export function asSkeinError(error: unknown, fallback: ErrorCode = 'internal'): 
 
 function messageOf(error: unknown): string {
   // Zod's own text is a list of issues in JSON.
-  if (error instanceof z.core.$ZodError)
-    return `${fieldName(error.issues[0]?.path ?? []) || 'a value'} is not as expected`;
+  if (error instanceof z.core.$ZodError) {
+    const [issue] = error.issues;
+    return `${(issue && fieldName(issue.path)) || 'a value'} is not as expected`;
+  }
   return error instanceof Error ? error.message : String(error);
 }

@@ -1,4 +1,4 @@
-import { SkeinError } from '@skein/protocol';
+import { invariant, SkeinError } from '@skein/protocol';
 
 import { stringPiece } from './json-string.ts';
 
@@ -78,9 +78,10 @@ export class JsonParser {
     const untilByte = Math.min(this.#at + workPerAdvance.bytes, length);
     const untilValue = this.#values + workPerAdvance.values;
     while (this.#at < untilByte && this.#values < untilValue) {
+      const byte = invariant(this.#bytes[this.#at], 'the end is not reached');
       if (this.#pieces !== undefined) this.#readString(this.#pieces);
-      else if (isSpace(this.#bytes[this.#at])) this.#at += 1;
-      else this.#readToken(this.#bytes[this.#at] ?? 0);
+      else if (isSpace(byte)) this.#at += 1;
+      else this.#readToken(byte);
     }
     if (this.#at < length) return false;
     if (this.#expected !== 'nothing') throw this.#refused();
@@ -205,8 +206,8 @@ export class JsonParser {
     const start = this.#at;
     let end = start;
     let whole = 0;
-    while (isDigit(bytes[end])) {
-      whole = whole * 10 + ((bytes[end] ?? 0) - 0x30);
+    for (let byte = bytes[end]; isDigit(byte); byte = bytes[end]) {
+      whole = whole * 10 + (byte - 0x30);
       end += 1;
     }
     const isWhole = !isNumberPart(bytes[end]);
@@ -254,7 +255,7 @@ function isSpace(byte: number | undefined): boolean {
   return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
 }
 
-function isDigit(byte: number | undefined): boolean {
+function isDigit(byte: number | undefined): byte is number {
   return byte !== undefined && byte >= 0x30 && byte <= 0x39;
 }
 

@@ -1,4 +1,4 @@
-import type { DescribedLogprobs, SkeinError } from '@skein/protocol';
+import { invariant, type DescribedLogprobs, type SkeinError } from '@skein/protocol';
 
 import type { AnswerObserver } from '../../audit/index.ts';
 import type { Schedule } from '../../timers.ts';
@@ -33,8 +33,7 @@ export async function wholeAnswer(
   const completions = await readChoices({
     ...options,
     onDelta(index, { text, logprobs }) {
-      const draft = drafts[index];
-      if (draft === undefined) return undefined;
+      const draft = choiceAt(drafts, index);
       draft.text += text;
       if (logprobs !== undefined) (draft.described ??= []).push(...logprobs);
       return undefined;
@@ -45,9 +44,14 @@ export async function wholeAnswer(
     index,
     text,
     logprobs: described === undefined ? null : format.logprobs()(described),
-    finishReason: completions[index]?.end.finishReason ?? 'stop',
+    finishReason: choiceAt(completions, index).end.finishReason,
   }));
   return format.whole(identity, whole, combine(completions));
+}
+
+/** Readers tell of choices by their numbers. */
+function choiceAt<Choice>(choices: readonly Choice[], index: number): Choice {
+  return invariant(choices[index], 'what is told of is one of the choices');
 }
 
 /** Longest wait for a replica to begin before the headers of a stream go out all the same: clients give up after 30 s. */
@@ -83,8 +87,8 @@ export async function streamAnswer(
     ...options,
     onBegin: () => sink.open(),
     onDelta(index, { text, logprobs }) {
-      const choice = choices[index];
-      if (choice === undefined || (text === '' && logprobs === undefined)) return undefined;
+      const choice = choiceAt(choices, index);
+      if (text === '' && logprobs === undefined) return undefined;
       const event =
         logprobs === undefined
           ? choice.textEvent(text)
@@ -94,7 +98,7 @@ export async function streamAnswer(
       return sink.behind;
     },
     onEnd(index, completion) {
-      sink.write((choices[index]?.opening ?? '') + formatted(format.ending(identity, index, completion)));
+      sink.write(choiceAt(choices, index).opening + formatted(format.ending(identity, index, completion)));
     },
   });
   if (includeUsage) sink.send(format.usage(identity, combine(completions)));

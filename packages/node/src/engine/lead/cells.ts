@@ -7,7 +7,7 @@ import { invariant } from '@skein/protocol';
 export class Cells {
   readonly #capacity: number;
   /** By cell: how many slots hold it. */
-  readonly #holders: number[] = [];
+  readonly #holders: Uint32Array;
   /** By slot: its cells in order of position. */
   readonly #held = new Map<number, number[]>();
   #free: number;
@@ -17,6 +17,7 @@ export class Cells {
   /** @param capacity cells of the cache: tokens that it can hold */
   constructor(capacity: number) {
     this.#capacity = capacity;
+    this.#holders = new Uint32Array(capacity);
     this.#free = capacity;
   }
 
@@ -106,7 +107,7 @@ export class Cells {
   }
 
   #lowestFree(): number {
-    while (this.#full < this.#capacity && (this.#holders[this.#full] ?? 0) > 0) this.#full += 1;
+    while (this.#full < this.#capacity && this.#holders[this.#full] !== 0) this.#full += 1;
     return this.#full;
   }
 

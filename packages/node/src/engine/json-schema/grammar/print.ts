@@ -1,3 +1,5 @@
+import { invariant } from '@skein/protocol';
+
 import type { CharacterRange, Grammar, GrammarNode } from './node.ts';
 
 /** Prints a grammar as llama.cpp's GBNF, one rule a line. */
@@ -49,7 +51,7 @@ function printCodePoint(codePoint: number): string {
 
 function escapeCharacter(character: string): string {
   if (character === '"' || character === '\\') return `\\${character}`;
-  const codePoint = character.codePointAt(0) ?? 0;
+  const codePoint = invariant(character.codePointAt(0), 'a character is no empty text');
   const digits = codePoint.toString(16).toUpperCase();
   if (codePoint <= 0xff) return `\\x${digits.padStart(2, '0')}`;
   return codePoint <= 0xffff ? `\\u${digits.padStart(4, '0')}` : `\\U${digits.padStart(8, '0')}`;

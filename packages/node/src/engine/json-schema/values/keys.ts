@@ -1,3 +1,5 @@
+import { invariant } from '@skein/protocol';
+
 import {
   characters,
   choice,
@@ -49,7 +51,9 @@ export function keysExcept(names: readonly string[], define: (node: GrammarNode)
 /** What may follow a prefix: the end, unless the prefix is a name; a character that leads to no name; one that does. */
 function restOf(trie: Trie, depth: number, define: (node: GrammarNode) => GrammarNode): GrammarNode {
   const plain = characters(...plainRanges);
-  const children = [...trie.children.keys()].map((character) => character.codePointAt(0) ?? 0);
+  const children = [...trie.children.keys()].map((character) =>
+    invariant(character.codePointAt(0), 'a character is no empty text'),
+  );
   const end = text('"');
   const others = sequence(characters(...without(plainRanges, children)), repeat(plain, 0, Infinity), end);
   const alternatives: GrammarNode[] = [others];

@@ -241,16 +241,16 @@ export class Interpreter {
     { positional, named }: CallArguments,
     scope: Scope,
   ): void {
-    const names = parameters.map((parameter) =>
-      parameter.type === 'Identifier' ? parameter.value : parameter.key.value,
-    );
+    const nameOf = (parameter: Identifier | KeywordArgument) =>
+      parameter.type === 'Identifier' ? parameter.value : parameter.key.value;
     for (const [index, parameter] of parameters.entries()) {
-      const name = names[index] ?? '';
+      const name = nameOf(parameter);
       if (index < positional.length) scope.set(name, positional[index]);
       else if (named.has(name)) scope.set(name, named.get(name));
       else scope.set(name, parameter.type === 'Identifier' ? undefined : this.#evaluate(parameter.value, scope));
     }
     scope.set('varargs', new Tuple(positional.slice(parameters.length)));
+    const names = parameters.map(nameOf);
     scope.set('kwargs', new Map<Value, Value>([...named].filter(([name]) => !names.includes(name))));
   }
 

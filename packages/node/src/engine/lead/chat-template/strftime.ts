@@ -1,3 +1,5 @@
+import { invariant } from '@skein/protocol';
+
 const months = 'January February March April May June July August September October November December'.split(' ');
 const weekdays = 'Sunday Monday Tuesday Wednesday Thursday Friday Saturday'.split(' ');
 
@@ -15,8 +17,8 @@ export function strftime(date: Date, format: string): string {
 
 function directiveText(date: Date, letter: string): string | undefined {
   const two = (value: number) => String(value).padStart(2, '0');
-  const month = months[date.getMonth()] ?? '';
-  const weekday = weekdays[date.getDay()] ?? '';
+  const month = invariant(months[date.getMonth()], 'a date has a month');
+  const weekday = invariant(weekdays[date.getDay()], 'a date has a weekday');
   switch (letter) {
     case 'Y':
       return String(date.getFullYear());

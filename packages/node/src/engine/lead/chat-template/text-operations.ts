@@ -1,3 +1,5 @@
+import { invariant } from '@skein/protocol';
+
 import type { Budget } from './budget.ts';
 import { charactersOf } from './values.ts';
 
@@ -12,7 +14,7 @@ export function strip(text: string, ends: { left: boolean; right: boolean }, cha
   const goes = (character: string): boolean => (set === undefined ? isBlank.test(character) : set.has(character));
   let [from, to] = [0, text.length];
   while (ends.left && from < to) {
-    const character = String.fromCodePoint(text.codePointAt(from) ?? 0);
+    const character = String.fromCodePoint(invariant(text.codePointAt(from), 'a text has a character before its end'));
     if (!goes(character)) break;
     from += character.length;
   }
@@ -50,7 +52,7 @@ export function split(
   let rest = strip(text, { left: !fromRight, right: fromRight });
   const parts: string[] = [];
   for (let count = 0; count < limit; count += 1) {
-    const part = fromRight ? (all.at(-1 - count) ?? '') : (all[count] ?? '');
+    const part = invariant(all.at(fromRight ? -1 - count : count), 'there are more parts than the limit');
     parts.push(part);
     rest = fromRight
       ? strip(rest.slice(0, rest.length - part.length), { left: false, right: true })

@@ -276,8 +276,9 @@ class Parser {
   }
 
   #at(position: number, problem: string): SkeinError {
-    const lines = this.#text.slice(0, position).split('\n');
-    return invalidGrammar(`line ${lines.length}, column ${(lines.at(-1) ?? '').length + 1}: ${problem}`);
+    const before = this.#text.slice(0, position);
+    const line = before.split('\n').length;
+    return invalidGrammar(`line ${line}, column ${position - before.lastIndexOf('\n')}: ${problem}`);
   }
 }
 

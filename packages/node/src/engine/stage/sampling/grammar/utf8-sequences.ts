@@ -1,3 +1,5 @@
+import { invariant } from '@skein/protocol';
+
 import type { CodePointRange } from './parse-grammar.ts';
 
 /** A range of bytes, both ends included. */
@@ -86,5 +88,5 @@ function bytesOf(codePoint: number, continuations: number): number[] {
     bytes.unshift(0x80 | (rest & 0x3f));
     rest >>= continuationBits;
   }
-  return [(firstByteMarks[continuations] ?? 0) | rest, ...bytes];
+  return [invariant(firstByteMarks[continuations], 'a character has 1 to 4 bytes') | rest, ...bytes];
 }
