@@ -7,11 +7,6 @@ export {
   type GenerationDeadlines,
   type GenerationUpdate,
 } from './generation/generate.ts';
-export {
-  GenerationRun,
-  type FailedAttempt,
-  type GenerationRunOptions,
-  type ReplicaSource,
-} from './generation/generation-run.ts';
-export { chooseLead, type Lead, type LeadQuery, type Route } from './routing/least-loaded-lead.ts';
-export { Replicas, type Attempt, type ReplicasOptions } from './routing/replicas.ts';
+export { GenerationRun, type FailedAttempt, type ReplicaSource } from './generation/generation-run.ts';
+export type { Route } from './routing/least-loaded-lead.ts';
+export { Replicas, type Attempt } from './routing/replicas.ts';

@@ -13,7 +13,7 @@ import type { DrawnToken } from './sequence.ts';
 import { TextAssembler } from './text-assembler.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
-/** What a generation took that depends on what else the lead had to do. */
+/** The part of the usage that depends on what else the lead had to do. */
 export type SequenceCost = Pick<Usage, 'cachedTokens' | 'draftedTokens' | 'acceptedTokens'>;
 
 export interface AnswerOptions {
@@ -92,7 +92,7 @@ export class Answer {
       shown += this.#take(token).text;
     }
     if (this.#finishReason === 'length') shown += this.#rest('length');
-    // What is held back is shown at the end alone: the model had ended the answer, with a token that is never passed on.
+    // Text that is held back is shown at the end alone: the model had ended the answer, with a token that is never passed on.
     else if (emittedCharacters > shown.length && !this.isComplete) {
       this.#tokens += 1;
       this.#finishReason = 'stop';

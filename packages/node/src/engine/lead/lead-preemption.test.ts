@@ -5,7 +5,7 @@ import { learnTokenizer } from '../../../../../scripts/fixtures/tokenizer.ts';
 import type { Generation } from './lead.ts';
 import { contextTokens, kinds, Pipeline, TinyModel, wild } from './test-support/pipeline.ts';
 
-/** What preemption may never change, with real stages. */
+/** Texts that preemption may never change, with real stages. */
 let model: TinyModel;
 
 beforeAll(async () => {

@@ -25,7 +25,7 @@ function asking(rest: Partial<Generation> = {}): Generation {
 
 type Delta = Extract<GenerationEvent, { type: 'text-delta' }>;
 
-/** What was said up to a delta, as whoever passed it on would resume it. */
+/** Returns what resumes a generation behind these deltas. */
 function resumeAfter(deltas: readonly Delta[]): Resume {
   const mu = deltas.findLast(({ tokens }) => tokens.length > 0)?.mu;
   return {
@@ -39,7 +39,7 @@ function textOf(deltas: readonly Delta[]): string {
   return deltas.map(({ text }) => text).join('');
 }
 
-/** What a generation says: its deltas, and how it ends. */
+/** Runs a generation; returns its begin, its deltas and its end. */
 async function say(pipeline: Pipeline, id: string, generation: Generation) {
   pipeline.start(id, generation);
   await pipeline.answer(id);

@@ -266,7 +266,7 @@ export class Lead {
   }
 }
 
-/** What a sequence that may be none has cost. */
+/** Returns the cost of a sequence; of none, when the answer was complete at once, zeros. */
 function costOf(sequence: Sequence | undefined): SequenceCost {
   const { cachedTokens = 0, draftedTokens = 0, acceptedTokens = 0, request } = sequence ?? {};
   // What another lead had generated is in the cache, too, where this one resumes it a second time.
