@@ -167,6 +167,14 @@ describe('room in the KV cache', () => {
     expect([service.scheduler.active, service.scheduler.queued]).toEqual([1, 1]);
   });
 
+  it("is nobody else's: a sequence that finds no free slot waits, and reads its own text alone", () => {
+    const service = new Service({ sequences: 5, slots: 2, contextTokens: 1000, swapTokens: 0 });
+    for (const seed of [1, 2, 3, 4, 5]) service.ask(ask(10, 20, seed));
+    expect([service.scheduler.active, service.scheduler.queued]).toEqual([2, 3]);
+    service.finish();
+    service.watched.forEach(assertRight);
+  });
+
   it('is made by the youngest, which comes back and says what it would have said', () => {
     const service = new Service({});
     for (const seed of [1, 2]) service.ask(ask(8, 80, seed));

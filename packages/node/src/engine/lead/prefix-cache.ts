@@ -1,7 +1,8 @@
-import { invariant, limits, type CacheOperation } from '@skein/protocol';
+import { limits, type CacheOperation } from '@skein/protocol';
 
 import { Cells } from './cells.ts';
 import { commonPrefix, negligibleTokens } from './common-prefix.ts';
+import { Slots } from './slots.ts';
 import { SwappedSequences, type HeldCopy } from './swapped-sequences.ts';
 
 export interface PrefixCacheOptions {
@@ -69,7 +70,7 @@ interface Kept {
 export class PrefixCache {
   readonly #options: PrefixCacheOptions;
   readonly #cells: Cells;
-  readonly #freeSlots: number[];
+  readonly #slots: Slots;
   readonly #swapped: SwappedSequences;
   /** Least recently used first. */
   #kept: Kept[] = [];
@@ -80,7 +81,7 @@ export class PrefixCache {
     this.#options = options;
     this.#cells = new Cells(options.cells);
     this.#swapped = new SwappedSequences({ tokens: options.swapTokens, sequences: limits.maxSwappedSequences });
-    this.#freeSlots = Array.from({ length: options.slots }, (_, index) => options.slots - 1 - index);
+    this.#slots = new Slots(options.slots);
   }
 
   /** Cells that nothing holds, not even a kept sequence. */
@@ -103,7 +104,7 @@ export class PrefixCache {
     const live = longest(running, (source) => worthSharing(source.tokens, tokens, Math.min(most, source.confirmed)));
     const liveTokens = live?.tokens ?? 0;
     if (!this.#areAvailable(tokens.length + spare - liveTokens)) return undefined;
-    if (this.#freeSlots.length === 0 && this.#kept.length === 0) return undefined;
+    if (this.#slots.free === 0 && this.#kept.length === 0) return undefined;
     if (copy !== undefined) return this.#bringBack(copy);
     const kept = longest(this.#kept, (source) => worthSharing(source.tokens, tokens, most));
     // Beside others what is free would be taken out of order.
@@ -150,9 +151,13 @@ export class PrefixCache {
   /** A sequence is over. Its first `confirmed` tokens are kept, the rest is freed; with 0, all. */
   release(slot: number, tokens: readonly number[], confirmed: number): readonly SlotOperation[] {
     const keptTokens = this.#options.keeps ? Math.min(confirmed, tokens.length) : 0;
-    if (keptTokens === 0) this.#freeSlots.push(slot);
-    else this.#kept.push({ slot, tokens: tokens.slice(0, keptTokens) });
-    return [this.cutBack(slot, keptTokens)];
+    if (keptTokens === 0) this.#giveUp(slot);
+    else {
+      this.#slots.keep(slot);
+      this.#cells.truncate(slot, keptTokens);
+      this.#kept.push({ slot, tokens: tokens.slice(0, keptTokens) });
+    }
+    return [{ type: 'remove', sequence: slot, from: keptTokens }];
   }
 
   /**
@@ -164,10 +169,9 @@ export class PrefixCache {
     const tokens = this.#cells.count(slot);
     const isWorthIt = tokens > negligibleTokens && this.#swapped.fitsToStay(tokens);
     const held = isWorthIt ? this.#swapped.hold(tokens) : undefined;
-    this.#freeSlots.push(slot);
+    this.#giveUp(slot);
     this.#isLoose = true;
-    const removal = this.cutBack(slot, 0);
-    if (held === undefined) return { copy: undefined, operations: [removal] };
+    if (held === undefined) return { copy: undefined, operations: [{ type: 'remove', sequence: slot, from: 0 }] };
     const { copy, discards } = held;
     return { copy, operations: [...discards, { type: 'swap-out', sequence: slot, place: copy.place }] };
   }
@@ -264,7 +268,7 @@ export class PrefixCache {
     // Others go before the source does, which is as good as used now.
     this.#kept = [...this.#kept.filter((kept) => kept !== source), source];
     const turnsOff = cachedTokens < source.tokens.length;
-    const isSlotToBeHad = this.#freeSlots.length > 0 || this.#kept.length > 1;
+    const isSlotToBeHad = this.#slots.free > 0 || this.#kept.length > 1;
     return turnsOff && isSlotToBeHad ? this.#copyKept(source, cachedTokens) : this.#takeOver(source, cachedTokens);
   }
 
@@ -278,6 +282,7 @@ export class PrefixCache {
   }
 
   #takeOver(source: Kept, cachedTokens: number): Placement {
+    this.#slots.takeOver(source.slot);
     this.#kept = this.#kept.filter((kept) => kept !== source);
     return { slot: source.slot, cachedTokens, operations: [this.cutBack(source.slot, cachedTokens)] };
   }
@@ -294,8 +299,14 @@ export class PrefixCache {
 
   /** Takes a free slot, or that of a kept sequence. The operations for that are added to `operations`. */
   #takeSlot(operations: SlotOperation[]): number {
-    if (this.#freeSlots.length === 0) operations.push(...this.#evict());
-    return invariant(this.#freeSlots.pop(), 'a slot is free where a sequence is placed');
+    if (this.#slots.free === 0) operations.push(...this.#evict());
+    return this.#slots.take();
+  }
+
+  /** Empties a slot, so that its next holder finds nothing in it. */
+  #giveUp(slot: number): void {
+    this.#cells.truncate(slot, 0);
+    this.#slots.giveUp(slot);
   }
 
   /** Lets kept sequences go, some at once where sequences that run are moved each time. */
@@ -309,8 +320,7 @@ export class PrefixCache {
   #letGo(kept: Kept): readonly SlotOperation[] {
     const { slot, tokens } = kept;
     this.#kept = this.#kept.filter((one) => one !== kept);
-    this.#cells.truncate(slot, 0);
-    this.#freeSlots.push(slot);
+    this.#giveUp(slot);
     const { place, discards } = this.#swapped.add(tokens);
     if (place === undefined) return [...discards, { type: 'remove', sequence: slot, from: 0 }];
     return [...discards, { type: 'swap-out', sequence: slot, place }];
