@@ -147,4 +147,4 @@ export {
   type StageLoad,
   type StagePhase,
 } from './stage/messages.ts';
-export { kvBytes, swapTokens, type KvCacheOptions } from './stage/kv-cache.ts';
+export { kvBytes, microBatchRows, swapTokens, type KvCacheOptions } from './stage/memory.ts';

@@ -19,13 +19,6 @@ export const limits = Object.freeze({
   maxStages: 64,
   /** Tokens in one micro-batch. */
   maxBatchTokens: 512,
-  /**
-   * Rows that our engines put into one micro-batch, not a bound on others'. Compute buffers grow with it, so the planner,
-   * which estimates them, and the engine, which allocates them, must agree.
-   */
-  workingBatchTokens: 128,
-  /** Guesses that our engines put into one micro-batch, all sequences together. */
-  workingDraftTokens: 32,
   /** Sequences that one replica serves at once. */
   maxSequences: 64,
   /** Text of a prompt (all messages together) in one request, in bytes of UTF-8. */

@@ -1,4 +1,4 @@
-import { limits, samplingSchema, type CacheOperation, type StepEntry } from '@skein/protocol';
+import { microBatchRows, samplingSchema, type CacheOperation, type StepEntry } from '@skein/protocol';
 
 import { loadLibllama } from '../../../packages/node/src/engine/libllama/libllama.ts';
 import { Stage } from '../../../packages/node/src/engine/stage/stage.ts';
@@ -8,7 +8,7 @@ import { engineArguments, serveCommands, type EngineResult } from './commands.ts
 
 /** Skein's own engine with a whole model, one thread, in a plain loop: no pipeline can be faster than those that it has. */
 const { path, hiddenSize, contextTokens, sequences } = engineArguments();
-const batchTokens = limits.workingBatchTokens;
+const batchTokens = microBatchRows;
 const sampling = samplingSchema.parse({ temperature: 0, seed: 0 });
 using stage = new Stage(loadLibllama(await libraryDirectory('cpu')), {
   file: path,

@@ -1,6 +1,6 @@
 import {
   kvBytes,
-  limits,
+  microBatchRows,
   swapTokens,
   type Block,
   type KvCacheOptions,
@@ -31,7 +31,7 @@ export type StageMemory = (block: Block) => number;
  *     compute   batch * 4 * (16 * hiddenSize + contextTokens + vocabularySize (tail)) + 96 MiB
  *
  * where swapTokens are those of finished sequences in main memory ({@link swapTokens}) and
- * batch = min(contextTokens, limits.workingBatchTokens): activations, attention mask and logits are f32. The
+ * batch = min(contextTokens, microBatchRows): activations, attention mask and logits are f32. The
  * estimate leans to the high side: memory that runs out kills an engine, memory left over costs nothing.
  */
 export function stageMemory(manifest: ModelManifest, options: KvCacheOptions): StageMemory {
@@ -56,7 +56,7 @@ export function stageMemory(manifest: ModelManifest, options: KvCacheOptions): S
 }
 
 function computeBytes(shape: ModelShape, contextTokens: number, isTail: boolean): number {
-  const batch = Math.min(contextTokens, limits.workingBatchTokens);
+  const batch = Math.min(contextTokens, microBatchRows);
   const columns = activationRows * shape.hiddenSize + contextTokens + (isTail ? shape.vocabularySize : 0);
   return batch * columns * floatBytes + engineBytes;
 }

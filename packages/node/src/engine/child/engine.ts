@@ -1,6 +1,7 @@
 import {
   fromWireError,
   limits,
+  microBatchRows,
   parseHeader,
   ringMessageSchema,
   SkeinError,
@@ -16,6 +17,7 @@ import { Lead } from '../lead/lead.ts';
 import { TokenEmbedder } from '../lead/token-embedder.ts';
 import { Tokenizer } from '../lead/tokenizer.ts';
 import type { Libllama } from '../libllama/libllama.ts';
+import { microBatchTuning } from '../micro-batch-tuning.ts';
 import { activationBytes, decodeActivations, encodeActivations } from '../stage/activations.ts';
 import { measureSpeed, type MeasuredStage } from '../stage/measure-speed.ts';
 import { CompiledGrammars } from '../stage/sampling/grammar/grammar.ts';
@@ -24,17 +26,8 @@ import { Stage } from '../stage/stage.ts';
 import { chooseOffload } from './offload.ts';
 import { areWeightsRepacked } from './repacked-weights.ts';
 
+/** Slots for finished sequences whose prefixes may be of use again. */
 const keptSlots = 8;
-/**
- * Rows that a lead puts into a micro-batch, and how many of them may be a prompt's. On a CPU llama.cpp's attention takes
- * another way from 64 rows on, in tiles, and rounds otherwise. Below, a token's logits are the same bit for bit however its
- * sequence was cut into chunks and whatever was computed beside it, so short micro-batches make a sequence reproducible.
- * Long prompts go in tiles all the same: they would take a quarter longer with 768 tokens, and a third with 1,000.
- */
-const microBatch = {
-  cpu: { batchTokens: 63, chunkTokens: 48, tiles: { rows: 64, from: 768 } },
-  gpu: { batchTokens: limits.workingBatchTokens, chunkTokens: limits.workingBatchTokens },
-} as const;
 
 export interface EngineOutputs {
   control(message: FromEngine): void;
@@ -67,7 +60,7 @@ export async function createEngine(library: Libllama, load: EngineLoad, outputs:
     cacheType: load.cacheType,
     sequences: slotsFor(load.sequences),
     swapTokens: load.swapTokens,
-    batchTokens: limits.workingBatchTokens,
+    batchTokens: microBatchRows,
     threads: load.threads,
     gpuLayers: offload.layers,
     mapsWeights: offload.layers > 0 || !(await areWeightsRepacked(load.file)),
@@ -82,7 +75,7 @@ export async function createEngine(library: Libllama, load: EngineLoad, outputs:
   return engine;
 }
 
-/** A slot for each sequence that runs, and some for finished ones whose prefixes may be of use again. */
+/** Returns the slots of a stage: one for each sequence that runs, and some for finished ones. */
 function slotsFor(sequences: number): number {
   return Math.min(sequences + keptSlots, limits.maxSlots);
 }
@@ -124,8 +117,7 @@ async function leadEngine(
       sequences: load.sequences,
       slots: slotsFor(load.sequences),
       contextTokens: load.contextTokens,
-      ...(gpuLayers > 0 ? microBatch.gpu : microBatch.cpu),
-      draftTokens: limits.workingDraftTokens,
+      ...microBatchTuning(gpuLayers),
       rewinds: stage.rewinds,
       // A GPU's attention passes over blocks that are none of a row's business; a CPU's looks at every cell.
       swapTokens: gpuLayers === 0 && stage.swaps ? load.swapTokens : 0,

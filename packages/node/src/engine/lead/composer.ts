@@ -1,29 +1,15 @@
 import { invariant, type StepEntry } from '@skein/protocol';
 
+import type { MicroBatchTuning } from '../micro-batch-tuning.ts';
 import type { PrefixCache, SlotOperation } from './prefix-cache.ts';
 import { sum, type Sequence } from './sequence.ts';
 import { bestDraftLength, type StepCosts } from './step-costs.ts';
 
-export interface ComposerOptions {
+export interface ComposerOptions extends MicroBatchTuning {
   /** Stages of the pipeline. */
   readonly stages: number;
-  /** Largest micro-batch, in rows. */
-  readonly batchTokens: number;
-  /** Most prompt rows in a micro-batch: short enough for a prompt's chunks to fill the ring, long enough to compute well. */
-  readonly chunkTokens: number;
-  /** How long prompts are read where attention in tiles is faster and rounds otherwise; absent where it is all the same. */
-  readonly tiles?: TileOptions | undefined;
-  /** Most guesses in a micro-batch. */
-  readonly draftTokens: number;
   /** Whether caches can be cut back to any position: guesses are made only where they can. */
   readonly rewinds: boolean;
-}
-
-export interface TileOptions {
-  /** Rows of a micro-batch from which on attention is computed in tiles. More than `batchTokens`. */
-  readonly rows: number;
-  /** Tokens of a prompt still to be read that make it worth while. */
-  readonly from: number;
 }
 
 /** What one sequence has in a step. */

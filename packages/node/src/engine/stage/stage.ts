@@ -1,5 +1,4 @@
 import {
-  limits,
   SkeinError,
   type CacheOperation,
   type CacheType,
@@ -9,6 +8,7 @@ import {
 } from '@skein/protocol';
 
 import type { ContextPointer, Libllama, MemoryPointer, ModelPointer } from '../libllama/libllama.ts';
+import { draftTokens } from '../micro-batch-tuning.ts';
 import { GraphHook } from './graph-hook.ts';
 import { MicroBatch } from './micro-batch.ts';
 import type { CompiledGrammars } from './sampling/grammar/grammar.ts';
@@ -90,7 +90,7 @@ export class Stage {
     const isTail = options.hiddenTensor === undefined;
     if (!isTail || options.inputTensor !== undefined) this.#hook = new GraphHook(library, options);
     // The tail un-embeds only rows that are drawn after: room for more would cost a vocabulary each.
-    const outputs = isTail ? options.sequences + limits.workingDraftTokens : options.batchTokens;
+    const outputs = isTail ? options.sequences + draftTokens : options.batchTokens;
     const cacheType = cacheTypes[options.cacheType ?? 'f16'];
     const context = library.contextNew(model, {
       ...library.contextDefaultParams(),
@@ -99,7 +99,7 @@ export class Stage {
       n_ubatch: options.batchTokens,
       n_seq_max: options.sequences + (this.swaps ? spareSequences : 0),
       n_outputs_max: outputs,
-      n_outputs_max_per_seq: isTail ? limits.workingDraftTokens + 1 : options.batchTokens,
+      n_outputs_max_per_seq: isTail ? draftTokens + 1 : options.batchTokens,
       type_k: cacheType,
       type_v: cacheType,
       flash_attn_type: options.cacheType === 'q8_0' ? flashAttention.on : flashAttention.automatic,
@@ -236,11 +236,8 @@ export class Stage {
       }
     }
     const drafts = step.entries.reduce((sum, { draft = [] }) => sum + draft.length, 0);
-    if (drafts > limits.workingDraftTokens) {
-      throw new SkeinError(
-        'protocol-violation',
-        `step ${step.step} has more than ${limits.workingDraftTokens} guesses`,
-      );
+    if (drafts > draftTokens) {
+      throw new SkeinError('protocol-violation', `step ${step.step} has more than ${draftTokens} guesses`);
     }
     if (new Set(step.entries.map((entry) => entry.sequence)).size !== step.entries.length) {
       throw new SkeinError('protocol-violation', `step ${step.step} has two entries of one sequence`);

@@ -6,6 +6,12 @@ const cacheShares: Readonly<Record<CacheType, number>> = { f16: 1, q8_0: 34 / 64
 /** Of main memory for swapped sequences of one replica, all stages together. */
 const maxSwapBytes = 512 * 1024 * 1024;
 
+/**
+ * Rows of the largest micro-batch that our engines compute. Compute buffers grow with it: the planner estimates them, and every
+ * stage allocates them.
+ */
+export const microBatchRows = 128;
+
 export interface KvCacheOptions {
   /** Tokens of KV cache. */
   readonly contextTokens: number;

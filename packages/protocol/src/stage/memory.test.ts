@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { kvBytes, swapTokens } from './kv-cache.ts';
+import { kvBytes, swapTokens } from './memory.ts';
 
 const shape = { kvBytesPerTokenPerLayer: 4096, layers: 32 };
 
