@@ -11,6 +11,7 @@ export {
   type TokenLogprob,
 } from './generation/generation.ts';
 export type { ChatRequest, CompletionRequest, GenerationSettings } from './generation/request.ts';
+export { AdminClient, type AdminClientOptions } from './http/admin-client.ts';
 export {
   openCoordinator,
   type Coordinator,
@@ -19,5 +20,6 @@ export {
   type DeployOptions,
   type UndeployOptions,
 } from './http/coordinator.ts';
+export type { Fetch } from './http/endpoint.ts';
 export type { MeshAccess } from './mesh/create-mesh-transport.ts';
 export type { ServedModel } from './transport.ts';

@@ -5,9 +5,10 @@ import { silentLogger, SkeinError, type Logger } from '@skein/protocol';
 
 import { deploymentEvent, noAudit, Requests, type AuditPort } from './audit/index.ts';
 import { Deployments, type DeploymentsOptions } from './deployments/index.ts';
+import type { Hono } from 'hono';
 import { createApp, HttpServer, isLoopbackHost } from './http/index.ts';
 import { createRouter, type RouterOptions } from './routing/index.ts';
-import { meshStatus } from './status.ts';
+import { administrationOf } from './administration.ts';
 import { schedule } from './timers.ts';
 
 export interface CoordinatorOptions {
@@ -35,6 +36,8 @@ export interface Coordinator {
   readonly deployments: Deployments;
   /** Base URL, e.g. `http://127.0.0.1:7331`; OpenAI clients append `/v1`. Throws `not-running` unless started. */
   readonly url: string;
+  /** The HTTP API, for other listeners beside the TCP port. */
+  readonly api: Pick<Hono, 'fetch'>;
   /** Does nothing when running. Throws `already-running` when the port is taken. */
   start(): Promise<void>;
   /** Ends all generations and deployments and closes the port. For good; does nothing when stopped. */
@@ -67,11 +70,7 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
   const app = createApp({
     generations: createRouter({ mesh, deployments }, options.deadlines),
     requests,
-    administration: {
-      status: () => meshStatus(mesh, deployments.list()),
-      deploy: async (request) => await deployments.deploy(request),
-      undeploy: async (id, options) => await deployments.undeploy(id, options),
-    },
+    administration: administrationOf(mesh, deployments),
     stopped: stopped.signal,
     randomSeed: () => randomInt(2 ** 32),
     schedule,
@@ -97,6 +96,7 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
   }
   return {
     deployments,
+    api: app,
     get url() {
       if (url === undefined) throw new SkeinError('not-running', 'the coordinator is not running; start it first');
       return url;

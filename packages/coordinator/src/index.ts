@@ -32,7 +32,13 @@ export {
   type DeployRequest,
   type StageStatus,
 } from './deployments/index.ts';
-export { isLoopbackHost } from './http/index.ts';
+export {
+  createAppServer,
+  createLocalApp,
+  isLoopbackHost,
+  type AdminHandlers,
+  type LocalAppComponents,
+} from './http/index.ts';
 export type { RouterOptions } from './routing/index.ts';
 export {
   plan,

@@ -1,4 +1,21 @@
 export { onAbort } from './abort/on-abort.ts';
+export { type DeploymentRequest, type DeploymentStatus } from './admin/deployments.ts';
+export type { MemberDescription } from './admin/membership.ts';
+export {
+  placeRequest,
+  type AdminRoute,
+  type AnswerOf,
+  type AnswerRoute,
+  type AnswerTo,
+  type Callers,
+  type EventOf,
+  type EventRoute,
+  type EventTo,
+  type RequestOf,
+  type RequestTo,
+} from './admin/route.ts';
+export { adminRoutes, type AdminRouteName, type AdminRoutes } from './admin/routes.ts';
+export { type DaemonStatus, type MeshStatus } from './admin/status.ts';
 export { arraySchema } from './codec/array-schema.ts';
 export { ChunkQueue } from './codec/chunk-queue.ts';
 export { decodeValue, encodeFrame, encodeFrameHead, encodeValue, type Frame } from './codec/frame.ts';

@@ -11,12 +11,13 @@ const deployment: Deployment = {
   model,
   name: 'tiny',
   state: 'ready',
-  stages: [{ peer: 'peer-of-attic-000001', block, state: 'ready' }],
+  stages: [{ peer: 'peer-of-attic-000001', block, plannedBytes: 9, state: 'ready' }],
   contextTokens: 512,
   sequences: 4,
   cacheType: 'f16',
   activations: 'f32',
   explanation: 'one peer holds it all',
+  startedAt: 1,
 };
 
 /** A card that shows a ready replica of the model for each id. */
@@ -48,7 +49,7 @@ test('says so when it is one more replica', () => {
 });
 
 test('shows the phase of the slowest stage, and loaded stages as done', () => {
-  const stage = { peer: 'peer-of-attic-000001', block };
+  const stage = { peer: 'peer-of-attic-000001', block, plannedBytes: 9 };
   const loaded = { ...stage, state: 'ready' as const, backend: 'cpu', fetchedBytes: 0, fileBytes: 30 };
   const at = (phase: 'fetch' | 'load') => ({ phase, doneBytes: 1, totalBytes: 10 });
   const loading = { ...stage, state: 'loading' as const, progress: at('load') };

@@ -1,3 +1,4 @@
+import type { Deployment } from '@skein/client';
 import type { Command } from 'commander';
 
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
@@ -35,6 +36,12 @@ async function deploy(
   const data = await findData(command);
   const { url, cards } = await localCoordinator(data);
   const deployment = await deployModel({ url, request: { model: flags.model, ...deploymentWish(flags) } }, context);
-  if (flags.json === true) return printJson(context.stdout, deployment);
+  if (flags.json === true) return printJson(context.stdout, factsOf(deployment));
   printLine(context.stdout, describeDeployment(deployment, cards));
+}
+
+/** A deployment that is ready, for programs: without the facts that matter on the way there. */
+function factsOf(deployment: Deployment): object {
+  const stages = deployment.stages.map((stage) => ({ ...stage, plannedBytes: undefined }));
+  return { ...deployment, startedAt: undefined, stages };
 }

@@ -21,6 +21,7 @@ const deployment = {
   contextTokens: 512,
   sequences: 4,
   explanation: 'one peer holds it all',
+  startedAt: 1,
 };
 
 /** Requests for a deployment to be taken down, and how the coordinator answers them. */
@@ -28,7 +29,9 @@ let asked: (string | undefined)[];
 let answer: (response: ServerResponse) => void;
 const server = createServer((request, response) => {
   if (request.method !== 'DELETE') {
-    response.end(JSON.stringify({ deployments: [{ ...deployment, state: 'ready' }] }));
+    const traffic = { total: { sentBytes: 0, receivedBytes: 0 }, peers: {} };
+    const deployments = [{ ...deployment, state: 'ready' }];
+    response.end(JSON.stringify({ peer, addresses: [], cards: [], deployments, traffic }));
     return;
   }
   asked.push(request.url);

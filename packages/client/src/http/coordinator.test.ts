@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 
+import type { MeshStatus } from '@skein/protocol';
 import { expect, test } from 'vitest';
 
 import { beginEvents, startScriptedServer, type Script } from '../testing/scripted-server.ts';
@@ -11,12 +12,15 @@ function deployment(state: Deployment['state']): Deployment {
     model: 'a'.repeat(64),
     name: 'tiny',
     state,
-    stages: [{ peer: 'one', block: { from: 0, to: 4 }, state: state === 'ready' ? 'connected' : 'loading' }],
+    stages: [
+      { peer: 'one', block: { from: 0, to: 4 }, plannedBytes: 9, state: state === 'ready' ? 'connected' : 'loading' },
+    ],
     contextTokens: 512,
     sequences: 4,
     cacheType: 'f16',
     activations: 'f32',
     explanation: 'one peer holds it all',
+    startedAt: 1,
   };
 }
 
@@ -93,7 +97,13 @@ test('cancels a deployment by going away', async () => {
 });
 
 test('lists the deployments', async () => {
-  const status = { peer: 'home', deployments: [deployment('ready'), deployment('failed')] };
+  const status: MeshStatus = {
+    peer: '12D3KooWBmAwcd4PJNJvfV89HwE48nwkRmAgo8Vy3uQEyNNHBox2',
+    addresses: [],
+    cards: [],
+    deployments: [deployment('ready'), deployment('failed')],
+    traffic: { total: { sentBytes: 0, receivedBytes: 0 }, peers: {} },
+  };
   await using server = await startScriptedServer({
     '/skein/v1/status': (response) => response.end(JSON.stringify(status)),
   });

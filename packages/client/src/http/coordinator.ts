@@ -1,55 +1,19 @@
 import { asWarning, Watchdog } from '@skein/mesh';
 import {
-  activationsSchema,
-  blockSchema,
-  cacheTypeSchema,
+  adminRoutes,
   isolated,
-  sha256Schema,
   SkeinError,
-  stagePhaseSchema,
+  type AdminRoutes,
+  type DeploymentStatus,
+  type EventOf,
   type StageLoad,
 } from '@skein/protocol';
-import { z } from 'zod';
 
 import type { CallOptions } from '../client.ts';
-import { Endpoint, parseAnswer, type EndpointRequest } from './endpoint.ts';
-import { readEvents } from './read-events.ts';
+import { AdminClient, type AdminClientOptions } from './admin-client.ts';
 
-const byteCount = z.number().nonnegative();
-
-const stageStatusSchema = z.object({
-  peer: z.string(),
-  block: blockSchema,
-  state: z.enum(['loading', 'ready', 'connected']),
-  progress: z.object({ phase: stagePhaseSchema, doneBytes: byteCount, totalBytes: byteCount }).optional(),
-  backend: z.string().optional(),
-  fetchedBytes: byteCount.optional(),
-  fileBytes: byteCount.optional(),
-});
-
-const deploymentSchema = z.object({
-  id: z.string(),
-  model: sha256Schema,
-  name: z.string(),
-  state: z.enum(['loading', 'connecting', 'ready', 'draining', 'failed', 'closed']),
-  /** Answers that still run, and requests that wait for their turn, while it is draining. */
-  running: z.number().int().nonnegative().optional(),
-  /** In pipeline order: the first is the lead. */
-  stages: z.array(stageStatusSchema),
-  contextTokens: z.number(),
-  sequences: z.number(),
-  /** How keys and values are stored. */
-  cacheType: cacheTypeSchema.default('f16'),
-  /** How hidden rows cross from stage to stage. */
-  activations: activationsSchema.default('f32'),
-  /** Why the planner chose these peers and layers. */
-  explanation: z.string(),
-});
 /** One deployment at one moment, as its coordinator describes it. Sizes in bytes. */
-export type Deployment = z.infer<typeof deploymentSchema>;
-
-const deploymentEventSchema = z.object({ deployment: deploymentSchema });
-const statusSchema = z.object({ deployments: z.array(deploymentSchema) });
+export type Deployment = DeploymentStatus;
 
 /** What to deploy; what is left out, the coordinator chooses. */
 export interface DeploymentRequest extends Partial<
@@ -92,32 +56,30 @@ export interface Coordinator {
 
 /** Loading a large model from a slow disk says nothing for minutes. Node's fetch gives up after as many. */
 const silenceMs = 300_000;
-interface FollowRequest extends Pick<EndpointRequest, 'method' | 'body'> {
-  readonly watchdog: Watchdog;
-  readonly onProgress: ((deployment: Deployment) => void) | undefined;
-}
-
 /** A list comes from memory. */
 const answerMs = 10_000;
 
-/** @param options.url of the coordinator, e.g. `http://127.0.0.1:7331` */
-export function openCoordinator(options: { readonly url: string }): Coordinator {
-  const endpoint = new Endpoint(options.url);
+/**
+ * A coordinator, by the URL of its API, e.g. `http://127.0.0.1:7331`.
+ *
+ * @param options.fetch another way there than TCP. Default: the platform's `fetch`
+ */
+export function openCoordinator(options: AdminClientOptions): Coordinator {
+  const client = new AdminClient(options);
 
   /** Follows a change of a deployment to its end. Undefined when the stream ends without a word. */
   async function follow(
-    path: string,
-    { watchdog, onProgress, ...request }: FollowRequest,
+    change: (signal: AbortSignal) => AsyncIterable<EventOf<AdminRoutes['deploy' | 'undeploy']>>,
+    { signal, onProgress }: DeployOptions,
   ): Promise<Deployment | undefined> {
+    using watchdog = new Watchdog(signal);
     try {
       watchdog.expect(silenceMs, 'nothing was heard of the deployment');
-      const accept = 'text/event-stream';
-      const response = await endpoint.fetch(path, { ...request, accept, signal: watchdog.signal });
       const report = isolated(onProgress ?? (() => undefined), asWarning);
       let latest: Deployment | undefined;
-      for await (const event of readEvents(response, { hasEndMark: false })) {
+      for await (const { deployment } of change(watchdog.signal)) {
         watchdog.expect(silenceMs, 'nothing was heard of the deployment');
-        latest = parseAnswer(deploymentEventSchema, event).deployment;
+        latest = deployment;
         report(latest);
       }
       return latest;
@@ -127,10 +89,8 @@ export function openCoordinator(options: { readonly url: string }): Coordinator 
   }
 
   return {
-    async deploy(request, { signal, onProgress } = {}) {
-      using watchdog = new Watchdog(signal);
-      const wanted = { method: 'POST', body: request } as const;
-      const latest = await follow('/skein/v1/deployments', { ...wanted, watchdog, onProgress });
+    async deploy(request, options = {}) {
+      const latest = await follow((signal) => client.follow(adminRoutes.deploy, request, { signal }), options);
       if (latest?.state === 'ready') return latest;
       throw new SkeinError(
         'peer-lost',
@@ -141,16 +101,14 @@ export function openCoordinator(options: { readonly url: string }): Coordinator 
       using watchdog = new Watchdog(signal);
       watchdog.expect(answerMs, 'the coordinator did not answer');
       try {
-        const wanted = { schema: statusSchema, signal: watchdog.signal };
-        return (await endpoint.get('/skein/v1/status', wanted)).deployments;
+        return (await client.ask(adminRoutes.status, {}, { signal: watchdog.signal })).deployments;
       } catch (error) {
         throw watchdog.explain(error);
       }
     },
-    async undeploy(id, { signal, now = false, onProgress } = {}) {
-      using watchdog = new Watchdog(signal);
-      const path = `/skein/v1/deployments/${encodeURIComponent(id)}?now=${now}`;
-      const latest = await follow(path, { method: 'DELETE', watchdog, onProgress });
+    async undeploy(id, { now = false, ...options } = {}) {
+      const request = { id, now: now ? 'true' : 'false' } as const;
+      const latest = await follow((signal) => client.follow(adminRoutes.undeploy, request, { signal }), options);
       if (latest?.state === 'closed') return;
       throw new SkeinError(
         'peer-lost',

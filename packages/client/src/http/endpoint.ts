@@ -1,4 +1,4 @@
-import { hasCode, SkeinError } from '@skein/protocol';
+import { hasCode, isSkeinError, SkeinError } from '@skein/protocol';
 import type { z } from 'zod';
 
 import { errorFromResponse, explainLoss, parseJson } from './response-error.ts';
@@ -13,12 +13,23 @@ export interface EndpointRequest {
   readonly accept?: string;
 }
 
+/** Sends a request, as the platform's `fetch` does. */
+export type Fetch = (url: string, request: RequestInit) => Promise<Response>;
+
+/** Longest answer in one piece, in bytes: the status of a mesh with hundreds of members fits. */
+const maxAnswerBytes = 32 * 1024 * 1024;
+
 /** A coordinator's HTTP server. */
 export class Endpoint {
   readonly #baseUrl: string;
+  readonly #fetch: Fetch;
 
-  /** @param url e.g. `http://127.0.0.1:7331`; the `/v1` that OpenAI's clients want may follow. Throws `invalid-request`. */
-  constructor(url: string) {
+  /**
+   * @param url e.g. `http://127.0.0.1:7331`; the `/v1` that OpenAI's clients want may follow. Throws `invalid-request`.
+   * @param options.fetch another way to the server than TCP. Its own `SkeinError`s reach the caller. Default: the platform's.
+   */
+  constructor(url: string, options: { readonly fetch?: Fetch | undefined } = {}) {
+    this.#fetch = options.fetch ?? fetch;
     const parsed = URL.parse(url);
     if (parsed === null || !/^https?:$/.test(parsed.protocol)) {
       throw new SkeinError('invalid-request', `"${url}" is not a URL like http://127.0.0.1:7331`);
@@ -38,8 +49,9 @@ export class Endpoint {
     const content = { headers, ...(body !== undefined && { body: JSON.stringify(body) }) };
     let response;
     try {
-      response = await fetch(`${this.#baseUrl}${path}`, { method, signal, ...content });
+      response = await this.#fetch(`${this.#baseUrl}${path}`, { method, signal, ...content });
     } catch (error) {
+      if (isSkeinError(error)) throw error;
       if (hasConnected(error)) throw explainLoss(error);
       throw new SkeinError('not-running', `nothing answers at ${this.#baseUrl}; start it there with \`skein up\``, {
         cause: error,
@@ -49,15 +61,29 @@ export class Endpoint {
     return response;
   }
 
-  /** The JSON that is at a path, checked. Throws what {@link fetch} does, and `peer-lost`, `protocol-violation`. */
-  async get<Schema extends z.ZodType>(
+  /** The JSON that a request is answered with, checked. Throws what {@link fetch} does, `peer-lost` and `protocol-violation`. */
+  async json<Schema extends z.ZodType>(
     path: string,
-    { schema, signal }: { readonly schema: Schema; readonly signal: AbortSignal },
+    { schema, ...request }: EndpointRequest & { readonly schema: Schema },
   ): Promise<z.output<Schema>> {
-    const response = await this.fetch(path, { signal });
-    const text = await response.text().catch((error: unknown) => Promise.reject(explainLoss(error)));
-    return parseAnswer(schema, parseJson(text));
+    const response = await this.fetch(path, request);
+    return parseAnswer(schema, parseJson(await readText(response)));
   }
+}
+
+async function readText(response: Response): Promise<string> {
+  const decoder = new TextDecoder();
+  let [text, bytes] = ['', 0];
+  try {
+    for await (const chunk of response.body ?? []) {
+      bytes += chunk.byteLength;
+      if (bytes > maxAnswerBytes) throw new SkeinError('protocol-violation', 'the answer is longer than any can be');
+      text += decoder.decode(chunk, { stream: true });
+    }
+  } catch (error) {
+    throw explainLoss(error);
+  }
+  return text + decoder.decode();
 }
 
 /** Whether a request failed on a connection that was there: broken by the other side, not refused. */

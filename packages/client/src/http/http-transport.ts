@@ -21,7 +21,7 @@ export class HttpTransport implements Transport {
   }
 
   async models({ signal }: { readonly signal: AbortSignal }): Promise<readonly ServedModel[]> {
-    const list = await this.#endpoint.get('/v1/models', { schema: modelListSchema, signal });
+    const list = await this.#endpoint.json('/v1/models', { schema: modelListSchema, signal });
     // A server that is not Skein lists what it serves.
     return list.data.map(({ id, skein }) => ({ name: id, isDeployed: skein?.deployed ?? true }));
   }

@@ -1,8 +1,8 @@
-import { SkeinError } from '@skein/protocol';
+import { adminRoutes, SkeinError } from '@skein/protocol';
 import { describe, expect, it } from 'vitest';
 
 import type { DeploymentStatus } from '../deployments/index.ts';
-import { statusOf } from '../testing/fixtures.ts';
+import { peerIdOf, statusOf } from '../testing/fixtures.ts';
 import { post, sentEvents, testApp } from '../testing/test-app.ts';
 
 const chat = { model: 'org/tiny', messages: [{ role: 'user', content: 'Hi' }] };
@@ -33,6 +33,17 @@ it.each([
   expect([response.status, response.headers.get('allow')]).toEqual([405, allow]);
   expect(await response.json()).toMatchObject({
     error: { message: `${path} does not take ${method}; use ${allow}`, code: 'method_not_allowed' },
+  });
+});
+
+describe('what is for callers on this machine alone', () => {
+  const routes = Object.entries(adminRoutes).filter(([, { callers }]) => callers === 'local');
+
+  it.each(routes)('is not there for callers over TCP: %s', async (_, { method, path }) => {
+    const body = method === 'POST' ? { body: '{}', headers: { 'content-type': 'application/json' } } : {};
+    const response = await testApp().app.request(path.replaceAll(/:\w+/g, peerIdOf(1)), { method, ...body });
+    expect(response.status).toBe(404);
+    expect(await response.json()).toMatchObject({ error: { code: 'unknown_url' } });
   });
 });
 
@@ -91,10 +102,10 @@ describe('a body that is too large', () => {
 
 describe('deploying over HTTP', () => {
   const deploy = testApp({
-    deploy: async ({ onProgress }) => {
-      onProgress?.(loading);
+    deploy: async (_, { onEvent }) => {
+      onEvent({ deployment: loading });
       await Promise.resolve();
-      return ready;
+      return { deployment: ready };
     },
   });
 
@@ -125,9 +136,9 @@ describe('deploying over HTTP', () => {
   it('tells of a failure while loading as its last event', async () => {
     const failing = Promise.withResolvers<DeploymentStatus>();
     const { app } = testApp({
-      deploy: async ({ onProgress }) => {
-        onProgress?.(loading);
-        return await failing.promise;
+      deploy: async (_, { onEvent }) => {
+        onEvent({ deployment: loading });
+        return { deployment: await failing.promise };
       },
     });
     const response = await post(app, '/skein/v1/deployments', { model: 'tiny' });
@@ -143,7 +154,7 @@ describe('deploying over HTTP', () => {
     const { app } = testApp({
       deploy: async (request) => {
         asked.push(request);
-        return ready;
+        return { deployment: ready };
       },
     });
     const wanted = { model: 'tiny', layers: [17, 13], cacheType: 'q8_0', activations: 'f16', contextTokens: 512 };
@@ -172,11 +183,11 @@ describe('deploying over HTTP', () => {
 describe('taking down over HTTP', () => {
   const asked: unknown[] = [];
   const { app } = testApp({
-    undeploy: async (id, { now, onProgress }) => {
+    undeploy: async ({ id, now }, { onEvent }) => {
       asked.push([id, now]);
-      onProgress?.(statusOf({ state: 'draining', running: 2 }));
+      onEvent({ deployment: statusOf({ state: 'draining', running: 2 }) });
       await Promise.resolve();
-      return statusOf({ state: 'closed' });
+      return { deployment: statusOf({ state: 'closed' }) };
     },
   });
   const remove = async (path: string, headers: Record<string, string> = {}) =>
@@ -207,6 +218,6 @@ describe('taking down over HTTP', () => {
   it('refuses a wish that it does not know', async () => {
     const response = await remove('one?now=yes');
     expect(response.status).toBe(400);
-    expect(await response.json()).toMatchObject({ error: { param: 'now' } });
+    expect(await response.json()).toMatchObject({ error: { message: 'now: must be true or false', param: 'now' } });
   });
 });

@@ -19,6 +19,29 @@ const requestMs = 120_000;
 const maxConnections = 4096;
 const scarceConnections = 3072;
 
+/** A server of an app, for a TCP port, a socket or a named pipe to listen on. Bounds connections and how slow requests may be. */
+export function createAppServer(app: Pick<Hono, 'fetch'>): Server {
+  const lanes = new RequestLanes();
+  const fetch: Hono['fetch'] = async (request, env) => {
+    await lanes.next(request.method, (env as HttpBindings).incoming.socket);
+    return await app.fetch(request, env);
+  };
+  // Only `createServer` of node:http is used by default, so this is never one of the HTTP/2 kinds.
+  const server = createAdaptorServer({ fetch, overrideGlobalObjects: false }) as Server;
+  server.keepAliveTimeout = keepAliveMs;
+  server.headersTimeout = headersMs;
+  server.requestTimeout = requestMs;
+  server.maxConnections = maxConnections;
+  let connections = 0;
+  server.on('connection', (socket: Socket) => {
+    connections += 1;
+    socket.once('close', () => (connections -= 1));
+    if (connections > scarceConnections) server.closeIdleConnections();
+  });
+  answerHalfClosed(server);
+  return server;
+}
+
 /** Serves an app on a TCP port. */
 export class HttpServer {
   readonly #server: Server;
@@ -26,26 +49,9 @@ export class HttpServer {
   readonly #port: number;
 
   constructor(app: Hono, { host, port }: { host: string; port: number }) {
+    this.#server = createAppServer(app);
     this.#host = host;
     this.#port = port;
-    // Only `createServer` of node:http is used by default, so this is never one of the HTTP/2 kinds.
-    const lanes = new RequestLanes();
-    const fetch: typeof app.fetch = async (request, env) => {
-      await lanes.next(request.method, (env as HttpBindings).incoming.socket);
-      return await app.fetch(request, env);
-    };
-    this.#server = createAdaptorServer({ fetch, overrideGlobalObjects: false }) as Server;
-    this.#server.keepAliveTimeout = keepAliveMs;
-    this.#server.headersTimeout = headersMs;
-    this.#server.requestTimeout = requestMs;
-    this.#server.maxConnections = maxConnections;
-    let connections = 0;
-    this.#server.on('connection', (socket: Socket) => {
-      connections += 1;
-      socket.once('close', () => (connections -= 1));
-      if (connections > scarceConnections) this.#server.closeIdleConnections();
-    });
-    answerHalfClosed(this.#server);
   }
 
   /** Resolves with the base URL once connections are accepted. Throws `already-running` when the port is taken. */

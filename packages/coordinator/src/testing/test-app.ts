@@ -1,11 +1,10 @@
 import type { Absent } from '@skein/mesh';
-import { silentLogger, SkeinError, type GenerationInput, type Logger } from '@skein/protocol';
+import { silentLogger, SkeinError, type GenerationInput, type Logger, type MeshStatus } from '@skein/protocol';
 import { findModel, type GenerationUpdate } from '@skein/serving';
 import type { Hono } from 'hono';
 
 import { noAudit, Requests, type AuditPort } from '../audit/index.ts';
-import { createApp, type Choice, type GenerationPort, type ServedModel } from '../http/index.ts';
-import type { AdministrationPort } from '../http/skein/administration-port.ts';
+import { createApp, type AdminHandlers, type Choice, type GenerationPort, type ServedModel } from '../http/index.ts';
 import type { Schedule } from '../timers.ts';
 import { peerIdOf } from './fixtures.ts';
 import { ManualTimers } from './manual-timers.ts';
@@ -25,6 +24,14 @@ export const servedModel: ServedModel = {
   bytes: 1234,
   isServed: true,
   contextTokens: 4096,
+};
+
+const status: MeshStatus = {
+  peer: peerIdOf(1),
+  addresses: [],
+  cards: [],
+  deployments: [],
+  traffic: { total: { sentBytes: 0, receivedBytes: 0 }, peers: {} },
 };
 
 const nobody: Absent = { lost: [], isGathering: false };
@@ -50,8 +57,8 @@ export interface TestAppOptions {
   readonly events?: (signal: AbortSignal, choice: number) => AsyncIterable<GenerationUpdate>;
   /** Thrown instead of routing. */
   readonly refusal?: Error;
-  readonly deploy?: AdministrationPort['deploy'];
-  readonly undeploy?: AdministrationPort['undeploy'];
+  readonly deploy?: AdminHandlers<'any'>['deploy'];
+  readonly undeploy?: AdminHandlers<'any'>['undeploy'];
   /** Silent by default. */
   readonly logger?: Logger;
   /** Default: records nothing. */
@@ -91,7 +98,7 @@ export function testApp(options: TestAppOptions = {}): { app: Hono; received: Re
   const app = createApp({
     generations,
     requests: new Requests({ audit, now }),
-    administration: { status: () => ({ peer: 'me' }), deploy: deploy ?? notUsed, undeploy: undeploy ?? notUsed },
+    administration: { status: () => status, deploy: deploy ?? notUsed, undeploy: undeploy ?? notUsed },
     stopped: new AbortController().signal,
     logger,
     now,

@@ -10,7 +10,7 @@ export function checkJson<Schema extends z.ZodType>(schema: Schema, bytes: Uint8
   try {
     value = JSON.parse(utf8.decode(bytes));
   } catch (cause) {
-    return { ok: false, problem: bytes.byteLength === 0 ? 'it is empty' : 'it is not JSON', cause };
+    return { ok: false, field: '', problem: bytes.byteLength === 0 ? 'it is empty' : 'it is not JSON', cause };
   }
   return check(schema, value);
 }

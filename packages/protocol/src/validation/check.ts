@@ -6,10 +6,13 @@ import { firstIssueOnly } from './first-issue.ts';
 
 const inPlainWords = { ...firstIssueOnly, error: explainIssue };
 
-/** A value that fits its schema, or the first thing that is wrong with it, as a sentence that names the field. */
+/**
+ * A value that fits its schema, or the first thing that is wrong with it, as a sentence that names the field. `field` is empty
+ * where the value as a whole is wrong.
+ */
 export type Checked<Data> =
   | { readonly ok: true; readonly data: Data }
-  | { readonly ok: false; readonly problem: string; readonly cause: unknown };
+  | { readonly ok: false; readonly field: string; readonly problem: string; readonly cause: unknown };
 
 /**
  * Checks a value against a schema. The one way to a message about a value that does not fit: `problem` reads like
@@ -23,7 +26,7 @@ export function check<Schema extends z.ZodType>(schema: Schema, value: unknown):
   const text = issue?.message ?? 'expected something else';
   const isMissing = field !== '' && valueAt(value, issue?.path ?? []) === undefined;
   const where = isMissing ? `${field} is missing` : field;
-  return { ok: false, problem: where === '' ? text : `${where}: ${text}`, cause: result.error };
+  return { ok: false, field, problem: where === '' ? text : `${where}: ${text}`, cause: result.error };
 }
 
 /** The value at a path; undefined where the path leads nowhere. */

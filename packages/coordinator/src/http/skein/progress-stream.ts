@@ -1,23 +1,22 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-import type { DeploymentStatus } from '../../deployments/index.ts';
 import type { EventSink } from '../event-stream/index.ts';
 
 /** Clients, Node's `fetch` among them, give up on a stream that says nothing for minutes. */
 const repeatMs = 15_000;
 
 /**
- * Follows a change of a deployment: `{ deployment }` on changes, and again when there is none for a while; the last one is
- * what the change ended with. Throws why it failed. A slow reader misses states in between, never the latest.
+ * Follows a change: sends its latest event, on changes and again when there is none for a while, and at last the event that
+ * the change ended with. Throws why it failed. A slow reader misses events in between, never the latest.
  */
-export async function sendProgress(
+export async function sendProgress<Event extends object>(
   sink: EventSink,
-  change: (onProgress: (status: DeploymentStatus) => void) => Promise<DeploymentStatus>,
+  change: (onEvent: (event: Event) => void) => Promise<Event>,
 ): Promise<void> {
-  let latest: DeploymentStatus | undefined;
+  let latest: Event | undefined;
   let changed = Promise.withResolvers<false>();
-  const job = change((status) => {
-    latest = status;
+  const job = change((event) => {
+    latest = event;
     changed.resolve(false);
   });
   const isOver = job.then(
@@ -26,10 +25,10 @@ export async function sendProgress(
   );
   while (!(await untilFirst(isOver, changed.promise))) {
     changed = Promise.withResolvers<false>();
-    if (latest !== undefined) sink.send({ deployment: latest });
+    if (latest !== undefined) sink.send(latest);
     await sink.behind;
   }
-  sink.send({ deployment: await job });
+  sink.send(await job);
 }
 
 /** The first of both, or false after a while. */

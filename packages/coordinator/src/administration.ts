@@ -1,0 +1,33 @@
+import type { Mesh } from '@skein/mesh';
+
+import type { Deployments, DeploymentStatus } from './deployments/index.ts';
+import type { AdminHandlers } from './http/index.ts';
+
+/** Answers what a coordinator can be asked over HTTP, beside generations. */
+export function administrationOf(mesh: Mesh, deployments: Deployments): AdminHandlers<'any'> {
+  return {
+    status: () => meshStatus(mesh, deployments.list()),
+    deploy: async (request, { signal, onEvent }) => ({
+      deployment: await deployments.deploy({
+        ...request,
+        signal,
+        onProgress: (deployment) => onEvent({ deployment }),
+      }),
+    }),
+    // Who leaves cuts no answer that runs.
+    undeploy: async ({ id, now }, { onEvent }) => ({
+      deployment: await deployments.undeploy(id, { now, onProgress: (deployment) => onEvent({ deployment }) }),
+    }),
+  };
+}
+
+function meshStatus(mesh: Mesh, deployments: readonly DeploymentStatus[]) {
+  const { total, peers } = mesh.traffic();
+  return {
+    peer: mesh.peerId,
+    addresses: mesh.addresses(),
+    cards: mesh.cards.snapshot(),
+    deployments,
+    traffic: { total, peers: Object.fromEntries(peers) },
+  };
+}

@@ -1,0 +1,44 @@
+import { z } from 'zod';
+
+import { peerIdSchema } from '../ids.ts';
+import { cardSchema } from '../mesh/card.ts';
+import { deploymentStatusSchema } from './deployments.ts';
+
+const byteCount = z.number().int().nonnegative();
+const bytesBothWays = z.object({ sentBytes: byteCount, receivedBytes: byteCount });
+/** Bytes that this member exchanged with others, all of them encrypted: in total, and by peer id. */
+const trafficSchema = z.object({ total: bytesBothWays, peers: z.record(z.string(), bytesBothWays) });
+
+/** The mesh, as its coordinator sees it. */
+export const meshStatusSchema = z.object({
+  /** The coordinator's peer id. */
+  peer: peerIdSchema,
+  addresses: z.array(z.string()),
+  /** Every member's card, the coordinator's first. */
+  cards: z.array(cardSchema),
+  /** Those of this coordinator. Stages that others deployed show in the cards. */
+  deployments: z.array(deploymentStatusSchema),
+  traffic: trafficSchema,
+});
+export type MeshStatus = z.infer<typeof meshStatusSchema>;
+
+/** A daemon, and the mesh as it sees it. */
+export const daemonStatusSchema = z.object({
+  pid: z.number().int().positive(),
+  /** This member's peer id. */
+  peer: peerIdSchema,
+  /** Of the HTTP API, when this machine coordinates. */
+  url: z.string().optional(),
+  /** Milliseconds since 1970. */
+  startedAtMs: z.number().int().positive(),
+  /** Whether another daemon uses this one's identity. */
+  hasTwin: z.boolean(),
+  /** Since it started. */
+  traffic: trafficSchema,
+  /** Itself included. */
+  cards: z.array(cardSchema),
+});
+export type DaemonStatus = z.infer<typeof daemonStatusSchema>;
+
+/** The process that is stopping. The stream that says so ends with it. */
+export const stoppingSchema = z.object({ pid: z.number().int().positive() });
