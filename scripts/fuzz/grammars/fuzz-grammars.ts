@@ -12,6 +12,7 @@ import {
 } from '@skein/protocol';
 
 import { EngineProcess } from '../../../packages/node/src/engine/process/engine-process.ts';
+import { eventsIn } from '../../../packages/node/src/engine/process/test-support/events-in.ts';
 import { withJsonSchema } from '../../../packages/node/src/engine/json-schema/index.ts';
 import { libraryDirectory } from '../../../packages/node/src/hardware/backend.ts';
 import { createManifest } from '../../../packages/node/src/stage-file/index.ts';
@@ -196,12 +197,8 @@ class FuzzedEngine implements AsyncDisposable {
   }
 
   #generate(sampling: Sampling, maxTokens: number): AsyncGenerator<GenerationEvent> {
-    return this.#engine.generate({
-      prompt: packPrompt({ type: 'text', text: 'once upon a time' }),
-      sampling,
-      maxTokens,
-      stop: [],
-    });
+    const prompt = packPrompt({ type: 'text', text: 'once upon a time' });
+    return eventsIn(this.#engine.generate({ prompt, sampling, maxTokens, stop: [] }));
   }
 
   /** Processor time that the engine has used: others on the machine don't count. Elsewhere than on Linux, time as such. */

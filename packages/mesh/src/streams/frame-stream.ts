@@ -129,6 +129,12 @@ export class FrameStream implements AsyncIterable<Frame>, AsyncDisposable {
     await Promise.all([head, this.#bytes.write(payload, options)]);
   }
 
+  /** Sends one or more whole frames that were encoded elsewhere, as {@link write} does. The bytes must not change any more. */
+  async writeFrames(frames: Uint8Array, options: WaitOptions = {}): Promise<void> {
+    this.#assertFramed();
+    await this.#bytes.write(frames, options);
+  }
+
   /** Sends why we give up, then ends our side. Never throws: a remote that is gone needs no explanation. */
   async fail(error: unknown): Promise<void> {
     const bounds = { timeoutMs: 5000 };

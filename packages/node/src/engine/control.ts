@@ -1,10 +1,4 @@
-import {
-  activationsSchema,
-  cacheTypeSchema,
-  generationEventSchema,
-  generationRequestSchema,
-  wireErrorSchema,
-} from '@skein/protocol';
+import { activationsSchema, cacheTypeSchema, wireErrorSchema, type GenerationRequest } from '@skein/protocol';
 import { z } from 'zod';
 
 /**
@@ -59,21 +53,16 @@ export const stageSpeedSchema = z.object({
 });
 export type StageSpeed = z.infer<typeof stageSpeedSchema>;
 
+/** The part of a request that its engine reads. */
+type EngineGeneration = Pick<
+  GenerationRequest,
+  'prompt' | 'sampling' | 'maxTokens' | 'stop' | 'speculation' | 'resume'
+>;
+
 export const toEngineSchema = z.discriminatedUnion('type', [
   engineLoadSchema,
-  /** The payload is that of the prompt. */
-  z.object({
-    type: z.literal('generation-start'),
-    id: generationId,
-    generation: generationRequestSchema.pick({
-      prompt: true,
-      sampling: true,
-      maxTokens: true,
-      stop: true,
-      speculation: true,
-      resume: true,
-    }),
-  }),
+  /** The payload is that of the prompt. The peer has checked the request when it came, and nobody else writes to this pipe. */
+  z.object({ type: z.literal('generation-start'), id: generationId, generation: z.custom<EngineGeneration>() }),
   z.object({ type: z.literal('generation-cancel'), id: generationId }),
 ]);
 export type ToEngine = z.infer<typeof toEngineSchema>;
@@ -92,6 +81,8 @@ export const fromEngineSchema = z.discriminatedUnion('type', [
   /** Nothing is left to do, and no step is on its way: of all requests that had come, so many, each has ended. */
   z.object({ type: z.literal('engine-idle'), requests: z.number().int().nonnegative() }),
   z.object({ type: z.literal('engine-load-changed'), active: z.number().int(), queued: z.number().int() }),
-  z.object({ type: z.literal('generation-event'), id: generationId, event: generationEventSchema }),
+  /** The payload is a whole frame of the `generate` stream, which the peer passes on as it is. The last one is the end. */
+  z.object({ type: z.literal('generation-event'), id: generationId, isLast: z.boolean() }),
+  z.object({ type: z.literal('generation-failed'), id: generationId, error: wireErrorSchema }),
 ]);
 export type FromEngine = z.infer<typeof fromEngineSchema>;

@@ -10,7 +10,6 @@ import {
   onAbort,
   SkeinError,
   swapTokens,
-  type GenerationEvent,
   type HeldStage,
   type Logger,
   type StageConnect,
@@ -177,8 +176,8 @@ export class HostedStage implements AsyncDisposable {
     this.#requireEngine().onRunning((running) => report({ type: 'stage-draining', running }));
   }
 
-  /** Throws `not-deployed` when it takes none. */
-  generate(generation: Generation, options: { signal: AbortSignal }): AsyncGenerator<GenerationEvent> {
+  /** Generates: yields whole frames of the `generate` stream. Throws `not-deployed` when it takes no generations. */
+  generate(generation: Generation, options: { signal: AbortSignal }): AsyncIterable<Uint8Array> {
     if (!this.isServing) throw notServing(this.load.deployment);
     return this.#requireEngine().generate(generation, options);
   }

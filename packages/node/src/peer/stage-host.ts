@@ -151,8 +151,7 @@ export class StageHost {
     try {
       const followed = jsonSchema === undefined ? sampling : await this.#grammars.follow(sampling, jsonSchema);
       const generation = { ...settings, prompt: { type: prompt, bytes: payload }, sampling: followed };
-      const events = stage.generate(generation, { signal });
-      for await (const event of events) await stream.write(event, undefined, { signal });
+      for await (const frames of stage.generate(generation, { signal })) await stream.writeFrames(frames, { signal });
     } catch (error) {
       const { code } = asSkeinError(error);
       logger.debug({ request, deployment, code }, 'a generation ended early');

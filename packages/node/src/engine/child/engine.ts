@@ -1,4 +1,5 @@
 import {
+  encodeFrame,
   fromWireError,
   limits,
   microBatchRows,
@@ -7,6 +8,7 @@ import {
   SkeinError,
   toWireError,
   type Frame,
+  type GenerationEvent,
   type RingMessage,
   type Step,
 } from '@skein/protocol';
@@ -30,7 +32,7 @@ import { areWeightsRepacked } from './repacked-weights.ts';
 const keptSlots = 8;
 
 export interface EngineOutputs {
-  control(message: FromEngine): void;
+  control(message: FromEngine, payload?: Uint8Array): void;
   ring(header: RingMessage, payload?: Uint8Array): void;
   /** Calls back in a later turn, when what was sent on the ring has left this process. */
   whenRingIsFlushed(callback: () => void): void;
@@ -105,7 +107,7 @@ async function leadEngine(
       sendStep: sendActivations(load, outputs),
       checkSampling: (sampling) =>
         checkSampling(sampling, { vocabularySize: front.tokenizer.vocabularySize, grammars }),
-      emit: (id, event) => outputs.control({ type: 'generation-event', id, event }),
+      emit: (id, event) => sendEvent(outputs, id, event),
       onProgress: () => outputs.control({ type: 'engine-progress' }),
       onIdle: (requests) => outputs.control({ type: 'engine-idle', requests }),
       onLoad: (counts) => outputs.control({ type: 'engine-load-changed', ...counts }),
@@ -153,6 +155,12 @@ async function leadEngine(
       }
     },
   };
+}
+
+/** Sends an event as a frame that the peer need not look into; but for an error, about which the peer may have more to say. */
+function sendEvent(outputs: EngineOutputs, id: string, event: GenerationEvent): void {
+  if (event.type === 'generation-error') outputs.control({ type: 'generation-failed', id, error: event.error });
+  else outputs.control({ type: 'generation-event', id, isLast: event.type === 'generation-end' }, encodeFrame(event));
 }
 
 /** How this stage sends micro-batches on: with its hidden rows in the form that was asked for. */

@@ -48,7 +48,7 @@ async function load(message: EngineLoad): Promise<void> {
       log: (level, text) => level >= 3 && level <= 4 && process.stderr.write(text),
     });
     engine = await createEngine(library, message, {
-      control: (answer) => control.send(answer),
+      control: (answer, payload) => control.send(answer, payload),
       ring: (header, payload) => ring.send(header, payload),
       whenRingIsFlushed: (callback) => ring.whenFlushed(callback),
     });

@@ -10,6 +10,7 @@ import { libraryDirectory } from '../../hardware/backend.ts';
 import { createManifest } from '../../stage-file/index.ts';
 import type { Generation } from '../lead/lead.ts';
 import { EngineProcess } from './engine-process.ts';
+import { eventsIn } from './test-support/events-in.ts';
 
 let directory: string;
 let file: string;
@@ -58,6 +59,14 @@ const endless: Generation = {
   stop: [],
 };
 
+function generate(
+  engine: EngineProcess,
+  generation: Generation,
+  options?: { readonly signal: AbortSignal },
+): AsyncGenerator<GenerationEvent> {
+  return eventsIn(engine.generate(generation, options));
+}
+
 /** Reads the first event, lets `action` happen, and returns how the generation ends. */
 async function endOf(events: AsyncGenerator<GenerationEvent>, action: () => unknown): Promise<unknown> {
   try {
@@ -98,7 +107,7 @@ async function starvingCgroup(): Promise<
 describe('an engine process', () => {
   it('generates as many tokens as were asked for, and ends with what was used', async () => {
     await using engine = await startWhole();
-    const events = await Array.fromAsync(engine.generate({ ...endless, maxTokens: 5 }));
+    const events = await Array.fromAsync(generate(engine, { ...endless, maxTokens: 5 }));
     expect(events.flatMap((event) => (event.type === 'text-delta' ? event.tokens : []))).toHaveLength(5);
     expect(events.at(-1)).toMatchObject({
       type: 'generation-end',
@@ -139,8 +148,8 @@ describe('an engine process', () => {
     await writeTinyModel('llama', odd, { metadata: { 'tokenizer.chat_template': ['string', template] } });
     await using engine = await startWhole({ file: odd });
     const chat = packPrompt({ type: 'chat', messages: [{ role: 'user', content: 'Wherefore?' }] });
-    await expect(Array.fromAsync(engine.generate({ ...endless, prompt: chat }))).rejects.toMatchObject(error);
-    const events = await Array.fromAsync(engine.generate({ ...endless, maxTokens: 2 }));
+    await expect(Array.fromAsync(generate(engine, { ...endless, prompt: chat }))).rejects.toMatchObject(error);
+    const events = await Array.fromAsync(generate(engine, { ...endless, maxTokens: 2 }));
     expect(events.at(-1)).toMatchObject({ type: 'generation-end', usage: { completionTokens: 2 } });
   });
 
@@ -155,7 +164,7 @@ describe('an engine process', () => {
 
   it('that hangs is ended, and its generations with it', async () => {
     await using engine = await startWhole({}, 2000);
-    const end = await endOf(engine.generate(endless), () => process.kill(engine.pid ?? 0, 'SIGSTOP'));
+    const end = await endOf(generate(engine, endless), () => process.kill(engine.pid ?? 0, 'SIGSTOP'));
     expect(end).toMatchObject({ code: 'stage-lost', message: expect.stringContaining('not answered') as string });
     expect(engine.lost.aborted).toBe(true);
   });
@@ -163,17 +172,16 @@ describe('an engine process', () => {
   it('that hangs is ended although requests keep coming, and with it those that wait', async () => {
     await using engine = await startWhole({}, 2000);
     const ends: Promise<unknown>[] = [];
-    const ask = (): void => void ends.push(endOf(engine.generate(endless), () => undefined));
+    const ask = (): void => void ends.push(endOf(generate(engine, endless), () => undefined));
     // Arrivals never pause for as long as the watch waits. Some leave again, as clients do.
     const arrivals = setInterval(() => {
       ask();
-      void engine
-        .generate(endless, { signal: AbortSignal.timeout(300) })
+      void generate(engine, endless, { signal: AbortSignal.timeout(300) })
         .next()
         .catch(() => undefined);
     }, 100);
     try {
-      const first = endOf(engine.generate(endless), () => process.kill(engine.pid ?? 0, 'SIGSTOP'));
+      const first = endOf(generate(engine, endless), () => process.kill(engine.pid ?? 0, 'SIGSTOP'));
       expect(await first).toMatchObject({ code: 'stage-lost' });
     } finally {
       clearInterval(arrivals);
@@ -186,10 +194,10 @@ describe('an engine process', () => {
     async (signal) => {
       await using engine = await startWhole();
       await using other = await startWhole();
-      const end = await endOf(engine.generate(endless), () => process.kill(engine.pid ?? 0, signal));
+      const end = await endOf(generate(engine, endless), () => process.kill(engine.pid ?? 0, signal));
       expect(end).toMatchObject({ code: 'stage-lost', retryable: true, details: { signal } });
       expect(engine.lost.aborted).toBe(true);
-      expect(await endOf(other.generate({ ...endless, maxTokens: 3 }), () => undefined)).toMatchObject({
+      expect(await endOf(generate(other, { ...endless, maxTokens: 3 }), () => undefined)).toMatchObject({
         type: 'generation-end',
       });
     },
@@ -201,7 +209,7 @@ describe('an engine process', () => {
     const engine = await startWhole();
     try {
       const end = await endOf(
-        engine.generate({ ...endless, prompt: packPrompt({ type: 'text', text: 'word '.repeat(80) }) }),
+        generate(engine, { ...endless, prompt: packPrompt({ type: 'text', text: 'word '.repeat(80) }) }),
         () => cgroup.add(engine.pid ?? 0),
       );
       expect(end).toMatchObject({ code: 'stage-lost', details: { signal: 'SIGKILL' } });
@@ -215,24 +223,24 @@ describe('an engine process', () => {
   it('frees the sequence of a generation that is left early', async () => {
     await using engine = await startWhole();
     for (let round = 0; round < 6; round += 1) {
-      for await (const event of engine.generate(endless)) if (event.type === 'text-delta') break;
+      for await (const event of generate(engine, endless)) if (event.type === 'text-delta') break;
     }
     const { promise, resolve } = Promise.withResolvers<void>();
     engine.onLoad(() => engine.load.active === 0 && resolve());
     // There are two sequences: the next one would wait for ever, were the ones left still there.
-    const events = await Array.fromAsync(engine.generate({ ...endless, maxTokens: 2 }));
+    const events = await Array.fromAsync(generate(engine, { ...endless, maxTokens: 2 }));
     expect(events.at(-1)).toMatchObject({ type: 'generation-end' });
     await promise;
   });
 
   it('refuses a prompt longer than the context and goes on', async () => {
     await using engine = await startWhole({ contextTokens: 256 });
-    const long = engine.generate({
+    const long = generate(engine, {
       ...endless,
       prompt: packPrompt({ type: 'tokens', tokens: Array.from({ length: 300 }, () => 5) }),
     });
     await expect(long.next()).rejects.toMatchObject({ code: 'context-length-exceeded' });
-    expect(await endOf(engine.generate({ ...endless, maxTokens: 3 }), () => undefined)).toMatchObject({
+    expect(await endOf(generate(engine, { ...endless, maxTokens: 3 }), () => undefined)).toMatchObject({
       type: 'generation-end',
     });
   });

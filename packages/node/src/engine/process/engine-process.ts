@@ -11,7 +11,7 @@ import {
   parseHeader,
   SkeinError,
   toLog,
-  type GenerationEvent,
+  type Frame,
   type Logger,
   type StageSpeed,
 } from '@skein/protocol';
@@ -19,7 +19,7 @@ import {
 import { fromEngineSchema, type EngineLoad, type FromEngine, type ToEngine } from '../control.ts';
 import type { Generation } from '../lead/lead.ts';
 import { EngineChild } from './engine-child.ts';
-import { GenerationEvents } from './generation-events.ts';
+import { EventFrames } from './event-frames.ts';
 import { StallWatch } from './stall-watch.ts';
 
 export interface EngineProcessOptions {
@@ -43,7 +43,7 @@ const defaultStallTimeoutMs = 120_000;
 export class EngineProcess implements AsyncDisposable {
   readonly #child: EngineChild;
   readonly #logger: Logger;
-  readonly #generations = new Map<string, GenerationEvents>();
+  readonly #generations = new Map<string, EventFrames>();
   readonly #lost = new AbortController();
   readonly #ready = Promise.withResolvers<Extract<FromEngine, { type: 'engine-ready' }>>();
   readonly #stallWatch: StallWatch;
@@ -131,46 +131,43 @@ export class EngineProcess implements AsyncDisposable {
   }
 
   /**
-   * Generates on a lead. Leaving the loop or aborting frees the sequence within one step.
+   * Generates on a lead. Yields whole frames of the `generate` stream as they come, one or more at a time, without looking into
+   * them. Leaving the loop or aborting frees the sequence within one step.
    *
    * @throws SkeinError what the engine says, `stage-lost` when it dies meanwhile
    */
   async *generate(
     { prompt, ...settings }: Generation,
     options: { signal?: AbortSignal } = {},
-  ): AsyncGenerator<GenerationEvent> {
+  ): AsyncGenerator<Uint8Array, void, undefined> {
     this.#lost.signal.throwIfAborted();
     options.signal?.throwIfAborted();
     const id = randomUUID();
-    const events = new GenerationEvents();
-    const abort = (): void => events.fail(asSkeinError(options.signal?.reason, 'aborted'));
+    const frames = new EventFrames();
+    const abort = (): void => frames.fail(asSkeinError(options.signal?.reason, 'aborted'));
     using _abort = onAbort(options.signal, abort);
-    this.#generations.set(id, events);
+    this.#generations.set(id, frames);
     this.#onRunning?.(this.#generations.size);
     this.#stallWatch.onRequest();
     this.#send({ type: 'generation-start', id, generation: { prompt: prompt.type, ...settings } }, prompt.bytes);
     try {
-      for await (const event of events) {
-        if (event.type === 'generation-error') throw fromWireError(event.error);
-        yield event;
-        if (event.type === 'generation-end') return;
-      }
+      yield* frames;
     } finally {
       // Still there: it has not ended by itself.
-      if (this.#forget(id)) this.#send({ type: 'generation-cancel', id });
+      if (this.#forget(id) !== undefined) this.#send({ type: 'generation-cancel', id });
     }
   }
 
-  /** False when the generation had ended before. */
-  #forget(id: string): boolean {
-    const wasRunning = this.#generations.delete(id);
-    if (wasRunning) this.#onRunning?.(this.#generations.size);
-    return wasRunning;
+  /** Returns what was still to be read of a generation, which no event belongs to from now on; undefined when it had ended before. */
+  #forget(id: string): EventFrames | undefined {
+    const frames = this.#generations.get(id);
+    if (this.#generations.delete(id)) this.#onRunning?.(this.#generations.size);
+    return frames;
   }
 
   /** Ends every generation with an error, as when another stage of the pipeline is lost. */
   failGenerations(error: SkeinError): void {
-    for (const events of this.#generations.values()) events.fail(error);
+    for (const frames of this.#generations.values()) frames.fail(error);
   }
 
   /** Ends the process and waits until it is gone. */
@@ -196,14 +193,15 @@ export class EngineProcess implements AsyncDisposable {
   #readControl(): void {
     const parser = new FrameParser();
     this.#child.control.on('data', (chunk: Uint8Array) => {
-      for (const message of this.#parse(parser, chunk)) this.#receive(message);
+      for (const { message, payload } of this.#parse(parser, chunk)) this.#receive(message, payload);
     });
   }
 
   /** An engine that sends nonsense can't be relied on any more: it is ended. */
-  #parse(parser: FrameParser, chunk: Uint8Array): FromEngine[] {
+  #parse(parser: FrameParser, chunk: Uint8Array): { readonly message: FromEngine; readonly payload: Uint8Array }[] {
     try {
-      return parser.push(chunk).map((frame) => parseHeader(fromEngineSchema, frame.header));
+      const parse = ({ header, payload }: Frame) => ({ message: parseHeader(fromEngineSchema, header), payload });
+      return parser.push(chunk).map(parse);
     } catch (error) {
       this.#failure ??= asSkeinError(error);
       this.#child.kill();
@@ -211,7 +209,7 @@ export class EngineProcess implements AsyncDisposable {
     }
   }
 
-  #receive(message: FromEngine): void {
+  #receive(message: FromEngine, payload: Uint8Array): void {
     switch (message.type) {
       case 'engine-ready':
         this.#ready.resolve(message);
@@ -229,14 +227,15 @@ export class EngineProcess implements AsyncDisposable {
         this.#load = { active: message.active, queued: message.queued };
         this.#onLoad?.();
         break;
-      case 'generation-event': {
-        const { id, event } = message;
-        // An error may answer a request that has just come: it says nothing about those before.
-        if (event.type !== 'generation-error') this.#stallWatch.onProgress();
-        this.#generations.get(id)?.push(event);
-        if (event.type === 'generation-end' || event.type === 'generation-error') this.#forget(id);
+      case 'generation-event':
+        this.#stallWatch.onProgress();
+        this.#generations.get(message.id)?.push(payload);
+        if (message.isLast) this.#forget(message.id)?.end();
         break;
-      }
+      case 'generation-failed':
+        // No progress: it may answer a request that has just come, and says nothing about those before.
+        this.#forget(message.id)?.fail(fromWireError(message.error));
+        break;
     }
   }
 

@@ -10,6 +10,7 @@ import { libraryDirectory } from '../../hardware/backend.ts';
 import { detectHardware } from '../../hardware/detect.ts';
 import { createManifest, ensureStageFile, fileSectionSource } from '../../stage-file/index.ts';
 import { EngineProcess } from './engine-process.ts';
+import { eventsIn } from './test-support/events-in.ts';
 
 /**
  * A GPU backend, proved on Mesa's software Vulkan device. llama.cpp skips devices that are CPUs unless one is named, which
@@ -77,7 +78,7 @@ describe('the vulkan backend', () => {
     expect(engine.placement.gpuLayers).toBeGreaterThan(0);
     const sampling = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 };
     const prompt = packPrompt({ type: 'text', text: 'once upon a time' });
-    const events = await Array.fromAsync(engine.generate({ prompt, sampling, maxTokens: 8, stop: [] }));
+    const events = await Array.fromAsync(eventsIn(engine.generate({ prompt, sampling, maxTokens: 8, stop: [] })));
     expect(events.at(-1)).toMatchObject({ type: 'generation-end' });
     return undefined;
     // The software device waits for its threads by spinning, which takes many times as long beside another test.

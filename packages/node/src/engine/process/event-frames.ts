@@ -1,0 +1,51 @@
+import type { SkeinError } from '@skein/protocol';
+
+/**
+ * Events of one generation on their way from the engine to their reader, each a whole frame. Iterating yields all that have
+ * come together, so that a reader who falls behind catches up with one write.
+ */
+export class EventFrames implements AsyncIterable<Uint8Array> {
+  // Unbounded, but no longer than the generation: a reader that falls behind holds at most its own completion.
+  #frames: Uint8Array[] = [];
+  #end: { readonly error?: SkeinError } | undefined;
+  #wake: (() => void) | undefined;
+
+  /** Adds a frame. Its bytes are copied: they may be a view of a chunk that holds much else. */
+  push(frame: Uint8Array): void {
+    this.#frames.push(frame.slice());
+    this.#wake?.();
+  }
+
+  /** Ends the iteration behind the frames that came before. */
+  end(): void {
+    this.#finish({});
+  }
+
+  /** Ends the iteration with an error, behind the frames that came before. The first end counts. */
+  fail(error: SkeinError): void {
+    this.#finish({ error });
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
+    for (;;) {
+      if (this.#frames.length > 0) {
+        const frames = this.#frames;
+        this.#frames = [];
+        yield frames.length === 1 && frames[0] !== undefined ? frames[0] : Buffer.concat(frames);
+      } else if (this.#end !== undefined) {
+        if (this.#end.error !== undefined) throw this.#end.error;
+        return;
+      } else {
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+        this.#wake = undefined;
+      }
+    }
+  }
+
+  #finish(end: { readonly error?: SkeinError }): void {
+    this.#end ??= end;
+    this.#wake?.();
+  }
+}
