@@ -99,3 +99,7 @@ it('holds for schemas that people use', async ({ skip }) => {
   expect(result.answers.sampledSchemas).toBe(30);
   return undefined;
 });
+
+it('refuses a directory that holds no schemas, rather than finding nothing wrong with it', async () => {
+  await expect(readExamples(fileURLToPath(new URL('../bench', import.meta.url)))).rejects.toThrow('no .json files');
+});

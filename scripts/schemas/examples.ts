@@ -16,9 +16,14 @@ interface MaskBenchFile {
   readonly tests?: readonly { readonly valid: boolean; readonly data: unknown }[];
 }
 
-/** Reads all examples of a directory, or of an archive that `tar` can open, by name. */
+/** Reads all examples of a directory, or of an archive that `tar` can open, by name. @throws Error where there are none */
 export async function readExamples(path: string): Promise<Example[]> {
-  if ((await stat(path)).isDirectory()) return await readDirectory(path);
+  const examples = (await stat(path)).isDirectory() ? await readDirectory(path) : await readArchive(path);
+  if (examples.length > 0) return examples;
+  throw new Error(`no .json files in ${path}; name the directory or the archive that holds the schemas`);
+}
+
+async function readArchive(path: string): Promise<Example[]> {
   const directory = await mkdtemp(join(tmpdir(), 'skein-schemas-'));
   try {
     await promisify(execFile)('tar', ['-xf', path, '-C', directory]);

@@ -7,6 +7,7 @@ import { packPrompt, silentLogger, type Sampling } from '@skein/protocol';
 import { Tokenizer } from '../../packages/node/src/engine/lead/tokenizer.ts';
 import { loadLibllama } from '../../packages/node/src/engine/libllama/libllama.ts';
 import { EngineProcess } from '../../packages/node/src/engine/process/engine-process.ts';
+import { eventsIn } from '../../packages/node/src/engine/process/test-support/events-in.ts';
 import { libraryDirectory } from '../../packages/node/src/hardware/backend.ts';
 import { createManifest } from '../../packages/node/src/stage-file/index.ts';
 import { writeTinyModel } from '../fixtures/tiny-models.ts';
@@ -69,7 +70,7 @@ export class AnswerSampler implements AsyncDisposable {
     const sampling = { temperature: 1, topP: 1, topK: 0, minP: 0, seed, grammar, logitBias: this.#logitBias };
     const request = { prompt: packPrompt({ type: 'text', text: 'JSON' }), sampling, maxTokens: mostTokens, stop: [] };
     let text = '';
-    for await (const event of this.#engine.generate(request)) {
+    for await (const event of eventsIn(this.#engine.generate(request))) {
       if (event.type === 'text-delta') text += event.text;
       if (event.type === 'generation-end') return event.finishReason === 'stop' ? text : undefined;
     }
