@@ -146,7 +146,7 @@ function headerTargets(signed: object): readonly [string, z.ZodType, readonly ob
       'generation event',
       generationEventSchema,
       [
-        { type: 'generation-begin', promptTokens: 3, maxTokens: 8 },
+        { type: 'generation-begin', promptTokens: 3, promptHash: 'a'.repeat(64), maxTokens: 8 },
         { type: 'text-delta', text: 'x', tokens: [1], mu: 1.5 },
       ],
     ],

@@ -8,5 +8,6 @@ export {
   type GenerationUpdate,
 } from './generation/generate.ts';
 export { GenerationRun, type FailedAttempt, type ReplicaSource } from './generation/generation-run.ts';
+export { Transcript } from './generation/transcript.ts';
 export type { Route } from './routing/least-loaded-lead.ts';
 export { Replicas, type Attempt } from './routing/replicas.ts';

@@ -136,7 +136,7 @@ test('asks the model that is meant, where two have one name', async () => {
     (which: string): Answer =>
     async (stream, request) => {
       asked.push(which);
-      await stream.write({ type: 'generation-begin', promptTokens: 3, maxTokens: 8 });
+      await stream.write({ type: 'generation-begin', promptTokens: 3, promptHash: 'a'.repeat(64), maxTokens: 8 });
       await answerInFull(stream, request);
     };
   await using one = await startLead({ model: 'Tiny', sha256: first, authority, active: 3, answer: answer('one') });

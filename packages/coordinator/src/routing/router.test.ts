@@ -42,7 +42,7 @@ beforeEach(async () => {
     const script = scripts[deployment];
     if (script === 'silent') return void (await stream.read());
     if (typeof script === 'string') throw new SkeinError(script, `${deployment} refuses`);
-    await stream.write({ type: 'generation-begin', promptTokens: 1, maxTokens: 8 });
+    await stream.write({ type: 'generation-begin', promptTokens: 1, promptHash: 'a'.repeat(64), maxTokens: 8 });
     if (script !== undefined) throw new SkeinError(script.begun, `${deployment} is lost`);
     await stream.write({ type: 'text-delta', text: 'upon', tokens: [1] });
     const usage = { promptTokens: 1, completionTokens: 1 };
@@ -141,7 +141,7 @@ it('tries each choice again by itself, and counts each where it is', async () =>
     requests += 1;
     // The third request is the last choice's: its lead is lost before a word.
     if (requests === 3) throw new SkeinError('stage-lost', 'lost');
-    await stream.write({ type: 'generation-begin', promptTokens: 1, maxTokens: 8 });
+    await stream.write({ type: 'generation-begin', promptTokens: 1, promptHash: 'a'.repeat(64), maxTokens: 8 });
     await stream.write({ type: 'text-delta', text: 'upon', tokens: [1] });
     const usage = { promptTokens: 1, completionTokens: 1 };
     await stream.write({

@@ -126,7 +126,7 @@ export class ScriptedPeer {
     this.generating.add(stream);
     const send = async (event: GenerationEvent) => await stream.write(event);
     try {
-      await send({ type: 'generation-begin', promptTokens: 3, maxTokens: 8 });
+      await send({ type: 'generation-begin', promptTokens: 3, promptHash: 'a'.repeat(64), maxTokens: 8 });
       if (this.generation === 'begins') return void (await stream.read());
       if (this.generation === 'loses-stage') {
         this.generation = 'ends';

@@ -15,7 +15,7 @@ import {
   type StageEvent,
   type StageLoad,
 } from '@skein/protocol';
-import { generate } from '@skein/serving';
+import { generate, Transcript } from '@skein/serving';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 
 import { writeTinyModel } from '../../../../scripts/fixtures/tiny-models.ts';
@@ -135,10 +135,9 @@ it('resumes a generation that another lead had begun', async () => {
   await using _second = await hold(second);
   const whole = await Array.fromAsync(begin(first, 40));
   const deltas = whole.filter((event) => event.type === 'text-delta');
-  const resume = {
-    tokens: deltas.slice(0, 15).flatMap(({ tokens }) => tokens),
-    emittedCharacters: deltas.slice(0, 15).reduce((length, { text }) => length + text.length, 0),
-  };
+  const transcript = new Transcript();
+  for (const update of whole.slice(0, 16)) transcript.add(update);
+  const resume = transcript.continuation?.resume;
   const rest = await Array.fromAsync(begin(second, 40, resume));
   expect(rest.filter((event) => event.type === 'text-delta')).toEqual(deltas.slice(15));
   expect(rest.at(-1)).toMatchObject({ type: 'generation-end', usage: { completionTokens: 40 } });

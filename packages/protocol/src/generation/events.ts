@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { arraySchema } from '../codec/array-schema.ts';
 
 import { wireErrorSchema } from '../errors/skein-error.ts';
+import { sha256Schema } from '../ids.ts';
 import { limits } from '../limits.ts';
 
 const tokenCount = z.number().int().nonnegative().max(0x7fff_ffff);
@@ -68,6 +69,8 @@ export const generationEventSchema = z.discriminatedUnion('type', [
     type: z.literal('generation-begin'),
     /** Tokens of the prompt, as the model's template and vocabulary make it. */
     promptTokens: tokenCount,
+    /** SHA-256 of the ids of those tokens, four bytes each, little-endian: another lead resumes behind the same prompt only. */
+    promptHash: sha256Schema,
     /** Most tokens that follow: what was asked for, or what the lead gives to a request that does not ask. */
     maxTokens: tokenCount,
   }),

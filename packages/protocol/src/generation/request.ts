@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 import { arraySchema } from '../codec/array-schema.ts';
 
-import { deploymentIdSchema, requestIdSchema } from '../ids.ts';
+import { deploymentIdSchema, requestIdSchema, sha256Schema } from '../ids.ts';
 import { limits } from '../limits.ts';
 import { promptTypeSchema, type PackedPrompt } from './packed-prompt.ts';
 
@@ -78,11 +78,13 @@ export type Sampling = z.infer<typeof samplingSchema>;
  * passed on. How tokens are drawn, the limit and the stop strings are those of the request, which has to be the same as it was.
  */
 export const resumeSchema = z.object({
+  /** As the `generation-begin` of the other lead had it. */
+  promptHash: sha256Schema,
   /** All tokens that were generated, in order. */
   tokens: arraySchema(tokenId, { most: limits.maxPromptTokens }),
   /** Length of the text that was passed on, in UTF-16 code units. */
   emittedCharacters: z.number().int().nonnegative(),
-  /** Mirostat's state after the last token, as the `text-delta` with that token said. */
+  /** Mirostat's state after the last token, as the `text-delta` with that token said. Needed behind a token of Mirostat's. */
   mu: z.number().optional(),
 });
 export type Resume = z.infer<typeof resumeSchema>;

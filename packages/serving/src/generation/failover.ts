@@ -5,7 +5,7 @@ export interface AttemptFailure {
   readonly error: SkeinError;
   /** Whether the lead had taken the request into its queue. */
   readonly hasBegun: boolean;
-  /** Whether a piece of text had come. Another replica would begin anew what the caller may have passed on. */
+  /** Whether a token or a piece of text had come. Another replica would begin anew what the caller may have passed on. */
   readonly hasText: boolean;
 }
 

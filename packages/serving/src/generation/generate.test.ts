@@ -103,7 +103,12 @@ test('gives the sequence up at the lead when the loop is left or the signal abor
 });
 
 test('passes on that the lead has begun, once', async () => {
-  const begin: GenerationEvent = { type: 'generation-begin', promptTokens: 3, maxTokens: 8 };
+  const begin: GenerationEvent = {
+    type: 'generation-begin',
+    promptTokens: 3,
+    promptHash: 'a'.repeat(64),
+    maxTokens: 8,
+  };
   const events = await collect(async (stream) => {
     for (const event of [begin, delta('upon'), end]) await stream.write(event);
   });
@@ -127,7 +132,12 @@ test.each([
   ['twice', ['generation-begin', 'generation-begin']],
   ['after its first text', ['text-delta', 'generation-begin']],
 ])('refuses a lead that begins %s', async (_, types) => {
-  const begin: GenerationEvent = { type: 'generation-begin', promptTokens: 3, maxTokens: 8 };
+  const begin: GenerationEvent = {
+    type: 'generation-begin',
+    promptTokens: 3,
+    promptHash: 'a'.repeat(64),
+    maxTokens: 8,
+  };
   const twice = collect(async (stream) => {
     for (const type of types) await stream.write(type === 'text-delta' ? delta('upon') : begin);
     await stream.write(end);
@@ -139,7 +149,7 @@ test('does not take it for a first token that the lead has begun', async () => {
   const freed = Promise.withResolvers<void>();
   lead.handle(methods.generate, async (stream, { signal }) => {
     signal.addEventListener('abort', () => freed.resolve());
-    await stream.write({ type: 'generation-begin', promptTokens: 3, maxTokens: 8 });
+    await stream.write({ type: 'generation-begin', promptTokens: 3, promptHash: 'a'.repeat(64), maxTokens: 8 });
     await freed.promise;
   });
   const events: GenerationEvent[] = [];

@@ -14,7 +14,7 @@ const request = {
   sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 },
   stop: [],
 };
-const begin = { type: 'generation-begin', promptTokens: 1, maxTokens: 8 } as const;
+const begin = { type: 'generation-begin', promptTokens: 1, promptHash: 'a'.repeat(64), maxTokens: 8 } as const;
 const delta: GenerationUpdate = { type: 'text-delta', text: 'upon', tokens: [1] };
 const end = {
   type: 'generation-end',

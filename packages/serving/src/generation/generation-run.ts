@@ -5,6 +5,7 @@ import type { Route } from '../routing/least-loaded-lead.ts';
 import type { Attempt } from '../routing/replicas.ts';
 import { EnginesAtRisk } from './engines-at-risk.ts';
 import { costAnEngine, errorAfter } from './failover.ts';
+import { Transcript } from './transcript.ts';
 import { generate, type GenerateOptions, type GenerationUpdate } from './generate.ts';
 
 /** A replica that failed a request, and why. */
@@ -39,6 +40,7 @@ export class GenerationRun implements AsyncIterable<GenerationUpdate> {
   readonly #options: GenerationRunOptions;
   readonly #engines: EnginesAtRisk;
   readonly #begun = Promise.withResolvers<Route>();
+  readonly #transcript = new Transcript();
   #route: Route | undefined;
 
   constructor(mesh: Pick<Mesh, 'open'>, options: GenerationRunOptions) {
@@ -53,6 +55,11 @@ export class GenerationRun implements AsyncIterable<GenerationUpdate> {
   /** Where the request is, or was last. Undefined before the first attempt. */
   get route(): Route | undefined {
     return this.#route;
+  }
+
+  /** What was yielded so far. */
+  get transcript(): Pick<Transcript, 'isEmpty' | 'continuation'> {
+    return this.#transcript;
   }
 
   /** Resolves when a first replica has begun. Rejects when the run ends before. */
@@ -72,18 +79,17 @@ export class GenerationRun implements AsyncIterable<GenerationUpdate> {
         if (entered === undefined) throw failed.at(-1)?.error ?? tooRisky();
         this.#route = { deployment, lead };
         let hasBegun = false;
-        let hasText = false;
         try {
           for await (const event of generate(this.#mesh, lead, { deployment, ...request }, options)) {
             if (!hasBegun) this.#begun.resolve(this.#route);
             hasBegun = true;
-            hasText ||= event.type === 'text-delta';
+            this.#transcript.add(event);
             yield event;
           }
           return;
         } catch (thrown) {
           throwIfAborted(signal);
-          const failure = { error: asSkeinError(thrown), hasBegun, hasText };
+          const failure = { error: asSkeinError(thrown), hasBegun, hasText: !this.#transcript.isEmpty };
           if (costAnEngine(failure)) this.#engines.died(deployment);
           const final = errorAfter(failure, this.#engines.areSpent);
           if (final !== undefined) throw final;

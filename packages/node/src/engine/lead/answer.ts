@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+
 import {
   SkeinError,
   type DescribedLogprobs,
@@ -21,7 +23,7 @@ export interface AnswerOptions {
   readonly stop: readonly string[];
   /** Leaves out what is not to be shown; undefined where all is. */
   readonly channels: ChannelFilter | undefined;
-  readonly promptTokens: number;
+  readonly prompt: readonly number[];
   /** Most tokens to generate, those of other leads included. */
   readonly maxTokens: number;
   readonly emit: (event: GenerationEvent) => void;
@@ -45,12 +47,14 @@ export class Answer {
   #finishReason: FinishReason | undefined;
   /** Text of other leads' tokens that nobody has passed on. */
   #unsent = '';
+  readonly #promptHash: string;
 
   /** @throws SkeinError `invalid-request` when `resume` can't be what this request had come to */
   constructor(options: AnswerOptions, resume: Resume | undefined) {
     this.#options = options;
     this.#assembler = new TextAssembler(options.stop);
     this.#startedAt = options.now();
+    this.#promptHash = createHash('sha256').update(Uint32Array.from(options.prompt)).digest('hex');
     if (resume !== undefined) this.#replay(resume);
   }
 
@@ -60,8 +64,8 @@ export class Answer {
 
   /** Says that it has begun, what is left to say of other leads' tokens, and that it is complete, if it is. */
   begin(): void {
-    const { emit, promptTokens, maxTokens } = this.#options;
-    emit({ type: 'generation-begin', promptTokens, maxTokens });
+    const { emit, prompt, maxTokens } = this.#options;
+    emit({ type: 'generation-begin', promptTokens: prompt.length, promptHash: this.#promptHash, maxTokens });
     this.#say(this.#unsent);
     if (this.isComplete) this.#end();
   }
@@ -82,8 +86,9 @@ export class Answer {
     return !this.isComplete;
   }
 
-  #replay({ tokens, emittedCharacters }: Resume): void {
+  #replay({ promptHash, tokens, emittedCharacters }: Resume): void {
     const { tokenizer, maxTokens } = this.#options;
+    if (promptHash !== this.#promptHash) throw contradicts('here its prompt has other tokens');
     if (tokens.length > maxTokens) throw contradicts(`${tokens.length} tokens of at most ${maxTokens}`);
     let shown = '';
     for (const token of tokens) {
@@ -133,12 +138,12 @@ export class Answer {
   }
 
   #end(): void {
-    const { emit, cost, now, promptTokens } = this.#options;
+    const { emit, cost, now, prompt } = this.#options;
     const firstTokenAt = this.#firstTokenAt ?? now();
     emit({
       type: 'generation-end',
       finishReason: this.#finishReason ?? 'stop',
-      usage: { promptTokens, completionTokens: this.#tokens, ...cost() },
+      usage: { promptTokens: prompt.length, completionTokens: this.#tokens, ...cost() },
       timings: { firstTokenMs: firstTokenAt - this.#startedAt, decodeMs: now() - firstTokenAt },
     });
   }
@@ -150,6 +155,7 @@ export class Answer {
   }
 }
 
-function contradicts(reason: string): SkeinError {
+/** Returns the refusal of a `resume` that can't be what its request had come to. */
+export function contradicts(reason: string): SkeinError {
   return new SkeinError('invalid-request', `the generation can not be resumed: ${reason}`);
 }

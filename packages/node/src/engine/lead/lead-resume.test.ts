@@ -1,7 +1,9 @@
-import { packPrompt, type GenerationEvent, type Resume, type Sampling } from '@skein/protocol';
+import { invariant, packPrompt, type GenerationEvent, type Resume, type Sampling } from '@skein/protocol';
+import { Transcript, type GenerationUpdate } from '@skein/serving';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { learnTokenizer } from '../../../../../scripts/fixtures/tokenizer.ts';
+import { grammarOf } from '../json-schema/index.ts';
 import type { Generation } from './lead.ts';
 import { kinds, Pipeline, TinyModel, wild } from './test-support/pipeline.ts';
 
@@ -25,34 +27,36 @@ function asking(rest: Partial<Generation> = {}): Generation {
 
 type Delta = Extract<GenerationEvent, { type: 'text-delta' }>;
 
-/** Returns what resumes a generation behind these deltas. */
-function resumeAfter(deltas: readonly Delta[]): Resume {
-  const mu = deltas.findLast(({ tokens }) => tokens.length > 0)?.mu;
-  return {
-    tokens: deltas.flatMap(({ tokens }) => tokens),
-    emittedCharacters: textOf(deltas).length,
-    ...(mu !== undefined && { mu }),
-  };
+/** What a lead said of a generation. */
+interface Said {
+  readonly begin: GenerationUpdate;
+  readonly deltas: readonly Delta[];
+  readonly end: { readonly finishReason: string; readonly promptTokens: number; readonly completionTokens: number };
+}
+
+/** Returns what resumes a generation behind its first deltas. */
+function resumeAfter({ begin, deltas }: Said, seam: number): Resume {
+  const transcript = new Transcript();
+  for (const update of [begin, ...deltas.slice(0, seam)]) transcript.add(update);
+  return invariant(transcript.continuation, 'the generation has begun').resume;
 }
 
 function textOf(deltas: readonly Delta[]): string {
   return deltas.map(({ text }) => text).join('');
 }
 
-/** Runs a generation; returns its begin, its deltas and its end. */
-async function say(pipeline: Pipeline, id: string, generation: Generation) {
+/** Runs a generation to its end. */
+async function say(pipeline: Pipeline, id: string, generation: Generation): Promise<Said> {
   pipeline.start(id, generation);
   await pipeline.answer(id);
   const events = pipeline.events.get(id) ?? [];
-  const end = events.at(-1);
+  const [begin, end] = [events[0], events.at(-1)];
+  if (begin?.type !== 'generation-begin' || end?.type !== 'generation-end') throw new Error('it did not begin or end');
+  const { finishReason, usage } = end;
   return {
-    begin: events[0],
+    begin,
     deltas: events.filter((event) => event.type === 'text-delta'),
-    end: end?.type === 'generation-end' && {
-      finishReason: end.finishReason,
-      promptTokens: end.usage.promptTokens,
-      completionTokens: end.usage.completionTokens,
-    },
+    end: { finishReason, promptTokens: usage.promptTokens, completionTokens: usage.completionTokens },
   };
 }
 
@@ -73,6 +77,16 @@ const everything: Sampling = {
   grammar: 'root ::= ("those " | "who " | "tell " | "me ")+',
 };
 
+const people = {
+  type: 'array',
+  minItems: 3,
+  items: {
+    type: 'object',
+    properties: { name: { type: 'string', maxLength: 4 }, age: { type: 'integer', minimum: 0, maximum: 130 } },
+    required: ['name', 'age'],
+  },
+};
+
 const cases: readonly (readonly [name: string, generation: Generation])[] = [
   ...kinds.map(([name, sampling]) => [name, asking({ sampling })] as const),
   ['of characters of several bytes', asking(grammar('root ::= [äß€漢😀]+'))],
@@ -81,6 +95,7 @@ const cases: readonly (readonly [name: string, generation: Generation])[] = [
     'that no stop string ends, though it holds text back',
     asking({ ...grammar('root ::= [ab]{30,}'), stop: ['abababac'] }),
   ],
+  ['that follows a JSON schema', asking(grammar(grammarOf(JSON.stringify(people))))],
   ['that ends by itself', asking(grammar('root ::= [a-c]{9}'))],
   ['with draft tokens', asking({ ...grammar('root ::= ("abcd")+'), speculation: true })],
   ['of all samplers, with draft tokens', asking({ sampling: everything, speculation: true })],
@@ -93,7 +108,7 @@ describe.each([1, 2])('a generation that is resumed on another lead, over %i sta
     const whole = await say(first, 'whole', generation);
     expect(whole.deltas.length).toBeGreaterThan(3);
     for (let seam = 0; seam <= whole.deltas.length; seam += 1) {
-      const resume = resumeAfter(whole.deltas.slice(0, seam));
+      const resume = resumeAfter(whole, seam);
       const rest = await say(second, `from ${seam}`, { ...generation, resume });
       expect(textOf(rest.deltas)).toBe(textOf(whole.deltas.slice(seam)));
       expect(drawnOf(rest.deltas)).toEqual(drawnOf(whole.deltas.slice(seam)));
@@ -115,19 +130,23 @@ describe('a generation that is resumed', () => {
 
   it('sends what is known of the text and was not passed on', async () => {
     const generation = asking(grammar('root ::= [abc]+'));
-    const { deltas } = await say(pipeline, 'whole', generation);
-    const { tokens } = resumeAfter(deltas.slice(0, 8));
-    const rest = await say(pipeline, 'behind', { ...generation, resume: { tokens, emittedCharacters: 3 } });
-    expect(textOf(rest.deltas)).toBe(textOf(deltas).slice(3));
+    const whole = await say(pipeline, 'whole', generation);
+    const resume = { ...resumeAfter(whole, 8), emittedCharacters: 3 };
+    const rest = await say(pipeline, 'behind', { ...generation, resume });
+    expect(textOf(rest.deltas)).toBe(textOf(whole.deltas).slice(3));
   });
 
-  it.each([
+  it.each<[name: string, resume: Partial<Resume>, sampling?: Sampling]>([
     ['more characters than the tokens have', { tokens: [70, 71], emittedCharacters: 99 }],
-    ['a token that the model does not have', { tokens: [65_535], emittedCharacters: 0 }],
-    ['more tokens than the limit', { tokens: Array.from({ length: maxTokens + 1 }, () => 70), emittedCharacters: 0 }],
-    ['tokens behind the end', { tokens: [learnTokenizer().eos, 70], emittedCharacters: 0 }],
-  ])('is refused with %s', (_name, resume) => {
-    pipeline.start('refused', asking({ resume }));
+    ['a token that the model does not have', { tokens: [65_535] }],
+    ['more tokens than the limit', { tokens: Array.from({ length: maxTokens + 1 }, () => 70) }],
+    ['tokens behind the end', { tokens: [learnTokenizer().eos, 70] }],
+    ['another prompt', { promptHash: '0'.repeat(64) }],
+    ['tokens of Mirostat without its state', { tokens: [70] }, everything],
+  ])('is refused with %s', async (_name, wrong, sampling = wild) => {
+    const { begin, deltas, end } = await say(pipeline, 'whole', asking());
+    const resume = { ...resumeAfter({ begin, deltas, end }, 0), ...wrong };
+    pipeline.start('refused', asking({ sampling, resume }));
     expect(pipeline.events.get('refused')?.at(-1)).toMatchObject({
       type: 'generation-error',
       error: { code: 'invalid-request', message: expect.stringContaining('can not be resumed') as string },

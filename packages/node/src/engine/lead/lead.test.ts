@@ -119,12 +119,14 @@ describe('the lead', () => {
     lead.start('share', tokens);
     lead.start('room', { ...tokens, maxTokens: 9999 });
     for (const id of ['share', 'room']) lead.cancel(id);
-    expect(events.get('share')).toEqual([{ type: 'generation-begin', promptTokens: 3, maxTokens: 256 }]);
-    expect(events.get('room')).toEqual([{ type: 'generation-begin', promptTokens: 3, maxTokens: contextTokens - 3 }]);
+    expect(events.get('share')).toMatchObject([{ type: 'generation-begin', promptTokens: 3, maxTokens: 256 }]);
+    expect(events.get('room')).toMatchObject([
+      { type: 'generation-begin', promptTokens: 3, maxTokens: contextTokens - 3 },
+    ]);
     lead.start('asked', asking('once upon a time'));
     const end = await endOf('asked');
     const promptTokens = end?.type === 'generation-end' ? end.usage.promptTokens : undefined;
-    expect(events.get('asked')?.[0]).toEqual({ type: 'generation-begin', promptTokens, maxTokens: 12 });
+    expect(events.get('asked')?.[0]).toMatchObject({ type: 'generation-begin', promptTokens, maxTokens: 12 });
     expect(events.get('asked')?.filter(({ type }) => type === 'generation-begin')).toHaveLength(1);
   });
 

@@ -12,7 +12,7 @@ import {
 } from '@skein/protocol';
 
 import type { Stage, StageOutput } from '../stage/stage.ts';
-import { Answer, type SequenceCost } from './answer.ts';
+import { Answer, contradicts, type SequenceCost } from './answer.ts';
 import { ChannelFilter, findChannelMarks, type ChannelMarks } from './channels.ts';
 import type { ChatTemplate } from './chat-template/chat-template.ts';
 import { Scheduler, type SchedulerOptions } from './scheduler.ts';
@@ -184,8 +184,16 @@ export class Lead {
     const { sampling, stop, speculation, resume } = generation;
     const prompt = this.#encode(generation.prompt);
     const maxTokens = this.#completionLimit(prompt.length, generation.maxTokens);
+    if (
+      sampling.mirostat !== undefined &&
+      resume !== undefined &&
+      resume.tokens.length > 0 &&
+      resume.mu === undefined
+    ) {
+      throw contradicts("Mirostat's state is missing");
+    }
     const channels = this.#channelsOf(generation, prompt);
-    const options = { tokenizer, stop, channels, promptTokens: prompt.length, maxTokens, now };
+    const options = { tokenizer, stop, channels, prompt, maxTokens, now };
     const cost = (): SequenceCost => costOf(this.#sequences.get(id));
     const answer = new Answer({ ...options, cost, emit: (event) => emit(id, event) }, resume);
     const request: SequenceRequest = {
