@@ -239,7 +239,12 @@ describe('several choices', () => {
 });
 
 describe('the headers of a streamed answer', () => {
-  const begin: GenerationUpdate = { type: 'generation-begin', promptTokens: 7, promptHash: 'a'.repeat(64), maxTokens: 100 };
+  const begin: GenerationUpdate = {
+    type: 'generation-begin',
+    promptTokens: 7,
+    promptHash: 'a'.repeat(64),
+    maxTokens: 100,
+  };
 
   /** Events that wait for `go` after what they yield first. */
   function waiting(first: readonly GenerationUpdate[], fails?: SkeinError) {
