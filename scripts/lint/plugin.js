@@ -58,7 +58,55 @@ const noStandIn = {
   }),
 };
 
+/** Forbids `instanceof SkeinError`: two copies of the package have two classes. */
+const noErrorClass = {
+  create: (context) => ({
+    BinaryExpression(node) {
+      if (node.operator !== 'instanceof' || node.right.type !== 'Identifier' || node.right.name !== 'SkeinError')
+        return;
+      context.report({
+        node,
+        message: 'ask `isSkeinError` or `hasCode`, which know an error of another copy of the package',
+      });
+    },
+  }),
+};
+
+/** A verb in the third person. */
+const verb = /^[A-Z][a-z]+s\b/;
+
+/** Demands of each exported function a docstring that begins with a verb. */
+const documentedFunctions = {
+  create: (context) => {
+    const check = (node, name) => {
+      const [comment] = context.sourceCode.getCommentsBefore(node).slice(-1);
+      const text = comment?.type === 'Block' && comment.value.startsWith('*') ? comment.value : '';
+      const [opening = ''] = text
+        .split('\n')
+        .map((line) => line.replace(/^[\s*]+/, ''))
+        .filter((line) => line !== '');
+      if (text === '') context.report({ node, message: `document ${name}: meaning, units, defaults, errors` });
+      else if (!verb.test(opening))
+        context.report({ node, message: `begin the docstring of ${name} with a verb: Returns, Makes, …` });
+    };
+    return {
+      ExportNamedDeclaration(node) {
+        const { declaration } = node;
+        if (declaration?.type === 'FunctionDeclaration') check(node, declaration.id?.name);
+        if (declaration?.type !== 'VariableDeclaration') return;
+        for (const { id, init } of declaration.declarations)
+          if (init?.type === 'ArrowFunctionExpression') check(node, id.name);
+      },
+    };
+  },
+};
+
 export default {
   meta: { name: 'skein' },
-  rules: { 'no-raw-abort-listener': noRawAbortListener, 'no-stand-in': noStandIn },
+  rules: {
+    'documented-functions': documentedFunctions,
+    'no-error-class': noErrorClass,
+    'no-raw-abort-listener': noRawAbortListener,
+    'no-stand-in': noStandIn,
+  },
 };

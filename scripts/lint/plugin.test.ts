@@ -9,6 +9,8 @@ import { expect, test } from 'vitest';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const abortRule = 'skein(no-raw-abort-listener)';
 const standInRule = 'skein(no-stand-in)';
+const errorClassRule = 'skein(no-error-class)';
+const docstringRule = 'skein(documented-functions)';
 
 /** How often a rule complains about a source text. */
 async function complaints(rule: string, source: string): Promise<number> {
@@ -65,4 +67,28 @@ test('takes defaults of what may be missing', async () => {
     export const found = [counts.get('one') ?? 0, options.most ?? 0, options.lists?.[1] ?? 0, first];
     `;
   expect(await complaints(standInRule, source)).toBe(0);
+});
+
+test('refuses to ask for the class of an error, of which there may be two', async () => {
+  const source = 'declare const error: unknown;\nexport const isOurs = error instanceof SkeinError;\n';
+  expect(await complaints(errorClassRule, source)).toBe(1);
+});
+
+test.each([
+  'export function count(): number {',
+  '// Counts.\nexport function count(): number {',
+  '/** The number of all. */\nexport function count(): number {',
+  '/** What there is of all. */\nexport function count(): number {',
+  '/** The number of all. */\nexport const count = (): number => {',
+  '/** The number of all. */\nexport async function* count(): AsyncGenerator<number> {',
+])('refuses an exported function without a docstring that begins with a verb: %s', async (opening) => {
+  expect(await complaints(docstringRule, `${opening}\n  return 1;\n}\n`)).toBe(1);
+});
+
+test.each([
+  '/** Returns the number of all. */\nexport function count(): number {',
+  '/**\n * Returns the number of all.\n */\nexport const count = (): number => {',
+  'function count(): number {',
+])('takes a docstring that begins with a verb, and functions of one file: %s', async (opening) => {
+  expect(await complaints(docstringRule, `${opening}\n  return 1;\n}\n`)).toBe(0);
 });
