@@ -1,3 +1,4 @@
+import type { KernelNotes, Kernels } from './kernels.ts';
 import type { BenchModel } from './models.ts';
 import type { Ratio } from './statistics.ts';
 
@@ -14,6 +15,7 @@ export interface CaseContext {
   readonly signal: AbortSignal;
   /** Takes what happens, line by line. */
   readonly say: (line: string) => void;
+  readonly kernels: Pick<KernelNotes, 'note'>;
 }
 
 export interface CaseResult {
@@ -36,4 +38,6 @@ export interface BenchReport extends Omit<CaseResult, 'failures'> {
   /** Names of the models, the first one's ratios under their plain names. */
   readonly model: string;
   readonly machine: string;
+  /** Of the programs that were looked at. */
+  readonly kernels?: Kernels;
 }

@@ -3,6 +3,7 @@ import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 
 import type { BenchCase, BenchReport, CaseContext, Row } from './bench-case.ts';
+import { KernelNotes } from './kernels.ts';
 import { benchModel, modelKeys, type ModelKey } from './models.ts';
 import { moveToCores } from './processes/own-cores.ts';
 import type { Ratio } from './statistics.ts';
@@ -22,12 +23,13 @@ export async function runCase(
   const rows: Row[] = [];
   const names: string[] = [];
   const failures: string[] = [];
+  const kernels = new KernelNotes();
   for (const key of models) {
     const model = await benchModel(key, say);
     names.push(model.name);
     await using temporary = await mkdtempDisposable(join(tmpdir(), 'skein-bench-'));
     const prefixed = (line: string) => say(`${name}, ${key}: ${line}`);
-    const context = { ...options, model, directory: temporary.path, say: prefixed };
+    const context = { ...options, model, directory: temporary.path, say: prefixed, kernels };
     // A case may have moved this process out of the way of what it measures.
     await moveToCores(cpus().map((_, core) => core));
     const result = await benchCase.run(context);
@@ -35,7 +37,8 @@ export async function runCase(
     rows.push(...result.rows.map((row) => ({ model: key, ...row })));
     failures.push(...(result.failures ?? []).map((failure) => `${key}: ${failure}`));
   }
-  return { report: { case: name, model: names.join(', '), machine: describeMachine(), ratios, rows }, failures };
+  const about = { case: name, model: names.join(', '), machine: describeMachine(), kernels: kernels.describe() };
+  return { report: { ...about, ratios, rows }, failures };
 }
 
 /** Those of the default model have plain names. */

@@ -14,10 +14,13 @@ export interface Rivals {
 
 const bundle = join(import.meta.dirname, '..', '..', 'node_modules/node-llama-cpp/llama/gitRelease.bundle');
 const targets = ['llama-server', 'ggml-rpc-server'];
-/** For this machine's own instructions, as whoever builds llama.cpp gets it. */
+/** With a CPU backend for each kind of processor, chosen when a program starts, as node-llama-cpp's builds have it: kernels are the engine's. */
 const flags = [
   '-DCMAKE_BUILD_TYPE=Release',
   '-DGGML_RPC=ON',
+  '-DGGML_NATIVE=OFF',
+  '-DGGML_BACKEND_DL=ON',
+  '-DGGML_CPU_ALL_VARIANTS=ON',
   '-DLLAMA_CURL=OFF',
   '-DLLAMA_OPENSSL=OFF',
   '-DLLAMA_BUILD_UI=OFF',

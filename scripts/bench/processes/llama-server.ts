@@ -15,12 +15,12 @@ export interface LlamaServerOptions {
   readonly workers?: readonly { readonly port: number; readonly layers: number }[];
 }
 
-type Context = Pick<CaseContext, 'model' | 'signal' | 'say'>;
+type Context = Pick<CaseContext, 'model' | 'signal' | 'say' | 'kernels'>;
 
 /** llama.cpp's own server with one thread. It keeps no prompts: copying them out and back would only cost it. */
 export async function startLlamaServer(
   { cores, streams, contextTokens, workers }: LlamaServerOptions,
-  { model, signal, say }: Context,
+  { model, signal, say, kernels }: Context,
 ): Promise<CompletionEndpoint & AsyncDisposable> {
   const { llamaServer } = await buildRivals({ signal, say });
   const port = await freePort();
@@ -51,6 +51,7 @@ export async function startLlamaServer(
     );
   try {
     await untilReady(process, { isReady, signal });
+    await kernels.note('llama-server', process.pid);
   } catch (error) {
     await process[Symbol.asyncDispose]();
     throw error;
@@ -81,7 +82,7 @@ function commandLineOf(flags: Flags): string[] {
 /** A process that computes for a llama-server, with one thread. */
 export async function startRpcWorker(
   core: number,
-  { signal, say }: Omit<Context, 'model'>,
+  { signal, say, kernels }: Omit<Context, 'model'>,
 ): Promise<{ readonly port: number } & AsyncDisposable> {
   const { rpcServer } = await buildRivals({ signal, say });
   const port = await freePort();
@@ -95,6 +96,7 @@ export async function startRpcWorker(
   });
   try {
     await untilReady(process, { isReady: async () => await isListening(port), signal });
+    await kernels.note('ggml-rpc-server', process.pid);
   } catch (error) {
     await process[Symbol.asyncDispose]();
     throw error;

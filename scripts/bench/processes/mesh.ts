@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { untilMembers } from '../../quickstart/until-members.ts';
 import type { CaseContext } from '../bench-case.ts';
 import type { CompletionEndpoint } from '../completion.ts';
+import { engineOf } from '../memory.ts';
 import type { BenchModel } from '../models.ts';
 import type { StageBlock } from '../stage-weights.ts';
 import { runSkein, startSkein } from './skein-command.ts';
@@ -64,7 +65,9 @@ export async function startMesh(
     directory,
     signal,
     say,
-  }: Pick<CaseContext, 'directory' | 'signal' | 'say'> & { readonly model: Pick<BenchModel, 'path'> },
+    kernels,
+  }: Pick<CaseContext, 'directory' | 'signal' | 'say'> &
+    Partial<Pick<CaseContext, 'kernels'>> & { readonly model: Pick<BenchModel, 'path'> },
 ): Promise<BenchMesh> {
   await using stack = new AsyncDisposableStack();
   const own = await mkdtemp(join(directory, 'mesh-'));
@@ -99,11 +102,13 @@ export async function startMesh(
       });
       if (!response.ok) throw new Error(`can't deploy ${name}: ${await response.text()}`);
       const { deployment } = deployed.parse(await response.json());
+      const stages = deployment.stages.map(({ peer, block }) => ({
+        pid: peers.find((one) => one.peer === peer)?.pid ?? -1,
+        block,
+      }));
+      for (const { pid } of stages) await kernels?.note('engine', await engineOf(pid));
       return {
-        stages: deployment.stages.map(({ peer, block }) => ({
-          pid: peers.find((one) => one.peer === peer)?.pid ?? -1,
-          block,
-        })),
+        stages,
         async [Symbol.asyncDispose]() {
           // Where all is being stopped, the daemons' end takes it down as well.
           if (!signal.aborted)

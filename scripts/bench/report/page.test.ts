@@ -23,6 +23,14 @@ it('has a line per ratio with both models, and the figures of each case', () => 
   expect(page).toContain('Machine: a machine.');
 });
 
+it('says which CPU backend each program took', () => {
+  const page = benchmarksPage([
+    { ...report, kernels: { engine: ['icelake'] } },
+    { ...report, kernels: { engine: ['icelake', 'zen4'], 'llama-server': ['icelake'] } },
+  ]);
+  expect(page).toContain('CPU backends that were taken: engine icelake or zen4, llama-server icelake.');
+});
+
 it('leaves out what was not measured', () => {
   expect(benchmarksPage([report])).not.toContain('`replica1`');
 });

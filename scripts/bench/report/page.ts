@@ -9,7 +9,7 @@ const introduction = `# Benchmarks
 
 <!-- Made by \`npm run bench -- report\` from the results in docs/benchmarks: change those, or the script. -->
 
-All programs are real processes on one machine, one thread each and each pinned to a core of its own: peers are \`skein\` daemons, clients speak HTTP, and the rivals are llama.cpp's own \`llama-server\` and \`ggml-rpc-server\`, built for the machine from the very sources of the engine. Each figure is the median of pairs that were measured one right after the other, in an order that alternates, after one that does not count; in brackets the least and the greatest. Prompts differ each time, so that no cache helps but where one is measured.`;
+All programs are real processes on one machine, one thread each and each pinned to a core of its own: peers are \`skein\` daemons, clients speak HTTP, and the rivals are llama.cpp's own \`llama-server\` and \`ggml-rpc-server\`, built from the very sources of the engine, with a CPU backend for each kind of processor, of which each program takes the best at its start, as the engine does. Each figure is the median of pairs that were measured one right after the other, in an order that alternates, after one that does not count; in brackets the least and the greatest. Prompts differ each time, so that no cache helps but where one is measured.`;
 
 const explanation = `## What is compared
 
@@ -57,7 +57,7 @@ export function benchmarksPage(reports: readonly BenchReport[]): string {
   });
   return [
     introduction,
-    [...machines, models].join('\n\n'),
+    [...machines, ...kernelLines(reports), models].join('\n\n'),
     ratiosTable(reports),
     explanation,
     bounds,
@@ -66,6 +66,16 @@ export function benchmarksPage(reports: readonly BenchReport[]): string {
     reproduction,
     '',
   ].join('\n\n');
+}
+
+/** Returns a sentence with the CPU backends that each program took; none where nobody looked. */
+function kernelLines(reports: readonly BenchReport[]): string[] {
+  const found = new Map<string, Set<string>>();
+  for (const [program, variants] of reports.flatMap(({ kernels = {} }) => Object.entries(kernels)))
+    found.set(program, new Set([...(found.get(program) ?? []), ...variants]));
+  if (found.size === 0) return [];
+  const parts = [...found].map(([program, variants]) => `${program} ${[...variants].sort().join(' or ')}`);
+  return [`CPU backends that were taken: ${parts.join(', ')}.`];
 }
 
 function ratiosTable(reports: readonly BenchReport[]): string {
