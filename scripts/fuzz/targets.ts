@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 
 import {
+  adminRoutes,
   bytesAnswerSchema,
   bytesRequestSchema,
   cardSchema,
@@ -177,12 +178,7 @@ export async function fuzzTargets(): Promise<readonly FuzzTarget[]> {
     ...headers.map(([name, schema, examples]): FuzzTarget => ({
       name: `${name} header`,
       inputs: headersLike(examples),
-      decode: (input) => {
-        const value = decodeValue(input);
-        // Those that were distorted lie one level down: MessagePack's encoder takes objects only.
-        const wrapped = typeof value === 'object' && value !== null && 'value' in value ? value.value : value;
-        parseHeader(schema, wrapped);
-      },
+      decode: (input) => void parseHeader(schema, unwrapped(input)),
     })),
     {
       name: 'frames',
@@ -257,6 +253,7 @@ export async function fuzzTargets(): Promise<readonly FuzzTarget[]> {
       inputs: headersLike(chatExamples.map((example) => JSON.parse(String(example)) as object)),
       decode: async (input) => void (await parseChatRequest(decodeValue(input), { randomSeed: () => 1, turns })),
     },
+    ...adminTargets(signature),
     {
       name: 'mDNS answer',
       inputs: bytesLike([mdnsExample()]),
@@ -272,6 +269,12 @@ export async function fuzzTargets(): Promise<readonly FuzzTarget[]> {
       },
     },
   ];
+}
+
+/** Decodes an input of {@link headersLike}. Those that were distorted lie one level down: MessagePack's encoder takes objects only. */
+function unwrapped(input: Uint8Array): unknown {
+  const value = decodeValue(input);
+  return typeof value === 'object' && value !== null && 'value' in value ? value.value : value;
 }
 
 function packedPromptTargets(): FuzzTarget[] {
@@ -290,6 +293,39 @@ function packedPromptTargets(): FuzzTarget[] {
     name: `packed prompt, ${type}`,
     inputs: bytesLike([bytes]),
     decode: (input) => void unpackPrompt({ type, bytes: input }),
+  }));
+}
+
+/** The routes of the admin contract: requests at the daemon, answers and events at its caller. */
+function adminTargets(statement: Uint8Array): FuzzTarget[] {
+  const traffic = { total: { sentBytes: 1, receivedBytes: 2 }, peers: {} };
+  const status = { pid: 42, peer, url: 'http://127.0.0.1:7331', startedAtMs: 1, hasTwin: false, traffic, cards: [] };
+  const text = Buffer.from(statement).toString('base64');
+  const signed = { bytes: text, signature: text };
+  const stage = { peer, block, plannedBytes: 1, state: 'ready', backend: 'cpu', fetchedBytes: 0, fileBytes: 1 };
+  const deployment = { id: 'deployment-1', model: sha256, name: 'tiny', state: 'ready', stages: [stage], startedAt: 1 };
+  const member = { peer, roles: ['peer'], name: 'attic', labels: { room: 'attic' }, issuedAt: 1, expiresAt: 2 };
+  const { deploy, undeploy, invite, revoke, rotate, daemonStatus, members, admitClient, stop } = adminRoutes;
+  const values: readonly [string, z.ZodType, object][] = [
+    ['deploy request', deploy.request, { model: 'tiny', stages: 2, layers: [4, 4], cacheType: 'q8_0' }],
+    ['undeploy request', undeploy.request, { id: 'deployment-1', now: 'true' }],
+    ['invite request', invite.request, { role: 'peer', labels: { room: 'attic' }, uses: 3, approve: true }],
+    ['revoke request', revoke.request, { peer }],
+    ['rotate request', rotate.request, { graceMs: 60_000 }],
+    ['daemon status', daemonStatus.answer, status],
+    ['members', members.answer, { mesh: peer, members: [{ ...member, state: 'member' }] }],
+    ['client credentials', admitClient.answer, { mesh: peer, certificate: signed, revocations: signed, peers: [] }],
+    [
+      'deployment event',
+      deploy.event,
+      { deployment: { ...deployment, contextTokens: 1, sequences: 1, explanation: '' } },
+    ],
+    ['stop event', stop.event, { pid: 42 }],
+  ];
+  return values.map(([name, schema, example]) => ({
+    name: `admin: ${name}`,
+    inputs: headersLike([example]),
+    decode: (input) => void parseHeader(schema, unwrapped(input)),
   }));
 }
 

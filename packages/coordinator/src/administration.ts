@@ -1,6 +1,7 @@
 import type { Mesh } from '@skein/mesh';
+import type { DeploymentStatus } from '@skein/protocol';
 
-import type { Deployments, DeploymentStatus } from './deployments/index.ts';
+import type { Deployments } from './deployments/index.ts';
 import type { AdminHandlers } from './http/index.ts';
 
 /** Answers what a coordinator can be asked over HTTP, beside generations. */

@@ -26,11 +26,8 @@ export {
   Deployments,
   type DeploymentRoute,
   type DeploymentsOptions,
-  type DeploymentState,
-  type DeploymentStatus,
   type DeploymentTimeouts,
   type DeployRequest,
-  type StageStatus,
 } from './deployments/index.ts';
 export {
   createAppServer,

@@ -1,5 +1,5 @@
 export { onAbort } from './abort/on-abort.ts';
-export { type DeploymentRequest, type DeploymentStatus } from './admin/deployments.ts';
+export type { DeploymentRequest, DeploymentState, DeploymentStatus, StageStatus } from './admin/deployments.ts';
 export type { MemberDescription } from './admin/membership.ts';
 export {
   placeRequest,

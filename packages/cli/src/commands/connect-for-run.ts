@@ -1,10 +1,9 @@
-import { connect, type SkeinClient } from '@skein/client';
+import { connect, type Coordinator, type SkeinClient } from '@skein/client';
 import { createIdentity, Membership } from '@skein/mesh';
-import { resolveModel, SkeinError } from '@skein/protocol';
+import { adminRoutes, resolveModel, SkeinError, type DaemonStatus } from '@skein/protocol';
 import { meshCatalog } from '@skein/serving';
 
-import { ask, askStatus } from '../control/control-client.ts';
-import { clientAnswerSchema, type DaemonStatus } from '../control/messages.ts';
+import { askDaemon, askStatus, openLocalCoordinator } from '../control/control-client.ts';
 import { KnownMembers } from '../data/known-members.ts';
 import { deploymentsOf } from '../overview/deployments.ts';
 import { printWarning, type CommandContext } from '../program/context.ts';
@@ -36,7 +35,8 @@ export async function connectForRun(data: OpenedData, wanted: Wanted, context: C
   // Where nothing runs, and never joined, nobody could be found.
   if (status === undefined && members.addresses.length === 0) await localDaemon(data);
   if (status?.url !== undefined) {
-    return await throughCoordinator({ ...status, url: status.url }, wanted, context);
+    const coordinator = openLocalCoordinator(data.controlPath);
+    return await throughCoordinator({ ...status, url: status.url, coordinator }, wanted, context);
   }
   if (wanted.stages !== undefined) {
     throw new SkeinError(
@@ -45,7 +45,7 @@ export async function connectForRun(data: OpenedData, wanted: Wanted, context: C
     );
   }
   const identity = await createIdentity();
-  const admitted = await ask(data.controlPath, { type: 'admit-client', peer: identity.peerId }, clientAnswerSchema);
+  const admitted = await askDaemon(data.controlPath, adminRoutes.admitClient, { peer: identity.peerId });
   if (admitted !== undefined) {
     const { mesh, peers, ...credentials } = admitted;
     const access = { identity, membership: await Membership.open(mesh, credentials), peers };
@@ -57,7 +57,11 @@ export async function connectForRun(data: OpenedData, wanted: Wanted, context: C
 }
 
 async function throughCoordinator(
-  { url, cards }: DaemonStatus & { readonly url: string },
+  {
+    url,
+    coordinator,
+    cards,
+  }: Pick<DaemonStatus, 'cards'> & { readonly url: string; readonly coordinator: Coordinator },
   wanted: Wanted,
   context: CommandContext,
 ): Promise<Connected> {
@@ -72,6 +76,6 @@ async function throughCoordinator(
   const ready = deploymentsOf(cards).filter((deployment) => deployment.isReady && deployment.model === model);
   const isServed = ready.some(({ stages }) => wanted.stages === undefined || stages.length === wanted.stages);
   // The coordinator would deploy by itself; asked for, it also says how far it is.
-  if (!isServed) await deployModel({ url, request: { model: named, ...deploymentWish(wanted) } }, context);
+  if (!isServed) await deployModel({ coordinator, request: { model: named, ...deploymentWish(wanted) } }, context);
   return { client, model: named };
 }

@@ -1,4 +1,4 @@
-import { openCoordinator, type Deployment, type DeploymentRequest } from '@skein/client';
+import type { Coordinator, Deployment, DeploymentRequest } from '@skein/client';
 import { machineName, type Card } from '@skein/protocol';
 
 import { formatLayers } from '../output/format.ts';
@@ -8,7 +8,7 @@ import type { CommandContext } from '../program/context.ts';
 
 /** Deploys a model, with progress on stderr: the bytes of all stages that are in the same phase as the slowest. */
 export async function deployModel(
-  { url, request }: { readonly url: string; readonly request: DeploymentRequest },
+  { coordinator, request }: { readonly coordinator: Coordinator; readonly request: DeploymentRequest },
   { stderr, signal }: Pick<CommandContext, 'stderr' | 'signal'>,
 ): Promise<Deployment> {
   using progress = createProgress(stderr, { signal });
@@ -16,7 +16,7 @@ export async function deployModel(
     const step = stepOf(stages);
     if (step !== undefined) progress.show(step);
   };
-  const deployment = await openCoordinator({ url }).deploy(request, { signal, onProgress });
+  const deployment = await coordinator.deploy(request, { signal, onProgress });
   progress.complete();
   return deployment;
 }

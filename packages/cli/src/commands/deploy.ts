@@ -34,8 +34,11 @@ async function deploy(
   context: CommandContext,
 ): Promise<void> {
   const data = await findData(command);
-  const { url, cards } = await localCoordinator(data);
-  const deployment = await deployModel({ url, request: { model: flags.model, ...deploymentWish(flags) } }, context);
+  const { coordinator, cards } = await localCoordinator(data);
+  const deployment = await deployModel(
+    { coordinator, request: { model: flags.model, ...deploymentWish(flags) } },
+    context,
+  );
   if (flags.json === true) return printJson(context.stdout, factsOf(deployment));
   printLine(context.stdout, describeDeployment(deployment, cards));
 }

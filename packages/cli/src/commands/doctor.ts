@@ -9,11 +9,10 @@ import {
   testPath,
   type Membership,
 } from '@skein/mesh';
-import { SkeinError } from '@skein/protocol';
+import { SkeinError, type DaemonStatus } from '@skein/protocol';
 import type { Command } from 'commander';
 
 import { askStatus } from '../control/control-client.ts';
-import type { DaemonStatus } from '../control/messages.ts';
 import { KnownMembers } from '../data/known-members.ts';
 import { findings, type Facts, type Finding } from '../doctor/findings.ts';
 import { waysToMissing } from '../doctor/ways-to-missing.ts';

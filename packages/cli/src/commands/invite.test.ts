@@ -1,14 +1,9 @@
-import { mkdtempDisposable, realpath } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-
 import { createIdentity, type InviteOptions } from '@skein/mesh';
 import { encodeInvite } from '@skein/protocol';
 import { expect, test } from 'vitest';
 
-import { openControlServer, type ControlHandlers } from '../control/control-server.ts';
-import { controlSocketPath } from '../control/socket-path.ts';
 import { runInProcess, type Outcome } from '../testing/run-in-process.ts';
+import { startTestDaemon } from '../testing/test-daemon.ts';
 
 const here = '/ip4/127.0.0.1/tcp/7330';
 const everywhere = '/ip4/192.168.1.20/tcp/7330';
@@ -18,20 +13,16 @@ async function invite(
   flags: readonly string[],
   addresses: readonly string[],
 ): Promise<Outcome & { readonly code: number; readonly text: string; readonly asked: readonly InviteOptions[] }> {
-  await using root = await mkdtempDisposable(join(tmpdir(), 'skein-invite-'));
-  const data = await realpath(root.path);
   const { peerId } = await createIdentity();
   const text = encodeInvite({ mesh: peerId, secret: new Uint8Array(16), peer: peerId, addresses: [...addresses] });
   const asked: InviteOptions[] = [];
-  const handlers: Pick<ControlHandlers, 'invite'> = {
-    invite: async (options) => {
+  await using daemon = await startTestDaemon({
+    invite: (options) => {
       asked.push(options);
-      return text;
+      return { invite: text };
     },
-  };
-  const path = await controlSocketPath(data, { platform: process.platform });
-  await using _server = await openControlServer(path, handlers as ControlHandlers);
-  return { ...(await runInProcess(['invite', ...flags], { data })), text, asked };
+  });
+  return { ...(await runInProcess(['invite', ...flags], { data: daemon.directory })), text, asked };
 }
 
 test('prints the line to run on the other machine, and nothing else', async () => {

@@ -1,9 +1,8 @@
-import { decodeInvite } from '@skein/protocol';
+import { adminRoutes, decodeInvite } from '@skein/protocol';
 import { Option, type Command } from 'commander';
 import { renderUnicodeCompact } from 'uqr';
 
-import { ask } from '../control/control-client.ts';
-import { inviteAnswerSchema } from '../control/messages.ts';
+import { askDaemon } from '../control/control-client.ts';
 import { defaultMeshPort, isReachable } from '../daemon/default-listen.ts';
 import { duration, label, wholeNumber } from '../program/arguments.ts';
 import { printJson, printLine, printWarning, type CommandContext } from '../program/context.ts';
@@ -60,7 +59,7 @@ export function registerInvite(program: Command, context: CommandContext): void 
       const { controlPath, directory } = await findData(command);
       const { role, expires, uses, label: labels, approve } = flags;
       const wanted = { role, expiresInMs: expires, uses, ...(labels && { labels }), ...(approve && { approve }) };
-      const answer = await ask(controlPath, { type: 'invite', ...wanted }, inviteAnswerSchema);
+      const answer = await askDaemon(controlPath, adminRoutes.invite, wanted);
       if (answer === undefined) throw notRunning(directory);
       const { invite } = answer;
       if (!isReachable(decodeInvite(invite).addresses)) printWarning(context.stderr, onlyHere);

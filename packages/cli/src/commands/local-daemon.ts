@@ -1,7 +1,8 @@
-import { SkeinError } from '@skein/protocol';
+import type { Coordinator } from '@skein/client';
+import { SkeinError, type Card, type DaemonStatus } from '@skein/protocol';
 
-import { askStatus } from '../control/control-client.ts';
-import type { DaemonStatus } from '../control/messages.ts';
+import { askStatus, openLocalCoordinator } from '../control/control-client.ts';
+import { notCoordinating } from '../daemon/not-coordinating.ts';
 
 interface DaemonPlace {
   readonly directory: string;
@@ -23,10 +24,11 @@ export function notRunning(directory: string): SkeinError {
   );
 }
 
-/** A daemon that coordinates, and where its API is. Throws `not-running` when this machine does not coordinate. */
-export async function localCoordinator(place: DaemonPlace): Promise<DaemonStatus & { readonly url: string }> {
-  const status = await localDaemon(place);
-  const { url } = status;
-  if (url !== undefined) return { ...status, url };
-  throw new SkeinError('not-running', 'this machine does not coordinate; run this on the machine that ran `skein up`');
+/** The coordinator of this machine, and the mesh as its daemon sees it. Throws `not-running` when it does not coordinate. */
+export async function localCoordinator(
+  place: DaemonPlace,
+): Promise<{ readonly coordinator: Coordinator; readonly cards: readonly Card[] }> {
+  const { url, cards } = await localDaemon(place);
+  if (url === undefined) throw notCoordinating();
+  return { coordinator: openLocalCoordinator(place.controlPath), cards };
 }

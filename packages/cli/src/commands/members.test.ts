@@ -1,15 +1,9 @@
-import { mkdtempDisposable, realpath } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-
 import { createIdentity } from '@skein/mesh';
-import { shortPeer } from '@skein/protocol';
+import { shortPeer, type MemberDescription } from '@skein/protocol';
 import { beforeAll, expect, test } from 'vitest';
 
-import { openControlServer, type ControlHandlers } from '../control/control-server.ts';
-import type { MemberDescription } from '../control/messages.ts';
-import { controlSocketPath } from '../control/socket-path.ts';
 import { runInProcess } from '../testing/run-in-process.ts';
+import { startTestDaemon } from '../testing/test-daemon.ts';
 
 /** By name. */
 const peers = { attic: '', cellar: '', oldCellar: '', hall: '' };
@@ -24,12 +18,9 @@ function member(peer: string, name: string, state: MemberDescription['state']): 
 
 /** Runs a command where the authority knows a few machines; returns whom it was told to revoke and approve. */
 async function run(...commandLine: readonly string[]) {
-  await using root = await mkdtempDisposable(join(tmpdir(), 'skein-members-'));
-  const data = await realpath(root.path);
   const told: string[] = [];
-  const handlers: Pick<ControlHandlers, 'members' | 'revoke' | 'approve'> = {
+  await using daemon = await startTestDaemon({
     members: () => ({
-      type: 'daemon-members',
       mesh: peers.attic,
       members: [
         member(peers.attic, 'attic', 'member'),
@@ -38,12 +29,16 @@ async function run(...commandLine: readonly string[]) {
         member(peers.hall, 'hall', 'waiting'),
       ],
     }),
-    revoke: async (peer) => void told.push(`revoke ${peer}`),
-    approve: async (peer) => void told.push(`approve ${peer}`),
-  };
-  const path = await controlSocketPath(data, { platform: process.platform });
-  await using _server = await openControlServer(path, handlers as ControlHandlers);
-  return { ...(await runInProcess(commandLine, { data })), told };
+    revoke: ({ peer }) => {
+      told.push(`revoke ${peer}`);
+      return {};
+    },
+    approve: ({ peer }) => {
+      told.push(`approve ${peer}`);
+      return {};
+    },
+  });
+  return { ...(await runInProcess(commandLine, { data: daemon.directory })), told };
 }
 
 test('revokes by name, by what `skein status` prints, and by the whole id', async () => {

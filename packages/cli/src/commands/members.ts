@@ -1,13 +1,15 @@
-import { hasCode, SkeinError } from '@skein/protocol';
+import {
+  adminRoutes,
+  hasCode,
+  SkeinError,
+  type AnswerOf,
+  type AnswerRoute,
+  type MemberDescription,
+  type RequestTo,
+} from '@skein/protocol';
 import type { Command } from 'commander';
 
-import { ask } from '../control/control-client.ts';
-import {
-  doneAnswerSchema,
-  membersAnswerSchema,
-  type ControlRequest,
-  type MemberDescription,
-} from '../control/messages.ts';
+import { askDaemon } from '../control/control-client.ts';
 import { formatLabels, formatTable } from '../output/format.ts';
 import { duration } from '../program/arguments.ts';
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
@@ -31,7 +33,7 @@ export function registerMembers(program: Command, context: CommandContext): void
     .option('--json', 'print JSON')
     .addHelpText('after', help('members', "members --json | jq '.members[].name'"))
     .action(async (flags: JsonFlag) => {
-      const answer = required(await ask(await controlPathOf(members), { type: 'members' }, membersAnswerSchema));
+      const answer = await askHere(members, adminRoutes.members, {});
       if (flags.json === true) return printJson(context.stdout, { mesh: answer.mesh, members: answer.members });
       return printLine(context.stdout, describe(answer.members));
     });
@@ -43,7 +45,7 @@ export function registerMembers(program: Command, context: CommandContext): void
     .addHelpText('after', help('members approve attic', 'members approve 8Fq2vXbT'))
     .action(async (text: string) => {
       const peer = await findMember(approve, { text, states: ['waiting'] });
-      await done(approve, { type: 'approve', peer });
+      await askHere(approve, adminRoutes.approve, { peer });
       // A flag of `members`, wherever it stands.
       tell(context, approve.optsWithGlobals<JsonFlag>(), {
         json: { peer },
@@ -59,7 +61,7 @@ export function registerMembers(program: Command, context: CommandContext): void
     .addHelpText('after', help('revoke attic', 'revoke 8Fq2vXbT'))
     .action(async (text: string, flags: JsonFlag) => {
       const peer = await findMember(revoke, { text, states: ['member', 'waiting', 'expired'] });
-      await done(revoke, { type: 'revoke', peer });
+      await askHere(revoke, adminRoutes.revoke, { peer });
       const said = `Revoked ${peer}. Its connections are closed, and it can't come back without a new invite.`;
       tell(context, flags, { json: { peer }, text: said });
     });
@@ -75,7 +77,7 @@ export function registerMembers(program: Command, context: CommandContext): void
     .option('--json', 'print an empty JSON object when it is done')
     .addHelpText('after', help('rotate', 'rotate --grace 1h'))
     .action(async (flags: JsonFlag & { readonly grace?: number }) => {
-      await done(rotate, { type: 'rotate', ...(flags.grace !== undefined && { graceMs: flags.grace }) });
+      await askHere(rotate, adminRoutes.rotate, { graceMs: flags.grace });
       const said = 'A new epoch has begun. Members that are there renew their certificates now.';
       tell(context, flags, { json: {}, text: said });
     });
@@ -89,7 +91,7 @@ export function registerLeave(program: Command, context: CommandContext): void {
     .option('--json', 'print an empty JSON object when it is done')
     .addHelpText('after', '\nExamples:\n  $ skein leave')
     .action(async (flags: JsonFlag) => {
-      await done(leave, { type: 'leave' });
+      await askHere(leave, adminRoutes.leave, {});
       const said = 'Left the mesh. Models stay here; `skein join <invite>` joins one again.';
       tell(context, flags, { json: {}, text: said });
     });
@@ -104,15 +106,14 @@ function tell(
   else printLine(stdout, said.text);
 }
 
-async function controlPathOf(command: Command): Promise<string> {
-  return (await findData(command)).controlPath;
-}
-
-async function done(command: Command, request: Exclude<ControlRequest, { readonly type: 'stop' }>): Promise<void> {
-  required(await ask(await controlPathOf(command), request, doneAnswerSchema));
-}
-
-function required<Answer>(answer: Answer | undefined): Answer {
+/** Asks the daemon of the data directory. Throws `not-running` when there is none. */
+async function askHere<Route extends AnswerRoute>(
+  command: Command,
+  route: Route,
+  request: RequestTo<Route>,
+): Promise<AnswerOf<Route>> {
+  const { controlPath } = await findData(command);
+  const answer = await askDaemon(controlPath, route, request);
   if (answer !== undefined) return answer;
   throw new SkeinError(
     'not-running',
@@ -128,7 +129,7 @@ async function findMember(
   command: Command,
   { text, states }: { readonly text: string; readonly states: readonly MemberDescription['state'][] },
 ): Promise<string> {
-  const { members } = required(await ask(await controlPathOf(command), { type: 'members' }, membersAnswerSchema));
+  const { members } = await askHere(command, adminRoutes.members, {});
   const named = members.map(({ peer, name, state }) => ({ id: peer, name, isMeant: states.includes(state) }));
   const words = { kind: 'member', list: 'skein members' };
   try {

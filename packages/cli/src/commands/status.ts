@@ -20,7 +20,7 @@ export function registerStatus(program: Command, context: CommandContext): void 
     .action(async (flags: { readonly json?: boolean }) => {
       const status = await localDaemon(await findData(command));
       if (flags.json !== true) return printLine(context.stdout, describeMesh(status));
-      const { type: _, cards, ...facts } = status;
+      const { cards, ...facts } = status;
       return printJson(context.stdout, { ...facts, members: cards, deployments: deploymentsOf(cards) });
     });
 }

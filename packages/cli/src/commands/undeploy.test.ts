@@ -1,87 +1,73 @@
-import { once } from 'node:events';
-import { mkdtempDisposable, realpath } from 'node:fs/promises';
-import { createServer, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import type { DaemonStatus, DeploymentStatus, MeshStatus } from '@skein/protocol';
+import { expect, test } from 'vitest';
 
-import { afterAll, beforeAll, expect, test } from 'vitest';
-
-import { openControlServer, type ControlHandlers } from '../control/control-server.ts';
-import { controlSocketPath } from '../control/socket-path.ts';
 import { runInProcess } from '../testing/run-in-process.ts';
+import { startTestDaemon } from '../testing/test-daemon.ts';
 
 const id = '0b9c4f1e-8a51-4a0e-9d3b-2f4de1c0a7b6';
-const peer = '12D3KooWBmAwcd4PJNJvfV89HwE48nwkRmAgo8Vy3uQEyNNHBox2';
-const deployment = {
+const deployment: DeploymentStatus = {
   id,
   model: 'a'.repeat(64),
   name: 'tiny',
+  state: 'ready',
   stages: [],
   contextTokens: 512,
   sequences: 4,
+  cacheType: 'f16',
+  activations: 'f32',
   explanation: 'one peer holds it all',
   startedAt: 1,
 };
+const view: Pick<MeshStatus & DaemonStatus, 'peer' | 'cards' | 'traffic'> = {
+  peer: '12D3KooWBmAwcd4PJNJvfV89HwE48nwkRmAgo8Vy3uQEyNNHBox2',
+  cards: [],
+  traffic: { total: { sentBytes: 0, receivedBytes: 0 }, peers: {} },
+};
+
+/** An answer to a request for a deployment to be taken down, as it is being written. */
+interface Events {
+  readonly say: (state: DeploymentStatus['state'], running?: number) => void;
+  readonly end: () => void;
+}
 
 /** Requests for a deployment to be taken down, and how the coordinator answers them. */
-let asked: (string | undefined)[];
-let answer: (response: ServerResponse) => void;
-const server = createServer((request, response) => {
-  if (request.method !== 'DELETE') {
-    const traffic = { total: { sentBytes: 0, receivedBytes: 0 }, peers: {} };
-    const deployments = [{ ...deployment, state: 'ready' }];
-    response.end(JSON.stringify({ peer, addresses: [], cards: [], deployments, traffic }));
-    return;
+let asked: string[];
+let answer: (events: Events) => void;
+
+/** The coordinator's side of the wire. */
+async function fetch({ method, url }: Request): Promise<Response> {
+  if (method !== 'DELETE') {
+    const status: MeshStatus = { ...view, addresses: [], deployments: [deployment] };
+    return Response.json(status);
   }
-  asked.push(request.url);
-  response.writeHead(200, { 'content-type': 'text/event-stream' });
-  answer(response);
-});
-
-beforeAll(async () => {
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-});
-
-afterAll(() => {
-  server.closeAllConnections();
-  server.close();
-});
-
-function say(response: ServerResponse, state: string, running?: number): void {
-  response.write(`data: ${JSON.stringify({ deployment: { ...deployment, state, running } })}\n\n`);
+  const { pathname, search } = new URL(url);
+  asked.push(pathname + search);
+  const body = new ReadableStream<string>({
+    start: (controller) =>
+      answer({
+        say: (state, running) => {
+          controller.enqueue(`data: ${JSON.stringify({ deployment: { ...deployment, state, running } })}\n\n`);
+        },
+        end: () => controller.close(),
+      }),
+  });
+  return new Response(body.pipeThrough(new TextEncoderStream()), { headers: { 'content-type': 'text/event-stream' } });
 }
 
 /** Runs the command where a daemon coordinates. */
 async function undeploy(commandLine: readonly string[], signal?: AbortSignal) {
   asked = [];
-  await using root = await mkdtempDisposable(join(tmpdir(), 'skein-undeploy-'));
-  const data = await realpath(root.path);
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const handlers: Pick<ControlHandlers, 'status'> = {
-    status: () => ({
-      type: 'daemon-status',
-      pid: process.pid,
-      peer,
-      url,
-      startedAtMs: 1,
-      hasTwin: false,
-      traffic: { total: { sentBytes: 0, receivedBytes: 0 }, peers: {} },
-      cards: [],
-    }),
-  };
-  const path = await controlSocketPath(data, { platform: process.platform });
-  await using _server = await openControlServer(path, handlers as ControlHandlers);
-  const options = { data, isTTY: true, ...(signal !== undefined && { signal }) };
+  const daemonStatus = { ...view, pid: process.pid, url: 'http://127.0.0.1:1', startedAtMs: 1, hasTwin: false };
+  await using daemon = await startTestDaemon({ daemonStatus: () => daemonStatus }, () => ({ fetch }));
+  const options = { data: daemon.directory, isTTY: true, ...(signal !== undefined && { signal }) };
   return await runInProcess(['undeploy', ...commandLine], options);
 }
 
 test('waits for the answers that run, and says how many there are and how to cut them', async () => {
-  answer = (response) => {
-    for (const running of [3, 3, 1, 0]) say(response, 'draining', running);
-    say(response, 'closed');
-    response.end();
+  answer = ({ say, end }) => {
+    for (const running of [3, 3, 1, 0]) say('draining', running);
+    say('closed');
+    end();
   };
   const { code, stdout, stderr } = await undeploy(['0b9c']);
   expect([code, stdout, asked]).toEqual([0, `${id} is taken down.\n`, [`/skein/v1/deployments/${id}?now=false`]]);
@@ -93,9 +79,9 @@ test('waits for the answers that run, and says how many there are and how to cut
 });
 
 test('cuts them when told to', async () => {
-  answer = (response) => {
-    say(response, 'closed');
-    response.end();
+  answer = ({ say, end }) => {
+    say('closed');
+    end();
   };
   const { stdout } = await undeploy([id, '--now', '--json']);
   expect(JSON.parse(stdout)).toEqual({ id });
@@ -104,8 +90,8 @@ test('cuts them when told to', async () => {
 
 test('says at Ctrl-C what goes on without it', async () => {
   const interruption = new AbortController();
-  answer = (response) => {
-    say(response, 'draining', 1);
+  answer = ({ say }) => {
+    say('draining', 1);
     interruption.abort();
   };
   const { code, stderr } = await undeploy([id], interruption.signal);

@@ -1,4 +1,4 @@
-import { openCoordinator, type Deployment } from '@skein/client';
+import type { Deployment } from '@skein/client';
 import type { Command } from 'commander';
 
 import { counted } from '../output/format.ts';
@@ -32,11 +32,10 @@ export function registerUndeploy(program: Command, context: CommandContext): voi
     .addHelpText('after', examples)
     .action(async (text: string, { now, json }: UndeployFlags) => {
       const { stdout, stderr, signal } = context;
-      const daemon = await localCoordinator(await findData(command));
-      const coordinator = openCoordinator(daemon);
+      const { coordinator, cards } = await localCoordinator(await findData(command));
       // Failed ones are on no card; others' are on cards alone, and the coordinator says whose they are.
       const own = await coordinator.deployments({ signal });
-      const ids = new Set([...own, ...deploymentsOf(daemon.cards)].map(({ id: each }) => each));
+      const ids = new Set([...own, ...deploymentsOf(cards)].map(({ id: each }) => each));
       const words = { kind: 'deployment', list: 'skein status' };
       const id = resolveId(
         text,

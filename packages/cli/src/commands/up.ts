@@ -1,7 +1,9 @@
 import { hostname } from 'node:os';
 
+import type { Coordinator } from '@skein/client';
 import { Option, type Command } from 'commander';
 
+import { openLocalCoordinator } from '../control/control-client.ts';
 import { startDaemon, type Daemon } from '../daemon/daemon.ts';
 import { defaultListenUp, defaultMeshPort, isReachable } from '../daemon/default-listen.ts';
 import { openOrCreateMesh } from '../daemon/open-mesh.ts';
@@ -91,7 +93,10 @@ async function up(command: Command, flags: UpFlags, context: CommandContext): Pr
     await printFacts(context, daemon, { listen, given, keys: keysNote(directory, passphrase) });
   }
   const stop = [daemon.stopRequested, ...orderly];
-  if (flags.model !== undefined) await serveModel({ ...flags, model: flags.model }, context, { daemon, stop });
+  if (flags.model !== undefined) {
+    const coordinator = openLocalCoordinator(controlPath);
+    await serveModel({ ...flags, model: flags.model }, context, { daemon, coordinator, stop });
+  }
   if (flags.json === true) printJson(context.stdout, factsOf(daemon));
   await untilStopped({ orderly: stop, interrupted: context.signal });
 }
@@ -99,14 +104,15 @@ async function up(command: Command, flags: UpFlags, context: CommandContext): Pr
 async function serveModel(
   flags: UpFlags & { readonly model: string },
   context: CommandContext,
-  { daemon, stop }: { readonly daemon: Daemon; readonly stop: readonly AbortSignal[] },
+  around: { readonly daemon: Daemon; readonly coordinator: Coordinator; readonly stop: readonly AbortSignal[] },
 ): Promise<void> {
+  const { daemon, coordinator, stop } = around;
   const signal = AbortSignal.any([context.signal, ...stop]);
   const quiet = { ...context, signal };
   // A machine that holds no layers offers no models either: what it pulled would be of no use, somebody else must hold it.
   const model = flags.serve ? (await pullModel(daemon.store, flags.model, quiet)).model : flags.model;
   await daemon.announceModels();
-  const deployment = await deployModel({ url: urlOf(daemon), request: { model, ...deploymentWish(flags) } }, quiet);
+  const deployment = await deployModel({ coordinator, request: { model, ...deploymentWish(flags) } }, quiet);
   if (flags.json !== true) printLine(context.stdout, describeDeployment(deployment, daemon.mesh.cards.snapshot()));
 }
 

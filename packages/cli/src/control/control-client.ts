@@ -1,21 +1,25 @@
 import { once } from 'node:events';
 import { createConnection, type Socket } from 'node:net';
 
-import { untilAborted } from '@skein/mesh';
-import { hasCode, parseHeader, SkeinError } from '@skein/protocol';
-import type { z } from 'zod';
-
-import { readHeader, writeFrame } from './frame-socket.ts';
+import { AdminClient, openCoordinator, type Coordinator } from '@skein/client';
+import { Watchdog } from '@skein/mesh';
 import {
-  daemonStatusSchema,
-  doneAnswerSchema,
-  stopAnswerSchema,
-  type ControlRequest,
+  adminRoutes,
+  hasCode,
+  SkeinError,
+  type AnswerOf,
+  type AnswerRoute,
   type DaemonStatus,
-} from './messages.ts';
+  type RequestTo,
+} from '@skein/protocol';
+
+import { fetchOver } from './socket-fetch.ts';
 
 /** A daemon answers from memory; one that is busy with a model still gets there in seconds. */
 const answerTimeoutMs = 10_000;
+
+/** Names the daemon in requests: HTTP wants a host, and a socket has none. */
+const url = 'http://localhost';
 
 /** What the system says where nobody listens: there is no socket, one that was left over, or something else. */
 const nobody: readonly string[] = ['ENOENT', 'ECONNREFUSED', 'ENOTSOCK'];
@@ -40,12 +44,34 @@ export async function dialControl(path: string): Promise<Socket | undefined> {
 
 /** The daemon's view of itself and its mesh; undefined when none runs. */
 export async function askStatus(path: string): Promise<DaemonStatus | undefined> {
-  return await ask(path, { type: 'status' }, daemonStatusSchema);
+  return await askDaemon(path, adminRoutes.daemonStatus, {});
 }
 
 /** Has the daemon tell the mesh what its model store holds now. Does nothing when none runs. */
 export async function announceModels(path: string): Promise<void> {
-  await ask(path, { type: 'announce-models' }, doneAnswerSchema);
+  await askDaemon(path, adminRoutes.announceModels, {});
+}
+
+/**
+ * Asks the daemon; undefined when none runs. Throws the error that it answers with, `deadline-exceeded` when it is silent for
+ * ten seconds, and `peer-lost` when it goes away.
+ */
+export async function askDaemon<Route extends AnswerRoute>(
+  path: string,
+  route: Route,
+  request: RequestTo<Route>,
+): Promise<AnswerOf<Route> | undefined> {
+  const socket = await dialControl(path);
+  if (socket === undefined) return undefined;
+  using watchdog = new Watchdog(undefined);
+  using _deadline = answerDeadline(watchdog, { timeoutMs: answerTimeoutMs, fix: 'stop it with `skein stop`' });
+  try {
+    return await clientOver(socket).ask(route, request, watchdog);
+  } catch (error) {
+    throw watchdog.explain(error);
+  } finally {
+    socket.destroy();
+  }
 }
 
 /**
@@ -60,57 +86,59 @@ export async function stopDaemon(
   const { signal, answerTimeoutMs: timeoutMs = answerTimeoutMs } = options;
   const socket = await dialControl(path);
   if (socket === undefined) return undefined;
+  using watchdog = new Watchdog(signal);
+  const fix = 'end its process by hand, then run `skein up` or `skein join` again';
+  using deadline = answerDeadline(watchdog, { timeoutMs, fix });
+  let pid: number | undefined;
   try {
-    const fix = 'end its process by hand, then run `skein up` or `skein join` again';
-    const { pid } = await untilAborted(
-      exchange(socket, { type: 'stop' }, { schema: stopAnswerSchema, timeoutMs, fix }),
-      signal,
-    );
-    await untilAborted(untilClosed(socket), signal);
-    return pid;
+    for await (const stopping of clientOver(socket).follow(adminRoutes.stop, {}, watchdog)) {
+      ({ pid } = stopping);
+      deadline[Symbol.dispose]();
+    }
+  } catch (error) {
+    const reason = watchdog.explain(error);
+    // A process that is killed may break its connections: an end like any other.
+    if (pid === undefined || reason.code !== 'peer-lost') throw reason;
   } finally {
     socket.destroy();
   }
+  if (pid === undefined) throw daemonLost();
+  return pid;
 }
 
-/** Asks the daemon; undefined when none runs. Throws what it refuses with. */
-export async function ask<Schema extends z.ZodType>(
-  path: string,
-  request: Exclude<ControlRequest, { readonly type: 'stop' }>,
-  schema: Schema,
-): Promise<z.output<Schema> | undefined> {
-  const socket = await dialControl(path);
-  if (socket === undefined) return undefined;
-  try {
-    const fix = 'stop it with `skein stop`';
-    return await exchange(socket, request, { schema, timeoutMs: answerTimeoutMs, fix });
-  } finally {
-    socket.destroy();
-  }
+/** The coordinator that runs in the daemon at a control socket. It throws `not-running` when there is none. */
+export function openLocalCoordinator(path: string): Coordinator {
+  return openCoordinator({
+    url,
+    fetch: async (...request) => {
+      const socket = await dialControl(path);
+      if (socket !== undefined) return await fetchOver(socket, fetchFailed)(...request);
+      throw new SkeinError('not-running', `nothing answers at ${path}; start it there with \`skein up\``);
+    },
+  });
 }
 
-/** Asks and waits for the answer. Throws `deadline-exceeded`, with what helps, when the daemon is silent for too long. */
-async function exchange<Schema extends z.ZodType>(
-  socket: Socket,
-  request: ControlRequest,
-  options: { readonly schema: Schema; readonly timeoutMs: number; readonly fix: string },
-): Promise<z.output<Schema>> {
-  const { schema, timeoutMs, fix } = options;
-  socket.setTimeout(timeoutMs, () =>
-    socket.destroy(new SkeinError('deadline-exceeded', `the daemon does not answer; ${fix}`)),
-  );
-  writeFrame(socket, request);
-  const answer = parseHeader(schema, await readHeader(socket));
-  socket.setTimeout(0);
-  return answer;
+/** A client for one request. */
+function clientOver(socket: Socket): AdminClient {
+  return new AdminClient({ url, fetch: fetchOver(socket, daemonLost) });
 }
 
-/** Resolves when the other side is gone, in whatever way. */
-async function untilClosed(socket: Socket): Promise<void> {
-  const closed = Promise.withResolvers<void>();
-  // A process that is killed may reset its connections: an end like any other.
-  socket.on('error', () => undefined).on('close', () => closed.resolve());
-  if (socket.closed) return;
-  socket.resume();
-  await closed.promise;
+function daemonLost(cause?: unknown): SkeinError {
+  return new SkeinError('peer-lost', 'the daemon went away; try again', { cause });
+}
+
+/** The error of the platform's own `fetch`. */
+function fetchFailed(cause: unknown): TypeError {
+  return new TypeError('fetch failed', { cause });
+}
+
+/** Aborts with `deadline-exceeded`, and with what helps, unless it is disposed of in time. */
+function answerDeadline(
+  watchdog: Watchdog,
+  { timeoutMs, fix }: { readonly timeoutMs: number; readonly fix: string },
+): Disposable {
+  const timer = setTimeout(() => {
+    watchdog.abort(new SkeinError('deadline-exceeded', `the daemon does not answer; ${fix}`));
+  }, timeoutMs);
+  return { [Symbol.dispose]: () => clearTimeout(timer) };
 }

@@ -1,51 +1,43 @@
 import { once } from 'node:events';
 import { rename, rm } from 'node:fs/promises';
-import { createServer, type Server, type Socket } from 'node:net';
+import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
 
-import type { InviteOptions } from '@skein/mesh';
-import { asSkeinError, hasCode, parseHeader, SkeinError, toWireError } from '@skein/protocol';
+import { createAppServer, createLocalApp, type AdminHandlers, type LocalAppComponents } from '@skein/coordinator';
+import { asSkeinError, hasCode, SkeinError } from '@skein/protocol';
 
 import { dialControl } from './control-client.ts';
-import { readHeader, writeFrame } from './frame-socket.ts';
-import {
-  controlRequestSchema,
-  type ClientAnswer,
-  type ControlRequest,
-  type DaemonStatus,
-  type MembersAnswer,
-} from './messages.ts';
-
-/** What a daemon answers commands with. What they throw goes to the command. */
-export interface ControlHandlers {
-  status(): DaemonStatus;
-  invite(options: InviteOptions): Promise<string>;
-  members(): MembersAnswer;
-  approve(peer: string): Promise<void>;
-  revoke(peer: string): Promise<void>;
-  rotate(graceMs: number | undefined): Promise<void>;
-  leave(): Promise<void>;
-  admitClient(peer: string): Promise<ClientAnswer>;
-  announceModels(): Promise<void>;
-  /** Begins to stop; must not wait for it. */
-  stop(): void;
-}
-
-const idleTimeoutMs = 10_000;
-const done = { type: 'daemon-done' } as const;
 
 /**
- * Takes the control socket of a data directory, so that one daemon runs there, and answers commands on it. A socket that a
- * killed daemon left is replaced. Disposing gives the socket up at once; connections that asked to stop stay open until the
- * process is gone. Throws `already-running` when a daemon answers there.
+ * Takes the control socket of a data directory, so that one daemon runs there, and serves the admin contract on it, with the
+ * coordinator's API where there is one. A socket that a killed daemon left is replaced. Disposing gives the socket up at
+ * once; connections that wait for the end of the process stay open until then. Throws `already-running` when a daemon answers
+ * there.
  */
-export async function openControlServer(path: string, handlers: ControlHandlers): Promise<AsyncDisposable> {
-  const server = createServer((socket) => void answer(socket, handlers));
+export async function openControlServer(path: string, components: LocalAppComponents): Promise<AsyncDisposable> {
+  const server = createAppServer(createLocalApp(components));
+  // Those who ask keep nothing running.
+  server.on('connection', (socket: Socket) => socket.unref());
   await claim(server, path);
   return {
     async [Symbol.asyncDispose]() {
-      // Removes the socket, too. Open connections are left to themselves: they keep nothing running.
+      // Removes the socket, too. Open connections are left to themselves.
       server.close();
     },
+  };
+}
+
+/**
+ * Handles the request to stop: says which process stops, begins that, and never ends. So the caller learns from the end of
+ * the connection that the process is gone.
+ *
+ * @param stop begins to stop; must not wait for it
+ */
+export function stopHandler(stop: () => void): AdminHandlers<'local'>['stop'] {
+  return async (_, { onEvent }) => {
+    onEvent({ pid: process.pid });
+    stop();
+    return await new Promise<never>(() => undefined);
   };
 }
 
@@ -84,56 +76,6 @@ async function assertNobodyAnswers(path: string): Promise<void> {
     'already-running',
     'Skein runs here already; stop it with `skein stop`, or use another --data directory',
   );
-}
-
-async function answer(socket: Socket, handlers: ControlHandlers): Promise<void> {
-  socket.unref();
-  socket.setTimeout(idleTimeoutMs, () => socket.destroy());
-  // A command that goes away is its own affair.
-  socket.on('error', () => undefined);
-  try {
-    const request = parseHeader(controlRequestSchema, await readHeader(socket));
-    writeFrame(socket, await perform(request, handlers));
-    // The one who asked to stop learns from the end of this connection that the process is gone.
-    if (request.type === 'stop') socket.setTimeout(0);
-    else socket.end();
-  } catch (error) {
-    if (!socket.destroyed) writeFrame(socket, { type: 'stream-error', error: toWireError(error) });
-    socket.end();
-  }
-}
-
-async function perform(request: ControlRequest, handlers: ControlHandlers): Promise<object> {
-  switch (request.type) {
-    case 'status':
-      return handlers.status();
-    case 'invite': {
-      const { type: _, ...options } = request;
-      return { type: 'daemon-invite', invite: await handlers.invite(options) };
-    }
-    case 'members':
-      return handlers.members();
-    case 'admit-client':
-      return await handlers.admitClient(request.peer);
-    case 'approve':
-      await handlers.approve(request.peer);
-      return done;
-    case 'revoke':
-      await handlers.revoke(request.peer);
-      return done;
-    case 'rotate':
-      await handlers.rotate(request.graceMs);
-      return done;
-    case 'leave':
-      await handlers.leave();
-      return done;
-    case 'announce-models':
-      await handlers.announceModels();
-      return done;
-    case 'stop':
-      handlers.stop();
-      return { type: 'daemon-stopping', pid: process.pid };
-  }
 }
 
 function cannotListen(path: string, error: unknown): SkeinError {

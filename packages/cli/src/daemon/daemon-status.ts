@@ -1,6 +1,5 @@
 import type { Mesh } from '@skein/mesh';
-
-import type { DaemonStatus } from '../control/messages.ts';
+import type { DaemonStatus } from '@skein/protocol';
 
 /** What the daemon tells `skein status`. */
 export function daemonStatus(options: {
@@ -12,7 +11,6 @@ export function daemonStatus(options: {
   const { mesh, url, startedAtMs } = options;
   const { total, peers } = mesh.traffic();
   return {
-    type: 'daemon-status',
     pid: process.pid,
     peer: mesh.peerId,
     ...(url !== undefined && { url }),

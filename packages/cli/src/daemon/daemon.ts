@@ -1,4 +1,4 @@
-import { AuditLog, createCoordinator } from '@skein/coordinator';
+import { AuditLog, createCoordinator, type Coordinator } from '@skein/coordinator';
 import { createMesh, signingKeyOf, type InviteOptions, type LivenessPreset, type Mesh } from '@skein/mesh';
 import { createPeer, openStore, type Backend, type ModelStore } from '@skein/node';
 import { SkeinError, type Logger, type Role } from '@skein/protocol';
@@ -6,10 +6,10 @@ import { SkeinError, type Logger, type Role } from '@skein/protocol';
 import { auditDirectory } from '../data/audit-directory.ts';
 import { missingFirstFiles, removeFirstFiles } from '../data/first-files.ts';
 import { ownIdentity } from '../data/own-identity.ts';
-import { openControlServer } from '../control/control-server.ts';
+import { openControlServer, stopHandler } from '../control/control-server.ts';
 import { software } from '../program/software.ts';
 import { daemonStatus } from './daemon-status.ts';
-import { assertCanLeave } from './leaving.ts';
+import { notCoordinating } from './not-coordinating.ts';
 import { inviteTo, membershipHandlers, recordMembership } from './membership-handlers.ts';
 
 export interface Preparation {
@@ -58,6 +58,10 @@ export interface Daemon extends AsyncDisposable {
   readonly stopRequested: AbortSignal;
 }
 
+interface Running extends Omit<Daemon, keyof AsyncDisposable> {
+  readonly coordinator: Coordinator | undefined;
+}
+
 /**
  * Starts what a machine runs: the control socket, the mesh, and on it a peer, a coordinator with its audit log, or both.
  * When it fails, nothing of it is left, not even an identity, a mesh or a log that it made, unless others know of that. Throws `already-running` for
@@ -67,7 +71,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { directory, serve, coordinate, logger, signal } = options;
   await using stack = new AsyncDisposableStack();
   const stopRequest = new AbortController();
-  let running: Omit<Daemon, keyof AsyncDisposable> | undefined;
+  let running: Running | undefined;
   const whenRunning = () => {
     if (running !== undefined) return running;
     throw new SkeinError(
@@ -77,18 +81,23 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   };
   const stop = (): void => stopRequest.abort(new SkeinError('aborted', 'stopped by `skein stop`'));
   const startedAtMs = Date.now();
-  const membership = membershipHandlers(() => whenRunning().mesh, { directory, stop });
   stack.use(
     await openControlServer(options.controlPath, {
-      status: () => daemonStatus({ ...whenRunning(), startedAtMs }),
-      ...membership,
-      leave: async () => {
-        assertCanLeave(whenRunning().mesh, directory);
-        await membership.leave();
+      administration: {
+        daemonStatus: () => daemonStatus({ ...whenRunning(), startedAtMs }),
+        ...membershipHandlers(() => whenRunning().mesh, { directory, stop }),
+        announceModels: async () => {
+          await whenRunning().announceModels();
+          return {};
+        },
+        stop: stopHandler(stop),
       },
-      invite: async (wanted) => await whenRunning().invite(wanted),
-      announceModels: async () => await whenRunning().announceModels(),
-      stop,
+      api: () => {
+        const { coordinator } = whenRunning();
+        if (coordinator === undefined) throw notCoordinating();
+        return coordinator.api;
+      },
+      logger,
     }),
   );
   const starting = AbortSignal.any([signal, stopRequest.signal]);
@@ -127,21 +136,20 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     starting.throwIfAborted();
     await peer.start();
   }
-  let url: string | undefined;
-  if (coordinate !== undefined) {
-    const coordinator = createCoordinator({ mesh, audit, ...coordinate, logger });
+  const coordinator = coordinate && createCoordinator({ mesh, audit, ...coordinate, logger });
+  if (coordinator !== undefined) {
     stack.defer(async () => await coordinator.stop());
     starting.throwIfAborted();
     await coordinator.start();
-    url = coordinator.url;
   }
   starting.throwIfAborted();
 
   const invite = async (wanted?: InviteOptions) => await inviteTo(mesh, wanted);
   const announceModels = async () => await peer?.announceModels();
-  running = { mesh, store, url, invite, announceModels, stopRequested: stopRequest.signal };
+  const daemon = { mesh, store, url: coordinator?.url, invite, announceModels, stopRequested: stopRequest.signal };
+  running = { ...daemon, coordinator };
   const started = stack.move();
-  return { ...running, [Symbol.asyncDispose]: async () => await started.disposeAsync() };
+  return { ...daemon, [Symbol.asyncDispose]: async () => await started.disposeAsync() };
 }
 
 function rolesOf({ serve, coordinate }: DaemonOptions): Role[] {

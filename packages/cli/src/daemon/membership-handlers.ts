@@ -1,11 +1,13 @@
-import type { AuditLog } from '@skein/coordinator';
+import type { AdminHandlers, AuditLog } from '@skein/coordinator';
 import { removeMembership, withPeerId, type Authority, type InviteOptions, type Mesh } from '@skein/mesh';
-import { encodeInvite, limits, SkeinError, type Logger } from '@skein/protocol';
+import { encodeInvite, limits, SkeinError, type Logger, type MemberDescription, type Signed } from '@skein/protocol';
 
-import type { ControlHandlers } from '../control/control-server.ts';
-import type { MemberDescription } from '../control/messages.ts';
+import { assertCanLeave } from './leaving.ts';
 
-type MembershipHandlers = Pick<ControlHandlers, 'members' | 'approve' | 'revoke' | 'rotate' | 'leave' | 'admitClient'>;
+type MembershipHandlers = Pick<
+  AdminHandlers<'local'>,
+  'invite' | 'members' | 'approve' | 'revoke' | 'rotate' | 'leave' | 'admitClient'
+>;
 
 /** Answers what commands ask about who is a member. `mesh` throws while the daemon starts. */
 export function membershipHandlers(
@@ -13,13 +15,13 @@ export function membershipHandlers(
   { directory, stop }: { readonly directory: string; readonly stop: () => void },
 ): MembershipHandlers {
   return {
-    members: () => ({
-      type: 'daemon-members',
-      mesh: mesh().membership.mesh,
-      members: describeMembers(authorityOf(mesh())),
-    }),
-    approve: async (peer) => await authorityOf(mesh()).approve(peer),
-    revoke: async (peer) => {
+    invite: async (wanted) => ({ invite: await inviteTo(mesh(), wanted) }),
+    members: () => ({ mesh: mesh().membership.mesh, members: describeMembers(authorityOf(mesh())) }),
+    approve: async ({ peer }) => {
+      await authorityOf(mesh()).approve(peer);
+      return {};
+    },
+    revoke: async ({ peer }) => {
       if (peer === mesh().peerId) {
         throw new SkeinError(
           'invalid-request',
@@ -27,22 +29,33 @@ export function membershipHandlers(
         );
       }
       await authorityOf(mesh()).revoke(peer);
+      return {};
     },
-    rotate: async (graceMs) => await authorityOf(mesh()).rotate(graceMs),
+    rotate: async ({ graceMs }) => {
+      await authorityOf(mesh()).rotate(graceMs);
+      return {};
+    },
     leave: async () => {
+      assertCanLeave(mesh(), directory);
       await mesh().leave();
       await removeMembership(directory);
       stop();
+      return {};
     },
-    admitClient: async (peer) => {
+    admitClient: async ({ peer }) => {
       const { membership, cards } = mesh();
-      const credentials = await mesh().admitClient(peer);
+      const { certificate, revocations } = await mesh().admitClient(peer);
       const peers = cards
         .snapshot()
         .flatMap(({ peer: member, addresses }) => addresses.map((address) => withPeerId(address, member)));
-      return { type: 'daemon-client', mesh: membership.mesh, ...credentials, peers };
+      return { mesh: membership.mesh, certificate: inText(certificate), revocations: inText(revocations), peers };
     },
   };
+}
+
+/** A signed statement as it goes into JSON. */
+function inText({ bytes, signature }: Signed): { readonly bytes: string; readonly signature: string } {
+  return { bytes: Buffer.from(bytes).toString('base64'), signature: Buffer.from(signature).toString('base64') };
 }
 
 /** Text of a new invite. Throws `not-permitted` where another machine has the authority, `not-running` without a network. */

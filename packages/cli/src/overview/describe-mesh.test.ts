@@ -39,7 +39,6 @@ function describe(cores: number, queued: number): string {
     queued,
   };
   return describeMesh({
-    type: 'daemon-status',
     pid: 1,
     peer: card.peer,
     startedAtMs: 0,

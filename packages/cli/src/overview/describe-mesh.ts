@@ -1,6 +1,5 @@
-import { formatBytes, shortPeer, type Card } from '@skein/protocol';
+import { formatBytes, shortPeer, type Card, type DaemonStatus } from '@skein/protocol';
 
-import type { DaemonStatus } from '../control/messages.ts';
 import { counted, formatLabels, formatLayers, formatTable, printable } from '../output/format.ts';
 import { deploymentsOf, type DeploymentView } from './deployments.ts';
 

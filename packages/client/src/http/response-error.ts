@@ -21,7 +21,7 @@ export async function errorFromResponse(response: Response): Promise<SkeinError>
   const text = await response.text().catch(() => '');
   return (
     errorFromBody(parseJson(text), fallback) ??
-    new SkeinError(fallback, `${response.url} answered ${response.status}; is it a Skein coordinator?`)
+    new SkeinError(fallback, `${response.url || 'the server'} answered ${response.status}; is it a Skein coordinator?`)
   );
 }
 

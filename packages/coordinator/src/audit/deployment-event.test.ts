@@ -1,6 +1,6 @@
+import type { DeploymentState, DeploymentStatus } from '@skein/protocol';
 import { expect, test } from 'vitest';
 
-import type { DeploymentState, DeploymentStatus } from '../deployments/index.ts';
 import { peerIdOf, sha256, statusOf } from '../testing/fixtures.ts';
 import { deploymentEvent } from './deployment-event.ts';
 import { auditEventSchema } from './events.ts';

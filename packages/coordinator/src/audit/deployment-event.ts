@@ -1,4 +1,5 @@
-import type { DeploymentState, DeploymentStatus } from '../deployments/index.ts';
+import type { DeploymentState, DeploymentStatus } from '@skein/protocol';
+
 import type { DeploymentEvent } from './events.ts';
 
 /** What a change of a deployment means for the log; undefined for one that it does not tell of. */

@@ -1,6 +1,4 @@
-import type { Activations, CacheType } from '@skein/protocol';
-
-import type { DeploymentStatus } from './status.ts';
+import type { Activations, CacheType, DeploymentStatus } from '@skein/protocol';
 
 /** How a deployment shall be. */
 export interface DeployWish {

@@ -1,11 +1,20 @@
 import type { Mesh } from '@skein/mesh';
-import { asSkeinError, invariant, limits, SkeinError, toWireError, type Logger } from '@skein/protocol';
+import {
+  asSkeinError,
+  type DeploymentState,
+  type DeploymentStatus,
+  invariant,
+  limits,
+  type Logger,
+  SkeinError,
+  type StageStatus,
+  toWireError,
+} from '@skein/protocol';
 
 import type { Plan } from '../planner/index.ts';
 import type { DeployWish } from './deploy-request.ts';
 import type { MeshModel } from './held-model.ts';
 import { StageLink, type StageTimeouts } from './stage-link.ts';
-import type { DeploymentState, DeploymentStatus, StageStatus } from './status.ts';
 
 export interface DeploymentComponents {
   readonly mesh: Pick<Mesh, 'open'>;

@@ -1,12 +1,11 @@
 import { Authority, createMesh, type Mesh } from '@skein/mesh';
-import { encodeValue, machineName, packPrompt, silentLogger } from '@skein/protocol';
+import { type DeploymentStatus, encodeValue, machineName, packPrompt, silentLogger } from '@skein/protocol';
 import { generate, type GenerationUpdate } from '@skein/serving';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { cardOf, gibibyte, manifestOf, mebibyte } from '../testing/fixtures.ts';
 import { manifestDigest, ScriptedPeer } from '../testing/scripted-peer.ts';
 import { Deployments, type DeploymentsOptions } from './deployments.ts';
-import type { DeploymentStatus } from './status.ts';
 
 const manifest = manifestOf({ name: 'tiny', layers: 8 });
 const never = new AbortController().signal;

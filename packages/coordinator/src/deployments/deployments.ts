@@ -3,13 +3,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fetchManifest, untilAborted, type Mesh } from '@skein/mesh';
 import {
   asSkeinError,
+  type DeploymentState,
+  type DeploymentStatus,
   isSkeinError,
+  type Logger,
   machineName,
   maxDeadAfterMs,
   mayFitWithLess,
   onAbort,
   SkeinError,
-  type Logger,
 } from '@skein/protocol';
 
 import { plan, type Plan, type PlanSnapshot } from '../planner/index.ts';
@@ -19,7 +21,6 @@ import { EndedDeployments } from './ended-deployments.ts';
 import { findHeldModel, type MeshModel } from './held-model.ts';
 import { placedStages } from './placed-stages.ts';
 import type { StageTimeouts } from './stage-link.ts';
-import type { DeploymentState, DeploymentStatus } from './status.ts';
 
 export interface DeploymentsComponents {
   readonly mesh: Pick<Mesh, 'absent' | 'cards' | 'open'>;

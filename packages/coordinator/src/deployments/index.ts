@@ -7,4 +7,3 @@ export {
   type EnsureOptions,
   type UndeployOptions,
 } from './deployments.ts';
-export type { DeploymentState, DeploymentStatus, StageStatus } from './status.ts';

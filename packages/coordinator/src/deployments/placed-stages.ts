@@ -1,5 +1,6 @@
+import type { DeploymentStatus } from '@skein/protocol';
+
 import type { PlacedStage } from '../planner/index.ts';
-import type { DeploymentStatus } from './status.ts';
 
 /** The stages of our deployments, for the planner, which can't wait until cards show them. */
 export function placedStages(deployments: readonly DeploymentStatus[]): readonly PlacedStage[] {

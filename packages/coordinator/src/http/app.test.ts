@@ -1,7 +1,6 @@
-import { adminRoutes, SkeinError } from '@skein/protocol';
+import { adminRoutes, type DeploymentStatus, SkeinError } from '@skein/protocol';
 import { describe, expect, it } from 'vitest';
 
-import type { DeploymentStatus } from '../deployments/index.ts';
 import { peerIdOf, statusOf } from '../testing/fixtures.ts';
 import { post, sentEvents, testApp } from '../testing/test-app.ts';
 

@@ -1,8 +1,13 @@
 import { createHash } from 'node:crypto';
 
-import { encodeValue, type Card, type HeldStage, type ModelManifest, type ModelShape } from '@skein/protocol';
-
-import type { DeploymentStatus } from '../deployments/index.ts';
+import {
+  type Card,
+  type DeploymentStatus,
+  encodeValue,
+  type HeldStage,
+  type ModelManifest,
+  type ModelShape,
+} from '@skein/protocol';
 
 export const mebibyte = 1024 * 1024;
 export const gibibyte = 1024 * mebibyte;

@@ -44,6 +44,7 @@ const stageStatusSchema = z.object({
   /** Once ready: size of the files that were loaded. */
   fileBytes: byteCount.optional(),
 });
+export type StageStatus = z.infer<typeof stageStatusSchema>;
 
 /** One deployment at one moment. */
 export const deploymentStatusSchema = z.object({
@@ -75,6 +76,7 @@ export const deploymentStatusSchema = z.object({
   startedAt: z.number(),
 });
 export type DeploymentStatus = z.infer<typeof deploymentStatusSchema>;
+export type DeploymentState = DeploymentStatus['state'];
 
 /** A step of a change of a deployment: its status by then. */
 export const deploymentEventSchema = z.object({ deployment: deploymentStatusSchema });

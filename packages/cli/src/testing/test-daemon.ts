@@ -1,0 +1,48 @@
+import { mkdtempDisposable, realpath } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import type { AdminHandlers, LocalAppComponents } from '@skein/coordinator';
+import { silentLogger } from '@skein/protocol';
+
+import { openControlServer } from '../control/control-server.ts';
+import { controlSocketPath } from '../control/socket-path.ts';
+import { notCoordinating } from '../daemon/not-coordinating.ts';
+
+/** A data directory, and the path of the socket that its daemon listens at. */
+export interface TestPlace extends AsyncDisposable {
+  readonly directory: string;
+  readonly path: string;
+}
+
+export async function temporaryPlace(): Promise<TestPlace> {
+  const root = await mkdtempDisposable(join(tmpdir(), 'skein-cli-'));
+  const directory = await realpath(root.path);
+  const path = await controlSocketPath(directory, { platform: process.platform });
+  return { directory, path, [Symbol.asyncDispose]: root[Symbol.asyncDispose] };
+}
+
+/** What a daemon's socket serves, with the handlers that a test needs. Without `api` it does not coordinate. */
+export function testComponents(
+  administration: Partial<AdminHandlers<'local'>>,
+  api?: LocalAppComponents['api'],
+): LocalAppComponents {
+  return {
+    administration: administration as AdminHandlers<'local'>,
+    api:
+      api ??
+      (() => {
+        throw notCoordinating();
+      }),
+    logger: silentLogger,
+  };
+}
+
+/** A data directory in which a daemon seems to run. */
+export async function startTestDaemon(...components: Parameters<typeof testComponents>): Promise<TestPlace> {
+  await using stack = new AsyncDisposableStack();
+  const { directory, path } = stack.use(await temporaryPlace());
+  stack.use(await openControlServer(path, testComponents(...components)));
+  const started = stack.move();
+  return { directory, path, [Symbol.asyncDispose]: async () => await started.disposeAsync() };
+}
