@@ -1,6 +1,6 @@
 const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
 
-/** A size as people read it, the same everywhere: `93.8 MiB`. */
+/** Formats a number of bytes for people, the same everywhere: `93.8 MiB`. */
 export function formatBytes(bytes: number): string {
   let value = bytes;
   let unit = 0;

@@ -5,7 +5,10 @@ const units = [
   ['day', 86_400_000],
 ] as const;
 
-/** A span of time as people read it, in its largest unit: `40 seconds`, `2.5 hours`, `93 days`. Its sign does not matter. */
+/**
+ * Formats a span of milliseconds for people, in its largest unit: `40 seconds`, `2.5 hours`, `93 days`. Ignores its
+ * sign.
+ */
 export function formatDuration(durationMs: number): string {
   const length = Math.abs(durationMs);
   const [name, unitMs] = units.findLast(([, ms]) => length >= ms) ?? units[0];
@@ -14,7 +17,9 @@ export function formatDuration(durationMs: number): string {
   return `${text} ${name}${text === '1' ? '' : 's'}`;
 }
 
-/** A moment, in milliseconds since 1970, as `2026-11-26 14:30 UTC`. Ones beyond the calendar are given as the number. */
+/**
+ * Formats a moment, in milliseconds since 1970, as `2026-11-26 14:30 UTC`; one beyond the calendar as the bare number.
+ */
 export function formatMoment(timeMs: number): string {
   const date = new Date(timeMs);
   if (Number.isNaN(date.getTime())) return String(timeMs);

@@ -1,4 +1,7 @@
-/** Upper bounds on what a remote may make us hold. Checked before allocation. Raising one is compatible; lowering one is not. */
+/**
+ * Upper bounds on what a remote can make us hold, checked before allocation. Raising one is compatible; lowering one is
+ * not.
+ */
 export const limits = Object.freeze({
   /** Longest frame on any stream, in bytes: a micro-batch of 512 rows of 16,384 f32 fits. */
   maxFrameBytes: 40 * 1024 * 1024,
@@ -6,7 +9,7 @@ export const limits = Object.freeze({
   maxControlFrameBytes: 8 * 1024 * 1024,
   /** Longest header (the structured part) inside a frame between engines: the ids of the longest prompt fit. */
   maxHeaderBytes: 8 * 1024 * 1024,
-  /** Longest header inside a frame that a daemon decodes, which holds up its heartbeats: a grammar of the greatest length fits. */
+  /** Longest header inside a frame that a daemon decodes, which holds up its heartbeats: the longest grammar fits. */
   maxControlHeaderBytes: 2 * 1024 * 1024,
   /** Payload bytes per frame when a model's sections are streamed. */
   modelChunkBytes: 256 * 1024,
@@ -21,9 +24,9 @@ export const limits = Object.freeze({
   maxBatchTokens: 512,
   /** Sequences that one replica serves at once. */
   maxSequences: 64,
-  /** Text of a prompt (all messages together) in one request, in bytes of UTF-8. */
+  /** Longest text of a prompt (all messages together) in one request, in bytes of UTF-8. */
   maxPromptBytes: 8 * 1024 * 1024,
-  /** Token ids in one prompt. */
+  /** Most token ids in one prompt. */
   maxPromptTokens: 1_048_576,
   maxMessages: 4096,
   maxLogitBiases: 1024,
@@ -37,7 +40,7 @@ export const limits = Object.freeze({
   maxSwappedSequences: 64,
   /** Cache operations in one step. */
   maxOperations: 1024,
-  /** Tokens that are guessed ahead in one entry of a step. */
+  /** Most tokens drafted ahead in one entry of a step. */
   maxDraftTokens: 64,
   maxStopStrings: 16,
   maxStopLength: 512,

@@ -1,6 +1,6 @@
 /**
- * Where a component writes what it does. pino's loggers fit as they are. `error` needs an operator, `info` is sparse
- * lifecycle, repeated conditions are logged on transition only. Fields never hold secrets or prompts.
+ * A structured logger; pino's loggers fit as they are. Log at `error` if an operator has to act, at `info` for sparse
+ * lifecycle events; log repeated conditions on transition only. Fields never hold secrets or prompts.
  */
 export interface Logger {
   debug(fields: object, message: string): void;
@@ -9,7 +9,7 @@ export interface Logger {
   error(fields: object, message: string): void;
 }
 
-/** Drops everything. The default wherever a logger is optional. */
+/** A logger that drops everything, the default wherever a logger is optional. */
 export const silentLogger: Logger = Object.freeze({
   debug: () => undefined,
   info: () => undefined,

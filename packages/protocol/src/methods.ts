@@ -2,7 +2,7 @@ import { limits } from './limits.ts';
 import { measureLimits } from './mesh/measure.ts';
 import type { Role } from './mesh/role.ts';
 
-/** One protocol between members, as data. Everything that speaks or answers it takes its bounds from here. */
+/** One protocol between members, as data. Callers and handlers take their bounds from here. */
 export interface Method {
   /** libp2p protocol id: `/skein/<method>/<major>`. */
   readonly id: string;
@@ -14,9 +14,12 @@ export interface Method {
   readonly maxInboundStreams: number;
   /** Longest wait for the first frame of a stream, and for an answer where one is due at once. */
   readonly openTimeoutMs: number;
-  /** Who may call it: members with one of these roles; or anybody, before the gate: then it must bear hostile callers. */
+  /**
+   * Callers of the method: members with one of these roles; or anybody, before admission, in which case its handler
+   * must withstand hostile callers.
+   */
   readonly callers: readonly Role[] | 'anybody';
-  /** Whether it carries what may come as fast as the network allows: weights and activations. */
+  /** Whether it carries data as fast as the network allows: weights and activations. */
   readonly isBulk: boolean;
 }
 

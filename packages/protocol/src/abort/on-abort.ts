@@ -1,7 +1,10 @@
 /**
- * Calls `wake` once the signal is aborted, at once when it has been, until the returned object is disposed. It is the only
- * way in Skein to listen to a signal, and the linter sees to that: a listener that is left behind keeps a signal made by
- * `AbortSignal.any`, and all that the listener refers to, for as long as any of its sources lives.
+ * Calls `wake` once when the signal is aborted, until the returned object is disposed. Calls it at once where the
+ * signal is aborted already; never where there is no signal.
+ *
+ * This is the only way in Skein to listen to a signal, and the linter sees to that: a listener left behind keeps a
+ * signal made by `AbortSignal.any`, and everything that the listener refers to, for as long as any of its sources
+ * lives.
  *
  * @example `using _abort = onAbort(signal, () => stream.abort());`
  */

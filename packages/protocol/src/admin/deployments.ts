@@ -10,9 +10,9 @@ import { blockSchema, cacheTypeSchema, stageLoadSchema, stagePhaseSchema } from 
 const byteCount = z.number().nonnegative();
 const { contextTokens, sequences, cacheType, activations, threads } = stageLoadSchema.shape;
 
-/** What to deploy. Fields left out are the coordinator's to choose. */
+/** A request to deploy a model. The coordinator chooses the fields that are left out. */
 export const deploymentRequestSchema = z.strictObject({
-  /** Name or SHA-256. */
+  /** Name or SHA-256 of the model. */
   model: z.string().min(1).max(limits.maxNameLength),
   stages: z.number().int().positive().max(limits.maxStages).optional(),
   /** Layers of each stage, from the lead on. */
@@ -57,28 +57,28 @@ export const deploymentStatusSchema = z.object({
    * never got ready; nothing of it is left on the peers. `closed`: taken down on request.
    */
   state: z.enum(['loading', 'connecting', 'ready', 'draining', 'failed', 'closed']),
-  /** Why it failed. */
+  /** Reason of the failure, when `failed`. */
   error: wireErrorSchema.optional(),
-  /** Answers that still run, and requests that wait for their turn, while it is draining. */
+  /** Answers that still run and requests that wait for their turn, while `draining`. */
   running: z.number().int().nonnegative().optional(),
-  /** In pipeline order: the first is the lead. */
+  /** Stages in pipeline order: the first is the lead. */
   stages: z.array(stageStatusSchema),
   /** Tokens of KV cache, shared by all sequences. */
   contextTokens: z.number(),
   sequences: z.number(),
-  /** How keys and values are stored. */
+  /** Storage of keys and values. */
   cacheType: cacheTypeSchema.default('f16'),
-  /** How hidden rows cross from stage to stage. */
+  /** Encoding of hidden rows on their way from stage to stage. */
   activations: activationsSchema.default('f32'),
-  /** Why the planner chose these peers and layers. */
+  /** The planner's reasons for these peers and layers. */
   explanation: z.string(),
-  /** Milliseconds since 1970. */
+  /** Start of the deployment, in milliseconds since 1970. */
   startedAt: z.number(),
 });
 export type DeploymentStatus = z.infer<typeof deploymentStatusSchema>;
 export type DeploymentState = DeploymentStatus['state'];
 
-/** A step of a change of a deployment: its status by then. */
+/** The status of a deployment after one step of a change. */
 export const deploymentEventSchema = z.object({ deployment: deploymentStatusSchema });
 
 const trueOrFalse = z.enum(['true', 'false'], { error: 'must be true or false' });

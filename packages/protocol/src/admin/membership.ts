@@ -4,7 +4,7 @@ import { peerIdSchema } from '../ids.ts';
 import { labelsSchema, signedCertificateSchema, signedRevocationListSchema } from '../mesh/certificate.ts';
 import { roleSchema } from '../mesh/role.ts';
 
-/** Terms of an invite. Each left out has its default. */
+/** Terms of an invite. Fields that are left out have defaults. */
 export const inviteRequestSchema = z.object({
   role: roleSchema.optional(),
   labels: labelsSchema.optional(),
@@ -19,30 +19,30 @@ const memberSchema = z.object({
   roles: z.array(roleSchema),
   name: z.string(),
   labels: labelsSchema,
-  /** Milliseconds since 1970, of its newest certificate. */
+  /** Issue of its newest certificate, in milliseconds since 1970. */
   issuedAt: z.number(),
   expiresAt: z.number(),
-  /** `waiting`: for `skein members approve`. */
+  /** `waiting` for `skein members approve`, or its standing in the mesh. */
   state: z.enum(['member', 'waiting', 'revoked', 'left', 'expired']),
-  /** The member that a client of an hour belongs to. */
+  /** Peer id of the member that a short-lived client belongs to. */
   via: peerIdSchema.optional(),
 });
-/** A machine that was let in or waits, as the authority knows it. */
+/** A machine that was admitted or waits to be, as the authority knows it. */
 export type MemberDescription = z.infer<typeof memberSchema>;
 
-/** Everybody who was let in or waits. */
+/** Every machine that was admitted or waits to be. */
 export const membersAnswerSchema = z.object({ mesh: z.string(), members: z.array(memberSchema) });
 
 /** One machine, by its peer id. */
 export const memberRequestSchema = z.object({ peer: peerIdSchema });
 
-/** A new epoch. The certificates of the one before are good for `graceMs` still. */
+/** A request for a new epoch. Certificates of the epoch before stay valid for `graceMs`. */
 export const rotateRequestSchema = z.object({ graceMs: z.number().int().nonnegative().optional() });
 
-/** Longest base64 text: the longest revocation list fits. */
+/** Longest base64 text, in characters: the longest revocation list fits. */
 const maxBase64Characters = 1024 * 1024;
 
-/** Bytes of a signed statement, which are base64 text in JSON. */
+/** Makes a schema of signed bytes that are base64 text in JSON. */
 function base64Schema(bytes: z.ZodType<Uint8Array, Uint8Array>) {
   return z
     .base64()
@@ -55,7 +55,7 @@ function signedSchema({ shape }: typeof signedCertificateSchema) {
   return z.object({ bytes: base64Schema(shape.bytes), signature: base64Schema(shape.signature) });
 }
 
-/** Credentials of a client for an hour, and where members can be dialled. */
+/** Credentials that last an hour for a client, and addresses of members that it can dial. */
 export const clientAnswerSchema = z.object({
   mesh: z.string(),
   certificate: signedSchema(signedCertificateSchema),

@@ -1,16 +1,19 @@
 import type { z } from 'zod';
 
-/** Who may call a route: `local`, whoever may open the daemon's socket; `any`, also whoever reaches the TCP port. */
+/**
+ * The callers of a route: `local` stands for those that may open the daemon's socket, `any` also for those that reach
+ * its TCP port.
+ */
 export type Callers = 'local' | 'any';
 
 interface RouteRequest {
   readonly method: 'GET' | 'POST' | 'DELETE';
-  /** Fields of the request that are part of it stand there with a colon: `/skein/v1/members/:peer`. */
+  /** Path of the route. A segment with a colon is a field of the request: `/skein/v1/members/:peer`. */
   readonly path: `/skein/v1/${string}`;
   readonly callers: Callers;
   /**
-   * Of an object. Fields that are not in the path are in the JSON body of a POST, and as text in the query of all other
-   * methods.
+   * Schema of the request, an object. Fields that are not in the path go into the JSON body of a POST, and as text into
+   * the query of other methods.
    */
   readonly request: z.ZodType<object, object>;
 }
@@ -24,43 +27,46 @@ export interface AnswerRoute extends RouteRequest {
 export interface EventRoute extends RouteRequest {
   readonly event: z.ZodType;
   /**
-   * The answer to callers who take no events, once the change is over: the last event with 201 where `accept` names JSON,
-   * or nothing with 204 where it does not name events. Left out: all callers get events.
+   * The answer to callers that take no events, sent once the change is over: `last-event` sends the last event with
+   * status 201 where `accept` names JSON, `nothing` sends status 204 where it does not name events. Default: all
+   * callers get events.
    */
   readonly withoutEvents?: 'last-event' | 'nothing';
 }
 
 export type AdminRoute = AnswerRoute | EventRoute;
 
-/** A type with all that it holds read-only: data that somebody hands in and keeps. */
+/** A type that is read-only at every depth, for data that a caller hands over and keeps. */
 export type Immutable<Value> = Value extends readonly (infer Element)[]
   ? readonly Immutable<Element>[]
   : Value extends object
     ? { readonly [Key in keyof Value]: Immutable<Value[Key]> }
     : Value;
 
-/** A request, as its caller makes it. */
+/** A request as its caller makes it. */
 export type RequestTo<Route extends AdminRoute> = Immutable<z.input<Route['request']>>;
-/** A request, as its handler gets it: checked. */
+/** A request as its handler gets it: checked. */
 export type RequestOf<Route extends AdminRoute> = z.output<Route['request']>;
-/** An answer, as the handler gives it. */
+/** An answer as the handler gives it. */
 export type AnswerTo<Route extends AnswerRoute> = Immutable<z.input<Route['answer']>>;
-/** An answer, as the caller gets it: checked. */
+/** An answer as the caller gets it: checked. */
 export type AnswerOf<Route extends AnswerRoute> = z.output<Route['answer']>;
-/** An event, as the handler gives it. */
+/** An event as the handler gives it. */
 export type EventTo<Route extends EventRoute> = Immutable<z.input<Route['event']>>;
-/** An event, as the caller gets it: checked. */
+/** An event as the caller gets it: checked. */
 export type EventOf<Route extends EventRoute> = z.output<Route['event']>;
 
 /** A request as HTTP carries it. */
 export interface PlacedRequest {
-  /** With the query. */
+  /** The path with its query. */
   readonly path: string;
-  /** For JSON. */
+  /** The body to send as JSON. */
   readonly body?: object;
 }
 
-/** Puts the fields of a request where its route wants them. Fields that are undefined are left out. */
+/**
+ * Distributes a request's fields over path, query and body, as its route demands. Leaves out fields that are undefined.
+ */
 export function placeRequest<Route extends AdminRoute>(route: Route, request: RequestTo<Route>): PlacedRequest {
   const given: [string, unknown][] = Object.entries(request as object);
   const fields = new Map(given.filter(([, value]) => value !== undefined));

@@ -12,18 +12,19 @@ import {
 import type { AdminRoute, Callers } from './route.ts';
 import { daemonStatusSchema, meshStatusSchema, stoppingSchema } from './status.ts';
 
-/** A request that says all by its method and path. */
+/** A request without fields. */
 const nothing = z.object({});
-/** The answer once something has been done. */
+/** An answer without fields: the change was made. */
 const done = z.object({});
 
 /**
- * All that can be asked of a daemon beside generations. Its server mounts these routes and its clients call them: a route has
- * to be here to be anywhere. A daemon that does not coordinate refuses those of the coordinator with `not-running`.
+ * All routes of a daemon other than those of generations. Its server mounts them and its clients call them, so a route
+ * outside this table exists nowhere. A daemon that does not coordinate refuses the coordinator's routes with
+ * `not-running`.
  */
 export const adminRoutes = {
   status: { method: 'GET', path: '/skein/v1/status', callers: 'any', request: nothing, answer: meshStatusSchema },
-  /** Puts one more replica of a model on peers. Leaving before it is ready takes it down again. */
+  /** Adds one replica of a model. A caller that leaves before the replica is ready takes it down again. */
   deploy: {
     method: 'POST',
     path: '/skein/v1/deployments',
@@ -32,7 +33,7 @@ export const adminRoutes = {
     event: deploymentEventSchema,
     withoutEvents: 'last-event',
   },
-  /** Takes a deployment down. Leaving before it is gone changes nothing. */
+  /** Takes a deployment down. A caller that leaves earlier changes nothing. */
   undeploy: {
     method: 'DELETE',
     path: '/skein/v1/deployments/:id',
@@ -51,7 +52,7 @@ export const adminRoutes = {
   },
   /** Stops the daemon. The stream ends when its process is gone. */
   stop: { method: 'POST', path: '/skein/v1/daemon/stop', callers: 'local', request: nothing, event: stoppingSchema },
-  /** Tells the mesh of the models that the store of this machine holds now, as after a pull. */
+  /** Announces the models that this machine's store holds now to the mesh, as after a pull. */
   announceModels: {
     method: 'POST',
     path: '/skein/v1/daemon/models/announce',
@@ -59,9 +60,9 @@ export const adminRoutes = {
     request: nothing,
     answer: done,
   },
-  /** The machine leaves its mesh, and its daemon stops. */
+  /** Makes the machine leave its mesh, and stops its daemon. */
   leave: { method: 'POST', path: '/skein/v1/daemon/leave', callers: 'local', request: nothing, answer: done },
-  /** Lets a client of this machine in for an hour. */
+  /** Admits a client on this machine for an hour. */
   admitClient: {
     method: 'POST',
     path: '/skein/v1/clients',
@@ -70,7 +71,7 @@ export const adminRoutes = {
     answer: clientAnswerSchema,
   },
 
-  /** These are for the machine that has the mesh's authority. */
+  /** Makes an invite. This route and those below need the daemon that holds the mesh's authority. */
   invite: {
     method: 'POST',
     path: '/skein/v1/invites',
@@ -104,7 +105,7 @@ export const adminRoutes = {
 
 export type AdminRoutes = typeof adminRoutes;
 
-/** Names of the routes for these callers. */
+/** Names of the routes that these callers may use. */
 export type AdminRouteName<Who extends Callers> = {
   [Name in keyof AdminRoutes]: AdminRoutes[Name]['callers'] extends Who ? Name : never;
 }[keyof AdminRoutes];

@@ -6,17 +6,17 @@ import { deploymentStatusSchema } from './deployments.ts';
 
 const byteCount = z.number().int().nonnegative();
 const bytesBothWays = z.object({ sentBytes: byteCount, receivedBytes: byteCount });
-/** Bytes that this member exchanged with others, all of them encrypted: in total, and by peer id. */
+/** Encrypted bytes that this member exchanged with others: in total, and by peer id. */
 const trafficSchema = z.object({ total: bytesBothWays, peers: z.record(z.string(), bytesBothWays) });
 
-/** The mesh, as its coordinator sees it. */
+/** The mesh as its coordinator sees it. */
 export const meshStatusSchema = z.object({
   /** The coordinator's peer id. */
   peer: peerIdSchema,
   addresses: z.array(z.string()),
   /** Every member's card, the coordinator's first. */
   cards: z.array(cardSchema),
-  /** Those of this coordinator. Stages that others deployed show in the cards. */
+  /** Deployments of this coordinator. The cards show stages that others deployed. */
   deployments: z.array(deploymentStatusSchema),
   traffic: trafficSchema,
 });
@@ -27,18 +27,18 @@ export const daemonStatusSchema = z.object({
   pid: z.number().int().positive(),
   /** This member's peer id. */
   peer: peerIdSchema,
-  /** Of the HTTP API, when this machine coordinates. */
+  /** URL of the HTTP API, where this machine coordinates. */
   url: z.string().optional(),
-  /** Milliseconds since 1970. */
+  /** Start of the daemon, in milliseconds since 1970. */
   startedAtMs: z.number().int().positive(),
   /** Whether another daemon uses this one's identity. */
   hasTwin: z.boolean(),
-  /** Since it started. */
+  /** Traffic since the daemon started. */
   traffic: trafficSchema,
-  /** Itself included. */
+  /** Cards of all members, its own included. */
   cards: z.array(cardSchema),
 });
 export type DaemonStatus = z.infer<typeof daemonStatusSchema>;
 
-/** The process that is stopping. The stream that says so ends with it. */
+/** The process that stops. The stream ends with it. */
 export const stoppingSchema = z.object({ pid: z.number().int().positive() });

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 
 /**
- * An array of so many elements at most, default from 0 on. How many there are is checked first: an error for each of the
- * millions that fit into a frame would cost more than the frame.
+ * Returns a schema of an array with `least` (default 0) to `most` elements. It checks the number of elements before the
+ * elements: one error for each of the millions that fit into a frame would cost more than the frame.
  */
 export function arraySchema<Element extends z.ZodType>(
   element: Element,

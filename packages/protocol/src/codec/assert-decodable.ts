@@ -1,19 +1,22 @@
 import { invariant } from '../errors/invariant.ts';
 import { SkeinError } from '../errors/skein-error.ts';
 
-/** Deeper than any message. */
+/** Most levels of nesting: deeper than any message. */
 const maxDepth = 16;
-/** Entries of one map. */
+/** Most entries of one map. */
 const maxMapEntries = 4096;
-/** Maps and arrays in one value: a manifest of the greatest model has three for each section. */
+/** Most maps and arrays in one value: a manifest of the greatest model has three for each section. */
 const maxContainers = 262_144;
-/** Values of any kind, map keys included, where nothing else is said: twice as many as the longest prompt has tokens. */
+/** Most values of any kind, map keys included, by default: twice as many as the longest prompt has tokens. */
 const defaultMaxValues = 2_097_152;
 
 /**
- * Throws `protocol-violation` for bytes that are not one MessagePack value of plain types (nil, booleans, numbers, text,
- * bytes, arrays, maps), or that would take far more memory than themselves once decoded: a byte can stand for a map.
- * Decoders of extension types build what their bytes say, and some read the same bytes again and again.
+ * Checks that bytes are one MessagePack value that is safe to decode: of plain types (nil, booleans, numbers, text,
+ * bytes, arrays, maps), and not far larger in memory than the bytes, of which one can stand for a map. Extension types
+ * are refused, since their decoders build whatever the bytes say, and some read the same bytes again and again.
+ *
+ * @param maxValues most values of any kind, map keys included
+ * @throws SkeinError `protocol-violation` when the bytes are anything else
  */
 export function assertDecodable(bytes: Uint8Array, maxValues: number = defaultMaxValues): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -42,7 +45,10 @@ export function assertDecodable(bytes: Uint8Array, maxValues: number = defaultMa
   if (at !== end) throw refused();
 }
 
-/** Where the value at an offset ends, or its items begin, and how many those are; -1 for what holds none. */
+/**
+ * Returns where the value at an offset ends, or where its items begin, with the number of items; -1 for values without
+ * any.
+ */
 function read(view: DataView, at: number): { readonly next: number; readonly items: number } {
   const type = view.getUint8(at);
   if (type <= 0x7f || type >= 0xe0) return plain(at + 1);

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** Bytes of a length within bounds. */
+/** Returns a schema of bytes whose number is within a bound. */
 export function bytesSchema(
   bound: { readonly exactly: number } | { readonly atMost: number },
 ): z.ZodType<Uint8Array, Uint8Array> {

@@ -7,9 +7,9 @@ const maxMergedBytes = 32 * 1024;
 const noBytes = new Uint8Array(0);
 
 /**
- * Bytes that wait to be read, first in, first out. Chunks of 4 KiB and more are handed over as they came; smaller ones that
- * follow one another are merged, so that memory and time depend on the bytes and not on the number of chunks: what is held
- * takes at most about twice its bytes.
+ * Bytes that wait to be read, first in, first out. Chunks of 4 KiB and more are handed over as they came; consecutive
+ * smaller ones are merged, so that memory and time depend on the bytes and not on the number of chunks: the queue takes
+ * at most about twice its bytes.
  */
 export class ChunkQueue {
   #chunks: Uint8Array[] = [];
@@ -69,7 +69,7 @@ export class ChunkQueue {
     return joined;
   }
 
-  /** The first four bytes as a little-endian number, without removing them; undefined when there are fewer. */
+  /** Returns the first four bytes as a little-endian number, without removing them; undefined when there are fewer. */
   peekUint32(): number | undefined {
     if (this.#bytes < 4) return undefined;
     let value = 0;
@@ -80,7 +80,7 @@ export class ChunkQueue {
     return value;
   }
 
-  /** Removes all. */
+  /** Removes all bytes. */
   clear(): void {
     this.#chunks = [];
     this.#head = 0;
@@ -95,7 +95,7 @@ export class ChunkQueue {
     return first.subarray(0, count);
   }
 
-  /** The last chunk with another behind it; undefined where they are better kept apart. */
+  /** Returns the last chunk with another appended; undefined where the two are better kept apart. */
   #merge(last: Uint8Array, chunk: Uint8Array): Uint8Array | undefined {
     if (chunk.byteLength >= mergeBelowBytes) return undefined;
     const isBlock = last.buffer === this.#block;

@@ -4,28 +4,31 @@ import { ChunkQueue } from './chunk-queue.ts';
 import { decodeFrameBody, type Frame } from './frame.ts';
 
 const lengthBytes = 4;
-/** Bodies of so many bytes are put together as they come: copying megabytes at their end would hold up everything else. */
+/** Length from which a body is assembled as it arrives: copying megabytes at its end would hold up everything else. */
 const longBodyBytes = 256 * 1024;
 
 /**
- * Cuts a byte stream into frames. Feed it chunks of any size; it returns the frames they complete.
- * Memory use is bounded by about twice `maxFrameBytes` plus one chunk, in however small chunks a frame comes: the length is
- * checked before anything is kept.
+ * A parser that cuts a byte stream into frames. Feed it chunks of any size; it returns the frames that they complete.
+ * It checks a frame's length before it keeps anything, and keeps at most about twice `maxFrameBytes` plus one chunk,
+ * however small the chunks are.
  */
 export class FrameParser {
   readonly #maxFrameBytes: number;
   readonly #maxHeaderBytes: number;
   readonly #received = new ChunkQueue();
-  /** The body of a long frame, as far as it has come. */
+  /** The body of a long frame, as far as it has arrived. */
   #body: { readonly bytes: Uint8Array; filled: number } | undefined;
 
-  /** @param options bounds; default those of frames between engines */
+  /** @param options bounds; default: those of frames between engines */
   constructor(options: { readonly maxFrameBytes?: number; readonly maxHeaderBytes?: number } = {}) {
     this.#maxFrameBytes = options.maxFrameBytes ?? limits.maxFrameBytes;
     this.#maxHeaderBytes = options.maxHeaderBytes ?? limits.maxHeaderBytes;
   }
 
-  /** Bytes received that do not make a whole frame yet. Not 0 at the end of a stream: it was cut short. */
+  /**
+   * Bytes received that do not make a whole frame yet. Anything but 0 at the end of a stream means that it was cut
+   * short.
+   */
   get pendingBytes(): number {
     const ofBody = this.#body === undefined ? 0 : lengthBytes + this.#body.filled;
     return ofBody + this.#received.byteLength;
@@ -38,8 +41,10 @@ export class FrameParser {
   }
 
   /**
-   * Takes a chunk and returns all frames it completes. Throws `frame-too-large` or `protocol-violation`; the stream
-   * can't be used after that.
+   * Takes a chunk and returns all frames that it completes. The parser is unusable after an error.
+   *
+   * @throws SkeinError `frame-too-large` for a frame or header over its limit, `protocol-violation` for one that is
+   * malformed
    */
   push(chunk: Uint8Array): Frame[] {
     this.feed(chunk);
@@ -48,12 +53,16 @@ export class FrameParser {
     return frames;
   }
 
-  /** Takes a chunk without cutting it; call {@link next} until it returns undefined before feeding more. */
+  /** Takes a chunk without cutting it. Call {@link next} until it returns undefined before you feed more. */
   feed(chunk: Uint8Array): void {
     this.#received.push(chunk);
   }
 
-  /** The next whole frame, or undefined when more bytes are needed. Throws as {@link push} does. */
+  /**
+   * Returns the next whole frame, or undefined when more bytes are needed.
+   *
+   * @throws SkeinError as {@link push} does
+   */
   next(): Frame | undefined {
     if (this.#body !== undefined) return this.#nextLong(this.#body);
     const length = this.#received.peekUint32();
@@ -90,7 +99,9 @@ export class FrameParser {
     return decodeFrameBody(bytes, this.#maxHeaderBytes);
   }
 
-  /** Hands over the bytes behind the last whole frame, in order, for a stream that goes on without frames being decoded. */
+  /**
+   * Hands over the bytes behind the last whole frame, in order, for a stream whose further frames nobody decodes here.
+   */
   takeRest(): Uint8Array[] {
     const rest: Uint8Array[] = this.#begunBody();
     this.#body = undefined;

@@ -16,14 +16,14 @@ import { assertDecodable } from './assert-decodable.ts';
  * other byte by byte.
  */
 export interface Frame {
-  /** As decoded, not yet checked: pass it through a schema before use. */
+  /** The decoded header, unchecked: pass it through a schema before use. */
   readonly header: unknown;
-  /** A view of the received bytes, not a copy. */
+  /** The payload, a view of the received bytes and not a copy. */
   readonly payload: Uint8Array;
 }
 
 const prefixBytes = 8;
-/** A header may have a value for so many of the bytes that it may have: most of the time of decoding goes by values. */
+/** Bytes of a header for each value that it may have: most of the time of decoding goes by values. */
 const bytesPerValue = 4;
 const emptyPayload = new Uint8Array(0);
 
@@ -43,12 +43,12 @@ const options = {
 };
 const packr = new Packr(options);
 
-/** Encodes a frame. The payload is copied once, into the returned buffer. */
+/** Encodes a frame. Copies the payload once, into the returned buffer. */
 export function encodeFrame(header: object, payload: Uint8Array = emptyPayload): Uint8Array {
   return encodeAll(header, { payload, payloadBytes: payload.byteLength });
 }
 
-/** Encodes what stands before a payload of so many bytes, for payloads that are too large to be copied. */
+/** Encodes the part of a frame before its payload, for payloads that are too large to copy. */
 export function encodeFrameHead(header: object, payloadBytes: number): Uint8Array {
   return encodeAll(header, { payload: emptyPayload, payloadBytes });
 }
@@ -67,7 +67,12 @@ function encodeAll(
   return encoded;
 }
 
-/** Decodes the body of a frame (everything after its first four bytes). */
+/**
+ * Decodes the body of a frame (everything after its first four bytes). The payload is a view of `body`.
+ *
+ * @throws SkeinError `protocol-violation` when the body is malformed, `frame-too-large` when its header is over
+ * `maxHeaderBytes`
+ */
 export function decodeFrameBody(body: Uint8Array, maxHeaderBytes: number = limits.maxHeaderBytes): Frame {
   if (body.byteLength < 4) throw new SkeinError('protocol-violation', 'a frame is too short to hold its header length');
   const headerBytes = new DataView(body.buffer, body.byteOffset, 4).getUint32(0, true);
@@ -81,12 +86,18 @@ export function decodeFrameBody(body: Uint8Array, maxHeaderBytes: number = limit
   return { header, payload: body.subarray(4 + headerBytes) };
 }
 
-/** Encodes a value on its own, e.g. for signing or hashing. Same input, same bytes. */
+/** Encodes a value on its own, e.g. for signing or hashing. The same input gives the same bytes. */
 export function encodeValue(value: object): Uint8Array {
   return new Uint8Array(packr.pack(value));
 }
 
-/** Decodes a value that stands on its own. Throws `protocol-violation` for what {@link assertDecodable} refuses. */
+/**
+ * Decodes a value that stands on its own.
+ *
+ * @param options.maxValues most values of any kind; default: that of {@link assertDecodable}
+ * @throws SkeinError `protocol-violation` when {@link assertDecodable} refuses the bytes or they are not valid
+ * MessagePack
+ */
 export function decodeValue(bytes: Uint8Array, { maxValues }: { readonly maxValues?: number } = {}): unknown {
   assertDecodable(bytes, maxValues);
   try {

@@ -1,6 +1,6 @@
 /**
- * Where the same request may succeed. `elsewhere`: on another replica at once, or later. `later`: after a pause, and not
- * sooner on another replica. `never`: the request has to change, or somebody has to see to a machine.
+ * The place or time at which the same request may succeed. `elsewhere`: on another replica at once, or later. `later`:
+ * after a pause, and not sooner on another replica. `never`: somebody has to change the request or attend to a machine.
  */
 export type Retry = 'elsewhere' | 'later' | 'never';
 
@@ -14,7 +14,7 @@ interface ErrorTraits {
   readonly withLess?: true;
 }
 
-/** Every error that crosses a boundary (wire, HTTP, exit code) has one of these codes. Append only. */
+/** The codes of errors that cross a boundary (wire, HTTP, exit code), with their traits. Append only. */
 export const errorCodes = Object.freeze({
   'invalid-request': { status: 400, type: 'invalid_request_error', retry: 'never' },
   'context-length-exceeded': { status: 400, type: 'invalid_request_error', retry: 'never' },
@@ -40,26 +40,26 @@ export const errorCodes = Object.freeze({
   'not-running': { status: 503, type: 'server_error', retry: 'elsewhere' },
   'disk-failed': { status: 507, type: 'server_error', retry: 'later' },
   internal: { status: 500, type: 'server_error', retry: 'never' },
-  /** What a URL or a command names is not there, and asking again does not help. For models: `model-not-found`. */
+  /** The target of a URL or a command does not exist, and asking again does not help. For models: `model-not-found`. */
   'not-found': { status: 404, type: 'invalid_request_error', retry: 'never' },
-  /** A member that may not do this: another role is needed. Whoever is no member at all gets `not-a-member`. */
+  /** A member lacks the role that this takes. A stranger gets `not-a-member`. */
   'not-permitted': { status: 403, type: 'permission_error', retry: 'never' },
-  /** Two engines died while they computed one request, which may be the cause: nobody tries it a third time. */
+  /** Two engines died while they computed one request, which may be the cause: it is not tried a third time. */
   'request-kills-engines': { status: 422, type: 'invalid_request_error', retry: 'never' },
-  /** An HTTP request of more bytes, or a longer prompt, than any may have. */
+  /** An HTTP request has more bytes, or a longer prompt, than any may have. */
   'request-too-large': { status: 413, type: 'invalid_request_error', retry: 'never' },
-  /** An HTTP request whose body is compressed. */
+  /** The body of an HTTP request is compressed. */
   'unsupported-encoding': { status: 415, type: 'invalid_request_error', retry: 'never' },
 } as const satisfies Record<string, ErrorTraits>);
 
 export type ErrorCode = keyof typeof errorCodes;
 
-/** Whether a string from outside is a code of ours. */
+/** Tells whether a string from outside is one of our error codes. */
 export function isErrorCode(value: string): value is ErrorCode {
   return Object.hasOwn(errorCodes, value);
 }
 
-/** Tells where a request that failed with this code may succeed; all who try again ask here. */
+/** Returns where a request that failed with this code may succeed. Every decision to try again asks here. */
 export function retryOf(code: ErrorCode): Retry {
   return errorCodes[code].retry;
 }

@@ -1,11 +1,11 @@
 import { SkeinError } from './skein-error.ts';
 
 /**
- * Returns a value that must be there. A defect of ours ends what it touches instead of going on with a stand-in: a slot or
- * token that defaults to 0 is somebody else's.
+ * Returns a value that must be there. A defect of ours ends the work that it touches instead of going on with a
+ * stand-in: a slot or token that defaults to 0 is somebody else's.
  *
  * @param claim what holds whenever the value is there, as in "a running sequence has a slot"
- * @throws SkeinError `internal` when it is undefined or null
+ * @throws SkeinError `internal` when the value is undefined or null
  */
 export function invariant<Value>(value: Value | undefined | null, claim: string): Value {
   if (value === undefined || value === null)

@@ -9,10 +9,10 @@ const brand = Symbol.for('skein.error');
 export type ErrorDetails = Readonly<Record<string, string | number | boolean>>;
 
 /**
- * The one error type of Skein. The message is public: it goes to peers and callers as it is, says what went wrong
- * and names the fix. What must stay inside (paths of others, stack traces, causes) belongs in `cause`, which never
- * crosses a boundary. Recognise it with {@link isSkeinError}: two copies of this package may meet in one process, each with a
- * class of its own. `instanceof` asks the same.
+ * The one error type of Skein. Its message is public: it goes to peers and callers unchanged, says what went wrong and
+ * names the fix. Internal text (paths of others, stack traces, causes) belongs in `cause`, which never crosses a
+ * boundary. Recognise the type with {@link isSkeinError}: two copies of this package may meet in one process, each with
+ * a class of its own.
  */
 export class SkeinError extends Error {
   readonly code: ErrorCode;
@@ -34,7 +34,7 @@ export class SkeinError extends Error {
   }
 }
 
-/** Whether a value is an error of ours, whichever copy of this package made it. */
+/** Tells whether a value is a SkeinError, whichever copy of this package made it. */
 export function isSkeinError(value: unknown): value is SkeinError {
   return value instanceof Error && brand in value;
 }
@@ -47,13 +47,18 @@ export const wireErrorSchema = z.object({
 });
 export type WireError = z.infer<typeof wireErrorSchema>;
 
-/** What others hear of an error that is not ours: its own text may name paths and belongs in the log alone. */
+/**
+ * Public messages for foreign errors, by code: a foreign error's own text may name paths and belongs in the log alone.
+ */
 const publicMessages: Partial<Record<ErrorCode, string>> = {
   'engine-failed': 'the engine failed; see the log of its machine',
 };
 const internalMessage = 'internal error; see the log of the machine that answered';
 
-/** The public form of any error. One that is not ours gets the code `fallback` and keeps its text to itself. */
+/**
+ * Returns the public form of any error. A foreign error gets the code `fallback` (default `internal`) and a text of
+ * ours in place of its own; aborts and timeouts keep their kind.
+ */
 export function toWireError(error: unknown, fallback: ErrorCode = 'internal'): WireError {
   if (!isSkeinError(error)) {
     const { code, message } = asSkeinError(error, fallback);
@@ -64,15 +69,15 @@ export function toWireError(error: unknown, fallback: ErrorCode = 'internal'): W
   return Object.keys(details).length === 0 ? { code, message } : { code, message, details };
 }
 
-/** Rebuilds an error from the wire. A code from a newer version becomes `internal`, with its message kept. */
+/** Rebuilds an error from the wire. An unknown code, as from a newer version, becomes `internal`; its message stays. */
 export function fromWireError(error: WireError): SkeinError {
   const code = isErrorCode(error.code) ? error.code : 'internal';
   return new SkeinError(code, error.message, error.details === undefined ? {} : { details: error.details });
 }
 
 /**
- * Turns anything thrown into a SkeinError: ours as they are, aborts and timeouts by kind, the rest with `fallback` and
- * their own text, except for `internal`, whose text never tells.
+ * Turns any thrown value into a SkeinError. A SkeinError stays as it is; aborts become `aborted` and timeouts
+ * `deadline-exceeded`; all others become `fallback` (default `internal`) with their own text, which `internal` hides.
  */
 export function asSkeinError(error: unknown, fallback: ErrorCode = 'internal'): SkeinError {
   if (isSkeinError(error)) return error;

@@ -17,7 +17,7 @@ export const usageSchema = z.object({
   completionTokens: tokenCount,
   /** Prompt tokens whose keys and values were in the cache already. */
   cachedTokens: tokenCount.optional(),
-  /** Tokens that were guessed ahead, and how many of them were right. */
+  /** Tokens that were drafted ahead, and how many of them were right. */
   draftedTokens: tokenCount.optional(),
   acceptedTokens: tokenCount.optional(),
 });
@@ -25,7 +25,9 @@ export type Usage = z.infer<typeof usageSchema>;
 
 const tokenLogprob = z.object({ token: tokenCount, logprob: z.number() });
 
-/** Natural logarithms of a token's probability before any sampler changed it, and of the likeliest tokens at its place. */
+/**
+ * Natural logarithms of a token's probability before any sampler changed it, and of the likeliest tokens at its place.
+ */
 export const logprobsSchema = tokenLogprob.extend({ top: arraySchema(tokenLogprob, { most: limits.maxTopLogprobs }) });
 export type Logprobs = z.infer<typeof logprobsSchema>;
 
@@ -37,14 +39,13 @@ export const describedLogprobsSchema = tokenLogprob.extend(textOfToken).extend({
 export type DescribedLogprobs = z.infer<typeof describedLogprobsSchema>;
 
 /**
- * What a lead sends back on a `generate` stream: that it has begun, text as it comes, then exactly one end or error. An error
- * may come first.
- * A stream that stops without either was lost.
+ * A lead's message on a `generate` stream. One says that it has begun, then text follows as it is drawn, then exactly
+ * one end or error; an error may also come first. A stream that stops without either was lost.
  */
 export const generationEventSchema = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('text-delta'),
-    /** May be empty while bytes of a character, or the start of a stop string, are held back. */
+    /** Text, empty while bytes of a character or the start of a stop string are held back. */
     text: z.string(),
     tokens: arraySchema(z.number().int().nonnegative(), { most: limits.maxBatchTokens }),
     /** One per token, when they were asked for. */
@@ -64,14 +65,17 @@ export const generationEventSchema = z.discriminatedUnion('type', [
     }),
   }),
   z.object({ type: z.literal('generation-error'), error: wireErrorSchema }),
-  /** The lead has checked and tokenized the request and taken it into its queue. What it says here was not known before. */
+  /**
+   * The lead's report that it has checked and tokenized the request and taken it into its queue, with facts that only
+   * the lead knows.
+   */
   z.object({
     type: z.literal('generation-begin'),
     /** Tokens of the prompt, as the model's template and vocabulary make it. */
     promptTokens: tokenCount,
     /** SHA-256 of the ids of those tokens, four bytes each, little-endian: another lead resumes behind the same prompt only. */
     promptHash: sha256Schema,
-    /** Most tokens that follow: what was asked for, or what the lead gives to a request that does not ask. */
+    /** Most tokens that follow: the number asked for, or the lead's own choice where the request names none. */
     maxTokens: tokenCount,
   }),
 ]);

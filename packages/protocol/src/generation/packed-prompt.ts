@@ -10,7 +10,7 @@ import { chatMessageSchema, type ChatMessage, type Prompt } from './prompt.ts';
 
 const tokenBytes = 4;
 const lengthBytes = 4;
-/** A UTF-16 unit takes three bytes of UTF-8 at most: two units, a surrogate pair, take four. */
+/** Most bytes of UTF-8 for a UTF-16 unit: three, since a surrogate pair, two units, takes four. */
 const mostBytesPerUnit = 3;
 /** UTF-16 units that are encoded in one step. */
 const unitsPerStep = 1024 * 1024;
@@ -19,8 +19,8 @@ const unitsPerStep = 1024 * 1024;
 export const promptTypeSchema = z.enum(['chat', 'text', 'tokens']);
 
 /**
- * A prompt in the form in which it crosses the mesh. Whoever passes it on does not look into it: decoding megabytes of text,
- * thousands of messages or a million numbers would hold up everything else that a process does.
+ * A prompt as it crosses the mesh. Processes that pass it on do not decode it: megabytes of text, thousands of messages
+ * or a million numbers would hold up everything else that they do.
  *
  *     text    UTF-8
  *     tokens  u32 LE each
@@ -37,7 +37,11 @@ const byteCount = z.number().int().nonnegative().max(limits.maxPromptBytes);
 const packedMessageSchema = z.tuple([chatMessageSchema.shape.role, byteCount, byteCount.nullable()]);
 const packedMessagesSchema = arraySchema(packedMessageSchema, { least: 1, most: limits.maxMessages });
 
-/** Packs a prompt. Throws `request-too-large` for more than {@link limits.maxPromptBytes} of text. */
+/**
+ * Packs a prompt.
+ *
+ * @throws SkeinError `request-too-large` when its text is over {@link limits.maxPromptBytes}
+ */
 export function packPrompt(prompt: Prompt): PackedPrompt {
   const steps = pack(prompt);
   for (;;) {
@@ -50,6 +54,7 @@ export function packPrompt(prompt: Prompt): PackedPrompt {
  * Packs a prompt as {@link packPrompt} does, a mebibyte at a time.
  *
  * @param rest called between two steps; the next one follows when it resolves
+ * @throws SkeinError `request-too-large` when its text is over {@link limits.maxPromptBytes}
  */
 export async function packPromptInSteps(prompt: Prompt, rest: () => Promise<void>): Promise<PackedPrompt> {
   const steps = pack(prompt);
@@ -60,7 +65,7 @@ export async function packPromptInSteps(prompt: Prompt, rest: () => Promise<void
   }
 }
 
-/** Yields between two steps. */
+/** Packs a prompt; yields between two steps. */
 function* pack(prompt: Prompt): Generator<undefined, PackedPrompt> {
   const { type } = prompt;
   switch (type) {
@@ -94,7 +99,9 @@ function* pack(prompt: Prompt): Generator<undefined, PackedPrompt> {
 }
 
 /**
- * Unpacks a prompt. What is not UTF-8 becomes U+FFFD; token ids are any of 32 bits, and may be none. Throws `protocol-violation` for bytes that no prompt packs into.
+ * Unpacks a prompt. Malformed UTF-8 becomes U+FFFD. Token ids are any of 32 bits; no vocabulary is asked here.
+ *
+ * @throws SkeinError `protocol-violation` for bytes that no prompt packs into
  */
 export function unpackPrompt({ type, bytes }: PackedPrompt): Prompt {
   switch (type) {
@@ -134,7 +141,10 @@ function unpackMessages(bytes: Uint8Array): ChatMessage[] {
   });
 }
 
-/** Texts as UTF-8 in one buffer: thousands of small ones would keep the garbage collector busy, and megabytes are not copied. */
+/**
+ * Texts as UTF-8 in one buffer: thousands of small buffers would keep the garbage collector busy, and large texts are
+ * not copied.
+ */
 class PackedTexts {
   readonly #encoder = new TextEncoder();
   readonly #field: string;
@@ -146,8 +156,8 @@ class PackedTexts {
   #unitsInStep = 0;
 
   /**
-   * @param units of all texts that will come: each takes a byte at least, and mostly no more
-   * @param options.field what callers call the texts, for errors
+   * @param units UTF-16 units of all texts to come: each takes a byte at least, and mostly no more
+   * @param options.field the callers' name for the texts, for errors
    */
   constructor(units: number, { field, spare = 0 }: { readonly field: string; readonly spare?: number }) {
     this.#field = field;
@@ -157,7 +167,7 @@ class PackedTexts {
     this.#bytes = new Uint8Array(units + spare);
   }
 
-  /** Yields between two steps, and returns how many bytes the text takes. */
+  /** Adds a text; yields between two steps, and returns its length in bytes. */
   *push(text: string): Generator<undefined, number> {
     const start = this.#end;
     for (let done = 0; done < text.length;) {

@@ -4,7 +4,7 @@ import { arraySchema } from '../codec/array-schema.ts';
 
 import { limits } from '../limits.ts';
 
-/** One turn of a conversation. Which roles mean something is up to the model's chat template. */
+/** One turn of a conversation. The model's chat template decides which roles mean something. */
 export const chatMessageSchema = z.object({
   role: z.enum(['system', 'developer', 'user', 'assistant', 'tool']),
   content: z.string().max(limits.maxPromptBytes),
@@ -13,8 +13,8 @@ export const chatMessageSchema = z.object({
 export type ChatMessage = z.infer<typeof chatMessageSchema>;
 
 /**
- * Token ids. One check of our own that stops at the first bad one: a schema per element would collect an error for each of
- * the millions that fit into a frame.
+ * A list of token ids. One check of our own stops at the first bad one: a schema per element would collect an error for
+ * each of the millions that fit into a frame.
  */
 export const tokensSchema = z.custom<readonly number[]>(isTokenList, {
   error: `must be 1 to ${limits.maxPromptTokens} token ids`,

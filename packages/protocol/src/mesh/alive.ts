@@ -1,12 +1,15 @@
 import { z } from 'zod';
 
-/** Longest that a member may ask others to wait for a sign of life of it, in milliseconds. */
+/** Longest time that a member may ask others to wait for a sign of life, in milliseconds. */
 export const maxDeadAfterMs = 10_000;
 
-/** Says that its sender is alive. Sent again and again on a stream of its own; never answered. */
+/** A heartbeat. Sent again and again on a stream of its own; never answered. */
 export const aliveSchema = z.object({
   type: z.literal('alive'),
-  /** How long the sender's network may keep it silent, in milliseconds, before it counts as dead. */
+  /**
+   * Longest silence of the sender, in milliseconds, before it counts as dead: its network may keep it silent for so
+   * long.
+   */
   deadAfterMs: z.number().int().min(100).max(maxDeadAfterMs),
 });
 export type Alive = z.infer<typeof aliveSchema>;

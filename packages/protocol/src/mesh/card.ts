@@ -25,52 +25,55 @@ export const hardwareSchema = z.object({
 });
 export type Hardware = z.infer<typeof hardwareSchema>;
 
-/** Other names that a card tells of one model. */
+/** Most further names that a card lists for one model. */
 export const maxModelAliases = 8;
 
-/** A whole model that a peer can serve sections of. */
+/** A whole model, sections of which a peer can serve. */
 export const heldModelSchema = z.object({
   model: sha256Schema,
   /** Digest of its encoded manifest. */
   manifest: sha256Schema,
   name: z.string().min(1).max(limits.maxNameLength),
-  /** What else its holder knows it as, such as the catalog's names for it. Case does not matter. Default none. */
+  /** Further names of the model with its holder, such as the catalog's. Case does not matter. Default: none. */
   aliases: arraySchema(z.string().min(1).max(limits.maxNameLength), { most: maxModelAliases }).optional(),
   bytes: byteCount,
-  /** Why it can't be deployed, in words that follow its name; left out for models that can. Listing it would mislead. */
+  /**
+   * The reason why it can't be deployed, in words that follow its name. Such a model is not listed. Left out for all
+   * others.
+   */
   unusable: shortText.optional(),
 });
 export type HeldModel = z.infer<typeof heldModelSchema>;
 
-/** Longest that a card may say something takes: an hour. */
+/** Longest duration that a card may claim, in milliseconds: an hour. */
 const maxMilliseconds = 3_600_000;
 const milliseconds = z.number().nonnegative().max(maxMilliseconds);
 
-/** What a stage was measured to take, right after it was loaded, with an empty cache and an idle machine. */
+/** Durations measured right after a stage was loaded, with an empty cache and an idle machine. */
 export const stageSpeedSchema = z.object({
-  /** One row through one layer. */
+  /** Time of one row through one layer. */
   decodeMsPerLayer: milliseconds,
-  /** One of many rows through one layer. */
+  /** Time of one of many rows through one layer. */
   prefillMsPerTokenPerLayer: milliseconds,
-  /** Un-embedding one row and drawing a token; 0 on stages other than the tail. */
+  /** Time to un-embed one row and draw a token; 0 on stages other than the tail. */
   headMs: milliseconds,
 });
 export type StageSpeed = z.infer<typeof stageSpeedSchema>;
 
-/** What a member measured of its way to another one. */
+/** A member's measurement of its link to another member. */
 export const linkSchema = z.object({
-  /** The other end. */
+  /** Peer id of the other end. */
   peer: peerIdSchema,
-  /** From a small frame to its answer, median of several. */
+  /** Time from a small frame to its answer, median of several. */
   roundTripMs: milliseconds,
-  /** Towards the other end, in one stream, as ring frames go. */
+  /** Throughput towards the other end, in one stream, as ring frames go. */
   bytesPerSecond: z.number().nonnegative().max(Number.MAX_SAFE_INTEGER),
-  /** Milliseconds since 1970, by the clock of who measured. */
+  /** Time of the measurement, in milliseconds since 1970 by the measuring member's clock. */
   measuredAt: z.number().int().nonnegative(),
 });
 export type Link = z.infer<typeof linkSchema>;
 
-/** Links that one card tells of: few enough to leave room for models and stages. */
+/** Most links on one card: few enough to leave room for models and stages. */
 export const maxCardLinks = 32;
 
 /** A stage that a peer serves. */
@@ -89,11 +92,14 @@ export const heldStageSchema = z.object({
   contextTokens: z.number().int().positive(),
   sequences: z.number().int().positive(),
   /**
-   * Memory that it takes once it is loaded: weights, KV cache and an estimate for compute buffers. Free memory does not
-   * tell, since mapped weights can be dropped and so count as free. 0 from peers that do not say.
+   * Memory of the loaded stage: weights, KV cache and an estimate for compute buffers. Free memory does not tell, since
+   * mapped weights can be dropped and so count as free. 0 from peers that do not say.
    */
   bytes: byteCount.int().default(0),
-  /** Sequences being generated now, and requests waiting for a free one. Both 0 on stages other than the lead. */
+  /**
+   * Sequences being generated now. 0 on stages other than the lead, as is the number of requests that wait for a free
+   * one.
+   */
   active: z.number().int().nonnegative(),
   queued: z.number().int().nonnegative(),
   /** Left out until the stage is loaded, and by peers that do not measure. */
@@ -101,27 +107,35 @@ export const heldStageSchema = z.object({
 });
 export type HeldStage = z.infer<typeof heldStageSchema>;
 
-/** What a member tells all others about itself. */
+/** A member's description of itself for all others. */
 export const cardSchema = z.object({
   peer: peerIdSchema,
-  /** Grows with every card of this peer, also across restarts: milliseconds since 1970, bumped when needed. */
+  /**
+   * Number that grows with every card of this peer, also across restarts: milliseconds since 1970, raised when needed.
+   */
   version: z.number().int().nonnegative(),
   roles: arraySchema(roleSchema, { least: 1, most: 3 }),
-  /** Whether it holds the mesh's authority, and so renews certificates. Others that say so can sign none. */
+  /**
+   * Whether the member claims to hold the mesh's authority, and so to renew certificates. A false claim is harmless:
+   * without the key nobody can sign.
+   */
   authority: z.boolean().optional(),
-  /** Those of its certificate: whoever receives the card takes them from there, whatever the card says. */
+  /** Labels of the member's certificate. Receivers take them from there, whatever the card says. */
   labels: labelsSchema.optional(),
-  /** Host name or what its owner calls it. */
+  /** Name that the owner gave the machine, or its host name. */
   name: shortText,
   software: z.string().max(64),
-  /** Members that it had a connection to when it sent this: who has one to everybody needs no card passed on. */
+  /**
+   * Number of members connected to this one when it sent the card: one that is connected to everybody needs no card
+   * passed on.
+   */
   connected: z.number().int().nonnegative().max(65_535).optional(),
-  /** Multiaddrs where it can be dialled. */
+  /** Multiaddrs at which it can be dialled. */
   addresses: arraySchema(z.string().max(256), { most: limits.maxAddresses }),
   hardware: hardwareSchema.optional(),
   models: arraySchema(heldModelSchema, { most: 256 }),
   stages: arraySchema(heldStageSchema, { most: limits.maxStages }),
-  /** To other serving members, measured while both were idle. Left out by members that do not measure. */
+  /** Links to other serving members, measured while both were idle. Left out by members that do not measure. */
   links: arraySchema(linkSchema, { most: maxCardLinks }).optional(),
 });
 export type Card = z.infer<typeof cardSchema>;
@@ -129,7 +143,7 @@ export type Card = z.infer<typeof cardSchema>;
 /** A card as it travels: the frame's payload is the encoded card, so that the signed bytes are the sent bytes. */
 export const signedCardSchema = z.object({
   type: z.literal('card'),
-  /** Its member's certificate, since most readers have a card by way of others. */
+  /** Certificate of the card's member, since most readers get a card by way of others. */
   certificate: signedCertificateSchema,
   /** Ed25519 signature over `cardSignatureContext` followed by the payload, by the key inside the card's peer id. */
   signature: bytesSchema({ exactly: 64 }),

@@ -6,15 +6,15 @@ import { bytesSchema } from '../codec/bytes-schema.ts';
 import { peerIdSchema } from '../ids.ts';
 import { roleSchema } from './role.ts';
 
-/** Names a mesh: the public key of its authority, in the text form of a peer id. */
+/** Id of a mesh: the public key of its authority, in the text form of a peer id. */
 export const meshIdSchema = peerIdSchema;
 
 const maxLabels = 16;
 const shortText = z.string().max(256);
-/** Milliseconds since 1970. */
+/** A time in milliseconds since 1970. */
 const time = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
 
-/** What an owner says of a machine: `room=attic`. */
+/** Labels that an owner gives a machine: `room=attic`. */
 export const labelsSchema = z
   .record(
     z
@@ -28,16 +28,16 @@ export const labelsSchema = z
   .refine((labels) => Object.keys(labels).length <= maxLabels, { message: `at most ${maxLabels} labels` });
 export type Labels = z.infer<typeof labelsSchema>;
 
-/** What the authority of a mesh says of one member. */
+/** The authority's statement about one member. */
 export const certificateSchema = z.object({
   mesh: meshIdSchema,
-  /** Whose it is: of no use to anybody who can't prove this peer id. */
+  /** The member's peer id: the certificate is of no use to anybody who can't prove it. */
   peer: peerIdSchema,
-  /** What it may be. Every member may ask as a client does. */
+  /** The roles that it may take. Every member may ask as a client does. */
   roles: arraySchema(roleSchema, { least: 1, most: 3 }),
   name: shortText,
   labels: labelsSchema,
-  /** Raised by the authority to end all certificates of earlier epochs. */
+  /** The epoch: the authority raises it to end all certificates of earlier epochs. */
   epoch: z.number().int().positive(),
   issuedAt: time,
   expiresAt: time,
@@ -48,7 +48,7 @@ const maxCertificateBytes = 4096;
 const maxListBytes = 512 * 1024;
 const signature = bytesSchema({ exactly: 64 });
 
-/** An encoded statement and the Ed25519 signature over its context followed by these very bytes. */
+/** An encoded statement, and the Ed25519 signature over its context followed by these very bytes. */
 export interface Signed {
   readonly bytes: Uint8Array;
   readonly signature: Uint8Array;
@@ -58,17 +58,19 @@ export interface Signed {
 export const signedCertificateSchema = z.object({ bytes: bytesSchema({ atMost: maxCertificateBytes }), signature });
 export const certificateSignatureContext = 'skein-certificate-1:';
 
-/** Who is no member any more, and which epoch holds. Signed by the authority; the greatest version counts. */
+/** The members that are revoked, and the epoch that holds. Signed by the authority; the greatest version counts. */
 export const revocationListSchema = z.object({
   mesh: meshIdSchema,
   version: z.number().int().positive(),
   issuedAt: time,
   epoch: z.number().int().positive(),
-  /** Until then certificates of the epoch before are good as well, so that members have time to renew theirs. */
+  /** End of the time in which certificates of the epoch before are valid as well, so that members can renew theirs. */
   graceEndsAt: time,
-  /** Peer id of the machine that holds the authority: nobody else can say so of itself. Left out until one does. */
+  /** Peer id of the machine that holds the authority: no other machine can claim it. Left out until one does. */
   holder: peerIdSchema.optional(),
-  /** Each certificate of the peer that was issued until then is no good; a later one is, where it was invited again. */
+  /**
+   * Revoked peers. A peer's certificates issued up to `revokedAt` are void; a later one, from a new invite, is valid.
+   */
   revoked: arraySchema(z.object({ peer: peerIdSchema, revokedAt: time }), { most: 4096 }),
 });
 export type RevocationList = z.infer<typeof revocationListSchema>;
@@ -76,5 +78,5 @@ export type RevocationList = z.infer<typeof revocationListSchema>;
 export const signedRevocationListSchema = z.object({ bytes: bytesSchema({ atMost: maxListBytes }), signature });
 export const revocationListSignatureContext = 'skein-revocations-1:';
 
-/** Tells a member of a newer list. One frame, no answer. */
+/** A notice of a newer revocation list to a member. One frame, no answer. */
 export const revocationsSchema = z.object({ type: z.literal('revocations'), list: signedRevocationListSchema });

@@ -14,22 +14,29 @@ import { inviteSecretBytes } from './join.ts';
 const prefix = 'skein1-';
 const maxInviteLength = 4096;
 
-/** What a machine needs to join: a secret that the authority exchanges for a certificate, and where to find it. */
+/**
+ * The contents of an invite: a secret that the authority exchanges for a certificate, and the addresses at which to
+ * find the authority.
+ */
 export const inviteSchema = z.object({
   mesh: meshIdSchema,
   secret: bytesSchema({ exactly: inviteSecretBytes }),
-  /** Who holds the authority. */
+  /** Peer id of the machine that holds the authority. */
   peer: peerIdSchema,
   addresses: arraySchema(z.string().max(256), { least: 1, most: limits.maxAddresses }),
 });
 export type Invite = z.infer<typeof inviteSchema>;
 
-/** Text form of an invite. Whoever uses it first can join: treat it as a password. */
+/** Encodes an invite as text. The first machine to use it can join: treat it as a password. */
 export function encodeInvite(invite: Invite): string {
   return prefix + toBase64Url(encodeValue(compact(invite)));
 }
 
-/** Throws `invalid-request` for text that is not an invite. */
+/**
+ * Decodes an invite from its text form.
+ *
+ * @throws SkeinError `invalid-request` when the text is no invite or a damaged one
+ */
 export function decodeInvite(text: string): Invite {
   const trimmed = text.trim();
   if (!trimmed.startsWith(prefix) || trimmed.length > maxInviteLength) {
@@ -47,7 +54,10 @@ export function decodeInvite(text: string): Invite {
   }
 }
 
-/** A list rather than a map, and addresses without what each of them repeats: an invite is copied by hand now and then. */
+/**
+ * Packs an invite into a list rather than a map, and drops the repeated parts of its addresses: people copy invites by
+ * hand now and then.
+ */
 function compact({ mesh, secret, peer, addresses }: Invite): unknown[] {
   return [mesh, secret, peer, addresses.map((address) => address.replace(`/p2p/${peer}`, ''))];
 }

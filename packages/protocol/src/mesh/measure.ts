@@ -1,22 +1,23 @@
 import { z } from 'zod';
 
 /**
- * Bounds of one measurement of a link: what its answerer takes on one stream before it refuses, and so the most that one
- * costs the link. Single probes tell the round trip; trains of full ones, twice as long each time, the bandwidth.
+ * Bounds of one measurement of a link. The answering member refuses more on one stream, so they are the most that a
+ * measurement costs the link. Single probes tell the round trip; trains of full ones, twice as long each time, the
+ * bandwidth.
  */
 export const measureLimits = Object.freeze({
   /** Longest payload of a probe. */
   maxProbeBytes: 64 * 1024,
   maxProbes: 64,
-  /** Payload bytes of all probes of one stream. */
+  /** Most payload bytes of all probes of one stream. */
   maxBytes: 2 * 1024 * 1024,
 } as const);
 
-/** Asks a member to say that this frame has arrived. Its payload is of no meaning, only of a length. */
+/** A probe: a request to confirm that this frame has arrived. Its payload has a length and no meaning. */
 export const measureProbeSchema = z.object({ type: z.literal('measure-probe') });
 export type MeasureProbe = z.infer<typeof measureProbeSchema>;
 
-/** Answers one probe, in the order they came in. Has no payload. */
+/** The confirmation of one probe, in the order in which they arrived. It has no payload. */
 export const measureEchoSchema = z.object({
   type: z.literal('measure-echo'),
   /** Payload bytes of the probe. */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
 
-/** What a member may be: hold models and layers, plan and deploy, or only ask. */
+/** The roles of a member: `peer` holds models and layers, `coordinator` plans and deploys, `client` only asks. */
 export const roleSchema = z.enum(['peer', 'coordinator', 'client']);
 export type Role = z.infer<typeof roleSchema>;

@@ -37,13 +37,13 @@ export const tensorSectionSchema = z.object({
 
 export const sectionSchema = z.discriminatedUnion('kind', [metadataSectionSchema, tensorSectionSchema]);
 
-/** Whether and where an architecture's layers may be cut. Cut points are multiples of `multiple`. */
+/** The rule for cutting an architecture between layers. Cut points are multiples of `multiple`. */
 export const splitRuleSchema = z.discriminatedUnion('allowed', [
   z.object({ allowed: z.literal(true), multiple: z.number().int().positive().max(limits.maxLayers) }),
   z.object({ allowed: z.literal(false), reason: z.string().max(limits.maxMessageLength) }),
 ]);
 
-/** The numbers of a model that planning needs. */
+/** Numbers of a model that planning needs. */
 export const modelShapeSchema = z.object({
   /** GGUF's `general.architecture`, e.g. `llama`. */
   architecture: z.string().min(1).max(64),
@@ -59,15 +59,15 @@ export const modelShapeSchema = z.object({
 });
 
 /**
- * What a model consists of, section by section with hashes, so that a peer can fetch just the sections
- * of its stage from any holder and check each one. Computed once, by the peer that pulled the model.
+ * The sections of a model with their hashes, so that a peer can fetch just the sections of its stage from any holder
+ * and check each one. The peer that pulls the model computes it once.
  */
 export const modelManifestSchema = z.object({
   /** SHA-256 of the whole GGUF, which is the model's id. */
   model: sha256Schema,
   /** Size of the whole GGUF. */
   bytes: byteCount,
-  /** Human name, e.g. the catalog's or the file's. */
+  /** Name for people, e.g. the catalog's or the file's. */
   name: z.string().min(1).max(limits.maxNameLength),
   shape: modelShapeSchema,
   sections: arraySchema(sectionSchema, { least: 1, most: limits.maxSections }),

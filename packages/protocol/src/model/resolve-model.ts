@@ -1,23 +1,24 @@
 import { SkeinError } from '../errors/skein-error.ts';
 import { sha256Schema } from '../ids.ts';
 
-/** A model with everything that it may be called. */
+/** A model with all its names. */
 export interface NamedModel {
   /** SHA-256 of its file. */
   readonly model: string;
   readonly name: string;
-  /** Other names; case does not matter. */
+  /** Further names; case does not matter. */
   readonly aliases?: readonly string[] | undefined;
 }
 
-/** Hashes that the message of an ambiguous name lists at most. */
+/** Most hashes in the message about an ambiguous name. */
 const maxListed = 4;
 
 /**
- * Finds the model that a reference means: a SHA-256; or the exact name first, else a name or an alias without regard to
- * case. It is the only rule for names, in the API, the SDK and the command line. Undefined for what no model is called.
+ * Finds the model that a reference names: a SHA-256; or the exact name first, else a name or an alias regardless of
+ * case. It is the only rule for names, in the API, the SDK and the command line. Returns undefined when no model has
+ * the name.
  *
- * @throws SkeinError `invalid-request`, with the hashes, when several models are meant
+ * @throws SkeinError `invalid-request`, with the hashes, when several models have it
  */
 export function resolveModel<Model extends NamedModel>(models: readonly Model[], reference: string): Model | undefined {
   const lowerCase = reference.toLowerCase();
@@ -40,8 +41,8 @@ function isCalled({ name, aliases = [] }: NamedModel, lowerCase: string): boolea
 }
 
 /**
- * Names each model in a way that {@link resolveModel} takes back to it: by its name, or by its SHA-256 where several models
- * have that name. By SHA-256.
+ * Returns for each model, by SHA-256, a reference that {@link resolveModel} takes back to it: its name, or its SHA-256
+ * where several models share the name.
  */
 export function distinctNames(models: readonly NamedModel[]): ReadonlyMap<string, string> {
   const counts = new Map<string, number>();

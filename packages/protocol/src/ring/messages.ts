@@ -15,7 +15,7 @@ const sequence = z
   .nonnegative()
   .max(limits.maxSlots - 1);
 const token = z.number().int().nonnegative();
-/** Where a sequence is kept that was swapped out. */
+/** The place in main memory of a sequence that was swapped out. */
 const place = z
   .number()
   .int()
@@ -25,13 +25,13 @@ const position = z.number().int().nonnegative().max(0x7fff_ffff);
 
 /** A change to the KV cache (or to the tail's sampler). Every stage applies the same ones in the same order. */
 export const cacheOperationSchema = z.discriminatedUnion('type', [
-  /** Forget a sequence's cells from position `from` on. */
+  /** Forgets a sequence's cells from position `from` on. */
   z.object({ type: z.literal('remove'), sequence, from: position }),
-  /** Let sequence `to` share the cells of `sequence` before position `before`. `to` has none of its own. */
+  /** Lets sequence `to` share the cells of `sequence` before position `before`. `to` has none of its own. */
   z.object({ type: z.literal('copy'), sequence, to: sequence, before: position }),
   /**
-   * Move a sequence's cells to main memory, where attention does not pass over them: those from position `from` on, default 0,
-   * and before position `before`, default all. Does nothing where it has none.
+   * Moves a sequence's cells to main memory, where attention does not pass over them: those from position `from` on,
+   * default 0, and before position `before`, default all. Does nothing where it has none.
    */
   z.object({
     type: z.literal('swap-out'),
@@ -40,13 +40,17 @@ export const cacheOperationSchema = z.discriminatedUnion('type', [
     from: position.optional(),
     before: position.optional(),
   }),
-  /** Copy what is kept in a place, up to position `before`, into cells of `sequence`, which has none at its positions. */
+  /**
+   * Copies the cells kept in a place, up to position `before`, into cells of `sequence`, which has none at those
+   * positions.
+   */
   z.object({ type: z.literal('swap-in'), place, sequence, before: position }),
-  /** Forget what is kept in a place. */
+  /** Forgets the cells kept in a place. */
   z.object({ type: z.literal('swap-discard'), place }),
   /**
-   * From now on draw this sequence's tokens this way. Only the tail acts on it. What some samplers remember is told: the
-   * tokens so far (only where a sampler looks at them) and how many of the last of them were generated.
+   * Sets how this sequence's tokens are drawn from now on. Only the tail acts on it. The operation also restores the
+   * memory of samplers: the tokens so far (only where a sampler looks at them), and how many of the last of them were
+   * generated.
    */
   z.object({
     type: z.literal('sample-with'),
@@ -54,13 +58,13 @@ export const cacheOperationSchema = z.discriminatedUnion('type', [
     sampling: samplingSchema,
     history: tokensSchema.optional(),
     generated: position.optional(),
-    /** Mirostat's state, as the tail reported it with the last token. */
+    /** Mirostat's state, from the tail's report of the last token. */
     mu: z.number().optional(),
   }),
 ]);
 export type CacheOperation = z.infer<typeof cacheOperationSchema>;
 
-/** What one sequence contributes to a micro-batch: `count` rows at `position`, `position + 1`, ... */
+/** One sequence's share of a micro-batch: `count` rows at `position`, `position + 1`, ... */
 export const stepEntrySchema = z.object({
   sequence,
   position,
@@ -68,15 +72,15 @@ export const stepEntrySchema = z.object({
   /** Whether the tail draws a token after the last of these rows. */
   sample: z.boolean(),
   /**
-   * The tokens of the last rows, where they are guesses. A guess stands when it is the token that the tail drew for its
-   * position; the tail draws after the row before the first guess, and on until one falls. Rows behind a guess that
-   * has fallen count for nothing, in this step and in those that follow, until the lead sends their positions again.
+   * Draft tokens of the last rows. A draft token stands when the tail draws the same token for its position; the tail
+   * draws after the row before the first draft token, and on until one falls. Rows behind a fallen one count for
+   * nothing, in this step and in those that follow, until the lead sends their positions again.
    */
   draft: arraySchema(token, { most: limits.maxDraftTokens }).optional(),
 });
 export type StepEntry = z.infer<typeof stepEntrySchema>;
 
-/** Storage of hidden rows on the wire. */
+/** Encoding of hidden rows on the wire. */
 export const activationsSchema = z.enum(['f32', 'f16']);
 export type Activations = z.infer<typeof activationsSchema>;
 
@@ -86,18 +90,18 @@ export type Activations = z.infer<typeof activationsSchema>;
  */
 export const stepSchema = z.object({
   type: z.literal('step'),
-  /** Counts up from 0 on each ring. */
+  /** Number of the step, counted up from 0 on each ring. */
   step: z.number().int().nonnegative(),
   operations: arraySchema(cacheOperationSchema, { most: limits.maxOperations }),
   entries: arraySchema(stepEntrySchema, { most: limits.maxSequences }),
-  /** How the hidden rows are written, default `f32`: `f16` halves the bytes, and rounds. */
+  /** Encoding of the hidden rows, default `f32`. `f16` halves the bytes, and rounds. */
   activations: activationsSchema.optional(),
 });
 export type Step = z.infer<typeof stepSchema>;
 
 /**
- * The tail's answer to one step: for each entry that asked, in the entries' order, the tokens that it drew: one, one more
- * for each guess that stood, none when the rows followed a guess that had fallen before.
+ * The tail's answer to one step: the tokens that it drew for each entry that asked, in the entries' order: one, one
+ * more for each draft token that stood, none when the rows followed a draft token that had fallen before.
  */
 export const sampledSchema = z.object({
   type: z.literal('sampled'),
@@ -110,7 +114,10 @@ export const sampledSchema = z.object({
       logprobs: arraySchema(logprobsSchema, { most: limits.maxDraftTokens + 1 }).optional(),
       /** Mirostat's state after each token, where it draws. */
       mus: arraySchema(z.number(), { most: limits.maxDraftTokens + 1 }).optional(),
-      /** In place of tokens: why none can be drawn for this sequence, such as a grammar that takes too long to follow. */
+      /**
+       * The reason why no token can be drawn for this sequence, in place of tokens, such as a grammar that takes too
+       * long to follow.
+       */
       error: wireErrorSchema.optional(),
     }),
     { most: limits.maxSequences },
@@ -119,8 +126,8 @@ export const sampledSchema = z.object({
 export type Sampled = z.infer<typeof sampledSchema>;
 
 /**
- * A stage could not compute a step. Passed along the ring to the lead, which fails the step's sequences. The stages
- * behind apply the step's cache operations all the same, so that the caches stay mirrors of each other.
+ * A stage's failure to compute a step. It passes along the ring to the lead, which fails the step's sequences. The
+ * stages behind apply the step's cache operations all the same, so that the caches stay mirrors of each other.
  */
 export const stepFailedSchema = z.object({
   type: z.literal('step-failed'),

@@ -26,7 +26,10 @@ const stageIndex = z
   .max(limits.maxStages - 1);
 const stageCount = z.number().int().positive().max(limits.maxStages);
 
-/** Coordinator to peer: hold this stage for as long as this stream is open. First frame of a `stage` stream. */
+/**
+ * A coordinator's command to a peer: hold this stage for as long as this stream is open. First frame of a `stage`
+ * stream.
+ */
 export const stageLoadSchema = z
   .object({
     type: z.literal('stage-load'),
@@ -39,32 +42,35 @@ export const stageLoadSchema = z
     stage: stageIndex,
     stages: stageCount,
     block: blockSchema,
-    /** Who holds the stage before, round the ring: nobody else may open the ring stream. Left out when there is one stage. */
+    /**
+     * Peer id of the holder of the stage before, round the ring: no other peer may open the ring stream. Left out when
+     * there is one stage.
+     */
     previous: peerIdSchema.optional(),
-    /** Members that hold the model, in the order to try. */
+    /** Members that hold the model, in the order in which to try them. */
     sources: arraySchema(peerIdSchema, { most: limits.maxStages }),
     /** Tokens of KV cache, shared by all sequences. */
     contextTokens: z.number().int().positive().max(16_777_216),
     /** Sequences served at once. */
     sequences: z.number().int().positive().max(limits.maxSequences),
-    /** How keys and values are stored, default `f16`: `q8_0` takes about half of its memory, and rounds. */
+    /** Storage of keys and values, default `f16`. `q8_0` takes about half the memory, and rounds. */
     cacheType: cacheTypeSchema.optional(),
-    /** How this stage sends hidden rows on, default `f32`. */
+    /** Encoding of the hidden rows that this stage sends on, default `f32`. */
     activations: activationsSchema.optional(),
-    /** Engine threads; left out, the peer decides. */
+    /** Threads of the engine. Default: the peer decides. */
     threads: z.number().int().positive().max(1024).optional(),
   })
   .refine((load) => load.stage < load.stages, { message: 'stage must be less than stages' });
 export type StageLoad = z.infer<typeof stageLoadSchema>;
 
-/** Coordinator to peer, once all stages are ready: open the ring stream to the next stage's peer. */
+/** A coordinator's command to a peer, once all stages are ready: open the ring stream to the next stage's peer. */
 const stageConnectSchema = z.object({ type: z.literal('stage-connect'), next: peerIdSchema });
 export type StageConnect = z.infer<typeof stageConnectSchema>;
 
-/** What a coordinator says on a `stage` stream after `stage-load`, each once. */
+/** A coordinator's command on a `stage` stream after `stage-load`. Each is sent once. */
 export const stageCommandSchema = z.discriminatedUnion('type', [
   stageConnectSchema,
-  /** To the lead of a pipeline that serves: take no more generations, and tell how many still run. */
+  /** Command to the lead of a pipeline that serves: accept no more generations, and report how many still run. */
   z.object({ type: z.literal('stage-drain') }),
 ]);
 export type StageCommand = z.infer<typeof stageCommandSchema>;
@@ -72,7 +78,10 @@ export type StageCommand = z.infer<typeof stageCommandSchema>;
 export const stagePhaseSchema = z.enum(['fetch', 'cut', 'load']);
 export type StagePhase = z.infer<typeof stagePhaseSchema>;
 
-/** Peer to coordinator on a `stage` stream. After `stage-failed` the stream ends and nothing of the stage is left. */
+/**
+ * A peer's report to the coordinator on a `stage` stream. After `stage-failed` the stream ends and nothing of the stage
+ * is left.
+ */
 export const stageEventSchema = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('stage-progress'),
@@ -86,7 +95,7 @@ export const stageEventSchema = z.discriminatedUnion('type', [
     backend: z.string().max(32),
     /** Bytes of model sections that came over the mesh for this load. 0: all was on disk. */
     fetchedBytes: z.number().int().nonnegative(),
-    /** Size of what was loaded: the cut file or the whole model. */
+    /** Size of the loaded file: the stage file or the whole model. */
     fileBytes: z.number().int().nonnegative(),
   }),
   z.object({ type: z.literal('stage-connected') }),
@@ -96,7 +105,10 @@ export const stageEventSchema = z.discriminatedUnion('type', [
 ]);
 export type StageEvent = z.infer<typeof stageEventSchema>;
 
-/** Peer to the next stage's peer, first frame of a `ring` stream. After the answer the stream carries ring messages only. */
+/**
+ * A peer's opening frame to the next stage's peer on a `ring` stream. After the answer the stream carries ring messages
+ * only.
+ */
 export const ringOpenSchema = z.object({
   type: z.literal('ring-open'),
   deployment: deploymentIdSchema,

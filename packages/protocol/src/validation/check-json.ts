@@ -4,7 +4,10 @@ import { check, type Checked } from './check.ts';
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
-/** Checks JSON, as it lies in a file, against a schema. See {@link check}; what is no JSON at all is not quoted either. */
+/**
+ * Checks the JSON text in a file's bytes against a schema, as {@link check} does. Its problem never quotes the text,
+ * JSON or not.
+ */
 export function checkJson<Schema extends z.ZodType>(schema: Schema, bytes: Uint8Array): Checked<z.output<Schema>> {
   let value: unknown;
   try {

@@ -1,8 +1,8 @@
 import type { z } from 'zod';
 
 /**
- * Says in plain words what a schema expects where a value does not fit. Pass it as `error` to `safeParse`: schemas with a
- * message of their own keep that, and no text of Zod's is left. Tells nothing of the value.
+ * Says in plain words what a schema expects of a value that does not fit, and nothing about the value. Pass it as
+ * `error` to `safeParse`: schemas with a message of their own keep it, and no text of Zod's is left.
  */
 export function explainIssue(issue: z.core.$ZodRawIssue): string {
   switch (issue.code) {
@@ -56,7 +56,7 @@ function bound(origin: string, { word, limit }: { readonly word: string; readonl
   return `a number of ${amount}`;
 }
 
-/** Names each alternative once; where a value got further into one of them than into the others, what that one lacks. */
+/** Names each alternative once, or the missing part of the one alternative that the value came closest to. */
 function explainUnion(branches: readonly z.core.$ZodIssue[][], options: unknown): string {
   if (Array.isArray(options)) return `expected ${options.map((value) => JSON.stringify(value)).join(' or ')}`;
   const firsts = branches.flatMap(([first]) => first ?? []);

@@ -1,7 +1,10 @@
-/** Longest name that a message repeats: parts of it may come from whoever sent the value. */
+/** Longest name in a message, in characters: the sender of the value may have chosen parts of it. */
 const maxLength = 200;
 
-/** Names the place of a value in what was sent, like `messages[0].content`. Empty for the whole. */
+/**
+ * Returns the name of a value's place in a message, like `messages[0].content`; empty for the whole. No control
+ * characters.
+ */
 export function fieldName(path: readonly PropertyKey[]): string {
   let name = '';
   for (const key of path) {
