@@ -3,24 +3,24 @@ import { resolveModel, SkeinError } from '@skein/protocol';
 
 import { meshCatalog, type CatalogModel } from './mesh-catalog.ts';
 
-/** What is known of the mesh's models. */
+/** The models of the mesh, and the members that may bring others. */
 export interface ModelView<Model extends CatalogModel> {
   readonly models: readonly Model[];
   readonly absent: Absent;
 }
 
-/** Names that a message lists at most. */
+/** Most names in one message. */
 const maxListed = 10;
-/** Seconds until members that are met at a start, or come back after a short loss, should be there. */
+/** Seconds within which members should be there that are met at a start, or come back after a short loss. */
 const gatherSeconds = 2;
 const returnSeconds = 5;
 
 /**
- * Finds the model that a request means, by the rule of `resolveModel`.
+ * Finds the model that a request names, by the rule of `resolveModel`.
  *
- * @throws SkeinError `invalid-request` when several are meant; `no-peers`, with the time after which to ask again, for what
- *   only a member holds that was just lost, or while this coordinator has just started and members are missing;
- *   `model-not-found` for what nobody has; `model-invalid` for what can't generate text
+ * @throws SkeinError `invalid-request` when several models have the name; `no-peers`, with the time after which to ask
+ * again, when its only holder was just lost, or while this coordinator has just started and members are missing;
+ * `model-not-found` when no member has it; `model-invalid` when it can't generate text
  */
 export function findModel<Model extends CatalogModel>(view: ModelView<Model>, reference: string): Model {
   const model = resolveModel(view.models, reference) ?? explainMissing(view, reference);
@@ -28,7 +28,10 @@ export function findModel<Model extends CatalogModel>(view: ModelView<Model>, re
   throw new SkeinError('model-invalid', `${model.name} ${model.unusable}`, { details: { param: 'model' } });
 }
 
-/** Throws why a model that a request means is not there. */
+/**
+ * Throws the reason why no model has the name that a request gives: the errors `no-peers` and `model-not-found` of
+ * {@link findModel}.
+ */
 export function explainMissing({ models, absent }: ModelView<CatalogModel>, reference: string): never {
   const name = reference.slice(0, 100);
   const details = { param: 'model' };

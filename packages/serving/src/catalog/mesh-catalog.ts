@@ -2,15 +2,15 @@ import type { Card, NamedModel } from '@skein/protocol';
 
 /** A model that members hold or serve. */
 export interface CatalogModel extends NamedModel {
-  /** The name that most of them have for it. */
+  /** The name that most members have for it. */
   readonly name: string;
-  /** All other names that they have for it. */
+  /** All other names that members have for it. */
   readonly aliases: readonly string[];
   /** Size of its file; undefined when only stages of it are left in the mesh. */
   readonly bytes: number | undefined;
   /** Whether a replica is ready. */
   readonly isServed: boolean;
-  /** Why it can't be deployed, in words that follow its name, when all who hold it say so; undefined when it can. */
+  /** The reason why it can't be deployed, in words that follow its name; undefined unless all its holders give one. */
   readonly unusable?: string | undefined;
 }
 
@@ -19,11 +19,11 @@ interface Draft {
   readonly aliases: Set<string>;
   bytes: number | undefined;
   isServed: boolean;
-  /** What the first holder says against it; undefined once another says nothing. */
+  /** The first holder's reason against it; undefined once another holder gives none. */
   unusable: string | undefined;
 }
 
-/** Lists the models that cards tell of, one entry for each SHA-256, by name. */
+/** Lists the models on the cards, one entry for each SHA-256, sorted by name. */
 export function meshCatalog(cards: readonly Card[]): CatalogModel[] {
   const drafts = new Map<string, Draft>();
   const draftOf = (model: string, name: string): Draft => {

@@ -1,19 +1,22 @@
 /**
- * Engines that one request may cost: the one that it is tried on first, and one other. A request that makes engines crash
- * must not get at every replica, nor at those that are deployed anew.
+ * Most engines that one request may cost: the first that it is tried on, and one other. A request that makes engines
+ * crash must not reach every replica, nor replicas that are deployed anew.
  */
 const maxEngines = 2;
 
 /**
- * The deployments that a request is at, and those in which an engine died over it, never more than two together. All choices of
- * a request share one.
+ * The deployments that work on a request, and those in which an engine died over it, never more than two together. All
+ * choices of a request share one such object.
  */
 export class EnginesAtRisk {
   readonly #dead = new Set<string>();
-  /** How many choices are at a deployment. */
+  /** Number of choices at each deployment. */
   readonly #entered = new Map<string, number>();
 
-  /** Enters a deployment with one choice, until what it returns is disposed. Undefined when that would be one too many. */
+  /**
+   * Enters a deployment with one choice, until the returned object is disposed. Returns undefined when that would be
+   * one deployment too many.
+   */
   enter(deployment: string): Disposable | undefined {
     const risked = new Set([...this.#dead, ...this.#entered.keys(), deployment]);
     if (risked.size > maxEngines || this.#dead.has(deployment)) return undefined;
@@ -31,7 +34,7 @@ export class EnginesAtRisk {
     return this.#dead;
   }
 
-  /** Whether as many engines died as one request may cost. */
+  /** Tells whether as many engines died as one request may cost. */
   get areSpent(): boolean {
     return this.#dead.size >= maxEngines;
   }

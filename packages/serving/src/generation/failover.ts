@@ -1,21 +1,22 @@
 import { retryOf, SkeinError } from '@skein/protocol';
 
-/** How one attempt at a generation failed. */
+/** A failed attempt at a generation. */
 export interface AttemptFailure {
   readonly error: SkeinError;
   /** Whether the lead had taken the request into its queue. */
   readonly hasBegun: boolean;
-  /** Whether a token or a piece of text had come. Another replica would begin anew what the caller may have passed on. */
+  /** Whether a token or a piece of text had come. The caller may have passed it on, and another replica would begin anew. */
   readonly hasText: boolean;
 }
 
-/** Tells whether an engine, or the machine that it ran on, was lost while it had the request. */
+/** Tells whether an engine, or its machine, was lost while it had the request. */
 export function costAnEngine({ error, hasBegun }: AttemptFailure): boolean {
   return error.code === 'stage-lost' || (error.code === 'peer-lost' && hasBegun);
 }
 
 /**
- * Decides what comes after a failed attempt: undefined, and another replica is tried; or the error that ends the run.
+ * Decides how to go on after a failed attempt: returns undefined to try another replica, or the error that ends the
+ * run.
  *
  * @param areEnginesSpent as many engines died over the request as one request may cost
  */

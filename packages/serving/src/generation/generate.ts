@@ -10,28 +10,34 @@ import {
   type GenerationInput,
 } from '@skein/protocol';
 
-/** What is yielded: that the lead has begun, text as it comes, then one end. Errors are thrown. */
+/** A step of a generation: that the lead has begun, text as it is drawn, then one end. Errors are thrown instead. */
 export type GenerationUpdate = Exclude<GenerationEvent, { type: 'generation-error' }>;
 
-/** Longest waits for a lead, in milliseconds. The time that the reader takes for itself does not count. */
+/** Longest waits for a lead, in milliseconds. Time that the reader takes for itself does not count. */
 export interface GenerationDeadlines {
-  /** From the request to the first text, however early the lead has begun: its queue and the reading of the prompt. */
+  /**
+   * From the request to the first text, however early the lead has begun. Covers its queue and the reading of the
+   * prompt.
+   */
   readonly firstTokenMs: number;
   /** From one piece of text to the next. */
   readonly gapMs: number;
 }
 
 export interface GenerateOptions {
-  /** Names the request in logs and records. Default: a random one. */
+  /** Id of the request in logs and records. Default: a random one. */
   readonly id?: string | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Default: none beside the one for opening the stream. */
+  /** Default: none, except for opening the stream. */
   readonly deadlines?: GenerationDeadlines | undefined;
 }
 
 /**
- * Generates at a lead. Leaving the loop, aborting the signal or a deadline that passes gives the sequence up at once, there
- * as here. Throws the lead's error, `peer-lost` when the stream stops before its end, `aborted`, `deadline-exceeded`.
+ * Generates at a lead. Gives the sequence up at once, there as here, when the caller leaves the loop, the signal aborts
+ * or a deadline passes.
+ *
+ * @throws SkeinError the lead's own error; `peer-lost` when the stream stops before its end; `aborted` when the signal
+ * aborts; `deadline-exceeded` when a deadline passes; `protocol-violation` when the lead breaks the protocol
  */
 export async function* generate(
   mesh: Pick<Mesh, 'open'>,

@@ -75,7 +75,7 @@ function run(replicas: ReplicaSource, options: Partial<GenerationRunOptions> = {
   return new GenerationRun(member, { request, replicas, ...options });
 }
 
-/** What a run yields, and the error that ends it. */
+/** Collects the updates of a run, and the error that ends it. */
 async function outcome(generation: GenerationRun): Promise<{ types: string[]; code: string | undefined }> {
   const types: string[] = [];
   try {

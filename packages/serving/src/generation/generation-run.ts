@@ -8,33 +8,36 @@ import { costAnEngine, errorAfter } from './failover.ts';
 import { Transcript } from './transcript.ts';
 import { generate, type GenerateOptions, type GenerationUpdate } from './generate.ts';
 
-/** A replica that failed a request, and why. */
+/** A replica that failed a request, with its error. */
 export interface FailedAttempt extends Route {
   readonly error: SkeinError;
 }
 
-/** Where a run gets its replicas from. */
+/** A source of replicas for a run. */
 export interface ReplicaSource {
-  /** Takes a replica for the next attempt, after those that failed, in their order. What it throws ends the run. */
+  /**
+   * Takes a replica for the next attempt. `failed` lists the failed attempts in their order. An error thrown here ends
+   * the run.
+   */
   take(failed: readonly FailedAttempt[]): Attempt | Promise<Attempt>;
 }
 
 export interface GenerationRunOptions extends GenerateOptions {
   readonly request: GenerationInput;
   readonly replicas: ReplicaSource;
-  /** Shared by the runs of one request. Default: the run's own. */
+  /** Shared by the runs of one request. Default: the run has its own. */
   readonly engines?: EnginesAtRisk | undefined;
 }
 
 /**
- * One generation, with the only loop that tries it again. A replica that fails before its first piece of text is followed by
- * another one; from then on the run is tied to its replica. Deadlines are those of each attempt.
+ * One generation, with the only loop that tries it again. A replica that fails before its first piece of text is
+ * followed by another one; from then on the run is tied to its replica. Each attempt has deadlines of its own.
  *
- * To be iterated once; nothing is sent before. Each attempt may yield that it has begun; text comes from the last one.
- * Throws what the source throws, and what {@link generate} does when that is no reason to try another replica.
+ * Iterate it once; nothing is sent before. Each attempt may yield that it has begun; text comes from the last one. The
+ * iteration throws the errors of the source, and those of {@link generate} that are no reason to try another replica.
  */
 export class GenerationRun implements AsyncIterable<GenerationUpdate> {
-  /** Of the request. */
+  /** Id of the request. */
   readonly id: string;
   readonly #mesh: Pick<Mesh, 'open'>;
   readonly #options: GenerationRunOptions;
@@ -52,12 +55,12 @@ export class GenerationRun implements AsyncIterable<GenerationUpdate> {
     this.#begun.promise.catch(() => undefined);
   }
 
-  /** Where the request is, or was last. Undefined before the first attempt. */
+  /** The replica that has the request, or had it last. Undefined before the first attempt. */
   get route(): Route | undefined {
     return this.#route;
   }
 
-  /** What was yielded so far. */
+  /** The updates yielded so far. */
   get transcript(): Pick<Transcript, 'isEmpty' | 'continuation'> {
     return this.#transcript;
   }

@@ -2,19 +2,19 @@ import type { Resume } from '@skein/protocol';
 
 import type { GenerationUpdate } from './generate.ts';
 
-/** What a run has passed on to its reader, and what another lead has to know to go on behind it. */
+/** The updates that a run has passed on to its reader, and the state from which another lead continues behind them. */
 export class Transcript {
   readonly #tokens: number[] = [];
   #begin: Extract<GenerationUpdate, { type: 'generation-begin' }> | undefined;
   #emittedCharacters = 0;
   #mu: number | undefined;
 
-  /** Whether nothing was passed on that another replica would say again. */
+  /** Whether nothing was passed on that another replica would repeat. */
   get isEmpty(): boolean {
     return this.#tokens.length === 0 && this.#emittedCharacters === 0;
   }
 
-  /** What the request has to say besides to be resumed on another lead; undefined before a replica has begun. */
+  /** The fields with which the request is resumed on another lead; undefined before a replica has begun. */
   get continuation(): { readonly maxTokens: number; readonly resume: Resume } | undefined {
     if (this.#begin === undefined) return undefined;
     const { promptHash, maxTokens } = this.#begin;
@@ -22,7 +22,7 @@ export class Transcript {
     return { maxTokens, resume: { ...resume, ...(this.#mu !== undefined && { mu: this.#mu }) } };
   }
 
-  /** Adds what is passed on. */
+  /** Adds an update that is passed on. */
   add(update: GenerationUpdate): void {
     if (update.type === 'generation-begin') this.#begin = update;
     if (update.type !== 'text-delta') return;

@@ -7,13 +7,13 @@ export interface Route {
   readonly lead: string;
 }
 
-/** Which leads are wanted. All left out: any. */
+/** The leads that are wanted. Default: any. */
 export interface LeadQuery {
-  /** SHA-256 of the model that they serve. */
+  /** SHA-256 of the model that the lead serves. */
   readonly model?: string | undefined;
-  /** Leads that are not wanted. */
+  /** Leads that are excluded. */
   readonly exclude?: readonly Route[] | undefined;
-  /** The lead to take whatever its load, if it is wanted. */
+  /** A lead to choose whatever its load, if it is among the wanted ones. */
   readonly prefer?: Route | undefined;
 }
 
@@ -23,9 +23,9 @@ export interface Lead {
 }
 
 /**
- * Chooses the ready lead with the least work for its size: the lowest share of active and queued requests in the sequences
- * that it serves at once. Ties go to the lower peer id, so that all who decide on the same cards decide alike. Undefined when
- * no wanted lead is ready.
+ * Chooses the ready lead with the least work for its size: the lowest share of active and queued requests in the
+ * sequences that it serves at once. Ties go to the lower peer id, so that all members decide alike on the same cards.
+ * Returns undefined when no wanted lead is ready.
  */
 export function chooseLead(cards: readonly Card[], query: LeadQuery): Lead | undefined {
   let best: Lead | undefined;

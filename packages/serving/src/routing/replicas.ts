@@ -2,19 +2,19 @@ import type { Card } from '@skein/protocol';
 
 import { chooseLead, type LeadQuery, type Route } from './least-loaded-lead.ts';
 
-/** A replica that is taken for one attempt. Disposing says that the attempt is over. */
+/** A replica taken for one attempt. Disposing it ends the attempt. */
 export interface Attempt extends Route, Disposable {}
 
 export interface ReplicasOptions {
   /** The newest cards of all members. */
   readonly cards: () => readonly Card[];
-  /** Tells whether a deployment may still serve: its owner knows earlier than the cards show. Default: each may. */
+  /** Tells whether a deployment may still serve: its owner knows earlier than the cards show. Default: always true. */
   readonly mayServe?: (deployment: string) => boolean;
 }
 
 /**
- * The replicas as this member sees them: those on the cards, without those that it knows to be lost, and with the requests
- * that it has in flight. Cards show these a moment later, so requests that come together would all go to one replica.
+ * The replicas as this member sees them: those on the cards, without those that it knows to be lost, and with its own
+ * requests in flight. Cards show these a moment later, so requests that come together would all go to one replica.
  */
 export class Replicas {
   readonly #options: ReplicasOptions;
@@ -26,9 +26,10 @@ export class Replicas {
   }
 
   /**
-   * Returns the cards with the stages that may serve. A lead has at least as many active requests as this member sent it.
+   * Returns the cards with the stages that may serve. A lead counts at least as many active requests as this member
+   * sent it.
    *
-   * @param lost more deployments to leave out
+   * @param lost further deployments to leave out
    */
   snapshot(lost: ReadonlySet<string> = new Set()): Card[] {
     const { cards, mayServe = () => true } = this.#options;
@@ -43,7 +44,7 @@ export class Replicas {
     }));
   }
 
-  /** Chooses the best replica, by the policy of {@link chooseLead}. Undefined when none is ready. */
+  /** Chooses the best replica, by the policy of {@link chooseLead}. Returns undefined when none is ready. */
   choose({ lost, ...query }: LeadQuery & { readonly lost?: ReadonlySet<string> | undefined }): Route | undefined {
     const found = chooseLead(this.snapshot(lost), query);
     return found && { deployment: found.stage.deployment, lead: found.peer };

@@ -1,9 +1,9 @@
 import type { Card, HeldModel, HeldStage } from '@skein/protocol';
 
-/** The model of {@link modelOf} and {@link leadOf} when they are told nothing else. */
+/** The model of {@link modelOf} and {@link leadOf} by default. */
 export const tiny = { model: 'a'.repeat(64), name: 'tiny' } as const;
 
-/** The card of a member, in so far as it is not said otherwise. */
+/** Makes a member's card, with defaults for the fields that `content` leaves out. */
 export function cardOf(peer: string, content: Partial<Card> = {}): Card {
   return {
     peer,
@@ -18,12 +18,12 @@ export function cardOf(peer: string, content: Partial<Card> = {}): Card {
   };
 }
 
-/** A model that a member holds. */
+/** Makes the entry of a card for a model that its member holds: {@link tiny}, where `content` says nothing else. */
 export function modelOf(content: Partial<HeldModel> = {}): HeldModel {
   return { ...tiny, manifest: 'd'.repeat(64), bytes: 7, ...content };
 }
 
-/** A ready lead of a model of one stage, idle. */
+/** Makes the entry of a card for an idle, ready lead of {@link tiny} in one stage, where `content` says nothing else. */
 export function leadOf(content: Partial<HeldStage> = {}): HeldStage {
   return {
     ...tiny,
