@@ -6,23 +6,27 @@ import { fromChat, fromCompletion, type ChatRequest, type CompletionRequest } fr
 import type { ServedModel, Transport } from './transport.ts';
 
 export interface CallOptions {
-  /** Aborting it ends the call with `aborted`, here and upstream. */
+  /** Ends the call with `aborted`, here and upstream, when it aborts. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Asks the models of one mesh. Close it when done: over the mesh it is a member until then. */
+/** A client of the models of one mesh. Close it when done: over the mesh it is a member until then. */
 export interface SkeinClient extends AsyncDisposable {
   /** Continues a conversation. */
   chat(request: ChatRequest, options?: CallOptions): Generation;
   /** Continues raw text or tokens. */
   complete(request: CompletionRequest, options?: CallOptions): Generation;
-  /** The models that can be asked, over the mesh the deployed ones alone. Throws `deadline-exceeded` after `connectMs`. */
+  /**
+   * Lists the models that can be asked; over the mesh the deployed ones alone. Waits for at most `connectMs`.
+   *
+   * @throws SkeinError `deadline-exceeded` when no answer comes in time
+   */
   models(options?: CallOptions): Promise<readonly ServedModel[]>;
   /** Cancels what is running and leaves. Idempotent. */
   close(): Promise<void>;
 }
 
-/** The client over any transport, which it owns. */
+/** Makes a client over any transport, which it owns from now on. */
 export function createClient(transport: Transport, deadlines: Deadlines): SkeinClient {
   const closed = new AbortController();
   const until = (signal: AbortSignal | undefined) =>

@@ -9,19 +9,19 @@ import { createMeshTransport, type MeshAccess } from './mesh/create-mesh-transpo
 import type { Transport } from './transport.ts';
 
 export interface ConnectOptions {
-  /** Each left out has its default. */
+  /** Deadlines of the client's calls. Default for each one left out: that of {@link defaultDeadlines}. */
   readonly deadlines?: Partial<Deadlines>;
   /** Aborts connecting; calls have signals of their own. */
   readonly signal?: AbortSignal;
 }
 
-/** Through a coordinator's HTTP API. */
+/** Access by way of a coordinator's HTTP API. */
 export interface HttpOptions extends ConnectOptions {
-  /** E.g. `http://127.0.0.1:7331`. */
+  /** URL of the coordinator, e.g. `http://127.0.0.1:7331`. */
   readonly url: string;
 }
 
-/** As a member of the mesh, straight to the peer that serves. */
+/** Access as a member of the mesh, straight to the peer that serves. */
 export interface MeshOptions extends ConnectOptions {
   readonly mesh: MeshAccess;
 }
@@ -29,9 +29,9 @@ export interface MeshOptions extends ConnectOptions {
 /**
  * Connects to the models of a mesh.
  *
- * Throws `not-running` when nothing answers at the URL, `deadline-exceeded` when nothing is reached within
- * `connectMs`, `not-a-member` for a directory without a mesh, `invalid-request` for a URL or invite that is none, and where
- * neither `url` nor `mesh` is given.
+ * @throws SkeinError `not-running` when nothing answers at the URL; `deadline-exceeded` when nothing is reached within
+ * `connectMs`; `not-a-member` when the directory belongs to no mesh; `invalid-request` for a malformed URL or invite,
+ * and when neither `url` nor `mesh` is given
  */
 export async function connect(options: HttpOptions | MeshOptions): Promise<SkeinClient> {
   assertNamed(options);
@@ -54,7 +54,7 @@ export async function connect(options: HttpOptions | MeshOptions): Promise<Skein
   return createClient(transport, deadlines);
 }
 
-/** Types can be passed by: what is called from JavaScript gets an error with the fix, too. */
+/** Checks that a way to the mesh is named: a caller in JavaScript has no types, and gets an error with the fix, too. */
 function assertNamed(options: HttpOptions | MeshOptions): void {
   const { url, mesh }: { readonly url?: unknown; readonly mesh?: unknown } = options;
   if (typeof url === 'string' || (typeof mesh === 'object' && mesh !== null)) return;

@@ -3,13 +3,13 @@ import type { TransportRequest } from './generation/request.ts';
 
 /** A model that can be asked. */
 export interface ServedModel {
-  /** What requests call it. */
+  /** Name of the model in requests. */
   readonly name: string;
   /** Whether a replica is ready. If not, the first request waits while the coordinator deploys one. */
   readonly isDeployed: boolean;
 }
 
-/** How a client reaches the models: through a coordinator, or as a member of the mesh. */
+/** A way to the models: through a coordinator, or as a member of the mesh. */
 export interface Transport {
   /** Waits until something can be asked. Throws when nothing answers before the signal aborts. */
   connect(options: { readonly signal: AbortSignal }): Promise<void>;

@@ -5,28 +5,28 @@ import type { Deadlines } from './deadlines.ts';
 
 /** A token and the natural logarithm of its probability before any sampler changed it. */
 export interface TokenLogprob {
-  /** Bytes that are part of a character are U+FFFD. */
+  /** Text of the token. Bytes that are part of a character are U+FFFD. */
   readonly text: string;
   readonly logprob: number;
-  /** Of the text in UTF-8, where the transport carries them. */
+  /** The text in UTF-8, where the transport carries it. */
   readonly bytes?: readonly number[];
   /** Its id, where the transport carries it. */
   readonly token?: number;
 }
 
-/** What is known of a token that was drawn. */
+/** A drawn token with its logarithm, and the tokens that were likeliest at its place. */
 export interface Logprobs extends TokenLogprob {
-  /** The likeliest tokens at its place, as many as were asked for. */
+  /** The likeliest tokens, as many as were asked for. */
   readonly top: readonly TokenLogprob[];
 }
 
 /** A piece of the text, as it comes. */
 export interface TextDelta {
-  /** May be empty while bytes of a character, or the start of a stop string, are held back. */
+  /** Text, empty while bytes of a character or the start of a stop string are held back. */
   readonly text: string;
-  /** Ids of the tokens that it is made of, where the transport carries them. */
+  /** Ids of the tokens behind the text, where the transport carries them. */
   readonly tokens?: readonly number[];
-  /** One per token, when `logprobs` was asked for. */
+  /** One entry per token, when `logprobs` was asked for. */
   readonly logprobs?: readonly Logprobs[];
 }
 
@@ -37,12 +37,15 @@ export interface GenerationTimings {
   readonly decodeMs: number;
 }
 
-/** How a generation ended. */
+/** The end of a generation. */
 export interface GenerationEnd {
-  /** `stop`: the model or a stop string ended it. `length`: `maxTokens`, or the share of the context without it, was used up. */
+  /**
+   * `stop`: the model or a stop string ended it. `length`: it reached `maxTokens` or, without that, its share of the
+   * context.
+   */
   readonly finishReason: FinishReason;
   readonly usage: Usage;
-  /** As measured by the lead, where the transport carries it. */
+  /** Measurements of the lead, where the transport carries them. */
   readonly timings?: GenerationTimings;
 }
 
@@ -50,7 +53,7 @@ export interface GenerationResult extends GenerationEnd {
   readonly text: string;
 }
 
-/** Deltas, then how it ended. Transports make it; returning early or aborting the signal cancels upstream. */
+/** Deltas, then the end. Transports make it; returning early or aborting the signal cancels upstream. */
 export type GenerationStream = AsyncIterator<TextDelta, GenerationEnd, undefined>;
 
 /**
@@ -76,8 +79,10 @@ export class Generation implements AsyncIterable<TextDelta> {
   }
 
   /**
-   * The whole text and how it ended; beside an iteration it waits for that one. Rejects with a SkeinError, among them
-   * `aborted` (also after a `break`), `deadline-exceeded`, `peer-lost`, `not-deployed`, `overloaded`.
+   * Returns the whole text with the end. Beside an iteration it waits for that one.
+   *
+   * @throws SkeinError `aborted` (also after a `break`), `deadline-exceeded`, `peer-lost`, `not-deployed`, `overloaded`
+   * and other errors of the lead
    */
   async result(): Promise<GenerationResult> {
     if (!this.#isTaken) {

@@ -1,39 +1,43 @@
 import { check, promptSchema, SkeinError, type ChatMessage, type Prompt, type samplingSchema } from '@skein/protocol';
 import type { z } from 'zod';
 
-/** How to generate. What is left out, the server decides; {@link samplingSchema} documents meaning and defaults. */
+/**
+ * Settings of a generation. The server decides those that are left out; {@link samplingSchema} documents meaning and
+ * defaults.
+ */
 export interface GenerationSettings extends z.input<typeof samplingSchema> {
   /** Name or SHA-256 of the model. Default: the first one deployed, else the first one there is. */
   readonly model?: string;
   /** Most tokens to generate. Default: an equal share of the context, context / sequences - prompt, at least 256. */
   readonly maxTokens?: number;
-  /** Generation ends before the first of these would appear in the text. Default none. */
+  /** Texts before whose first occurrence the generation ends. Default: none. */
   readonly stop?: readonly string[];
-  /** A JSON schema that the text is to follow. Not together with a `grammar`. Default: any text. */
+  /** A JSON schema that the text has to follow. Excludes `grammar`. Default: any text. */
   readonly jsonSchema?: object;
-  /** False: don't guess tokens ahead to verify several at a time. The text is the same either way. Default true. */
+  /** Whether to draft tokens ahead and verify several at a time. The text is the same either way. Default true. */
   readonly speculation?: boolean;
 }
 
-/** Continues a conversation, rendered through the model's chat template. */
+/** A request to continue a conversation, rendered through the model's chat template. */
 export interface ChatRequest extends GenerationSettings {
   readonly messages: readonly ChatMessage[];
 }
 
-/** Continues raw text, or raw token ids. */
+/** A request to continue raw text, or raw token ids. */
 export interface CompletionRequest extends GenerationSettings {
   readonly prompt: string | readonly number[];
 }
 
-/** What every transport is asked for: one kind of prompt, and the settings. */
+/** The request to any transport: one kind of prompt, and the settings. */
 export interface TransportRequest {
   readonly prompt: Prompt;
   readonly settings: GenerationSettings;
 }
 
 /**
- * Throws `invalid-request` for messages that no transport could send.
+ * Turns a chat request into one for any transport.
  *
+ * @throws SkeinError `invalid-request` for messages that no transport could send
  * @internal
  */
 export function fromChat({ messages, ...settings }: ChatRequest): TransportRequest {
@@ -44,8 +48,9 @@ export function fromChat({ messages, ...settings }: ChatRequest): TransportReque
 }
 
 /**
- * Throws `invalid-request` for a prompt that no transport could send.
+ * Turns a completion request into one for any transport.
  *
+ * @throws SkeinError `invalid-request` for a prompt that no transport could send
  * @internal
  */
 export function fromCompletion({ prompt, ...settings }: CompletionRequest): TransportRequest {

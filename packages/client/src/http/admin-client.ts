@@ -12,26 +12,26 @@ import { Endpoint, parseAnswer, type EndpointRequest, type Fetch } from './endpo
 import { readEvents } from './read-events.ts';
 
 export interface AdminClientOptions {
-  /** E.g. `http://127.0.0.1:7331`. */
+  /** URL of the daemon's API, e.g. `http://127.0.0.1:7331`. */
   readonly url: string;
-  /** Another way there than TCP. Default: the platform's `fetch`. */
+  /** Another way to the daemon than TCP. Default: the platform's `fetch`. */
   readonly fetch?: Fetch | undefined;
 }
 
 /**
- * Calls the routes of the admin contract, each with its own types, and checks what comes back. Throws the error that the
- * server answers with, `not-running` when none answers, `peer-lost` when the connection breaks, and `protocol-violation` for
- * answers that break the contract. Has no deadlines of its own.
+ * A caller of the routes of the admin contract, each with its own types, which checks the answers. Its methods throw
+ * the server's error, `not-running` when nothing answers, `peer-lost` when the connection breaks, and
+ * `protocol-violation` for answers that break the contract. It has no deadlines of its own.
  */
 export class AdminClient {
   readonly #endpoint: Endpoint;
 
-  /** Throws `invalid-request` for a URL that is none. */
+  /** @throws SkeinError `invalid-request` for a malformed URL */
   constructor({ url, fetch }: AdminClientOptions) {
     this.#endpoint = new Endpoint(url, { fetch });
   }
 
-  /** Asks a question. */
+  /** Sends a request and returns its answer. */
   async ask<Route extends AnswerRoute>(
     route: Route,
     request: RequestTo<Route>,
@@ -41,7 +41,7 @@ export class AdminClient {
     return await this.#endpoint.json<Route['answer']>(path, { ...placed, signal, schema: route.answer });
   }
 
-  /** Begins a change, and yields its events to its end. Leaving early closes the connection. */
+  /** Begins a change, and yields its events until it is over. Closes the connection when the caller leaves early. */
   async *follow<Route extends EventRoute>(
     route: Route,
     request: RequestTo<Route>,

@@ -9,11 +9,11 @@ export interface EndpointRequest {
   readonly method?: 'GET' | 'POST' | 'DELETE';
   /** Sent as JSON. */
   readonly body?: object;
-  /** What the answer shall be, where there is a choice. */
+  /** Media type of the wanted answer, where the server offers several. */
   readonly accept?: string;
 }
 
-/** Sends a request, as the platform's `fetch` does. */
+/** A function that sends a request, as the platform's `fetch` does. */
 export type Fetch = (url: string, request: RequestInit) => Promise<Response>;
 
 /** Longest answer in one piece, in bytes: the status of a mesh with hundreds of members fits. */
@@ -25,8 +25,10 @@ export class Endpoint {
   readonly #fetch: Fetch;
 
   /**
-   * @param url e.g. `http://127.0.0.1:7331`; the `/v1` that OpenAI's clients want may follow. Throws `invalid-request`.
-   * @param options.fetch another way to the server than TCP. Its own `SkeinError`s reach the caller. Default: the platform's.
+   * @param url e.g. `http://127.0.0.1:7331`; the `/v1` that OpenAI's clients want may follow
+   * @param options.fetch another way to the server than TCP. Its own `SkeinError`s reach the caller. Default: the
+   * platform's
+   * @throws SkeinError `invalid-request` for a malformed URL
    */
   constructor(url: string, options: { readonly fetch?: Fetch | undefined } = {}) {
     this.#fetch = options.fetch ?? fetch;
@@ -38,8 +40,10 @@ export class Endpoint {
   }
 
   /**
-   * A successful response. Throws `not-running` when nothing answers, `peer-lost` when the connection breaks, and the error
-   * that an unsuccessful one carries.
+   * Sends a request and returns its response, a successful one.
+   *
+   * @throws SkeinError the error that an unsuccessful response carries, `not-running` when nothing answers, `peer-lost`
+   * when the connection breaks
    */
   async fetch(path: string, { signal, method = 'GET', body, accept }: EndpointRequest): Promise<Response> {
     const headers = {
@@ -61,7 +65,12 @@ export class Endpoint {
     return response;
   }
 
-  /** The JSON that a request is answered with, checked. Throws what {@link fetch} does, `peer-lost` and `protocol-violation`. */
+  /**
+   * Sends a request and returns the JSON of its response, checked.
+   *
+   * @throws SkeinError as {@link fetch} does; `peer-lost` when the answer breaks off; `protocol-violation` when it does
+   * not fit the schema
+   */
   async json<Schema extends z.ZodType>(
     path: string,
     { schema, ...request }: EndpointRequest & { readonly schema: Schema },
@@ -86,13 +95,17 @@ async function readText(response: Response): Promise<string> {
   return text + decoder.decode();
 }
 
-/** Whether a request failed on a connection that was there: broken by the other side, not refused. */
+/** Tells whether a request failed on a connection that existed: broken by the other side, not refused. */
 function hasConnected(error: unknown): boolean {
   const cause = error instanceof Error ? error.cause : undefined;
   return ['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'].some((code) => hasCode(cause, code));
 }
 
-/** Checks what a coordinator answered. Throws `protocol-violation`. */
+/**
+ * Checks a coordinator's answer against a schema and returns it.
+ *
+ * @throws SkeinError `protocol-violation` when it does not fit
+ */
 export function parseAnswer<Schema extends z.ZodType>(schema: Schema, answer: unknown): z.output<Schema> {
   const result = schema.safeParse(answer);
   if (result.success) return result.data;

@@ -7,7 +7,7 @@ import { parseAnswer, type Endpoint } from './endpoint.ts';
 import { chunkSchema, modelListSchema, requestBody } from './openai.ts';
 import { readEvents } from './read-events.ts';
 
-/** Speaks to a coordinator, in OpenAI's API. */
+/** A transport to a coordinator, in OpenAI's API. */
 export class HttpTransport implements Transport {
   readonly #endpoint: Endpoint;
 

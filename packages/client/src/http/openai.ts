@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { GenerationEnd, Logprobs, TextDelta, TokenLogprob } from '../generation/generation.ts';
 import type { TransportRequest } from '../generation/request.ts';
 
-/** The request in OpenAI's words, and in the common extensions of them for what OpenAI has no word for. */
+/** Translates a request into OpenAI's words, with the common extensions for settings that OpenAI has no word for. */
 export function requestBody({ prompt, settings }: TransportRequest): object {
   const { penalties, dry, xtc, mirostat, jsonSchema } = settings;
   return {
@@ -42,7 +42,7 @@ export function requestBody({ prompt, settings }: TransportRequest): object {
   };
 }
 
-/** OpenAI's biases end at 100, where -100 bans a token. */
+/** Translates biases into OpenAI's, which end at 100, and where -100 bans a token. */
 function biasesOf(biases: NonNullable<TransportRequest['settings']['logitBias']>): Record<string, number> {
   return Object.fromEntries(biases.map(({ token, bias }) => [token, Math.max(-100, Math.min(bias, 100))]));
 }
@@ -94,7 +94,7 @@ const usageSchema = z
 
 const tokenLogprobSchema = z.object({ token: z.string(), logprob: z.number(), bytes: z.array(z.number()).nullish() });
 
-/** Of a chat: a list of tokens. Of a text completion: lists side by side. */
+/** Log-probabilities of a chat, a list of tokens, or of a text completion, lists side by side. */
 const logprobsSchema = z.object({
   content: z.array(tokenLogprobSchema.extend({ top_logprobs: z.array(tokenLogprobSchema) })).nullish(),
   tokens: z.array(z.string()).nullish(),
@@ -102,7 +102,7 @@ const logprobsSchema = z.object({
   top_logprobs: z.array(z.record(z.string(), z.number())).nullish(),
 });
 
-/** One event of a chat or a text completion. The last one carries no choice, but usage. */
+/** One event of a chat or a text completion. The last one carries usage and no choice. */
 const wireChunkSchema = z.object({
   choices: z.array(
     z.object({
@@ -113,11 +113,11 @@ const wireChunkSchema = z.object({
     }),
   ),
   usage: usageSchema.nullish(),
-  /** Skein's own, in the chunk with the finish reason. */
+  /** Skein's own extension, in the chunk with the finish reason. */
   skein: z.object({ timings: z.object({ firstTokenMs: millisecondsSchema, decodeMs: millisecondsSchema }) }).nullish(),
 });
 
-/** What one event adds to a generation. */
+/** A generation's increment in one event. */
 export interface Chunk extends Partial<GenerationEnd> {
   readonly delta?: TextDelta;
 }

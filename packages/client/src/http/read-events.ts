@@ -3,13 +3,16 @@ import { EventSourceParserStream } from 'eventsource-parser/stream';
 
 import { errorFromBody, explainLoss } from './response-error.ts';
 
-/** Longest single event that is waited for, in characters. A delta has a few hundred. */
+/** Longest single event, in characters. A delta has a few hundred. */
 const maxEventCharacters = 4 * 1024 * 1024;
 
 /**
- * The JSON of each server-sent event. Throws the error that an event carries, and `peer-lost` when the connection breaks;
- * with `hasEndMark` also when the stream ends without OpenAI's `[DONE]`, since what came may be half the answer. Leaving
- * early closes the connection.
+ * Yields the JSON of each server-sent event. Closes the connection when the caller leaves early.
+ *
+ * @param options.hasEndMark whether the stream has to end with OpenAI's `[DONE]`: without it the answer may be half of
+ * one
+ * @throws SkeinError the error that an event carries; `peer-lost` when the connection breaks or the mark is missing;
+ * `protocol-violation` when an event is not JSON
  */
 export async function* readEvents(
   response: Response,

@@ -5,7 +5,10 @@ const errorBodySchema = z.object({
   error: z.object({ message: z.string(), code: z.string().nullish() }),
 });
 
-/** The error that a JSON body or event carries; undefined when it carries none. Codes we don't know become `fallback`. */
+/**
+ * Returns the error that a JSON body or event carries; undefined when it carries none. Unknown codes become `fallback`,
+ * default `internal`.
+ */
 export function errorFromBody(body: unknown, fallback: ErrorCode = 'internal'): SkeinError | undefined {
   const result = errorBodySchema.safeParse(body);
   if (!result.success) return undefined;
@@ -15,7 +18,7 @@ export function errorFromBody(body: unknown, fallback: ErrorCode = 'internal'): 
   return new SkeinError(isErrorCode(code) ? code : fallback, message);
 }
 
-/** The error that a response with a failure status stands for. Reads its body. */
+/** Reads the body of a response with a failure status, and returns the error that it stands for. */
 export async function errorFromResponse(response: Response): Promise<SkeinError> {
   const fallback = codeOfStatus(response.status);
   const text = await response.text().catch(() => '');
@@ -25,7 +28,10 @@ export async function errorFromResponse(response: Response): Promise<SkeinError>
   );
 }
 
-/** What reading an answer failed with: a connection that broke says so in words of its own; an abort keeps its code. */
+/**
+ * Returns the error for a failed read of an answer: an abort or timeout keeps its code, all else becomes `peer-lost`
+ * with the fix.
+ */
 export function explainLoss(error: unknown): SkeinError {
   const known = asSkeinError(error);
   if (known.code !== 'internal') return known;
@@ -36,14 +42,14 @@ export function explainLoss(error: unknown): SkeinError {
   );
 }
 
-/** For what answers without a code of ours: proxies, and servers that are no coordinator. */
+/** Returns the code for a status without a code of ours, as proxies and foreign servers send. */
 function codeOfStatus(status: number): ErrorCode {
   if (status === 429) return 'overloaded';
   if (status === 401 || status === 403) return 'not-a-member';
   return status >= 500 ? 'internal' : 'invalid-request';
 }
 
-/** Undefined for what is no JSON. */
+/** Parses JSON; undefined for text that is not JSON. */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);

@@ -16,27 +16,30 @@ import { decodeInvite, SkeinError, type Logger } from '@skein/protocol';
 import { MeshTransport } from './mesh-transport.ts';
 
 interface MemberOptions {
-  /** What the client is called in the mesh. Default: the host name. */
+  /** Name of the client in the mesh. Default: the host name. */
   readonly name?: string;
-  /** Look for members on the local network. Default true. */
+  /** Whether to look for members on the local network. Default true. */
   readonly mdns?: boolean;
-  /** Multiaddrs of members to dial, beside those that the invite names or that are found on the local network. */
+  /** Multiaddrs of members to dial, beside those in the invite and those found on the local network. */
   readonly peers?: readonly string[];
   /** Default: none. */
   readonly logger?: Logger;
 }
 
-/** How to become a member of the mesh. */
+/** The way in which a client becomes a member of the mesh. */
 export type MeshAccess = MemberOptions &
   (
     | {
-        /** What `skein invite --role client` printed. Good for one client; it is not needed again with a `directory`. */
+        /**
+         * The text that `skein invite --role client` printed. It admits one client, once: a `directory` makes it
+         * unnecessary later.
+         */
         readonly invite: string;
-        /** Where this client keeps its identity and certificate. Left out: nowhere. One client at a time uses it. */
+        /** Directory for this client's identity and certificate, which one client at a time uses. Default: nowhere. */
         readonly directory?: string;
       }
     | {
-        /** Where a client has been let in before. */
+        /** Directory of a client that was admitted before. */
         readonly directory: string;
         readonly invite?: never;
       }
@@ -49,8 +52,10 @@ export type MeshAccess = MemberOptions &
   );
 
 /**
- * A member that only asks, and listens to nobody. Throws `invalid-request` for an invite that is none,
- * `not-a-member` for one that is not good any more or a directory without a mesh, `peer-lost` when nobody answers.
+ * Makes a transport that is a member of the mesh: one that only asks, and listens to nobody.
+ *
+ * @throws SkeinError `invalid-request` for a malformed invite; `not-a-member` for one that is not valid any more, or a
+ * directory without a mesh; `peer-lost` when nobody answers
  */
 export async function createMeshTransport(
   access: MeshAccess,

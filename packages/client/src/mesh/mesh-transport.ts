@@ -22,12 +22,15 @@ import type { GenerationStream, Logprobs, TokenLogprob } from '../generation/gen
 import type { GenerationSettings, TransportRequest } from '../generation/request.ts';
 import type { ServedModel, Transport } from '../transport.ts';
 
-/** How long after the first member's card a client waits for the card of a lead. Cards of all members come together. */
+/**
+ * Longest wait for the card of a lead after the first member's card, in milliseconds. Cards of all members come
+ * together.
+ */
 const settleMs = 1500;
 
 export type ClientMesh = Pick<Mesh, 'cards' | 'open' | 'peerId' | 'start' | 'stop'>;
 
-/** Asks the leads themselves, over the mesh; no coordinator is on the way. Owns the mesh it is given. */
+/** A transport to the leads themselves, over the mesh, with no coordinator on the way. It owns the mesh that it is given. */
 export class MeshTransport implements Transport {
   readonly #mesh: ClientMesh;
   readonly #replicas: Replicas;
@@ -76,12 +79,16 @@ export class MeshTransport implements Transport {
     await this.#mesh.stop();
   }
 
-  /** Models with a replica: nothing is deployed for a client over the mesh. */
+  /** Returns the models with a replica: nothing is deployed for a client over the mesh. */
   #served(): readonly CatalogModel[] {
     return meshCatalog(this.#mesh.cards.snapshot()).filter(({ isServed }) => isServed);
   }
 
-  /** The SHA-256 of the served model that a name means, or of the first one. Throws `not-deployed`, and `invalid-request` for several. */
+  /**
+   * Returns the SHA-256 of the served model that a name means, or of the first one.
+   *
+   * @throws SkeinError `not-deployed` when no served model has the name, `invalid-request` when several have it
+   */
   #resolve(name: string | undefined): string {
     const served = this.#served();
     const found = name === undefined ? served[0] : resolveModel(served, name);
@@ -89,7 +96,11 @@ export class MeshTransport implements Transport {
     throw notDeployed(name === undefined ? 'no model' : `no model "${name.slice(0, 200)}"`);
   }
 
-  /** Throws the last replica's error when all have failed, and `not-deployed` when there was none. */
+  /**
+   * Takes a replica that has not failed yet.
+   *
+   * @throws SkeinError the last replica's error when all have failed, `not-deployed` when there was none
+   */
   #takeReplica(model: string, failed: readonly FailedAttempt[]): Attempt {
     const found = this.#replicas.choose({ model, exclude: failed });
     if (found === undefined) throw failed.at(-1)?.error ?? notDeployed('no model of this hash');
@@ -101,7 +112,7 @@ export class MeshTransport implements Transport {
   }
 }
 
-/** The settings as callers give them: those of sampling beside the others. */
+/** Settings as callers give them: those of sampling beside the others. */
 const settingsSchema = samplingSchema.extend(
   generationRequestSchema.pick({ maxTokens: true, stop: true, jsonSchema: true, speculation: true }).shape,
 );
@@ -113,7 +124,11 @@ function notDeployed(what: string): SkeinError {
   );
 }
 
-/** Throws `invalid-request` that names the setting at fault. */
+/**
+ * Makes a request of a caller's settings.
+ *
+ * @throws SkeinError `invalid-request` that names the setting at fault
+ */
 function toRequest(settings: Omit<GenerationSettings, 'model'>) {
   const { maxTokens, stop, jsonSchema, speculation, ...sampling } = settings;
   const checked = check(settingsSchema, {

@@ -2,16 +2,16 @@ import { Authority, createMesh, type FrameStream } from '@skein/mesh';
 import { encodeInvite, generationRequestSchema, methods, parseHeader, type GenerationRequest } from '@skein/protocol';
 
 export interface FakeLead extends AsyncDisposable {
-  /** For one client. */
+  /** An invite for one client. */
   readonly invite: string;
-  /** Where it can be dialled. */
+  /** Multiaddrs at which it can be dialled. */
   readonly addresses: readonly string[];
 }
 
-/** Answers one request. `lost` of the stream is aborted when the client goes away. */
+/** A lead's answer to one request. `lost` of the stream aborts when the client goes away. */
 export type Answer = (stream: FrameStream, request: GenerationRequest) => Promise<void>;
 
-/** A member on loopback that says it leads a deployment of `model`, and answers as it is told. */
+/** Starts a member on loopback that claims to lead a deployment of `model`, and gives the answer that the test wants. */
 export async function startLead(options: {
   /** Left out: it serves nothing. */
   readonly model?: string;

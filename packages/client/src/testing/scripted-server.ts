@@ -3,14 +3,14 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
 
-/** One answer of the server, by path. What it throws is the test's own fault. */
+/** Answers of the server, by path. An error thrown in one is the test's own fault. */
 export type Script = Record<string, (response: ServerResponse, body: unknown) => void>;
 
 export interface ScriptedServer extends AsyncDisposable {
   readonly url: string;
 }
 
-/** A server on loopback that answers `/health`, and otherwise does what the script says. */
+/** Starts a server on loopback that answers `/health`, and all other paths by the script. */
 export async function startScriptedServer(script: Script): Promise<ScriptedServer> {
   const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const path = request.url ?? '';
@@ -33,14 +33,14 @@ export async function startScriptedServer(script: Script): Promise<ScriptedServe
   };
 }
 
-/** Begins a stream of events. */
+/** Begins a stream of events. Returns the function that sends one: text as it is, all else as JSON. */
 export function beginEvents(response: ServerResponse): (data: unknown) => void {
   response.writeHead(200, { 'content-type': 'text/event-stream' });
   response.flushHeaders();
   return (data) => void response.write(`data: ${typeof data === 'string' ? data : JSON.stringify(data)}\n\n`);
 }
 
-/** A chunk of a chat completion that adds text. */
+/** Makes a chunk of a chat completion that adds text. */
 export function textChunk(content: string): object {
   return { choices: [{ index: 0, delta: { content }, finish_reason: null }] };
 }
