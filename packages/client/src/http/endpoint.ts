@@ -1,6 +1,7 @@
 import { hasCode, isSkeinError, SkeinError } from '@skein/protocol';
 import type { z } from 'zod';
 
+import { readText } from './read-text.ts';
 import { errorFromResponse, explainLoss, parseJson } from './response-error.ts';
 
 export interface EndpointRequest {
@@ -15,9 +16,6 @@ export interface EndpointRequest {
 
 /** A function that sends a request, as the platform's `fetch` does. */
 export type Fetch = (url: string, request: RequestInit) => Promise<Response>;
-
-/** Longest answer in one piece, in bytes: the status of a mesh with hundreds of members fits. */
-const maxAnswerBytes = 32 * 1024 * 1024;
 
 /** A coordinator's HTTP server. */
 export class Endpoint {
@@ -76,23 +74,9 @@ export class Endpoint {
     { schema, ...request }: EndpointRequest & { readonly schema: Schema },
   ): Promise<z.output<Schema>> {
     const response = await this.fetch(path, request);
-    return parseAnswer(schema, parseJson(await readText(response)));
+    const text = await readText(response).catch((error: unknown) => Promise.reject(explainLoss(error)));
+    return parseAnswer(schema, parseJson(text));
   }
-}
-
-async function readText(response: Response): Promise<string> {
-  const decoder = new TextDecoder();
-  let [text, bytes] = ['', 0];
-  try {
-    for await (const chunk of response.body ?? []) {
-      bytes += chunk.byteLength;
-      if (bytes > maxAnswerBytes) throw new SkeinError('protocol-violation', 'the answer is longer than any can be');
-      text += decoder.decode(chunk, { stream: true });
-    }
-  } catch (error) {
-    throw explainLoss(error);
-  }
-  return text + decoder.decode();
 }
 
 /** Tells whether a request failed on a connection that existed: broken by the other side, not refused. */

@@ -1,6 +1,8 @@
 import { asSkeinError, isErrorCode, SkeinError, type ErrorCode } from '@skein/protocol';
 import { z } from 'zod';
 
+import { readText } from './read-text.ts';
+
 const errorBodySchema = z.object({
   error: z.object({ message: z.string(), code: z.string().nullish() }),
 });
@@ -21,7 +23,7 @@ export function errorFromBody(body: unknown, fallback: ErrorCode = 'internal'): 
 /** Reads the body of a response with a failure status, and returns the error that it stands for. */
 export async function errorFromResponse(response: Response): Promise<SkeinError> {
   const fallback = codeOfStatus(response.status);
-  const text = await response.text().catch(() => '');
+  const text = await readText(response).catch(() => '');
   return (
     errorFromBody(parseJson(text), fallback) ??
     new SkeinError(fallback, `${response.url || 'the server'} answered ${response.status}; is it a Skein coordinator?`)
