@@ -1,18 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { cardSchema } from '@skein/protocol';
-import { z } from 'zod';
+import { AdminClient, openCoordinator, type DeploymentRequest } from '@skein/client';
+import { adminRoutes, type DeploymentStatus, type MeshStatus } from '@skein/protocol';
 
 import type { RunModel } from './models.ts';
-
-const statusSchema = z.object({
-  cards: z.array(cardSchema),
-  deployments: z.array(
-    z.object({ id: z.string(), name: z.string(), state: z.string(), stages: z.array(z.object({ peer: z.string() })) }),
-  ),
-});
-type Status = z.infer<typeof statusSchema>;
-type Deployment = Status['deployments'][number];
 
 const intervalMs = 100;
 /** Tokens for eight answers at once of the longest requests. */
@@ -55,7 +46,7 @@ interface Step {
 }
 
 function stepTowards(
-  { cards, deployments }: Status,
+  { cards, deployments }: MeshStatus,
   { peers, models }: Pick<Arrangement, 'peers' | 'models'>,
 ): Step | 'done' {
   const missing = peers.filter((peer) => !cards.some((card) => card.peer === peer && card.hardware !== undefined));
@@ -81,8 +72,8 @@ function stepTowards(
 }
 
 /** The replicas that are as they shall be: of so many stages, and no two on one peer. */
-function asWanted(own: readonly Deployment[], { stages, replicas }: RunModel): readonly Deployment[] {
-  const wanted: Deployment[] = [];
+function asWanted(own: readonly DeploymentStatus[], { stages, replicas }: RunModel): readonly DeploymentStatus[] {
+  const wanted: DeploymentStatus[] = [];
   for (const deployment of own) {
     const isElsewhere = wanted.every((other) => other.stages[0]?.peer !== deployment.stages[0]?.peer);
     if (deployment.stages.length === stages && isElsewhere && wanted.length < replicas) wanted.push(deployment);
@@ -90,26 +81,14 @@ function asWanted(own: readonly Deployment[], { stages, replicas }: RunModel): r
   return wanted;
 }
 
-export async function statusOf(url: string, signal: AbortSignal): Promise<Status> {
-  const response = await fetch(`${url}/skein/v1/status`, { signal });
-  return statusSchema.parse(await response.json());
+export async function statusOf(url: string, signal: AbortSignal): Promise<MeshStatus> {
+  return await new AdminClient({ url }).ask(adminRoutes.status, {}, { signal });
 }
 
-async function deploy(body: object, url: string, signal: AbortSignal): Promise<void> {
-  await call(`${url}/skein/v1/deployments`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', accept: 'application/json' },
-    body: JSON.stringify(body),
-    signal,
-  });
+async function deploy(request: DeploymentRequest, url: string, signal: AbortSignal): Promise<void> {
+  await openCoordinator({ url }).deploy(request, { signal });
 }
 
 export async function undeploy(id: string, url: string, signal: AbortSignal): Promise<void> {
-  await call(`${url}/skein/v1/deployments/${id}`, { method: 'DELETE', signal });
-}
-
-async function call(url: string, request: RequestInit): Promise<void> {
-  const response = await fetch(url, request);
-  const text = await response.text();
-  if (!response.ok) throw new Error(text);
+  await openCoordinator({ url }).undeploy(id, { signal });
 }

@@ -1,9 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { cardSchema } from '@skein/protocol';
-import { z } from 'zod';
+import { AdminClient } from '@skein/client';
+import { adminRoutes } from '@skein/protocol';
 
-const meshStatus = z.object({ cards: z.array(cardSchema) });
 const intervalMs = 100;
 const timeoutMs = 60_000;
 
@@ -13,9 +12,9 @@ export async function untilMembers(
   expected: { readonly peers: readonly string[]; readonly model: string; readonly signal: AbortSignal },
 ): Promise<void> {
   const signal = AbortSignal.any([expected.signal, AbortSignal.timeout(timeoutMs)]);
+  const client = new AdminClient({ url });
   for (;;) {
-    const response = await fetch(`${url}/skein/v1/status`, { signal });
-    const { cards } = meshStatus.parse(await response.json());
+    const { cards } = await client.ask(adminRoutes.status, {}, { signal });
     const ready = cards.filter(({ peer, hardware }) => hardware !== undefined && expected.peers.includes(peer));
     const hasModel = ready.some(({ models }) => models.some(({ name }) => name === expected.model));
     if (ready.length === expected.peers.length && hasModel) return;

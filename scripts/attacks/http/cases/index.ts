@@ -2,8 +2,16 @@ import type { HttpAttack } from '../http-attack.ts';
 import { bodies } from './bodies.ts';
 import { connections } from './connections.ts';
 import { grammars } from './grammars.ts';
+import { localRoutes } from './local-routes.ts';
 import { prompts } from './prompts.ts';
 import { uploads } from './uploads.ts';
 
 /** All of them. A new one is one more entry of one of these lists. */
-export const httpAttacks: readonly HttpAttack[] = [...bodies, ...uploads, ...prompts, ...grammars, ...connections];
+export const httpAttacks: readonly HttpAttack[] = [
+  ...bodies,
+  ...uploads,
+  ...prompts,
+  ...grammars,
+  ...connections,
+  ...localRoutes,
+];
