@@ -45,7 +45,7 @@ import type { z } from 'zod';
 import { decodeManifest } from '../../packages/mesh/src/calls/encoded-manifest.ts';
 import { verifyCard } from '../../packages/mesh/src/cards/signed-card.ts';
 import { JsonParser } from '../../packages/coordinator/src/http/body/json-parser.ts';
-import { parseChatRequest } from '../../packages/coordinator/src/http/openai/chat-request.ts';
+import { parseChatRequest } from '../../packages/coordinator/src/http/openai/chat.ts';
 import { Turns } from '../../packages/coordinator/src/http/turns.ts';
 import { readAnswer } from '../../packages/mesh/src/discovery/mdns-answer.ts';
 import { Authority } from '../../packages/mesh/src/membership/authority.ts';

@@ -1,4 +1,4 @@
-import { asSkeinError, errorCodes, toWireError, type ErrorCode, type ErrorDetails } from '@skein/protocol';
+import { asSkeinError, toWireError, type ErrorCode, type ErrorDetails } from '@skein/protocol';
 
 /** OpenAI's error object, which its clients turn into typed exceptions. */
 export interface ErrorBody {
@@ -11,6 +11,39 @@ export interface ErrorBody {
     readonly code: string;
   };
 }
+
+/** HTTP statuses by code. */
+const statuses: Readonly<Record<ErrorCode, number>> = {
+  'invalid-request': 400,
+  'context-length-exceeded': 400,
+  'model-not-found': 404,
+  'model-invalid': 422,
+  'model-unreachable': 502,
+  'hash-mismatch': 502,
+  'split-unsupported': 422,
+  'does-not-fit': 422,
+  'no-peers': 503,
+  'not-deployed': 503,
+  overloaded: 429,
+  'stage-lost': 503,
+  'peer-lost': 503,
+  'engine-failed': 500,
+  'engine-incompatible': 500,
+  'protocol-violation': 400,
+  'frame-too-large': 413,
+  'not-a-member': 403,
+  'deadline-exceeded': 504,
+  aborted: 499,
+  'already-running': 409,
+  'not-running': 503,
+  'disk-failed': 507,
+  internal: 500,
+  'not-found': 404,
+  'not-permitted': 403,
+  'request-kills-engines': 422,
+  'request-too-large': 413,
+  'unsupported-encoding': 415,
+};
 
 /**
  * Seconds after which the same request may succeed, where the error does not say: a busy replica has room again, a lost one has
@@ -54,6 +87,13 @@ function publicError(thrown: unknown) {
   const error = asSkeinError(thrown);
   // Aborts and timeouts get a code and a text of ours; any other foreign error keeps its text, which stays inside.
   const wire = toWireError(error.code === 'internal' ? thrown : error);
-  const { status, type } = errorCodes[error.code];
-  return { ...wire, code: error.code, status, type };
+  const status = statuses[error.code];
+  return { ...wire, code: error.code, status, type: typeOf(status) };
+}
+
+/** Returns OpenAI's type of errors with an HTTP status. */
+function typeOf(status: number): string {
+  if (status === 403) return 'permission_error';
+  if (status === 429) return 'rate_limit_error';
+  return status >= 500 ? 'server_error' : 'invalid_request_error';
 }

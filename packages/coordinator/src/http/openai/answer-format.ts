@@ -1,6 +1,42 @@
 import type { DescribedLogprobs, FinishReason } from '@skein/protocol';
+import type { GenerationUpdate, Route } from '@skein/serving';
 
-import type { Completion } from './completion.ts';
+export type GenerationEnd = Extract<GenerationUpdate, { type: 'generation-end' }>;
+
+/** What an answer reports beside its text. `lead` and the timings are Skein's own. */
+export interface Completion extends Route {
+  readonly end: GenerationEnd;
+}
+
+/**
+ * All choices of one request together: the prompt counts once, what was generated adds up. Deployment and lead are those of
+ * the first.
+ */
+export function combine(completions: readonly Completion[]): Completion {
+  return completions.reduce((all, one) => ({ ...all, end: combineEnds(all.end, one.end) }));
+}
+
+function combineEnds(all: GenerationEnd, one: GenerationEnd): GenerationEnd {
+  return {
+    ...all,
+    usage: {
+      ...all.usage,
+      completionTokens: all.usage.completionTokens + one.usage.completionTokens,
+      ...sumOf('draftedTokens', [all, one]),
+      ...sumOf('acceptedTokens', [all, one]),
+    },
+    timings: { ...all.timings, decodeMs: Math.max(all.timings.decodeMs, one.timings.decodeMs) },
+  };
+}
+
+/** The sum of a count that not every lead tells. */
+function sumOf(
+  key: 'draftedTokens' | 'acceptedTokens',
+  ends: readonly GenerationEnd[],
+): Partial<GenerationEnd['usage']> {
+  const counts = ends.map(({ usage }) => usage[key]).filter((count) => count !== undefined);
+  return counts.length === 0 ? {} : { [key]: counts.reduce((sum, count) => sum + count, 0) };
+}
 
 /** What all parts of one answer have in common. */
 export interface AnswerIdentity {
@@ -63,4 +99,15 @@ export function usageOf({ end }: Completion): object {
 /** Not part of OpenAI's API: which deployment and lead answered, and the lead's timings in milliseconds. */
 export function skeinOf({ deployment, lead, end }: Completion): object {
   return { deployment, lead, timings: end.timings };
+}
+
+export type TokenLogprob = Pick<DescribedLogprobs, 'bytes' | 'logprob'>;
+
+/** A byte order mark is a character like others. */
+export const utf8 = ['utf-8', { ignoreBOM: true }] as const;
+const decoder = new TextDecoder(...utf8);
+
+/** Returns a token's text: bytes that are part of a character become U+FFFD, as in OpenAI's answers. */
+export function textOfToken({ bytes }: TokenLogprob): string {
+  return decoder.decode(Uint8Array.from(bytes));
 }

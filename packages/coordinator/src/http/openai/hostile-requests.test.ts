@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { post, testApp } from '../../testing/test-app.ts';
 import { Turns } from '../turns.ts';
 import { validate, validateEach } from '../validate.ts';
-import { parseChatRequest } from './chat-request.ts';
+import { parseChatRequest } from './chat.ts';
 
 const chat = { model: 'org/tiny', messages: [{ role: 'user', content: 'Hi' }] };
 const mebibyte = 1024 * 1024;

@@ -1,8 +1,11 @@
 import { arraySchema, limits, samplingSchema } from '@skein/protocol';
 import { z } from 'zod';
 
-import { maxChoices } from './choices.ts';
-import { responseFormatSchema } from './response-format.ts';
+import { responseFormatSchema, type ResponseFormat } from './response-format.ts';
+import { samplingConflict, type Conflict, type SamplingParameters } from './sampling.ts';
+
+/** Choices of one request at most. */
+const maxChoices = 8;
 
 /** A parameter that may be left out or null. */
 export function optional<Schema extends z.ZodType>(schema: Schema) {
@@ -110,4 +113,35 @@ export const sharedParameters = {
 
 export function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null;
+}
+
+interface SharedBody extends SamplingParameters {
+  readonly stream?: boolean | undefined;
+  readonly stream_options?: unknown;
+  readonly response_format?: ResponseFormat | undefined;
+}
+
+/** Refuses parameters that can't be had together: for zod's `superRefine`. */
+export function refuseConflicts(body: SharedBody, context: z.core.$RefinementCtx): void {
+  const conflict = sharedConflict(body) ?? samplingConflict(body);
+  if (conflict === undefined) return;
+  context.addIssue({ code: 'custom', path: [conflict.parameter], message: conflict.reason });
+}
+
+function sharedConflict({
+  stream,
+  stream_options,
+  grammar,
+  response_format: format,
+}: SharedBody): Conflict | undefined {
+  if (stream_options !== undefined && stream !== true) {
+    return { parameter: 'stream_options', reason: "only allowed when 'stream' is true" };
+  }
+  if ((grammar ?? '') !== '' && format !== undefined && format.type !== 'text') {
+    return {
+      parameter: 'grammar',
+      reason: `a 'response_format' of ${format.type} has a grammar already; set one of the two`,
+    };
+  }
+  return undefined;
 }

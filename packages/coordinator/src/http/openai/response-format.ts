@@ -1,8 +1,6 @@
 import { limits } from '@skein/protocol';
 import { z } from 'zod';
 
-import { isLongerThan } from './json-length.ts';
-
 const tooLong = { error: `expected at most ${limits.maxSchemaCharacters} characters of JSON` };
 
 const jsonSchema = z.strictObject({
@@ -37,4 +35,23 @@ const anyObject = '{"type":"object"}';
 export function jsonSchemaOf(format: ResponseFormat | undefined): string | undefined {
   if (format === undefined || format.type === 'text') return undefined;
   return (format.type === 'json_schema' ? format.json_schema.schema : undefined) ?? anyObject;
+}
+
+/**
+ * Whether a JSON value has more than so many characters when it is written out. Stops counting there, and counts less than
+ * there are: no marks, no escapes.
+ */
+function isLongerThan(value: unknown, maxCharacters: number): boolean {
+  let characters = 0;
+  const waiting: unknown[] = [value];
+  while (waiting.length > 0 && characters <= maxCharacters) {
+    const next = waiting.pop();
+    characters += typeof next === 'string' ? next.length : 1;
+    if (typeof next !== 'object' || next === null) continue;
+    for (const [key, entry] of Object.entries(next)) {
+      characters += key.length;
+      waiting.push(entry);
+    }
+  }
+  return characters > maxCharacters;
 }

@@ -11,12 +11,9 @@ import type { Turns } from '../turns.ts';
 import { bodyChunks, nodeResponse, remoteAddress, showRequestId } from '../node-exchange.ts';
 import type { AnswerFormat } from './answer-format.ts';
 import { streamAnswer, wholeAnswer } from './answer.ts';
-import { chatFormat } from './chat-format.ts';
-import { completionFormat } from './completion-format.ts';
-import { parseChatRequest } from './chat-request.ts';
-import { parseCompletionRequest } from './completion-request.ts';
-import { assertFitsContext } from './prompt-size.ts';
-import type { ParsedRequest, ParseOptions } from './parsed-request.ts';
+import { chatFormat, parseChatRequest } from './chat.ts';
+import { completionFormat, parseCompletionRequest } from './completions.ts';
+import { assertFitsContext, type ParsedRequest, type ParseOptions } from './request.ts';
 
 export interface OpenAiComponents {
   readonly generations: GenerationPort;

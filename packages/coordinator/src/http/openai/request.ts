@@ -1,0 +1,111 @@
+import { packPromptInSteps, SkeinError, type GenerationInput, type Prompt } from '@skein/protocol';
+
+import type { Turns } from '../turns.ts';
+import { noLimit } from './parameters.ts';
+import { jsonSchemaOf, type ResponseFormat } from './response-format.ts';
+import { toSampling, type SamplingParameters } from './sampling.ts';
+
+/** A request to one of the OpenAI endpoints, checked and in Skein's terms. */
+export interface ParsedRequest {
+  /** As the client spelled it; answers repeat it. */
+  readonly model: string;
+  /** One for each choice; they differ in their seeds alone. */
+  readonly inputs: readonly [GenerationInput, ...GenerationInput[]];
+  /** Characters of all messages together, or tokens where the prompt came as such. */
+  readonly promptSize: number;
+  readonly stream: boolean;
+  /** Whether a stream ends with a chunk that holds the usage. */
+  readonly includeUsage: boolean;
+}
+
+export interface ParseOptions {
+  /** Turns of the event loop, for what takes more than one. */
+  readonly turns: Turns;
+  /** Draws a seed, an unsigned 32 bit integer, for a request without one. */
+  readonly randomSeed: () => number;
+}
+
+interface InputParameters extends SamplingParameters {
+  readonly n?: number | undefined;
+  readonly stop?: string | readonly string[] | undefined;
+  readonly response_format?: ResponseFormat | undefined;
+  readonly speculation?: boolean | undefined;
+}
+
+/** A checked request in the engine's terms, once for each choice. Throws `request-too-large`. */
+export async function toInputs(
+  parameters: InputParameters,
+  more: {
+    prompt: Prompt;
+    /** {@link noLimit}, like undefined, leaves it to the engine. */
+    maxTokens: number | undefined;
+    logprobs: number | undefined;
+  },
+  { randomSeed, turns }: ParseOptions,
+): Promise<[GenerationInput, ...GenerationInput[]]> {
+  const { n, stop, response_format: format, speculation } = parameters;
+  const { prompt, maxTokens, logprobs } = more;
+  const jsonSchema = jsonSchemaOf(format);
+  const input = {
+    prompt: await packPromptInSteps(prompt, async () => await turns.next()),
+    sampling: toSampling(parameters, { randomSeed, logprobs }),
+    stop: toStop(stop),
+    ...(maxTokens !== undefined && maxTokens !== noLimit && { maxTokens }),
+    ...(jsonSchema !== undefined && { jsonSchema }),
+    ...(speculation !== undefined && { speculation }),
+  };
+  return choicesOf(input, n);
+}
+
+function toStop(stop: string | readonly string[] | undefined): string[] {
+  const texts = typeof stop === 'string' ? [stop] : (stop ?? []);
+  return texts.filter((text) => text !== '');
+}
+
+/** The inputs of so many choices: the first is the one given, the others draw from seeds that follow from its seed. */
+function choicesOf(input: GenerationInput, count = 1): [GenerationInput, ...GenerationInput[]] {
+  const { sampling } = input;
+  const others = Array.from({ length: count - 1 }, (_, index) => ({
+    ...input,
+    sampling: { ...sampling, seed: choiceSeed(sampling.seed, index + 1) },
+  }));
+  return [input, ...others];
+}
+
+/**
+ * An unsigned 32 bit integer. Mixed (MurmurHash3's finalizer), because the engine takes seeds and positions together: with
+ * seeds that are neighbours one choice would draw at one position what another one draws at the next.
+ */
+function choiceSeed(seed: number, choice: number): number {
+  let mixed = (seed + Math.imul(choice, 0x9e37_79b9)) >>> 0;
+  mixed = Math.imul(mixed ^ (mixed >>> 16), 0x85eb_ca6b);
+  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2_ae35);
+  return (mixed ^ (mixed >>> 16)) >>> 0;
+}
+
+/** How long a prompt is: characters, of all messages together, or tokens where it came as such. */
+export function promptSize(prompt: Prompt): number {
+  switch (prompt.type) {
+    case 'chat':
+      return prompt.messages.reduce((sum, { content }) => sum + content.length, 0);
+    case 'text':
+      return prompt.text.length;
+    case 'tokens':
+      return prompt.tokens.length;
+  }
+}
+
+/**
+ * Throws `context-length-exceeded` for token ids that are more than the largest context of a model's replicas holds: a
+ * million of them need not be sent to find that out. How many tokens a text has, only the lead knows.
+ *
+ * @param contextTokens undefined when the model is not deployed
+ */
+export function assertFitsContext(promptTokens: number, contextTokens: number | undefined): void {
+  if (contextTokens === undefined || promptTokens < contextTokens) return;
+  throw new SkeinError(
+    'context-length-exceeded',
+    `the prompt has ${promptTokens} tokens where the context holds ${contextTokens}; shorten it or deploy with a larger context`,
+    { details: { param: 'prompt' } },
+  );
+}
