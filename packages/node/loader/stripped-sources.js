@@ -7,11 +7,11 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '..');
 const cacheDirectory = join(root, 'node_modules', '.cache', 'skein', 'stripped');
 const trailer = '\n//# of ';
 
-/** Where our packages lie: the JavaScript of what is in their `src` is kept. */
+/** Directory of our packages: the JavaScript of the files in their `src` is kept. */
 export const packagesDirectory = join(root, 'packages');
 
 /**
- * Where the JavaScript of a TypeScript file is kept, or would be; undefined for what is none of ours.
+ * Returns where the JavaScript of a TypeScript file is kept, or would be; undefined for a file that is not ours.
  *
  * @param {string} path absolute
  */
@@ -22,8 +22,8 @@ export function strippedPath(path) {
 }
 
 /**
- * The JavaScript kept of a TypeScript source; undefined when it is not there, is of another source, or was cut off by a
- * loss of power.
+ * Reads the kept JavaScript of a TypeScript source; undefined when there is none, or one that belongs to another source
+ * or was cut off by a loss of power.
  *
  * @param {string} path from {@link strippedPath}
  * @param {string} source as it is now
@@ -41,7 +41,7 @@ export function readStripped(path, source) {
 }
 
 /**
- * What to write for {@link readStripped} to find.
+ * Encodes the JavaScript of a source as {@link readStripped} expects it in its file.
  *
  * @param {string} source
  * @param {string} code

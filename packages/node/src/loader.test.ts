@@ -8,7 +8,10 @@ import { expect, test } from 'vitest';
 
 const loader = join(import.meta.dirname, '..', 'loader');
 
-/** A repository with our loader and one package whose source prints what it exports and whether it needed the stripper. */
+/**
+ * Makes a repository with our loader and one package, whose source prints its exports and whether it needed the
+ * stripper.
+ */
 async function makeRepository() {
   const directory = await mkdtempDisposable(join(tmpdir(), 'skein-loader-'));
   const packages = join(directory.path, 'packages');

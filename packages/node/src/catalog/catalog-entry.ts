@@ -1,20 +1,20 @@
 import type { SourceSpec } from '../sources/source-spec.ts';
 
-/** A model that Skein knows by name: what its file is, byte for byte, and where it can be had. */
+/** A model that Skein knows by name, with its file's hash and sources. */
 export interface CatalogEntry {
-  /** What people type, lower case. */
+  /** Name for people to type, in lower case. */
   readonly name: string;
-  /** Other names for it, lower case. */
+  /** Further names, in lower case. */
   readonly aliases: readonly string[];
-  /** What people read. */
+  /** Name for people to read. */
   readonly displayName: string;
   /** SPDX id, or the name of a licence that has none. */
   readonly licence: string;
   readonly licenceUrl: string;
-  /** Size of the GGUF. */
+  /** Size of the GGUF, in bytes. */
   readonly bytes: number;
-  /** SHA-256 of the GGUF. Whatever a source sends, nothing else is accepted. */
+  /** SHA-256 of the GGUF. Nothing else is accepted, whatever a source sends. */
   readonly sha256: string;
-  /** Tried in this order until one delivers. */
+  /** Sources, tried in this order until one delivers. */
   readonly sources: readonly SourceSpec[];
 }

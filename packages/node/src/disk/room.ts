@@ -4,15 +4,23 @@ import { formatBytes, SkeinError } from '@skein/protocol';
 
 import { onDisk } from './on-disk.ts';
 
-/** Bytes free for this user on the file system of a directory. Injected, so that a full disk can be tested. */
+/**
+ * A measurement of the bytes free for this user on the file system of a directory. Injected, so that a full disk can be
+ * tested.
+ */
 export type MeasureFreeBytes = (directory: string) => Promise<number>;
 
+/** Asks the file system for the bytes free for this user. */
 export const measureFreeBytes: MeasureFreeBytes = async (directory) => {
   const { bavail, bsize } = await statfs(directory);
   return bavail * bsize;
 };
 
-/** @throws SkeinError `disk-failed` that says how much is needed, how much there is, and where */
+/**
+ * Checks that a directory has room for `neededBytes`.
+ *
+ * @throws SkeinError `disk-failed` that says how much is needed, how much is free, and where
+ */
 export async function assertRoom(directory: string, neededBytes: number, measure: MeasureFreeBytes): Promise<void> {
   const freeBytes = await onDisk(directory, () => measure(directory));
   if (freeBytes >= neededBytes) return;

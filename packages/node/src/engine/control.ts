@@ -2,15 +2,18 @@ import { activationsSchema, cacheTypeSchema, wireErrorSchema, type GenerationReq
 import { z } from 'zod';
 
 /**
- * Messages between a peer and its engine process, on the control pipe (file descriptor 3). The ring's messages have a
- * pipe of their own (file descriptor 4), whose bytes are those of the ring streams.
+ * File descriptor of the control pipe, with the messages between a peer and its engine process. The ring's messages
+ * have a pipe of their own (file descriptor 4), whose bytes are those of the ring streams.
  */
 export const controlDescriptor = 3;
 export const ringDescriptor = 4;
 
 const generationId = z.string().min(1).max(64);
 
-/** What an engine process is to load. First message; it is answered by `engine-ready`, or by `engine-failed` and exit. */
+/**
+ * The stage that an engine process loads. It is the first message; `engine-ready` answers it, or `engine-failed` and
+ * exit.
+ */
 const engineLoadSchema = z.object({
   type: z.literal('engine-load'),
   /** Directory of llama.cpp's shared libraries. */
@@ -21,9 +24,9 @@ const engineLoadSchema = z.object({
   frontFile: z.string().optional(),
   stage: z.number().int().nonnegative(),
   stages: z.number().int().positive(),
-  /** Layers in the file. */
+  /** Number of layers in the file. */
   layers: z.number().int().positive(),
-  /** Weights and KV cache of the file, in bytes: decides how many layers fit on a GPU. */
+  /** Size of weights and KV cache of the file, in bytes: it decides how many layers fit on a GPU. */
   neededBytes: z.number().nonnegative(),
   /** Names from the architecture's entry in the list of splittable ones; unused when the model is whole. */
   hiddenTensor: z.string(),
@@ -37,18 +40,18 @@ const engineLoadSchema = z.object({
   cacheType: cacheTypeSchema.optional(),
   activations: activationsSchema.optional(),
   threads: z.number().int().positive(),
-  /** Use the GPU when the libraries have one. */
+  /** Whether to use the GPU where the libraries have one. */
   offload: z.boolean(),
 });
 export type EngineLoad = z.infer<typeof engineLoadSchema>;
 
-/** What a stage was measured to take, right after it was loaded, with an empty cache. */
+/** Durations measured right after a stage was loaded, with an empty cache. */
 export const stageSpeedSchema = z.object({
-  /** One row through one layer. */
+  /** Time of one row through one layer. */
   decodeMsPerLayer: z.number().nonnegative(),
-  /** One of many rows through one layer. */
+  /** Time of one of many rows through one layer. */
   prefillMsPerTokenPerLayer: z.number().nonnegative(),
-  /** Un-embedding one row and drawing a token; 0 on stages other than the tail. */
+  /** Time to un-embed one row and draw a token; 0 on stages other than the tail. */
   headMs: z.number().nonnegative(),
 });
 export type StageSpeed = z.infer<typeof stageSpeedSchema>;
@@ -61,7 +64,10 @@ type EngineGeneration = Pick<
 
 export const toEngineSchema = z.discriminatedUnion('type', [
   engineLoadSchema,
-  /** The payload is that of the prompt. The peer has checked the request when it came, and nobody else writes to this pipe. */
+  /**
+   * Starts a generation; the payload is the packed prompt. The peer has checked the request, and nobody else writes to
+   * this pipe.
+   */
   z.object({ type: z.literal('generation-start'), id: generationId, generation: z.custom<EngineGeneration>() }),
   z.object({ type: z.literal('generation-cancel'), id: generationId }),
 ]);
@@ -70,15 +76,15 @@ export type ToEngine = z.infer<typeof toEngineSchema>;
 export const fromEngineSchema = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('engine-ready'),
-    /** Layers placed on a GPU. */
+    /** Number of layers placed on a GPU. */
     gpuLayers: z.number().int().nonnegative(),
     device: z.string(),
     speed: stageSpeedSchema,
   }),
   z.object({ type: z.literal('engine-failed'), error: wireErrorSchema }),
-  /** A step has come back that gave no token, or has failed: a long prompt is worked on, say. */
+  /** A step has come back without a token, or has failed: a long prompt is being read, say. */
   z.object({ type: z.literal('engine-progress') }),
-  /** Nothing is left to do, and no step is on its way: of all requests that had come, so many, each has ended. */
+  /** Nothing is left to do, and no step is on its way: each of the first `requests` requests has ended. */
   z.object({ type: z.literal('engine-idle'), requests: z.number().int().nonnegative() }),
   z.object({ type: z.literal('engine-load-changed'), active: z.number().int(), queued: z.number().int() }),
   /** The payload is a whole frame of the `generate` stream, which the peer passes on as it is. The last one is the end. */

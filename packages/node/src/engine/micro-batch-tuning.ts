@@ -1,43 +1,46 @@
 import { microBatchRows } from '@skein/protocol';
 
-/** How a lead composes micro-batches. */
+/** Sizes by which a lead composes micro-batches. */
 export interface MicroBatchTuning {
   /** Largest micro-batch, in rows. */
   readonly batchTokens: number;
   /** Most prompt rows in a micro-batch: short enough for a prompt's chunks to fill the ring, long enough to compute well. */
   readonly chunkTokens: number;
-  /** How long prompts are read where attention in tiles is faster and rounds otherwise; absent where it is all the same. */
+  /**
+   * Tiles for long prompts, where attention in tiles is faster and rounds otherwise; absent where it makes no
+   * difference.
+   */
   readonly tiles?: TileTuning | undefined;
   /** Most draft tokens in a micro-batch, all sequences together. */
   readonly draftTokens: number;
 }
 
-/** How long prompts are read in tiles. */
+/** Sizes by which long prompts are read in tiles. */
 export interface TileTuning {
   /** Rows of a micro-batch from which on attention is computed in tiles. More than `batchTokens`. */
   readonly rows: number;
-  /** Tokens of a prompt still to be read that make it worth while. */
+  /** Fewest unread tokens of a prompt that are read in tiles. */
   readonly from: number;
 }
 
 /**
- * Most draft tokens that a lead puts into one micro-batch, and that a tail takes: it has room for their logits, each as long as
- * the vocabulary.
+ * Most draft tokens that a lead puts into one micro-batch, and that a tail takes: it has room for their logits, each as
+ * long as the vocabulary.
  */
 export const draftTokens = 32;
 
 /**
- * On a CPU llama.cpp's attention takes another way from 64 rows on, in tiles, and rounds otherwise. Below, a token's logits are the
- * same bit for bit however its sequence was cut into chunks and whatever was computed beside it, so short micro-batches
- * make a sequence reproducible (decision 6). Long prompts go in tiles all the same: they would take a quarter longer
- * with 768 tokens, and a third with 1,000.
+ * The tuning for a CPU. From 64 rows on llama.cpp's attention takes another way, in tiles, and rounds otherwise. Below,
+ * a token's logits are the same bit for bit however its sequence was cut into chunks and whatever was computed beside
+ * it, so short micro-batches make a sequence reproducible (decision 6). Long prompts go in tiles all the same: they
+ * would take a quarter longer with 768 tokens, and a third with 1,000.
  */
 const cpu: MicroBatchTuning = { batchTokens: 63, chunkTokens: 48, tiles: { rows: 64, from: 768 }, draftTokens };
 
-/** A GPU's attention is the same however many rows there are, and the more the better. */
+/** The tuning for a GPU, whose attention is the same however many rows there are, and the more the better. */
 const gpu: MicroBatchTuning = { batchTokens: microBatchRows, chunkTokens: microBatchRows, draftTokens };
 
-/** Returns how the lead of a model composes micro-batches: some of its own layers are on a GPU, or none. */
+/** Returns the tuning for the lead of a model: that for a GPU when some of its own layers are on one. */
 export function microBatchTuning(gpuLayers: number): MicroBatchTuning {
   return gpuLayers > 0 ? gpu : cpu;
 }

@@ -2,11 +2,12 @@ import { open } from 'node:fs/promises';
 
 /** Bytes that can be read at any offset: a file, a buffer, a range of something bigger. */
 export interface ByteSource {
-  /** Total size. */
+  /** Total size, in bytes. */
   readonly bytes: number;
   /**
    * Reads exactly `length` bytes from `offset`. The result belongs to the caller.
-   * @throws when the range does not lie inside the source
+   *
+   * @throws RangeError when the range does not lie inside the source
    */
   read(offset: number, length: number): Promise<Uint8Array>;
 }
@@ -16,7 +17,7 @@ export interface FileSource extends ByteSource, AsyncDisposable {
   readonly path: string;
 }
 
-/** Opens a file for random access. Close it with `await using`. */
+/** Opens a file for random access. Close it with `await using`. Reads throw RangeError for a range outside the file. */
 export async function openFileSource(path: string): Promise<FileSource> {
   const handle = await open(path, 'r');
   const { size } = await handle.stat().catch(async (error: unknown) => {
@@ -43,7 +44,7 @@ export async function openFileSource(path: string): Promise<FileSource> {
   };
 }
 
-/** Bytes in memory as a {@link ByteSource}. */
+/** Makes a {@link ByteSource} of bytes in memory. Reads throw RangeError for a range outside them. */
 export function memorySource(content: Uint8Array): ByteSource {
   return {
     bytes: content.byteLength,

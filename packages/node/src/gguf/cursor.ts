@@ -2,12 +2,12 @@ import { SkeinError } from '@skein/protocol';
 
 import type { ByteSource } from './byte-source.ts';
 
-/** Bytes fetched at a time: a header of megabytes takes few reads, and one of a vocabulary-free slice takes one. */
+/** Bytes fetched at a time: a header of megabytes takes few reads, and that of a slice without vocabulary takes one. */
 const windowBytes = 256 * 1024;
 
 /**
- * Reads forward through a {@link ByteSource}. Everything it is asked for is checked against what is left before
- * anything is allocated, so a length field from a hostile file costs nothing.
+ * A position that moves forward through a {@link ByteSource}. It checks every request against the bytes that are left
+ * before it allocates anything, so a length field from a hostile file costs nothing.
  */
 export class Cursor {
   readonly #source: ByteSource;
@@ -20,7 +20,7 @@ export class Cursor {
     this.#offset = offset;
   }
 
-  /** Bytes from the start of the source. */
+  /** Position, in bytes from the start of the source. */
   get offset(): number {
     return this.#offset;
   }
@@ -31,6 +31,8 @@ export class Cursor {
 
   /**
    * Takes the next `length` bytes. The view is valid until the next call.
+   *
+   * @param what the name of these bytes, for errors
    * @throws SkeinError `model-invalid` when fewer are left
    */
   async take(length: number, what: string): Promise<DataView> {
@@ -42,12 +44,16 @@ export class Cursor {
     return this.#takeHeld(length);
   }
 
-  /** As {@link take}, without waiting; undefined when they have to be fetched first. */
+  /** Takes bytes as {@link take} does, without waiting; undefined when they have to be fetched first. */
   takeFetched(length: number): DataView | undefined {
     return this.#holds(length) ? this.#takeHeld(length) : undefined;
   }
 
-  /** Passes over `length` bytes without reading them. */
+  /**
+   * Skips `length` bytes without reading them.
+   *
+   * @throws SkeinError `model-invalid` when fewer are left
+   */
   skip(length: number, what: string): void {
     this.#require(length, what);
     this.#offset += length;

@@ -5,56 +5,58 @@ import { Cursor } from './cursor.ts';
 import { tensorBytes, tensorType } from './tensor-types.ts';
 import { decodeFixed, fixedWidths, valueTypeName, type Value, type ValueType } from './value-types.ts';
 
-/** One key of the metadata and where its entry (key, type, value) lies in the file. */
+/** One key of the metadata, and the place of its entry (key, type, value) in the file. */
 export interface MetadataEntry {
   readonly name: string;
   readonly type: ValueType;
-  /** Bytes from the start of the file. */
+  /** Offset of the entry, in bytes from the start of the file. */
   readonly offset: number;
   /** Length of the whole entry, so that it can be copied verbatim. */
   readonly bytes: number;
-  /** Elements of an array; absent otherwise. */
+  /** Number of elements of an array; absent for other types. */
   readonly count?: number;
   /** The decoded value; absent for long strings, big arrays and arrays of strings, of which only the range is known. */
   readonly value?: Value;
 }
 
-/** One tensor and where its data lies in the file. */
+/** One tensor, and the place of its data in the file. */
 export interface TensorEntry {
   readonly name: string;
   /** ggml type number. */
   readonly type: number;
   /** Elements per dimension, fastest-varying first (ggml's `ne`). */
   readonly shape: readonly number[];
-  /** Bytes from the start of the file. */
+  /** Offset of the data, in bytes from the start of the file. */
   readonly offset: number;
-  /** Without padding. */
+  /** Size of the data, without padding. */
   readonly bytes: number;
 }
 
-/** What a GGUF holds, and where. */
+/** The contents of a GGUF with their places. */
 export interface GgufLayout {
   readonly version: number;
-  /** In file order. */
+  /** Metadata entries in file order. */
   readonly metadata: ReadonlyMap<string, MetadataEntry>;
-  /** In file order, which is offset order. */
+  /** Tensors in file order, which is offset order. */
   readonly tensors: ReadonlyMap<string, TensorEntry>;
-  /** Tensor data starts at multiples of this, in bytes. */
+  /** Alignment of tensor data: each tensor starts at a multiple of this many bytes. */
   readonly alignment: number;
-  /** Where tensor data starts, in bytes from the start of the file. */
+  /** Start of tensor data, in bytes from the start of the file. */
   readonly dataOffset: number;
 }
 
 /**
- * Bounds on what a header may make us hold; llama.cpp takes more in places, so a file beyond them is not damaged. Real models stay far below: the biggest have about 2,000 tensors. */
+ * Bounds on the memory that a header can claim; llama.cpp takes more in places, so a file beyond them is not damaged.
+ * Real models stay far below: the biggest have about 2,000 tensors.
+ */
 const bounds = Object.freeze({
   entries: limits.maxSections,
   keyBytes: limits.maxNameLength,
   /** GGML_MAX_NAME with its terminator; llama.cpp refuses longer ones. */
   tensorNameBytes: 63,
-  /** Longest string that is decoded; chat templates take tens of kilobytes. Longer ones are passed over. */
+  /** Longest string that is decoded, in bytes; chat templates take tens of kilobytes. Longer ones are skipped. */
   stringBytes: 1024 * 1024,
-  /** Longest array that is decoded: one value per layer. Token lists are passed over. */
+  /** Most elements of an array that is decoded: one value per layer. Token lists are skipped. */
   arrayElements: limits.maxLayers,
   alignment: 64 * 1024,
 } as const);
@@ -65,15 +67,16 @@ const strictDecoder = new TextDecoder('utf-8', { fatal: true });
 const lenientDecoder = new TextDecoder('utf-8');
 
 /**
- * Reads the layout of a GGUF (version 2 or 3, little endian): every key and tensor with its byte range, and small values.
+ * Reads the layout of a GGUF (version 2 or 3, little endian): every key and tensor with its byte range, and small
+ * values.
  *
- * node-llama-cpp can parse GGUF too (`readGgufFileInfo`), but Skein needs the byte range of each key, to copy and hash it
- * alone, and hard bounds, as files and slices come from other peers. So this reader trusts no number in the file:
- * counts and lengths are checked before allocation, and tensors must lie one after another inside the file, as llama.cpp demands.
- * It takes what llama.cpp takes: texts need not be UTF-8, and what is not reads as U+FFFD.
+ * node-llama-cpp can parse GGUF too (`readGgufFileInfo`), but Skein needs the byte range of each key, to copy and hash
+ * it alone, and hard bounds, as files and slices come from other peers. So this reader trusts no number in the file: it
+ * checks counts and lengths before allocation, and tensors must lie one after another inside the file, as llama.cpp
+ * demands. It takes the files that llama.cpp takes: texts need not be UTF-8; other bytes read as U+FFFD.
  *
- * @throws SkeinError `model-invalid` when the file is damaged, truncated, of an unknown kind, or beyond what Skein takes;
- *   the message names the fix
+ * @throws SkeinError `model-invalid` when the file is damaged, truncated, of an unknown kind, or beyond Skein's bounds;
+ * the message names the fix
  */
 export async function readGgufLayout(source: ByteSource): Promise<GgufLayout> {
   const cursor = new Cursor(source);
@@ -93,6 +96,7 @@ export async function readGgufLayout(source: ByteSource): Promise<GgufLayout> {
 
 /**
  * Decodes one metadata entry that was copied out of a GGUF.
+ *
  * @throws SkeinError `model-invalid` when the bytes are not exactly one entry
  */
 export async function decodeMetadataEntry(content: Uint8Array): Promise<MetadataEntry> {
@@ -159,7 +163,7 @@ async function readArray(cursor: Cursor, name: string): Promise<{ value?: Value;
   return { count, value: Array.from({ length: count }, (_, index) => decodeFixed(view, index * width, type)) };
 }
 
-/** Passes over an array of strings: token lists are the only ones of use, and llama.cpp reads those itself. */
+/** Skips an array of strings: only token lists would be of use, and llama.cpp reads those itself. */
 async function skipStrings(cursor: Cursor, count: number, name: string): Promise<{ count: number }> {
   // Each string has at least its length field: a count that cannot fit is refused before the loop.
   if (count * 8 > cursor.remaining) cursor.skip(count * 8, quote(name));
@@ -173,7 +177,7 @@ async function skipStrings(cursor: Cursor, count: number, name: string): Promise
 }
 
 interface TensorInfo extends Omit<TensorEntry, 'offset'> {
-  /** Bytes from the start of the data section, as the file claims. */
+  /** Offset from the start of the data section, in bytes, as the file claims. */
   readonly claimedOffset: number;
 }
 
@@ -196,7 +200,10 @@ async function readTensorInfo(cursor: Cursor): Promise<TensorInfo> {
   return { name, type, shape, bytes, claimedOffset: safe(view.getBigUint64(dimensions * 8 + 4, true), name) };
 }
 
-/** Checks that tensors lie one after another, padded to the alignment, inside the file: what llama.cpp demands, and no overlap. */
+/**
+ * Checks that tensors lie one after another, padded to the alignment, inside the file: llama.cpp demands it, and it
+ * rules out overlap.
+ */
 function placeTensors(
   infos: readonly TensorInfo[],
   file: { alignment: number; dataOffset: number; source: ByteSource },
@@ -240,7 +247,7 @@ async function readType(cursor: Cursor, name: string): Promise<ValueType> {
   return type;
 }
 
-/** A name in other bytes than UTF-8 is read byte by byte, so that two different ones stay different. */
+/** Decodes a name. One that is not UTF-8 is read byte by byte, so that two different ones stay different. */
 function decodeName(view: DataView): string {
   try {
     return strictDecoder.decode(view);
@@ -264,7 +271,10 @@ function alignmentOf(value: Value | undefined): number {
   return value;
 }
 
-/** A 64-bit count as a number. The bound is far above any file, so that sums and products of checked numbers stay exact. */
+/**
+ * Turns a 64-bit count into a number. The bound is far above any file, so that sums and products of checked numbers
+ * stay exact.
+ */
 function safe(value: bigint, what: string): number {
   if (value <= 0xffff_ffff_ffffn) return Number(value);
   throw invalid(`${quote(what)} has the impossible length ${value}`);
@@ -278,7 +288,7 @@ function invalid(reason: string, cause?: unknown): SkeinError {
   return new SkeinError('model-invalid', `the file is damaged: ${reason}; pull it again`, { cause });
 }
 
-/** For files that may be fine, so that pulling them again would not help. */
+/** Makes the error for a file that may be fine, where pulling it again would not help. */
 function beyond(reason: string): SkeinError {
   return new SkeinError('model-invalid', `the file is beyond what Skein takes: ${reason}; choose another file`);
 }

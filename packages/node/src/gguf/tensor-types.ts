@@ -1,4 +1,4 @@
-/** How a ggml tensor type stores a row: blocks of `blockSize` elements, each `blockBytes` long. */
+/** Layout of a row in a ggml tensor type: blocks of `blockSize` elements, each `blockBytes` long. */
 export interface TensorType {
   readonly name: string;
   readonly blockSize: number;
@@ -7,7 +7,7 @@ export interface TensorType {
 
 /**
  * ggml's tensor types by number (`enum ggml_type` in ggml.h, block structs in ggml-common.h, of the bundled llama.cpp).
- * Numbers that are missing (4, 5, 31–33, 36–38) were removed from the format.
+ * The missing numbers (4, 5, 31–33, 36–38) were removed from the format.
  */
 const tensorTypes: ReadonlyMap<number, TensorType> = new Map(
   (
@@ -51,7 +51,7 @@ const tensorTypes: ReadonlyMap<number, TensorType> = new Map(
   ).map(([number, name, blockSize, blockBytes]) => [number, { name, blockSize, blockBytes }]),
 );
 
-/** The numbers of the types that this code base writes itself. */
+/** Numbers of the types that this code base writes itself. */
 export const tensorTypeNumbers = Object.freeze({
   f32: 0,
   f16: 1,
@@ -62,13 +62,14 @@ export const tensorTypeNumbers = Object.freeze({
   q2_0: 42,
 } as const);
 
-/** Looks a ggml type up; undefined when this llama.cpp does not know it. */
+/** Looks a ggml type up by its number; undefined when this llama.cpp does not know it. */
 export function tensorType(number: number): TensorType | undefined {
   return tensorTypes.get(number);
 }
 
 /**
- * Bytes that a tensor's data takes, without padding.
+ * Returns the size of a tensor's data in bytes, without padding.
+ *
  * @param shape elements per dimension, fastest-varying first
  * @returns undefined when the type is unknown, a row is not a whole number of blocks, or the size exceeds 2^53
  */

@@ -16,7 +16,7 @@ export const valueTypeNumbers = Object.freeze({
 } as const);
 
 export type ValueType = keyof typeof valueTypeNumbers;
-/** Types that can stand inside an array: GGUF has no arrays of arrays that llama.cpp would read. */
+/** A type of array elements. GGUF's arrays of arrays are left out: llama.cpp reads none. */
 export type ElementType = Exclude<ValueType, 'array'>;
 export type FixedType = Exclude<ElementType, 'string'>;
 
@@ -43,7 +43,7 @@ const names = new Map<number, ValueType>(
   Object.entries(valueTypeNumbers).map(([name, number]) => [number, name as ValueType]),
 );
 
-/** Looks a value type's number up; undefined when GGUF has no such type. */
+/** Looks a value type up by its number; undefined when GGUF has no such type. */
 export function valueTypeName(number: number): ValueType | undefined {
   return names.get(number);
 }

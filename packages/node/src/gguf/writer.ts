@@ -1,7 +1,7 @@
 import { tensorBytes } from './tensor-types.ts';
 import { encodeFixed, valueTypeNumbers, type ElementType, type Scalar, type ValueType } from './value-types.ts';
 
-/** A metadata entry to be written: encoded here, or `bytes` that the caller will put at the offset it gets. */
+/** A metadata entry to write: encoded here as `content`, or `bytes` long and put at its offset by the caller. */
 export type EntryToWrite = { readonly content: Uint8Array } | { readonly bytes: number };
 
 export interface TensorToWrite {
@@ -12,15 +12,15 @@ export interface TensorToWrite {
   readonly shape: readonly number[];
 }
 
-/** A run of bytes and where it belongs, in bytes from the start of the file. */
+/** Bytes with their place, in bytes from the start of the file. */
 export interface Placed {
   readonly offset: number;
   readonly content: Uint8Array;
 }
 
-/** Where everything of a GGUF to be written goes. What no part covers is padding and stays zero. */
+/** The places of all parts of a GGUF to write. Bytes outside every part are padding and stay zero. */
 export interface GgufPlan {
-  /** Everything of the header that is known now. */
+  /** The parts of the header that are known already. */
   readonly parts: readonly Placed[];
   /** Offset of each metadata entry, in the order given. */
   readonly entryOffsets: readonly number[];
@@ -76,12 +76,12 @@ export function planGguf(options: {
   };
 }
 
-/** Encodes a scalar metadata entry. */
+/** Encodes a scalar metadata entry as GGUF stores it. */
 export function encodeEntry(name: string, type: ElementType, value: Scalar): Uint8Array {
   return concatenate([encodeString(name), encodeType(type), encodeScalar(type, value)]);
 }
 
-/** Encodes an array metadata entry. */
+/** Encodes an array metadata entry as GGUF stores it. */
 export function encodeArrayEntry(name: string, type: ElementType, values: readonly Scalar[]): Uint8Array {
   const elements = values.map((value) => encodeScalar(type, value));
   return concatenate([

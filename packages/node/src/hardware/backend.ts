@@ -9,7 +9,7 @@ export type Backend = (typeof backends)[number];
 const systems: Readonly<Record<string, string>> = { linux: 'linux', darwin: 'mac', win32: 'win' };
 
 /**
- * Directory of llama.cpp's shared libraries for a backend, in node-llama-cpp's package for this platform.
+ * Returns the directory of llama.cpp's shared libraries for a backend, in node-llama-cpp's package for this platform.
  *
  * @throws SkeinError `engine-incompatible` when there is no such package for this platform or it is not installed
  */

@@ -1,8 +1,8 @@
 import { getLlama } from 'node-llama-cpp';
 
 /**
- * Asks node-llama-cpp which GPU backend works here and prints the answer as JSON. A process of its own, because trying a
- * broken driver may crash.
+ * Asks node-llama-cpp which GPU backend works here, and prints the answer as JSON. A process of its own, because trying
+ * a broken driver may crash.
  */
 const asked = process.argv[2] ?? 'auto';
 const llama = await getLlama({

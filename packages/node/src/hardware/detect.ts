@@ -10,7 +10,7 @@ import { backends, type Backend } from './backend.ts';
 
 const run = promisify(execFile);
 const detectTimeoutMs = 30_000;
-/** Longest text of an error that is quoted. */
+/** Longest quoted text of an error, in characters. */
 const reasonCharacters = 200;
 
 const detectedSchema = z.object({
@@ -22,22 +22,25 @@ const detectedSchema = z.object({
 });
 
 type Detected = z.infer<typeof detectedSchema> & {
-  /** What node-llama-cpp said of a backend that it could not use. */
+  /** node-llama-cpp's message about a backend that it could not use. */
   readonly warning: string | undefined;
 };
 
-/** What this machine can compute with, found once at start. */
+/** This machine's means of computing, found once at start. */
 export interface DetectedHardware {
   readonly backend: Backend;
   readonly cores: number;
   readonly gpus: Hardware['gpus'];
-  /** Why `auto` took the CPU, when looking for a GPU failed; absent when none was found, or one was. */
+  /**
+   * Reason why `auto` took the CPU, when the search for a GPU failed; absent when it found one, or found that there is
+   * none.
+   */
   readonly fallback?: string;
 }
 
 /**
- * Finds the backend to use: with `auto`, whatever node-llama-cpp's own detection chooses, and the CPU when that fails;
- * otherwise the one named.
+ * Finds the backend to use: the named one, or with `auto` the choice of node-llama-cpp's own detection, and the CPU
+ * when that fails.
  *
  * @throws SkeinError `engine-incompatible` when the named backend does not work on this machine
  */
@@ -80,7 +83,7 @@ async function detect(backend: Backend | 'auto'): Promise<Detected | { failure: 
   }
 }
 
-/** What went wrong with the detection's process, in a few words. */
+/** Returns the fault of the detection's process in a few words. */
 function failureOf(error: unknown): string {
   const { killed, signal, code, stderr = '' } = error as Partial<ExecFileException>;
   if (killed === true) return `the detection took longer than ${detectTimeoutMs / 1000} s`;
@@ -91,8 +94,8 @@ function failureOf(error: unknown): string {
 }
 
 /**
- * The card's view of the machine. Main memory is as it is now; that of GPUs as it was found at start: the planner
- * allows for what stages have taken since.
+ * Describes the machine for its card. Main memory is as it is now; that of GPUs as it was found at start: the planner
+ * allows for the memory that stages have taken since.
  */
 export function describeHardware(detected: DetectedHardware): Hardware {
   return {

@@ -4,28 +4,28 @@ import { StallGuard } from './stall-guard.ts';
 
 export interface HttpOptions {
   /**
-   * Longest wait for the head of an answer, in milliseconds. Default: 5000. Short, so that a machine without a way to the
-   * Internet goes on to the next source soon.
+   * Longest wait for the head of an answer, in milliseconds. Default: 5000. Short, so that a machine without Internet
+   * access goes on to the next source soon.
    */
   readonly answerTimeoutMs: number;
   /** Longest wait between two chunks, in milliseconds. Default: 30,000. */
   readonly idleTimeoutMs: number;
 }
 
-/** What a server says about a file. */
+/** A server's description of a file. */
 export interface RemoteFile {
   readonly bytes: number;
-  /** SHA-256, where the server says so. */
+  /** SHA-256 of the file, where the server names it. */
   readonly sha256: string | undefined;
-  /** Changes when the file does. */
+  /** A value that changes when the file does. */
   readonly validator: string;
 }
 
 const maximumRedirects = 5;
 
 /**
- * One file by HTTPS, from any byte on. Redirects are followed by hand, so that none leads from HTTPS to plain HTTP.
- * Nothing that identifies the user is sent.
+ * One file by HTTPS, from any byte on. Follows redirects by hand, so that none leads from HTTPS to plain HTTP. Sends
+ * nothing that identifies the user.
  */
 export class HttpDownload {
   readonly #url: URL;
@@ -38,7 +38,11 @@ export class HttpDownload {
     this.#idleTimeoutMs = options.idleTimeoutMs ?? 30_000;
   }
 
-  /** @throws SkeinError `model-not-found`, `model-unreachable` or `deadline-exceeded` */
+  /**
+   * Asks the server for the file's size, hash and validator.
+   *
+   * @throws SkeinError `model-not-found`, `model-unreachable` or `deadline-exceeded`
+   */
   async describe(signal: AbortSignal): Promise<RemoteFile> {
     using guard = this.#guard(signal, this.#answerTimeoutMs);
     const { response, linked } = await this.#request('HEAD', {}, guard);
@@ -131,7 +135,7 @@ export class HttpDownload {
   }
 }
 
-/** Hugging Face names size and hash of big files on the redirect to where they are stored. */
+/** Reads the size and hash of a big file, which Hugging Face names on the redirect to its storage. */
 function linkedFile({ headers }: Response): { bytes?: number; sha256?: string } {
   const sha256 = /^"?([0-9a-f]{64})"?$/.exec(headers.get('x-linked-etag') ?? '')?.[1];
   const bytes = /^\d{1,15}$/.exec(headers.get('x-linked-size') ?? '')?.[0];
@@ -158,7 +162,7 @@ function unreachable(url: URL, reason: string, cause?: unknown): SkeinError {
   return new SkeinError('model-unreachable', `cannot download from ${url.hostname}: ${reason}`, { cause });
 }
 
-/** fetch hides the reason, e.g. ENOTFOUND, in the cause. */
+/** Returns the reason of a failed `fetch`, e.g. ENOTFOUND, which it hides in the cause. */
 function errorCode(error: unknown): string {
   const cause = error instanceof Error ? error.cause : undefined;
   return cause instanceof Error && 'code' in cause ? ` (${String(cause.code)})` : '';

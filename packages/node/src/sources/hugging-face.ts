@@ -7,18 +7,18 @@ import type { ModelSource, OfferedFile } from './model-source.ts';
 import type { HuggingFaceSpec } from './source-spec.ts';
 
 export interface HuggingFaceOptions extends Partial<HttpOptions> {
-  /** Where the repositories are, without a path. Default: `https://huggingface.co`. */
+  /** URL of the server with the repositories, without a path. Default: `https://huggingface.co`. */
   readonly endpoint?: string | undefined;
   /** Pause before a lost connection is opened again, in milliseconds. Default: 1000. */
   readonly retryDelayMs?: number | undefined;
 }
 
-/** Connections in a row that may bring nothing before the source is given up. */
+/** Consecutive connections without a byte after which the source is given up. */
 const fruitlessAttempts = 3;
 
 /**
- * A file of a public Hugging Face repository. Lost connections are taken up again where they broke off, and an interrupted
- * download is continued later as long as the repository still has the same file.
+ * Makes a source of a file in a public Hugging Face repository. It resumes lost connections where they broke off, and
+ * continues an interrupted download later as long as the repository still has the same file.
  */
 export function huggingFaceSource(spec: HuggingFaceSpec, options: HuggingFaceOptions = {}): ModelSource {
   const path = [...spec.repository.split('/'), 'resolve', spec.revision, ...spec.file.split('/')];

@@ -11,8 +11,8 @@ import type { LocalFileSpec } from './source-spec.ts';
 const chunkBytes = 1024 * 1024;
 
 /**
- * A GGUF on this machine. It is copied, never linked: the store's files must not change when their owner edits or
- * replaces the original.
+ * Makes a source of a GGUF on this machine. The file is copied, never linked: the store's files must not change when
+ * their owner edits or replaces the original.
  */
 export function localFileSource(spec: LocalFileSpec): ModelSource {
   const path = resolve(spec.path);

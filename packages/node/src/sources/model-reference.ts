@@ -3,18 +3,19 @@ import { SkeinError } from '@skein/protocol';
 import { catalog, findCatalogEntry, type CatalogEntry } from '../catalog/index.ts';
 import type { HuggingFaceSpec, LocalFileSpec } from './source-spec.ts';
 
-/** What a person can name to be pulled. */
+/** A person's reference to a model to pull. */
 export type ModelReference =
   { readonly kind: 'catalog'; readonly entry: CatalogEntry } | HuggingFaceSpec | LocalFileSpec;
 
 const huggingFacePrefix = 'hf:';
-/** Owner and repository names of Hugging Face. */
+/** Pattern of owner and repository names at Hugging Face. */
 const segment = /^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$/;
 const lastSplitPart = /-\d{5}-of-\d{5}\.gguf$/i;
 
 /**
- * Reads a model reference: a catalog name, `hf:owner/repository/file.gguf`, or the path of a GGUF.
- * @throws SkeinError `invalid-request` for anything else; the message says what can be named
+ * Parses a model reference: a catalog name, `hf:owner/repository/file.gguf`, or the path of a GGUF.
+ *
+ * @throws SkeinError `invalid-request` for anything else; the message lists the possible forms
  */
 export function parseModelReference(text: string): ModelReference {
   const reference = text.trim();

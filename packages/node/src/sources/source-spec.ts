@@ -12,17 +12,17 @@ export interface HuggingFaceSpec {
 /** A file that Python packages carry, whole or cut into pieces. */
 export interface PythonPackageSpec {
   readonly kind: 'python-package';
-  /** Their files, one after another, are the model. */
+  /** Parts of the model, whose files one after another are its file. */
   readonly parts: readonly PackagePart[];
 }
 
 export interface PackagePart {
   readonly package: string;
-  /** Exact version. */
+  /** Exact version of the package. */
   readonly version: string;
   /** Path of the file inside the wheel. */
   readonly member: string;
-  /** Size of that file. */
+  /** Size of that file, in bytes. */
   readonly bytes: number;
 }
 
@@ -32,5 +32,5 @@ export interface LocalFileSpec {
   readonly path: string;
 }
 
-/** Where a model's file can be had, as data. `createSource` makes the adapter for it. */
+/** A source of a model's file, as data. `createSource` makes the adapter for it. */
 export type SourceSpec = HuggingFaceSpec | PythonPackageSpec | LocalFileSpec;

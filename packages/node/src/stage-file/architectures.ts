@@ -2,40 +2,51 @@ import { invariant, limits, SkeinError, type SplitRule } from '@skein/protocol';
 
 import { architectureNumber, architectureOf, type MetadataView } from './metadata-view.ts';
 
-/** How one architecture of llama.cpp is run in stages, with results equal to the whole model's bit for bit. */
+/** Facts with which an architecture of llama.cpp runs in stages, with results equal to the whole model's bit for bit. */
 export interface SplitArchitecture {
   /** GGUF's `general.architecture`. */
   readonly name: string;
-  /** The graph's tensor that leaves a layer is called `<hiddenTensor>-<layer>`; a stage that is not the tail taps its last one. */
+  /**
+   * Name of the graph's tensor that leaves a layer, which is called `<hiddenTensor>-<layer>`. Every stage but the tail
+   * taps that of its last layer.
+   */
   readonly hiddenTensor: string;
   /**
-   * Set where the graph multiplies whatever comes in, tokens and hidden states alike, with no key to stop it: the name of
-   * the scaled tensor. The engine has to replace its content by the rows that came in, in the evaluation callback, on every stage.
+   * Name of the scaled tensor, where the graph multiplies its input, tokens and hidden states alike, with no key to
+   * stop it. The engine has to replace the tensor's content by the rows that came in, in the evaluation callback, on
+   * every stage.
    */
   readonly inputTensor?: string;
-  /** What the lead multiplies the looked-up token rows by, in f32, to get the hidden state that enters layer 0. */
+  /**
+   * Returns the factor by which the lead multiplies looked-up token rows, in f32, to get the hidden state that enters
+   * layer 0.
+   */
   tokenScale(metadata: MetadataView): number;
   /** Keys, without the architecture's prefix, that may hold one value per layer; a stage gets its layers' part. */
   readonly perLayerKeys: readonly string[];
-  /** Keys, without the prefix, that stages that are not the whole model get with another value (float32). */
+  /** Keys, without the prefix, with the value (float32) that they get in stages that are not the whole model. */
   readonly stageValues: Readonly<Record<string, number>>;
   /**
-   * Present where layers alternate between sliding-window and full attention. llama.cpp counts the pattern's period from a
-   * file's layer 0, so stages get the pattern layer by layer, and cuts need not be multiples of the period.
+   * The pattern of layers that alternate between sliding-window and full attention; absent where none do. llama.cpp
+   * counts the pattern's period from a file's layer 0, so stages get the pattern layer by layer, and cuts need not be
+   * multiples of the period.
    */
   readonly slidingWindow?: SlidingWindow;
-  /** Says why this very model cannot be split, although its architecture can. */
+  /** Returns the reason why this very model cannot be split, although its architecture can; undefined when it can. */
   readonly refusal?: (metadata: MetadataView) => string | undefined;
 }
 
 export interface SlidingWindow {
-  /** Every so many layers the last one attends fully, unless the metadata say otherwise (llama.cpp's `load_swa_pattern`). */
+  /**
+   * Period of the pattern, whose last layer attends fully, unless the metadata give another (llama.cpp's
+   * `load_swa_pattern`).
+   */
   readonly defaultPeriod: number;
   /** Whether the pattern counts only when the metadata give a window. */
   readonly needsWindowKey: boolean;
 }
 
-/** Read by `llama_model_base::load_hparams` with `get_key_or_arr`, for every architecture. */
+/** Keys that `llama_model_base::load_hparams` reads with `get_key_or_arr`, for every architecture. */
 const commonPerLayerKeys = [
   'attention.head_count',
   'attention.head_count_kv',
@@ -51,8 +62,8 @@ const plain = {
 } as const;
 
 /**
- * The architectures whose split is offered. An entry belongs here when its conformance test (whole model against 2 and 3
- * stages, equal logits) passes. References are to llama.cpp's `src/models`, of the version that is bundled.
+ * The architectures whose split is offered. An entry belongs here when its conformance test (whole model against 2 and
+ * 3 stages, equal logits) passes. References are to llama.cpp's `src/models`, of the version that is bundled.
  */
 const architectures: readonly SplitArchitecture[] = [
   // llama.cpp (Llama 1–3, Mistral, Mixtral): n_layer only names the size; rope_freqs is a global tensor that every stage gets.
@@ -106,13 +117,13 @@ const architectures: readonly SplitArchitecture[] = [
 
 const byName = new Map(architectures.map((architecture) => [architecture.name, architecture]));
 
-/** The way to split models of an architecture; undefined when they only run whole. */
+/** Returns the facts for splitting models of an architecture; undefined when they only run whole. */
 export function splitArchitecture(name: string): SplitArchitecture | undefined {
   return byName.get(name);
 }
 
 /**
- * Whether, where and, if not, why not a model's layers may be cut.
+ * Decides whether a model's layers may be cut, and returns the places of cuts or the reason against them.
  *
  * @throws SkeinError `model-invalid` when the metadata claim more layers than a model may have
  */
@@ -130,7 +141,8 @@ export function splitRule(metadata: MetadataView): SplitRule {
 }
 
 /**
- * Layer by layer, whether the model has a sliding window there; undefined when no layer of this model can have one.
+ * Returns for each layer whether the model has a sliding window there; undefined when no layer of this model can have
+ * one.
  *
  * @throws SkeinError `model-invalid` when the metadata claim more layers than a model may have
  */
@@ -156,12 +168,12 @@ export function slidingWindowPattern(
 }
 
 /**
- * The finest cut at which every block has a layer with a sliding window: llama.cpp makes two caches for these
+ * Returns the finest cut at which every block has a layer with a sliding window: llama.cpp makes two caches for these
  * architectures and aborts (`GGML_ASSERT(hparams.is_swa_any())`) when the first would have no layer.
  */
 function cutMultiple(pattern: readonly boolean[]): number | undefined {
   const layers = pattern.length;
-  /** Layers with a window before each layer, so that a block is looked at in one step. */
+  /** Number of layers with a window before each layer, so that a block is looked at in one step. */
   let windowed = 0;
   const windowedBefore = [windowed, ...pattern.map((isWindowed) => (windowed += isWindowed ? 1 : 0))];
   const before = (layer: number) => invariant(windowedBefore[layer], 'a block lies within the layers');
@@ -178,7 +190,10 @@ function refuse(reason: string): SplitRule {
   return { allowed: false, reason };
 }
 
-/** Layers that predict further tokens are not part of the stack, and lists we do not know might be per layer. */
+/**
+ * Refuses layers that predict further tokens, which are not part of the stack, and unknown lists, which might be per
+ * layer.
+ */
 function refuseUnknown(metadata: MetadataView, architecture: SplitArchitecture): string | undefined {
   if (architectureNumber(metadata, 'nextn_predict_layers')) return 'it has layers that predict further tokens';
   const layers = architectureNumber(metadata, 'block_count');
@@ -192,8 +207,9 @@ function refuseUnknown(metadata: MetadataView, architecture: SplitArchitecture):
 }
 
 /**
- * llama.cpp recognises Gemma 27B by its number of layers and then scales attention by n_embd / n_head instead of the
- * head size. A stage has fewer layers and would get the other scale; where both are equal nothing is lost.
+ * Refuses models that llama.cpp recognises as Gemma 27B by their number of layers. It scales their attention by n_embd
+ * / n_head instead of the head size; a stage has fewer layers and would get the other scale. Where both are equal
+ * nothing is lost.
  */
 function refuseGemma27(metadata: MetadataView, layers: number): string | undefined {
   if (architectureNumber(metadata, 'block_count') !== layers) return undefined;
@@ -203,7 +219,7 @@ function refuseGemma27(metadata: MetadataView, layers: number): string | undefin
   return `llama.cpp recognises the 27B model by its ${layers} layers and would scale a stage's attention wrongly`;
 }
 
-/** `sqrtf(n_embd)`. */
+/** Returns `sqrtf(n_embd)`. */
 function rootOfHiddenSize(metadata: MetadataView): number {
   return Math.fround(Math.sqrt(architectureNumber(metadata, 'embedding_length') ?? 1));
 }

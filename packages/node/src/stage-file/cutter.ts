@@ -24,19 +24,22 @@ import { SharedJobs, type JobContext } from './shared-jobs.ts';
 import { trimStageFiles } from './trim.ts';
 import { verifiedSections } from './verified-sections.ts';
 
-/** Part of the file name: raise it when files cut by an older version must not be used any more. */
+/**
+ * Version of the file format, part of the file name: raise it when files cut by an older version must not be used any
+ * more.
+ */
 const formatVersion = 2;
 const defaultAlignment = 32;
-/** Room for what a machine serves in turn, so that switching between models cuts and fetches nothing again. */
+/** Default size of the cache: a machine that switches between models cuts and fetches nothing again. */
 const defaultMaxDirectoryBytes = 64 * 1024 ** 3;
-/** What a stage file may take beside its sections: header, padding, and the file system's own records. */
+/** Room of a stage file beside its sections: header, padding, and the file system's own records. */
 const roomMarginBytes = 16 * 1024 ** 2;
 
 export interface StageFile {
   readonly path: string;
-  /** Its size. Placeholders are holes, so it may take less room on the disk. */
+  /** Size of the file. Placeholders are holes, so it may take less room on the disk. */
   readonly bytes: number;
-  /** Whether it was there already. */
+  /** Whether the file existed already. */
   readonly reused: boolean;
 }
 
@@ -45,30 +48,32 @@ export interface StageFileRequest {
   readonly block: Block;
   readonly kind: StageFileKind;
   readonly source: SectionSource;
-  /** Where stage files lie; made when missing. */
+  /** Directory of the stage files; made when missing. */
   readonly directory: string;
   /**
-   * What all stage files in the directory may take on the disk, in bytes. After a cut those used longest ago are removed
-   * beyond it, except what was used within the last hour. Default: 64 GiB.
+   * Most room on the disk for all stage files in the directory, in bytes. A cut then removes those used longest ago,
+   * except those used within the last hour. Default: 64 GiB.
    */
   readonly maxDirectoryBytes?: number | undefined;
-  /** Default: what the file system says. */
+  /** Measures the free room. Default: asks the file system. */
   readonly freeBytes?: MeasureFreeBytes | undefined;
-  /** Bytes of sections fetched so far. */
+  /** Receives the bytes of sections fetched so far. An error in it is shown as a warning. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** One writer per file and process: the file system is the state that is shared here. */
+/** Cuts in progress, one writer per file and process: the file system is the state that is shared here. */
 const jobs = new SharedJobs<Progress, StageFile>();
 
 /**
- * Makes sure that the stage file is there, and cuts it from its source when it is not: each section is verified while it is
- * written, and the file appears under its name only when it is complete. Concurrent calls for one file share the work.
- * The directory is a cache: see `maxDirectoryBytes`. Open the file soon, and again only through this.
+ * Makes sure that a stage file exists, and cuts it from its source where it does not. Each section is verified while it
+ * is written, and the file appears under its name only when it is complete. Concurrent calls for one file share the
+ * work. The directory is a cache (see `maxDirectoryBytes`): open the file soon, and call this again before you open it
+ * later.
  *
- * @throws SkeinError `split-unsupported`, `model-invalid`, `hash-mismatch`, `model-unreachable`, or `disk-failed`, with the
- *   bytes that are needed where there is no room for them
+ * @throws SkeinError `split-unsupported` when the block is not a cut that the manifest allows; `model-invalid` when the
+ * manifest contradicts itself; `hash-mismatch` when a section is not what the manifest says; `model-unreachable` when
+ * the source fails; `disk-failed`, with the bytes needed where there is no room
  */
 export async function ensureStageFile(request: StageFileRequest): Promise<StageFile> {
   const plan = planStageFile(request.manifest, request.block, request.kind);
@@ -88,8 +93,8 @@ export async function ensureStageFile(request: StageFileRequest): Promise<StageF
 }
 
 /**
- * Names all that a file is made of, by content: a manifest that lies about the model's sections has files of its own, so
- * they are nobody else's. What the model is called does not matter, nor where in its file the sections lie.
+ * Names a file by all its content: a false manifest's files are its own, so nobody else uses them. The model's name and
+ * the places of sections in its file do not matter.
  */
 function stageFileName({ model, shape }: ModelManifest, plan: StageFilePlan): string {
   const { part, block, rewritable, copied, tensors } = plan;
@@ -113,7 +118,10 @@ function sectionBytes(plan: StageFilePlan): number {
   return sectionsOf(plan).reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
-/** Size of a file from an earlier cut, which counts as used now; undefined when there is none that has all that is planned. */
+/**
+ * Returns the size of a file from an earlier cut, and marks it as used now; undefined when there is none with all the
+ * planned content.
+ */
 async function existingBytes(path: string, plan: StageFilePlan): Promise<number | undefined> {
   // Before anything else, so that no other process removes it while we look. Nothing is lost where it is refused.
   await utimes(path, new Date(), new Date()).catch(() => {});
@@ -159,7 +167,7 @@ async function cut(
     ),
   ];
   const sections = streamed.map(({ section }) => section);
-  /** Bytes of all sections before the one that comes now. A section that comes again is not counted twice. */
+  /** Bytes of all sections before the next one. A section that comes again is not counted twice. */
   let doneBytes = totalBytes - sections.reduce((sum, { bytes }) => sum + bytes, 0);
   let current = 0;
   for await (const { index, offset, content } of verifiedSections(source, sections, context)) {
@@ -172,7 +180,7 @@ async function cut(
   return layout.bytes;
 }
 
-/** Fetches the keys that may have to be rewritten; their number and length are bounded by the plan. */
+/** Fetches the keys that may have to be rewritten; the plan bounds their number and length. */
 async function readEntries(plan: StageFilePlan, source: SectionSource, signal: AbortSignal): Promise<EncodedEntry[]> {
   const contents = plan.rewritable.map(({ bytes }) => new Uint8Array(bytes));
   for await (const { index, offset, content } of verifiedSections(source, plan.rewritable, { signal })) {

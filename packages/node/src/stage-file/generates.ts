@@ -3,8 +3,8 @@ import { architectureOf, type MetadataView } from './metadata-view.ts';
 const embeds = 'it makes embeddings';
 
 /**
- * Architectures of llama.cpp that turn no text into more text, with what models of them do instead. Those without a KV cache
- * are named in `llama_model::create_memory`, encoders in `llama_model_has_encoder`, in llama-model.cpp of the bundled version.
+ * Architectures of llama.cpp that do not continue text, each with the use of its models. `llama_model::create_memory`
+ * names those without a KV cache and `llama_model_has_encoder` the encoders, in llama-model.cpp of the bundled version.
  */
 const others: ReadonlyMap<string, string> = new Map([
   ...[
@@ -34,16 +34,16 @@ const others: ReadonlyMap<string, string> = new Map([
   ...['pockettts', 'qwen3tts', 'wavtokenizer-dec'].map((name) => [name, 'it makes speech'] as const),
 ]);
 
-/** `enum llama_pooling_type`: 0 pools nothing, 4 ranks. */
+/** Values of `enum llama_pooling_type`: 0 pools nothing, 4 ranks. */
 const pooling = { none: 0, rank: 4 } as const;
 
-/** Suffixes of the keys, beside the architecture's name, that {@link whyItDoesNotGenerate} reads. */
+/** Suffixes of the keys that {@link whyItDoesNotGenerate} reads, behind the architecture's name. */
 export const generationKeys = ['pooling_type', 'attention.causal'] as const;
 
 /**
- * Why a model can't generate text, in words that follow its name; undefined when it can. llama.cpp loads an embedding
- * model or a reranker like any other, and gives logits for its hidden states that mean nothing. Many of them have the
- * architecture of a model that generates, and are known by what they do with the hidden states of all tokens.
+ * Returns the reason why a model can't generate text, in words that follow its name; undefined when it can. llama.cpp
+ * loads an embedding model or a reranker like any other, and gives meaningless logits for its hidden states. Many of
+ * them have the architecture of a model that generates, and are known by how they pool the hidden states of all tokens.
  */
 export function whyItDoesNotGenerate(metadata: MetadataView): string | undefined {
   const architecture = architectureOf(metadata);

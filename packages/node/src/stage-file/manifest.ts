@@ -27,12 +27,12 @@ import type { Progress } from './progress.ts';
 /** Bytes read at a time. */
 const chunkBytes = 1024 * 1024;
 const shapeNumbersSchema = modelShapeSchema.omit({ split: true });
-/** Keys and values of the KV cache are f16. */
+/** Bytes of an element of keys and values in the KV cache: f16. */
 const cacheElementBytes = 2;
 
 /**
- * Describes a GGUF: its id, its shape and its sections with their hashes. After the header is parsed the file is read once,
- * front to back, and hashed as a whole and by section at the same time; memory stays at a few megabytes.
+ * Describes a GGUF: its id, its shape and its sections with their hashes. After the header is parsed the file is read
+ * once, front to back, and hashed as a whole and by section at the same time; memory stays at a few megabytes.
  *
  * @throws SkeinError `model-invalid` when the file is damaged, no language model, or one of several parts
  */
@@ -55,7 +55,11 @@ export async function createManifest(options: {
   return { manifest: accepted(modelManifestSchema, { model, bytes: source.bytes, name, shape, sections }) };
 }
 
-/** What the schema takes of a model; throws `model-invalid` for one that is beyond its bounds. */
+/**
+ * Checks a description against a schema of the protocol.
+ *
+ * @throws SkeinError `model-invalid` when the model is beyond the schema's bounds
+ */
 function accepted<Schema extends z.ZodType>(schema: Schema, description: z.input<Schema>): z.output<Schema> {
   const checked = check(schema, description);
   if (checked.ok) return checked.data;
@@ -66,7 +70,7 @@ function accepted<Schema extends z.ZodType>(schema: Schema, description: z.input
 
 type SectionRange = Section extends infer Kind ? (Kind extends Section ? Omit<Kind, 'sha256'> : never) : never;
 
-/** All sections of a file, in file order. */
+/** Lists all sections of a file, in file order. */
 function sectionRanges({ metadata, tensors }: GgufLayout): SectionRange[] {
   return [
     ...[...metadata.values()].map(({ name, offset, bytes }) => ({ kind: 'metadata' as const, name, offset, bytes })),
@@ -140,7 +144,7 @@ function modelShape(layout: GgufLayout): ModelShape {
   return { ...numbers, split: splitRule(metadata) };
 }
 
-/** Bytes of one token in one layer of the cache; where layers differ, in the widest. */
+/** Returns the bytes of one token in one layer of the cache; where layers differ, in the widest. */
 function cacheBytesPerToken(metadata: MetadataView): number {
   const heads = greatestArchitectureNumber(metadata, 'attention.head_count') ?? 0;
   // Models without attention keep no keys and values.

@@ -11,8 +11,8 @@ const active = new Set<string>();
 const partialName = /\.(\d+)\.[0-9a-f-]{36}\.partial$/;
 
 /**
- * A file that appears under its name only when it is complete and on the disk. Use it with `await using`:
- * unless {@link PartialFile.commit} was called, nothing of it is left.
+ * A file that appears under its name only when it is complete and on the disk. Use it with `await using`: nothing of it
+ * is left unless {@link PartialFile.commit} was called.
  */
 export class PartialFile implements AsyncDisposable {
   readonly #path: string;
@@ -26,7 +26,11 @@ export class PartialFile implements AsyncDisposable {
     this.#handle = handle;
   }
 
-  /** @param bytes the final size; what is never written stays zero and, where the file system can, takes no room */
+  /**
+   * Creates the file beside its final place.
+   *
+   * @param bytes the final size; bytes that are never written stay zero and, where the file system can, take no room
+   */
   static async create(path: string, bytes: number): Promise<PartialFile> {
     const temporaryPath = `${path}.${process.pid}.${randomUUID()}.partial`;
     active.add(basename(temporaryPath));
@@ -53,7 +57,7 @@ export class PartialFile implements AsyncDisposable {
     });
   }
 
-  /** Makes the file appear under its name, durably. */
+  /** Gives the file its name, durably. */
   async commit(): Promise<void> {
     await onDisk(dirname(this.#path), () => this.#handle.sync());
     await this.#close();
@@ -73,7 +77,7 @@ export class PartialFile implements AsyncDisposable {
   }
 }
 
-/** Removes what processes that died while writing have left in a directory. */
+/** Removes files in a directory that processes left when they died while writing. */
 export async function removeStalePartialFiles(directory: string): Promise<void> {
   for (const name of await readdir(directory)) {
     const writer = partialName.exec(name)?.[1];

@@ -1,4 +1,4 @@
-/** How far a long operation on a file is. */
+/** Progress of a long operation on a file. */
 export interface Progress {
   /** Bytes done. */
   readonly bytes: number;

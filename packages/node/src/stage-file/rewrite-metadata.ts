@@ -5,15 +5,15 @@ import { slidingWindowPattern, splitArchitecture, type SplitArchitecture } from 
 import { architectureOf, metadataView, type MetadataView } from './metadata-view.ts';
 import type { StageFilePlan } from './sections.ts';
 
-/** A metadata entry as bytes, with what it decodes to. */
+/** A metadata entry as bytes, with its decoded form. */
 export interface EncodedEntry {
   readonly entry: MetadataEntry;
   readonly content: Uint8Array;
 }
 
 /**
- * Makes a stage's metadata from the model's: `block_count`, values per layer and what the architecture demands are rewritten,
- * the rest is kept as it is. Whole models and fronts keep everything.
+ * Makes a stage's metadata from the model's: rewrites `block_count`, values per layer and the keys that the
+ * architecture demands, and keeps the rest. Whole models and fronts keep everything.
  */
 export function rewriteMetadata(plan: StageFilePlan, entries: readonly EncodedEntry[]): readonly Uint8Array[] {
   if (plan.part === 'whole' || plan.part === 'front') return entries.map(({ content }) => content);
@@ -65,7 +65,10 @@ function replacements(
   return replaced;
 }
 
-/** llama.cpp reads per-layer values as bool, int32, uint32 or float32; all that the known keys hold are flags or counts. */
+/**
+ * Encodes per-layer values. llama.cpp reads them as bool, int32, uint32 or float32; those of the known keys are flags
+ * or counts.
+ */
 function encodeLayerValues(key: string, values: readonly Scalar[]): Uint8Array {
   const isFlags = values.every((value) => typeof value === 'boolean');
   return encodeArrayEntry(key, isFlags ? 'bool' : 'int32', values);

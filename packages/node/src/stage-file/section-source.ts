@@ -2,7 +2,7 @@ import type { Section } from '@skein/protocol';
 
 import { openFileSource } from '../gguf/index.ts';
 
-/** Where the sections of a model come from: a local GGUF, or peers that hold it. */
+/** A source of a model's sections: a local GGUF, or peers that hold it. */
 export interface SectionSource {
   /**
    * Streams the bytes of the sections back to back, in the order given, in chunks of any size up to a mebibyte or so.
@@ -11,10 +11,11 @@ export interface SectionSource {
   read(sections: readonly Section[], options: { readonly signal?: AbortSignal | undefined }): SectionStream;
 }
 
-/** Bytes of sections, as they come. */
+/** Bytes of sections, as they arrive. */
 export interface SectionStream extends AsyncIterable<Uint8Array> {
   /**
-   * Told that what came for a section is not what the manifest says. Absent where there is nowhere else to ask.
+   * Rejects a section that came and is not what the manifest says. Absent where there is nowhere else to ask.
+   *
    * @returns whether it is worth reading the section again
    */
   reject?(section: Section): boolean;
@@ -23,7 +24,7 @@ export interface SectionStream extends AsyncIterable<Uint8Array> {
 /** Bytes read at a time. */
 const chunkBytes = 1024 * 1024;
 
-/** Sections out of a whole model's GGUF on this machine. */
+/** Makes a source of sections from a whole model's GGUF on this machine. */
 export function fileSectionSource(path: string): SectionSource {
   return {
     async *read(sections, { signal }) {

@@ -10,29 +10,33 @@ import {
 import { tensorBytes, tensorTypeNumbers, type TensorToWrite } from '../gguf/index.ts';
 
 /**
- * `stage`: layers to run. `front`: what the lead needs beside its stage, whatever the block, namely all metadata with the tokenizer, and the
- * token rows; llama.cpp loads it `vocab_only`, and the engine reads token rows from the file.
+ * The kind of a stage file. `stage`: layers to run. `front`: the lead's needs beside its stage, whatever the block,
+ * namely all metadata with the tokenizer, and the token rows; llama.cpp loads it `vocab_only`, and the engine reads
+ * token rows from the file.
  */
 export type StageFileKind = 'stage' | 'front';
 
-/** Which part of the model a stage file holds, as it determines what it needs beside its layers. */
+/** The part of the model in a stage file, which determines its contents beside its layers. */
 export type StagePart = 'front' | 'whole' | 'inner' | 'tail';
 
-/** A tensor of a stage file. One without a section is a placeholder: zeros that llama.cpp wants to see but never computes with. */
+/**
+ * A tensor of a stage file. One without a section is a placeholder: zeros that llama.cpp demands but never computes
+ * with.
+ */
 export interface StageTensor extends TensorToWrite {
   readonly bytes: number;
   readonly section?: TensorSection;
 }
 
-/** What a stage file is made of. */
+/** The contents of a stage file. */
 export interface StageFilePlan {
   readonly part: StagePart;
   readonly block: Block;
-  /** The architecture's own keys: small, read first, as a stage needs some of them rewritten. */
+  /** The architecture's own keys. They are small and read first, as a stage needs some of them rewritten. */
   readonly rewritable: readonly MetadataSection[];
   /** Keys that are copied as they are, the tokenizer's among them. */
   readonly copied: readonly MetadataSection[];
-  /** In file order. */
+  /** Tensors in file order. */
   readonly tensors: readonly StageTensor[];
 }
 
@@ -41,14 +45,16 @@ const maximumRewritableBytes = 64 * 1024;
 
 /**
  * Chooses the sections of a stage file.
- * - `inner` (every stage but the tail): its layers, no tokenizer, and one-row placeholders for token rows and output matrix, so
- *   that un-embedding costs nothing;
+ * - `inner` (every stage but the tail): its layers, no tokenizer, and one-row placeholders for token rows and output
+ *   matrix, so that un-embedding costs nothing;
  * - `tail`: its layers, tokenizer, output norm and output matrix; where that is a matrix of its own, the token rows are
  *   a placeholder of the smallest type, which llama.cpp maps but never touches;
  * - `whole`: everything as it is.
- * Global tensors beside these (rope factors, output norm) are small, and every stage gets them.
  *
- * @throws SkeinError `split-unsupported` when the block is not a cut that the manifest allows, `model-invalid` when the manifest contradicts itself
+ * Other global tensors (rope factors, output norm) are small, and every stage gets them.
+ *
+ * @throws SkeinError `split-unsupported` when the block is not a cut that the manifest allows, `model-invalid` when the
+ * manifest contradicts itself
  */
 export function planStageFile(manifest: ModelManifest, block: Block, kind: StageFileKind): StageFilePlan {
   if (kind === 'stage') assertBlock(manifest, block);
@@ -70,7 +76,7 @@ export function planStageFile(manifest: ModelManifest, block: Block, kind: Stage
   return plan;
 }
 
-/** All sections of a stage file in the order in which they are fetched. */
+/** Lists all sections of a stage file in the order in which they are fetched. */
 export function sectionsOf(plan: StageFilePlan): readonly (MetadataSection | TensorSection)[] {
   return [...plan.rewritable, ...plan.copied, ...plan.tensors.flatMap(({ section }) => section ?? [])];
 }
@@ -120,7 +126,7 @@ function placeholder(name: string, type: number, shape: readonly number[]): Stag
   return { name, type, shape, bytes: invariant(tensorBytes(type, shape), 'a placeholder has a type of known size') };
 }
 
-/** The type with the fewest bits per weight whose blocks divide the row and which get_rows supports. */
+/** Returns the type with the fewest bits per weight among those that get_rows supports and whose blocks divide the row. */
 function smallestType(rowElements: number): number {
   if (rowElements % 128 === 0) return tensorTypeNumbers.q1_0;
   if (rowElements % 64 === 0) return tensorTypeNumbers.q2_0;

@@ -1,7 +1,7 @@
 import { asWarning } from '@skein/mesh';
 import { isolated, onAbort } from '@skein/protocol';
 
-/** What a job gets: a signal that fires when nobody waits any more, and a way to tell all who wait how far it is. */
+/** The tools of a job: a signal that fires when nobody waits any more, and a way to report progress to all who wait. */
 export interface JobContext<Progress> {
   readonly signal: AbortSignal;
   report(progress: Progress): void;
@@ -9,7 +9,7 @@ export interface JobContext<Progress> {
 
 interface Waiter<Progress> {
   readonly signal?: AbortSignal | undefined;
-  /** What it throws is shown as a warning: it fails neither the job nor those who wait beside. */
+  /** Receives progress. An error in it is shown as a warning: it fails neither the job nor the other callers. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
@@ -20,13 +20,13 @@ interface Job<Progress, Result> {
 }
 
 /**
- * Jobs by key, each run once however many ask for it at the same time. One who gives up leaves the others
+ * Jobs by key, each run once however many callers ask for it at the same time. A caller that gives up leaves the others
  * undisturbed; when the last one gives up the job is aborted.
  */
 export class SharedJobs<Progress, Result> {
   readonly #jobs = new Map<string, Job<Progress, Result>>();
 
-  /** Joins the job of that key, or starts it. Rejects with the signal's reason as soon as the caller gives up. */
+  /** Joins the job of a key, or starts it. Rejects with the signal's reason as soon as the caller gives up. */
   async run(
     key: string,
     waiter: Waiter<Progress>,

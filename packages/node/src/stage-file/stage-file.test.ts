@@ -54,7 +54,7 @@ function hash(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
-/** What a model consists of, wherever in the file it lies. */
+/** Lists the contents of a model, wherever in the file they lie. */
 function contents({ sections }: ModelManifest): string[] {
   return sections.map(({ name, sha256 }) => `${name} ${sha256}`).sort();
 }

@@ -3,17 +3,17 @@ import { join } from 'node:path';
 
 import { onDisk } from '../disk/index.ts';
 
-/** Files used within this time, in milliseconds, are spared: who asked for one may not have opened it yet. */
+/** Time after its last use for which a file is spared, in milliseconds: its user may not have opened it yet. */
 const sparedMs = 60 * 60 * 1000;
-/** What `Stats.blocks` counts, in bytes, whatever the file system's own blocks are. */
+/** Unit of `Stats.blocks`, in bytes, whatever the file system's own blocks are. */
 const blockBytes = 512;
 const stageFileName = /^[0-9a-f]{64}\.gguf$/;
 
 /**
- * Removes the stage files used longest ago, by their modification time, until the rest takes no more than `maxBytes` on
- * the disk; holes count as nothing. Spared are files in use, those used within the last hour, and whatever is no finished
- * stage file. Where an engine still has a removed file open or mapped, POSIX keeps its content until it lets go, and
- * Windows refuses to remove it, so that it stays.
+ * Removes the stage files used longest ago, by their modification time, until the rest takes at most `maxBytes` on the
+ * disk; holes count as nothing. Spares files in use, those used within the last hour, and all that are not finished
+ * stage files. A removed file may still be open or mapped in an engine: POSIX then keeps its content until the engine
+ * closes it; Windows refuses to remove it, so that it stays.
  */
 export async function trimStageFiles(options: {
   readonly directory: string;
@@ -39,7 +39,7 @@ export async function trimStageFiles(options: {
   }
 }
 
-/** Reads a file's size on the disk and its last use; undefined when it is gone meanwhile. */
+/** Reads a file's size on the disk and its last use; undefined when it has gone meanwhile. */
 function describe(directory: string) {
   return async (name: string) => {
     const path = join(directory, name);

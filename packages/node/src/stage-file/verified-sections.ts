@@ -4,9 +4,9 @@ import { SkeinError, type Section } from '@skein/protocol';
 
 import type { SectionSource } from './section-source.ts';
 
-/** A run of bytes of one section. */
+/** Consecutive bytes of one section. */
 export interface SectionChunk {
-  /** Index of the section in the list that was asked for. */
+  /** Index of the section in the requested list. */
   readonly index: number;
   /** Bytes from the start of the section. */
   readonly offset: number;
@@ -15,10 +15,11 @@ export interface SectionChunk {
 
 /**
  * Streams sections, cut at their borders, and checks each one's hash when it ends. Bytes are handed on before their
- * section is verified, so the consumer must throw away what it has when this throws. Where the source knows several who
- * have a section, one that was wrong comes again, from its start.
+ * section is verified, so the consumer must discard them when this throws. Where the source has several holders of a
+ * section, a wrong one comes again, from its start.
  *
- * @throws SkeinError `hash-mismatch` when a section is not what the manifest says, `model-unreachable` when the stream ends early
+ * @throws SkeinError `hash-mismatch` when a section is not what the manifest says, `model-unreachable` when the stream
+ * ends early
  */
 export async function* verifiedSections(
   source: SectionSource,
@@ -28,7 +29,10 @@ export async function* verifiedSections(
   for (let next = 0; next < sections.length;) next = yield* readFrom(next, source, sections, options);
 }
 
-/** Streams the sections from this one on. Returns the index of the section to go on with: one that has to come again, or none. */
+/**
+ * Streams the sections from this one on. Returns the index of the section to go on with: one that has to come again, or
+ * none.
+ */
 async function* readFrom(
   first: number,
   source: SectionSource,
@@ -39,7 +43,7 @@ async function* readFrom(
   let index = first;
   let offset = 0;
   let hash = createHash('sha256');
-  /** Passes over sections that have come as a whole, also over those without bytes. Returns false when one has to come again. */
+  /** Skips sections that have come as a whole, also those without bytes. Returns false when one has to come again. */
   const finishSections = (): boolean => {
     for (let section = sections[index]; section?.bytes === offset; section = sections[index]) {
       if (hash.digest('hex') !== section.sha256) {

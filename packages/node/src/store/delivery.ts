@@ -1,6 +1,6 @@
 import type { Section } from '@skein/protocol';
 
-/** Who sent which bytes of sections that come back to back, from several senders one after another. */
+/** A record of senders: which bytes each sent, of sections that come back to back from several senders one after another. */
 export class Delivery {
   readonly #sections: readonly Section[];
   readonly #parts: { readonly sender: string; readonly from: number; to: number }[] = [];
@@ -17,7 +17,7 @@ export class Delivery {
     else this.#parts.push({ sender, from, to: from + bytes });
   }
 
-  /** Those from whom bytes of the section came, in the order in which they last sent some. */
+  /** Returns the senders of bytes of a section, in the order in which they last sent some. */
   sendersOf(section: Section): readonly string[] {
     const index = this.#sections.indexOf(section);
     const start = this.#sections.slice(0, index).reduce((sum, { bytes }) => sum + bytes, 0);

@@ -8,9 +8,9 @@ import type { OfferedFile } from '../sources/index.ts';
 import { assertRoom, onDisk, type MeasureFreeBytes } from '../disk/index.ts';
 
 export interface DownloadOptions {
-  /** Where the bytes go; what is there already is continued. */
+  /** Path of the partial file; existing content is continued. */
   readonly partial: string;
-  /** Room for the source's temporary files; made, and removed at the end. */
+  /** Directory for the source's temporary files; made, and removed at the end. */
   readonly scratch: string;
   readonly signal: AbortSignal;
   readonly freeBytes: MeasureFreeBytes;
@@ -18,11 +18,12 @@ export interface DownloadOptions {
 }
 
 /**
- * Writes what a source offers to a partial file, and makes sure that it is on the disk. When it fails the partial file is
- * left for the next try, unless it is empty.
+ * Writes the file that a source offers to a partial file, and makes sure that it is on the disk. A failure leaves the
+ * partial file for the next try, unless it is empty.
  *
- * @returns how many bytes were there already
- * @throws what the source throws; SkeinError `disk-failed`, `model-unreachable` when it sends more or fewer bytes than offered
+ * @returns how many bytes existed already
+ * @throws SkeinError those of the source; `disk-failed`; `model-unreachable` when the source sends more or fewer bytes
+ * than offered
  */
 export async function download(offer: OfferedFile, options: DownloadOptions): Promise<{ resumedBytes: number }> {
   const { partial, scratch, signal, onProgress } = options;
@@ -63,7 +64,10 @@ export async function download(offer: OfferedFile, options: DownloadOptions): Pr
   }
 }
 
-/** Bytes of an earlier try that can be continued. A file that is too long is none of this offer, and goes. */
+/**
+ * Returns the bytes of an earlier try that can be continued. Removes a file that is longer than the offer, and so of
+ * another one.
+ */
 async function usableBytes(partial: string, offeredBytes: number): Promise<number> {
   const status = await statIfAny(partial);
   if (status === undefined) return 0;

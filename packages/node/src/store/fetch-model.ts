@@ -16,7 +16,7 @@ import { takeLock } from './lock.ts';
 import type { Names } from './names.ts';
 import type { PullProgress } from './pull-progress.ts';
 
-/** What fetching needs of the store. */
+/** The parts of the store that fetching needs. */
 export interface FetchComponents {
   readonly layout: StoreLayout;
   readonly held: HeldModels;
@@ -30,7 +30,7 @@ export interface FetchRequest {
   readonly source: ModelSource;
   /** Name for the manifest of a model that the catalog does not know. */
   readonly name: string;
-  /** What the file must be, where that is known beforehand. */
+  /** Hash and size that the file must have, where they are known beforehand. */
   readonly pinned?: { readonly sha256: string; readonly bytes: number } | undefined;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: PullProgress) => void;
@@ -43,11 +43,11 @@ interface Attempt extends FetchRequest {
 }
 
 /**
- * Gets a model from one source into the store: downloaded beside its final place, hashed, read as a GGUF, and only then
- * given its name. One process at a time downloads a model; the others wait and find it there.
+ * Fetches a model from one source into the store: downloads it beside its final place, hashes it, reads it as a GGUF,
+ * and only then gives it its name. One process at a time downloads a model; the others wait and find it there.
  *
- * @throws SkeinError `hash-mismatch`, after which nothing is left of the file; `model-invalid`, what the source throws and
- *   `disk-failed`, after which what was downloaded is kept for the next try, or for a version of Skein that can use it
+ * @throws SkeinError `hash-mismatch`, after which nothing of the file is left; `model-invalid`, `disk-failed` and those
+ * of the source, after which the download is kept for the next try, or for a version of Skein that can use it
  */
 export async function fetchModel(components: FetchComponents, request: FetchRequest): Promise<HeldModel> {
   const { layout, held, names } = components;
@@ -102,11 +102,11 @@ type Verdict =
   | { readonly manifest: ModelManifest }
   | {
       readonly error: SkeinError;
-      /** Whether the file is known to be what the source offered. */
+      /** Whether the file is known to be the one that the source offered. */
       readonly isOffered: boolean;
     };
 
-/** Hashes the file and reads it as a GGUF, which is one pass over it, and has llama.cpp look at it. */
+/** Hashes a file and reads it as a GGUF, in one pass, and has llama.cpp check it. */
 async function verify(components: FetchComponents, attempt: Attempt): Promise<Verdict> {
   const { paths, name, signal, sha256, source, onProgress } = attempt;
   try {
@@ -145,7 +145,10 @@ async function hashFile(path: string, signal: AbortSignal): Promise<string> {
   return hash.digest('hex');
 }
 
-/** Gives a verified file its name. The manifest goes first: a model whose file is there has one, whenever the power fails. */
+/**
+ * Gives a verified file its name. Writes the manifest first: a model whose file exists has one, whenever the power
+ * fails.
+ */
 async function accept(
   { layout, held }: FetchComponents,
   { partial, manifest }: { partial: string; manifest: ModelManifest },

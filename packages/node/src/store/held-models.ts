@@ -15,21 +15,21 @@ import { generationKeys, whyItDoesNotGenerate } from '../stage-file/index.ts';
 import type { StoreLayout } from './layout.ts';
 import { readManifest } from './saved-manifest.ts';
 
-/** Longer entries of the keys that are looked at make no sense. */
+/** Longest entry of the keys that are looked at, in bytes: longer ones make no sense. */
 const maxEntryBytes = 4096;
 
 /**
- * The whole models on the disk. A model counts as held when its manifest can be read and its file has the manifest's size:
- * content was verified before the file got its name, and the name is its hash.
+ * The whole models on the disk. A model counts as held when its manifest can be read and its file has the manifest's
+ * size: the content was verified before the file got its name, and the name is its hash.
  */
 export class HeldModels {
   readonly #layout: StoreLayout;
   readonly #logger: Logger;
   /** Models that could not be read the last time. */
   readonly #unreadable = new Set<string>();
-  /** Never outdated: a model's manifest does not change. */
+  /** Manifests by model. They never become outdated: a model's manifest does not change. */
   readonly #manifests = new Map<string, EncodedManifest>();
-  /** By model; those that can be used have undefined. */
+  /** Reasons against models, by model; undefined for usable ones. */
   readonly #unusable = new Map<string, string | undefined>();
 
   constructor(layout: StoreLayout, logger: Logger) {
@@ -37,7 +37,11 @@ export class HeldModels {
     this.#logger = logger;
   }
 
-  /** Throws `disk-failed` for a model that is there and can't be read. */
+  /**
+   * Finds a model by its SHA-256; undefined when it is not held.
+   *
+   * @throws SkeinError `disk-failed` when its manifest exists and can't be read
+   */
   async find(model: string): Promise<HeldModel | undefined> {
     const encoded = await this.#findManifest(model);
     if (encoded === undefined) return undefined;
@@ -48,7 +52,7 @@ export class HeldModels {
   }
 
   /**
-   * All of them that can be read, by name; of others the log is told. Other processes may add to the store, so this looks at
+   * Lists all models that can be read, by name; logs the others. Other processes may add to the store, so this reads
    * the disk each time.
    */
   async list(): Promise<HeldModel[]> {
@@ -61,7 +65,11 @@ export class HeldModels {
       .sort((first, second) => first.name.localeCompare(second.name) || first.model.localeCompare(second.model));
   }
 
-  /** @throws SkeinError `model-not-found` */
+  /**
+   * Returns the manifest of a held model.
+   *
+   * @throws SkeinError `model-not-found` when it is not held, `disk-failed` when its manifest can't be read
+   */
   async manifest(model: string): Promise<EncodedManifest> {
     const found = await this.#findManifest(model);
     if (found !== undefined) return found;
@@ -86,7 +94,10 @@ export class HeldModels {
     }
   }
 
-  /** For models that an earlier version took in: today's pull refuses them. */
+  /**
+   * Returns the reason against a model that an earlier version accepted and today's pull refuses; undefined for usable
+   * models.
+   */
   async #whyUnusable({ model, shape, sections }: ModelManifest): Promise<string | undefined> {
     if (this.#unusable.has(model)) return this.#unusable.get(model);
     const names = generationKeys.map((suffix) => `${shape.architecture}.${suffix}`);

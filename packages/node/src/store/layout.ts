@@ -1,23 +1,24 @@
 import { join } from 'node:path';
 
 /**
- * Where everything of a store lies. Whole models, and whatever becomes one, share a directory, so that a finished download is
- * moved into place by a rename whichever disk that directory is on.
+ * Paths in a store. Whole models and downloads share a directory, so that a rename moves a finished download into place
+ * whichever disk that directory is on.
  */
 export interface StoreLayout {
-  /** Whole models: `<model>.gguf`, `<model>.manifest`. */
+  /** Directory of whole models: `<model>.gguf`, `<model>.manifest`. */
   readonly models: string;
-  /** Manifests of models that other peers hold: `<digest>.manifest`. */
+  /** Directory of manifests of models that other peers hold: `<digest>.manifest`. */
   readonly manifests: string;
   readonly names: string;
   readonly namesLock: string;
   model(model: string): string;
   manifest(model: string): string;
   fetchedManifest(digest: string): string;
-  /** Paths of one download; `key` is the expected hash, or one of what identifies the content. */
+  /** Returns the paths of one download; `key` is the expected hash, or one of the content's identity. */
   download(key: string): { readonly partial: string; readonly scratch: string; readonly lock: string };
 }
 
+/** Returns the paths in the store of a data directory. Touches no disk. */
 export function storeLayout(directory: string): StoreLayout {
   const models = join(directory, 'models');
   const manifests = join(directory, 'manifests');

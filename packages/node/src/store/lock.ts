@@ -3,19 +3,20 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { hasCode, SkeinError } from '@skein/protocol';
 import { lock as lockFile } from 'proper-lockfile';
 
-/** How often a taken lock is tried again, in milliseconds. */
+/** Pause between two tries to take a lock, in milliseconds. */
 const retryIntervalMs = 200;
-/** A lock that its holder has not renewed for this long, in milliseconds, belonged to a process that died. */
+/** Time without a renewal, in milliseconds, after which the holder of a lock counts as a process that died. */
 const staleMs = 15_000;
 
-/** A lock that is held. Dispose it to give it back. */
+/** A held lock. Dispose it to release it. */
 export interface HeldLock extends AsyncDisposable {
-  /** Fires when the lock was lost, e.g. after the machine slept for long: stop touching what it protects. */
+  /** Fires when the lock is lost, e.g. after the machine slept for long: leave alone what the lock protects. */
   readonly lost: AbortSignal;
 }
 
 /**
- * Takes a lock between processes, waiting for as long as another holds it. The lock of a process that died is taken over.
+ * Takes a lock between processes, waiting for as long as another holds it. Takes over the lock of a process that died.
+ *
  * @param options.onWait called at each try while another holds it
  */
 export async function takeLock(

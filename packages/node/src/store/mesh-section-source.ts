@@ -10,25 +10,26 @@ import { TrustedHolders } from './trusted-holders.ts';
 export interface MeshSectionSourceOptions {
   /** SHA-256 of the model. */
   readonly model: string;
-  /** Peer ids, in the order to try. */
+  /** Peer ids of the holders, in the order in which to try them. */
   readonly holders: readonly string[];
   readonly mesh: Pick<Mesh, 'cards' | 'open'>;
   /** Longest wait for a holder to take the request or send the next chunk, in milliseconds. Default: 15,000. */
   readonly chunkTimeoutMs?: number | undefined;
 }
 
-/** Sections that come over the mesh. */
+/** A source of sections that come over the mesh. */
 export interface MeshSectionSource extends SectionSource {
   /** Bytes that came so far, over all reads. */
   readonly fetchedBytes: number;
 }
 
 /**
- * Streams sections of a model from peers that hold it. Sections that touch are asked for as one range. When a holder is
- * lost, stalls or answers nonsense the next one goes on at the very byte; one that was of use is asked again later.
- * Content is not checked here: the reader knows the hashes, and a holder whose section it rejects is not asked again.
+ * Makes a source that streams sections of a model from peers that hold it. It asks for adjacent sections as one range.
+ * When a holder is lost, stalls or sends nonsense, the next one goes on at the very byte; a holder that was of use is
+ * asked again later. Content is not checked here: the reader knows the hashes, and a holder whose section it rejects is
+ * not asked again.
  *
- * Reads throw SkeinError `model-unreachable` with every holder's reason, or `aborted`.
+ * Reads throw SkeinError `model-unreachable`, with every holder's reason, or `aborted`.
  */
 export function meshSectionSource(options: MeshSectionSourceOptions): MeshSectionSource {
   let fetchedBytes = 0;

@@ -26,25 +26,41 @@ import { readManifest } from './saved-manifest.ts';
 /** The models on this machine's disk. Several processes may use one store at the same time. */
 export interface ModelStore {
   /**
-   * Makes sure that a model is held: by catalog name, `hf:owner/repository/file.gguf` or the path of a GGUF, which is copied.
-   * Sources are tried in order. The file is used only after its SHA-256 was checked (against the catalog's or the
-   * source's, where they name one), it was read as a GGUF of a model that generates text, and llama.cpp takes it. An interrupted pull goes on where it stopped when it is called again.
+   * Makes sure that a model is held: one of the catalog by name, `hf:owner/repository/file.gguf`, or the GGUF at a
+   * path, which is copied. Tries the sources in order. Uses the file only after it has the SHA-256 that the catalog or
+   * the source names, if either does, reads as a GGUF of a model that generates text, and is accepted by llama.cpp.
+   * Another call continues an interrupted pull where it stopped.
    *
-   * @throws SkeinError `invalid-request` for a reference that means nothing, `model-unreachable` with the reason of every
-   *   source, `hash-mismatch`, `model-invalid`, `model-not-found`, `disk-failed` with the bytes that are needed, `aborted`
+   * @throws SkeinError `invalid-request` for a malformed reference; `model-unreachable`, with the reason of every
+   * source; `hash-mismatch`; `model-invalid`; `model-not-found`; `disk-failed`, with the bytes that are needed;
+   * `aborted`
    */
   pull(reference: string | ModelReference, options?: PullOptions): Promise<HeldModel>;
-  /** Whole models that are held, by name, each with the catalog's names for it and those that it was pulled as. */
+  /** Lists the whole models that are held, by name, each with the catalog's names for it and those that it was pulled as. */
   list(): Promise<HeldModel[]>;
-  /** Finds a held model by SHA-256, name or alias. @throws SkeinError `invalid-request` when several are meant */
+  /**
+   * Finds a held model by SHA-256, name or alias; undefined when there is none.
+   *
+   * @throws SkeinError `invalid-request` when several models have the name
+   */
   find(reference: string): Promise<HeldModel | undefined>;
-  /** The manifest of a held model. @throws SkeinError `model-not-found` */
+  /**
+   * Returns the manifest of a held model.
+   *
+   * @throws SkeinError `model-not-found` when it is not held
+   */
   manifest(model: string): Promise<EncodedManifest>;
-  /** Where a held model's GGUF lies. Never write there. @throws SkeinError `model-not-found` */
+  /**
+   * Returns the path of a held model's GGUF. Never write there.
+   *
+   * @throws SkeinError `model-not-found` when it is not held
+   */
   path(model: string): Promise<string>;
   /**
    * Streams ranges of a held model back to back, in chunks of at most 256 KiB.
-   * @throws SkeinError `model-not-found`, or `protocol-violation` for ranges outside the file or more than the file
+   *
+   * @throws SkeinError `model-not-found` when it is not held, `protocol-violation` for ranges outside the file or
+   * longer together than the file
    */
   readRanges(
     model: string,
@@ -52,28 +68,31 @@ export interface ModelStore {
     options?: { readonly signal?: AbortSignal | undefined },
   ): AsyncIterable<Uint8Array>;
   /**
-   * Keeps a manifest that came from another peer.
-   * @throws SkeinError `hash-mismatch` when its digest is not the expected one, `protocol-violation` when it is no manifest
+   * Keeps a manifest that came from another peer, and returns it decoded.
+   *
+   * @throws SkeinError `hash-mismatch` when its digest is not the expected one, `protocol-violation` when it is no
+   * manifest
    */
   saveManifest(encoded: Uint8Array, expected: { readonly digest: string }): Promise<ModelManifest>;
-  /** A manifest by its digest: one that was saved. */
+  /** Returns a saved manifest by its digest; undefined when there is none. */
   savedManifest(digest: string): Promise<ModelManifest | undefined>;
 }
 
 export interface StoreOptions {
-  /** Told of files that are damaged or can't be read. Default: none. */
+  /** Receives warnings about files that are damaged or can't be read. Default: none. */
   readonly logger?: Logger;
   /** Makes the adapter of a source. Default: the real ones. */
   readonly createSource?: typeof createSource | undefined;
-  /** Looks whether the engine would take a file. Default: llama.cpp reads its header, in a process of its own. */
+  /** Checks whether the engine would accept a file. Default: llama.cpp reads its header, in a process of its own. */
   readonly checkModel?: CheckModel | undefined;
-  /** Default: what the file system says. */
+  /** Measures the free room. Default: asks the file system. */
   readonly freeBytes?: MeasureFreeBytes | undefined;
 }
 
 /**
- * Opens the model store in a directory, made when missing.
- * @throws SkeinError `disk-failed`
+ * Opens the model store in a directory, which is made when missing.
+ *
+ * @throws SkeinError `disk-failed` when the directory can't be made
  */
 export async function openStore(directory: string, options: StoreOptions = {}): Promise<ModelStore> {
   const layout = storeLayout(resolve(directory));
@@ -124,7 +143,7 @@ export async function openStore(directory: string, options: StoreOptions = {}): 
   };
 }
 
-/** A model with the names that it has beside its own: first the catalog's, then those that people pulled it as. */
+/** Adds to a model's description its further names: first the catalog's, then those that people pulled it as. */
 function withAliases(held: HeldModel, remembered: readonly string[]): HeldModel {
   const entry = findCatalogEntryByHash(held.model);
   const known = new Set([
@@ -135,7 +154,7 @@ function withAliases(held: HeldModel, remembered: readonly string[]): HeldModel 
   return known.size === 0 ? held : { ...held, aliases: [...known].slice(0, maxModelAliases) };
 }
 
-/** Whether others may know of a name. Sources that are files are remembered by their paths, which are nobody's business. */
+/** Tells whether others may know of a name. Sources that are files are remembered by their paths, which are private. */
 function isPublic(name: string): boolean {
   return name.startsWith('hf:') || !/[/\\]/.test(name);
 }

@@ -7,12 +7,12 @@ import type { StoreLayout } from './layout.ts';
 import { takeLock } from './lock.ts';
 
 const namesSchema = z.record(z.string(), sha256Schema);
-/** A hundred thousand names. */
+/** Most bytes of the file: a hundred thousand names. */
 const maxFileBytes = 16 * 1024 * 1024;
 
 /**
- * Which model a name means: what people called it when they pulled it. A convenience, so models are found by their hashes
- * and their own names while the file is damaged; it is set aside before a new one is written.
+ * The names under which people pulled models. A convenience: models are found by their hashes and their own names while
+ * the file is damaged, and a damaged one is set aside before a new one is written.
  */
 export class Names {
   readonly #layout: StoreLayout;
@@ -24,18 +24,26 @@ export class Names {
     this.#logger = logger;
   }
 
-  /** The model's SHA-256; case does not matter. Throws `disk-failed` where the names can't be read. */
+  /**
+   * Returns the SHA-256 of the model with a name; case does not matter. Undefined when no model was pulled by it.
+   *
+   * @throws SkeinError `disk-failed` when the names can't be read
+   */
   async find(name: string): Promise<string | undefined> {
     return (await this.#read()).names.get(name.toLowerCase());
   }
 
-  /** Returns all names, by the SHA-256 of the model that they mean. In lower case. */
+  /** Returns all names, in lower case, by the SHA-256 of their model. */
   async byModel(): Promise<ReadonlyMap<string, readonly string[]>> {
     const grouped = Map.groupBy((await this.#read()).names, ([, model]) => model);
     return new Map([...grouped].map(([model, entries]) => [model, entries.map(([name]) => name)]));
   }
 
-  /** Makes names mean this model from now on. Throws `disk-failed`. */
+  /**
+   * Assigns names to a model; a name that belonged to another one moves.
+   *
+   * @throws SkeinError `disk-failed` when they can't be written
+   */
   async set(names: readonly string[], model: string, { signal }: { signal: AbortSignal }): Promise<void> {
     const { names: known } = await this.#read();
     if (names.every((name) => known.get(name.toLowerCase()) === model)) return;

@@ -2,19 +2,19 @@ import { basename } from 'node:path';
 
 import type { ModelReference, SourceSpec } from '../sources/index.ts';
 
-/** What a reference comes down to. */
+/** The steps to which a reference comes down. */
 export interface PullPlan {
   /** Name for the manifest. */
   readonly name: string;
-  /** What the file must be, where that is known beforehand. */
+  /** Hash and size that the file must have, where they are known beforehand. */
   readonly pinned?: { readonly sha256: string; readonly bytes: number };
-  /** What else the model is found by afterwards. The catalog's own names need not be remembered. */
+  /** Names to remember for the model. The catalog's own names need no remembering. */
   readonly remember: readonly string[];
-  /** In the order to try. */
+  /** Sources in the order in which to try them. */
   readonly sources: readonly SourceSpec[];
 }
 
-/** Decides what to pull from where. */
+/** Plans a pull: the model's name, its sources, and the hash that it must have. */
 export function planPull(reference: ModelReference): PullPlan {
   switch (reference.kind) {
     case 'catalog': {

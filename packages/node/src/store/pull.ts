@@ -8,7 +8,7 @@ import type { PullProgress } from './pull-progress.ts';
 
 export interface PullOptions {
   readonly signal?: AbortSignal | undefined;
-  /** What it throws is shown as a warning; the pull goes on. */
+  /** Receives progress. An error in it is shown as a warning; the pull goes on. */
   readonly onProgress?: ((progress: PullProgress) => void) | undefined;
 }
 
@@ -21,7 +21,7 @@ interface Failure {
   readonly error: SkeinError;
 }
 
-/** Longest reason that is quoted of one source: a message of several must stay readable. */
+/** Longest quoted reason of one source, in characters: a message of several must stay readable. */
 const reasonCharacters = 400;
 
 /** Pulls a model from the first of its sources that delivers. See `ModelStore.pull`. */
@@ -65,7 +65,7 @@ async function fetchFromAny(
   return (await findPulledBefore(components, plan, failures)) ?? fail(plan, failures);
 }
 
-/** What was pulled by this very reference is as good as ever while its source cannot be reached. */
+/** Finds a model that was pulled by this very reference: it is as good as ever while its source cannot be reached. */
 async function findPulledBefore(
   { held, names }: PullComponents,
   { remember }: PullPlan,

@@ -1,6 +1,6 @@
 import type { ByteRange } from './read-ranges.ts';
 
-/** Joins ranges that touch, keeping their order, and leaves out empty ones. */
+/** Joins adjacent ranges, keeping their order, and leaves out empty ones. */
 export function coalesce(ranges: readonly ByteRange[]): ByteRange[] {
   const joined: { offset: number; bytes: number }[] = [];
   for (const { offset, bytes } of ranges) {
@@ -12,7 +12,7 @@ export function coalesce(ranges: readonly ByteRange[]): ByteRange[] {
   return joined;
 }
 
-/** What is left of ranges after their first `count` bytes. */
+/** Returns the rest of ranges after their first `count` bytes. */
 export function dropFront(ranges: readonly ByteRange[], count: number): ByteRange[] {
   let dropped = count;
   return ranges.flatMap(({ offset, bytes }) => {
@@ -22,6 +22,7 @@ export function dropFront(ranges: readonly ByteRange[], count: number): ByteRang
   });
 }
 
+/** Adds up the bytes of ranges. */
 export function totalBytes(ranges: readonly ByteRange[]): number {
   return ranges.reduce((sum, { bytes }) => sum + bytes, 0);
 }

@@ -2,7 +2,7 @@ import { limits, SkeinError } from '@skein/protocol';
 
 import { openFileSource } from '../gguf/index.ts';
 
-/** A run of bytes of a model's file. */
+/** Consecutive bytes of a model's file. */
 export interface ByteRange {
   /** Bytes from the start of the file. */
   readonly offset: number;
@@ -10,11 +10,11 @@ export interface ByteRange {
 }
 
 /**
- * Streams byte ranges of a file back to back, in chunks of at most {@link limits.modelChunkBytes}. The ranges come from other
- * peers: they must lie inside the file, and together they may not be more than it, so that a small request can't
- * make us send without end. Nothing is read before all of them have been checked.
+ * Streams byte ranges of a file back to back, in chunks of at most {@link limits.modelChunkBytes}. The ranges come from
+ * other peers, so all of them are checked before anything is read: they must lie inside the file, and together be no
+ * longer than it, so that a small request can't make us send without end.
  *
- * @throws SkeinError `protocol-violation` when they are not so
+ * @throws SkeinError `protocol-violation` when the ranges break either rule
  */
 export async function* readRanges(
   path: string,

@@ -2,8 +2,10 @@ import { decodeManifest, readFileIfAny, type EncodedManifest } from '@skein/mesh
 import { limits } from '@skein/protocol';
 
 /**
- * A manifest from the disk. Undefined when there is none, or when it is damaged: it is made of the model, and can be had
- * again. Throws `disk-failed` for one that can't be read.
+ * Reads a manifest from the disk. Returns undefined when there is none, or a damaged one: it can be made or fetched
+ * again.
+ *
+ * @throws SkeinError `disk-failed` when it exists and can't be read
  */
 export async function readManifest(
   path: string,

@@ -10,7 +10,7 @@ import {
 
 import type { ModelStore } from './model-store.ts';
 
-/** Longest wait for a remote that does not take what we send, in milliseconds. */
+/** Longest wait for a remote to take the bytes that we send, in milliseconds. */
 const writeTimeoutMs = 30_000;
 
 /** Lets other peers fetch manifests and sections of the models that are held here, until it is disposed. */

@@ -1,4 +1,4 @@
-/** Which holders of a model are still believed to have the right bytes, in the order to ask them. */
+/** The holders of a model that still count as honest, in the order in which to ask them. */
 export class TrustedHolders {
   #trusted: readonly string[];
   #rejected: readonly string[] = [];
@@ -17,10 +17,11 @@ export class TrustedHolders {
   }
 
   /**
-   * Notes that together these holders sent wrong bytes, the last of them last. One who did so alone is out. Among several it
-   * is not known who lied: the last one is asked next, and whoever is among the senders for the second time is out.
+   * Notes that together these holders sent wrong bytes, the last of them last. A lone sender is excluded. Among several
+   * the liar is unknown: the last one is asked next, and a holder that is among the senders for the second time is
+   * excluded.
    *
-   * @returns whether anybody is left to ask
+   * @returns whether any holder is left to ask
    */
   blame(senders: readonly string[]): boolean {
     const isOut = (holder: string) => senders.includes(holder) && (senders.length === 1 || this.#suspected.has(holder));

@@ -2,13 +2,13 @@ import { toWireError } from '@skein/protocol';
 
 import { loadLibllama } from '../libllama/libllama.ts';
 
-/** `LLAMA_LOAD_MODE_NONE`: nothing is mapped. */
+/** `LLAMA_LOAD_MODE_NONE`: maps nothing. */
 const loadModeNone = 0;
 
 /**
- * Looks whether llama.cpp takes a model's file, and prints the error as JSON, or null. With `no_alloc` it reads everything
- * but the weights: metadata, tokenizer, and whether the tensors are those of the architecture. A process of its own, because
- * llama.cpp aborts on what it does not expect.
+ * Checks whether llama.cpp accepts a model's file, and prints the error as JSON, or null. With `no_alloc` it reads
+ * everything but the weights: metadata, tokenizer, and whether the tensors are those of the architecture. A process of
+ * its own, because llama.cpp aborts on input that it does not expect.
  */
 const [, , directory = '', file = ''] = process.argv;
 process.stdout.write(JSON.stringify(check()), () => process.exit(0));

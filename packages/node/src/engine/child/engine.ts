@@ -34,18 +34,26 @@ const keptSlots = 8;
 export interface EngineOutputs {
   control(message: FromEngine, payload?: Uint8Array): void;
   ring(header: RingMessage, payload?: Uint8Array): void;
-  /** Calls back in a later turn, when what was sent on the ring has left this process. */
+  /** Calls back in a later turn, once everything that was sent on the ring has left this process. */
   whenRingIsFlushed(callback: () => void): void;
 }
 
-/** One loaded stage: the lead of a pipeline, or a stage that waits for what the ring brings. */
+/** One loaded stage: the lead of a pipeline, or a stage that waits for the ring. */
 export interface Engine {
   onControl(message: ToEngine, payload: Uint8Array): void;
-  /** Throws `protocol-violation` for a frame that has no business here. */
+  /**
+   * Handles a frame from the ring.
+   *
+   * @throws SkeinError `protocol-violation` for a frame that does not belong here
+   */
   onRing(frame: Frame): void;
 }
 
-/** Loads what the message asks for. Throws `engine-failed` and the like. */
+/**
+ * Loads the stage that a message describes, and measures it.
+ *
+ * @throws SkeinError `model-invalid` when llama.cpp refuses the file, `engine-failed` when this machine can't load it
+ */
 export async function createEngine(library: Libllama, load: EngineLoad, outputs: EngineOutputs): Promise<Engine> {
   const offload = chooseOffload(library, load);
   const isSplit = load.stages > 1;
@@ -77,7 +85,7 @@ export async function createEngine(library: Libllama, load: EngineLoad, outputs:
   return engine;
 }
 
-/** Returns the slots of a stage: one for each sequence that runs, and some for finished ones. */
+/** Returns the number of slots of a stage: one for each sequence that runs, and some for finished ones. */
 function slotsFor(sequences: number): number {
   return Math.min(sequences + keptSlots, limits.maxSlots);
 }
@@ -157,13 +165,19 @@ async function leadEngine(
   };
 }
 
-/** Sends an event as a frame that the peer need not look into; but for an error, about which the peer may have more to say. */
+/**
+ * Sends an event as a frame that the peer passes on unread. An error goes as a message, since the peer may know more
+ * about it.
+ */
 function sendEvent(outputs: EngineOutputs, id: string, event: GenerationEvent): void {
   if (event.type === 'generation-error') outputs.control({ type: 'generation-failed', id, error: event.error });
   else outputs.control({ type: 'generation-event', id, isLast: event.type === 'generation-end' }, encodeFrame(event));
 }
 
-/** How this stage sends micro-batches on: with its hidden rows in the form that was asked for. */
+/**
+ * Returns the function that sends this stage's micro-batches on, with hidden rows in the encoding that the load asks
+ * for.
+ */
 function sendActivations(load: EngineLoad, outputs: EngineOutputs): (step: Step, hidden: Uint8Array) => void {
   const { activations = 'f32' } = load;
   return (step, hidden) => outputs.ring({ ...step, activations }, encodeActivations(hidden, activations));

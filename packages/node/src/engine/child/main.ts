@@ -8,14 +8,14 @@ import { createEngine, type Engine } from './engine.ts';
 import { FramePipe } from './pipe.ts';
 
 /**
- * The engine process: one loaded stage, llama.cpp inside. It lives as long as the pipes to its peer do. Whatever kills
- * it (a crash in llama.cpp, the kernel's out-of-memory killer) costs this stage and nothing else.
+ * The engine process: one loaded stage, llama.cpp inside. It lives as long as the pipes to its peer do. Its death (by a
+ * crash in llama.cpp, or by the kernel's out-of-memory killer) costs this stage and nothing else.
  */
 let engine: Engine | undefined;
 let isLoading = false;
 let isFailing = false;
 
-/** How long the peer may take to read why this process ends, in milliseconds. */
+/** Longest time for the peer to read why this process ends, in milliseconds. */
 const lastWordsTimeoutMs = 2000;
 
 // Computing can wait for what takes little: the peer that relays hidden rows, and the programs of the machine's owner.
@@ -57,13 +57,21 @@ async function load(message: EngineLoad): Promise<void> {
   }
 }
 
-/** @param what has come and needs an engine */
+/**
+ * Returns the engine.
+ *
+ * @param what name of the message that needs it, for the error
+ * @throws SkeinError `protocol-violation` before it is loaded
+ */
 function loaded(what: string): Engine {
   if (engine !== undefined) return engine;
   throw new SkeinError('protocol-violation', `${what} came before the engine was loaded`);
 }
 
-/** A frame that breaks the protocol means that the two ends disagree about their state: nothing after it can be trusted. */
+/**
+ * Runs an action, and ends the process when it fails: after a frame that breaks the protocol the two ends disagree
+ * about their state, and nothing can be trusted.
+ */
 function guarded(action: () => void): void {
   try {
     action();
@@ -72,7 +80,7 @@ function guarded(action: () => void): void {
   }
 }
 
-/** Ends with the peer, whose going needs no words; bytes that are no frames do. */
+/** Ends the process with its peer: silently when the peer has gone, with an error when it sent bytes that are no frames. */
 function onClose(error?: unknown): void {
   if (error !== undefined) void fail(error);
   else if (!isFailing) process.exit(0);

@@ -1,14 +1,14 @@
 import type { EngineLoad } from '../control.ts';
 import type { Libllama } from '../libllama/libllama.ts';
 
-/** `ggml_backend_dev_type`: 0 is the CPU, 1 a GPU with its own memory, 2 one that shares the CPU's. */
+/** Values of `ggml_backend_dev_type` that are GPUs: 1 has memory of its own, 2 shares the CPU's. 0 is the CPU. */
 const gpuDeviceTypes: ReadonlySet<number> = new Set([1, 2]);
-/** Left free on a GPU for compute buffers and for its owner's desktop. */
+/** Share of a GPU's free memory that is left for compute buffers and for its owner's desktop. */
 const keptShare = 0.1;
 
 /**
- * How many layers go to the GPU: all when weights and KV cache fit into its free memory, else as many as fit. The
- * output layer counts as one more in llama.cpp, which takes any greater number for all.
+ * Chooses how many layers go to the GPU: all when weights and KV cache fit into its free memory, else as many as fit.
+ * The output layer counts as one more in llama.cpp, which takes any greater number for all.
  */
 export function chooseOffload(
   library: Libllama,

@@ -5,18 +5,18 @@ import { encodeFrame, FrameParser, type Frame } from '@skein/protocol';
 const noBytes = new Uint8Array(0);
 
 export interface FramePipeOptions {
-  /** Called for each frame, in order. */
+  /** Handles each frame, in order. */
   readonly onFrame: (frame: Frame) => void;
   /**
-   * Time for taking frames in one turn, in milliseconds. The others are taken once the effects of those before have left this
-   * process. At 0 one frame is taken a turn: where each may mean to compute, which holds up this thread.
+   * Time for handling frames in one turn, in milliseconds. The others follow once the effects of the first have left
+   * this process. 0 handles one frame a turn, for a pipe on which each may mean to compute, which holds up this thread.
    */
   readonly turnMs: number;
   /** Called when the other end has gone or has sent bytes that are no frames. */
   readonly onClose: (error?: unknown) => void;
 }
 
-/** One of the pipes that the parent process has opened for us, carrying frames both ways. */
+/** A pipe that the parent process has opened for us, carrying frames both ways. */
 export class FramePipe {
   readonly #socket: Socket;
   readonly #parser = new FrameParser();
@@ -34,7 +34,7 @@ export class FramePipe {
     this.#socket.on('close', () => options.onClose());
   }
 
-  /** Calls back in a later turn, when all that was sent has left this process. */
+  /** Calls back in a later turn, once everything that was sent has left this process. */
   whenFlushed(callback: () => void): void {
     setImmediate(() => {
       if (this.#socket.writableLength === 0) callback();
@@ -63,7 +63,7 @@ export class FramePipe {
     });
   }
 
-  /** Frames that are sent in one turn leave in one write: each wakes the other end. */
+  /** Sends a frame. Frames of one turn leave in one write, since each write wakes the other end. */
   send(header: object, payload?: Uint8Array): void {
     if (this.#socket.writableCorked === 0) {
       this.#socket.cork();
@@ -72,7 +72,7 @@ export class FramePipe {
     this.#socket.write(encodeFrame(header, payload));
   }
 
-  /** Waits until all that was sent has left this process. */
+  /** Waits until everything that was sent has left this process. */
   flush(): Promise<void> {
     return new Promise((resolve) => {
       this.whenFlushed(resolve);

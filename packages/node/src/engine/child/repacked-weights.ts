@@ -1,6 +1,6 @@
 import { openFileSource, readGgufLayout, tensorBytes, tensorType } from '../../gguf/index.ts';
 
-/** What llama.cpp's CPU backend rearranges for its faster kernels, on some CPUs or on all (`repack.cpp`). */
+/** Types that llama.cpp's CPU backend rearranges for its faster kernels, on some CPUs or on all (`repack.cpp`). */
 const repackedTypes: ReadonlySet<string | undefined> = new Set([
   'q4_0',
   'q8_0',
@@ -14,8 +14,10 @@ const repackedTypes: ReadonlySet<string | undefined> = new Set([
 ]);
 
 /**
- * Whether a CPU may keep a rearranged copy of most of a file's weights. Then the file is better read than mapped: its
- * pages would stay in memory beside the copy.
+ * Tells whether a CPU may keep a rearranged copy of most of a file's weights. Such a file is better read than mapped:
+ * its pages would stay in memory beside the copy.
+ *
+ * @throws SkeinError `model-invalid` when the file is no sound GGUF
  */
 export async function areWeightsRepacked(file: string): Promise<boolean> {
   await using source = await openFileSource(file);

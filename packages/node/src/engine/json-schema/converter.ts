@@ -16,13 +16,13 @@ import { objectNode, shapeOf, type NodeContext, type ObjectShape } from './value
 import { isSharedRule, sharedRule } from './values/shared-rules.ts';
 import { stringNode } from './values/strings.ts';
 
-/** Rules while a grammar is made; some of them turn out to derive nothing. */
+/** Most rules while a grammar is made; some of them turn out to derive nothing. */
 const mostRules = 1536;
-/** Combinations of alternatives for one value. */
+/** Most combinations of alternatives for one value. */
 const mostBranches = 256;
 
 /**
- * Makes the grammar of a schema: all that it derives follows the schema, though not all that follows it is derived.
+ * Makes the grammar of a schema. Every text that it derives follows the schema; it does not derive all that do.
  *
  * @throws SkeinError `invalid-request`, with the place of the keyword, for a schema that can't be followed
  */
@@ -39,7 +39,7 @@ interface PendingRule {
 class Converter {
   readonly #workspace: Workspace;
   readonly #rules = new Map<string, GrammarNode>();
-  /** Names of rules by what has to hold for their values. */
+  /** Names of rules by the demands on their values. */
   readonly #names = new Map<string, string>();
   readonly #shareable = new Map<string, GrammarNode>();
   readonly #pending: PendingRule[] = [];
@@ -68,7 +68,7 @@ class Converter {
     return withoutAliases(withoutEndlessParts(this.#rules, endless));
   }
 
-  /** A reference to the rule for values that follow all of these. */
+  /** Returns a reference to the rule for values that follow all of these schemas. */
   #valueOf(schemas: readonly Located[]): GrammarNode {
     const flat = flatten(this.#workspace, { members: schemas, exclusions: [] });
     if (flat.impossible !== undefined) return { type: 'never', because: flat.impossible };
@@ -84,7 +84,7 @@ class Converter {
     return rule(name);
   }
 
-  /** What has to hold, as text: schemas that say nothing themselves count by what they lead to. */
+  /** Returns the demands as text. Schemas that say nothing themselves count by those that they lead to. */
   #keyOf(core: readonly SchemaFacts[], seen: ReadonlySet<SchemaFacts>): string {
     const counted = [...seen].filter(
       (facts) =>
@@ -113,7 +113,7 @@ class Converter {
     return known;
   }
 
-  /** One alternative for each way to make the choices. */
+  /** Makes one alternative for each way to make the choices. */
   #compile(flat: Flat, path: SchemaPath): GrammarNode {
     if (flat.impossible !== undefined) return { type: 'never', because: flat.impossible };
     const [first, ...choices] = flat.choices;
@@ -181,7 +181,7 @@ class Converter {
     }
   }
 
-  /** The values of the shortest list that follow everything. */
+  /** Returns the values of the shortest list that follow all demands. */
   #listed(core: readonly SchemaFacts[], exclusions: readonly Exclusion[], path: SchemaPath): GrammarNode {
     const lists = core.flatMap((facts) => facts.valueLists.map((list) => ({ ...list, path: facts.path })));
     const shortest = lists.reduce((best, list) => (list.values.length < best.values.length ? list : best));
@@ -218,14 +218,14 @@ class Converter {
   }
 }
 
-/** Types of the values to generate: those that schemas name, else those that their keywords speak of. */
+/** Returns the types of values to generate: those that schemas name, else those that their keywords describe. */
 function typesOf(core: readonly SchemaFacts[]): ReadonlySet<TypeName> {
   if (core.some(({ types }) => types !== undefined)) return sharedTypes(core);
   const described = new Set(core.flatMap(({ describes }) => [...describes]));
   return described.size === 0 ? everyType : described;
 }
 
-/** Drops schemas that say no more than a type that the others ask for, too, so that equal values share a rule. */
+/** Drops schemas that only demand a type that others demand, too, so that equal values share a rule. */
 function withoutImpliedTypes(core: readonly SchemaFacts[]): readonly SchemaFacts[] {
   if (core.length < 2) return core;
   const more = core.filter(

@@ -3,7 +3,7 @@ import { below, quote, refusal, type Located, type SchemaObject, type SchemaPath
 import { isSchemaObject, type Draft } from './schema-document.ts';
 import { hasType, typeNames, type TypeName } from './type-names.ts';
 
-/** A list of which a value has to be one. */
+/** A list that a value has to be in. */
 export interface ValueList {
   readonly keyword: 'enum' | 'const';
   readonly values: readonly unknown[];
@@ -41,14 +41,17 @@ export interface ObjectFacts {
   readonly maxProperties: number | undefined;
 }
 
-/** What a property asks for when an object has it. */
+/** Demands on an object that has a certain property. */
 export interface Dependency {
   readonly keyword: 'dependencies' | 'dependentRequired' | 'dependentSchemas';
   readonly property: string;
   readonly schema: Located;
 }
 
-/** One schema object, read and checked. Applicators (`$ref`, `allOf`, ...) are places, which are read when they are reached. */
+/**
+ * One schema object, read and checked. Applicators (`$ref`, `allOf`, ...) are places, which are read when they are
+ * reached.
+ */
 export interface SchemaFacts {
   readonly path: SchemaPath;
   readonly types: ReadonlySet<TypeName> | undefined;
@@ -64,13 +67,13 @@ export interface SchemaFacts {
   readonly number: NumberFacts;
   readonly array: ArrayFacts;
   readonly object: ObjectFacts;
-  /** Keywords that can't be followed, by the type of the values that they say something about. */
+  /** Keywords that can't be followed, by the type of the values that they describe. */
   readonly unsupported: readonly { readonly keyword: string; readonly about: TypeName | 'any' }[];
-  /** Types that the schema's keywords say something about. */
+  /** Types that the schema's keywords describe. */
   readonly describes: ReadonlySet<TypeName>;
 }
 
-/** Facts of the schema that says nothing. */
+/** Returns the facts of a schema without keywords. */
 export function emptyFacts(path: SchemaPath): SchemaFacts {
   return {
     path,
@@ -107,7 +110,7 @@ export function emptyFacts(path: SchemaPath): SchemaFacts {
 /**
  * Reads one schema object.
  *
- * @throws SkeinError `invalid-request`, with the keyword's place, for a keyword that is unknown or not as it has to be
+ * @throws SkeinError `invalid-request`, with the keyword's place, for a keyword that is unknown or malformed
  */
 export function readFacts(schema: SchemaObject, path: SchemaPath, draft: Draft | undefined): SchemaFacts {
   const reader = new FactsReader(schema, path);
@@ -214,7 +217,7 @@ class FactsReader {
     return value;
   }
 
-  /** A number of characters, items or properties. */
+  /** Reads a number of characters, items or properties. */
   count(keyword: string): number | undefined {
     const value = this.#own(keyword);
     if (value === undefined) return undefined;
@@ -287,7 +290,10 @@ class FactsReader {
     };
   }
 
-  /** Items by their position: `prefixItems` and `items` since draft 2020-12, lists of `items` and `additionalItems` before. */
+  /**
+   * Reads the items by their position: `prefixItems` and `items` since draft 2020-12, lists of `items` and
+   * `additionalItems` before.
+   */
   array(draft: Draft | undefined): ArrayFacts {
     const isTuple = Array.isArray(this.#own('items'));
     const prefixItems = this.list('prefixItems');
@@ -341,13 +347,13 @@ class FactsReader {
   }
 }
 
-/** Returns what a schema says itself, without the schemas that it names. */
+/** Returns a schema's own facts, without the schemas that it names. */
 export function withoutApplicators(facts: SchemaFacts): SchemaFacts {
   const none = { reference: undefined, allOf: [], anyOf: undefined, oneOf: undefined, not: undefined };
   return { ...facts, ...none, dependencies: [] };
 }
 
-/** Returns a value of the schema's as text for messages, cut to a bounded length. */
+/** Returns a value from the schema as text for messages, cut to a bounded length. */
 export function nameValue(value: unknown): string {
   return quote(typeof value === 'string' ? value : (JSON.stringify(value) ?? ''));
 }

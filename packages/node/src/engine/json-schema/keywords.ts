@@ -1,6 +1,6 @@
 import type { TypeName } from './type-names.ts';
 
-/** Keywords that tell people or programs about a value and never make one invalid. */
+/** Keywords that describe a value to people or programs and never make one invalid. */
 const annotations: ReadonlySet<string> = new Set(
   `$schema $id id $anchor $comment $defs definitions $vocabulary title description default examples example deprecated
   readOnly writeOnly readonly links base media contentMediaType contentSchema markdownDescription enumNames
@@ -9,7 +9,7 @@ const annotations: ReadonlySet<string> = new Set(
   discriminator xml externalDocs`.split(/\s+/),
 );
 
-/** Keywords that facts are read from. */
+/** Keywords from which facts are read. */
 const followed: ReadonlySet<string> = new Set(
   `type enum const $ref allOf anyOf oneOf not minLength maxLength format minimum maximum exclusiveMinimum
   exclusiveMaximum multipleOf items prefixItems additionalItems minItems maxItems uniqueItems properties required
@@ -17,7 +17,7 @@ const followed: ReadonlySet<string> = new Set(
   nullable`.split(/\s+/),
 );
 
-/** Keywords that aren't followed, by the only type that they say something about. */
+/** Keywords that aren't followed, by the only type that they describe. */
 const unsupported: ReadonlyMap<string, TypeName | 'any'> = new Map([
   ['if', 'any'],
   ['$dynamicRef', 'any'],
@@ -31,7 +31,7 @@ const unsupported: ReadonlyMap<string, TypeName | 'any'> = new Map([
   ['unevaluatedProperties', 'object'],
 ]);
 
-/** What a keyword needs without which it means nothing, and is passed over. */
+/** Keywords that mean nothing without another one, and are then passed over, with that other keyword. */
 const companions: ReadonlyMap<string, string> = new Map([
   ['then', 'if'],
   ['else', 'if'],
@@ -47,7 +47,7 @@ export type KeywordKind =
   | { readonly kind: 'unsupported'; readonly about: TypeName | 'any' }
   | { readonly kind: 'unknown' };
 
-/** Says how a keyword is treated. Unknown ones may be misspelt; those that begin with `x-` or `_` are meant to be. */
+/** Returns how a keyword is treated. An unknown one may be misspelt; one that begins with `x-` or `_` is meant. */
 export function keywordKind(keyword: string): KeywordKind {
   if (followed.has(keyword)) return { kind: 'followed' };
   const about = unsupported.get(keyword);
@@ -56,7 +56,7 @@ export function keywordKind(keyword: string): KeywordKind {
   return isPassedOver ? { kind: 'passed-over' } : { kind: 'unknown' };
 }
 
-/** Whether the value of an unsupported keyword lets everything pass. */
+/** Tells whether the value of an unsupported keyword lets every value pass. */
 export function isTrivial(keyword: string, value: unknown): boolean {
   const isEmpty = typeof value === 'object' && value !== null && Object.keys(value).length === 0;
   switch (keyword) {

@@ -16,16 +16,20 @@ export interface Located {
 
 export type SchemaObject = Readonly<Record<string, unknown>>;
 
-/** Parameter of a request that holds the schema, in the words of the HTTP API. */
+/** Name of the request's parameter with the schema, in the words of the HTTP API. */
 const parameter = 'response_format.json_schema.schema';
 const longestPath = 300;
 const longestKey = 64;
 
+/** Returns the place that keys lead to from another place. */
 export function below(path: SchemaPath, ...keys: (string | number)[]): SchemaPath {
   return keys.reduce<SchemaPath>((parent, key) => ({ parent, key }), path);
 }
 
-/** Returns a place as `.properties.a.items[0]`; names that are no words go into brackets. Long ones are cut in the middle. */
+/**
+ * Renders a place as `.properties.a.items[0]`. Names that are no words go into brackets; long places are cut in the
+ * middle.
+ */
 export function renderPath(path: SchemaPath): string {
   const keys: string[] = [];
   for (let at = path; at.parent !== undefined; at = at.parent) keys.push(renderKey(at.key));
@@ -40,13 +44,13 @@ function renderKey(key: string | number): string {
   return `[${quote(key)}]`;
 }
 
-/** Returns a text of the schema as JSON, cut to a bounded length. */
+/** Returns a text from the schema as JSON, cut to a bounded length. */
 export function quote(text: string): string {
   return JSON.stringify(text.length > longestKey ? `${text.slice(0, longestKey)}…` : text);
 }
 
 /**
- * Makes the error for a schema that can't be followed.
+ * Makes the error `invalid-request` for a schema that can't be followed.
  *
  * @param path the keyword at fault; its place is in the message and, as the request's parameter, in `details.param`
  */
@@ -59,7 +63,7 @@ export function refusal(path: SchemaPath, reason: string, cause?: unknown): Skei
   });
 }
 
-/** Makes the error for a schema whose grammar would be too large to follow. */
+/** Makes the error `invalid-request` for a schema whose grammar would be too large to follow. */
 export function tooLarge(cause?: unknown): SkeinError {
   return refusal(
     rootPath,

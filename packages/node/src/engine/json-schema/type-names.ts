@@ -2,7 +2,7 @@
 export const typeNames = ['null', 'boolean', 'object', 'array', 'number', 'string', 'integer'] as const;
 export type TypeName = (typeof typeNames)[number];
 
-/** Whether a value has one of these types. */
+/** Tells whether a value has one of these types. */
 export function hasType(value: unknown, types: ReadonlySet<TypeName>): boolean {
   if (value === null) return types.has('null');
   if (Array.isArray(value)) return types.has('array');

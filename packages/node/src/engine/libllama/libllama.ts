@@ -19,7 +19,7 @@ import { ErrorLog, loadFailure } from './load-failure.ts';
  */
 export const supportedLlamaVersion = '0.5.0-dev';
 
-/** Fields in declaration order: C name and koffi type. */
+/** Fields of a struct in declaration order: C name and koffi type. */
 export type StructLayout = readonly (readonly [field: string, type: string])[];
 
 export const structLayouts = {
@@ -102,7 +102,7 @@ export const structLayouts = {
   ],
 } as const satisfies Record<string, StructLayout>;
 
-/** A pointer of the C API. Branded, so that a context can't be passed where a model is due. */
+/** A pointer of the C API. The brand keeps a context from being passed as a model. */
 export type Pointer<Kind extends string> = bigint & { readonly pointee: Kind };
 export type ModelPointer = Pointer<'llama_model'>;
 export type ContextPointer = Pointer<'llama_context'>;
@@ -114,7 +114,7 @@ export type DevicePointer = Pointer<'ggml_backend_device'>;
 export type CallbackPointer = Pointer<'callback'>;
 type TypeTraitsPointer = Pointer<'ggml_type_traits'>;
 
-/** Fields of a params struct as JavaScript values; the ones left as they are keep llama.cpp's defaults. */
+/** Fields of a params struct as JavaScript values; those left out keep llama.cpp's defaults. */
 export type Params = Record<string, number | bigint | boolean | null>;
 
 /** Arguments of `llama_decode`: exactly one of `token` and `embd` is set. All arrays hold at least `n_tokens` entries. */
@@ -129,12 +129,15 @@ export interface Batch {
   logits: Int8Array;
 }
 
-/** `ask`: llama.cpp asks whether the tensor is wanted. Otherwise it has been computed; answer false to end the graph there. */
+/**
+ * A callback for `cb_eval`. With `ask`, llama.cpp asks whether the tensor is wanted. Otherwise the tensor has been
+ * computed; return false to end the graph there.
+ */
 export type EvalCallback = (tensor: TensorPointer, ask: boolean) => boolean;
 
 const errorLevel = 4;
 
-/** Receives llama.cpp's log. Levels: 1 debug, 2 info, 3 warning, 4 error, 5 continues the line before. */
+/** A receiver of llama.cpp's log. Levels: 1 debug, 2 info, 3 warning, 4 error, 5 continues the line before. */
 export type LogSink = (level: number, text: string) => void;
 
 export type Libllama = ReturnType<typeof bind>;
@@ -142,10 +145,11 @@ export type Libllama = ReturnType<typeof bind>;
 let loaded: { directory: string; library: Libllama } | undefined;
 
 /**
- * Loads llama.cpp's shared libraries and its compute backends from a directory of a node-llama-cpp platform package.
- * One directory per process: the libraries keep global state. Without `log` llama.cpp is silent.
+ * Loads llama.cpp's shared libraries and its compute backends from a directory of a node-llama-cpp platform package. A
+ * process can load one directory, since the libraries keep global state. Without `log` llama.cpp is silent.
  *
- * @throws SkeinError `engine-incompatible` when a library is missing or has another version.
+ * @throws SkeinError `engine-incompatible` when a library is missing, has another version, or another build is loaded
+ * already
  */
 export function loadLibllama(directory: string, options: { log?: LogSink } = {}): Libllama {
   if (loaded !== undefined) {
@@ -208,7 +212,7 @@ function bind(directory: string, log: LogSink) {
     ) => void,
     modelDefaultParams: llama.func('llama_model_params llama_model_default_params()') as () => Params,
     contextDefaultParams: llama.func('llama_context_params llama_context_default_params()') as () => Params,
-    /** Null when it can't be loaded; `loadModel` says why. */
+    /** Returns null when the model can't be loaded; `loadModel` says why. */
     modelLoadFromFile: llama.func('void *llama_model_load_from_file(const char *path, llama_model_params params)') as (
       path: string,
       params: Params,
@@ -250,7 +254,7 @@ function bind(directory: string, log: LogSink) {
       'void llama_memory_seq_cp(void *memory, int32_t from_sequence, int32_t to_sequence, int32_t from, int32_t to)',
     ) as (memory: MemoryPointer, fromSequence: number, toSequence: number, from: number, to: number) => void,
 
-    /** -1 for a sequence without cells. */
+    /** Returns -1 for a sequence without cells. */
     memoryLastPosition: llama.func('int32_t llama_memory_seq_pos_max(void *memory, int32_t sequence)') as (
       memory: MemoryPointer,
       sequence: number,
@@ -342,7 +346,10 @@ function bind(directory: string, log: LogSink) {
       frequency: number,
       presence: number,
     ) => SamplerPointer,
-    /** For the test that holds our grammars against llama.cpp's. Never for a request: nothing bounds its work, and it may end the process. */
+    /**
+     * Makes llama.cpp's grammar, for the test that compares ours with it. Never use it for a request: nothing bounds
+     * its work, and it may end the process.
+     */
     samplerGrammar: llama.func(
       'void *llama_sampler_init_grammar(void *vocab, const char *grammar, const char *root)',
     ) as (vocab: VocabPointer, grammar: string, root: string) => SamplerPointer | null,
@@ -350,7 +357,7 @@ function bind(directory: string, log: LogSink) {
       sampler: SamplerPointer,
       token: number,
     ) => void,
-    /** `candidates` is a `llama_token_data_array`. */
+    /** Applies a sampler to `candidates`, a `llama_token_data_array`. */
     samplerApply: llama.func('void llama_sampler_apply(void *sampler, void *candidates)') as (
       sampler: SamplerPointer,
       candidates: Uint8Array,
@@ -398,7 +405,7 @@ function bind(directory: string, log: LogSink) {
       return koffi.register(callback, koffi.pointer(evalCallback)) as CallbackPointer;
     },
 
-    /** Adds biases to the logits of tokens. */
+    /** Makes a sampler that adds biases to the logits of tokens. */
     samplerLogitBias(vocabularySize: number, biases: readonly { token: number; bias: number }[]): SamplerPointer {
       // `llama_logit_bias`: an int32 and a float.
       const view = new DataView(new ArrayBuffer(biases.length * 8));
@@ -409,19 +416,19 @@ function bind(directory: string, log: LogSink) {
       return initLogitBias(vocabularySize, biases.length, new Uint8Array(view.buffer));
     },
 
-    /** Address of a typed array's memory. The caller keeps the array alive. */
+    /** Returns the address of a typed array's memory. The caller keeps the array alive. */
     addressOf(array: Int32Array): bigint {
       return koffi.address(array);
     },
 
-    /** A copy of `count` floats at a pointer. */
+    /** Copies `count` floats from a pointer. */
     readFloats(pointer: Pointer<'float'>, count: number): Float32Array {
       return new Float32Array(koffi.view(pointer, count * 4)).slice();
     },
 
     /**
-     * How ggml turns rows of a type into f32. The same code runs inside a whole model's look-up of token rows, so the
-     * values are equal bit for bit.
+     * Returns ggml's conversion of a type's rows into f32. The same code runs inside a whole model's look-up of token
+     * rows, so the values are equal bit for bit. `toFloats` is undefined for f32, which needs none.
      */
     dequantizer(type: number): { blockElements: number; blockBytes: number; toFloats: Dequantize | undefined } {
       const traits = koffi.decode(functions.typeTraits(type), 'ggml_type_traits') as {

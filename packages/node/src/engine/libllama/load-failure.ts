@@ -1,10 +1,10 @@
 import { SkeinError } from '@skein/protocol';
 
 const keptErrors = 8;
-/** Longest reason that is quoted, in characters. */
+/** Longest quoted reason, in characters. */
 const maxReasonCharacters = 300;
 
-/** The errors of llama.cpp's log since it was cleared, at most the first few: the ones after them are their consequences. */
+/** The errors of llama.cpp's log since it was cleared, at most the first few: later ones are their consequences. */
 export class ErrorLog {
   readonly #texts: string[] = [];
 
@@ -21,14 +21,15 @@ export class ErrorLog {
   }
 }
 
-/** llama.cpp's words for what is the machine's fault, not the file's. */
+/** llama.cpp's words for faults of the machine rather than the file. */
 const ofTheMachine = /alloc|memory|mlock|mmap|failed to open|backend|device/i;
 
 /**
- * The error for a file that llama.cpp did not load.
+ * Makes the error for a file that llama.cpp did not load: `model-invalid` when the file is at fault, `engine-failed`
+ * when the machine is.
  *
- * @param text what it logged; absent when it said nothing
- * @param path of the file, which is nobody else's business
+ * @param text llama.cpp's log of it; undefined when it logged nothing
+ * @param path of the file, which the error keeps to itself
  */
 export function loadFailure(text: string | undefined, path: string): SkeinError {
   if (text === undefined)
@@ -40,8 +41,8 @@ export function loadFailure(text: string | undefined, path: string): SkeinError 
 }
 
 /**
- * One line of llama.cpp's log, without the name of the function that wrote it, without paths of this machine and without
- * control characters: texts of the model's file may be in it.
+ * Returns one line of llama.cpp's log, without the name of the function that wrote it, without paths of this machine
+ * (`path` among them) and without control characters: texts of the model's file may be in it.
  */
 export function publicReason(text: string, path?: string): string {
   const [line = ''] = (path === undefined ? text : text.replaceAll(path, 'the file')).trim().split('\n');

@@ -6,20 +6,23 @@ import { fromWireError, isSkeinError, SkeinError, wireErrorSchema } from '@skein
 import { libraryDirectory } from '../../hardware/backend.ts';
 import { publicReason } from '../libllama/load-failure.ts';
 
-/** Looks whether the engine would take a model's file. Throws SkeinError `model-invalid` with the reason when not. */
+/** A check whether the engine would accept a model's file. It throws SkeinError `model-invalid` with the reason when not. */
 export type CheckModel = (file: string, options: { readonly signal?: AbortSignal | undefined }) => Promise<void>;
 
-/** Reading a header takes well under a second; a slow disk and a busy machine, several. */
+/**
+ * Longest check, in milliseconds: reading a header takes well under a second; on a slow disk and a busy machine,
+ * several.
+ */
 const timeoutMs = 120_000;
 const heapMebibytes = 256;
 const maxOutputBytes = 1024 * 1024;
 
 /**
- * Has llama.cpp read everything of a file but its weights, in a process of its own: what it refuses, or crashes over, is
- * known before a request needs it. It takes about a second and 130 MB. Where there is no llama.cpp the file is taken as it is.
+ * Has llama.cpp read everything of a file but its weights, in a process of its own, so that a refusal or crash comes
+ * before a request needs the model. Takes about a second and 130 MB. Accepts any file where there is no llama.cpp.
  *
- * @throws SkeinError `model-invalid` with llama.cpp's reason; `engine-failed` or `deadline-exceeded` when the look itself
- *   failed; `aborted`
+ * @throws SkeinError `model-invalid` with llama.cpp's reason; `engine-failed` or `deadline-exceeded` when the check
+ * itself failed; `aborted`
  */
 export async function checkModel(
   file: string,

@@ -11,12 +11,12 @@ const stopTimeoutMs = 2000;
 /** Lines of the engine's log that are kept to explain its end. */
 const keptLogLines = 20;
 const maxLineLength = 500;
-/** JavaScript's share of an engine, in MiB: a chat template that never stops to write ends the engine, not the machine. */
+/** JavaScript's share of an engine, in MiB: a chat template that writes without end kills the engine, not the machine. */
 const heapMebibytes = 512;
-/** For young objects, in MiB and twice: V8 would take 16 and more while modules are loaded, and hold them. */
+/** Room for young objects, in MiB, taken twice: V8 would take 16 and more while modules are loaded, and hold them. */
 const youngMebibytes = 1;
 
-/** The operating system's side of an engine process: its pipes, its log, and why it ended. */
+/** The operating system's side of an engine process: its pipes, its log, and the reason of its end. */
 export class EngineChild {
   readonly #child: ChildProcess;
   readonly #logger: Logger;
@@ -106,7 +106,7 @@ function exitReason(code: number | null, signal: NodeJS.Signals | null, log: rea
   }
 }
 
-/** The assertion that failed, as llama.cpp's source has it. Other last words may quote what was generated. */
+/** Returns the assertion that failed, as llama.cpp's source has it. Other last words may quote generated text. */
 function assertionIn(log: readonly string[]): string {
   const line = log.find((text) => text.includes('GGML_ASSERT('));
   return line === undefined ? '' : `: ${publicReason(line)}`;

@@ -26,8 +26,8 @@ export interface EngineProcessOptions {
   readonly load: Omit<EngineLoad, 'type'>;
   readonly logger: Logger;
   /**
-   * How long a lead with work may go without progress (a token, an end, or a step that came back), in milliseconds, before
-   * its pipeline counts as hung: longer than any micro-batch takes. Default two minutes.
+   * Longest time that a lead with work may go without progress (a token, an end, or a step that came back), in
+   * milliseconds, before its pipeline counts as hung: longer than any micro-batch takes. Default: two minutes.
    */
   readonly stallTimeoutMs?: number;
   readonly signal?: AbortSignal | undefined;
@@ -37,8 +37,8 @@ const noBytes = new Uint8Array(0);
 const defaultStallTimeoutMs = 120_000;
 
 /**
- * A loaded stage in a process of its own. Whatever ends that process, generations in flight get an error, `lost` fires,
- * and this process lives on.
+ * A loaded stage in a process of its own. When that process ends, for whatever reason, generations in flight get an
+ * error, `lost` fires, and this process lives on.
  */
 export class EngineProcess implements AsyncDisposable {
   readonly #child: EngineChild;
@@ -94,12 +94,12 @@ export class EngineProcess implements AsyncDisposable {
     return this.#child.pid;
   }
 
-  /** Where the layers were placed: how many on which GPU, the rest on the CPU. */
+  /** Placement of the layers: `gpuLayers` of them on a GPU, the rest on the CPU. */
   get placement(): { readonly device: string; readonly gpuLayers: number } {
     return this.#placement;
   }
 
-  /** What the stage takes, measured right after it was loaded. */
+  /** Speed of the stage, measured right after it was loaded. */
   get speed(): StageSpeed {
     return this.#speed;
   }
@@ -114,27 +114,28 @@ export class EngineProcess implements AsyncDisposable {
     return this.#child.ring;
   }
 
-  /** Sequences being generated, and requests that wait. Leads only; 0 elsewhere. */
+  /** Sequences being generated, and requests that wait. 0 for both on stages other than the lead. */
   get load(): { readonly active: number; readonly queued: number } {
     return this.#load;
   }
 
-  /** Calls back when {@link load} has changed. What it throws is logged. */
+  /** Calls back when {@link load} has changed. An error in the callback is logged. */
   onLoad(callback: () => void): void {
     this.#onLoad = isolated(callback, toLog(this.#logger, 'the load of an engine'));
   }
 
-  /** Calls back with the number of generations that have not ended: now, and whenever one ends or begins. */
+  /** Calls back with the number of generations that have not ended: now, and whenever one begins or ends. */
   onRunning(callback: (running: number) => void): void {
     this.#onRunning = callback;
     callback(this.#generations.size);
   }
 
   /**
-   * Generates on a lead. Yields whole frames of the `generate` stream as they come, one or more at a time, without looking into
-   * them. Leaving the loop or aborting frees the sequence within one step.
+   * Generates on a lead. Yields whole frames of the `generate` stream as they come, one or more at a time, without
+   * decoding them. Leaving the loop or aborting frees the sequence within one step.
    *
-   * @throws SkeinError what the engine says, `stage-lost` when it dies meanwhile
+   * @throws SkeinError the engine's own error, `stage-lost` when the engine dies meanwhile, `aborted` when the signal
+   * aborts
    */
   async *generate(
     { prompt, ...settings }: Generation,
@@ -158,7 +159,10 @@ export class EngineProcess implements AsyncDisposable {
     }
   }
 
-  /** Returns what was still to be read of a generation, which no event belongs to from now on; undefined when it had ended before. */
+  /**
+   * Forgets a generation, so that further events of it are dropped, and returns its unread frames; undefined when it
+   * had ended before.
+   */
   #forget(id: string): EventFrames | undefined {
     const frames = this.#generations.get(id);
     if (this.#generations.delete(id)) this.#onRunning?.(this.#generations.size);
@@ -197,7 +201,7 @@ export class EngineProcess implements AsyncDisposable {
     });
   }
 
-  /** An engine that sends nonsense can't be relied on any more: it is ended. */
+  /** Parses messages of the engine. Ends an engine that sends nonsense, since it can't be relied on any more. */
   #parse(parser: FrameParser, chunk: Uint8Array): { readonly message: FromEngine; readonly payload: Uint8Array }[] {
     try {
       const parse = ({ header, payload }: Frame) => ({ message: parseHeader(fromEngineSchema, header), payload });
@@ -239,7 +243,10 @@ export class EngineProcess implements AsyncDisposable {
     }
   }
 
-  /** A step that never comes back, from this engine or from another stage, would hold its sequences for ever. */
+  /**
+   * Ends the engine after a stall: a step that never comes back, from this engine or from another stage, would hold its
+   * sequences for ever.
+   */
   #endStalled(timeoutMs: number): void {
     const seconds = Math.round(timeoutMs / 1000);
     this.#failure ??= new SkeinError('stage-lost', `a stage of the pipeline has not answered for ${seconds} s`);

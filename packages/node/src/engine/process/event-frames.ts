@@ -1,8 +1,8 @@
 import type { SkeinError } from '@skein/protocol';
 
 /**
- * Events of one generation on their way from the engine to their reader, each a whole frame. Iterating yields all that have
- * come together, so that a reader who falls behind catches up with one write.
+ * Events of one generation on their way from the engine to their reader, each a whole frame. Each iteration yields all
+ * that have arrived, so that a slow reader catches up with one write.
  */
 export class EventFrames implements AsyncIterable<Uint8Array> {
   // Unbounded, but no longer than the generation: a reader that falls behind holds at most its own completion.
@@ -10,18 +10,18 @@ export class EventFrames implements AsyncIterable<Uint8Array> {
   #end: { readonly error?: SkeinError } | undefined;
   #wake: (() => void) | undefined;
 
-  /** Adds a frame. Its bytes are copied: they may be a view of a chunk that holds much else. */
+  /** Adds a frame. Copies its bytes, which may be a view of a much larger chunk. */
   push(frame: Uint8Array): void {
     this.#frames.push(frame.slice());
     this.#wake?.();
   }
 
-  /** Ends the iteration behind the frames that came before. */
+  /** Ends the iteration after the frames that came before. */
   end(): void {
     this.#finish({});
   }
 
-  /** Ends the iteration with an error, behind the frames that came before. The first end counts. */
+  /** Ends the iteration with an error, after the frames that came before. The first end counts. */
   fail(error: SkeinError): void {
     this.#finish({ error });
   }

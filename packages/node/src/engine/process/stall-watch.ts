@@ -1,9 +1,9 @@
 /**
- * Finds out that an engine with work makes no progress. Only progress restarts its clock, never an arrival: on a busy
- * service something arrives all the time. A clock also starts when work comes to an engine that has none.
+ * A watch for an engine that has work and makes no progress. Only progress restarts its clock, never a new request: on
+ * a busy service requests arrive all the time. The clock also starts when work comes to an engine that has none.
  *
- * An engine has work from the first request until it says that nothing is left, not even a step on its way through the
- * ring: clients that leave a hung engine one by one leave its work behind.
+ * An engine has work from the first request until it reports that nothing is left, not even a step on its way through
+ * the ring: clients that leave a hung engine one by one leave its work behind.
  */
 export class StallWatch {
   readonly #timeoutMs: number;
@@ -32,7 +32,7 @@ export class StallWatch {
   /**
    * Notes that the engine has no work left.
    *
-   * @param requests how many it had seen when it said so: those that are still on their way to it are work
+   * @param requests how many it had seen when it reported so: those still on their way to it are work
    */
   onIdle(requests: number): void {
     if (requests === this.#requests) this.#clear();

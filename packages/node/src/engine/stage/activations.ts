@@ -6,10 +6,10 @@ const greatestHalf = 65_504;
 export const activationBytes: Readonly<Record<Activations, number>> = { f32: 4, f16: 2 };
 
 /**
- * Hidden rows as they go on the wire. f16 keeps 11 bits of each number and its range ends at 65,504, where larger ones
- * are cut: some models have a few that large, so that f16 is for whoever has compared the answers.
+ * Encodes hidden rows for the wire. f16 keeps 11 bits of each number, and larger numbers than 65,504 are cut to that:
+ * some models have a few such, so compare the answers before you choose f16.
  *
- * @param hidden little-endian f32
+ * @param hidden little-endian f32; returned as it is for `f32`
  */
 export function encodeActivations(hidden: Uint8Array, activations: Activations): Uint8Array {
   if (activations === 'f32') return hidden;
@@ -22,7 +22,7 @@ export function encodeActivations(hidden: Uint8Array, activations: Activations):
   return new Uint8Array(halves.buffer);
 }
 
-/** Hidden rows as llama.cpp takes them: little-endian f32. */
+/** Decodes hidden rows from the wire into the form that llama.cpp takes: little-endian f32. */
 export function decodeActivations(payload: Uint8Array, activations: Activations): Uint8Array {
   if (activations === 'f32') return payload;
   // A view needs an even offset, which a payload inside a frame may not have.

@@ -4,9 +4,9 @@ import type { CallbackPointer, Libllama, TensorPointer } from '../libllama/libll
 
 export interface GraphHookOptions {
   /**
-   * Tensor with the hidden rows that leave the stage's last layer. They are copied out, and the split of the graph
-   * that it lies in ends there: what is behind it (norm, un-embedding) is computed only where ggml's scheduler put it into a
-   * split of its own, on another backend, and is dropped then. Absent on the tail.
+   * Tensor with the hidden rows that leave the stage's last layer. They are copied out, and the split of the graph that
+   * it lies in ends there: later tensors (norm, un-embedding) are computed only where ggml's scheduler put them into a
+   * split of their own, on another backend, and are dropped then. Absent on the tail.
    */
   readonly hiddenTensor?: string | undefined;
   /**
@@ -17,8 +17,8 @@ export interface GraphHookOptions {
 }
 
 /**
- * A stage's way into llama.cpp's graph: `cb_eval`, which is asked about every tensor before it is computed and told
- * about the wanted ones after.
+ * A stage's access to llama.cpp's graph: `cb_eval`, which llama.cpp asks about every tensor before it is computed, and
+ * calls for the wanted ones after.
  */
 export class GraphHook {
   readonly callback: CallbackPointer;
@@ -39,7 +39,7 @@ export class GraphHook {
     });
   }
 
-  /** Announces a decode: the size of its hidden rows, in bytes, and the rows that come in. */
+  /** Prepares for a decode: takes the size of its hidden rows, in bytes, and the rows that come in. */
   expect(bytes: number, input: Uint8Array | undefined): void {
     this.#expectedBytes = bytes;
     this.#input = input;
@@ -47,14 +47,18 @@ export class GraphHook {
     this.#fault = undefined;
   }
 
-  /** Throws `engine-failed` when the graph of the decode since `expect` was not as it should be. */
+  /**
+   * Checks the graph of the decode since {@link expect}.
+   *
+   * @throws SkeinError `engine-failed` when it lacked a tensor or had one of another size
+   */
   check(): void {
     const missing = this.#options.hiddenTensor !== undefined && this.#hidden === undefined;
     const fault = this.#fault ?? (missing ? 'the graph has no tensor for the hidden state' : undefined);
     if (fault !== undefined) throw new SkeinError('engine-failed', `this model can not be split: ${fault}`);
   }
 
-  /** The hidden rows of the decode since `expect`. The caller owns them. */
+  /** Returns the hidden rows of the decode since {@link expect}. The caller owns them. */
   take(): Uint8Array {
     const hidden = this.#hidden ?? new Uint8Array(0);
     this.#hidden = undefined;

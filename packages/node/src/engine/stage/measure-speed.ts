@@ -11,20 +11,23 @@ export interface MeasureOptions {
   readonly layers: number;
   readonly takesHidden: boolean;
   readonly isTail: boolean;
-  /** Whether {@link MeasuredStage.stepCosts} is of use: only the lead decides how many rows a step has. */
+  /** Whether to measure {@link MeasuredStage.stepCosts}: only the lead decides how many rows a step has. */
   readonly isLead: boolean;
   readonly contextTokens: number;
 }
 
 export interface MeasuredStage {
   readonly speed: StageSpeed;
-  /** What steps of some sizes take in which a token is drawn after each row; of a stage that is not the lead, one row. */
+  /**
+   * Durations of steps of some sizes, with a token drawn after each row. On a stage that is not the lead, of one row
+   * only.
+   */
   readonly stepCosts: readonly { readonly rows: number; readonly ms: number }[];
 }
 
 /**
- * Measures a stage that nobody uses yet, in as long as it takes for about three dozen rows, on the lead five, which also
- * pays for page faults and lazily made buffers before the first request does. Leaves the cache empty.
+ * Measures a stage that nobody uses yet. Takes as long as some three dozen rows, on the lead five dozen, and pays for
+ * page faults and lazily made buffers before the first request would. Leaves the cache empty.
  */
 export function measureSpeed(stage: Stage, options: MeasureOptions): MeasuredStage {
   const { hiddenSize, layers, takesHidden, isTail, isLead, contextTokens } = options;

@@ -3,12 +3,12 @@ import type { StepEntry } from '@skein/protocol';
 import type { Batch, Libllama } from '../libllama/libllama.ts';
 import { rowsBeforeFirstDraw } from './verification.ts';
 
-/** Which rows of a micro-batch llama.cpp is to produce output for. */
+/** The rows of a micro-batch for which llama.cpp produces output. */
 export type OutputRows = 'all' | 'sampled';
 
 /**
  * The arrays of `llama_batch`, allocated once for the largest micro-batch and filled again for each. llama.cpp copies
- * what it needs during the call.
+ * their content during the call.
  */
 export class MicroBatch {
   readonly #positions: Int32Array;
@@ -26,7 +26,10 @@ export class MicroBatch {
     this.#sequencePointers = BigUint64Array.from({ length: capacity }, (_, row) => address + BigInt(row * 4));
   }
 
-  /** The entries hold no more rows than the capacity. */
+  /**
+   * Fills the arrays with the rows of entries, which may be at most the capacity, and returns them. They stay valid
+   * until the next call.
+   */
   fill(
     entries: readonly StepEntry[],
     input: { tokens: Int32Array } | { hidden: Uint8Array },

@@ -17,9 +17,12 @@ import { SwapSpace } from './swap-space.ts';
 import { Verification } from './verification.ts';
 
 export interface StageOptions {
-  /** Stage file or whole model. */
+  /** Path of the stage file or of the whole model. */
   readonly file: string;
-  /** Rows come in as hidden states rather than as token ids. True for every stage of a split, the lead's too. */
+  /**
+   * Whether rows come in as hidden states rather than as token ids: true for every stage of a split, including the
+   * lead's.
+   */
   readonly takesHidden: boolean;
   /** Name of the tensor with the hidden rows that leave the stage; absent on the tail, which samples instead. */
   readonly hiddenTensor?: string | undefined;
@@ -29,11 +32,11 @@ export interface StageOptions {
   readonly grammars?: CompiledGrammars | undefined;
   /** Elements of one hidden row. */
   readonly hiddenSize: number;
-  /** KV cache, in tokens, shared by all sequences. */
+  /** Size of the KV cache, in tokens, shared by all sequences. */
   readonly contextTokens: number;
-  /** How keys and values are stored. Default `f16`. */
+  /** Storage of keys and values. Default `f16`. */
   readonly cacheType?: CacheType | undefined;
-  /** Sequences that the cache tells apart: those that run and those that are kept. */
+  /** Number of sequences that the cache tells apart: those that run and those that are kept. */
   readonly sequences: number;
   /** Tokens of sequences that may be kept outside the cache, in main memory. Default 0. */
   readonly swapTokens?: number;
@@ -42,7 +45,7 @@ export interface StageOptions {
   readonly threads: number;
   /** Layers to place on the GPU; 0 keeps all on the CPU, a negative number places all. */
   readonly gpuLayers: number;
-  /** Map the file into memory rather than read it. Default true. */
+  /** Whether to map the file into memory rather than read it. Default true. */
   readonly mapsWeights?: boolean;
 }
 
@@ -51,19 +54,19 @@ export type StageInput = { tokens: Int32Array } | { hidden: Uint8Array };
 /** Hidden rows for the next stage, or tokens drawn by the tail, in the order of the entries that asked for some. */
 export type StageOutput = { hidden: Uint8Array } | { draws: Sampled['draws'] };
 
-/** For the swap space. */
+/** Sequences kept free for the swap space. */
 const spareSequences = 1;
 const bytesPerElement = 4;
-/** `ggml_type` of keys and values. */
+/** Values of `ggml_type` for keys and values. */
 const cacheTypes: Readonly<Record<CacheType, number>> = { f16: 1, q8_0: 8 };
-/** `llama_load_mode`: mapped where the devices can, or read. */
+/** Values of `llama_load_mode`: mapped where the devices can, or read. */
 const loadModes = { automatic: -1, read: 0 };
-/** `llama_flash_attn_type`: chosen by llama.cpp, or on, without which values can't be quantized. */
+/** Values of `llama_flash_attn_type`: chosen by llama.cpp, or on, without which values can't be quantized. */
 const flashAttention = { automatic: -1, on: 1 };
 
 /**
- * A contiguous block of a model's layers with its KV cache: the whole model, or a stage of a split. One micro-batch at
- * a time, on the thread that calls.
+ * A contiguous block of a model's layers with its KV cache: the whole model, or a stage of a split. It computes one
+ * micro-batch at a time, on the thread that calls.
  */
 export class Stage {
   readonly #library: Libllama;
@@ -77,7 +80,11 @@ export class Stage {
   readonly #tail: { readonly sampler: Sampler; readonly verification: Verification } | undefined;
   #isDisposed = false;
 
-  /** Loads the model. Throws `model-invalid` when llama.cpp refuses it, `engine-failed` when it can't. */
+  /**
+   * Loads the model.
+   *
+   * @throws SkeinError `model-invalid` when llama.cpp refuses it, `engine-failed` when this machine can't load it
+   */
   constructor(library: Libllama, options: StageOptions) {
     this.#library = library;
     this.#options = options;
@@ -134,16 +141,16 @@ export class Stage {
   }
 
   /**
-   * Whether a sequence can be cut back to any position: not where the model remembers in a state instead of in cells, as
-   * recurrent ones do.
+   * Whether a sequence can be cut back to any position. False for models that remember in a state instead of in cells,
+   * as recurrent ones do.
    */
   get rewinds(): boolean {
     return !this.#library.modelIsRecurrent(this.#model) && !this.#library.modelIsHybrid(this.#model);
   }
 
   /**
-   * Whether sequences can be swapped out and cut back to any position when they come back: not where layers attend to a
-   * window only, of which llama.cpp then writes no more than the last one.
+   * Whether a sequence can be swapped out, and cut back to any position when it comes back. False where layers attend
+   * to a window only: llama.cpp then writes only the last window.
    */
   get swaps(): boolean {
     return this.rewinds && this.#library.modelWindow(this.#model) === 0;
@@ -157,7 +164,7 @@ export class Stage {
    * Applies a step's cache operations, then computes its rows.
    *
    * @throws SkeinError `protocol-violation` for a step that does not fit this stage, `engine-failed` when llama.cpp
-   * fails; the KV cache of the step's sequences is then undefined until they are removed.
+   * fails; the KV cache of the step's sequences is then undefined until they are removed
    */
   run(step: Step, input: StageInput): StageOutput {
     // llama.cpp would not notice that its memory is gone.
@@ -170,7 +177,11 @@ export class Stage {
     return { hidden: rows > 0 && this.#hook !== undefined ? this.#hook.take() : new Uint8Array(0) };
   }
 
-  /** Logits of a row of the last step, for tests of conformance. Tail only. */
+  /**
+   * Returns the logits of a row of the last step, for conformance tests. Tail only.
+   *
+   * @throws SkeinError `engine-failed` when the row has none
+   */
   logits(row: number): Float32Array {
     const pointer = this.#library.logits(this.#context, row);
     if (pointer === null) throw new SkeinError('engine-failed', `row ${row} has no logits`);
@@ -185,7 +196,7 @@ export class Stage {
     this.#library.modelFree(this.#model);
   }
 
-  /** Every one is applied, so that the stages' caches stay alike. One that fails spoils the rows, where there are some. */
+  /** Applies every operation, so that the stages' caches stay alike. A failed one fails the step if it has rows. */
   #applyAll(operations: readonly CacheOperation[], rows: number): void {
     const failures: unknown[] = [];
     for (const operation of operations) {
@@ -260,7 +271,10 @@ export class Stage {
     throw new SkeinError('protocol-violation', `sequence ${sequence} is beyond the stage's ${sequences}`);
   }
 
-  /** Rows behind a guess that is known to have fallen are not computed: nothing will ever ask for them. */
+  /**
+   * Decodes the entries and draws their tokens. Rows behind a draft token that is known to have fallen are not
+   * computed: nothing will ever ask for them.
+   */
   #decodeAndDraw(
     entries: readonly StepEntry[],
     input: StageInput,
@@ -300,7 +314,7 @@ function rowsOf(entries: readonly StepEntry[]): number {
   return entries.reduce((sum, entry) => sum + entry.count, 0);
 }
 
-/** The rows of some of a step's entries. */
+/** Returns the rows of the selected entries. */
 function selectRows(input: StageInput, entries: readonly StepEntry[], selected: ReadonlySet<StepEntry>): StageInput {
   const all = 'hidden' in input ? input.hidden : input.tokens;
   const width = all.length / Math.max(1, rowsOf(entries));

@@ -5,27 +5,30 @@ import type { ContextPointer, Libllama, MemoryPointer } from '../libllama/liblla
 export interface SwapSpaceOptions {
   readonly library: Libllama;
   readonly context: ContextPointer;
-  /** Most tokens of all sequences in it. */
+  /** Most tokens of all its sequences together. */
   readonly tokens: number;
-  /** A sequence of the context that nobody else uses: parts of others pass through it, since llama.cpp writes whole ones. */
+  /**
+   * A sequence of the context that nothing else uses. Parts of others pass through it, since llama.cpp writes whole
+   * ones.
+   */
   readonly spareSequence: number;
 }
 
-/** Positions of a sequence. */
+/** A range of a sequence's positions. */
 export interface SwapRange {
-  /** Default 0. */
+  /** First position. Default 0. */
   readonly from?: number | undefined;
-  /** Default: all behind `from`. */
+  /** Position after the last. Default: all behind `from`. */
   readonly before?: number | undefined;
 }
 
-/** Greatest size of memory that is used again, by the size that is needed. */
+/** Greatest size of memory that is reused, relative to the size that is needed. */
 const spareRatio = 1.25;
 
 interface Swapped {
   readonly state: Uint8Array<ArrayBuffer>;
   readonly tokens: number;
-  /** Where it is a part of a sequence: its first position. */
+  /** First position, where it is a part of a sequence. */
   readonly partFrom: number | undefined;
 }
 
@@ -35,7 +38,7 @@ export class SwapSpace {
   readonly #memory: MemoryPointer;
   readonly #swapped = new Map<number, Swapped>();
   #tokens = 0;
-  /** Memory of what was discarded last: new memory takes the system several times as long as the copy. */
+  /** Memory that was discarded last, for reuse: new memory takes the system several times as long as the copy. */
   #spare: ArrayBuffer | undefined;
 
   constructor(options: SwapSpaceOptions) {
@@ -44,10 +47,11 @@ export class SwapSpace {
   }
 
   /**
-   * Moves a sequence's cells, or a part of them, to a place. It may have none, as on a tail, which leaves out rows of drafts
-   * that fell. However it ends, the sequence has none there then.
+   * Moves a sequence's cells, or a part of them, to a place. A sequence without cells is fine, as on a tail, which
+   * leaves out rows of fallen drafts. The sequence has no cells there afterwards, even after an error.
    *
-   * @throws SkeinError `protocol-violation` where the place is taken or the space full, `engine-failed` when it can't be done
+   * @throws SkeinError `protocol-violation` when the place is taken or the space is full, `engine-failed` when
+   * llama.cpp can't write the cells
    */
   swapOut(sequence: number, place: number, { from = 0, before = Infinity }: SwapRange = {}): void {
     const { library, context, tokens: most, spareSequence } = this.#options;
@@ -80,10 +84,10 @@ export class SwapSpace {
   }
 
   /**
-   * Copies what is in a place, up to a position, into cells of a sequence, which loses those that it has, or where it is a part
-   * those that it has there.
+   * Copies the cells in a place, up to a position, into a sequence. They replace its own cells, or only those in the
+   * same range where the place holds a part.
    *
-   * @throws SkeinError `engine-failed` when nothing is there, or there are not enough free cells for all of it
+   * @throws SkeinError `engine-failed` when the place is empty, or there are not enough free cells for all of it
    */
   swapIn(place: number, sequence: number, before: number): void {
     const { library, context, spareSequence } = this.#options;

@@ -4,15 +4,18 @@ import type { Drawn, Sampler } from './sampling/sampler.ts';
 
 type Draw = Sampled['draws'][number];
 
-/** How many of an entry's first rows nothing is drawn after. The row before the first guess is the first with a draw. */
+/**
+ * Returns how many of an entry's first rows have no draw after them. The row before the first draft token is the first
+ * with a draw.
+ */
 export function rowsBeforeFirstDraw({ count, sample, draft = [] }: StepEntry): number {
   return sample ? Math.max(0, count - draft.length - 1) : count;
 }
 
 /**
- * Draws tokens after the rows of entries, and verifies the guesses among them: a guess stands when it is the very token
- * that was drawn for its position, so the text is what it would have been without guesses. Knows of each sequence the
- * last token drawn, since guesses may come a step later than the row that decides about them.
+ * A verifier that draws tokens after the rows of entries, and checks the draft tokens among them: a draft token stands
+ * when it equals the token drawn for its position, so the text is the same as without drafts. It keeps the last token
+ * drawn for each sequence, since draft tokens may come a step later than the row that decides about them.
  */
 export class Verification {
   readonly #sampler: Pick<Sampler, 'draw'>;
@@ -22,21 +25,21 @@ export class Verification {
     this.#sampler = sampler;
   }
 
-  /** Whether an entry's rows count at all: not when its first row is a guess that has fallen. */
+  /** Tells whether an entry's rows count at all: not when its first row is a draft token that has fallen. */
   stands({ sequence, position, count, draft = [] }: StepEntry): boolean {
     if (draft.length < count) return true;
     const last = this.#lastDrawn.get(sequence);
     return last?.position === position && last.token === draft[0];
   }
 
-  /** Forgets what was drawn in a slot before. */
+  /** Forgets the token drawn last in a slot. */
   forget(sequence: number): void {
     this.#lastDrawn.delete(sequence);
   }
 
   /**
-   * Draws after an entry's rows. A sequence whose own request makes that impossible gets the error as its draw; the others of the
-   * step go on.
+   * Draws after an entry's rows. A sequence whose own request makes that impossible gets the error as its draw; the
+   * others of the step go on.
    *
    * @param firstRow of the entry, in the micro-batch that was decoded
    */

@@ -1,19 +1,19 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** How a {@link FileServer} behaves; change it at any time. */
+/** Behaviour of a {@link FileServer}; change it at any time. */
 export interface FileServerBehaviour {
   content: Uint8Array;
-  /** Sent as Hugging Face does: on a redirect to where the content is. */
+  /** SHA-256 to send as Hugging Face does: on a redirect to the content. */
   linkedSha256?: string;
-  /** Sends everything, whatever range is asked for. */
+  /** Whether to send everything, whatever range is asked for. */
   ignoresRanges?: boolean;
-  /** Cuts the connection after so many bytes of an answer. */
+  /** Bytes of an answer after which the connection is cut. */
   cutsAfterBytes?: number;
-  /** Sends so many bytes of an answer and then nothing more. */
+  /** Bytes of an answer after which nothing more is sent. */
   stallsAfterBytes?: number;
   status?: number;
-  /** Where every request is redirected to. */
+  /** URL to which every request is redirected. */
   redirect?: string;
 }
 
@@ -21,10 +21,11 @@ export interface FileServerBehaviour {
 export interface FileServer extends AsyncDisposable {
   readonly endpoint: string;
   readonly behaviour: FileServerBehaviour;
-  /** `range` headers of the GET requests for content so far; an empty string where there was none. */
+  /** Headers `range` of the GET requests for content so far; an empty string where there was none. */
   readonly ranges: string[];
 }
 
+/** Starts a web server on loopback that serves one file, with a behaviour that the test may change at any time. */
 export async function startFileServer(initial: FileServerBehaviour): Promise<FileServer> {
   const behaviour = { ...initial };
   const ranges: string[] = [];

@@ -2,7 +2,7 @@ import { buffer } from 'node:stream/consumers';
 
 import type { ModelSource, ReadOptions } from '../model-source.ts';
 
-/** Opens a source and reads what it offers, to the end. */
+/** Opens a source and reads its file to the end. */
 export async function readOffer(source: ModelSource, options: Partial<ReadOptions> = {}): Promise<Buffer> {
   const signal = options.signal ?? new AbortController().signal;
   const offer = await source.open({ signal });

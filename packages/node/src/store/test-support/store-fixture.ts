@@ -9,7 +9,7 @@ import { createSource, type ModelReference, type SourceSpec } from '../../source
 import { temporaryDirectory } from '../../sources/test-support/temporary-directory.ts';
 import { openStore, type StoreOptions } from '../model-store.ts';
 
-/** A store in a directory of its own, and a small model beside it. */
+/** Opens a store in a directory of its own, with a small model beside it. */
 export async function storeFixture(options: { readonly endpoint?: string } & StoreOptions = {}) {
   const directory = await temporaryDirectory();
   const data = join(directory.path, 'data');
@@ -30,9 +30,9 @@ export async function storeFixture(options: { readonly endpoint?: string } & Sto
     content,
     sha256: createHash('sha256').update(content).digest('hex'),
     store: await openStore(data, storeOptions),
-    /** A second store in the same directory, as another process has it. */
+    /** Opens a second store in the same directory, as another process has it. */
     openAgain: () => openStore(data, storeOptions),
-    /** Names of what lies beside the models. */
+    /** Lists the names of the files beside the models. */
     files: async () => (await readdir(join(data, 'models'))).sort(),
     model: (model: string) => join(data, 'models', `${model}.gguf`),
     manifest: (model: string) => join(data, 'models', `${model}.manifest`),
@@ -48,7 +48,7 @@ export const fromServer: SourceSpec = {
   file: 'tiny.gguf',
 };
 
-/** A catalog entry for a content, from the sources given. */
+/** Makes a catalog entry for a content, from the given sources. */
 export function catalogReference(
   content: Uint8Array,
   sources: readonly SourceSpec[],

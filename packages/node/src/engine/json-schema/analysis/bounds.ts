@@ -6,13 +6,13 @@ export interface Bound {
   readonly isExclusive: boolean;
 }
 
-/** Numbers that are allowed; undefined ends are open. */
+/** An interval of allowed numbers. An undefined end is open. */
 export interface Interval {
   readonly lower: Bound | undefined;
   readonly upper: Bound | undefined;
 }
 
-/** Returns the numbers that all of these allow. */
+/** Returns the interval of numbers that all of these facts allow. */
 export function intervalOf(numbers: readonly NumberFacts[]): Interval {
   let [lower, upper]: [Bound | undefined, Bound | undefined] = [undefined, undefined];
   for (const { minimum, exclusiveMinimum, maximum, exclusiveMaximum } of numbers) {
@@ -24,11 +24,13 @@ export function intervalOf(numbers: readonly NumberFacts[]): Interval {
   return { lower, upper };
 }
 
+/** Tells whether no number lies in an interval. */
 export function isEmptyInterval({ lower, upper }: Interval): boolean {
   if (lower === undefined || upper === undefined) return false;
   return lower.value > upper.value || (lower.value === upper.value && (lower.isExclusive || upper.isExclusive));
 }
 
+/** Tells whether a number lies in an interval. */
 export function isInside(value: number, { lower, upper }: Interval): boolean {
   const isAbove = lower === undefined || value > lower.value || (value === lower.value && !lower.isExclusive);
   return isAbove && (upper === undefined || value < upper.value || (value === upper.value && !upper.isExclusive));
@@ -45,7 +47,7 @@ function tighter(
   return difference > 0 || (difference === 0 && isExclusive) ? { value, isExclusive } : bound;
 }
 
-/** The greatest of some counts; undefined where there is none. */
+/** Returns the greatest of some counts; undefined where there is none. */
 export function greatest(counts: readonly (number | undefined)[]): number | undefined {
   return counts.reduce(
     (best, count) => (count === undefined || (best !== undefined && best >= count) ? best : count),
@@ -53,7 +55,7 @@ export function greatest(counts: readonly (number | undefined)[]): number | unde
   );
 }
 
-/** The least of some counts; undefined where there is none. */
+/** Returns the least of some counts; undefined where there is none. */
 export function least(counts: readonly (number | undefined)[]): number | undefined {
   return counts.reduce(
     (best, count) => (count === undefined || (best !== undefined && best <= count) ? best : count),

@@ -2,10 +2,13 @@ import type { SchemaFacts } from '../facts.ts';
 import { below, refusal, type Located, type SchemaPath } from '../refusal.ts';
 import type { Workspace } from './workspace.ts';
 
-/** References and applicators that lead from one schema to the next for the same value. */
+/** Longest chain of references and applicators that lead from schema to schema for the same value. */
 const longestChain = 64;
 
-/** Knows which schemas lead back to themselves for one and the same value, so that no validator would come to an end. */
+/**
+ * A search for schemas that lead back to themselves for one and the same value, so that no validator would come to an
+ * end.
+ */
 export class Circles {
   readonly #workspace: Workspace;
   readonly #free = new Set<SchemaFacts>();
@@ -15,7 +18,7 @@ export class Circles {
   }
 
   /**
-   * Goes through all schemas that a value has to be checked with.
+   * Follows all schemas that a value has to be checked with.
    *
    * @throws SkeinError `invalid-request` for a schema that leads back to itself, or over too many others
    */
@@ -35,7 +38,7 @@ export class Circles {
     this.#free.add(facts);
   }
 
-  /** The schemas that are applied to the same value, and the keywords that lead to them. */
+  /** Returns the schemas applied to the same value, and the keywords that lead to them. */
   #partsOf(facts: SchemaFacts): readonly { readonly located: Located; readonly via: SchemaPath }[] {
     const { allOf, anyOf = [], oneOf = [], not, dependencies, reference } = facts;
     const parts = [...allOf, ...anyOf, ...oneOf, ...(not === undefined ? [] : [not])];

@@ -8,14 +8,14 @@ import type { Workspace } from './workspace.ts';
 
 const deepestProof = 6;
 
-/** What a grammar makes of schemas that say less: the types it chooses, and whether objects have other properties. */
+/** A grammar's additions to schemas that say less: the types that it chooses, and whether objects have other properties. */
 export interface Generated {
   readonly types: ReadonlySet<TypeName>;
   /** All names that objects can have; undefined where others are possible. */
   readonly names: readonly string[] | undefined;
 }
 
-/** Whether no value that is generated for these schemas follows the other one. False when that can't be shown. */
+/** Tells whether no value that is generated for these schemas follows the other one. False when that can't be shown. */
 export function excludes(
   workspace: Workspace,
   schemas: readonly SchemaFacts[],
@@ -38,7 +38,10 @@ export function excludes(
   return isSurelyEmpty(workspace, [shape, ...schemas], [other], 0);
 }
 
-/** Whether no value follows all of the schemas. Keywords that it does not know make it say less, never wrong. */
+/**
+ * Tells whether no value follows all of the schemas. A keyword that it does not know makes it answer false, never
+ * wrongly true.
+ */
 function isSurelyEmpty(
   workspace: Workspace,
   known: readonly SchemaFacts[],
@@ -65,7 +68,7 @@ function counts(workspace: Workspace, keyword: 'enum' | 'const'): boolean {
   return keyword === 'enum' || !isBeforeConst(workspace);
 }
 
-/** All schemas that hold together, and the groups of which one holds; undefined where one of them is `false`. */
+/** Gathers all schemas that hold together, and the groups of which one holds; undefined where one of them is `false`. */
 function gather(
   workspace: Workspace,
   known: readonly SchemaFacts[],
@@ -143,7 +146,10 @@ function isEmptyObject(workspace: Workspace, facts: readonly SchemaFacts[], dept
   });
 }
 
-/** Types that a schema rules out by nothing but its `type`: all that it names; undefined when it says more. */
+/**
+ * Returns the types that a schema names, if it says nothing else, so that to fail it is to have another type; undefined
+ * when it says more.
+ */
 export function plainTypes(workspace: Workspace, { schema, path }: Located): ReadonlySet<TypeName> | undefined {
   if (typeof schema === 'boolean') return undefined;
   const keywords = Object.keys(schema).filter((keyword) => keyword !== 'description' && keyword !== 'title');
@@ -153,7 +159,7 @@ export function plainTypes(workspace: Workspace, { schema, path }: Located): Rea
   return isIntegerAlone ? undefined : types;
 }
 
-/** All types but these. */
+/** Returns all types except these. */
 export function otherTypes(types: ReadonlySet<TypeName>): ReadonlySet<TypeName> {
   return new Set([...everyType].filter((type) => !types.has(type)));
 }

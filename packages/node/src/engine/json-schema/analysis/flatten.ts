@@ -4,13 +4,13 @@ import type { SchemaFacts } from '../facts.ts';
 import { below, refusal, type Located, type SchemaPath } from '../refusal.ts';
 import type { Workspace } from './workspace.ts';
 
-/** A schema that a value has to fail, and the keyword that says so. */
+/** A schema that a value has to fail, and the keyword that demands it. */
 export interface Exclusion {
   readonly located: Located;
   readonly path: SchemaPath;
 }
 
-/** Alternatives of which a value has to follow one: `anyOf`, `oneOf`, what a property depends on. */
+/** Alternatives of which a value has to follow one: `anyOf`, `oneOf`, or a property's dependencies. */
 export interface Choice {
   readonly path: SchemaPath;
   readonly alternatives: readonly Alternative[];
@@ -21,24 +21,25 @@ export interface Alternative {
   readonly exclusions: readonly Exclusion[];
 }
 
-/** All that has to hold for one value, with references and `allOf` resolved. */
+/** All demands on one value, with references and `allOf` resolved. */
 export interface Flat {
-  /** Schemas that say something about the value themselves. */
+  /** Schemas that limit the value by themselves. */
   readonly core: readonly SchemaFacts[];
   readonly exclusions: readonly Exclusion[];
   readonly choices: readonly Choice[];
-  /** Everything that was read on the way, `core` among it. */
+  /** All schemas that were read on the way, including `core`. */
   readonly seen: ReadonlySet<SchemaFacts>;
-  /** Set where no value is allowed. */
+  /** The reason, where no value is allowed. */
   readonly impossible: SkeinError | undefined;
 }
 
 const emptyFlat: Flat = { core: [], exclusions: [], choices: [], seen: new Set(), impossible: undefined };
 
 /**
- * Adds an alternative to what holds already.
+ * Adds an alternative to the demands that hold already.
  *
- * @throws SkeinError `invalid-request` for schemas that refer to themselves without a value between
+ * @throws SkeinError `invalid-request` for schemas that refer to themselves without a value between, or take too much
+ * work
  */
 export function flatten(workspace: Workspace, { members, exclusions }: Alternative, onto: Flat = emptyFlat): Flat {
   const core = [...onto.core];
@@ -65,12 +66,12 @@ export function flatten(workspace: Workspace, { members, exclusions }: Alternati
   return { core, exclusions: excluded, choices, seen, impossible };
 }
 
-/** Whether a schema limits values by itself, not through the schemas that it names. */
+/** Tells whether a schema limits values by itself, not through the schemas that it names. */
 function saysSomething({ types, valueLists, unsupported, describes }: SchemaFacts): boolean {
   return types !== undefined || valueLists.length > 0 || unsupported.length > 0 || describes.size > 0;
 }
 
-/** The schemas that have to hold for the same value as this one. */
+/** Returns the schemas that have to hold for the same value as this one. */
 function partsOf(
   workspace: Workspace,
   facts: SchemaFacts,
@@ -104,7 +105,7 @@ function partsOf(
   return { members, choices, exclusions };
 }
 
-/** Exactly one of the schemas: each, with all the others failing. */
+/** Makes the choice of exactly one of the schemas: each, with all the others failing. */
 function oneOf(workspace: Workspace, schemas: readonly Located[], path: SchemaPath): Choice {
   workspace.spend(schemas.length ** 2);
   const alternatives = schemas.flatMap((schema, chosen): Alternative[] => {
@@ -127,7 +128,10 @@ function oneOf(workspace: Workspace, schemas: readonly Located[], path: SchemaPa
   return { path, alternatives };
 }
 
-/** What makes a schema fail. An object without one of its required properties does, which a grammar can say. */
+/**
+ * Returns the demands that make a schema fail. An object fails it without one of its required properties, which a
+ * grammar can say.
+ */
 function failing(workspace: Workspace, located: Located, path: SchemaPath): { choice?: Choice; exclusion?: Exclusion } {
   if (located.schema === false) return {};
   if (located.schema === true) {

@@ -5,18 +5,23 @@ import { hasType } from '../type-names.ts';
 import { intervalOf, isInside } from './bounds.ts';
 import type { Workspace } from './workspace.ts';
 
-/** What is known of a value under a schema; `unknown` where a keyword is not followed. */
+/** The verdict on a value under a schema; `unknown` where a keyword is not followed. */
 export type Judgement = 'valid' | 'invalid' | 'unknown';
 
 const deepestJudgement = 32;
 
-/** Says for sure, or not at all, whether a value of the schema's own (of an `enum` or a `const`) follows a schema. */
+/**
+ * Judges whether a value of the schema's own (of an `enum` or a `const`) follows a schema: for sure, or not at all.
+ *
+ * @throws SkeinError `invalid-request` for a schema that takes too much work
+ */
 export function judge(workspace: Workspace, { schema, path }: Located, value: unknown, depth = 0): Judgement {
   if (typeof schema === 'boolean') return schema ? 'valid' : 'invalid';
   if (depth > deepestJudgement) return 'unknown';
   return judgeFacts(workspace, workspace.factsOf(schema, path), value, depth);
 }
 
+/** Judges a value by facts, as {@link judge} does by a schema. */
 export function judgeFacts(workspace: Workspace, facts: SchemaFacts, value: unknown, depth = 0): Judgement {
   workspace.spend(1);
   const own = all(ownJudgements(workspace, facts, value, depth));
@@ -99,12 +104,12 @@ function* objectJudgements(
   }
 }
 
-/** `const` came with draft 6. */
+/** Tells whether a document's draft is older than 6, with which `const` came. */
 export function isBeforeConst({ document }: Workspace): boolean {
   return document.draft !== undefined && document.draft < 6;
 }
 
-/** JSON Schema's equality, in which the order of properties means nothing. */
+/** Tells whether two values are equal in JSON Schema's sense, in which the order of properties means nothing. */
 export function isSame(left: unknown, right: unknown): boolean {
   if (left === right) return true;
   if (typeof left !== 'object' || typeof right !== 'object' || left === null || right === null) return false;

@@ -1,10 +1,10 @@
 import type { SchemaFacts } from '../facts.ts';
 import { typeNames, type TypeName } from '../type-names.ts';
 
-/** Every type; an integer is a number. */
+/** Every type but `integer`, which is a number. */
 export const everyType: ReadonlySet<TypeName> = new Set(typeNames.filter((name) => name !== 'integer'));
 
-/** Types of the values that follow all of the schemas. */
+/** Returns the types of values that follow all of the schemas. */
 export function sharedTypes(schemas: readonly Pick<SchemaFacts, 'types'>[]): ReadonlySet<TypeName> {
   return schemas.reduce<ReadonlySet<TypeName>>(
     (shared, { types }) => (types === undefined ? shared : intersection(shared, types)),

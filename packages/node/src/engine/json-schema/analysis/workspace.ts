@@ -3,7 +3,7 @@ import { refusal, rootPath, type Located, type SchemaObject, type SchemaPath } f
 import type { SchemaDocument } from '../schema-document.ts';
 import { Circles } from './circles.ts';
 
-/** Steps of work that a schema may take; a step is a lookup or two. The most for a schema that people use was 8,489. */
+/** Most steps of work for one schema; a step is a lookup or two. Of the schemas that people use, the greatest took 8,489. */
 const mostSteps = 40_000;
 
 /** A document's facts, each read once, and the work that is left for it. */
@@ -27,7 +27,7 @@ export class Workspace {
     return facts;
   }
 
-  /** A number of its own for each facts. */
+  /** Returns a number that stands for these facts alone. */
   idOf(facts: SchemaFacts): number {
     const known = this.#ids.get(facts);
     if (known !== undefined) return known;
@@ -40,7 +40,11 @@ export class Workspace {
     return this.document.resolve(reference, path);
   }
 
-  /** @throws SkeinError `invalid-request` when the schema has taken too much work */
+  /**
+   * Spends steps of work.
+   *
+   * @throws SkeinError `invalid-request` when the schema has taken too much work
+   */
   spend(steps: number): void {
     this.#steps += steps;
     if (this.#steps > mostSteps) {

@@ -1,6 +1,6 @@
 import type { Grammar, GrammarNode } from './node.ts';
 
-/** Replaces rules that are nothing but another rule's name by that rule, except for `root`. */
+/** Replaces rules that only name another rule by that rule, except for `root`. */
 export function withoutAliases(grammar: Grammar): Grammar {
   const target = (name: string): string => {
     let at = name;

@@ -3,11 +3,11 @@ import type { SkeinError } from '@skein/protocol';
 import { nothing, type Grammar, type GrammarNode } from './node.ts';
 
 /**
- * Removes the parts of a grammar that derive no finite text: a model that enters one can never end its answer. Rules
- * that nothing refers to any more go, too.
+ * Removes the parts of a grammar that derive no finite text: a model that enters one can never end its answer. Also
+ * removes rules that are then unused.
  *
  * @param endless makes the error for a grammar that derives no text at all, when no keyword alone is at fault
- * @throws SkeinError when `root` derives no finite text
+ * @throws SkeinError when `root` derives no finite text: that of the keyword at fault, else that of `endless`
  */
 export function withoutEndlessParts(grammar: Grammar, endless: () => SkeinError): Grammar {
   const finite = finiteRules(grammar);
@@ -24,7 +24,10 @@ export function withoutEndlessParts(grammar: Grammar, endless: () => SkeinError)
   return kept;
 }
 
-/** Names of the rules that derive at least one finite text. Each round finds those whose parts the rounds before found. */
+/**
+ * Returns the names of rules that derive at least one finite text. Each round finds those whose parts earlier rounds
+ * found.
+ */
 function finiteRules(grammar: Grammar): ReadonlySet<string> {
   const finite = new Set<string>();
   const users = new Map<string, string[]>();
@@ -66,7 +69,7 @@ function isFinite(node: GrammarNode, finite: ReadonlySet<string>): boolean {
   }
 }
 
-/** A node without its endless alternatives; undefined for one that is endless itself. */
+/** Returns a node without its endless alternatives; undefined for one that is endless itself. */
 function prune(node: GrammarNode, finite: ReadonlySet<string>): GrammarNode | undefined {
   if (!isFinite(node, finite)) return undefined;
   switch (node.type) {
@@ -86,7 +89,7 @@ function prune(node: GrammarNode, finite: ReadonlySet<string>): GrammarNode | un
   }
 }
 
-/** The reason of the first part that nothing can follow, on the way that every text has to take. */
+/** Returns the reason of the first part that nothing can follow, on the way that every text has to take. */
 function explain(grammar: Grammar, finite: ReadonlySet<string>): SkeinError | undefined {
   const seen = new Set<string>();
   const queue: GrammarNode[] = [{ type: 'rule', name: 'root' }];

@@ -9,31 +9,38 @@ export type GrammarNode =
   | { readonly type: 'choice'; readonly alternatives: readonly GrammarNode[] }
   | { readonly type: 'repeat'; readonly of: GrammarNode; readonly least: number; readonly most: number }
   | { readonly type: 'rule'; readonly name: string }
-  /** Derives nothing; `because` says which keyword of the schema is at fault. */
+  /** Derives nothing; `because` names the keyword of the schema at fault. */
   | { readonly type: 'never'; readonly because: SkeinError };
 
 export type CharacterRange = readonly [first: number, last: number];
 
-/** Rules by name; a text follows the grammar when `root` derives it. */
+/** Rules by name. A text follows the grammar when `root` derives it. */
 export type Grammar = ReadonlyMap<string, GrammarNode>;
 
-/** Longer repetitions are made of blocks, so that a grammar's size grows with the root of their number. */
+/**
+ * Most repetitions that are written plainly. Longer ones are made of blocks, so that a grammar's size grows with the
+ * root of their number.
+ */
 const longestPlainRepetition = 256;
 
+/** Makes a node for one text. */
 export function text(value: string): GrammarNode {
   return { type: 'text', text: value };
 }
 
+/** Makes a node for one code point of these ranges. */
 export function characters(...ranges: CharacterRange[]): GrammarNode {
   return { type: 'characters', ranges };
 }
 
+/** Makes a reference to a rule. */
 export function rule(name: string): GrammarNode {
   return { type: 'rule', name };
 }
 
 export const nothing: GrammarNode = { type: 'sequence', parts: [] };
 
+/** Makes a node for parts one after another. Joins adjacent texts and flattens sequences in it. */
 export function sequence(...parts: readonly GrammarNode[]): GrammarNode {
   const flat = parts.flatMap((part) => (part.type === 'sequence' ? part.parts : [part]));
   const joined: GrammarNode[] = [];
@@ -46,15 +53,17 @@ export function sequence(...parts: readonly GrammarNode[]): GrammarNode {
   return first !== undefined && more.length === 0 ? first : { type: 'sequence', parts: joined };
 }
 
+/** Makes a node for one of the alternatives. */
 export function choice(...alternatives: readonly [GrammarNode, ...GrammarNode[]]): GrammarNode {
   return alternatives.length === 1 ? alternatives[0] : { type: 'choice', alternatives };
 }
 
+/** Makes a node for a part that may be missing. */
 export function optional(of: GrammarNode): GrammarNode {
   return repeat(of, 0, 1);
 }
 
-/** Repeats a node `least` to `most` times; `most` may be infinite. */
+/** Makes a node for a part `least` to `most` times; `most` may be infinite. */
 export function repeat(of: GrammarNode, least: number, most: number): GrammarNode {
   if (most === 0) return nothing;
   if (least === 1 && most === 1) return of;
@@ -71,7 +80,10 @@ function exactly(of: GrammarNode, count: number): GrammarNode {
   return sequence({ type: 'repeat', of: block, least: blocks, most: blocks }, repeat(of, over, over));
 }
 
-/** Blocks of b, at most q - 1 of them, and at most b + r more derive each number up to qb + r. */
+/**
+ * Makes a node for a part at most `count` times. Blocks of b, at most q - 1 of them, and at most b + r more derive each
+ * number up to qb + r.
+ */
 function atMost(of: GrammarNode, count: number): GrammarNode {
   if (count <= longestPlainRepetition) return repeat(of, 0, count);
   const { block, blocks, length, over } = blocksOf(of, count);

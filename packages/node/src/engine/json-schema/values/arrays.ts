@@ -5,11 +5,12 @@ import { below, refusal, type Located, type SchemaPath } from '../refusal.ts';
 import type { NodeContext } from './objects.ts';
 import { listOf } from './shared-rules.ts';
 
-/** Longer lists are left out where they are allowed, and refused where they are asked for. */
+/** Longest list, in items: longer ones are left out where they are allowed, and refused where they are demanded. */
 export const longestList = 100_000;
 
 /**
- * Arrays that follow all of the schemas. A list of first items ends there, unless a schema says what follows.
+ * Makes a node for arrays that follow all of the schemas. A list of first items ends the array, unless a schema
+ * describes more.
  *
  * @throws SkeinError `invalid-request` for lists that are too long, or whose items have to differ
  */

@@ -10,7 +10,7 @@ import {
   type GrammarNode,
 } from '../grammar/node.ts';
 
-/** Strings of one format, without their quotes, and how many characters they have. */
+/** A grammar for strings of one format, without their quotes, and their bounds in characters. */
 export interface FormatNode {
   readonly node: GrammarNode;
   readonly shortest: number;
@@ -25,7 +25,7 @@ const hex = characters(digits, [0x41, 0x46], [0x61, 0x66]);
 const letterOrDigit = characters(upper, lower, digits);
 const base64 = characters(upper, lower, digits, [0x2b, 0x2b], [0x2f, 0x2f]);
 
-/** Longest label of a host name, and most labels; the whole has to stay below 253 characters. */
+/** Longest label of a host name, in characters, followed by most labels; the whole has to stay below 253 characters. */
 const labelLength = 30;
 const mostLabels = 4;
 const longestUrlPath = 1000;
@@ -49,8 +49,8 @@ const pathCharacter = characters(
 const twoDigits = (tens: string, from = '0', to = '9'): GrammarNode => sequence(text(tens), oneOf(from, to));
 
 /**
- * Formats that are followed, as a grammar that derives nothing but valid strings, though not all of them. `room` is how
- * many characters a string may have; formats of varying length stay below it.
+ * Formats that are followed, each by a grammar that derives only valid strings, though not all of them. `room` is the
+ * most characters of a string; formats of varying length stay below it.
  */
 const formats: ReadonlyMap<string, (room: number) => FormatNode | undefined> = new Map([
   ['date', () => fixed(date(), 10)],
@@ -71,11 +71,15 @@ const formats: ReadonlyMap<string, (room: number) => FormatNode | undefined> = n
   ['json-pointer', pointer],
 ]);
 
-/** A format's grammar for strings of at most `room` characters; undefined for an unknown format or too little room. */
+/**
+ * Returns a format's grammar for strings of at most `room` characters; undefined for an unknown format or too little
+ * room.
+ */
 export function formatNode(format: string, room: number): FormatNode | undefined {
   return formats.get(format)?.(room);
 }
 
+/** Tells whether a format is one that {@link formatNode} follows. */
 export function isKnownFormat(format: string): boolean {
   return formats.has(format);
 }
@@ -88,7 +92,7 @@ function oneOf(from: string, to: string): GrammarNode {
   return characters([from.charCodeAt(0), to.charCodeAt(0)]);
 }
 
-/** The 29th of February is left out: it needs to know the year. */
+/** Makes a node for dates, except for the 29th of February, which depends on the year. */
 function date(): GrammarNode {
   const day = choice(twoDigits('0', '1'), sequence(oneOf('1', '1'), digit), twoDigits('2', '0', '8'));
   const any = choice(twoDigits('0', '1'), twoDigits('1', '0', '2'));
@@ -130,7 +134,7 @@ function separated(part: GrammarNode, separator: string, count: number): Grammar
   return sequence(part, repeat(sequence(text(separator), part), count - 1, count - 1));
 }
 
-/** RFC 3339's durations: weeks alone, or units from years to seconds with none left out between two. */
+/** Makes a node for RFC 3339's durations: weeks alone, or units from years to seconds with none left out between two. */
 function duration(): GrammarNode {
   const amount = (unit: string): GrammarNode => sequence(repeat(digit, 1, 4), text(unit));
   const seconds = amount('S');
@@ -142,7 +146,7 @@ function duration(): GrammarNode {
   return sequence(text('P'), choice(amount('W'), clock, sequence(dates, optional(clock))));
 }
 
-/** A label of 1 to `length` characters, which begins and ends with a letter or a digit. */
+/** Makes a node for a label of 1 to `length` characters, which begins and ends with a letter or a digit. */
 function label(length: number): GrammarNode {
   const inner = characters(upper, lower, digits, [0x2d, 0x2d]);
   if (length === 1) return letterOrDigit;
@@ -167,7 +171,10 @@ function email(room: number): FormatNode | undefined {
   return { node: sequence(name, text('@'), domain), shortest: 5, longest: local + 1 + 3 * (length + 1) - 1 };
 }
 
-/** What validators take for a URL: http or https, and a host of letters and digits whose last label is a word. */
+/**
+ * Makes a node for URLs as validators take them: http or https, and a host of letters and digits whose last label is a
+ * word.
+ */
 function url(room: number): FormatNode | undefined {
   const letter = characters(lower);
   const name = sequence(letter, repeat(characters(lower, digits), 0, 19), text('.'));
@@ -184,7 +191,7 @@ function url(room: number): FormatNode | undefined {
   };
 }
 
-/** `scheme://host[:port][/path][?query][#fragment]`, without user information. */
+/** Makes a node for `scheme://host[:port][/path][?query][#fragment]`, without user information. */
 function uri(room: number): FormatNode | undefined {
   const scheme = choice(text('https'), text('http'), sequence(characters(lower), repeat(characters(lower), 1, 6)));
   const host = hostname(Math.min(120, Math.floor((room - 'scheme7://:65535'.length) / 2)));
@@ -200,7 +207,7 @@ function uri(room: number): FormatNode | undefined {
   return { node: sequence(scheme, text('://'), host.node, port, tail), shortest: 6, longest: room };
 }
 
-/** Base64 with its padding. */
+/** Makes a node for Base64 with its padding. */
 function binary(room: number): FormatNode | undefined {
   const blocks = Math.floor(Math.min(room, longestText) / 4) - 1;
   if (blocks < 0) return undefined;

@@ -13,7 +13,7 @@ import {
 import { tooLarge } from '../refusal.ts';
 import { plainRanges } from './shared-rules.ts';
 
-/** Characters of the longest name that can be excluded, and of all of them. */
+/** Characters of the longest name that can be excluded, followed by those of all names. */
 const longestName = 256;
 const mostCharacters = 16_384;
 /** Characters of names along which nodes are nested before a rule begins. */
@@ -25,8 +25,8 @@ interface Trie {
 }
 
 /**
- * Returns the keys that are none of these names, quotes included. They have no escapes: an escape would be another
- * spelling of a name. Names that can't be written without escapes need not be excluded.
+ * Makes a node for the keys that are none of these names, quotes included. They have no escapes: an escape would be
+ * another spelling of a name. Names that can't be written without escapes need not be excluded.
  *
  * @param define adds a rule to the grammar and returns a reference to it
  * @throws SkeinError `invalid-request` for names that are too long or too many
@@ -48,7 +48,10 @@ export function keysExcept(names: readonly string[], define: (node: GrammarNode)
   return sequence(text('"'), restOf(root, 1, define));
 }
 
-/** What may follow a prefix: the end, unless the prefix is a name; a character that leads to no name; one that does. */
+/**
+ * Makes a node for the rest behind a prefix: the end, unless the prefix is a name; a character that leads to no name;
+ * one that does.
+ */
 function restOf(trie: Trie, depth: number, define: (node: GrammarNode) => GrammarNode): GrammarNode {
   const plain = characters(...plainRanges);
   const children = [...trie.children.keys()].map((character) =>
@@ -81,5 +84,5 @@ function without(ranges: readonly CharacterRange[], excluded: readonly number[])
   return left;
 }
 
-/** Any key. */
+/** The node for any key. */
 export const anyKey: GrammarNode = rule('string');

@@ -15,9 +15,9 @@ import { below, refusal, type SchemaPath } from '../refusal.ts';
 import { isKnownFormat } from './formats.ts';
 import type { NodeContext } from './objects.ts';
 
-/** Whole numbers up to here are exact as doubles. */
+/** Greatest whole number of a grammar: up to here all are exact as doubles. */
 const greatestWhole = Number.MAX_SAFE_INTEGER;
-/** Bounds of fractions: with what follows the point they have at most 15 digits, which doubles tell apart. */
+/** Greatest bound of fractions: with the digits behind the point they have at most 15 digits, which doubles tell apart. */
 const greatestBound = 1e9;
 const significantDigits = 15;
 const mostDecimals = 4;
@@ -32,7 +32,7 @@ const integerFormats: Readonly<Record<string, Interval>> = {
 const otherFormats: readonly string[] = ['float', 'double'];
 
 /**
- * Numbers that follow all of the schemas.
+ * Makes a node for numbers that follow all of the schemas.
  *
  * @throws SkeinError `invalid-request` for bounds that a grammar can't have
  */
@@ -90,12 +90,12 @@ function integers({ lower, upper }: Interval, path: SchemaPath): GrammarNode {
   return node === undefined ? nothing : choice(node, ...more);
 }
 
-/** The greatest numbers are left out where not all of them are exact. */
+/** Cuts a number to the greatest of which all are exact. */
 function capped(value: number): number {
   return Math.min(value, greatestWhole);
 }
 
-/** All whole numbers from `first` to `last`, neither negative. */
+/** Makes a node for all whole numbers from `first` to `last`, neither negative. */
 function wholeNumbers(first: number, last: number): GrammarNode {
   const alternatives: GrammarNode[] = [];
   // Of a length of which all numbers are in, the digits need no look; such lengths follow one another.
@@ -120,7 +120,7 @@ function leastOfLength(length: number): number {
   return length === 1 ? 0 : 10 ** (length - 1);
 }
 
-/** All strings of digits between two of the same length. */
+/** Makes a node for all strings of digits between two of the same length. */
 function digitsBetween(from: string, to: string): GrammarNode {
   if (from === '') return nothing;
   if (from === to) return text(from);
@@ -168,7 +168,7 @@ function negated(bound: Bound | undefined): Bound | undefined {
   return bound === undefined ? undefined : { ...bound, value: -bound.value };
 }
 
-/** Decimals of a bound. One that is far off is moved towards 0 later, so it needs none. */
+/** Returns the decimals of a bound. One that is far off is moved towards 0 later, so it needs none. */
 function decimalsOf(bound: Bound | undefined, path: SchemaPath): number {
   if (bound === undefined || Math.abs(bound.value) > greatestBound) return 0;
   const [, decimals = ''] = /^-?\d+(?:\.(\d+))?$/.exec(String(bound.value)) ?? [
@@ -180,8 +180,8 @@ function decimalsOf(bound: Bound | undefined, path: SchemaPath): number {
 }
 
 /**
- * Numbers without a sign between two bounds: whole ones, and ones with at least as many decimals as the bounds have.
- * Undefined when there is none.
+ * Makes a node for numbers without a sign between two bounds: whole ones, and ones with at least as many decimals as
+ * the bounds have. Undefined when there is none.
  */
 function magnitudes(
   { from, to }: { readonly from: Bound | undefined; readonly to: Bound | undefined },
@@ -214,7 +214,7 @@ function magnitudes(
   return node === undefined ? undefined : choice(node, ...more);
 }
 
-/** Numbers between bounds that are scaled by 10^places. */
+/** Makes nodes for numbers between bounds that are scaled by 10^places. */
 function between(low: ScaledBound, high: ScaledBound, places: number): GrammarNode[] {
   const nodes: GrammarNode[] = [];
   const scale = 10 ** places;
@@ -243,7 +243,10 @@ function between(low: ScaledBound, high: ScaledBound, places: number): GrammarNo
   return nodes;
 }
 
-/** Steps of 10^-places from one scaled number to another, each written with its point and all its decimals. */
+/**
+ * Makes nodes for the steps of 10^-places from one scaled number to another, each written with its point and all its
+ * decimals.
+ */
 function stepsBetween(first: number, last: number, places: number): GrammarNode[] {
   if (places === 0) return [wholeNumbers(first, last)];
   const scale = 10 ** places;

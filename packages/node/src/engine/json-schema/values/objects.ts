@@ -4,13 +4,13 @@ import { choice, nothing, optional, repeat, rule, sequence, text, type GrammarNo
 import { below, quote, refusal, type Located, type SchemaPath } from '../refusal.ts';
 import { anyKey, keysExcept } from './keys.ts';
 
-/** What makers of nodes need of the converter. */
+/** The parts of the converter that makers of nodes need. */
 export interface NodeContext {
-  /** A reference to the rule for a value that follows all of these. */
+  /** Returns a reference to the rule for a value that follows all of these schemas. */
   readonly valueOf: (schemas: readonly Located[]) => GrammarNode;
   /** Adds a rule and returns a reference to it. */
   readonly define: (node: GrammarNode) => GrammarNode;
-  /** A reference to one rule for all that have this key, made when it is asked for first. */
+  /** Returns a reference to the one rule with this key, which is made at its first use. */
   readonly shared: (key: string, make: () => GrammarNode) => GrammarNode;
   readonly spend: (steps: number) => void;
 }
@@ -18,20 +18,20 @@ export interface NodeContext {
 interface Property {
   readonly name: string;
   readonly isRequired: boolean;
-  /** `"name": value`. */
+  /** The node for `"name": value`. */
   readonly node: GrammarNode;
 }
 
-/** Names that a schema says the objects have, and what it says of others. */
+/** Names of properties that a schema lists, and its demands on others. */
 export interface ObjectShape {
-  /** In the order in which they are written. */
+  /** Names in the order in which they are written. */
   readonly names: readonly string[];
   readonly required: ReadonlySet<string>;
-  /** Schemas of values whose names are none of these; undefined where there are no such names. */
+  /** Schemas of values with other names; undefined where other names are not allowed. */
   readonly others: readonly Located[] | undefined;
 }
 
-/** Properties in the order in which schemas name them, and then what is required besides. */
+/** Returns the properties in the order in which schemas name them, followed by required ones that no schema names. */
 export function shapeOf(schemas: readonly SchemaFacts[]): ObjectShape {
   const required = new Set(schemas.flatMap(({ object }) => object.required));
   const names = new Set(schemas.flatMap(({ object }) => [...(object.properties?.keys() ?? [])]));
@@ -43,14 +43,15 @@ export function shapeOf(schemas: readonly SchemaFacts[]): ObjectShape {
   return { names: [...names], required, others: isForbidden || (isClosed && !isOpened) ? undefined : additional };
 }
 
-/** Whether a schema lists what objects have, rather than what they have not. */
+/** Tells whether a schema lists properties that objects have, rather than ones that they lack. */
 function namesProperties({ properties }: SchemaFacts['object']): boolean {
   if (properties === undefined) return false;
   return properties.size === 0 || [...properties.values()].some(({ schema }) => schema !== false);
 }
 
 /**
- * Objects that follow all of the schemas: the named properties in their order, then others where schemas ask for them.
+ * Makes a node for objects that follow all of the schemas: the named properties in their order, then others where
+ * schemas ask for them.
  *
  * @throws SkeinError `invalid-request` for numbers of properties that a grammar can't count
  */
@@ -84,7 +85,10 @@ function isCounted({ object }: SchemaFacts): boolean {
   return object.minProperties !== undefined || object.maxProperties !== undefined;
 }
 
-/** The value of a named property: what each schema says of that name, or of names that it does not list. */
+/**
+ * Returns the node for the value of a named property: each schema's demand on that name, or on names that it does not
+ * list.
+ */
 function valueOf(name: string, schemas: readonly SchemaFacts[], { valueOf: node }: NodeContext): GrammarNode {
   const located = schemas.flatMap(({ object }) => object.properties?.get(name) ?? object.additional ?? []);
   const closing = schemas.find(
@@ -104,7 +108,12 @@ function othersOf({ names, others }: ObjectShape, { valueOf: node, define }: Nod
   return define(sequence(key, text(':'), rule('space'), node(others)));
 }
 
-/** How many properties there have to be. A grammar counts no names, so only what is true anyway can be asked for. */
+/**
+ * Returns the bounds on how many properties an object has. A grammar counts no names, so only bounds that hold anyway
+ * can be demanded.
+ *
+ * @throws SkeinError `invalid-request` for other bounds
+ */
 function count(
   schemas: readonly SchemaFacts[],
   { names, required }: ObjectShape,
@@ -132,7 +141,10 @@ interface OtherProperties {
   readonly most: number;
 }
 
-/** One property or more, with commas between: all that are required, and others. Undefined when there is none. */
+/**
+ * Makes a node for one property or more, with commas between: all that are required, and others. Undefined when there
+ * is none.
+ */
 function list(
   properties: readonly Property[],
   others: OtherProperties | undefined,

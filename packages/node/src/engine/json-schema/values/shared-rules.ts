@@ -11,7 +11,7 @@ import {
   type GrammarNode,
 } from '../grammar/node.ts';
 
-/** Code points that JSON takes in a string as they are. Surrogates are none: UTF-8 has no place for them. */
+/** Code points that JSON takes in a string as they are. Surrogates are left out: UTF-8 has no place for them. */
 export const plainRanges: readonly CharacterRange[] = [
   [0x20, 0x21],
   [0x23, 0x5b],
@@ -23,7 +23,7 @@ const quote = text('"');
 const digit = characters([0x30, 0x39]);
 const hexDigit = characters([0x30, 0x39], [0x41, 0x46], [0x61, 0x66]);
 
-/** Digits before the point, and exponents, that no double overflows with. */
+/** Most further digits before the point, and digits of exponents, that no double overflows with. */
 const moreDigits = 15;
 const fractionDigits = 16;
 const exponentDigits = 2;
@@ -37,8 +37,8 @@ const exponent = sequence(
 );
 
 /**
- * Rules for JSON itself. White space is bounded, since a model that may go on with spaces for ever sometimes does: none,
- * one space, or a new line with what indents the next one.
+ * Rules for JSON itself. White space is bounded, since a model that may go on with spaces for ever sometimes does:
+ * none, one space, or a new line with the indent of the next one.
  */
 const sharedRules = {
   space: choice(nothing, text(' '), sequence(text('\n'), repeat(characters([0x20, 0x20], [0x09, 0x09]), 0, 20))),
@@ -71,15 +71,17 @@ const sharedRules = {
 
 export type SharedRule = keyof typeof sharedRules;
 
+/** Returns a rule for JSON itself by its name. */
 export function sharedRule(name: SharedRule): GrammarNode {
   return sharedRules[name];
 }
 
+/** Tells whether a name is that of a rule for JSON itself. */
 export function isSharedRule(name: string): name is SharedRule {
   return Object.hasOwn(sharedRules, name);
 }
 
-/** Returns a JSON array of `fewest` to `most` of these. */
+/** Makes a node for a JSON array of `fewest` to `most` items. */
 export function listOf(item: GrammarNode, fewest: number, most: number): GrammarNode {
   const space = rule('space');
   if (most === 0) return sequence(text('['), space, text(']'));
@@ -88,14 +90,14 @@ export function listOf(item: GrammarNode, fewest: number, most: number): Grammar
   return sequence(text('['), space, fewest === 0 ? optional(items) : items, text(']'));
 }
 
-/** Returns a JSON object of any number of these. */
+/** Makes a node for a JSON object of any number of members. */
 function members(member: GrammarNode): GrammarNode {
   const space = rule('space');
   const items = sequence(member, repeat(sequence(text(','), space, member), 0, Infinity), space);
   return sequence(text('{'), space, optional(items), text('}'));
 }
 
-/** Four hexadecimal digits that are no half of a surrogate pair, which a string may not have alone. */
+/** Makes a node for four hexadecimal digits outside of surrogates, half a pair of which a string may not have. */
 function unitOutsideSurrogates(): GrammarNode {
   const notD = characters([0x30, 0x39], [0x41, 0x43], [0x45, 0x46], [0x61, 0x63], [0x65, 0x66]);
   const ofD = sequence(characters([0x44, 0x44], [0x64, 0x64]), characters([0x30, 0x37]), repeat(hexDigit, 2, 2));

@@ -5,11 +5,11 @@ import { below, quote, refusal, type SchemaPath } from '../refusal.ts';
 import { formatNode, isKnownFormat } from './formats.ts';
 import type { NodeContext } from './objects.ts';
 
-/** Longer strings are left out where they are allowed, and refused where they are asked for. */
+/** Longest string, in characters: longer ones are left out where they are allowed, and refused where they are demanded. */
 export const longestString = 100_000;
 
 /**
- * Strings that follow all of the schemas.
+ * Makes a node for strings that follow all of the schemas.
  *
  * @throws SkeinError `invalid-request` for a format that is unknown, or strings that are too long
  */

@@ -2,12 +2,12 @@ import { invariant, SkeinError } from '@skein/protocol';
 
 import type { Libllama, SamplerPointer } from '../../libllama/libllama.ts';
 
-/** `llama_token_data`: id, logit, probability, four bytes each. */
+/** Words of `llama_token_data`: id, logit, probability, four bytes each. */
 const wordsPerCandidate = 3;
-/** `llama_token_data_array`: pointer, size, index of the selected one, whether it is sorted. */
+/** Bytes of `llama_token_data_array`: pointer, size, index of the selected one, whether it is sorted. */
 const arrayBytes = 32;
 
-/** llama.cpp's list of the tokens that may come next, which samplers narrow down and choose from. */
+/** llama.cpp's list of tokens that may come next, which samplers narrow down and choose from. */
 export class Candidates {
   readonly #library: Libllama;
   readonly #ids: Int32Array;
@@ -34,14 +34,17 @@ export class Candidates {
     this.#start(logits.length);
   }
 
-  /** Rules out all tokens but those with a 1, by token. Only right after {@link fill} and samplers that remove none. */
+  /**
+   * Rules out all tokens but those with a 1, by token. Call it only right after {@link fill} and samplers that remove
+   * none.
+   */
   keep(allowed: Uint8Array): void {
     for (let token = 0; token < allowed.length; token += 1) {
       if (allowed[token] === 0) this.#values[token * wordsPerCandidate + 1] = -Infinity;
     }
   }
 
-  /** Makes a token less likely. To be called while all tokens are in their places, before any that sorts is applied. */
+  /** Makes a token less likely. Call it while all tokens are in their places, before any sampler that sorts. */
   penalize(token: number, penalty: number): void {
     const word = token * wordsPerCandidate;
     this.#values[word + 1] = invariant(this.#values[word + 1], 'each token has a logit') - penalty;
@@ -54,7 +57,7 @@ export class Candidates {
     }
   }
 
-  /** Whether some token is left that has not been ruled out. */
+  /** Whether any token is left that has not been ruled out. */
   get isPossible(): boolean {
     const size = Number(this.#view.getBigUint64(8, true));
     for (let index = 0; index < size; index += 1) {
@@ -63,7 +66,7 @@ export class Candidates {
     return false;
   }
 
-  /** What the last sampler has chosen. */
+  /** The token that the last sampler has chosen. */
   get selected(): { readonly token: number; readonly probability: number } {
     const word = Number(this.#view.getBigInt64(16, true)) * wordsPerCandidate;
     const claim = 'the last sampler has selected a candidate';

@@ -3,7 +3,7 @@ import { SkeinError, type Sampling } from '@skein/protocol';
 import { checkGrammar, type CompiledGrammars } from './grammar/grammar.ts';
 
 /**
- * Finds out, where the request comes in, whether the tail can draw tokens this way.
+ * Checks, when a request comes in, whether the tail can draw tokens with its settings.
  *
  * @throws SkeinError `invalid-request` for a grammar that can't be used, or biases of tokens that do not exist
  */

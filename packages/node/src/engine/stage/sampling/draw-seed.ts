@@ -1,6 +1,6 @@
 /**
- * The seed of one token's random draw, from the sequence's seed and the token's position in the sequence. Nothing else
- * enters, so a sequence that is replayed on other machines continues exactly as it would have.
+ * Returns the seed of one token's random draw, from the sequence's seed and the token's position in the sequence.
+ * Nothing else enters, so a sequence that is replayed on other machines continues exactly as it would have.
  *
  * The finalizer of MurmurHash3 (32 bit): neighbouring positions give unrelated seeds.
  */

@@ -8,13 +8,13 @@ const greatestLogarithm = 88.722_839_1;
 export type DryOptions = NonNullable<Sampling['dry']>;
 
 /**
- * "Don't repeat yourself": makes tokens less likely that would go on with a repetition. Of what stands before each place, the longest end is
- * found that is also the end of the text; the token at that place would lengthen it. A repetition does not reach across a
- * breaker. The same penalties as llama.cpp's sampler of that name, in time that depends on the text alone: a draw passes
- * over the last tokens once.
+ * "Don't repeat yourself", a sampler that makes tokens less likely that would continue a repetition. Of the text before
+ * each place it finds the longest end that is also the end of the whole text; the token at that place would lengthen
+ * it. A repetition does not reach across a breaker. The penalties are those of llama.cpp's sampler of that name, in
+ * time that depends on the text alone: a draw passes over the last tokens once.
  *
- * The idea and its formula: p-e-w, "DRY: A modern repetition penalty", text-generation-webui, pull request 5677. The ends are
- * found by the Z-algorithm (D. Gusfield, "Algorithms on Strings, Trees, and Sequences", 1997, section 1.4).
+ * The idea and its formula: p-e-w, "DRY: A modern repetition penalty", text-generation-webui, pull request 5677. The
+ * ends are found by the Z-algorithm (D. Gusfield, "Algorithms on Strings, Trees, and Sequences", 1997, section 1.4).
  */
 export class Dry {
   readonly #options: DryOptions;
@@ -22,18 +22,18 @@ export class Dry {
   readonly #tokens: number[] = [];
   #lengths = new Int32Array(0);
 
-  /** @param options.lastTokens that are looked at; not negative */
+  /** @param options.lastTokens tokens to look back at; not negative */
   constructor(texts: TokenTexts, options: DryOptions) {
     this.#options = options;
     this.#restarts = new Restarts(texts, options.breakers);
   }
 
-  /** Notes a token of the prompt or one that was drawn. */
+  /** Notes a token of the prompt or a drawn one. */
   accept(token: number): void {
     this.#tokens.push(token);
   }
 
-  /** Returns what is to be subtracted from the logits of tokens that would go on with a repetition. */
+  /** Returns the penalties to subtract from the logits, by token: those of tokens that would continue a repetition. */
   penalties(): ReadonlyMap<number, number> {
     const { multiplier, base, allowedLength, lastTokens } = this.#options;
     const from = Math.max(0, this.#tokens.length - lastTokens);
@@ -48,7 +48,10 @@ export class Dry {
     return penalties;
   }
 
-  /** By token: how long the longest repetition is that it would go on with, of those that are long enough. */
+  /**
+   * Returns for each token that would continue a repetition the length of the longest one, of those that are long
+   * enough.
+   */
   #repetitions(from: number, longest: number): Map<number, number> {
     const { allowedLength } = this.#options;
     const lengths = this.#commonEnds(from);
@@ -62,7 +65,7 @@ export class Dry {
     return repetitions;
   }
 
-  /** By distance from the end: how many tokens up to there are the same as those up to the end. */
+  /** Returns for each distance from the end how many tokens up to there equal those up to the end. */
   #commonEnds(from: number): Int32Array {
     const count = this.#tokens.length - from;
     if (this.#lengths.length < count) this.#lengths = new Int32Array(2 * count);

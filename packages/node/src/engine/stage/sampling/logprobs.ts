@@ -1,6 +1,9 @@
 import type { Logprobs } from '@skein/protocol';
 
-/** Log-probabilities of a token and of the likeliest ones: the logarithm of the softmax over the logits. */
+/**
+ * Returns the log-probabilities of a token and of the `count` likeliest ones: the logarithm of the softmax over the
+ * logits.
+ */
 export function logprobsOf(logits: Float32Array, token: number, count: number): Logprobs {
   let greatest = -Infinity;
   for (const logit of logits) if (logit > greatest) greatest = logit;
@@ -18,7 +21,7 @@ export function logprobsOf(logits: Float32Array, token: number, count: number): 
   };
 }
 
-/** JSON has no infinity and no NaN: stands for tokens that are impossible, and for logits that are no numbers. */
+/** Least log-probability, for impossible tokens and for logits that are no numbers: JSON has no infinity and no NaN. */
 const leastLogprob = -9999;
 
 function likeliest(logits: Float32Array, count: number): number[] {

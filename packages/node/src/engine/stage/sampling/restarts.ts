@@ -1,31 +1,31 @@
 import { invariant } from '@skein/protocol';
 
-/** The part of a model's tokenizer that is needed to find texts in tokens. */
+/** The part of a model's tokenizer that finds texts in tokens. */
 export interface TokenTexts {
-  /** Bytes of a token's text, of special tokens, too. */
+  /** Returns the bytes of a token's text, also of special tokens. */
   piece(token: number): Uint8Array;
   encode(text: string): readonly number[];
 }
 
-/** Tokens that a breaker is looked for in, after the one in which it begins. */
+/** Most tokens of a breaker after the one in which it begins. */
 const mostTailTokens = 20;
 
 interface Breaker {
   readonly bytes: Buffer;
-  /** By the number of bytes that are in the token in which it begins: the tokens of the rest. */
+  /** Tokens of a breaker's rest, by the number of its bytes in the token in which it begins. */
   readonly tails: Map<number, readonly number[] | undefined>;
 }
 
 /**
- * Finds the last breaker in a growing list of tokens: one of some texts, in one token or across several.
+ * A search for the last breaker in a growing list of tokens: one of some texts, in one token or across several.
  *
- * Tokens are looked at as they appear, and each once. llama.cpp looks for each breaker in its whole vocabulary when a
- * sampler is made, which takes from 0.1 s to a minute, and whatever else the process serves waits meanwhile.
+ * It looks at tokens as they appear, and at each once. llama.cpp looks for each breaker in its whole vocabulary when a
+ * sampler is made, which takes from 0.1 s to a minute, and everything else in the process waits meanwhile.
  */
 export class Restarts {
   readonly #texts: TokenTexts;
   readonly #breakers: readonly Breaker[];
-  /** What may follow a token for a breaker to begin in it: nothing, where the token has all of it. */
+  /** Tokens that may follow a token in which a breaker begins: none, where the token has all of it. */
   readonly #tails = new Map<number, readonly (readonly number[])[]>();
   #last: { readonly position: number; readonly tailTokens: number } | undefined;
   #scanned = 0;
@@ -35,7 +35,7 @@ export class Restarts {
     this.#breakers = breakers.map((breaker) => ({ bytes: Buffer.from(breaker), tails: new Map() }));
   }
 
-  /** Whether a token has all of a breaker in itself. */
+  /** Tells whether a token contains a whole breaker. */
   isBreaker(token: number): boolean {
     return this.#tailsOf(token).some((tail) => tail.length === 0);
   }
@@ -90,7 +90,10 @@ export class Restarts {
     return tails;
   }
 
-  /** Undefined where the breaker is cut inside a character, since no tokenizer says how the rest of one is written. */
+  /**
+   * Returns the tokens of a breaker's rest; undefined where the cut is inside a character, since no tokenizer encodes
+   * the rest of one.
+   */
   #tailOf({ bytes, tails }: Breaker, start: number): readonly number[] | undefined {
     if (!tails.has(start)) {
       const isInside = (invariant(bytes[start], 'a tail is not empty') & 0xc0) === 0x80;

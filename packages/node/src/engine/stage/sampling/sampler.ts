@@ -11,16 +11,16 @@ import type { TokenTexts } from './restarts.ts';
 
 export interface Drawn {
   readonly token: number;
-  /** When they were asked for. */
+  /** Log-probabilities, when they were asked for. */
   readonly logprobs?: Logprobs;
   /** Mirostat's state after this token. */
   readonly mu?: number;
 }
 
-/** What is kept of a sequence between its draws. */
+/** The memory of a sequence between its draws. */
 interface SequenceState {
   readonly sampling: Sampling;
-  /** Logit bias and penalties, then DRY: before all others. They remember the tokens that were drawn. */
+  /** Samplers for logit bias and penalties, then DRY, applied before all others. They remember the drawn tokens. */
   readonly remembering: readonly SamplerPointer[];
   readonly dry: Dry | undefined;
   grammar: GrammarState | undefined;
@@ -29,21 +29,25 @@ interface SequenceState {
   failure?: SkeinError;
 }
 
-/** Value with which llama.cpp's own tools start Mirostat 1: tokens from which it estimates the distribution's shape. */
+/** Tokens from which Mirostat 1 estimates the distribution's shape: the value of llama.cpp's own tools. */
 const mirostatTokens = 100;
-/** Below, a temperature counts as 0: logits are divided by it, and beyond the greatest float nothing is told apart. */
+/**
+ * Temperature below which it counts as 0: logits are divided by it, and beyond the greatest float they all look the
+ * same.
+ */
 const leastTemperature = 1e-4;
-/** A bias from which on a token is banned, as OpenAI's API has it. */
+/** Bias from which on a token is banned, as in OpenAI's API. */
 const banningBias = -100;
-/** Turns a draw's seed into another one, for a second random sampler. */
+/** Constant that turns a draw's seed into another one, for a second random sampler. */
 const secondSeed = 0x5bd1_e995;
 
 /**
- * Draws tokens from the logits of a context's last micro-batch, through llama.cpp's samplers in their usual order.
+ * A sampler that draws tokens from the logits of a context's last micro-batch, through llama.cpp's samplers in their
+ * usual order.
  *
- * A draw is a function of (seed, position) and of the text before it: what is random is made anew for each draw, seeded
- * by the position; what remembers tokens can be rebuilt from them. So a sequence that is replayed on another machine
- * continues as it would have.
+ * A draw is a function of (seed, position) and of the text before it: its random parts are made anew for each draw,
+ * seeded by the position, and its memory of tokens can be rebuilt from them. So a sequence that is replayed on another
+ * machine continues as it would have.
  */
 export class Sampler {
   readonly #library: Libllama;
@@ -78,8 +82,9 @@ export class Sampler {
   }
 
   /**
-   * From now on draws a sequence's tokens this way. What the slot had before is forgotten. Draws throw `invalid-request` where the
-   * grammar can't be used or does not derive what was generated so far: that concerns this sequence alone.
+   * Sets how a sequence's tokens are drawn from now on, and forgets the slot's state. Later draws throw
+   * `invalid-request` where the grammar can't be used or does not derive the text so far: that concerns this sequence
+   * alone.
    */
   configure(operation: Extract<CacheOperation, { type: 'sample-with' }>): void {
     const { sequence, history = [], generated = 0, mu } = operation;
@@ -99,7 +104,7 @@ export class Sampler {
     }
   }
 
-  /** Forgets a sequence's samplers and what they remember. */
+  /** Forgets a sequence's samplers with their memory. */
   release(sequence: number): void {
     const state = this.#states.get(sequence);
     if (state === undefined) return;
@@ -111,8 +116,8 @@ export class Sampler {
    * Draws a token for a sequence, greedily where nothing was configured, and remembers it.
    *
    * @param request.row index of the row in the micro-batch
-   * @param request.position that the drawn token will have in its sequence
-   * @throws SkeinError `invalid-request` where the sequence's grammar can't be used; others are not concerned
+   * @param request.position position that the drawn token will have in its sequence
+   * @throws SkeinError `invalid-request` where the sequence's grammar can't be used; other sequences are not affected
    */
   draw(request: { readonly sequence: number; readonly row: number; readonly position: number }): Drawn {
     const state = this.#states.get(request.sequence);
@@ -155,7 +160,10 @@ export class Sampler {
     }
   }
 
-  /** Mostly the token that is chosen without the grammar is one that it allows: only otherwise all tokens are looked at. */
+  /**
+   * Chooses a token. The one chosen without the grammar mostly fits the grammar: all tokens are checked only where it
+   * does not.
+   */
   #chooseFromCandidates(
     state: SequenceState,
     logits: Float32Array,
@@ -194,7 +202,7 @@ export class Sampler {
     return { token: selected.token, mu: (state.mu ?? 2 * tau) - eta * error };
   }
 
-  /** Samplers that narrow the candidates down and choose one. They live for one draw. */
+  /** Makes the samplers that narrow the candidates down and choose one. They live for one draw. */
   #choosing(sampling: Sampling, seed: number, mu: number | undefined): SamplerPointer[] {
     const library = this.#library;
     const { topK, typicalP, topP, minP, xtc, temperature, mirostat } = sampling;
@@ -219,7 +227,7 @@ export class Sampler {
     ];
   }
 
-  /** Samplers that live as long as the sequence. */
+  /** Makes the samplers that live as long as the sequence. */
   #remembering({ logitBias, penalties }: Sampling): SamplerPointer[] {
     const library = this.#library;
     const samplers: SamplerPointer[] = [];
@@ -239,7 +247,7 @@ export class Sampler {
     return dry && new Dry(this.#texts, { ...dry, lastTokens: this.#lastTokens(dry.lastTokens) });
   }
 
-  /** A number of tokens to look back at, no more than there can be; negative stands for all. */
+  /** Returns a number of tokens to look back at, at most as many as there can be; negative stands for all. */
   #lastTokens(tokens: number): number {
     const contextTokens = this.#library.contextSize(this.#context);
     return tokens < 0 ? contextTokens : Math.min(tokens, contextTokens);
@@ -271,7 +279,7 @@ export class Sampler {
     return this.#library.readFloats(pointer, this.#vocabularySize);
   }
 
-  /** The chain owns its samplers and frees them with itself. */
+  /** Chains samplers. The chain owns them and frees them with itself. */
   #chain(samplers: readonly SamplerPointer[]): SamplerPointer {
     const chain = this.#library.samplerChainNew({ no_perf: true });
     for (const sampler of samplers) this.#library.samplerChainAdd(chain, sampler);

@@ -4,23 +4,23 @@ import { invalidGrammar, type Expression, type Grammar } from './parse-grammar.t
 import { recursiveRules } from './recursive-rules.ts';
 import { normalize, utf8Sequences, type ByteRange } from './utf8-sequences.ts';
 
-/** Edges of a node that take no byte are marked by these in place of a byte. */
+/** Marks of edges that take no byte, in place of a byte. */
 export const edgeKinds = Object.freeze({ epsilon: -1, call: -2 });
 
-/** Bounds the memory of an automaton to some 10 MB, and the time that building it takes to a few tenths of a second. */
+/** Most nodes. They bound the memory of an automaton to some 10 MB, and the time to build it to a few tenths of a second. */
 const mostNodes = 100_000;
 const mostEdges = 200_000;
-/** Parts that are built, those that come to nothing, such as a text without characters, included. */
+/** Most parts that are built, including empty ones, such as a text without characters. */
 const mostParts = 300_000;
-/** A rule whose automaton is larger than this is called by name rather than copied to where it is used. */
+/** Most nodes of a rule that is copied to its uses; a larger one is called by name. */
 const mostCopiedNodes = 200;
 /** Deepest chain of rules that are copied into one another. */
 const deepestCopies = 32;
 
 /**
- * A grammar as a recursive transition network over bytes: each rule that is called is a nondeterministic automaton of its own, with
- * an entry and a final node; an edge takes a byte of a range, or nothing, or calls a rule and goes on at its target. Small rules
- * that are not recursive are copied to where they are used, so that most grammars need no calls at all.
+ * A grammar as a recursive transition network over bytes. Each rule that is called is a nondeterministic automaton of
+ * its own, with an entry and a final node; an edge takes a byte of a range, or nothing, or calls a rule and goes on at
+ * its target. Small rules that are not recursive are copied to their uses, so that most grammars need no calls at all.
  *
  * Nodes and edges are numbers; the edges of a node form a list.
  */
@@ -91,7 +91,7 @@ class Draft {
   readonly high = new Numbers();
   readonly target = new Numbers();
   readonly finalOf = new Numbers();
-  /** By rule: rules are called in one order, and built in another. */
+  /** Entries by rule: rules are called in one order, and built in another. */
   readonly entries: number[] = [];
 
   addNode(rule = -1): number {
@@ -109,7 +109,10 @@ class Draft {
   }
 }
 
-/** A growing list of numbers of 32 bits. JavaScript's own takes twice the memory, and leaves it to V8 to collect as it grows. */
+/**
+ * A growing list of numbers of 32 bits. JavaScript's own takes twice the memory, and leaves it to V8 to collect as it
+ * grows.
+ */
 class Numbers {
   #values = new Int32Array(256);
   #length = 0;
@@ -143,7 +146,7 @@ class Numbers {
   }
 }
 
-/** Builds from the end: each part is made for the node at which the text goes on after it. */
+/** A compiler that builds from the end: it makes each part for the node at which the text goes on after it. */
 class Compiler {
   readonly #grammar: Grammar;
   readonly #draft: Draft;
@@ -151,7 +154,7 @@ class Compiler {
   readonly #called = new Map<string, number>();
   readonly #waiting: string[] = [];
   readonly #recursive: ReadonlySet<string>;
-  /** Nodes that a copy of a rule takes; Infinity for what is too large. */
+  /** Nodes that a copy of a rule takes; Infinity for rules that are too large. */
   readonly #sizes = new Map<string, number>();
   /** UTF-8 of character classes, by their ranges; and by their expressions, which a repetition builds many times. */
   readonly #sequences = new Map<string | Expression, ByteRange[][]>();
@@ -164,7 +167,7 @@ class Compiler {
     this.#recursive = recursiveRules(grammar);
   }
 
-  /** Returns the number of the root. */
+  /** Compiles the grammar and returns the number of its root. */
   compile(): number {
     const root = this.#call('root');
     for (let name = this.#waiting.pop(); name !== undefined; name = this.#waiting.pop()) {
@@ -188,7 +191,7 @@ class Compiler {
     return invariant(this.#grammar.get(name), `no rule ${name}`);
   }
 
-  /** Returns the node from which `next` is reached by what the expression derives. */
+  /** Builds an expression in front of `next`, and returns the node from which the expression's texts lead there. */
   #build(expression: Expression, next: number): number {
     this.#parts += 1;
     if (this.#parts > mostParts) throw tooLarge();
@@ -318,7 +321,7 @@ class Compiler {
   }
 }
 
-/** Adds sizes up, and stops at what is too large already. */
+/** Adds sizes up, and stops once the sum is too large. */
 function sum(expressions: readonly Expression[], sizeOf: (expression: Expression) => number): number {
   let total = 0;
   for (const expression of expressions) {

@@ -3,21 +3,21 @@ import { Matcher, type MatchState } from './matcher.ts';
 import { Vocabulary, type VocabularySource } from './vocabulary.ts';
 import { WorkBudget } from './work-budget.ts';
 
-/** Grammars that are kept compiled, and their size: requests of one program mostly come with the same few. */
+/** Most grammars that are kept compiled: requests of one program mostly come with the same few. */
 const mostMatchers = 8;
 const mostBytes = 4_000_000;
 
-/** The grammars that a process has seen last, compiled, with what it remembers of matching them. */
+/** The grammars that a process has seen last, compiled, with their memory of matched texts. */
 export class CompiledGrammars {
   readonly #memory = new MatchMemory();
-  /** Least recently used first. */
+  /** Matchers by grammar, least recently used first. */
   readonly #matchers = new Map<string, Matcher>();
 
   /**
-   * Compiles a text, or finds it compiled, and matches up to its first token.
+   * Compiles a grammar, or finds it compiled, and matches up to its first token.
    *
-   * @throws SkeinError `invalid-request` that says what is wrong and where, for a text that is no grammar in GBNF, is too large or
-   *   takes more work than a token may
+   * @throws SkeinError `invalid-request` that names problem and place, for a text that is no grammar in GBNF, is too
+   * large or takes more work than a token may
    */
   open(text: string, budget: WorkBudget): { readonly matcher: Matcher; readonly state: MatchState } {
     const matcher = this.#matchers.get(text) ?? new Matcher(text, this.#memory);
@@ -38,12 +38,16 @@ export class CompiledGrammars {
   }
 }
 
-/** Checks a grammar. Throws as {@link CompiledGrammars.open} does. */
+/**
+ * Checks a grammar.
+ *
+ * @throws SkeinError `invalid-request` as {@link CompiledGrammars.open} does
+ */
 export function checkGrammar(text: string, compiled = new CompiledGrammars()): void {
   compiled.open(text, new WorkBudget());
 }
 
-/** The grammars of a model's sequences. The vocabulary is read when the first one is opened. */
+/** The grammars of a model's sequences. It reads the vocabulary when the first one is opened. */
 export class Grammars {
   readonly #source: VocabularySource;
   readonly #compiled: CompiledGrammars;
@@ -73,11 +77,14 @@ export class Grammars {
 interface GrammarParts {
   readonly vocabulary: Vocabulary;
   readonly matcher: Matcher;
-  /** Of the sequence. */
+  /** Budget of the sequence. */
   readonly budget: WorkBudget;
 }
 
-/** A grammar and the text that it has been matched against so far. Immutable, but for the budget of work that a sequence's states share. */
+/**
+ * A grammar and the text matched against it so far. Immutable, except for the budget of work that a sequence's states
+ * share.
+ */
 export class GrammarState {
   readonly #parts: GrammarParts;
   readonly #state: MatchState;
@@ -87,19 +94,27 @@ export class GrammarState {
     this.#state = state;
   }
 
-  /** Begins with the next token, which brings the sequence more work that it may do. */
+  /** Begins with the next token, which adds to the sequence's budget. */
   nextToken(): void {
     this.#parts.budget.nextToken();
   }
 
-  /** Returns the state after a token, or undefined when the grammar does not allow it. Throws `invalid-request` beyond the budget. */
+  /**
+   * Returns the state after a token, or undefined when the grammar does not allow it.
+   *
+   * @throws SkeinError `invalid-request` when the budget is spent
+   */
   after(token: number): GrammarState | undefined {
     const { vocabulary, matcher, budget } = this.#parts;
     const state = vocabulary.after(matcher, this.#state, token, budget);
     return state && new GrammarState(this.#parts, state);
   }
 
-  /** Returns by token whether it may come next: 1 or 0. Throws `invalid-request` beyond the budget. */
+  /**
+   * Returns for each token whether it may come next: 1 or 0.
+   *
+   * @throws SkeinError `invalid-request` when the budget is spent
+   */
   allowed(): Uint8Array {
     const { vocabulary, matcher, budget } = this.#parts;
     return vocabulary.allowed(matcher, this.#state, budget);

@@ -1,15 +1,18 @@
-/** Whatever remembers, and can do without. */
+/** A cache whose contents can be forgotten at any time. */
 export interface Remembering {
-  /** Lets go of all that is remembered. */
+  /** Forgets all its contents. */
   forget(): void;
 }
 
-/** Words of eight bytes. It bounds what grammars remember, not the heap: one fed nothing but hostile grammars peaked at 184 to 250 MB. */
+/**
+ * Most words of eight bytes, by default. They bound the memory of grammars, not the heap: one fed nothing but hostile
+ * grammars peaked at 184 to 250 MB.
+ */
 const defaultMostWords = 1_500_000;
 
 /**
- * Bounds what all grammars of a process remember together: past it, all start anew. Bounds of their own would add up, with
- * dozens of sequences that each have another grammar.
+ * A common bound on the memory of all grammars of a process: past it, all start anew. Bounds of their own would add up,
+ * with dozens of sequences that each have another grammar.
  */
 export class MatchMemory {
   readonly #mostWords: number;
@@ -20,7 +23,7 @@ export class MatchMemory {
     this.#mostWords = mostWords;
   }
 
-  /** Notes what a grammar is about to remember. It may have to forget all before that. */
+  /** Notes words that a grammar is about to remember. Past the bound, makes all grammars forget first. */
   note(holder: Remembering, words: number): void {
     this.#words += words;
     if (this.#words > this.#mostWords) {

@@ -5,7 +5,10 @@ import { MatchMemory } from './match-memory.ts';
 import { Matcher } from './matcher.ts';
 import { WorkBudget } from './work-budget.ts';
 
-/** How a text stands: `whole` when the grammar derives it, `part` when it derives a longer one, else at which byte it fails. */
+/**
+ * Matches a text: `whole` when the grammar derives it, `part` when it derives a longer one, else the byte at which it
+ * fails.
+ */
 function match(grammar: string, text: string | Uint8Array, budget = () => new WorkBudget()): 'whole' | 'part' | number {
   const matcher = new Matcher(grammar);
   let state = matcher.start(budget());

@@ -5,52 +5,56 @@ import { MatchMemory, type Remembering } from './match-memory.ts';
 import { invalidGrammar, parseGrammar } from './parse-grammar.ts';
 import type { WorkBudget } from './work-budget.ts';
 
-/** A call of a rule, with all places that called it at the same byte: what the rule derives is the same for each. */
+/** A call of a rule, with all places that called it at the same byte: the rule derives the same for each. */
 interface Frame {
   readonly id: number;
   readonly callers: readonly Caller[];
 }
 
 interface Caller {
-  /** Where the caller goes on when the rule has come to its end. */
+  /** The node at which the caller goes on after the rule's end. */
   readonly node: number;
   readonly frame: Frame;
 }
 
-/** A frame that was made at the current byte: more callers may come. */
+/** A frame made at the current byte, which may get more callers. */
 interface OpenFrame extends Frame {
   readonly callers: Caller[];
   readonly keys: Set<number>;
-  /** The rule has come to its end without taking a byte. */
+  /** Whether the rule has come to its end without taking a byte. */
   isComplete: boolean;
 }
 
 /**
- * All ways to read the text so far: nodes that take a byte next, each with the call that it belongs to. Immutable, and one object
- * for all texts that can go on alike.
+ * All ways to read the text so far: nodes that take a byte next, each with the call that it belongs to. Immutable, and
+ * one object for all texts that can go on alike.
  */
 export interface MatchState {
   readonly nodes: readonly number[];
   readonly frames: readonly Frame[];
-  /** Whether the text is one that the grammar derives. */
+  /** Whether the grammar derives the text. */
   readonly accepts: boolean;
-  /** By class of the next byte, as far as it was looked for; null: the grammar derives no such text. */
+  /** The next state by class of byte, as far as it was computed; null where the grammar derives no such text. */
   readonly next: (MatchState | null | undefined)[];
 }
 
-/** Places to come back to in all calls that are open: JSON that is nested a thousand deep has some thousands. Bounds a text's memory to some MB. */
+/**
+ * Most places to come back to in all open calls: JSON that is nested a thousand deep has some thousands. They bound a
+ * text's memory to some MB.
+ */
 const mostCallers = 50_000;
-/** Callers that are made between two looks at how many of them are open. */
+/** Callers made between two checks of how many are open. */
 const callersPerLook = 20_000;
-/** Rough costs of what is remembered, in words. */
+/** Rough sizes of remembered objects, in words. */
 const words = { state: 16, node: 6, frame: 24, caller: 12 };
 
 /**
- * Matches texts against a grammar byte by byte. An Earley parser over the grammar's automaton, whose states are remembered
- * with the ways between them, so that a step that was taken once costs two look-ups. Work for a byte is bounded by the
- * automaton's nodes times the calls that are open, whatever the grammar: ways to read a text are counted by where they are, not
- * by how they came there. A call in a rule's last place goes on for its caller (as in J. Leo, "A general context-free parsing
- * algorithm running in linear time on every LR(k) grammar", 1991), so that lists of any length take no more room.
+ * A matcher of texts against a grammar, byte by byte. It is an Earley parser over the grammar's automaton, and
+ * remembers states with the ways between them, so that a step taken once costs two look-ups later. Work for a byte is
+ * bounded by the automaton's nodes times the open calls, whatever the grammar: readings count by where they are, not by
+ * how they came there. A call in a rule's last place goes on for its caller (as in J. Leo, "A general context-free
+ * parsing algorithm running in linear time on every LR(k) grammar", 1991), so that lists of any length take no more
+ * room.
  */
 export class Matcher implements Remembering {
   readonly #automaton: Automaton;
@@ -136,14 +140,14 @@ export class Matcher implements Remembering {
     return state;
   }
 
-  /** States that sequences are in remain valid; they only know no way on. */
+  /** Forgets the ways between states. The states of sequences stay valid; they only have to find their next ones anew. */
   forget(): void {
     for (const { next } of this.#states.values()) next.length = 0;
     this.#states.clear();
     this.#frames.clear();
   }
 
-  /** Notes a new frame, and counts now and then what is open in all. */
+  /** Notes a new frame, and now and then counts the open ones. */
   #note(frame: Frame): void {
     const callers = frame.callers.length;
     this.#memory.note(this, words.frame + words.caller * callers);
@@ -157,7 +161,7 @@ export class Matcher implements Remembering {
 interface ColumnOptions {
   readonly automaton: Automaton;
   readonly root: Frame;
-  /** Frames that were made before, by their callers. New ones are added. */
+  /** Frames made before, by their callers. New ones are added. */
   readonly known: Map<string, Frame>;
   readonly budget: WorkBudget;
   readonly newId: () => number;
@@ -165,7 +169,7 @@ interface ColumnOptions {
   readonly onFrame: (frame: Frame) => void;
 }
 
-/** Finds the ways to read a text after one byte more. */
+/** A search for the ways to read a text after one byte more. */
 class Column {
   readonly #options: ColumnOptions;
   readonly #automaton: Automaton;
@@ -184,7 +188,7 @@ class Column {
     this.#budget = options.budget;
   }
 
-  /** Adds a place at which a reading is. */
+  /** Adds a place that a reading has reached. */
   add(node: number, frame: Frame): void {
     const key = frame.id * this.#automaton.nodes + node;
     if (this.#seen.has(key)) return;
@@ -193,7 +197,7 @@ class Column {
     this.#todo.push({ node, frame });
   }
 
-  /** Follows all edges that take no byte. What can't be told apart from calls that are known becomes these. */
+  /** Follows all edges that take no byte. Calls that equal known ones are replaced by those. */
   close(): Omit<MatchState, 'next'> {
     for (let place = this.#todo.pop(); place !== undefined; place = this.#todo.pop()) this.#follow(place);
     const settled = this.#settle();
@@ -264,7 +268,10 @@ class Column {
     return this.#openFrames.has(frame) ? (frame as OpenFrame) : undefined;
   }
 
-  /** Returns for the frames of this byte those that stand for them: an equal one that is known, or one without what building it took. */
+  /**
+   * Returns for each frame of this byte the one to keep: an equal one that is known, or one freed of the state that
+   * building it took.
+   */
   #settle(): ReadonlyMap<Frame, Frame> {
     const settled = new Map<Frame, Frame>();
     const waiting = new Map<Frame, number>();
@@ -321,7 +328,11 @@ function callersOf(frame: Frame, settled: ReadonlyMap<Frame, Frame>): Caller[] {
   return frame.callers.map((caller) => ({ node: caller.node, frame: settled.get(caller.frame) ?? caller.frame }));
 }
 
-/** Throws where calls that wait for one another have too many places to come back to. */
+/**
+ * Checks that calls that wait for one another have few enough places to come back to.
+ *
+ * @throws SkeinError `invalid-request` when they have too many
+ */
 function assertFewCallers(frame: Frame): void {
   const open = new Set<Frame>([frame]);
   let callers = 0;

@@ -3,17 +3,17 @@ import { SkeinError } from '@skein/protocol';
 /** A range of code points, both ends included. */
 export type CodePointRange = readonly [from: number, to: number];
 
-/** An expression of a grammar: what a rule, or a part of one, derives. */
+/** An expression of a grammar: a rule's right side, or a part of one. */
 export type Expression =
   | { readonly kind: 'choice'; readonly options: readonly Expression[] }
   | { readonly kind: 'sequence'; readonly parts: readonly Expression[] }
   | { readonly kind: 'text'; readonly text: string }
-  /** One character of these. Ranges may overlap. */
+  /** One character of these ranges, which may overlap. */
   | { readonly kind: 'character'; readonly ranges: readonly CodePointRange[]; readonly isNegated: boolean }
   | { readonly kind: 'repetition'; readonly of: Expression; readonly least: number; readonly most: number }
   | { readonly kind: 'rule'; readonly name: string };
 
-/** Rules by name. Each name that an expression uses is there, and so is `root`. */
+/** Rules by name. It has each name that an expression uses, and `root`. */
 export type Grammar = ReadonlyMap<string, Expression>;
 
 export const grammarBounds = Object.freeze({
@@ -22,7 +22,10 @@ export const grammarBounds = Object.freeze({
   rules: 4096,
   /** Largest number in a repetition. */
   repetitions: 65_535,
-  /** Ranges of characters, and single ones, in all character classes. The letters of all scripts are some 700 ranges. */
+  /**
+   * Most ranges of characters, and single ones, in all character classes. The letters of all scripts are some 700
+   * ranges.
+   */
   ranges: 10_000,
 });
 
@@ -46,11 +49,12 @@ const digitsOfEscape: ReadonlyMap<string, number> = new Map([
 ]);
 
 /**
- * Reads a grammar in GBNF, llama.cpp's notation: rules `name ::= ...` of texts, character classes, `.`, names, groups and
- * alternatives, repeated with `*`, `+`, `?`, `{m}`, `{m,}` and `{m,n}`. A rule ends with its line, except inside a group and
- * after `|`. Where a name is defined twice the last definition counts.
+ * Parses a grammar in GBNF, llama.cpp's notation: rules `name ::= ...` of texts, character classes, `.`, names, groups
+ * and alternatives, repeated with `*`, `+`, `?`, `{m}`, `{m,}` and `{m,n}`. A rule ends with its line, except inside a
+ * group and after `|`. Where a name is defined twice the last definition counts.
  *
- * @throws SkeinError `invalid-request` that names line and column for what is no GBNF, and for what exceeds {@link grammarBounds}
+ * @throws SkeinError `invalid-request` that names line and column, for text that is no GBNF or exceeds {@link
+ * grammarBounds}
  */
 export function parseGrammar(text: string): Grammar {
   return new Parser(text).grammar();
@@ -59,7 +63,7 @@ export function parseGrammar(text: string): Grammar {
 class Parser {
   readonly #text: string;
   readonly #rules = new Map<string, Expression>();
-  /** Where each name is first used. */
+  /** Place of each name's first use. */
   readonly #uses = new Map<string, number>();
   #position = 0;
   #depth = 0;

@@ -3,8 +3,8 @@ import { invariant } from '@skein/protocol';
 import type { Expression, Grammar } from './parse-grammar.ts';
 
 /**
- * Returns the rules that may derive a text with themselves in it, and those on a way from one of these to another. The others
- * remain when rules that use none but others, or that none but others use, are taken away again and again.
+ * Returns the rules that may derive a text with themselves in it, and those on a way from one of these to another. They
+ * remain when rules that use only other rules, or are used by no others, are removed again and again.
  */
 export function recursiveRules(grammar: Grammar): ReadonlySet<string> {
   const uses = new Map([...grammar].map(([name, expression]) => [name, new Set(namesIn(expression))]));

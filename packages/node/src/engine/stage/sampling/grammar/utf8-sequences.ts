@@ -70,7 +70,7 @@ function ofLength(from: number, to: number, continuations: number): ByteRange[][
   return [first.map((byte, index): ByteRange => [byte, last[index] ?? byte])];
 }
 
-/** Returns the end of a first part, where the range is not one range for each byte; undefined where it is. */
+/** Returns the end of a first part, where the range needs more than one range for each byte; undefined where it does not. */
 function splitAt(from: number, to: number, continuations: number): number | undefined {
   for (let bytes = 1; bytes <= continuations; bytes += 1) {
     const mask = 2 ** (continuationBits * bytes) - 1;

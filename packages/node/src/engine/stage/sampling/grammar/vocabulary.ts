@@ -5,19 +5,25 @@ import type { WorkBudget } from './work-budget.ts';
 
 export interface VocabularySource {
   readonly size: number;
-  /** The bytes of a token's text; none for control tokens. */
+  /** Returns the bytes of a token's text; none for control tokens. */
   piece(token: number): Uint8Array;
   isEndOfGeneration(token: number): boolean;
 }
 
-/** The texts of a vocabulary's tokens as a tree in which tokens that begin alike share a path. Takes about 15 bytes a node. */
+/**
+ * The texts of a vocabulary's tokens as a tree, in which tokens that begin alike share a path. Takes about 15 bytes a
+ * node.
+ */
 export class Vocabulary {
   readonly #source: VocabularySource;
-  /** By node, in the order in which the tree is walked: last byte, length of the text, node after all longer ones. */
+  /**
+   * Last byte of each node's text, in the order in which the tree is walked. Beside it lie the text's length, and the
+   * node after all longer ones.
+   */
   readonly #bytes: Uint8Array;
   readonly #depths: Uint16Array;
   readonly #ends: Int32Array;
-  /** By node: the first token with this text; -1 for none. By token: the next one with the same text. */
+  /** First token with each node's text; -1 for none. Beside it lies, by token, the next one with the same text. */
   readonly #firstToken: Int32Array;
   readonly #nextToken: Int32Array;
   readonly #endTokens: number[] = [];
@@ -34,14 +40,17 @@ export class Vocabulary {
     this.#build(texts, order);
   }
 
-  /** Returns the state after a token; undefined where the grammar does not allow it. The end of a text leaves the state. */
+  /**
+   * Returns the state after a token; undefined where the grammar does not allow it. An end of generation leaves the
+   * state as it is.
+   */
   after(matcher: Matcher, state: MatchState, token: number, budget: WorkBudget): MatchState | undefined {
     if (this.#source.isEndOfGeneration(token)) return state.accepts ? state : undefined;
     const piece = this.#source.piece(token);
     return piece.length === 0 ? undefined : matcher.advance(state, piece, budget);
   }
 
-  /** Returns by token whether the grammar allows it next: 1 or 0. */
+  /** Returns for each token whether the grammar allows it next: 1 or 0. */
   allowed(matcher: Matcher, state: MatchState, budget: WorkBudget): Uint8Array {
     const allowed = new Uint8Array(this.#source.size);
     if (state.accepts) for (const token of this.#endTokens) allowed[token] = 1;
@@ -61,7 +70,7 @@ export class Vocabulary {
     return allowed;
   }
 
-  /** Texts in one buffer: tens of thousands of small ones would cost more than the tree. */
+  /** Collects the texts in one buffer: tens of thousands of small ones would cost more than the tree. */
   #collect(): { readonly texts: Texts; readonly order: Uint32Array } {
     const texts = new Texts();
     const tokens: number[] = [];

@@ -1,19 +1,22 @@
 import { invalidGrammar } from './parse-grammar.ts';
 
-/** Steps that a sequence may take at once, for a token that was long in coming: what JSON takes for all is some ten thousand. */
+/** Steps that a sequence starts with, for a first token that takes long: JSON takes some ten thousand for all its tokens. */
 const defaultSteps = 200_000;
-/** Steps that each further token brings, of 50 to 500 ns each: others of the micro-batch wait meanwhile, token by token. */
+/** Steps that each further token adds, of 50 to 500 ns each: others of the micro-batch wait meanwhile, token by token. */
 const defaultStepsPerToken = 20_000;
 const defaultMilliseconds = 50;
-/** For all tokens together that were generated before: others wait for them at once. Ordinary grammars take some 10 µs for each. */
+/**
+ * Time for all tokens that were generated before, together: others wait for them at once. Ordinary grammars take some
+ * 10 µs for each.
+ */
 const defaultReplayMilliseconds = 1000;
 /** Steps between two looks at the clock. */
 const stepsPerLook = 4096;
 
 /**
- * The work that a grammar may cause for one sequence: in steps, which are the same on every machine, and in processor time for
- * each token, for slow machines. A sequence begins with many steps, since most of what a grammar takes is remembered, and has
- * few to live on, since others wait with each of its tokens.
+ * The work that a grammar may cause for one sequence: in steps, which are the same on every machine, and in processor
+ * time for each token, for slow machines. A sequence begins with many steps, since most work of a grammar is
+ * remembered, and gets few with each token, since others wait for it.
  */
 export class WorkBudget {
   readonly #mostSteps: number;
@@ -41,13 +44,13 @@ export class WorkBudget {
     this.#endMs = nowMs() + milliseconds;
   }
 
-  /** Begins with the next token: it brings steps, and has its own time. */
+  /** Begins with the next token, which adds steps and has its own time. */
   nextToken(): void {
     this.#steps = Math.min(this.#mostSteps, this.#steps + this.#stepsPerToken);
     this.#endMs = this.#nowMs() + this.#milliseconds;
   }
 
-  /** Begins with tokens that were generated before: each brings its steps, and all have one time together. */
+  /** Begins with tokens that were generated before: each adds its steps, and all share one time. */
   *replay(tokens: readonly number[]): Generator<number, void, undefined> {
     const replayEndMs = this.#nowMs() + this.#replayMilliseconds;
     for (const token of tokens) {
@@ -57,7 +60,11 @@ export class WorkBudget {
     }
   }
 
-  /** Takes a step. Throws `invalid-request` when there is none left. */
+  /**
+   * Takes a step.
+   *
+   * @throws SkeinError `invalid-request` when steps or time are spent
+   */
   spend(): void {
     this.#steps -= 1;
     this.#untilLook -= 1;
@@ -70,7 +77,7 @@ export class WorkBudget {
   }
 }
 
-/** Returns the time that this thread has computed, in milliseconds: others on the machine do not count. */
+/** Returns the time that this thread has computed, in milliseconds: other threads do not count. */
 function threadMs(): number {
   const { user, system } = process.threadCpuUsage();
   return (user + system) / 1000;
