@@ -9,13 +9,14 @@ import { pathToFileURL } from 'node:url';
 const neededMajor = 24;
 
 /**
- * Runs `script` with `args`: in this process when its Node is new enough, else in a child on the Node that npm installed
- * with Skein, and ends as the child ends. Without either, says what to do and sets exit code 1.
+ * Runs `script` with `args`: in this process when its Node is new enough, else in a child on the Node that npm
+ * installed with Skein, and then ends as the child ends. Without either it prints the fix and sets exit code 1.
  *
  * @param {object} options
  * @param {string} options.script absolute path
  * @param {readonly string[]} options.args
- * @param {string} options.searchFrom directory at which the search for an installed Node starts; it goes upward from there
+ * @param {string} options.searchFrom directory at which the search for an installed Node starts; it goes upward from
+ * there
  */
 export async function runOnNode24(options) {
   const { script, args, searchFrom } = options;
@@ -33,18 +34,22 @@ export async function runOnNode24(options) {
   runAsChild(node, [script].concat(args));
 }
 
-/** @param {string} version as in `process.version` */
+/**
+ * Tells whether a version of Node runs Skein.
+ *
+ * @param {string} version as in `process.version`
+ */
 export function isNewEnough(version) {
   return Number(version.slice(1).split('.')[0]) >= neededMajor;
 }
 
 /**
- * The Node 24 that came as an optional npm dependency, in the nearest `node_modules` that has one.
+ * Finds the Node 24 that came as an optional npm dependency, in the nearest `node_modules` that has one.
  *
  * @param {string} directory where to start
  * @param {string} platform as in `process.platform`
  * @param {string} arch as in `process.arch`
- * @returns {string | undefined} path of the binary
+ * @returns {string | undefined} path of the binary; undefined when there is none
  */
 export function findInstalledNode(directory, platform, arch) {
   const binary = platform === 'win32' ? 'node.exe' : 'node';
@@ -59,11 +64,11 @@ export function findInstalledNode(directory, platform, arch) {
 }
 
 /**
- * What to tell someone whose Node is too old.
+ * Returns the message, with its fixes, for a person whose Node is too old.
  *
- * @param {string} version
- * @param {string} platform
- * @param {string} arch
+ * @param {string} version as in `process.version`
+ * @param {string} platform as in `process.platform`
+ * @param {string} arch as in `process.arch`
  */
 export function missingNodeMessage(version, platform, arch) {
   return [

@@ -1,7 +1,7 @@
 /**
- * What the HTTP layer costs per streamed token, without a mesh or an engine: scripted generations, read by a client in
- * another process. `node packages/coordinator/bench/stream-overhead.ts [tokens] [streams]` prints one line of JSON per way
- * in which tokens come: `burst`, all of them ready at once, and `paced`, one a turn of the event loop.
+ * A benchmark of the HTTP layer's cost per streamed token, without a mesh or an engine: scripted generations, read by a
+ * client in another process. `node packages/coordinator/bench/stream-overhead.ts [tokens] [streams]` prints one line of
+ * JSON per way in which tokens come: `burst`, all of them ready at once, and `paced`, one a turn of the event loop.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

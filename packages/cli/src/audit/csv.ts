@@ -37,7 +37,7 @@ const columns = [
 
 export const csvHeader = `${columns.join(',')}\r`;
 
-/** An entry as a row of RFC 4180, without its line feed. Lists have spaces between their items. */
+/** Formats an entry as a row of RFC 4180, without its line feed. Items of a list are separated by spaces. */
 export function csvRow(entry: Entry): string {
   return `${columns.map((column) => quoted(textOf(entry[column]))).join(',')}\r`;
 }
@@ -49,7 +49,7 @@ function textOf(value: unknown): string {
   return JSON.stringify(value);
 }
 
-/** A name that starts like a formula must not become one in a spreadsheet. */
+/** Returns a text with which a spreadsheet starts no formula, whatever name was given. */
 function inert(text: string): string {
   return /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
 }

@@ -5,7 +5,7 @@ import { formatLayers, printable } from '../output/format.ts';
 
 type Of<Type extends LoggedEvent['type']> = Extract<LoggedEvent, { type: Type }>;
 
-/** An entry of the audit log as one line for people: when, which, and what happened. */
+/** Formats an entry of the audit log for people, in one line: its time, its number and its event. */
 export function describeEntry({ entry, file, line }: ReadEntry): string {
   if (entry === undefined) return `${file}, line ${line}: changed after it was written; see \`skein audit verify\``;
   const { seq, time, type } = entry;

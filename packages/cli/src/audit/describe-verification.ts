@@ -3,10 +3,10 @@ import { peerIdOf } from '@skein/mesh';
 
 import { counted } from '../output/format.ts';
 
-/** The first is what counts; the others show how far it goes. */
+/** Most problems that are shown. The first one matters; the others show the extent. */
 const shownProblems = 10;
 
-/** What was found out about an audit log, for people. */
+/** Formats the verification of an audit log for people, in several lines. */
 export function describeVerification(found: Verification): string {
   const { ok, problems, entries, files, from, to, checkpoints } = found;
   const size = `${counted(entries, 'entry', 'entries')} in ${counted(files, 'file', 'files')}`;
@@ -27,7 +27,7 @@ function describePlace({ file, line, offset }: Place): string {
   return `${file}, line ${line} (byte ${offset})`;
 }
 
-/** Peer id of the coordinator whose key the log names; undefined when it names none. */
+/** Returns the peer id of the coordinator whose key the log names; undefined when it names none, or a malformed one. */
 export function signerOf({ key }: Verification): string | undefined {
   const publicKey = key === undefined ? undefined : decodeKey(key);
   return publicKey && peerIdOf(publicKey);

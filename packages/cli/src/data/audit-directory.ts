@@ -2,7 +2,7 @@ import { join } from 'node:path';
 
 export const auditName = 'audit';
 
-/** Where the audit log of a data directory lies. */
+/** Returns the path of the audit log in a data directory. */
 export function auditDirectory(dataDirectory: string): string {
   return join(dataDirectory, auditName);
 }

@@ -8,7 +8,7 @@ import { shellWord } from '../output/format.ts';
 
 const groupAndOthers = 0o077;
 
-/** The parts of the environment that say where a user's data goes. */
+/** The parts of the environment that determine the place of a user's data. */
 export interface DataEnvironment {
   readonly platform: NodeJS.Platform;
   readonly home: string;
@@ -18,7 +18,7 @@ export interface DataEnvironment {
   readonly localAppData: string | undefined;
 }
 
-/** Where Skein keeps identity, certificate and models when nobody says otherwise. */
+/** Returns the default place for identity, certificate and models. */
 export function defaultDataDirectory({ platform, home, xdgDataHome, localAppData }: DataEnvironment): string {
   if (platform === 'win32') return win32.join(localAppData ?? win32.join(home, 'AppData', 'Local'), 'skein');
   if (platform === 'darwin') return posix.join(home, 'Library', 'Application Support', 'skein');
@@ -27,7 +27,7 @@ export function defaultDataDirectory({ platform, home, xdgDataHome, localAppData
   return posix.join(home, '.local', 'share', 'skein');
 }
 
-/** {@link defaultDataDirectory} for this process. */
+/** Returns the {@link defaultDataDirectory} for this process. */
 export function ownDataDirectory(environment: NodeJS.ProcessEnv): string {
   return defaultDataDirectory({
     platform: process.platform,
@@ -38,8 +38,10 @@ export function ownDataDirectory(environment: NodeJS.ProcessEnv): string {
 }
 
 /**
- * The canonical path of a directory that may not be there, for commands that only look. Makes and changes nothing. Throws
- * `disk-failed` when others can enter it.
+ * Returns the canonical path of a directory that may be missing, for commands that only read. Makes and changes
+ * nothing.
+ *
+ * @throws SkeinError `disk-failed` when other users can enter it, or it can't be used
  */
 export async function findDataDirectory(path: string): Promise<string> {
   const directory = resolve(path);
@@ -53,9 +55,11 @@ export async function findDataDirectory(path: string): Promise<string> {
 }
 
 /**
- * Makes the directory usable: there, and closed to other users. One that is missing or empty gets mode 0700; one that
- * holds something is somebody's choice and is left as it is. Returns its canonical path, so that every way to name it leads
- * to the same daemon. Throws `disk-failed` when it can't be made, or when others can enter it.
+ * Makes a data directory usable: existing, and closed to other users. A missing or empty one gets mode 0700; one with
+ * content is somebody's choice and stays as it is. Returns its canonical path, so that every name of it leads to the
+ * same daemon.
+ *
+ * @throws SkeinError `disk-failed` when it can't be made, or when other users can enter it
  */
 export async function openDataDirectory(path: string): Promise<string> {
   const directory = resolve(path);
@@ -68,7 +72,10 @@ export async function openDataDirectory(path: string): Promise<string> {
   }
 }
 
-/** One level at a time: Node's own recursion never ends where an existing directory refuses new ones, as /proc does. */
+/**
+ * Makes a directory one level at a time: Node's own recursion never ends where an existing directory refuses new ones,
+ * as /proc does.
+ */
 async function makeDirectory(directory: string): Promise<void> {
   try {
     return await mkdir(directory, { mode: 0o700 });
@@ -88,7 +95,7 @@ async function closeToOthers(directory: string): Promise<void> {
   if (isEmpty && process.platform !== 'win32') await chmod(directory, 0o700);
 }
 
-/** Whether others can enter a directory that holds something. */
+/** Tells whether other users can enter a directory that has content. */
 async function isOpenToOthers(directory: string): Promise<boolean> {
   const { mode } = await stat(directory);
   if (process.platform === 'win32' || (mode & groupAndOthers) === 0) return false;

@@ -5,12 +5,16 @@ import { isAnything, membershipFiles } from '@skein/mesh';
 
 import { auditName } from './audit-directory.ts';
 
-/** What the first start makes in a data directory: what the mesh package keeps, and the log that its identity signs. */
+/** Files that the first start makes in a data directory: those of the mesh package, and the log that its identity signs. */
 const names: readonly string[] = ['identity.key', ...membershipFiles, auditName];
-/** The model store, which other commands fill, too. */
+/** Directories of the model store, which other commands fill, too. */
 const storeNames: readonly string[] = ['models', 'manifests'];
 
-/** Returns the paths of files of the first start that the data directory lacks. Throws `disk-failed` where that can't be found out. */
+/**
+ * Returns the paths of files of the first start that the data directory lacks.
+ *
+ * @throws SkeinError `disk-failed` when that can't be determined
+ */
 export async function missingFirstFiles(directory: string): Promise<readonly string[]> {
   const paths = [...names, ...storeNames].map((name) => join(directory, name));
   // What is no way to be read is there all the same, and not ours to remove.
@@ -18,7 +22,7 @@ export async function missingFirstFiles(directory: string): Promise<readonly str
   return paths.filter((_, index) => isThere[index] === false);
 }
 
-/** Removes what a start that failed has made. A store in which something lies by now stays. */
+/** Removes the files that a failed start has made. A directory of the store stays if it has content by now. */
 export async function removeFirstFiles(paths: readonly string[]): Promise<void> {
   const removals = paths.map(async (path) => {
     if (storeNames.includes(basename(path))) await rmdir(path).catch(() => undefined);

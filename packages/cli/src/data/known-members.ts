@@ -5,9 +5,9 @@ import { checkJson, limits, peerIdSchema, type Card } from '@skein/protocol';
 import { z } from 'zod';
 
 const fileName = 'members.json';
-/** A mesh is an office; whoever has not been seen for this many others is not the way back into it. */
+/** Most members that are remembered. A mesh is an office: a member that was seen so long ago is not the way back into it. */
 const maxMembers = 64;
-/** Far more than they take. */
+/** Most bytes of the file, far more than the members take. */
 const maxFileBytes = 4 * 1024 * 1024;
 
 const fileSchema = z.object({
@@ -15,12 +15,15 @@ const fileSchema = z.object({
 });
 type Member = z.infer<typeof fileSchema>['members'][number];
 
-/** Where members could be dialled when they were last there, kept in a data directory (`members.json`, mode 0600). */
+/**
+ * Addresses at which members could be dialled when they were last there, kept in a data directory (`members.json`, mode
+ * 0600).
+ */
 export class KnownMembers {
   readonly #path: string;
-  /** Seen last, first. */
+  /** Members, those seen last first. */
   #members: readonly Member[];
-  /** Whether what lies there is not what we wrote. It is kept when something new is. */
+  /** Whether the file is not one of ours. It is set aside when a new one is written. */
   #isDamaged: boolean;
 
   private constructor(path: string, { members, isDamaged }: { members: readonly Member[]; isDamaged: boolean }) {
@@ -30,8 +33,10 @@ export class KnownMembers {
   }
 
   /**
-   * Reads the file. One that is missing holds nobody, and so does a damaged one, of which `warn` is told; it is set aside
-   * before a new one is written. Throws `disk-failed` for one that can't be read.
+   * Reads the file. A missing file has no members, and neither does a damaged one, about which it calls `warn`, and
+   * which is set aside before a new one is written.
+   *
+   * @throws SkeinError `disk-failed` when the file can't be read
    */
   static async load(directory: string, warn: (text: string) => void): Promise<KnownMembers> {
     const path = join(directory, fileName);
@@ -43,7 +48,7 @@ export class KnownMembers {
     return new KnownMembers(path, { members: [], isDamaged: true });
   }
 
-  /** Peer ids, and multiaddrs that name them, of those seen last first. */
+  /** Peer ids with multiaddrs that name them, those seen last first. */
   get members(): readonly { readonly peer: string; readonly addresses: readonly string[] }[] {
     return this.#members.map(({ peer, addresses }) => ({
       peer,
@@ -51,12 +56,16 @@ export class KnownMembers {
     }));
   }
 
-  /** Of all of them. */
+  /** Addresses of all members, those seen last first. */
   get addresses(): readonly string[] {
     return this.members.flatMap(({ addresses }) => addresses);
   }
 
-  /** Remembers those that are there now, beside those that were. Throws `disk-failed`; what is there stays as it is then. */
+  /**
+   * Remembers the members that are there now, beside the earlier ones.
+   *
+   * @throws SkeinError `disk-failed` when the file can't be written; the old one stays then
+   */
   async remember(cards: readonly Pick<Card, 'peer' | 'addresses'>[]): Promise<void> {
     const reachable = cards.filter(({ addresses }) => addresses.length > 0);
     const isNews = reachable.some(({ peer, addresses }) => {

@@ -3,7 +3,12 @@ import { join } from 'node:path';
 import { isIdentityEncrypted, loadIdentity, type Identity, type KeyOptions } from '@skein/mesh';
 import { hasCode, SkeinError } from '@skein/protocol';
 
-/** The identity of a data directory, made when there is none. Throws as `loadIdentity` does, and names file and flag. */
+/**
+ * Loads the identity of a data directory, and makes one when there is none.
+ *
+ * @throws SkeinError `invalid-request`, which names file and flag, when the passphrase is wrong; otherwise as
+ * `loadIdentity` does
+ */
 export async function ownIdentity(directory: string, { passphrase }: KeyOptions): Promise<Identity> {
   try {
     return await loadIdentity(directory, { passphrase });
@@ -17,7 +22,11 @@ export async function ownIdentity(directory: string, { passphrase }: KeyOptions)
   }
 }
 
-/** Throws as {@link ownIdentity} does where the keys need another passphrase. Makes nothing. */
+/**
+ * Checks that a passphrase opens the keys of a data directory. Makes nothing.
+ *
+ * @throws SkeinError as {@link ownIdentity} does when the keys need another passphrase
+ */
 export async function assertPassphrase(directory: string, options: KeyOptions): Promise<void> {
   if (await isIdentityEncrypted(directory)) await ownIdentity(directory, options);
 }

@@ -5,36 +5,36 @@ import { counted } from '../output/format.ts';
 import { defaultMeshPort } from '../daemon/default-listen.ts';
 import { firewallFix } from './firewall.ts';
 
-/** One thing that was looked at. */
+/** The verdict of one check. */
 export interface Finding {
   readonly check: string;
-  /** `note`: it may be meant so. */
+  /** Severity. `note`: it may be intended. */
   readonly level: 'ok' | 'note' | 'problem';
   readonly what: string;
   readonly fix?: string;
 }
 
-/** What `skein doctor` knows of this machine and its mesh. */
+/** Facts about this machine and its mesh, as `skein doctor` gathers them. */
 export interface Facts {
   readonly platform: NodeJS.Platform;
-  /** Of the operating system's kernel. */
+  /** Release of the operating system's kernel. */
   readonly release: string;
   readonly directory: string;
-  /** What is wrong with the certificate; undefined when it is good. */
+  /** Problem with the certificate; undefined when it is good. */
   readonly certificateProblem: Advice | undefined;
-  /** That this machine's clock and the authority's differ, where they do. */
+  /** Advice where this machine's clock and the authority's differ; undefined where they agree. */
   readonly clockGap: Advice | undefined;
   readonly certificate: Certificate | undefined;
   readonly isEncrypted: boolean;
-  /** Undefined when no daemon runs. */
+  /** State of the daemon; undefined when none runs. */
   readonly daemon: { readonly peer: string; readonly hasTwin: boolean; readonly cards: readonly Card[] } | undefined;
-  /** Members that were known before. */
+  /** Number of members that were known before. */
   readonly knownMembers: number;
   readonly mdns: readonly MdnsAnswers[];
-  /** Interfaces that members are not looked for on. */
+  /** Interfaces on which members are not looked for. */
   readonly passedOver: readonly string[];
   readonly software: string;
-  /** Milliseconds since 1970. */
+  /** Time in milliseconds since 1970. */
   readonly now: number;
 }
 
@@ -71,7 +71,7 @@ function membership({ certificate, certificateProblem, directory, now }: Facts):
   return { check, level: 'note', what, fix: 'start the machine that has the authority, which renews it' };
 }
 
-/** As it was when the certificate came; of members that are there now, {@link members} tells. */
+/** Judges the clock as it was when the certificate came; {@link members} judges those of members that are there now. */
 function* clock({ clockGap, certificateProblem }: Facts): Generator<Finding> {
   if (clockGap === undefined || certificateProblem !== undefined) return;
   yield { check: 'clock', level: 'note', ...clockGap };

@@ -1,4 +1,4 @@
-/** What opens a TCP port, and UDP 5353 for mDNS, in the firewall that a platform usually has. */
+/** Returns instructions that open a TCP port, and UDP 5353 for mDNS, in a platform's usual firewall. */
 export function firewallFix(platform: NodeJS.Platform, port: number): string {
   switch (platform) {
     case 'darwin':

@@ -9,20 +9,20 @@ interface KnownMember {
 }
 
 export interface MissingMembers {
-  /** Who was there once, those seen last first. */
+  /** Members that were there once, those seen last first. */
   readonly known: readonly KnownMember[];
-  /** Peer ids of those that are there. */
+  /** Peer ids of members that are there. */
   readonly present: ReadonlySet<string>;
   readonly identity: Identity;
   readonly membership: Membership;
   readonly signal: AbortSignal;
 }
 
-/** More would be a list that nobody reads. */
+/** Most members that are tested: nobody reads a longer list. */
 const maxMembers = 8;
 const maxAddresses = 2;
 
-/** Goes the way to members that were there once and are not now, nor were revoked, and says where each way ends. */
+/** Tests the path to each member that was there once and is not now, nor was revoked, and reports where each path ends. */
 export async function waysToMissing({ known, present, ...way }: MissingMembers): Promise<readonly Finding[]> {
   const revoked = new Set(way.membership.revocations.revoked.map(({ peer }) => peer));
   const missing = known.filter(({ peer }) => !present.has(peer) && !revoked.has(peer)).slice(0, maxMembers);

@@ -2,14 +2,14 @@ import { printable } from './format.ts';
 
 const levels: Readonly<Record<number, string>> = { 20: 'debug', 30: 'info', 40: 'warn', 50: 'error' };
 
-/** What every line has: when in ISO 8601, one of pino's numbers, and what happened; beside the fields. */
+/** The fields of every line: time in ISO 8601, level as one of pino's numbers, and message; the others are its details. */
 interface Line extends Record<string, unknown> {
   readonly time: string;
   readonly level: number;
   readonly msg: string;
 }
 
-/** A line of pino's as people read it: `12:34:56 warn: what happened (field: value, ...)`, in local time. */
+/** Formats one of pino's lines for people: `12:34:56 warn: what happened (field: value, ...)`, in local time. */
 export function formatLogLine(line: string): string {
   const { time, level, msg, ...fields } = JSON.parse(line) as Line;
   const clock = new Date(time).toTimeString().slice(0, 8);

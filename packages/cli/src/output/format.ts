@@ -1,9 +1,9 @@
-/** `layers 0–14`, the last one included, as people count. */
+/** Formats a block of layers as people count: `layers 0–14`, the last one included. */
 export function formatLayers(block: { readonly from: number; readonly to: number }): string {
   return block.to - block.from === 1 ? `layer ${block.from}` : `layers ${block.from}–${block.to - 1}`;
 }
 
-/** `room=attic floor=3`. */
+/** Formats labels: `room=attic floor=3`. */
 export function formatLabels(labels: Readonly<Record<string, string>>): string {
   return Object.entries(labels)
     .map((pair) => pair.join('='))
@@ -13,27 +13,30 @@ export function formatLabels(labels: Readonly<Record<string, string>>): string {
 /** Control characters, line separators, half characters, and marks that turn the direction of text. */
 const unprintable = /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\u061C\u200E\u200F\u202A-\u202E\u2066-\u2069]/gu;
 
-/** A text of another member's without what could rewrite the terminal, or make it show something else, in one line. */
+/**
+ * Removes characters from another member's text that could rewrite the terminal, or make it show something else. The
+ * result is one line.
+ */
 export function printable(text: string): string {
   return text.replaceAll(unprintable, '');
 }
 
-/** The same for a text of several lines: line feeds and tabs stay. */
+/** Removes such characters from a text of several lines: line feeds and tabs stay. */
 export function printableLines(text: string): string {
   return text.replaceAll(unprintable, (mark) => (mark === '\n' || mark === '\t' ? mark : ''));
 }
 
-/** `1 entry`, `2 entries`. */
+/** Formats a number with its noun: `1 entry`, `2 entries`. */
 export function counted(count: number, one: string, many: string): string {
   return `${count} ${count === 1 ? one : many}`;
 }
 
-/** A text as a shell takes it. */
+/** Quotes a text as one word for a shell. */
 export function shellWord(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }
 
-/** Rows with columns padded to the widest cell, two spaces between them. */
+/** Formats rows with columns padded to the widest cell, two spaces between them. */
 export function formatTable(rows: readonly (readonly string[])[]): string {
   const cells = rows.map((row) => row.map(printable));
   const widths = new Map<number, number>();

@@ -5,11 +5,11 @@ import { Presets, SingleBar } from 'cli-progress';
 
 import { printable } from './format.ts';
 
-/** How far something is, in bytes. */
+/** Progress of one step, in bytes. */
 export interface Step {
-  /** What is going on, e.g. `download`. A new one says that the one before is done. */
+  /** Name of the step, e.g. `download`. A new one completes the step before. */
   readonly label: string;
-  /** From where. Another one for the same label says that this one has failed. */
+  /** Source. Another one for the same label means that this one has failed. */
   readonly from?: string;
   readonly doneBytes: number;
   readonly totalBytes: number;
@@ -17,16 +17,16 @@ export interface Step {
 
 export interface Progress extends Disposable {
   show(step: Step): void;
-  /** Says that the last step is done, too. */
+  /** Completes the last step. */
   complete(): void;
 }
 
-/** Between two lines where there is no terminal, in percent of the whole. */
+/** Distance between two lines where there is no terminal, in percent of the whole. */
 const sparsePercent = 25;
 
 /**
- * A bar on a terminal; elsewhere a line at the start, at every quarter and at the end of each step. Nothing is drawn once
- * the signal is aborted.
+ * Makes a progress display: a bar on a terminal; elsewhere a line at the start, at every quarter and at the end of each
+ * step. It draws nothing once the signal is aborted.
  */
 export function createProgress(
   stream: Writable & { readonly isTTY?: boolean },

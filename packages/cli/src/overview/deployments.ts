@@ -1,6 +1,6 @@
 import type { Card, HeldStage } from '@skein/protocol';
 
-/** One stage of a deployment, as the card of its peer has it. */
+/** One stage of a deployment, as its peer's card shows it. */
 export interface StageView {
   readonly peer: string;
   /** Name of the machine. */
@@ -12,25 +12,25 @@ export interface StageView {
 
 export interface DeploymentView {
   readonly id: string;
-  /** What requests call the model. */
+  /** Name of the model in requests. */
   readonly name: string;
   /** SHA-256 of the model. */
   readonly model: string;
-  /** Whether it answers: its lead says so only while the whole pipeline is connected. */
+  /** Whether it answers: its lead reports so only while the whole pipeline is connected. */
   readonly isReady: boolean;
   /** Whether it is being taken down: it ends the answers that run and takes no more requests. */
   readonly isDraining: boolean;
-  /** In pipeline order. */
+  /** Stages in pipeline order. */
   readonly stages: readonly StageView[];
   /** Tokens of context, shared by all sequences. */
   readonly contextTokens: number;
-  /** Answers at once; how many there are now, and how many requests wait for their turn. */
+  /** Number of answers at once. Beside it: how many there are now, and how many requests wait for their turn. */
   readonly sequences: number;
   readonly active: number;
   readonly queued: number;
 }
 
-/** All deployments in the mesh, whoever made them, put together from what the members say they hold. By name, then id. */
+/** Assembles all deployments in the mesh, whoever made them, from the stages on the cards. Sorted by name, then id. */
 export function deploymentsOf(cards: readonly Card[]): readonly DeploymentView[] {
   const held = cards.flatMap(({ peer, name, stages }) => stages.map((stage) => ({ ...stage, peer, on: name })));
   const byDeployment = Map.groupBy(held, ({ deployment }) => deployment);

@@ -3,7 +3,7 @@ import { formatBytes, shortPeer, type Card, type DaemonStatus } from '@skein/pro
 import { counted, formatLabels, formatLayers, formatTable, printable } from '../output/format.ts';
 import { deploymentsOf, type DeploymentView } from './deployments.ts';
 
-/** The mesh for people: members, deployments, traffic. */
+/** Formats the mesh for people: members, deployments, traffic. */
 export function describeMesh({ cards, peer, url, traffic }: DaemonStatus): string {
   const own = cards.find((card) => card.peer === peer);
   const { sentBytes, receivedBytes } = traffic.total;

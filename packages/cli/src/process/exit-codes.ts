@@ -1,4 +1,4 @@
-/** How every command ends, beside 128 + number for a signal. {@link exitCodesHelp} says it to people. */
+/** Exit codes of all commands, beside 128 + number for a signal. {@link exitCodesHelp} explains them to people. */
 export const exitCodes = Object.freeze({ ok: 0, failed: 1, usage: 2, tampered: 3, brokenPipe: 141 });
 
 export const exitCodesHelp = `Exit codes:

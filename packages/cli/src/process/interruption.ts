@@ -6,8 +6,8 @@ type StopSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
 const stopSignals: readonly StopSignal[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
 /**
- * A terminal's Ctrl-C reaches every process of the foreground group, and npm and our own launcher pass it on as well: what
- * comes together is one wish. A person needs longer to press it twice.
+ * Time within which signals count as one, in milliseconds. A terminal's Ctrl-C reaches every process of the foreground
+ * group, and npm and our own launcher pass it on as well. A person needs longer to press it twice.
  */
 const sameWishMs = 400;
 
@@ -15,13 +15,13 @@ export interface InterruptionComponents {
   readonly process: Pick<NodeJS.Process, 'on' | 'off'>;
   /** Ends the process now, with this exit code. */
   readonly exit: (code: number) => void;
-  /** Milliseconds of a clock that does not jump. */
+  /** Returns the milliseconds of a clock that does not jump. */
   readonly nowMs: () => number;
-  /** Told of the first signal, when everything knows that it shall stop: nothing is drawn after what this prints. */
+  /** Called at the first signal, after {@link Interruption.signal} is aborted: nothing is drawn after its output. */
   readonly onInterrupt?: () => void;
 }
 
-/** Turns the signals that end a process into an orderly stop, and the second one into an end at once. */
+/** An orderly stop at the first signal that ends a process, and an immediate end at the second. */
 export class Interruption implements Disposable {
   readonly #components: InterruptionComponents;
   readonly #stop = new AbortController();
@@ -33,17 +33,17 @@ export class Interruption implements Disposable {
     for (const name of stopSignals) components.process.on(name, this.#listener);
   }
 
-  /** Aborted, with `aborted`, when everything shall stop. */
+  /** Aborts, with `aborted`, when everything shall stop. */
   get signal(): AbortSignal {
     return this.#stop.signal;
   }
 
-  /** What the process exits with because of it; undefined when there was no signal. */
+  /** Exit code of the process because of a signal; undefined when there was none. */
   get exitCode(): number | undefined {
     return this.#first?.code;
   }
 
-  /** As if a signal had come that exits with this code. */
+  /** Stops as if a signal with this exit code had come. */
   stop(code: number): void {
     if (this.#first !== undefined) return;
     this.#first = { code, atMs: this.#components.nowMs() };

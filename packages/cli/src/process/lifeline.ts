@@ -3,8 +3,8 @@ import type { Readable } from 'node:stream';
 import { SkeinError } from '@skein/protocol';
 
 /**
- * A signal that is aborted when standard input ends: the parent held the other end, and is gone however it went. For
- * processes that must not outlive the one that started them.
+ * Returns a signal that aborts when standard input ends: its other end was the parent's, which is gone, however it
+ * ended. For processes that must not outlive the one that started them.
  */
 export function parentLifeline(stdin: Readable & { unref?: () => unknown }): AbortSignal {
   const controller = new AbortController();

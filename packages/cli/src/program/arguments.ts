@@ -6,10 +6,13 @@ import { InvalidArgumentError } from 'commander';
 
 import { printable } from '../output/format.ts';
 
-/** Of cards and certificates. */
+/** Longest name that a card and a certificate can hold, in characters. */
 const maxNameLength = 256;
 
-/** A parser of whole numbers within bounds, both included. */
+/**
+ * Makes a parser of whole numbers within bounds, both included. The parsers of this file throw commander's
+ * `InvalidArgumentError`, which says what is expected.
+ */
 export function wholeNumber(minimum: number, maximum = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return (text) => {
     const value = Number(text);
@@ -19,12 +22,12 @@ export function wholeNumber(minimum: number, maximum = Number.MAX_SAFE_INTEGER):
   };
 }
 
-/** Whole numbers of at least 1, with commas between them. */
+/** Parses whole numbers of at least 1, with commas between them. */
 export function wholeNumbers(text: string): readonly number[] {
   return text.split(',').map(wholeNumber(1));
 }
 
-/** A parser of decimal numbers within bounds, both included. */
+/** Makes a parser of decimal numbers within bounds, both included. */
 export function decimalNumber(minimum: number, maximum: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
@@ -33,7 +36,7 @@ export function decimalNumber(minimum: number, maximum: number): (text: string) 
   };
 }
 
-/** A JSON object. */
+/** Parses a JSON object. */
 export function jsonObject(text: string): object {
   try {
     const value: unknown = JSON.parse(text);
@@ -44,20 +47,20 @@ export function jsonObject(text: string): object {
   throw new InvalidArgumentError('It must be a JSON object, like {"type":"object"}.');
 }
 
-/** A time in ISO 8601, as milliseconds since 1970. A date alone is its midnight in UTC. */
+/** Parses a time in ISO 8601 into milliseconds since 1970. A date alone is its midnight in UTC. */
 export function timeMs(text: string): number {
   const value = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN;
   if (!Number.isNaN(value)) return value;
   throw new InvalidArgumentError('It must be a time like 2026-11-26 or 2026-11-26T14:30:00Z.');
 }
 
-/** A host that only this machine reaches. */
+/** Parses a host that only this machine reaches. */
 export function loopbackHost(text: string): string {
   if (isLoopbackHost(text)) return text;
   throw new InvalidArgumentError('It must be of this machine, like 127.0.0.1: the API has no keys yet.');
 }
 
-/** What a machine is called: as much as its certificate and its card can hold, and nothing that a terminal would obey. */
+/** Parses a machine's name: it fits a certificate and a card, and has nothing that a terminal would obey. */
 export function givenName(text: string): string {
   if (text.trim() !== '' && text.length <= maxNameLength && printable(text) === text) return text;
   throw new InvalidArgumentError(`It must be a name of 1 to ${maxNameLength} characters, in one line.`);
@@ -68,7 +71,10 @@ export function repeated(text: string, previous: readonly string[] = []): readon
   return [...previous, text];
 }
 
-/** Collects multiaddrs. Their protocols are checked by who dials or listens; this catches what is none at all. */
+/**
+ * Collects multiaddrs. Their protocols are checked when they are used to dial or listen; this catches text that is no
+ * multiaddr at all.
+ */
 export function repeatedMultiaddr(text: string, previous: readonly string[] = []): readonly string[] {
   const [, kind, host = ''] = text.split('/');
   const isPlausible =
@@ -77,7 +83,7 @@ export function repeatedMultiaddr(text: string, previous: readonly string[] = []
   throw new InvalidArgumentError('It must be a multiaddr like /ip4/192.168.1.20/tcp/7330.');
 }
 
-/** A time like `90s`, `30m`, `12h` or `2d`, in milliseconds. At least a second. */
+/** Parses a duration like `90s`, `30m`, `12h` or `2d` into milliseconds. At least a second. */
 export function duration(text: string): number {
   const [, count = '', unit = ''] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
   const unitMs = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }[unit];

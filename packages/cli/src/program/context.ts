@@ -2,16 +2,16 @@ import type { Readable, Writable } from 'node:stream';
 
 import { printableLines } from '../output/format.ts';
 
-/** What commands have of the world. Tests give their own. */
+/** A command's access to the world. Tests give their own. */
 export interface CommandContext {
-  /** Answers and facts. */
+  /** Stream for answers and facts. */
   readonly stdout: Writable & { readonly isTTY?: boolean };
-  /** Progress, logs and errors. */
+  /** Stream for progress, logs and errors. */
   readonly stderr: Writable & { readonly isTTY?: boolean };
   readonly stdin: Readable & { readonly isTTY?: boolean };
-  /** Aborted when the person or the system wants an end. */
+  /** Aborts when the person or the system wants an end. */
   readonly signal: AbortSignal;
-  /** Where data lies unless a flag or `SKEIN_DATA` says otherwise. */
+  /** Directory of the data unless a flag or `SKEIN_DATA` names another. */
   readonly defaultDataDirectory: string;
 }
 
@@ -24,17 +24,20 @@ export interface GlobalOptions {
   readonly verbose: boolean;
 }
 
-/** Prints for people. Texts may hold what others chose: names, labels, errors. So nothing in them reaches the terminal but text. */
+/**
+ * Prints a line for people. Names, labels and errors in it may be of others' choosing, so nothing but text reaches the
+ * terminal.
+ */
 export function printLine(stream: Writable, text = ''): void {
   stream.write(`${printableLines(text)}\n`);
 }
 
-/** What did not keep a command from its work, but its owner should know. Names the fix. */
+/** Prints a warning: a problem that did not stop the command, but that its owner should know. The text names the fix. */
 export function printWarning(stderr: Writable, text: string): void {
   printLine(stderr, `warning: ${text}`);
 }
 
-/** One JSON document, on one line so that programs can read it as such. */
+/** Prints one JSON document, on one line so that programs can read it as such. */
 export function printJson(stream: Writable, value: object): void {
   // Escapes nearly all that is not printable; the rest means nothing in JSON either.
   stream.write(`${JSON.stringify(value).replaceAll(/[\u007F-\u009F]/g, escaped)}\n`);

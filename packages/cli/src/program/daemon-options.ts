@@ -4,7 +4,7 @@ import { Option, type Command } from 'commander';
 
 import { givenName, repeatedMultiaddr, wholeNumber } from './arguments.ts';
 
-/** What `up` and `join` have in common. */
+/** Flags that `up` and `join` have in common. */
 export interface DaemonFlags {
   readonly listen?: readonly string[];
   readonly peer?: readonly string[];
@@ -17,6 +17,7 @@ export interface DaemonFlags {
   readonly parentLifeline?: boolean;
 }
 
+/** Adds the options that `up` and `join` have in common to a command, which it returns. */
 export function addDaemonOptions(command: Command, { listenDefault }: { readonly listenDefault: string }): Command {
   return command
     .option(

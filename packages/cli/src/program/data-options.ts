@@ -6,20 +6,28 @@ import type { GlobalOptions } from './context.ts';
 import { readPassphrase } from './passphrase.ts';
 
 export interface OpenedData extends GlobalOptions {
-  /** The data directory, checked; made, unless it was only looked for. */
+  /** The data directory, checked. {@link openData} makes it; {@link findData} does not. */
   readonly directory: string;
   readonly controlPath: string;
-  /** Of the keys that lie in it. */
+  /** Passphrase of the keys in it. */
   readonly passphrase: string | undefined;
 }
 
-/** Opens the data directory that the command line, the environment or the default names. */
+/**
+ * Opens the data directory that the command line, the environment or the default names.
+ *
+ * @throws SkeinError `disk-failed` when it can't be used, `invalid-request` for a passphrase file that can't be
+ */
 export async function openData(command: Command): Promise<OpenedData> {
   const options = command.optsWithGlobals<GlobalOptions>();
   return await withDirectory(options, await openDataDirectory(options.data));
 }
 
-/** The same for commands that only look, or ask the daemon: a directory that is not there stays away. */
+/**
+ * Finds the data directory for commands that only read, or ask the daemon: it makes no missing one.
+ *
+ * @throws SkeinError as {@link openData} does
+ */
 export async function findData(command: Command): Promise<OpenedData> {
   const options = command.optsWithGlobals<GlobalOptions>();
   return await withDirectory(options, await findDataDirectory(options.data));

@@ -4,7 +4,7 @@ import { Option, type Command } from 'commander';
 
 import { wholeNumber, wholeNumbers } from './arguments.ts';
 
-/** How a deployment shall be, as flags. */
+/** The options of a deployment, as flags. */
 export interface DeploymentFlags {
   readonly stages?: number | undefined;
   readonly layers?: readonly number[];
@@ -14,7 +14,7 @@ export interface DeploymentFlags {
   readonly activations?: Activations;
 }
 
-/** What `deploy` and `up --model` have in common. */
+/** Adds the options that `deploy` and `up --model` have in common to a command, which it returns. */
 export function addDeploymentOptions(command: Command): Command {
   return command
     .option('--stages <count>', 'over how many machines (default: as few as it fits on)', wholeNumber(1, 64))
@@ -35,7 +35,7 @@ export function addDeploymentOptions(command: Command): Command {
     );
 }
 
-/** The flags as a coordinator takes them. */
+/** Turns the flags into a request to a coordinator. */
 export function deploymentWish(flags: DeploymentFlags): Omit<DeploymentRequest, 'model'> {
   const { stages, layers, ctx, parallel, cacheType, activations } = flags;
   return {
@@ -48,7 +48,7 @@ export function deploymentWish(flags: DeploymentFlags): Omit<DeploymentRequest, 
   };
 }
 
-/** The first of the flags that is given, as it is typed. */
+/** Returns the first given flag, as it is typed; undefined when there is none. */
 export function givenDeploymentFlag(flags: DeploymentFlags): string | undefined {
   const names = {
     stages: '--stages',

@@ -3,8 +3,8 @@ import type { Command, Option } from 'commander';
 import { shellWord } from '../output/format.ts';
 
 /**
- * The options that were typed, to be typed again: those of the command, then those of `skein` itself. What came from the
- * environment still comes from there.
+ * Returns the options as they were typed, to be typed again: those of the command, then those of `skein` itself. Leaves
+ * out values from the environment, which still come from there.
  */
 export function givenOptions(command: Command, { except }: { readonly except: readonly string[] }): readonly string[] {
   const values = command.optsWithGlobals<Readonly<Record<string, unknown>>>();

@@ -8,8 +8,8 @@ import { formatLogLine } from '../output/format-log-line.ts';
 export const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 
 /**
- * Structured lines on stderr: stdout is for answers. For people on a terminal, as text. Prompts and secrets are never given
- * to a logger.
+ * Makes a logger of structured lines on `stream`, which is stderr: stdout is for answers. On a terminal it writes text
+ * for people. Never give prompts or secrets to a logger.
  */
 export function createLogger(stream: Writable & { readonly isTTY?: boolean }, level: string): Logger {
   const forPeople = { write: (line: string) => void stream.write(`${formatLogLine(line)}\n`) };
@@ -20,7 +20,7 @@ export function createLogger(stream: Writable & { readonly isTTY?: boolean }, le
   return pino(options, stream.isTTY === true ? forPeople : stream);
 }
 
-/** An error of ours says by itself what helps. Of a fault in Skein it matters where it happened. */
+/** Describes an error: ours by its message, which names the fix; a fault in Skein also by its stack. */
 function describeError(error: Error): object {
   const described = pino.stdSerializers.err(error);
   if (!isSkeinError(error) || error.code === 'internal') return described;

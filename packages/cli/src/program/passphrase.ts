@@ -2,7 +2,11 @@ import { readFile } from 'node:fs/promises';
 
 import { SkeinError } from '@skein/protocol';
 
-/** The first line of a file. Throws `invalid-request` for one that can't be read or has none. */
+/**
+ * Reads a passphrase, the first line of a file.
+ *
+ * @throws SkeinError `invalid-request` when the file can't be read or its first line is empty
+ */
 export async function readPassphrase(path: string): Promise<string> {
   let content: string;
   try {

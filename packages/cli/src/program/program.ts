@@ -21,8 +21,8 @@ import { withoutInvites } from './invite-argument.ts';
 import { logLevels } from './logger.ts';
 
 /**
- * The `skein` command line. Values come from flags, else from the environment variables that the help names, else from
- * the defaults it names; all are checked the same way.
+ * Makes the `skein` command line. Values come from flags, else from the environment variables that the help names, else
+ * from the defaults that it names; all are checked the same way.
  */
 export function createProgram(context: CommandContext): Command {
   const program = new Command('skein')

@@ -4,8 +4,10 @@ import { formatBytes, SkeinError } from '@skein/protocol';
 import type { CommandContext } from './context.ts';
 
 /**
- * Reads standard input to its end, or until Ctrl-C, as UTF-8. Throws `invalid-request` for more than `maxBytes`, before it is
- * kept, and what the signal was aborted with. What is left unread does not keep the process.
+ * Reads standard input to its end, or until Ctrl-C, as UTF-8. Unread input does not keep the process alive.
+ *
+ * @throws SkeinError `invalid-request` for more than `maxBytes`, before it keeps them; the signal's reason when that
+ * aborts
  */
 export async function readInput(
   { stdin, signal }: Pick<CommandContext, 'stdin' | 'signal'>,

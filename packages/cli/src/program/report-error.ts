@@ -7,8 +7,8 @@ import { printLine } from './context.ts';
 import { withoutInvites } from './invite-argument.ts';
 
 /**
- * Says what went wrong, in one line. Errors of ours name the fix themselves; anything else is a fault in Skein, and what
- * to do about that is said here.
+ * Prints an error in one line. Errors of ours name the fix themselves; any other is a fault in Skein, and gets advice.
+ * With `verbose` it also prints stack and causes.
  */
 export function reportError(stream: Writable, error: unknown, options: { readonly verbose: boolean }): void {
   const message = (error instanceof Error ? error.message : String(error)).replaceAll(/\s*\n\s*/g, ' ');

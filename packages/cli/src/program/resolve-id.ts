@@ -1,6 +1,6 @@
 import { SkeinError } from '@skein/protocol';
 
-/** Something that people name by its id, a part of it, or a name that others may have, too. */
+/** A thing that people name by its id, a part of it, or a name that others may have, too. */
 export interface Identified {
   readonly id: string;
   readonly name?: string;
@@ -10,15 +10,15 @@ export interface Identified {
 const maxListed = 10;
 
 /**
- * Returns the id of the one candidate that `text` stands for: its id, its name, or so much of the id's start or end that it
- * is no other's. Takes `…WbfR2x` as `skein status` prints it.
+ * Returns the id of the one candidate that `text` stands for: its id, its name, or enough of the id's start or end to
+ * exclude all others. Takes `…WbfR2x` as `skein status` prints it.
  *
  * @throws SkeinError `not-found` when there is none, `invalid-request` with the candidates when there are several
  */
 export function resolveId(
   text: string,
   candidates: readonly Identified[],
-  /** What is looked for, such as `member`, and the command that lists them. */
+  /** The kind of candidate, such as `member`, and the command that lists them. */
   { kind, list }: { readonly kind: string; readonly list: string },
 ): string {
   const part = text.replace(/^(…|\.\.\.)/, '');

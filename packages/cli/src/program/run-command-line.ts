@@ -29,7 +29,7 @@ export async function runCommandLine(commandLine: readonly string[], context: Co
   }
 }
 
-/** What an interrupted command leaves behind. */
+/** Returns the sentence about the state that an interrupted command leaves behind. */
 function outcomeOf(command: string): string {
   switch (command) {
     case 'up':

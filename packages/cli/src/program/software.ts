@@ -1,4 +1,4 @@
 import packageJson from '../../package.json' with { type: 'json' };
 
-/** Name and version of this program, as cards tell them. */
+/** Name and version of this program, as cards show them. */
 export const software = `skein/${packageJson.version}`;

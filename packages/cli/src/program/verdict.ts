@@ -1,4 +1,4 @@
-/** Thrown by a command that has said already how it ended, and ends with a code of its own. */
+/** The end, with an exit code of its own, of a command that has reported its result already. */
 export class Verdict extends Error {
   readonly exitCode: number;
 

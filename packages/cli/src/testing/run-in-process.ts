@@ -9,14 +9,14 @@ export interface Outcome {
   readonly stderr: string;
 }
 
-/** Runs a command line in this process. */
+/** Runs a command line in this process, and returns its exit code and output. */
 export async function runInProcess(
   commandLine: readonly string[],
   options: {
     readonly data?: string;
     readonly signal?: AbortSignal;
     readonly isTTY?: boolean;
-    /** What is on standard input. Default: nothing. */
+    /** Content of standard input. Default: nothing. */
     readonly input?: string;
     /** Told when something was printed on stdout. */
     readonly onPrint?: () => void;

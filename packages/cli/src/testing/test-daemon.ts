@@ -15,6 +15,7 @@ export interface TestPlace extends AsyncDisposable {
   readonly path: string;
 }
 
+/** Makes a data directory of its own in which no daemon runs. */
 export async function temporaryPlace(): Promise<TestPlace> {
   const root = await mkdtempDisposable(join(tmpdir(), 'skein-cli-'));
   const directory = await realpath(root.path);
@@ -22,7 +23,7 @@ export async function temporaryPlace(): Promise<TestPlace> {
   return { directory, path, [Symbol.asyncDispose]: root[Symbol.asyncDispose] };
 }
 
-/** What a daemon's socket serves, with the handlers that a test needs. Without `api` it does not coordinate. */
+/** Makes the components of a daemon's socket, with the handlers that a test needs. Without `api` it does not coordinate. */
 export function testComponents(
   administration: Partial<AdminHandlers<'local'>>,
   api?: LocalAppComponents['api'],
@@ -38,7 +39,7 @@ export function testComponents(
   };
 }
 
-/** A data directory in which a daemon seems to run. */
+/** Makes a data directory in which a daemon seems to run. */
 export async function startTestDaemon(...components: Parameters<typeof testComponents>): Promise<TestPlace> {
   await using stack = new AsyncDisposableStack();
   const { directory, path } = stack.use(await temporaryPlace());

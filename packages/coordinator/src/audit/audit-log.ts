@@ -14,19 +14,19 @@ import type { AuditPort } from './port.ts';
 import { encodeKey } from './signature.ts';
 
 export interface AuditLogOptions {
-  /** Made, with mode 0700, when it is missing. One process at a time may write there. */
+  /** Directory of the log, made with mode 0700 when it is missing. One process at a time may write there. */
   readonly directory: string;
-  /** Ed25519 private key that signs. The same one for all of a log's life. */
+  /** Ed25519 private key that signs. A log has the same one all its life. */
   readonly key: KeyObject;
   /** Default: silent. */
   readonly logger?: Logger | undefined;
-  /** Milliseconds since 1970. Default: the system's clock. */
+  /** Returns milliseconds since 1970. Default: the system's clock. */
   readonly now?: (() => number) | undefined;
   /** Size at which a file is finished and the next one begun, in bytes. Default 16 MiB: some 24,000 requests. */
   readonly maxFileBytes?: number | undefined;
-  /** After how many entries one is signed. Default 100. */
+  /** Number of entries after which one is signed. Default 100. */
   readonly checkpointEntries?: number | undefined;
-  /** After how long at most an entry is signed, in milliseconds. Default 60,000. */
+  /** Longest time until an entry is signed, in milliseconds. Default 60,000. */
   readonly checkpointMs?: number | undefined;
 }
 
@@ -35,17 +35,17 @@ interface Pending {
   readonly line: Buffer;
   readonly seq: number;
   readonly hash: string;
-  /** The file is full after it. */
+  /** Whether the file is full after it. */
   readonly endsFile: boolean;
   readonly written: PromiseWithResolvers<number>;
 }
 
-/** Entries that are kept while the disk takes none. Requests are refused meanwhile, so these are the last that ran. */
+/** Most entries that are kept while the disk takes none. Requests are refused meanwhile, so these are the last that ran. */
 const maxPending = 10_000;
 
 /**
- * The record of what a coordinator did: see `docs/audit.md` for the format and for what it promises. Entries that come
- * while others are being synced go to the disk together.
+ * The record of a coordinator's actions; `docs/audit.md` describes its format and its promises. Entries that come while
+ * others are being synced go to the disk together.
  */
 export class AuditLog implements AuditPort, AsyncDisposable {
   readonly #options: AuditLogOptions;
@@ -55,7 +55,7 @@ export class AuditLog implements AuditPort, AsyncDisposable {
   /** The last entry, written or pending. */
   #seq: number;
   #hash: string;
-  /** Where pending entries will have ended. */
+  /** Size of the file once pending entries are written. */
   #plannedBytes: number;
   #unsignedEntries = 0;
   #checkpointTimer: NodeJS.Timeout | undefined;
@@ -75,8 +75,10 @@ export class AuditLog implements AuditPort, AsyncDisposable {
   }
 
   /**
-   * Opens a log, or begins one. Finds out where a killed process stopped, and says so in the log. Throws `disk-failed` when
-   * it can't be written, was signed with another key, or lacks what was there: what is left is kept as it is then.
+   * Opens a log, or begins one. Finds out where a killed process stopped, and records that in the log.
+   *
+   * @throws SkeinError `disk-failed` when the log can't be written, was signed with another key, or lacks entries; its
+   * files stay as they are then
    */
   static async open(options: AuditLogOptions): Promise<AuditLog> {
     const { directory, key, now = Date.now } = options;
@@ -111,7 +113,7 @@ export class AuditLog implements AuditPort, AsyncDisposable {
     );
   }
 
-  /** Signs, writes and closes. Further events are refused. Never throws; does nothing when closed. */
+  /** Signs, writes and closes. Refuses further events. Never throws; does nothing when closed. */
   async close(): Promise<void> {
     this.#closing ??= this.#close();
     await this.#closing;
@@ -159,7 +161,7 @@ export class AuditLog implements AuditPort, AsyncDisposable {
     return await written;
   }
 
-  /** Chains an entry to the last one and has it wait to be written. */
+  /** Chains an entry to the last one and queues it for writing. */
   #add(event: LoggedEvent, { endsFile = false } = {}): Promise<number> {
     const { key } = this.#options;
     const [seq, time] = [this.#seq + 1, new Date(this.#now()).toISOString()];
@@ -190,7 +192,10 @@ export class AuditLog implements AuditPort, AsyncDisposable {
     void this.#add({ type: 'checkpoint' }, options);
   }
 
-  /** Writes what is pending, once at a time. Never throws: what went wrong is kept, and what was to be written. */
+  /**
+   * Writes pending entries, one call at a time. Never throws: it keeps the error, and the entries that it could not
+   * write.
+   */
   async #write(): Promise<void> {
     if (this.#pending.length > 0) this.#writing ??= this.#writePending();
     await this.#writing;
@@ -208,7 +213,7 @@ export class AuditLog implements AuditPort, AsyncDisposable {
     }
   }
 
-  /** Writes all that is pending and goes into one file: the entries first, then the head that vouches for them. */
+  /** Writes all pending entries that go into one file: the entries first, then the head that vouches for them. */
   async #writeGroup(): Promise<void> {
     const { directory, key } = this.#options;
     const fileEnd = this.#pending.findIndex(({ endsFile }) => endsFile);
@@ -241,7 +246,7 @@ export class AuditLog implements AuditPort, AsyncDisposable {
     for (const { written } of this.#pending) written.reject(failure);
   }
 
-  /** Says how many events are missing before the next entry. */
+  /** Records how many events are missing before the next entry. */
   #tellOfDropped(): void {
     if (this.#droppedEvents > 0) void this.#add({ type: 'dropped', count: this.#droppedEvents });
     this.#droppedEvents = 0;

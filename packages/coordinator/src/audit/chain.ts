@@ -2,35 +2,38 @@ import { decodeEntry, noHash, type Entry } from './entry.ts';
 import type { Line, Place } from './lines.ts';
 
 /**
- * `changed`: a line is not as it was written. `missing`: entries before this one are gone. `misplaced`: the line was moved
- * here, or is a copy. `rewritten`: entries were made anew, or come from another log. `cut`: the end is gone. `head`: the
- * head is gone or not signed. `signer`: the log is somebody else's.
+ * The kind of a problem. `changed`: a line is not as it was written. `missing`: entries before this one are gone.
+ * `misplaced`: the line was moved here, or is a copy. `rewritten`: entries were made anew, or come from another log.
+ * `cut`: the end is gone. `head`: the head is gone or not signed. `signer`: the log is somebody else's.
  */
 export type ProblemKind = 'changed' | 'missing' | 'misplaced' | 'rewritten' | 'cut' | 'head' | 'signer';
 
-/** What is wrong with a log, and where. */
+/** A problem with a log, and its place. */
 export interface Problem extends Place {
   readonly kind: ProblemKind;
-  /** For people. */
+  /** Message for people. */
   readonly message: string;
 }
 
-/** `entry 7`, or `entries 7 to 9`. */
+/** Formats a range of entries for people: `entry 7`, or `entries 7 to 9`. */
 export function entryRange(from: number, to: number): string {
   return from === to ? `entry ${from}` : `entries ${from} to ${to}`;
 }
 
-/** Follows entries from line to line. After a problem it goes on from what it found, so that one problem is told once. */
+/**
+ * A chain of entries, checked line by line. After a problem it continues from the line that it found, so that each
+ * problem is reported once.
+ */
 export class Chain {
   #seq: number | undefined;
   #hash: string | undefined;
 
-  /** @param start where the log is entered: at its beginning, or in the middle, taking the first line as it is */
+  /** @param start where to enter the log: at its beginning, or in the middle, trusting the first line */
   constructor(start: 'beginning' | 'anywhere') {
     if (start === 'beginning') [this.#seq, this.#hash] = [0, noHash];
   }
 
-  /** Number of the last entry. Undefined before the first when entered anywhere. */
+  /** Number of the last entry. Undefined before the first when entered in the middle. */
   get seq(): number | undefined {
     return this.#seq;
   }

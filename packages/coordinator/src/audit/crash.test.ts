@@ -11,7 +11,7 @@ import { noHash } from './entry.ts';
 import { writeHead } from './head.ts';
 import { verifyAuditLog } from './verify.ts';
 
-/** What a log was after one of its events was written. */
+/** A log right after one of its events was written. */
 interface Snapshot {
   readonly files: ReadonlyMap<string, Buffer>;
   readonly head: Buffer;

@@ -2,7 +2,7 @@ import type { DeploymentState, DeploymentStatus } from '@skein/protocol';
 
 import type { DeploymentEvent } from './events.ts';
 
-/** What a change of a deployment means for the log; undefined for one that it does not tell of. */
+/** Makes the log's event for a change of a deployment; undefined for a change that is not logged. */
 export function deploymentEvent(
   { id, name, model, state, stages, error }: DeploymentStatus,
   before: DeploymentState,

@@ -2,7 +2,7 @@ import { watch, type FSWatcher } from 'node:fs';
 
 import { untilAborted } from '@skein/mesh';
 
-/** Tells when something in a directory has changed. */
+/** A watch on a directory. */
 export class DirectoryChanges implements Disposable {
   readonly #watcher: FSWatcher;
   #changed = Promise.withResolvers<void>();
@@ -13,12 +13,12 @@ export class DirectoryChanges implements Disposable {
     this.#watcher.on('error', () => this.#changed.resolve());
   }
 
-  /** What is waited for next comes after this. To be called before one looks. */
+  /** Begins to wait: {@link next} counts changes from now on. Call it before you read the directory. */
   reset(): void {
     this.#changed = Promise.withResolvers();
   }
 
-  /** Resolves when something has changed since the last {@link reset}. Throws the signal's reason. */
+  /** Resolves when something has changed since the last {@link reset}. Throws the signal's reason when that aborts. */
   async next(signal: AbortSignal): Promise<void> {
     await untilAborted(this.#changed.promise, signal);
   }

@@ -6,17 +6,17 @@ import { z } from 'zod';
 import type { LoggedEvent } from './events.ts';
 import { isSigned, withSignature } from './signature.ts';
 
-/** What stands for the hash before the first entry. */
+/** The hash before the first entry. */
 export const noHash = '0'.repeat(64);
 
-/** Longest line, in bytes: the longest request that the schema allows is half of it. */
+/** Longest line, in bytes: the longest request that the schema allows takes half of it. */
 export const maxLineBytes = 128 * 1024;
 
-/** What every entry has, of whatever type. A newer Skein may write types that are not known here. */
+/** The fields of entries of all types. A newer Skein may write types that are not known here. */
 const entrySchema = z.looseObject({
-  /** From 1, without a gap over all files. */
+  /** Number from 1, without a gap over all files. */
   seq: z.number().int().positive(),
-  /** By the coordinator's clock. */
+  /** Time by the coordinator's clock. */
   time: z.iso.datetime(),
   type: z.string().min(1).max(64),
   /** Hash of the entry before it. */
@@ -26,7 +26,7 @@ export type Entry = z.infer<typeof entrySchema> & { readonly hash: string };
 
 export interface EntryPlace {
   readonly seq: number;
-  /** ISO 8601, UTC. */
+  /** Time in ISO 8601, UTC. */
   readonly time: string;
   readonly previous: string;
 }
@@ -34,7 +34,10 @@ export interface EntryPlace {
 const hashPattern = /^,"hash":"([0-9a-f]{64})"\}$/;
 const hashLength = ',"hash":""}'.length + 64;
 
-/** An entry as a line, with its hash: the SHA-256 of all bytes of the line before `,"hash":`. */
+/**
+ * Encodes an entry as a line, with its hash: the SHA-256 of all bytes of the line before `,"hash":`. Signs a checkpoint
+ * with the key.
+ */
 export function encodeEntry(
   { type, ...fields }: LoggedEvent,
   { seq, time, previous, key }: EntryPlace & { readonly key: KeyObject },
@@ -45,7 +48,7 @@ export function encodeEntry(
   return { line: Buffer.from(`${text},"hash":"${digest}"}\n`), hash: digest };
 }
 
-/** Reads a line, without its end. Undefined when not all of it is as it was written. */
+/** Decodes a line without its end. Undefined when any of it is not as it was written. */
 export function decodeEntry(line: Buffer): Entry | undefined {
   const digest = hashPattern.exec(line.toString('latin1', Math.max(0, line.length - hashLength)))?.[1];
   if (digest === undefined || hash('sha256', beforeHash(line)) !== digest) return undefined;
@@ -56,7 +59,7 @@ export function decodeEntry(line: Buffer): Entry | undefined {
   }
 }
 
-/** Whether the line of a checkpoint is signed. */
+/** Tells whether a checkpoint's line is signed by a key. */
 export function isSignedEntry(line: Buffer, key: KeyObject): boolean {
   return isSigned(beforeHash(line), { context: 'skein-audit-1:', key });
 }

@@ -10,37 +10,37 @@ import { z } from 'zod';
 
 const count = z.number().int().nonnegative();
 const milliseconds = z.number().int().nonnegative();
-/** Names a kind of cause, as error codes do. Never a text: texts quote what people wrote. */
+/** Name of a kind of cause, like those of error codes. Never a text: texts quote people's words. */
 const code = z.string().regex(/^[a-z0-9-]{1,64}$/);
 const name = z.string().max(256);
 /** A multiaddr, or the address of a TCP connection. */
 const address = z.string().max(256);
 
-/** A member was let in for the first time. */
+/** The first admission of a member. */
 const joinSchema = z.object({
   type: z.literal('join'),
   peer: peerIdSchema,
   role: roleSchema,
   name: name.optional(),
   address: address.optional(),
-  /** The member that let it in, where that was not this coordinator. */
+  /** The member that admitted it, unless it was this coordinator. */
   by: peerIdSchema.optional(),
 });
 
-/** Somebody was not let in, or a member was denied something. */
+/** A refused admission, or a request that a member was denied. */
 const refusalSchema = z.object({
   type: z.literal('refusal'),
   reason: code,
-  /** Left out where it did not get so far as to prove who it is. */
+  /** Peer id; left out for a machine that did not get so far as to prove one. */
   peer: peerIdSchema.optional(),
   role: roleSchema.optional(),
   name: name.optional(),
   address: address.optional(),
-  /** How many alike this entry stands for: strangers must not be able to fill the disk. */
+  /** Number of equal events that this entry stands for: strangers must not be able to fill the disk. */
   count: count.positive().default(1),
 });
 
-/** A member was put out. */
+/** The revocation of a member. */
 const revocationSchema = z.object({
   type: z.literal('revocation'),
   peer: peerIdSchema,
@@ -51,8 +51,8 @@ const revocationSchema = z.object({
 });
 
 /**
- * `deployed`: it serves. `failed`: it never did. `lost`: it served and a stage went away. `undeployed`: it was taken down,
- * on request or because the coordinator stopped.
+ * A change of a deployment. `deployed`: it serves. `failed`: it never did. `lost`: it served and a stage went away.
+ * `undeployed`: it was taken down, on request or because the coordinator stopped.
  */
 const deploymentSchema = z.object({
   type: z.literal('deployment'),
@@ -60,42 +60,42 @@ const deploymentSchema = z.object({
   deployment: deploymentIdSchema,
   model: z.string().max(limits.maxNameLength),
   sha256: sha256Schema,
-  /** In pipeline order: who holds the layers from `from` up to, and not including, `to`. */
+  /** Stages in pipeline order: each peer holds the layers from `from` up to, and not including, `to`. */
   stages: z.array(z.object({ peer: peerIdSchema, from: count, to: count })).max(limits.maxStages),
   error: code.optional(),
 });
 
-/** Peers that one request names at most: it may have gone to several replicas, one after the other. */
+/** Most peers that one request names: it may have gone to several replicas, one after the other. */
 export const maxRequestPeers = 4 * limits.maxStages;
 
 /**
- * `answered`: to its end. `refused`: no peer saw it. `failed`: it broke off. `cancelled`: the client went away.
- * Sizes and codes only: nothing here may hold what was asked or answered.
+ * A request. `answered`: to its end. `refused`: no peer saw it. `failed`: it broke off. `cancelled`: the client went
+ * away. Sizes and codes only: no field may hold a part of the question or the answer.
  */
 const requestSchema = z.object({
   type: z.literal('request'),
-  /** As it stands in the answer. */
+  /** Id as it stands in the answer. */
   id: z.string().max(64),
-  /** Who asked: `local` for a program at the HTTP API, or a member's peer id. */
+  /** The client: `local` for a program at the HTTP API, or a member's peer id. */
   client: z.union([z.literal('local'), peerIdSchema]),
   address: address.optional(),
   endpoint: z.string().max(64),
   outcome: z.enum(['answered', 'refused', 'failed', 'cancelled']),
-  /** Left out when nothing that the mesh has was asked for: the client's own words could be anything. */
+  /** Name of the model; left out when the mesh has none of the name: the client's own words could be anything. */
   model: z.string().max(limits.maxNameLength).optional(),
   sha256: sha256Schema.optional(),
-  /** The last one that it was sent to. */
+  /** The last deployment that it was sent to. */
   deployment: deploymentIdSchema.optional(),
-  /** All that the request was sent to: of each replica the lead, then its other stages. */
+  /** All peers that it was sent to: of each replica the lead, then its other stages. */
   peers: z.array(peerIdSchema).max(maxRequestPeers),
   choices: count.optional(),
   /** Characters of all messages together, or tokens where the prompt came as such. */
   promptSize: count.optional(),
-  /** As the lead counted them; left out when it did not get to the end. */
+  /** Tokens as the lead counted them; left out when the answer broke off. */
   promptTokens: count.optional(),
-  /** Of all choices together, as far as they got. */
+  /** Tokens of all choices together, as far as they got. */
   completionTokens: count.optional(),
-  /** One for each choice that came to its end, in their order. */
+  /** One reason for each choice that came to its end, in their order. */
   finishReasons: z.array(finishReasonSchema).max(64).optional(),
   error: code.optional(),
   durationMs: milliseconds,
@@ -104,7 +104,7 @@ const requestSchema = z.object({
 const startedSchema = z.object({ type: z.literal('started'), peer: peerIdSchema, url: z.string().max(256) });
 const stoppedSchema = z.object({ type: z.literal('stopped') });
 
-/** What is told to the log. */
+/** An event for the log. */
 export const auditEventSchema = z.discriminatedUnion('type', [
   startedSchema,
   stoppedSchema,
@@ -126,24 +126,24 @@ const openedSchema = z.object({
   key: z.string().max(128),
 });
 
-/** Signed: nobody without the key can have rewritten what is before it. */
+/** A signed entry: nobody without the key can have rewritten those before it. */
 const checkpointSchema = z.object({ type: z.literal('checkpoint') });
 
-/** The coordinator was killed while it wrote, and found this when it started again. */
+/** The traces of a crash, which the coordinator found when it started again. */
 const recoveredSchema = z.object({
   type: z.literal('recovered'),
-  /** Whole entries behind the head, which nobody had been told were written. They stay. */
+  /** Number of whole entries behind the head, whose writing nobody had been told of. They stay. */
   unsealed: count,
-  /** Behind the last whole entry; they were moved away. */
+  /** Number of bytes behind the last whole entry; they were moved away. */
   tornBytes: count,
-  /** Name of the file where they are. */
+  /** Name of the file to which they were moved. */
   kept: z.string().max(64).optional(),
 });
 
-/** Events that could not even be kept in memory while the disk took nothing. */
+/** Events that did not even fit into memory while the disk took none. */
 const droppedSchema = z.object({ type: z.literal('dropped'), count });
 
-/** What stands in the log: what was told to it, and what it says of itself. */
+/** An entry of the log: an event from outside, or one about the log itself. */
 export const loggedEventSchema = z.discriminatedUnion('type', [
   ...auditEventSchema.options,
   openedSchema,

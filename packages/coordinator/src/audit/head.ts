@@ -10,7 +10,7 @@ import { isSigned, withSignature } from './signature.ts';
 
 export const headName = 'head.json';
 
-/** How far a log went at least, and with what. */
+/** A log's least extent: the entries that it had when this was written. */
 export interface Head {
   /** Number of entries; 0 before the first. */
   readonly entries: number;
@@ -25,7 +25,11 @@ export interface StoredHead extends Head {
 
 const schema = z.object({ entries: z.number().int().nonnegative(), hash: sha256Schema, time: z.iso.datetime() });
 
-/** Replaces the head as a whole: after a crash or a power cut it is the old one or the new one. */
+/**
+ * Replaces the head as a whole: after a crash or a power cut it is the old one or the new one.
+ *
+ * @throws SkeinError `disk-failed` when it can't be written
+ */
 export async function writeHead(
   directory: string,
   { entries, hash, time, key }: Head & { readonly time: string; readonly key: KeyObject },
@@ -39,7 +43,11 @@ export async function writeHead(
   });
 }
 
-/** Undefined where there is none, `damaged` for what is no head. */
+/**
+ * Reads the head. Returns undefined where there is none, and `damaged` for a file that is no head.
+ *
+ * @throws SkeinError `disk-failed` when it can't be read
+ */
 export async function readHead(directory: string): Promise<StoredHead | 'damaged' | undefined> {
   const content = await onDisk(directory, async () => {
     try {

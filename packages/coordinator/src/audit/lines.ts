@@ -3,28 +3,32 @@ import { join } from 'node:path';
 
 import { maxLineBytes } from './entry.ts';
 
-/** Where something is in a log, as an editor counts. */
+/** A place in a log, as an editor counts. */
 export interface Place {
   /** Name of the file. */
   readonly file: string;
-  /** From 1. */
+  /** Number of the line, from 1. */
   readonly line: number;
-  /** Of the line's first byte in the file. */
+  /** Offset of the line's first byte in the file. */
   readonly offset: number;
 }
 
 export interface Line extends Place {
-  /** Without the end of the line. Cut where it is longer than any entry. */
+  /** The line without its end. Cut where it is longer than any entry. */
   readonly bytes: Buffer;
   /** Whether the end of the line is there. */
   readonly isWhole: boolean;
-  /** Where the next one begins. */
+  /** Offset at which the next line begins. */
   readonly end: number;
 }
 
 const newline = 0x0a;
 
-/** Reads a file line by line, from its start or from that of a line. Holds one chunk and one line at a time. */
+/**
+ * Reads a file line by line, from its start or from that of a line. Holds one chunk and one line at a time.
+ *
+ * @throws SkeinError `disk-failed` when it can't be read
+ */
 export async function* readLines(
   directory: string,
   { file, line: firstLine = 1, offset: firstOffset = 0 }: Pick<Place, 'file'> & Partial<Place>,

@@ -9,7 +9,7 @@ import type { Line, Place } from './lines.ts';
 import { decodeKey, encodeKey } from './signature.ts';
 import type { Recovery, Verification } from './verification.ts';
 
-/** More would help nobody. */
+/** Most problems that are reported: more would help nobody. */
 const maxProblems = 100;
 
 /** The rules of a log, applied line by line. */
@@ -28,13 +28,13 @@ export class LogCheck {
   #from: string | undefined;
   #to: string | undefined;
   #torn: Verification['torn'];
-  /** Where the entry of the head has another hash than the head says. */
+  /** Place at which the head's entry has another hash than the head says. */
   #unlikeHead: Place | undefined;
   #end: Pick<Line, 'file' | 'line' | 'end'> | undefined;
 
   constructor(options: {
     readonly head: StoredHead | 'damaged' | undefined;
-    /** Public key that the log must be signed with. */
+    /** Public key with which the log must be signed. */
     readonly key: KeyObject | undefined;
   }) {
     this.#head = options.head;
@@ -42,7 +42,7 @@ export class LogCheck {
     this.#key = options.key;
   }
 
-  /** Lines come in the order of the log. In its last file, one that is not whole is no damage. */
+  /** Checks a line. Lines come in the order of the log. An incomplete line in its last file is no damage. */
   take(line: Line, { isLastFile }: { readonly isLastFile: boolean }): void {
     if (!line.isWhole && isLastFile) {
       const { file, offset, end } = line;
@@ -135,7 +135,7 @@ export class LogCheck {
     return undefined;
   }
 
-  /** Where the next line would be. */
+  /** Returns the place of the next line. */
   #placeOfEnd(files: readonly string[]): Place {
     const last = files.at(-1) ?? fileName(1);
     if (this.#end?.file !== last) return { file: last, line: 1, offset: 0 };

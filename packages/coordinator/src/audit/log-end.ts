@@ -13,25 +13,28 @@ import { readHead, type Head } from './head.ts';
 import { readLines } from './lines.ts';
 import { encodeKey } from './signature.ts';
 
-/** Where a log goes on. */
+/** The place at which a log goes on. */
 export interface LogEnd {
-  /** The last whole entry; 0 for a new log. */
+  /** Number of the last whole entry; 0 for a new log. */
   readonly seq: number;
   readonly hash: string;
   /** Number of the file to write to. */
   readonly fileNumber: number;
-  /** How much of that file is whole entries. */
+  /** Bytes of that file that are whole entries. */
   readonly fileBytes: number;
-  /** Entries behind the head. */
+  /** Number of entries behind the head. */
   readonly unsealed: number;
-  /** What a crash left behind the last whole entry, moved to a file of its own. */
+  /** Remains of a crash behind the last whole entry, moved to a file of their own. */
   readonly torn: { readonly kept: string; readonly bytes: number } | undefined;
 }
 
 /**
- * Finds where a log goes on, after an orderly end or a crash. A crash can only have left something behind the head, since
- * that is written last; whole entries there are kept, the rest is copied aside. Undefined where there is no log. Throws
- * `disk-failed` for a log that lacks what the head vouches for, or has it otherwise: that was no crash.
+ * Finds where a log goes on, after an orderly end or a crash. A crash can only have left something behind the head,
+ * since that is written last; whole entries there are kept, the rest is copied aside. Returns undefined where there is
+ * no log.
+ *
+ * @throws SkeinError `disk-failed` when the log lacks or contradicts entries that the head vouches for, or was signed
+ * with another key, none of which a crash can do
  */
 export async function findLogEnd(directory: string, key: KeyObject): Promise<LogEnd | undefined> {
   const head = await readHead(directory);
@@ -53,7 +56,7 @@ export async function findLogEnd(directory: string, key: KeyObject): Promise<Log
   return { ...end, unsealed: end.seq - head.entries, torn: bytes === undefined ? undefined : { kept, bytes } };
 }
 
-/** Reads the last two files: the last may hold nothing yet. */
+/** Reads the last two files: the last may be empty yet. */
 async function readEnd(directory: string, head: Head, files: readonly string[]) {
   const chain = new Chain(files.length > 2 ? 'anywhere' : 'beginning');
   const last = files.at(-1) ?? fileName(1);

@@ -5,11 +5,14 @@ import { syncDirectory } from '@skein/mesh';
 
 import { onDisk } from './files.ts';
 
-/** The file that a log grows in. What is written counts once it is committed; else it is removed before the next attempt. */
+/**
+ * The file that a log grows in. Written bytes count once they are committed; otherwise they are removed before the next
+ * attempt.
+ */
 export class LogFile {
   readonly #directory: string;
   readonly #handle: FileHandle;
-  /** What counts. */
+  /** Number of bytes that count. */
   #bytes: number;
   #written = 0;
   #isClean = false;
@@ -20,7 +23,7 @@ export class LogFile {
     this.#bytes = bytes;
   }
 
-  /** Opens a file, or creates it with mode 0600, and goes on behind so many bytes of it. */
+  /** Opens a file, or creates it with mode 0600, and goes on behind its first `bytes` bytes. */
   static async open(path: string, bytes: number): Promise<LogFile> {
     const directory = dirname(path);
     return await onDisk(directory, async () => {
@@ -43,7 +46,7 @@ export class LogFile {
     });
   }
 
-  /** Has the last write count. */
+  /** Commits the last write, which counts from now on. */
   commit(): void {
     this.#bytes += this.#written;
     this.#written = 0;

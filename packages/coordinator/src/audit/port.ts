@@ -1,17 +1,21 @@
 import type { AuditEvent } from './events.ts';
 
-/** Where what happens is recorded. */
+/** A log of events. */
 export interface AuditPort {
   /**
-   * Records an event. Resolves with the entry's number when it is on the disk. Who does not wait need not handle a
-   * rejection: the log tells of it itself.
+   * Records an event. Resolves with the entry's number when it is on the disk. Callers that do not wait need not handle
+   * a rejection: the log reports it itself.
    */
   append(event: AuditEvent): Promise<number>;
-  /** Throws `disk-failed` while nothing can be recorded: then nothing may happen that has to be. */
+  /**
+   * Checks that events can be recorded. What has to be recorded must not happen otherwise.
+   *
+   * @throws SkeinError `disk-failed` while nothing can be recorded
+   */
   assertWritable(): Promise<void>;
 }
 
-/** Records nothing. For tests and programs that keep no log. */
+/** A log that records nothing, for tests and programs that keep none. */
 export const noAudit: AuditPort = Object.freeze({
   append: async () => 0,
   assertWritable: async () => undefined,

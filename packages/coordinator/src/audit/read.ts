@@ -3,15 +3,19 @@ import { decodeEntry, type Entry } from './entry.ts';
 import { fileName, fileNumber, listFiles, noLog } from './files.ts';
 import { readLines, type Line, type Place } from './lines.ts';
 
-/** An entry as it was read, by itself: whether it fits those around it only `verifyAuditLog` tells. */
+/** An entry as it was read, by itself: only `verifyAuditLog` tells whether it fits its neighbours. */
 export interface ReadEntry extends Place {
   /** The line, without its end. */
   readonly text: string;
-  /** Undefined for a line that is not as it was written. */
+  /** The entry; undefined for a line that is not as it was written. */
   readonly entry: Entry | undefined;
 }
 
-/** All whole entries, from the first one. Throws `not-found` where there is no log. */
+/**
+ * Yields all whole entries, from the first one.
+ *
+ * @throws SkeinError `not-found` where there is no log, `disk-failed` when it can't be read
+ */
 export async function* readEntries(
   directory: string,
   { signal }: { readonly signal?: AbortSignal } = {},
@@ -21,7 +25,11 @@ export async function* readEntries(
   }
 }
 
-/** The last so many entries, and where the log ended. Throws `not-found` where there is no log. */
+/**
+ * Returns the last `count` entries, and the place at which the log ended.
+ *
+ * @throws SkeinError `not-found` where there is no log, `disk-failed` when it can't be read
+ */
 export async function lastEntries(
   directory: string,
   { count, signal }: { readonly count: number; readonly signal?: AbortSignal },
@@ -44,7 +52,7 @@ export async function lastEntries(
   return { entries, end: end ?? { file: fileName(1), line: 1, offset: 0 } };
 }
 
-/** Entries from a place on, those to come as well, until the signal is aborted; then its reason is thrown. */
+/** Yields entries from a place on, including those to come, until the signal aborts; then throws its reason. */
 export async function* followEntries(
   directory: string,
   { from, signal }: { readonly from: Place; readonly signal: AbortSignal },

@@ -7,31 +7,31 @@ import type { AuditPort } from './port.ts';
 
 export interface RequestsComponents {
   readonly audit: AuditPort;
-  /** Milliseconds since 1970. */
+  /** Returns milliseconds since 1970. */
   readonly now: () => number;
 }
 
-/** What is known of a request before it is read. */
+/** Facts about a request before it is read. */
 export type RequestOrigin = Pick<RequestEvent, 'id' | 'client' | 'address' | 'endpoint'>;
 
-/** What is known of it once it was read. */
+/** Facts about a request once it was read. */
 export type RequestWish = Pick<RequestEvent, 'model' | 'sha256' | 'choices' | 'promptSize'>;
 
-/** A replica that a request is sent to. */
+/** A replica to which a request is sent. */
 export interface AskedReplica {
   readonly deployment: string;
-  /** Those of all its stages, the lead's first. */
+  /** Peers of all its stages, the lead's first. */
   readonly peers: readonly string[];
 }
 
-/** How far an answer gets. */
+/** An observer of an answer's progress. */
 export interface AnswerObserver {
-  /** Told of each piece of text. */
+  /** Called for each piece of text. */
   onTokens(choice: number, count: number): void;
   onEnd(choice: number, end: { readonly finishReason: FinishReason; readonly usage: Usage }): void;
 }
 
-/** Collects what is to be said of one request, and says it at its end, once. */
+/** The record of one request: it collects facts about it, and logs them once, at its end. */
 export class RequestRecord implements AnswerObserver {
   readonly #origin: RequestOrigin;
   readonly #over: (event: Omit<RequestEvent, 'durationMs'>) => void;
@@ -40,7 +40,7 @@ export class RequestRecord implements AnswerObserver {
   #wish: RequestWish = {};
   #deployment: string | undefined;
   #promptTokens: number | undefined;
-  /** By choice. */
+  /** Tokens by choice. */
   readonly #completionTokens = new Map<number, number>();
   #isOver = false;
 
@@ -68,7 +68,7 @@ export class RequestRecord implements AnswerObserver {
     this.#promptTokens = usage.promptTokens;
   }
 
-  /** Records that a request is over when its answer is, and passes that on. */
+  /** Follows an answer: records the request when the answer is over, and passes the answer on. */
   async follow<Value>(answer: Promise<Value>): Promise<Value> {
     try {
       const value = await answer;
@@ -80,7 +80,7 @@ export class RequestRecord implements AnswerObserver {
     }
   }
 
-  /** Does nothing when it is over. */
+  /** Records a failure. Does nothing when the request is over. */
   onFailure(thrown: unknown): void {
     const { code } = asSkeinError(thrown);
     if (code === 'aborted') return this.#end('cancelled', code);
@@ -108,7 +108,7 @@ export class RequestRecord implements AnswerObserver {
   }
 }
 
-/** Records requests: one entry each, when it is over. */
+/** The records of requests: one entry each, when it is over. */
 export class Requests {
   readonly #components: RequestsComponents;
   readonly #open = new Map<RequestRecord, PromiseWithResolvers<void>>();
@@ -117,7 +117,11 @@ export class Requests {
     this.#components = components;
   }
 
-  /** Throws `disk-failed` while nothing can be recorded: the request must not be answered then. */
+  /**
+   * Begins the record of a request.
+   *
+   * @throws SkeinError `disk-failed` while nothing can be recorded: the request must not be answered then
+   */
   async begin(origin: RequestOrigin): Promise<RequestRecord> {
     const { audit, now } = this.#components;
     const startedAt = now();
@@ -132,7 +136,7 @@ export class Requests {
     return record;
   }
 
-  /** Waits until all that were begun are recorded, for so long at most. */
+  /** Waits until all begun requests are recorded, at most for `timeoutMs`. */
   async settle({ timeoutMs }: { readonly timeoutMs: number }): Promise<void> {
     const all = Promise.all([...this.#open.values()].map(async ({ promise }) => await promise));
     await Promise.race([all, delay(timeoutMs, undefined, { ref: false })]);

@@ -1,6 +1,6 @@
 import { createPublicKey, sign, verify, type KeyObject } from 'node:crypto';
 
-/** What a signature is for, before the signed text: the key signs other things, too. */
+/** The purpose of a signature, put before the signed text: the key signs other things, too. */
 export type SignatureContext = 'skein-audit-1:' | 'skein-audit-head-1:';
 
 export interface Signing {
@@ -11,12 +11,12 @@ export interface Signing {
 const signaturePattern = /^,"signature":"([A-Za-z0-9+/]{86}==)"$/;
 const signatureLength = ',"signature":""'.length + 88;
 
-/** A JSON object that is not closed yet, with the signature of all before it as its last field. */
+/** Appends to a JSON object that is not closed yet the signature of its text, as its last field. */
 export function withSignature(text: string, { context, key }: Signing): string {
   return `${text},"signature":"${sign(null, Buffer.from(context + text), key).toString('base64')}"`;
 }
 
-/** Whether a text ends in a signature that the key has made of all before it. */
+/** Tells whether a text ends in a signature that the key has made of all before it. */
 export function isSigned(text: Uint8Array, { context, key }: Signing): boolean {
   const bytes = Buffer.from(text.buffer, text.byteOffset, text.byteLength);
   const signature = signaturePattern.exec(bytes.toString('latin1', Math.max(0, bytes.length - signatureLength)))?.[1];
@@ -27,13 +27,13 @@ export function isSigned(text: Uint8Array, { context, key }: Signing): boolean {
   return verify(null, Buffer.concat([Buffer.from(context), bytes.subarray(0, -signatureLength)]), key, raw);
 }
 
-/** The public half of a key as the log names it. */
+/** Encodes the public half of a key as the log names it. */
 export function encodeKey(key: KeyObject): string {
   const publicKey = key.type === 'private' ? createPublicKey(key) : key;
   return publicKey.export({ type: 'spki', format: 'der' }).toString('base64');
 }
 
-/** Undefined for what is no Ed25519 key. */
+/** Decodes a public key as the log names it; undefined for text that is no Ed25519 key. */
 export function decodeKey(text: string): KeyObject | undefined {
   try {
     const key = createPublicKey({ key: Buffer.from(text, 'base64'), type: 'spki', format: 'der' });

@@ -69,7 +69,7 @@ function linesOf(files: ReadonlyMap<string, Buffer>): (Place & { readonly text: 
   });
 }
 
-/** Where a changed log first differs from what it was: at a line, or where one is missing at the end. */
+/** Returns the first difference between a changed log and the original: a line, or the end where one is missing there. */
 function firstDifference(before: Content, after: Content): Place {
   const [were, are] = [linesOf(before.files), linesOf(after.files)];
   const different = are.find(({ text }, index) => text !== were[index]?.text);

@@ -9,26 +9,26 @@ export interface Recovery extends Place {
   readonly unsealed: number;
 }
 
-/** What is known of a log after all of it was read. */
+/** The results of reading all of a log. */
 export interface Verification {
-  /** No problem was found. */
+  /** Whether no problem was found. */
   readonly ok: boolean;
   readonly files: number;
   readonly entries: number;
-  /** Times of the first and the last entry. */
+  /** Time of the first entry; that of the last one follows. */
   readonly from: string | undefined;
   readonly to: string | undefined;
   readonly checkpoints: number;
-  /** Public key that the log says it is signed with, as base64 of its SubjectPublicKeyInfo. */
+  /** Public key that the log names as its signer's, as base64 of its SubjectPublicKeyInfo. */
   readonly key: string | undefined;
   /** Whether that is the key that was asked for. Without one, the log vouches for itself alone. */
   readonly isKnownKey: boolean;
   readonly head: Head | undefined;
-  /** Entries behind the head: being written now, or written when the coordinator was killed. */
+  /** Number of entries behind the head: being written now, or written when the coordinator was killed. */
   readonly unsealed: number;
   readonly recoveries: readonly Recovery[];
-  /** An entry at the very end that is not whole: being written now, or what a crash left. No problem. */
+  /** An incomplete entry at the very end: being written now, or left by a crash. It is no problem. */
   readonly torn: (Place & { readonly bytes: number }) | undefined;
-  /** In the order in which they stand in the log, those of the head last; the first hundred. */
+  /** Problems in the order of the log, those of the head last; the first hundred. */
   readonly problems: readonly Problem[];
 }

@@ -7,14 +7,16 @@ import { LogCheck } from './log-check.ts';
 import type { Verification } from './verification.ts';
 
 export interface VerifyOptions {
-  /** Public key of the coordinator whose log this must be. Left out, the key that the log names is taken. */
+  /** Public key of the coordinator whose log this must be. Default: the key that the log names. */
   readonly key?: KeyObject | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Reads a whole log and finds what is not as its coordinator wrote it. Holds one line at a time, and may run while the
- * coordinator does. Throws `not-found` where there is no log, `disk-failed` when it can't be read.
+ * Reads a whole log and finds where it is not as its coordinator wrote it. Holds one line at a time, and may run while
+ * the coordinator does.
+ *
+ * @throws SkeinError `not-found` where there is no log, `disk-failed` when it can't be read
  */
 export async function verifyAuditLog(directory: string, { key, signal }: VerifyOptions = {}): Promise<Verification> {
   // The head first: what is written from now on is behind it.

@@ -14,6 +14,7 @@ import { peerIdOf, sha256 } from './fixtures.ts';
 
 export const auditKey = generateKeyPairSync('ed25519').privateKey;
 
+/** Makes an empty directory for a log, which is removed when it is disposed. */
 export async function temporaryDirectory() {
   return await mkdtempDisposable(join(tmpdir(), 'skein-audit-'));
 }
@@ -33,7 +34,7 @@ export async function writeLog(
   for (const event of events) await log.append(event);
 }
 
-/** An event that tells by its address which one it is. */
+/** Makes an event whose address tells which one it is. */
 export function refusalOf(number: number): AuditEvent {
   return { type: 'refusal', reason: 'not-a-member', address: `/ip4/192.0.2.${number}/tcp/7330` };
 }
@@ -57,13 +58,13 @@ export const requestEvent: Extract<AuditEvent, { type: 'request' }> = {
   durationMs: 1234,
 };
 
-/** Contents of a log's files by name, in order. */
+/** Reads the contents of a log's files by name, in order. */
 export async function readLog(directory: string): Promise<Map<string, Buffer>> {
   const names = (await readdir(directory)).filter((name) => name.endsWith('.jsonl')).sort();
   return new Map(await Promise.all(names.map(async (name) => [name, await readFile(join(directory, name))] as const)));
 }
 
-/** What stands in a log, in order. */
+/** Reads the entries of a log, in order. */
 export async function eventsOf(directory: string): Promise<LoggedEvent[]> {
   const files = [...(await readLog(directory)).values()];
   const lines = files.flatMap((content) => content.toString().split('\n').slice(0, -1));

@@ -12,6 +12,7 @@ import {
 export const mebibyte = 1024 * 1024;
 export const gibibyte = 1024 * mebibyte;
 
+/** Returns the SHA-256 of a content, in hexadecimal digits. */
 export function sha256(content: string | Uint8Array): string {
   return createHash('sha256').update(content).digest('hex');
 }
@@ -21,12 +22,12 @@ export interface ManifestFixture {
   readonly layers?: number;
   readonly layerBytes?: number | readonly number[];
   readonly embeddingBytes?: number;
-  /** Left out, the model ties its output to the embeddings. */
+  /** Size of the output matrix. Default: the model ties its output to the embeddings. */
   readonly outputBytes?: number;
   readonly shape?: Partial<ModelShape>;
 }
 
-/** A manifest with one tensor per layer, of sizes that are easy to calculate with. */
+/** Makes a manifest with one tensor per layer, of sizes that are easy to calculate with. */
 export function manifestOf(options: ManifestFixture = {}): ModelManifest {
   const { name = 'test-model', layers = 8, layerBytes = mebibyte, embeddingBytes = mebibyte, outputBytes } = options;
   let offset = 0;
@@ -62,7 +63,7 @@ export interface CardFixture {
   readonly card?: Partial<Card>;
 }
 
-/** The card of a peer on a machine without GPU. */
+/** Makes the card of a peer on a machine without GPU. */
 export function cardOf({ peer, freeBytes = 8 * gibibyte, holds = [], card }: CardFixture): Card {
   return {
     peer,
@@ -91,7 +92,7 @@ export function cardOf({ peer, freeBytes = 8 * gibibyte, holds = [], card }: Car
   };
 }
 
-/** A ready lead of a model of one stage, idle. */
+/** Makes the entry of a card for an idle, ready lead of a model of one stage. */
 export function heldStageOf(deployment: string): HeldStage {
   return {
     deployment,
@@ -109,12 +110,12 @@ export function heldStageOf(deployment: string): HeldStage {
   };
 }
 
-/** Peer ids that pass the schema and sort by their number. */
+/** Returns a peer id that passes the schema. Ids sort by their numbers. */
 export function peerIdOf(number: number): string {
   return `12D3KooWTestPeer${String(number).padStart(4, '0')}`;
 }
 
-/** Deterministic numbers in [0, 1) for property-style tests (mulberry32). */
+/** Returns a source of deterministic numbers in [0, 1) for property-style tests (mulberry32). */
 export function randomNumbers(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
@@ -125,7 +126,7 @@ export function randomNumbers(seed: number): () => number {
   };
 }
 
-/** What a coordinator says of a deployment of `tiny`, in so far as it is not said otherwise. */
+/** Makes a coordinator's description of a ready deployment of `tiny`, with the given changes. */
 export function statusOf(change: Partial<DeploymentStatus> = {}): DeploymentStatus {
   return {
     id: 'deployment-1',

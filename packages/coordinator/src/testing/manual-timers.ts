@@ -1,6 +1,6 @@
 import type { Schedule } from '../timers.ts';
 
-/** Timers that go off when a test says that time has passed. */
+/** Timers that fire when a test lets time pass. */
 export class ManualTimers {
   readonly #waiting = new Set<{ readonly dueMs: number; readonly callback: () => void }>();
   #nowMs = 0;
@@ -11,12 +11,12 @@ export class ManualTimers {
     return { [Symbol.dispose]: () => void this.#waiting.delete(timer) };
   };
 
-  /** How many timers are set. */
+  /** Number of timers that are set. */
   get count(): number {
     return this.#waiting.size;
   }
 
-  /** Lets time pass, and calls back in order what is due by then. */
+  /** Lets time pass, and calls back, in their order, the timers due by then. */
   advance(milliseconds: number): void {
     const endMs = this.#nowMs + milliseconds;
     for (;;) {

@@ -13,11 +13,11 @@ import {
 
 import { cardOf, heldStageOf, sha256 } from './fixtures.ts';
 
-/** What a scripted peer does when a stage is loaded on it: `ready` at once, `hang` for ever, or fail with a message. */
+/** A scripted peer's answer to the load of a stage: `ready` at once, `hang` for ever, or failure with a message. */
 export type LoadScript = 'ready' | 'hang' | { readonly fails: string };
 
 export interface ScriptedPeerOptions {
-  /** Of the mesh that it belongs to. */
+  /** Authority of the mesh that it belongs to. */
   readonly authority: Authority;
   readonly knows: readonly Mesh[];
   readonly holds?: readonly ModelManifest[];
@@ -33,20 +33,20 @@ export class ScriptedPeer {
   readonly nexts: string[] = [];
   /** Streams of the stages it holds now. */
   readonly held = new Set<FrameStream>();
-  /** Applies to loads to come. */
+  /** Script for loads to come. */
   script: LoadScript = 'ready';
-  /** What it sends for a request of its manifest. */
+  /** Answer to a request for its manifest. */
   manifestBytes: Uint8Array | undefined;
 
   /**
-   * What it answers to a request: `Hello` and the end, `Hello` and the end once it is released, nothing after it has begun, or
-   * the loss of its stages, once.
+   * Answer to a generation: `Hello` and the end, `Hello` and the end once it is released, nothing after it has begun,
+   * or the loss of its stages, once.
    */
   generation: 'ends' | 'hang' | 'begins' | 'loses-stage' = 'ends';
   /** Requests it is answering now. */
   readonly generating = new Set<FrameStream>();
   readonly #released = Promise.withResolvers<void>();
-  /** Tells the coordinator that drains how many answers run. */
+  /** Reports to the coordinator that drains how many answers run. */
   #tellRunning: (() => Promise<void>) | undefined;
 
   private constructor(mesh: Mesh) {
@@ -79,7 +79,7 @@ export class ScriptedPeer {
     return peer;
   }
 
-  /** Has its card show a ready stage 0 of each deployment, of a model of one stage. */
+  /** Shows on its card a ready stage 0 of each deployment, of a model of one stage. */
   showStages(...deployments: readonly string[]): void {
     const [held] = this.mesh.cards.snapshot()[0]?.models ?? [];
     if (held === undefined) throw new Error('this peer holds no model');
@@ -88,7 +88,7 @@ export class ScriptedPeer {
     this.mesh.updateCard({ stages });
   }
 
-  /** Has the answers that hang come to their ends. */
+  /** Ends the answers that hang. */
   release(): void {
     this.#released.resolve();
   }
@@ -149,7 +149,7 @@ export class ScriptedPeer {
   }
 }
 
-/** Digest under which a manifest is announced. */
+/** Returns the digest under which a manifest is announced. */
 export function manifestDigest(manifest: ModelManifest): string {
   return sha256(encodeValue(manifest));
 }

@@ -9,7 +9,7 @@ import type { Schedule } from '../timers.ts';
 import { peerIdOf } from './fixtures.ts';
 import { ManualTimers } from './manual-timers.ts';
 
-/** What the test port received. */
+/** A generation that the test port received. */
 export interface ReceivedGeneration {
   readonly model: string;
   readonly inputs: readonly [GenerationInput, ...GenerationInput[]];
@@ -36,7 +36,7 @@ const status: MeshStatus = {
 
 const nobody: Absent = { lost: [], isGathering: false };
 
-/** Who holds the stages of the test port's replica. */
+/** Peer ids of the holders of the stages of the test port's replica. */
 export const servingPeers: readonly string[] = [peerIdOf(1), peerIdOf(2)];
 
 export const generationEnd: Extract<GenerationUpdate, { type: 'generation-end' }> = {
@@ -46,16 +46,16 @@ export const generationEnd: Extract<GenerationUpdate, { type: 'generation-end' }
   timings: { firstTokenMs: 12, decodeMs: 34 },
 };
 
-/** Text pieces, one event each, then the end. */
+/** Yields text pieces, one event each, then the end. */
 export async function* sayPieces(...pieces: readonly string[]): AsyncGenerator<GenerationUpdate> {
   for (const text of pieces) yield { type: 'text-delta', text, tokens: [1] };
   yield generationEnd;
 }
 
 export interface TestAppOptions {
-  /** What each generation yields. Default: `Hel`, `lo` and the end. */
+  /** Makes the events of each generation. Default: `Hel`, `lo` and the end. */
   readonly events?: (signal: AbortSignal, choice: number) => AsyncIterable<GenerationUpdate>;
-  /** Thrown instead of routing. */
+  /** Error to throw instead of routing. */
   readonly refusal?: Error;
   readonly deploy?: AdminHandlers<'any'>['deploy'];
   readonly undeploy?: AdminHandlers<'any'>['undeploy'];
@@ -65,13 +65,13 @@ export interface TestAppOptions {
   readonly audit?: AuditPort;
   /** Default: {@link servedModel} alone. */
   readonly models?: readonly ServedModel[];
-  /** Who is missing. Default: nobody. */
+  /** Members that are missing. Default: nobody. */
   readonly absent?: Absent;
   /** Default: timers that never go off. */
   readonly schedule?: Schedule;
 }
 
-/** The HTTP app over ports that need no mesh, and what they received. */
+/** Makes the HTTP app over ports that need no mesh. Returns it with the generations that they received. */
 export function testApp(options: TestAppOptions = {}): { app: Hono; received: ReceivedGeneration[] } {
   const {
     events = () => sayPieces('Hel', '', 'lo'),
@@ -109,7 +109,7 @@ export function testApp(options: TestAppOptions = {}): { app: Hono; received: Re
   return { app, received };
 }
 
-/** A choice that is answered by one lead with these events. */
+/** Makes a choice that one lead answers with these events. */
 function choiceOf(events: AsyncIterable<GenerationUpdate>): Choice {
   return {
     route: { deployment: 'deployment-1', lead: 'lead-peer' },
@@ -125,7 +125,7 @@ async function notUsed(): Promise<never> {
   throw new SkeinError('not-found', 'nothing is deployed in this test');
 }
 
-/** POSTs JSON. */
+/** Sends a POST with a JSON body; a string goes as it is. */
 export async function post(app: Hono, path: string, body: unknown, headers: Record<string, string> = {}) {
   return await app.request(path, {
     method: 'POST',
@@ -134,7 +134,7 @@ export async function post(app: Hono, path: string, body: unknown, headers: Reco
   });
 }
 
-/** The data of all server-sent events in a body; `[DONE]` stays a string. */
+/** Returns the data of all server-sent events in a body; `[DONE]` stays a string. */
 export async function sentEvents(response: Response): Promise<unknown[]> {
   const text = await response.text();
   return text

@@ -1,6 +1,6 @@
 const firstBytes = 16 * 1024;
 
-/** Bytes that come in pieces of any size, held as one: a million pieces of one byte take no more room than a large one. */
+/** A buffer for bytes that come in pieces of any size: a million pieces of one byte take no more room than a large one. */
 export class GrowingBuffer {
   #bytes: Buffer;
   #length = 0;
@@ -26,7 +26,7 @@ export class GrowingBuffer {
     this.#length = length;
   }
 
-  /** What has come so far, not copied. */
+  /** Returns the bytes so far, not copied. */
   bytes(): Buffer {
     return this.#bytes.subarray(0, this.#length);
   }

@@ -12,7 +12,7 @@ function parse(text: string | Buffer): { value: unknown; steps: number } {
 
 const changes = Array.from('{}[]:,"\\ -+.eE0123456789truefalsn\0\n\u2028é😀');
 
-/** What comes of a text: its value, or that it is refused. */
+/** Returns the outcome of parsing: the value, or that the text is refused. */
 function outcomeOf(parseText: () => unknown): unknown {
   try {
     return { value: parseText() };

@@ -2,19 +2,19 @@ import { invariant, SkeinError } from '@skein/protocol';
 
 import { stringPiece } from './json-string.ts';
 
-/** Deeper than any request: a JSON schema nests two levels for each object in an object. */
+/** Deepest nesting, more than any request has: a JSON schema nests two levels for each object in an object. */
 const maxDepth = 128;
-/** Objects and arrays in one body: several for each message of the longest conversation. */
+/** Most objects and arrays in one body: several for each message of the longest conversation. */
 const maxContainers = 32_768;
-/** Values of any kind, keys included: the token ids of the longest prompt, and what stands around them. */
+/** Most values of any kind, keys included: the token ids of the longest prompt, and what stands around them. */
 const maxValues = 1_048_576 + maxContainers;
-/** Entries of one object, and the length of a key. */
+/** Most entries of one object, and longest key. */
 const maxEntries = 4096;
 const maxKeyBytes = 4096;
-/** More digits than any double has when it is written out. */
+/** Longest number: no double has so many digits when it is written out. */
 const maxNumberBytes = 400;
 
-/** What one call of {@link JsonParser.advance} gets through: a few milliseconds of work on a slow machine. */
+/** Work of one call of {@link JsonParser.advance}: a few milliseconds on a slow machine. */
 export const workPerAdvance = Object.freeze({ bytes: 128 * 1024, values: 2048 });
 
 const quote = 0x22;
@@ -37,25 +37,25 @@ interface OpenArray {
 }
 interface OpenObject {
   readonly object: Record<string, unknown>;
-  /** Of the value that comes next. */
+  /** Key of the next value. */
   key: string;
   entries: number;
 }
 
-/** What may come next. After an opening bracket, its closing one may, too. */
+/** The part of JSON that may come next. After an opening bracket, its closing one may, too. */
 type Expected = 'first-value' | 'value' | 'first-key' | 'key' | 'colon' | 'comma-or-end' | 'nothing';
 
 /**
- * Parses JSON in steps, so that a long body does not hold the event loop, and refuses bodies whose values take far more
- * memory than their bytes before it builds them. The result is that of `JSON.parse`.
+ * A parser of JSON that works in steps, so that a long body does not hold the event loop, and that refuses bodies whose
+ * values take far more memory than their bytes before it builds them. The result is that of `JSON.parse`.
  */
 export class JsonParser {
   readonly #bytes: Buffer;
-  /** The innermost one last. */
+  /** Open containers, the innermost one last. */
   readonly #open: Container[] = [];
   #at: number;
   #expected: Expected = 'value';
-  /** What has been read of a string whose end has not; undefined outside strings. */
+  /** Pieces read of an unfinished string; undefined outside strings. */
   #pieces: string[] | undefined;
   #values = 0;
   #containers = 0;
@@ -72,7 +72,11 @@ export class JsonParser {
     return this.#result;
   }
 
-  /** Does one step. Returns true at the end. Throws `invalid-request` for what is not JSON, or holds too many values. */
+  /**
+   * Does one step. Returns true at the end.
+   *
+   * @throws SkeinError `invalid-request` for bytes that are not JSON, or hold too many values
+   */
   advance(): boolean {
     const { length } = this.#bytes;
     const untilByte = Math.min(this.#at + workPerAdvance.bytes, length);
@@ -161,7 +165,7 @@ export class JsonParser {
     return container;
   }
 
-  /** Puts a complete value where it belongs. */
+  /** Puts a complete value in its place. */
   #add(value: unknown): void {
     const container = this.#open.at(-1);
     this.#expected = container === undefined ? 'nothing' : 'comma-or-end';
@@ -259,7 +263,7 @@ function isDigit(byte: number | undefined): byte is number {
   return byte !== undefined && byte >= 0x30 && byte <= 0x39;
 }
 
-/** Digits, signs, the point and the letter of an exponent. */
+/** Tells whether a byte may be part of a number: digits, signs, the point and the letter of an exponent. */
 function isNumberPart(byte: number | undefined): boolean {
   return isDigit(byte) || byte === 0x2b || byte === 0x2d || byte === 0x2e || byte === 0x45 || byte === 0x65;
 }

@@ -4,17 +4,18 @@ const backslash = 0x5c;
 /** Part of a JSON string. */
 export interface StringPiece {
   readonly text: string;
-  /** Where the next piece begins or, after the last one, what follows the string. */
+  /** Offset at which the next piece begins or, after the last one, the text behind the string. */
   readonly next: number;
   readonly isLast: boolean;
 }
 
 /**
- * Reads a JSON string from a byte within it on, up to its end or so many bytes, whichever comes first. A piece ends neither
- * inside a character nor inside an escape. Throws `SyntaxError` for what no string may hold.
+ * Reads a JSON string from a byte within it on, up to its end or `maxBytes`, whichever comes first. A piece ends
+ * neither inside a character nor inside an escape.
  *
  * @param bytes valid UTF-8
  * @param range.maxBytes six at least, the longest escape
+ * @throws SyntaxError for bytes that no string may hold
  */
 export function stringPiece(
   bytes: Buffer,

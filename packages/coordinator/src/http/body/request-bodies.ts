@@ -9,17 +9,20 @@ import { GrowingBuffer } from './growing-buffer.ts';
 import { JsonParser } from './json-parser.ts';
 import { Turns } from '../turns.ts';
 
-/** Longest body: the longest prompt, with room for JSON's escapes. */
+/** Longest body, in bytes: the longest prompt, with room for JSON's escapes. */
 const maxBodyBytes = limits.maxPromptBytes * 2;
-/** A body of so many bytes takes no share of the budget. Nearly all are shorter, and so never wait for long ones. */
+/** Longest body that takes no share of the budget, in bytes. Nearly all are shorter, and so never wait for long ones. */
 const freeBytes = 64 * 1024;
 
 export interface RequestBodiesOptions {
-  /** Bytes that long bodies hold together. Default 64 MiB: four of the longest. */
+  /** Most bytes that long bodies hold together. Default 64 MiB: four of the longest. */
   readonly maxHeldBytes?: number;
-  /** How long a body waits for its share of that until its request is refused, in milliseconds. Default 10,000. */
+  /** Longest wait of a body for its share of that before its request is refused, in milliseconds. Default 10,000. */
   readonly waitMs?: number;
-  /** How long a body may take to come, in milliseconds, beside what its length takes at 256 KiB a second. Default 10,000. */
+  /**
+   * Longest time for a body to come, in milliseconds, beside the time that its length takes at 256 KiB a second.
+   * Default 10,000.
+   */
   readonly arrivalMs?: number;
   /** Turns of the event loop for parsing. Default: its own. */
   readonly turns?: Turns;
@@ -28,8 +31,8 @@ export interface RequestBodiesOptions {
 const slowestBytesPerMs = 256;
 
 /**
- * How fast long bodies are taken, all together. It is less than what members read of one another (see `RemoteLimits`), so
- * that their prompts do not use that up: the short requests of everybody else go the same way.
+ * Rate at which long bodies are taken, all together. It is less than members read of one another (see `RemoteLimits`),
+ * so that their prompts do not use that up: everybody's short requests go the same way.
  */
 const pace = { unitsPerSecond: 3 * 1024 * 1024, burst: 24 * 1024 * 1024 };
 
@@ -42,12 +45,13 @@ export interface JsonBody extends Disposable {
 export type BodyChunks = AsyncIterable<Uint8Array>;
 
 /**
- * Reads the bodies of all requests. It bounds the bytes that they hold together, takes long ones at a pace and parses them in
- * steps, so that no body, and no number of them, stops the event loop, fills the memory or keeps others waiting.
+ * A reader of the bodies of all requests. It bounds the bytes that they hold together, takes long ones at a rate and
+ * parses them in steps, so that no body, and no number of them, stops the event loop, fills the memory or keeps others
+ * waiting.
  */
 export class RequestBodies {
   readonly #held: HeldFrames;
-  /** One long body at a time waits for its turn by the pace. */
+  /** Admission of long bodies to the rate, one at a time. */
   readonly #gate = new HeldFrames({ maxBytes: 1 });
   readonly #pace = new Pace(pace, performance.now());
   readonly #turns: Turns;
@@ -67,9 +71,11 @@ export class RequestBodies {
   }
 
   /**
-   * Reads a request's JSON. Throws `invalid-request` for what is not JSON or has too many values, `unsupported-encoding`,
-   * `request-too-large` before more than the limit is held, `overloaded` when other bodies leave no room for this one,
-   * `deadline-exceeded` when it comes too slowly, and `aborted` when the client goes away.
+   * Reads a request's JSON.
+   *
+   * @throws SkeinError `invalid-request` for a body that is not JSON or has too many values; `unsupported-encoding`;
+   * `request-too-large`, before more than the limit is held; `overloaded` when other bodies leave no room for this one;
+   * `deadline-exceeded` when it comes too slowly; `aborted` when the client goes away
    */
   async readJson(request: Request, chunks: BodyChunks): Promise<JsonBody> {
     assertNotEncoded(request.headers);
@@ -121,7 +127,7 @@ export class RequestBodies {
     }
   }
 
-  /** Room for so many bytes, until it is disposed. */
+  /** Reserves room for `bytes`, until it is disposed. */
   async #room(bytes: number, client: AbortSignal): Promise<Disposable> {
     return await this.#inTime(client, async (signal) => await this.#held.reserve(bytes, signal));
   }
