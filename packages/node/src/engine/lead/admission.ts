@@ -1,10 +1,16 @@
+import { SkeinError } from '@skein/protocol';
+
 import { commonPrefix, negligibleTokens } from './common-prefix.ts';
 import type { Placement, PrefixCache } from './prefix-cache.ts';
-import { sum, type Sequence } from './sequence.ts';
+import { Sequence, sum, type SequenceRequest } from './sequence.ts';
 
 export interface AdmissionOptions {
   /** Sequences generated at once. */
   readonly sequences: number;
+  /** Tokens of KV cache. */
+  readonly contextTokens: number;
+  /** Requests that may wait for a free sequence before more are refused. */
+  readonly maxQueued: number;
   /** Whether prompts may start from what others have computed. */
   readonly shares: boolean;
 }
@@ -32,11 +38,30 @@ export class Admission {
     return this.#waiting.length;
   }
 
-  add(sequence: Sequence): void {
+  /**
+   * Lets a request's sequence wait behind all others.
+   *
+   * @throws SkeinError `overloaded` when too many wait already, `context-length-exceeded` when it could never fit,
+   * `invalid-request` when its prompt is empty
+   */
+  add(request: SequenceRequest): Sequence {
+    const { contextTokens, maxQueued } = this.#options;
+    if (request.prompt.length === 0) throw new SkeinError('invalid-request', 'the prompt is empty');
+    if (request.mostTokens > contextTokens) {
+      throw new SkeinError(
+        'context-length-exceeded',
+        `${request.mostTokens} tokens are needed where the context holds ${contextTokens}; shorten the prompt or deploy with a larger context`,
+      );
+    }
+    if (this.#waiting.length >= maxQueued) {
+      throw new SkeinError('overloaded', `${maxQueued} requests wait already; try again later or add a machine`);
+    }
+    const sequence = new Sequence(request);
     this.#waiting.push(sequence);
+    return sequence;
   }
 
-  /** A sequence was preempted: it is the first to come back. */
+  /** Puts a preempted sequence before all others: it is the first to come back. */
   putBack(sequence: Sequence): void {
     this.#waiting.unshift(sequence);
   }
@@ -45,9 +70,9 @@ export class Admission {
     this.#waiting.splice(this.#waiting.indexOf(sequence), 1);
   }
 
-  /** What main memory had of preempted sequences is gone: they are computed anew. */
+  /** Forgets what main memory had of preempted sequences: they are computed anew. */
   forgetCopies(): void {
-    for (const sequence of this.#waiting) sequence.copy = undefined;
+    for (const sequence of this.#waiting) sequence.forgetCopy();
   }
 
   /**

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 
 import {
+  invariant,
   SkeinError,
   type DescribedLogprobs,
   type FinishReason,
@@ -16,7 +17,7 @@ import { TextAssembler } from './text-assembler.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
 /** The part of the usage that depends on what else the lead had to do. */
-export type SequenceCost = Pick<Usage, 'cachedTokens' | 'draftedTokens' | 'acceptedTokens'>;
+export type SequenceCost = Pick<Usage, 'cachedTokens' | 'draftedTokens'>;
 
 export interface AnswerOptions {
   readonly tokenizer: Pick<Tokenizer, 'piece' | 'isEndOfGeneration' | 'vocabularySize'>;
@@ -26,15 +27,12 @@ export interface AnswerOptions {
   readonly prompt: readonly number[];
   /** Most tokens to generate, those of other leads included. */
   readonly maxTokens: number;
-  readonly emit: (event: GenerationEvent) => void;
-  /** Returns what the sequence has cost so far. */
-  readonly cost: () => SequenceCost;
   /** Milliseconds of a monotonic clock. */
   readonly now: () => number;
 }
 
 /**
- * The answer of one generation: turns tokens into the events that tell of it. With what another lead had generated it goes on as
+ * The answer of one generation: turns tokens into the events that tell of it, and says when it is complete. With what another lead had generated it goes on as
  * if it had generated that itself.
  */
 export class Answer {
@@ -43,6 +41,8 @@ export class Answer {
   readonly #startedAt: number;
   #firstTokenAt: number | undefined;
   #tokens = 0;
+  /** Of those, drawn here, the ones that had been drafted. */
+  #acceptedTokens = 0;
   /** Why it is complete; undefined as long as it goes on. */
   #finishReason: FinishReason | undefined;
   /** Text of other leads' tokens that nobody has passed on. */
@@ -62,28 +62,47 @@ export class Answer {
     return this.#finishReason !== undefined;
   }
 
-  /** Says that it has begun, what is left to say of other leads' tokens, and that it is complete, if it is. */
-  begin(): void {
-    const { emit, prompt, maxTokens } = this.#options;
-    emit({ type: 'generation-begin', promptTokens: prompt.length, promptHash: this.#promptHash, maxTokens });
-    this.#say(this.#unsent);
-    if (this.isComplete) this.#end();
+  /** Returns what tells that it has begun, and what is left to say of other leads' tokens. */
+  begin(): readonly GenerationEvent[] {
+    const { prompt, maxTokens } = this.#options;
+    const promptHash = this.#promptHash;
+    return [{ type: 'generation-begin', promptTokens: prompt.length, promptHash, maxTokens }, ...say(this.#unsent)];
   }
 
-  /** Takes a token that was drawn. Returns whether the answer goes on. */
-  push({ token, logprobs, mu }: DrawnToken): boolean {
-    const { tokenizer, emit, now } = this.#options;
+  /** Takes a token that was drawn, of an answer that goes on. Returns what it adds. */
+  push({ token, logprobs, mu, isDraft }: DrawnToken): readonly GenerationEvent[] {
+    const { tokenizer, now } = this.#options;
     this.#firstTokenAt ??= now();
+    this.#acceptedTokens += Number(isDraft);
     const { text, isShown } = this.#take(token);
-    if (tokenizer.isEndOfGeneration(token)) this.#say(text);
-    else {
-      // Log-probabilities are of the text that is shown, and would tell what is not.
-      const described = logprobs === undefined || !isShown ? {} : { logprobs: [this.#describe(logprobs)] };
-      emit({ type: 'text-delta', text, tokens: [token], ...described, ...(mu !== undefined && { mu }) });
-      if (this.#finishReason === 'length') this.#say(this.#rest('length'));
-    }
-    if (this.isComplete) this.#end();
-    return !this.isComplete;
+    if (tokenizer.isEndOfGeneration(token)) return say(text);
+    // Log-probabilities are of the text that is shown, and would tell what is not.
+    const described = logprobs === undefined || !isShown ? {} : { logprobs: [this.#describe(logprobs)] };
+    const delta: GenerationEvent = {
+      type: 'text-delta',
+      text,
+      tokens: [token],
+      ...described,
+      ...(mu !== undefined && { mu }),
+    };
+    return this.#finishReason === 'length' ? [delta, ...say(this.#rest('length'))] : [delta];
+  }
+
+  /** Returns what tells that it is complete, and what it has cost. */
+  end(cost: SequenceCost): GenerationEvent {
+    const { now, prompt } = this.#options;
+    const firstTokenAt = this.#firstTokenAt ?? now();
+    return {
+      type: 'generation-end',
+      finishReason: invariant(this.#finishReason, 'an answer ends when it is complete'),
+      usage: {
+        promptTokens: prompt.length,
+        completionTokens: this.#tokens,
+        ...cost,
+        acceptedTokens: this.#acceptedTokens,
+      },
+      timings: { firstTokenMs: firstTokenAt - this.#startedAt, decodeMs: now() - firstTokenAt },
+    };
   }
 
   #replay({ promptHash, tokens, emittedCharacters }: Resume): void {
@@ -132,27 +151,16 @@ export class Answer {
     return held + this.#assembler.end(reason);
   }
 
-  /** Says some text that no new token belongs to. */
-  #say(text: string): void {
-    if (text !== '') this.#options.emit({ type: 'text-delta', text, tokens: [] });
-  }
-
-  #end(): void {
-    const { emit, cost, now, prompt } = this.#options;
-    const firstTokenAt = this.#firstTokenAt ?? now();
-    emit({
-      type: 'generation-end',
-      finishReason: this.#finishReason ?? 'stop',
-      usage: { promptTokens: prompt.length, completionTokens: this.#tokens, ...cost() },
-      timings: { firstTokenMs: firstTokenAt - this.#startedAt, decodeMs: now() - firstTokenAt },
-    });
-  }
-
   #describe({ token, logprob, top }: Logprobs): DescribedLogprobs {
     const { tokenizer } = this.#options;
     const bytes = (of: number): number[] => [...tokenizer.piece(of, { special: true })];
     return { token, logprob, bytes: bytes(token), top: top.map((other) => ({ ...other, bytes: bytes(other.token) })) };
   }
+}
+
+/** Tells of some text that no new token belongs to; of none, nothing. */
+function say(text: string): readonly GenerationEvent[] {
+  return text === '' ? [] : [{ type: 'text-delta', text, tokens: [] }];
 }
 
 /** Returns the refusal of a `resume` that can't be what its request had come to. */

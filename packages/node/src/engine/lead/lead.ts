@@ -1,5 +1,6 @@
 import {
   asSkeinError,
+  invariant,
   SkeinError,
   toWireError,
   unpackPrompt,
@@ -15,7 +16,7 @@ import type { Stage, StageOutput } from '../stage/stage.ts';
 import { Answer, contradicts, type SequenceCost } from './answer.ts';
 import { ChannelFilter, findChannelMarks, type ChannelMarks } from './channels.ts';
 import type { ChatTemplate } from './chat-template/chat-template.ts';
-import { Scheduler, type SchedulerOptions } from './scheduler.ts';
+import { Scheduler, type Outcome, type SchedulerOptions } from './scheduler.ts';
 import type { Sequence, SequenceRequest } from './sequence.ts';
 import type { TokenEmbedder } from './token-embedder.ts';
 import type { Tokenizer } from './tokenizer.ts';
@@ -53,12 +54,21 @@ const maxQueued = 64;
 /** How often those hear something whose sequence waits to come back: well below the minute that clients wait for a token. */
 const signOfLifeMs = 10_000;
 
-/** The lead's engine: turns requests into sequences, keeps the ring full, turns tokens into text. */
+/** A generation that goes on. */
+interface Served {
+  readonly sequence: Sequence;
+  readonly answer: Answer;
+}
+
+/**
+ * The lead's engine: turns requests into sequences, keeps the ring full, turns tokens into text. It drives the scheduler: tells it
+ * what happens, carries out what comes of that, and computes and sends the micro-batches that it asks for.
+ */
 export class Lead {
   readonly #components: LeadComponents;
   readonly #options: LeadOptions;
   readonly #scheduler: Scheduler;
-  readonly #sequences = new Map<string, Sequence>();
+  readonly #served = new Map<string, Served>();
   readonly #channelMarks: ChannelMarks | undefined;
   #load = { active: 0, queued: 0 };
   #pumpIsDue = false;
@@ -80,9 +90,10 @@ export class Lead {
     this.#started += 1;
     try {
       this.#components.checkSampling(generation.sampling);
-      const { answer, request } = this.#read(id, generation);
-      if (!answer.isComplete) this.#sequences.set(id, this.#scheduler.add(request));
-      answer.begin();
+      const { answer, request } = this.#prepare(id, generation);
+      if (!answer.isComplete) this.#served.set(id, { answer, sequence: this.#scheduler.add(request) });
+      this.#emit(id, answer.begin());
+      if (answer.isComplete) this.#emit(id, [answer.end({ cachedTokens: 0, draftedTokens: 0 })]);
     } catch (error) {
       this.#components.emit(id, { type: 'generation-error', error: toWireError(error) });
     }
@@ -91,10 +102,10 @@ export class Lead {
 
   /** Ends a generation that nobody waits for any more. No event follows. */
   cancel(id: string): void {
-    const sequence = this.#sequences.get(id);
-    if (sequence === undefined) return;
-    this.#sequences.delete(id);
-    this.#scheduler.cancel(sequence);
+    const served = this.#served.get(id);
+    if (served === undefined) return;
+    this.#served.delete(id);
+    this.#scheduler.end(served.sequence);
     this.#changed();
   }
 
@@ -105,7 +116,7 @@ export class Lead {
     if (outside !== undefined) {
       throw new SkeinError('protocol-violation', `the tail drew token ${outside} of a vocabulary of ${vocabularySize}`);
     }
-    this.#scheduler.complete(step, draws);
+    this.#carryOut(this.#scheduler.complete(step, draws));
     if (draws.every(({ tokens }) => tokens.length === 0)) this.#components.onProgress();
     this.#showLife();
     this.#changed();
@@ -113,9 +124,47 @@ export class Lead {
 
   /** Takes the news that a step failed on some stage. */
   failStep(step: number, error: SkeinError): void {
-    this.#scheduler.fail(step, error, { answerIsDue: false });
+    this.#failStep(step, error, { answerIsDue: false });
+  }
+
+  #failStep(step: number, error: SkeinError, { answerIsDue }: { readonly answerIsDue: boolean }): void {
+    this.#carryOut(this.#scheduler.fail(step, error, { answerIsDue }));
     this.#components.onProgress();
     this.#changed();
+  }
+
+  #carryOut(outcomes: readonly Outcome[]): void {
+    for (const outcome of outcomes) {
+      const { sequence } = outcome;
+      const { id } = sequence.request;
+      const { answer } = invariant(this.#served.get(id), 'nothing comes of a sequence that was ended');
+      switch (outcome.type) {
+        case 'tokens-drawn':
+          this.#read(outcome, answer);
+          break;
+        case 'sequence-failed':
+          this.#served.delete(id);
+          this.#emit(id, [{ type: 'generation-error', error: toWireError(outcome.error) }]);
+          break;
+      }
+    }
+  }
+
+  /** Reads tokens into an answer, up to its end. */
+  #read({ sequence, tokens }: Extract<Outcome, { type: 'tokens-drawn' }>, answer: Answer): void {
+    const { id } = sequence.request;
+    for (const [index, drawn] of tokens.entries()) {
+      this.#emit(id, answer.push(drawn));
+      if (!answer.isComplete) continue;
+      this.#served.delete(id);
+      this.#emit(id, [answer.end(costOf(sequence))]);
+      this.#scheduler.end(sequence, { unread: tokens.length - index - 1 });
+      return;
+    }
+  }
+
+  #emit(id: string, events: readonly GenerationEvent[]): void {
+    for (const event of events) this.#components.emit(id, event);
   }
 
   /** A preempted sequence may be away for as long as an older one goes on. Of those not begun nothing may be sent yet. */
@@ -123,17 +172,13 @@ export class Lead {
     const { now, emit } = this.#components;
     if (now() - this.#lastSignOfLifeAt < signOfLifeMs) return;
     this.#lastSignOfLifeAt = now();
-    for (const [id, { isAway, generated }] of this.#sequences) {
-      if (isAway && generated > 0) emit(id, { type: 'text-delta', text: '', tokens: [] });
+    for (const [id, { sequence }] of this.#served) {
+      if (sequence.isAway && sequence.generated > 0) emit(id, { type: 'text-delta', text: '', tokens: [] });
     }
   }
 
   #changed(): void {
-    const { active, queued } = this.#scheduler;
-    if (active !== this.#load.active || queued !== this.#load.queued) {
-      this.#load = { active, queued };
-      this.#components.onLoad(this.#load);
-    }
+    this.#tellLoad();
     this.#tellIdle();
     if (this.#pumpIsDue) return;
     this.#pumpIsDue = true;
@@ -141,6 +186,13 @@ export class Lead {
       this.#pumpIsDue = false;
       this.#pump();
     });
+  }
+
+  #tellLoad(): void {
+    const { active, queued } = this.#scheduler;
+    if (active === this.#load.active && queued === this.#load.queued) return;
+    this.#load = { active, queued };
+    this.#components.onLoad(this.#load);
   }
 
   #tellIdle(): void {
@@ -152,6 +204,7 @@ export class Lead {
   /** Computes and sends one micro-batch. Each one goes through `defer`, so that requests and answers are read in between. */
   #pump(): void {
     const scheduled = this.#scheduler.next();
+    this.#tellLoad();
     if (scheduled === undefined) return;
     const { step, tokens } = scheduled;
     const { stage, embedder, sendStep, now } = this.#components;
@@ -166,9 +219,7 @@ export class Lead {
       const rowless = { ...step, entries: [] };
       stage.run(rowless, isSplit ? { hidden: new Uint8Array(0) } : { tokens: new Int32Array(0) });
       if (isSplit) sendStep(rowless, new Uint8Array(0));
-      this.#scheduler.fail(step.step, asSkeinError(error, 'engine-failed'), { answerIsDue: isSplit });
-      this.#components.onProgress();
-      this.#changed();
+      this.#failStep(step.step, asSkeinError(error, 'engine-failed'), { answerIsDue: isSplit });
       return;
     }
     this.#scheduler.observeCost(step, now() - startedAt);
@@ -179,8 +230,8 @@ export class Lead {
     }
   }
 
-  #read(id: string, generation: Generation): { readonly answer: Answer; readonly request: SequenceRequest } {
-    const { tokenizer, now, emit } = this.#components;
+  #prepare(id: string, generation: Generation): { readonly answer: Answer; readonly request: SequenceRequest } {
+    const { tokenizer, now } = this.#components;
     const { sampling, stop, speculation, resume } = generation;
     const prompt = this.#encode(generation.prompt);
     const maxTokens = this.#completionLimit(prompt.length, generation.maxTokens);
@@ -194,25 +245,15 @@ export class Lead {
     }
     const channels = this.#channelsOf(generation, prompt);
     const options = { tokenizer, stop, channels, prompt, maxTokens, now };
-    const cost = (): SequenceCost => costOf(this.#sequences.get(id));
-    const answer = new Answer({ ...options, cost, emit: (event) => emit(id, event) }, resume);
     const request: SequenceRequest = {
+      id,
       prompt,
       sampling,
       mostTokens: prompt.length + maxTokens,
       speculates: speculation !== false,
       resume,
-      onToken: (drawn) => {
-        const goesOn = answer.push(drawn);
-        if (!goesOn) this.#sequences.delete(id);
-        return goesOn;
-      },
-      onError: (error) => {
-        this.#sequences.delete(id);
-        emit(id, { type: 'generation-error', error: toWireError(error) });
-      },
     };
-    return { answer, request };
+    return { answer: new Answer(options, resume), request };
   }
 
   /** A conversation's answer may have channels. A grammar is about the whole text, and leaves no room for headers. */
@@ -274,11 +315,10 @@ export class Lead {
   }
 }
 
-/** Returns the cost of a sequence; of none, when the answer was complete at once, zeros. */
-function costOf(sequence: Sequence | undefined): SequenceCost {
-  const { cachedTokens = 0, draftedTokens = 0, acceptedTokens = 0, request } = sequence ?? {};
+/** Returns what a sequence has cost so far. */
+function costOf({ cachedTokens, draftedTokens, request }: Sequence): SequenceCost {
   // What another lead had generated is in the cache, too, where this one resumes it a second time.
-  return { cachedTokens: Math.min(cachedTokens, request?.prompt.length ?? 0), draftedTokens, acceptedTokens };
+  return { cachedTokens: Math.min(cachedTokens, request.prompt.length), draftedTokens };
 }
 
 /** Completion tokens kept for a request that names no number, however long its prompt is. */

@@ -1,9 +1,9 @@
-import type { Sampling, SkeinError, Step } from '@skein/protocol';
+import type { Sampling, Step } from '@skein/protocol';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { Scheduler, type SchedulerOptions } from './scheduler.ts';
-import type { Sequence } from './sequence.ts';
+import type { Scheduler, SchedulerOptions } from './scheduler.ts';
+import { SchedulerDriver, type Asked, type Watched } from './test-support/scheduler-driver.ts';
 import { expectedTokens, seeded, SimulatedRing, type SimulatedRingOptions } from './test-support/simulated-ring.ts';
 
 const greedy: Sampling = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 };
@@ -12,22 +12,6 @@ const samplings = {
   penalized: { ...greedy, penalties: { lastTokens: -1, repeat: 1.1, frequency: 0, presence: 0 } },
   mirostat: { ...greedy, temperature: 1, mirostat: { version: 2, tau: 5, eta: 0.1 } },
 } satisfies Record<string, Sampling>;
-
-interface Request {
-  readonly prompt: readonly number[];
-  /** Tokens that are asked for, and generated. */
-  readonly count: number;
-  readonly sampling: Sampling;
-  readonly speculates: boolean;
-}
-
-interface Watched {
-  readonly request: Request;
-  readonly received: number[];
-  readonly errors: SkeinError[];
-  readonly sequence: Sequence;
-  isCancelled: boolean;
-}
 
 const defaults: SchedulerOptions = {
   stages: 1,
@@ -51,7 +35,7 @@ function hold(condition: boolean, claim: string): void {
 
 /** A scheduler and a ring, which check after each event what has to hold at all times. */
 class Service {
-  readonly scheduler: Scheduler;
+  readonly driver: SchedulerDriver;
   readonly ring: SimulatedRing;
   readonly watched: Watched[] = [];
   /** In the order in which they began. */
@@ -61,49 +45,41 @@ class Service {
 
   constructor(overrides: Partial<SchedulerOptions>, ring: Partial<SimulatedRingOptions> = {}) {
     const options = { ...defaults, ...overrides };
-    this.scheduler = new Scheduler(options);
+    this.driver = new SchedulerDriver(options);
     this.ring = new SimulatedRing({ ...options, ...ring });
   }
 
-  ask(request: Request): Watched {
-    const { prompt, count, sampling, speculates } = request;
-    const received: number[] = [];
-    const errors: SkeinError[] = [];
-    const sequence = this.scheduler.add({
-      prompt,
-      sampling,
-      mostTokens: prompt.length + count,
-      speculates,
-      onToken: ({ token }) => received.push(token) < count,
-      onError: (error) => errors.push(error),
-    });
-    const watched = { request, received, errors, sequence, isCancelled: false };
+  get scheduler(): Scheduler {
+    return this.driver.scheduler;
+  }
+
+  ask(request: Asked): Watched {
+    const watched = this.driver.add(request);
     this.watched.push(watched);
     this.check();
     return watched;
   }
 
   cancel(watched: Watched): void {
-    watched.isCancelled = true;
-    this.scheduler.cancel(watched.sequence);
+    this.driver.cancel(watched);
     this.check();
   }
 
   send(): boolean {
-    const scheduled = this.scheduler.next();
+    const scheduled = this.driver.next();
     if (scheduled !== undefined) this.ring.send(scheduled);
     this.check();
     return scheduled !== undefined;
   }
 
   answer(): boolean {
-    const isAnswered = this.ring.answer(this.scheduler);
+    const isAnswered = this.ring.answer(this.driver);
     this.check();
     return isAnswered;
   }
 
   fail(): void {
-    this.ring.fail(this.scheduler);
+    this.ring.fail(this.driver);
     this.check();
   }
 
@@ -142,7 +118,7 @@ class Service {
 const prompt = (length: number, seed: number): number[] =>
   Array.from({ length }, (_, index) => (index === 0 ? 1000 + seed : (seed * 31 + index * index) % 50));
 
-function ask(length: number, count: number, seed: number, rest: Partial<Request> = {}): Request {
+function ask(length: number, count: number, seed: number, rest: Partial<Asked> = {}): Asked {
   return { prompt: prompt(length, seed), count, sampling: greedy, speculates: false, ...rest };
 }
 

@@ -2,48 +2,30 @@ import { SkeinError, stepSchema } from '@skein/protocol';
 import { describe, expect, it } from 'vitest';
 
 import { Scheduler, type ScheduledStep, type SchedulerOptions } from './scheduler.ts';
-import type { SequenceRequest } from './sequence.ts';
+import { SchedulerDriver, type Asked } from './test-support/scheduler-driver.ts';
 
 const sampling = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 };
 
-function scheduler(options: Partial<SchedulerOptions> = {}): Scheduler {
-  return new Scheduler({
-    stages: 1,
-    sequences: 4,
-    slots: 4,
-    contextTokens: 100,
-    batchTokens: 8,
-    chunkTokens: 8,
-    draftTokens: 8,
-    rewinds: true,
-    swapTokens: 0,
-    stepCosts: [],
-    maxQueued: 2,
-    ...options,
-  });
+const options: SchedulerOptions = {
+  stages: 1,
+  sequences: 4,
+  slots: 4,
+  contextTokens: 100,
+  batchTokens: 8,
+  chunkTokens: 8,
+  draftTokens: 8,
+  rewinds: true,
+  swapTokens: 0,
+  stepCosts: [],
+  maxQueued: 2,
+};
+
+function driver(overrides: Partial<SchedulerOptions> = {}): SchedulerDriver {
+  return new SchedulerDriver({ ...options, ...overrides });
 }
 
-interface Watched extends SequenceRequest {
-  readonly received: number[];
-  readonly errors: SkeinError[];
-}
-
-function request(prompt: number, completion: number): Watched {
-  const received: number[] = [];
-  const errors: SkeinError[] = [];
-  return {
-    prompt: Array.from({ length: prompt }, (_, index) => index),
-    sampling,
-    mostTokens: prompt + completion,
-    speculates: false,
-    received,
-    errors,
-    onToken: ({ token }) => {
-      received.push(token);
-      return received.length < completion;
-    },
-    onError: (error) => errors.push(error),
-  };
+function request(prompt: number, count: number): Asked {
+  return { prompt: Array.from({ length: prompt }, (_, index) => index), sampling, speculates: false, count };
 }
 
 function due(scheduled: ScheduledStep | undefined): ScheduledStep {
@@ -52,7 +34,7 @@ function due(scheduled: ScheduledStep | undefined): ScheduledStep {
 }
 
 /** Answers a step as a tail would: one token per sampled entry. */
-function answer(subject: Scheduler, { step }: ScheduledStep, token: number): void {
+function answer(subject: SchedulerDriver, { step }: ScheduledStep, token: number): void {
   subject.complete(
     step.step,
     step.entries.filter(({ sample }) => sample).map(({ sequence }) => ({ sequence, tokens: [token] })),
@@ -61,9 +43,8 @@ function answer(subject: Scheduler, { step }: ScheduledStep, token: number): voi
 
 describe('the sequence scheduler', () => {
   it('prefills, then decodes one token at a time, and frees the sequence at its end', () => {
-    const subject = scheduler();
-    const watched = request(3, 2);
-    subject.add(watched);
+    const subject = driver();
+    const watched = subject.add(request(3, 2));
     const prefill = due(subject.next());
     expect(prefill.step.entries).toEqual([{ sequence: 0, position: 0, count: 3, sample: true }]);
     expect([...prefill.tokens]).toEqual([0, 1, 2]);
@@ -73,24 +54,24 @@ describe('the sequence scheduler', () => {
     expect([...decode.tokens]).toEqual([41]);
     answer(subject, decode, 42);
     expect(watched.received).toEqual([41, 42]);
-    expect(subject.active).toBe(0);
+    expect(subject.scheduler.active).toBe(0);
     expect(subject.next()).toBeUndefined();
   });
 
   it('has work left while a step is under way, even when nobody waits for it any more', () => {
-    const subject = scheduler();
-    expect(subject.isIdle).toBe(true);
+    const subject = driver();
+    expect(subject.scheduler.isIdle).toBe(true);
     const sequence = subject.add(request(3, 2));
-    expect(subject.isIdle).toBe(false);
+    expect(subject.scheduler.isIdle).toBe(false);
     const prefill = due(subject.next());
     subject.cancel(sequence);
-    expect(subject.isIdle).toBe(false);
+    expect(subject.scheduler.isIdle).toBe(false);
     answer(subject, prefill, 41);
-    expect(subject.isIdle).toBe(true);
+    expect(subject.scheduler.isIdle).toBe(true);
   });
 
   it('cuts a long prompt into micro-batches and samples after the last', () => {
-    const subject = scheduler({ stages: 3 });
+    const subject = driver({ stages: 3 });
     subject.add(request(20, 1));
     const steps = [due(subject.next()), due(subject.next()), due(subject.next())];
     expect(steps.flatMap(({ step }) => step.entries)).toEqual([
@@ -102,7 +83,7 @@ describe('the sequence scheduler', () => {
   });
 
   it('reads a long prompt in tiles, and what is left of it by rows', () => {
-    const subject = scheduler({ stages: 4, tiles: { rows: 10, from: 30 }, chunkTokens: 6 });
+    const subject = driver({ stages: 4, tiles: { rows: 10, from: 30 }, chunkTokens: 6 });
     subject.add(request(31, 1));
     const steps = [due(subject.next()), due(subject.next()), due(subject.next()), due(subject.next())];
     expect(steps.flatMap(({ step }) => step.entries)).toEqual([
@@ -114,14 +95,14 @@ describe('the sequence scheduler', () => {
   });
 
   it('reads the last token of a prompt by rows, as it will be when all before it comes from the cache', () => {
-    const subject = scheduler({ stages: 5, tiles: { rows: 10, from: 30 }, chunkTokens: 6 });
+    const subject = driver({ stages: 5, tiles: { rows: 10, from: 30 }, chunkTokens: 6 });
     subject.add(request(30, 1));
     const steps = Array.from({ length: 4 }, () => due(subject.next()));
     expect(steps.flatMap(({ step }) => step.entries.map(({ count }) => count))).toEqual([10, 10, 6, 4]);
   });
 
   it('reads by rows where little of a long prompt is left to be read', () => {
-    const subject = scheduler({ tiles: { rows: 10, from: 30 } });
+    const subject = driver({ tiles: { rows: 10, from: 30 } });
     subject.add(request(25, 1));
     for (const token of [1, 1, 1, 1]) answer(subject, due(subject.next()), token);
     subject.add(request(40, 1));
@@ -129,7 +110,7 @@ describe('the sequence scheduler', () => {
   });
 
   it('lets nobody else into a tile, and alternates between tiles and the others', () => {
-    const subject = scheduler({ tiles: { rows: 10, from: 30 } });
+    const subject = driver({ tiles: { rows: 10, from: 30 } });
     subject.add(request(1, 9));
     answer(subject, due(subject.next()), 1);
     subject.add(request(40, 1));
@@ -142,7 +123,7 @@ describe('the sequence scheduler', () => {
   });
 
   it('has as many micro-batches in flight as there are stages, each with a fair share of the sequences', () => {
-    const subject = scheduler({ stages: 2 });
+    const subject = driver({ stages: 2 });
     for (let index = 0; index < 4; index += 1) subject.add(request(1, 5));
     const first = due(subject.next());
     const second = due(subject.next());
@@ -153,7 +134,7 @@ describe('the sequence scheduler', () => {
   });
 
   it('has one more chunk of a prompt in flight than there are stages', () => {
-    const subject = scheduler({ stages: 2 });
+    const subject = driver({ stages: 2 });
     subject.add(request(40, 1));
     const steps = [due(subject.next()), due(subject.next()), due(subject.next())];
     expect(steps.map(({ step }) => step.entries[0]?.position)).toEqual([0, 8, 16]);
@@ -163,7 +144,7 @@ describe('the sequence scheduler', () => {
   });
 
   it('clears a freed slot before the next sequence gets it', () => {
-    const subject = scheduler({ sequences: 1, slots: 1, rewinds: false });
+    const subject = driver({ sequences: 1, slots: 1, rewinds: false });
     subject.add(request(2, 1));
     subject.add(request(2, 1));
     answer(subject, due(subject.next()), 7);
@@ -173,15 +154,15 @@ describe('the sequence scheduler', () => {
   });
 
   it('lets a sequence wait until there is room for its prompt and a few tokens', () => {
-    const subject = scheduler({ rewinds: false });
+    const subject = driver({ rewinds: false });
     subject.add(request(60, 8));
     subject.add(request(20, 60));
     subject.next();
-    expect([subject.active, subject.queued]).toEqual([1, 1]);
+    expect([subject.scheduler.active, subject.scheduler.queued]).toEqual([1, 1]);
   });
 
   it('refuses what can never fit, and more than may wait', () => {
-    const subject = scheduler({ sequences: 1, maxQueued: 1 });
+    const subject = driver({ sequences: 1, maxQueued: 1 });
     expect(() => subject.add(request(50, 51))).toThrow(expect.objectContaining({ code: 'context-length-exceeded' }));
     subject.add(request(1, 1));
     subject.add(request(1, 1));
@@ -189,7 +170,7 @@ describe('the sequence scheduler', () => {
   });
 
   it('keeps to what a step may hold, however many sequences come and go while the ring is full', () => {
-    const subject = scheduler({ stages: 1 });
+    const subject = driver({ stages: 1 });
     subject.add(request(20, 5));
     const blocking = due(subject.next());
     for (let round = 0; round < 500; round += 1) subject.cancel(subject.add(request(1, 1)));
@@ -198,36 +179,32 @@ describe('the sequence scheduler', () => {
   });
 
   it('admits those behind a cancelled one that was waiting for room', () => {
-    const subject = scheduler({ rewinds: false });
+    const subject = driver({ rewinds: false });
     subject.add(request(60, 20));
     const large = subject.add(request(60, 20));
     subject.add(request(5, 5));
-    expect([subject.active, subject.queued]).toEqual([1, 2]);
+    expect([subject.scheduler.active, subject.scheduler.queued]).toEqual([1, 2]);
     subject.cancel(large);
-    expect([subject.active, subject.queued]).toEqual([2, 0]);
+    expect([subject.scheduler.active, subject.scheduler.queued]).toEqual([2, 0]);
   });
 
   it('refuses a sequence without a token, which would never end', () => {
-    expect(() => scheduler().add(request(0, 5))).toThrow(expect.objectContaining({ code: 'invalid-request' }));
+    expect(() => driver().add(request(0, 5))).toThrow(expect.objectContaining({ code: 'invalid-request' }));
   });
 
   it('drops the token of a cancelled sequence that was on its way, and serves the others', () => {
-    const subject = scheduler();
-    const [cancelled, other] = [request(2, 5), request(2, 5)];
-    const handle = subject.add(cancelled);
-    subject.add(other);
+    const subject = driver();
+    const [cancelled, other] = [subject.add(request(2, 5)), subject.add(request(2, 5))];
     const step = due(subject.next());
-    subject.cancel(handle);
+    subject.cancel(cancelled);
     answer(subject, step, 9);
     expect([cancelled.received, other.received]).toEqual([[], [9]]);
-    expect(subject.active).toBe(1);
+    expect(subject.scheduler.active).toBe(1);
   });
 
   it('ends just the sequences of a failed step', () => {
-    const subject = scheduler({ stages: 2 });
-    const [first, second] = [request(1, 5), request(1, 5)];
-    subject.add(first);
-    subject.add(second);
+    const subject = driver({ stages: 2 });
+    const [first, second] = [subject.add(request(1, 5)), subject.add(request(1, 5))];
     const failed = due(subject.next());
     const good = due(subject.next());
     subject.fail(failed.step.step, new SkeinError('engine-failed', 'broken'), { answerIsDue: false });
@@ -237,7 +214,7 @@ describe('the sequence scheduler', () => {
   });
 
   it('keeps the place of a failed step in the ring until its answer has come', () => {
-    const subject = scheduler();
+    const subject = driver();
     subject.add(request(1, 5));
     const failed = due(subject.next());
     subject.fail(failed.step.step, new SkeinError('engine-failed', 'broken'), { answerIsDue: true });
@@ -248,12 +225,63 @@ describe('the sequence scheduler', () => {
   });
 
   it('refuses an answer that nobody asked for', () => {
-    const subject = scheduler();
+    const subject = driver();
     subject.add(request(1, 1));
     const { step } = due(subject.next());
     expect(() => subject.complete(step.step + 1, [{ sequence: 0, tokens: [1] }])).toThrow(
       expect.objectContaining({ code: 'protocol-violation' }),
     );
+  });
+
+  it('takes nothing of an answer of which a part was not asked for', () => {
+    const subject = driver();
+    const asked = [subject.add(request(1, 5)), subject.add(request(1, 5))];
+    const { step } = due(subject.next());
+    const answers = [0, 1].map((sequence) => ({ sequence, tokens: [7] }));
+    expect(() => subject.complete(step.step, [...answers.slice(0, 1), { sequence: 3, tokens: [7] }])).toThrow(
+      expect.objectContaining({ code: 'protocol-violation' }),
+    );
+    expect(asked.map(({ received }) => received)).toEqual([[], []]);
+    subject.complete(step.step, answers);
+    expect(asked.map(({ received }) => received)).toEqual([[7], [7]]);
+  });
+
+  it('says what has come of a step, in the order of its entries, and calls nobody', () => {
+    const subject = new Scheduler(options);
+    const [first, second] = ['a', 'b'].map((id) =>
+      subject.add({ id, prompt: [1], sampling, mostTokens: 5, speculates: false }),
+    );
+    const { step } = due(subject.next());
+    const error = { code: 'invalid-request', message: 'the grammar takes too much work', retryable: false } as const;
+    const outcomes = subject.complete(step.step, [
+      { sequence: 0, tokens: [7] },
+      { sequence: 1, tokens: [], error },
+    ]);
+    expect(outcomes).toEqual([
+      { type: 'tokens-drawn', sequence: first, tokens: [{ token: 7, isDraft: false }] },
+      { type: 'sequence-failed', sequence: second, error: expect.objectContaining({ code: 'invalid-request' }) },
+    ]);
+  });
+
+  it('keeps of a sequence that ends amid drafted tokens those up to its end', () => {
+    const subject = new Scheduler({ ...options, stepCosts: [1, 8].map((rows) => ({ rows, ms: 10 + rows })) });
+    const text = [...Array(3).keys()].flatMap(() => [0, 1, 2, 3, 4, 5, 6, 7]);
+    const ask = (id: string, prompt: readonly number[]) =>
+      subject.add({ id, prompt, sampling, mostTokens: 60, speculates: true });
+    const sequence = ask('a', text);
+    const answers = [[], [], [0]];
+    for (const tokens of answers) {
+      subject.complete(due(subject.next()).step.step, tokens.length === 0 ? [] : [{ sequence: 0, tokens }]);
+    }
+    const { step } = due(subject.next());
+    const draft = step.entries[0]?.draft ?? [];
+    expect(draft.slice(0, 3)).toEqual([1, 2, 3]);
+    const [outcome] = subject.complete(step.step, [{ sequence: 0, tokens: [...draft, 9] }]);
+    expect(outcome).toMatchObject({ type: 'tokens-drawn', tokens: [...draft.map(() => ({ isDraft: true })), {}] });
+    // Its text is complete with the first of them.
+    subject.end(sequence, { unread: draft.length });
+    expect(sequence.tokens).toEqual([...text, 0, 1]);
+    expect(ask('b', [...text, 0, 1, 2, 3]).cachedTokens).toBe(text.length + 2);
   });
 
   it.each([
@@ -269,7 +297,7 @@ describe('the sequence scheduler', () => {
     ['no token', [{ sequence: 0, tokens: [] }]],
     ['more tokens than there were guesses', [{ sequence: 0, tokens: [1, 2] }]],
   ])('refuses %s as the answer to a step with one entry', (_name, draws) => {
-    const subject = scheduler();
+    const subject = driver();
     subject.add(request(1, 1));
     const { step } = due(subject.next());
     expect(() => subject.complete(step.step, draws)).toThrow(expect.objectContaining({ code: 'protocol-violation' }));

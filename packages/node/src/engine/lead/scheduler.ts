@@ -1,51 +1,61 @@
 import {
   fromWireError,
   invariant,
-  limits,
-  SkeinError,
   type CacheOperation,
   type Sampled,
+  type SkeinError,
   type Step,
 } from '@skein/protocol';
 
 import { remembersHistory } from '../stage/sampling/remembers-history.ts';
 import { Admission } from './admission.ts';
-import { Composer, type ComposerOptions, type Contribution } from './composer.ts';
+import {
+  cellsForBatch,
+  placesInRing,
+  planBatch,
+  tiledTokens,
+  type BatchOptions,
+  type PlannedRows,
+} from './batch-policy.ts';
+import { InFlightLedger, type Contribution } from './in-flight-ledger.ts';
+import { OperationQueue } from './operation-queue.ts';
 import { PrefixCache, type PrefixCacheOptions } from './prefix-cache.ts';
-import { Sequence, type SequenceRequest } from './sequence.ts';
-import { StepCosts, type StepCost } from './step-costs.ts';
+import { RunningSequences } from './running-sequences.ts';
+import type { DrawnToken, Sequence, SequenceRequest } from './sequence.ts';
+import { Speculation, type SpeculationOptions } from './speculation.ts';
 
-export interface SchedulerOptions extends ComposerOptions, Pick<PrefixCacheOptions, 'swapTokens'> {
+export interface SchedulerOptions extends BatchOptions, SpeculationOptions, Pick<PrefixCacheOptions, 'swapTokens'> {
   /** Sequences generated at once. */
   readonly sequences: number;
   /** Sequences that the stages tell apart: those above and finished ones that are kept for their prefixes. */
   readonly slots: number;
   /** Tokens of KV cache, shared by all slots. */
   readonly contextTokens: number;
-  /** What steps in which all rows decode were measured to cost on the lead's stage. More is learned as it goes on. */
-  readonly stepCosts: readonly StepCost[];
   /** Requests that may wait for a free sequence before more are refused. */
   readonly maxQueued: number;
 }
 
-/** A micro-batch on its way: the step for the ring and the ids of its rows' tokens, in order. */
+/** A micro-batch to send: the step for the ring and the ids of its rows' tokens, in order. */
 export interface ScheduledStep {
   readonly step: Step;
   readonly tokens: Int32Array;
 }
 
-interface StepInFlight {
-  readonly contributions: readonly Contribution[];
-  /** Sequences whose cells it brings from main memory, with or without rows of them. */
-  readonly movedSequences: readonly Sequence[];
-}
-
-/** History tokens that samplers get told about in one step. Bounds a step's header. */
-const maxHistoryTokens = limits.maxPromptTokens;
+/** What has come of a step for one sequence. Whoever drives the scheduler carries it out. */
+export type Outcome =
+  /** Tokens were drawn, at least one. The driver reads them in order, and {@link Scheduler.end | ends} the sequence where it is complete. */
+  | { readonly type: 'tokens-drawn'; readonly sequence: Sequence; readonly tokens: readonly DrawnToken[] }
+  /** The sequence has ended with an error. */
+  | { readonly type: 'sequence-failed'; readonly sequence: Sequence; readonly error: SkeinError };
 
 /**
- * The lead's sequence scheduler: continuous batching over a ring of stages. A pure state machine: `next` composes the
- * micro-batch to send, `complete` takes the tail's answer.
+ * The lead's sequence scheduler: continuous batching over a ring of stages. A state machine that calls nobody. Its driver
+ * tells it what happens ({@link add}, {@link end}, {@link complete}, {@link fail}), carries out the outcomes that it gets back, and
+ * asks for the {@link next} micro-batch to send.
+ *
+ * Each part decides one thing and owns its state: {@link Admission} who waits and who begins, {@link planBatch} which rows go
+ * next, {@link Speculation} what is drafted, {@link InFlightLedger} what is under way, {@link PrefixCache} who holds which slot and
+ * cells.
  *
  * A sequence takes cells of the KV cache as its rows are sent. When there are none left, finished sequences that were kept
  * go first, then the youngest that runs: it is preempted and comes back, from main memory or computed anew, when there is room.
@@ -57,32 +67,23 @@ const maxHistoryTokens = limits.maxPromptTokens;
 export class Scheduler {
   readonly #options: SchedulerOptions;
   readonly #cache: PrefixCache;
-  readonly #costs = new StepCosts();
   readonly #admission: Admission;
-  readonly #composer: Composer;
-  /** In the order in which it is their turn. */
-  readonly #running: Sequence[] = [];
-  /** The same, in the order in which they began. */
-  readonly #byAge: Sequence[] = [];
-  /** Of those, the one that is to be preempted. */
-  #leaving: Sequence | undefined;
-  readonly #inFlight = new Map<number, StepInFlight>();
-  /** Decided and not sent yet. */
-  #operations: CacheOperation[] = [];
-  #nextStep = 0;
+  readonly #speculation: Speculation;
+  readonly #running = new RunningSequences();
+  readonly #inFlight = new InFlightLedger();
+  readonly #operations = new OperationQueue();
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
-    const { slots, contextTokens, rewinds, swapTokens, stepCosts, sequences } = options;
+    const { slots, contextTokens, rewinds, swapTokens } = options;
     this.#cache = new PrefixCache({ slots, cells: contextTokens, keeps: rewinds, swapTokens });
-    this.#admission = new Admission(this.#cache, { sequences, shares: rewinds });
-    this.#composer = new Composer({ cache: this.#cache, costs: this.#costs }, options);
-    for (const { rows, ms } of stepCosts) this.#costs.observe('decode', rows, ms);
+    this.#admission = new Admission(this.#cache, { ...options, shares: rewinds });
+    this.#speculation = new Speculation(options);
   }
 
   /** Sequences that run. */
   get active(): number {
-    return this.#running.length;
+    return this.#running.size;
   }
 
   /** Sequences that wait, preempted ones among them. */
@@ -92,110 +93,98 @@ export class Scheduler {
 
   /** Whether nothing runs, waits or is on its way round the ring. */
   get isIdle(): boolean {
-    return this.#running.length === 0 && this.#admission.size === 0 && this.#inFlight.size === 0;
+    return this.#running.size === 0 && this.#admission.size === 0 && this.#inFlight.size === 0;
   }
 
-  /** Learns how long the lead's stage took for a micro-batch. */
-  observeCost({ entries }: Pick<Step, 'entries'>, ms: number): void {
-    const rows = entries.reduce((sum, { count }) => sum + count, 0);
-    const isDecoding = entries.every(({ count, draft = [] }) => count - draft.length <= 1);
-    if (rows > 0 && ms > 0) this.#costs.observe(isDecoding ? 'decode' : 'prompt', rows, ms);
+  /** Learns how long the lead's stage took for a micro-batch, in milliseconds. */
+  observeCost(step: Pick<Step, 'entries'>, ms: number): void {
+    this.#speculation.observe(step, ms);
   }
 
-  /** Throws `overloaded` when too many wait already, `context-length-exceeded` when it could never fit. */
+  /**
+   * Takes a request. Its sequence begins at once where there is room.
+   *
+   * @throws SkeinError `overloaded` when too many wait already, `context-length-exceeded` when it could never fit,
+   * `invalid-request` when its prompt is empty
+   */
   add(request: SequenceRequest): Sequence {
-    const { contextTokens, maxQueued } = this.#options;
-    if (request.prompt.length === 0) throw new SkeinError('invalid-request', 'the prompt is empty');
-    if (request.mostTokens > contextTokens) {
-      throw new SkeinError(
-        'context-length-exceeded',
-        `${request.mostTokens} tokens are needed where the context holds ${contextTokens}; shorten the prompt or deploy with a larger context`,
-      );
-    }
-    if (this.#admission.size >= maxQueued) {
-      throw new SkeinError('overloaded', `${maxQueued} requests wait already; try again later or add a machine`);
-    }
-    const sequence = new Sequence(request);
-    this.#admission.add(sequence);
+    const sequence = this.#admission.add(request);
     this.#admit();
     return sequence;
   }
 
-  /** Frees a sequence at once; a token for it that is still on its way is dropped. */
-  cancel(sequence: Sequence): void {
-    this.#retire(sequence, { keep: true });
+  /**
+   * Ends a sequence that is complete, or that nobody waits for any more. Its slot is free at once; a token for it that is still
+   * on its way is dropped. Does nothing when it has ended already.
+   *
+   * @param options.unread tokens of the last outcome that lie behind its end. Default 0
+   */
+  end(sequence: Sequence, { unread = 0 }: { readonly unread?: number } = {}): void {
+    this.#retire(sequence, { keep: true, unread });
+    this.#admit();
   }
 
-  /** The micro-batch to send now, or undefined: nothing is ready, or the ring is full. */
+  /** Returns the micro-batch to send now, or undefined: nothing is ready, or the ring is full. */
   next(): ScheduledStep | undefined {
-    if (this.#inFlight.size >= this.#places()) return undefined;
+    this.#admit();
+    if (this.#inFlight.size >= placesInRing(this.#running.byTurn, this.#options.stages)) return undefined;
     const due = this.#compose();
     if (due === undefined) return undefined;
     const { operations, contributions } = due;
-    this.#operations = this.#operations.slice(operations.length);
+    this.#operations.drop(operations.length);
     const tokens: number[] = [];
     for (const { sequence, entry } of contributions) {
       const { position, count, draft = [] } = entry;
       for (let index = position; index < position + count - draft.length; index += 1) {
-        tokens.push(invariant(sequence.tokens[index], 'the rows of an entry that are no guesses are known tokens'));
+        tokens.push(invariant(sequence.tokens[index], 'the rows of an entry that are no drafts are known tokens'));
       }
       tokens.push(...draft);
     }
+    const step = this.#inFlight.enter(contributions, this.#movedBy(operations));
     const entries = contributions.map(({ entry }) => entry);
-    const step: Step = { type: 'step', step: this.#nextStep, operations, entries };
-    this.#nextStep += 1;
-    this.#inFlight.set(step.step, { contributions, movedSequences: this.#movedBy(operations) });
-    return { step, tokens: Int32Array.from(tokens) };
-  }
-
-  /** Takes the tail's answer. Throws `protocol-violation` for one that does not fit a step in flight. */
-  complete(step: number, draws: Sampled['draws']): void {
-    const contributions = this.#inFlight.get(step)?.contributions;
-    const sampled = contributions?.filter(({ entry }) => entry.sample);
-    if (contributions === undefined || sampled?.length !== draws.length) throw unasked(step);
-    this.#inFlight.delete(step);
-    for (const contribution of contributions) {
-      contribution.sequence.stepsInFlight -= 1;
-      if (!contribution.entry.sample) confirm(contribution, contribution.entry.count);
-    }
-    for (const [index, contribution] of sampled.entries()) {
-      const draw = draws[index];
-      if (draw === undefined || draw.sequence !== contribution.slot) throw unasked(step);
-      this.#take(contribution, draw, step);
-    }
-    this.#admit();
+    return { step: { type: 'step', step, operations, entries }, tokens: Int32Array.from(tokens) };
   }
 
   /**
-   * A step could not be computed: its sequences end with the error, the others go on. `answerIsDue`: the step is still on
-   * its way through the other stages, without rows, and the tail will answer it.
+   * Takes the tail's answer to a step.
+   *
+   * @throws SkeinError `protocol-violation` for an answer that does not fit a step in flight; nothing has changed then
    */
-  fail(step: number, error: SkeinError, { answerIsDue }: { answerIsDue: boolean }): void {
-    const { contributions = [], movedSequences = [] } = this.#inFlight.get(step) ?? {};
-    if (answerIsDue) this.#inFlight.set(step, { contributions: [], movedSequences: [] });
-    else this.#inFlight.delete(step);
-    // Some stage may not have what was swapped out. Before anybody comes back from there.
+  complete(step: number, draws: Sampled['draws']): readonly Outcome[] {
+    return this.#inFlight.complete(step, draws).map(({ sequence, slot, draw }) => {
+      if (draw.error !== undefined) {
+        this.#retire(sequence, { keep: true });
+        return { type: 'sequence-failed', sequence, error: fromWireError(draw.error) };
+      }
+      return { type: 'tokens-drawn', sequence, tokens: this.#accept(sequence, slot, draw) };
+    });
+  }
+
+  /**
+   * Takes the news that a step could not be computed. Its sequences end with the error, the others go on.
+   *
+   * @param options.answerIsDue the step is still on its way through the other stages, without rows, and the tail will answer it
+   */
+  fail(step: number, error: SkeinError, { answerIsDue }: { readonly answerIsDue: boolean }): readonly Outcome[] {
+    // Some stage may not have what was swapped out.
     this.#admission.forgetCopies();
-    this.#operations.push(...this.#cache.forgetSwapped());
-    for (const sequence of [...contributions.map((one) => one.sequence), ...movedSequences]) {
-      if (sequence.isFinished) continue;
-      // What a stage has of them after a failure is not known.
-      this.#retire(sequence, { keep: false });
-      sequence.request.onError(error);
-    }
+    this.#operations.add(...this.#cache.forgetSwapped());
+    const lost = this.#inFlight.fail(step, { answerIsDue });
+    for (const sequence of lost) this.#retire(sequence, { keep: false });
+    this.#admit();
+    return Array.from(lost, (sequence) => ({ type: 'sequence-failed', sequence, error }));
   }
 
   /** Lets waiting sequences begin or come back, as long as there is room. */
   #admit(): void {
     for (;;) {
-      const admitted = this.#admission.next(this.#running, { mayOpenGrammar: !this.#opensGrammar() });
+      const admitted = this.#admission.next(this.#running.byTurn, { mayOpenGrammar: !this.#opensGrammar() });
       if (admitted === undefined) return;
       const { sequence, placement } = admitted;
       const { slot, cachedTokens, operations } = placement;
-      this.#operations.push(...operations, this.#sampleWith(sequence, slot));
-      sequence.place(slot, cachedTokens, this.#tiledTokens(sequence, cachedTokens));
-      this.#running.push(sequence);
-      this.#byAge.push(sequence);
+      this.#operations.add(...operations, sampleWith(sequence, slot));
+      sequence.place(slot, cachedTokens, tiledTokens(sequence, cachedTokens, this.#options.tiles));
+      this.#running.add(sequence);
     }
   }
 
@@ -205,158 +194,115 @@ export class Scheduler {
       (operation) =>
         operation.type === 'sample-with' &&
         operation.sampling.grammar !== undefined &&
-        this.#running.some(({ slot }) => slot === operation.sequence),
+        this.#running.byTurn.some(({ slot }) => slot === operation.sequence),
     );
   }
 
-  /** How the tail draws a sequence's tokens from now on: for one that comes back, as if it had not been away. */
-  #sampleWith({ request, tokens, generated, mu }: Sequence, slot: number): CacheOperation {
-    const { sampling } = request;
-    return {
-      type: 'sample-with',
-      sequence: slot,
-      sampling,
-      ...(remembersHistory(sampling) ? { history: [...tokens] } : {}),
-      ...(generated === 0 ? {} : { generated }),
-      ...(mu === undefined ? {} : { mu }),
-    };
-  }
-
-  /**
-   * Where the part of a prompt ends that is read in tiles. Its last token is not part of it, so that the first token is
-   * drawn after the same logits when all before it comes from the cache the next time. A sequence that comes back reads by
-   * rows what it has read by rows.
-   */
-  #tiledTokens({ request, hasBegun, hasTiles }: Sequence, cachedTokens: number): number {
-    const { tiles } = this.#options;
-    const tokens = request.prompt.length - cachedTokens;
-    if (tiles === undefined || tokens < 1) return 0;
-    if (hasBegun ? !hasTiles : tokens < tiles.from) return 0;
-    return cachedTokens + Math.floor((tokens - 1) / tiles.rows) * tiles.rows;
-  }
-
-  /**
-   * Micro-batches that may be in flight. A prompt's chunks are as long whatever else is under way, so one more costs nothing, and
-   * hides the way between stages. Decoding sequences in smaller micro-batches would read the weights more often.
-   */
-  #places(): number {
-    const { stages } = this.#options;
-    const isReading = stages > 1 && this.#running.some(({ unsent }) => unsent > 1);
-    return isReading ? stages + 1 : stages;
-  }
-
-  /** The oldest operations, as many as a step may hold. */
-  #sendableOperations(): CacheOperation[] {
-    let historyTokens = 0;
-    const end = this.#operations.findIndex((operation, index) => {
-      if (operation.type === 'sample-with') historyTokens += operation.history?.length ?? 0;
-      return index >= limits.maxOperations || (index > 0 && historyTokens > maxHistoryTokens);
-    });
-    return this.#operations.slice(0, end === -1 ? undefined : end);
-  }
-
-  /** What goes into the next step. Makes room for it where there is little. */
+  /** Returns what goes into the next step. Makes room for it where there is little. */
   #compose(): { operations: CacheOperation[]; contributions: readonly Contribution[] } | undefined {
     this.#preemptDrained();
     for (;;) {
-      this.#operations.push(...this.#composer.makeRoom(this.#running), ...this.#cache.settle(this.#byAge));
-      const operations = this.#sendableOperations();
+      const cells = cellsForBatch(this.#running.byTurn, this.#options);
+      this.#operations.add(...this.#cache.makeRoom(cells), ...this.#cache.settle(this.#running.byAge));
+      const { operations, isAll } = this.#operations.head();
       // Rows may need what has to wait for another step: then this one goes without rows.
-      if (operations.length < this.#operations.length) return { operations, contributions: [] };
-      const { contributions, isStarved } = this.#composer.compose(this.#running, this.#inFlight.size);
+      if (!isAll) return { operations, contributions: [] };
+      const { rows, isStarved } = this.#planRows();
+      const contributions = rows.map((planned) => this.#send(planned));
       const hasRoomNow = isStarved && this.#makeYoungestLeave();
       if (contributions.length > 0) return { operations, contributions };
       if (!hasRoomNow) return undefined;
     }
   }
 
+  #planRows(): { readonly rows: readonly PlannedRows<Sequence>[]; readonly isStarved: boolean } {
+    const { freeCells } = this.#cache;
+    const { rows, isStarved, draftRoom } = planBatch(this.#running.byTurn, freeCells, this.#options);
+    if (rows.length > 0) {
+      const withDrafts = this.#speculation.behind(rows, draftRoom, this.#running.size);
+      for (const { sequence } of rows) this.#running.passTurn(sequence);
+      return { rows: withDrafts, isStarved };
+    }
+    const hasEmptyPlace = this.#inFlight.size > 0 && this.#inFlight.size < this.#options.stages;
+    const isAhead = hasEmptyPlace && !isStarved;
+    return { rows: isAhead ? this.#speculation.ahead(this.#running.byTurn, freeCells) : [], isStarved };
+  }
+
+  /** Rows take their cells in the order in which they are sent. */
+  #send({ sequence, knownTokens, draft }: PlannedRows<Sequence>): Contribution {
+    const entry = sequence.send(knownTokens, draft);
+    this.#cache.grow(entry.sequence, entry.position + entry.count);
+    return { sequence, epoch: sequence.epoch, entry };
+  }
+
   /** Sequences whose cells the operations bring from main memory. */
   #movedBy(operations: readonly CacheOperation[]): readonly Sequence[] {
     const slots = operations.flatMap((operation) => (operation.type === 'swap-in' ? operation.sequence : []));
-    return slots.length === 0 ? [] : this.#running.filter(({ slot }) => slot !== undefined && slots.includes(slot));
+    if (slots.length === 0) return [];
+    return this.#running.byTurn.filter(({ slot }) => slot !== undefined && slots.includes(slot));
+  }
+
+  /** Takes the tokens that were drawn for a sequence. */
+  #accept(
+    sequence: Sequence,
+    slot: number,
+    { tokens, logprobs, mus }: Sampled['draws'][number],
+  ): readonly DrawnToken[] {
+    return tokens.map((token, index) => {
+      const mu = mus?.[index];
+      const verdict = sequence.accept(token, mu);
+      if (verdict === 'fallen') this.#operations.add(this.#cache.cutBack(slot, sequence.sent));
+      return { token, logprobs: logprobs?.[index], mu, isDraft: verdict === 'stands' };
+    });
   }
 
   /** True when the youngest sequence has been preempted, false while rows of one that is to leave are under way. */
   #makeYoungestLeave(): boolean {
-    if (this.#leaving !== undefined) return false;
-    this.#leaving = invariant(this.#byAge.at(-1), 'a sequence runs that is short of room');
-    this.#leaving.isLeaving = true;
+    if (this.#leaving() !== undefined) return false;
+    invariant(this.#running.byAge.at(-1), 'a sequence runs that is short of room').prepareToLeave();
     return this.#preemptDrained();
   }
 
   /** Preempts the sequence that is to leave, when none of its rows is under way any more. */
   #preemptDrained(): boolean {
-    const sequence = this.#leaving;
+    const sequence = this.#leaving();
     if (sequence === undefined || sequence.stepsInFlight > 0) return false;
-    const { copy, operations } = this.#cache.preempt(this.#dropFromRunning(sequence));
-    this.#operations.push(...operations);
+    const slot = invariant(sequence.slot, 'a running sequence has a slot');
+    const { copy, operations } = this.#cache.preempt(slot);
+    this.#operations.add(...operations);
+    this.#running.remove(sequence);
     sequence.leave(copy);
     this.#admission.putBack(sequence);
     return true;
   }
 
-  /** Returns the slot that the sequence had. */
-  #dropFromRunning(sequence: Sequence): number {
-    this.#running.splice(this.#running.indexOf(sequence), 1);
-    this.#byAge.splice(this.#byAge.indexOf(sequence), 1);
-    if (this.#leaving === sequence) this.#leaving = undefined;
-    return invariant(sequence.slot, 'a running sequence has a slot');
+  #leaving(): Sequence | undefined {
+    return this.#running.byAge.find(({ isLeaving }) => isLeaving);
   }
 
-  /** Takes the tokens that were drawn after one entry's rows. */
-  #take(contribution: Contribution, draw: Sampled['draws'][number], step: number): void {
-    const { sequence, epoch, entry } = contribution;
-    const { tokens, logprobs, mus } = draw;
-    const draft = entry.draft ?? [];
-    // After a known token the first draw tells of the first guess; where all are guesses, of the second.
-    const confirming = entry.count === draft.length ? draft.slice(1) : draft;
-    const isStale = sequence.epoch !== epoch;
-    if (draw.error !== undefined) {
-      if (sequence.isFinished || isStale) return;
-      this.#retire(sequence, { keep: true });
-      sequence.request.onError(fromWireError(draw.error));
-      return;
-    }
-    const isPossible =
-      sequence.isFinished ||
-      (isStale
-        ? tokens.length === 0
-        : tokens.length >= 1 &&
-          tokens.length <= confirming.length + 1 &&
-          tokens.slice(0, -1).every((token, index) => token === confirming[index]));
-    if (!isPossible) throw unasked(step);
-    if (sequence.isFinished || isStale) return;
-    confirm(contribution, entry.count - confirming.length + tokens.length - 1);
-    for (const [index, token] of tokens.entries()) {
-      const isAsGuessed = sequence.accept(token);
-      sequence.mu = mus?.[index];
-      if (!isAsGuessed) this.#operations.push(this.#cache.cutBack(contribution.slot, sequence.sent));
-      if (sequence.request.onToken({ token, logprobs: logprobs?.[index], mu: sequence.mu })) continue;
-      this.#retire(sequence, { keep: true });
-      return;
-    }
-  }
-
-  #retire(sequence: Sequence, { keep }: { keep: boolean }): void {
+  #retire(sequence: Sequence, { keep, unread = 0 }: { readonly keep: boolean; readonly unread?: number }): void {
     if (sequence.isFinished) return;
-    sequence.isFinished = true;
-    if (sequence.slot === undefined) {
+    const { slot, copy, confirmed } = sequence;
+    sequence.finish({ unread });
+    if (slot === undefined) {
       this.#admission.remove(sequence);
-      if (sequence.copy !== undefined) this.#operations.push(this.#cache.discard(sequence.copy));
+      if (copy !== undefined) this.#operations.add(this.#cache.discard(copy));
     } else {
-      const { tokens, confirmed } = sequence;
-      const slot = this.#dropFromRunning(sequence);
-      this.#operations.push(...this.#cache.release(slot, tokens, keep ? confirmed : 0));
+      this.#running.remove(sequence);
+      this.#operations.add(...this.#cache.release(slot, sequence.tokens, keep ? confirmed : 0));
     }
-    this.#admit();
   }
 }
 
-/** Some more rows of a sequence are in all caches. */
-function confirm({ sequence, epoch, entry }: Contribution, rows: number): void {
-  if (sequence.epoch === epoch) sequence.confirmed = Math.max(sequence.confirmed, entry.position + rows);
-}
-
-function unasked(step: number): SkeinError {
-  return new SkeinError('protocol-violation', `the tail answered step ${step} with tokens that were not asked for`);
+/** Tells how the tail draws a sequence's tokens from now on: for one that comes back, as if it had not been away. */
+function sampleWith({ request, tokens, generated, mu }: Sequence, slot: number): CacheOperation {
+  const { sampling } = request;
+  return {
+    type: 'sample-with',
+    sequence: slot,
+    sampling,
+    ...(remembersHistory(sampling) ? { history: [...tokens] } : {}),
+    ...(generated === 0 ? {} : { generated }),
+    ...(mu === undefined ? {} : { mu }),
+  };
 }

@@ -1,4 +1,4 @@
-import type { Logprobs, Resume, Sampling, SkeinError } from '@skein/protocol';
+import { invariant, type Logprobs, type Resume, type Sampling, type StepEntry } from '@skein/protocol';
 
 import { PromptLookup } from './prompt-lookup.ts';
 import type { HeldCopy } from './swapped-sequences.ts';
@@ -10,59 +10,72 @@ export interface DrawnToken {
   readonly logprobs: Logprobs | undefined;
   /** Mirostat's state after it, where Mirostat draws. */
   readonly mu: number | undefined;
+  /** Whether it had been drafted. */
+  readonly isDraft: boolean;
 }
 
+/** What a generation asks of the scheduler. */
 export interface SequenceRequest {
+  /** The generation's id. */
+  readonly id: string;
   readonly prompt: readonly number[];
   readonly sampling: Sampling;
-  /** Tokens that it may come to have, the prompt's included. It never has more: `onToken` answers false in time. */
+  /** Tokens that it may come to have, the prompt's included. It never has more: it is ended in time. */
   readonly mostTokens: number;
   /** Draft tokens ahead where that pays. */
   readonly speculates: boolean;
   /** What it goes on from, when another lead has generated a part of it. Default: nothing. */
   readonly resume?: Pick<Resume, 'tokens' | 'mu'> | undefined;
-  /** Called for each token that is drawn. Answer true to go on, false when the sequence is complete. */
-  onToken(drawn: DrawnToken): boolean;
-  onError(error: SkeinError): void;
 }
 
-/** Where a sequence has got to. */
+/** A drawn token beside the draft token for its position: there was `none`, it `stands`, or it and all behind it have `fallen`. */
+export type DraftVerdict = 'none' | 'stands' | 'fallen';
+
+/**
+ * Where a sequence has got to. It waits, runs in a slot, is away after it was preempted, or has finished. The scheduler and its
+ * parts tell it what happens; nobody else changes it.
+ */
 export class Sequence {
   readonly request: SequenceRequest;
-  /** Prompt and generated tokens. */
-  readonly tokens: number[];
-  /** Guesses sent for the positions behind {@link tokens} and not answered yet. */
-  guessed: number[] = [];
-  /** Positions sent through the stages: known tokens, then guesses. */
-  sent = 0;
-  /** Positions that all stages have in their caches for certain. */
-  confirmed = 0;
-  /** Counts the guesses that fell: what was sent before the last one did counts for nothing. */
-  epoch = 0;
-  slot: number | undefined;
-  isFinished = false;
-  /** Whether it is to be preempted: it sends no more rows, and goes when those under way have come back. */
-  isLeaving = false;
-  /** Steps under way that have rows of it. */
-  stepsInFlight = 0;
-  /** What main memory has of it while it waits to come back. */
-  copy: HeldCopy | undefined;
-  /** Mirostat's state after the last token. */
-  mu: number | undefined;
+  readonly #tokens: number[];
+  /** Draft tokens sent for the positions behind the known ones and not answered yet. */
+  #drafts: number[] = [];
+  #draftedTokens = 0;
+  #sent = 0;
+  #confirmed = 0;
+  #epoch = 0;
+  #slot: number | undefined;
+  #isFinished = false;
+  #isLeaving = false;
+  #stepsInFlight = 0;
+  #copy: HeldCopy | undefined;
+  #mu: number | undefined;
   /** Prompt tokens that were in the cache when it began; undefined before that. */
   #cachedTokens: number | undefined;
   /** Where the part of the prompt ends that is read in tiles. */
   #tiledTokens = 0;
   #hasTiles = false;
-  draftedTokens = 0;
-  acceptedTokens = 0;
   #lookup: PromptLookup | undefined;
 
   constructor(request: SequenceRequest) {
     this.request = request;
     const { prompt, resume } = request;
-    this.tokens = [...prompt, ...(resume?.tokens ?? [])];
-    this.mu = resume?.mu;
+    this.#tokens = [...prompt, ...(resume?.tokens ?? [])];
+    this.#mu = resume?.mu;
+  }
+
+  /** Prompt and generated tokens. */
+  get tokens(): readonly number[] {
+    return this.#tokens;
+  }
+
+  /** The slot in which it runs; undefined while it waits and when it has finished. */
+  get slot(): number | undefined {
+    return this.#slot;
+  }
+
+  get isFinished(): boolean {
+    return this.#isFinished;
   }
 
   /** Whether it has had a slot before, and so comes back when it gets one. */
@@ -70,9 +83,44 @@ export class Sequence {
     return this.#cachedTokens !== undefined;
   }
 
+  /** Whether it is to be preempted: it sends no more rows, and goes when those under way have come back. */
+  get isLeaving(): boolean {
+    return this.#isLeaving;
+  }
+
   /** Whether it was preempted and waits to come back. */
   get isAway(): boolean {
-    return this.hasBegun && this.slot === undefined && !this.isFinished;
+    return this.hasBegun && this.#slot === undefined && !this.#isFinished;
+  }
+
+  /** What main memory has of it while it waits to come back. */
+  get copy(): HeldCopy | undefined {
+    return this.#copy;
+  }
+
+  /** Positions sent through the stages: known tokens, then draft tokens. */
+  get sent(): number {
+    return this.#sent;
+  }
+
+  /** Positions that all stages have in their caches for certain. */
+  get confirmed(): number {
+    return this.#confirmed;
+  }
+
+  /** Counts the drafts that have fallen: what was sent before the last one did counts for nothing. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  /** Steps under way that have rows of it. */
+  get stepsInFlight(): number {
+    return this.#stepsInFlight;
+  }
+
+  /** Mirostat's state after the last token. */
+  get mu(): number | undefined {
+    return this.#mu;
   }
 
   /** Prompt tokens that were in the cache when it began. */
@@ -80,30 +128,34 @@ export class Sequence {
     return this.#cachedTokens ?? 0;
   }
 
+  /** Tokens that were drafted and sent, all told. */
+  get draftedTokens(): number {
+    return this.#draftedTokens;
+  }
+
+  /** Draft tokens that were sent and not answered yet. */
+  get draftsInFlight(): number {
+    return this.#drafts.length;
+  }
+
+  /** Draft tokens that there is room for: the row of the last token that it may have is never needed. */
+  get draftRoom(): number {
+    return Math.max(0, this.request.mostTokens - 1 - this.#tokens.length - this.#drafts.length);
+  }
+
   /** Tokens that were generated, here and on other leads. */
   get generated(): number {
-    return this.tokens.length - this.request.prompt.length;
+    return this.#tokens.length - this.request.prompt.length;
   }
 
   /** Known tokens that were not sent yet. */
   get unsent(): number {
-    return Math.max(0, this.tokens.length - this.sent);
-  }
-
-  /** Guesses that there is room for: the row of the last token that it may have is never needed. */
-  get draftRoom(): number {
-    return Math.max(0, this.request.mostTokens - 1 - this.tokens.length - this.guessed.length);
-  }
-
-  /** Made when the first token has been drawn, at the cost of reading the prompt once. */
-  get lookup(): PromptLookup {
-    this.#lookup ??= new PromptLookup(this.tokens);
-    return this.#lookup;
+    return Math.max(0, this.#tokens.length - this.#sent);
   }
 
   /** Whether the next rows to send are a tile. */
   get readsTiles(): boolean {
-    return this.sent < this.#tiledTokens;
+    return this.#sent < this.#tiledTokens;
   }
 
   /** Whether some of the prompt was to be read in tiles. */
@@ -111,41 +163,86 @@ export class Sequence {
     return this.#hasTiles;
   }
 
-  /** It has got a slot, which holds its first tokens already; the next, up to `tiledTokens`, go in tiles. */
+  /** Predicts its tokens. Made when the first one has been drawn, at the cost of reading the prompt once. */
+  get lookup(): PromptLookup {
+    this.#lookup ??= new PromptLookup(this.#tokens);
+    return this.#lookup;
+  }
+
+  /** Begins or comes back in a slot, which holds the first tokens already; the next, up to `tiledTokens`, go in tiles. */
   place(slot: number, cachedTokens: number, tiledTokens: number): void {
     this.#cachedTokens ??= cachedTokens;
     this.#tiledTokens = tiledTokens;
     this.#hasTiles ||= tiledTokens > 0;
-    this.slot = slot;
-    this.copy = undefined;
-    this.sent = cachedTokens;
-    this.confirmed = cachedTokens;
+    this.#slot = slot;
+    this.#copy = undefined;
+    this.#sent = cachedTokens;
+    this.#confirmed = cachedTokens;
   }
 
-  /** It has lost its slot, and waits to come back. */
+  /** Sends no more rows, since it is to be preempted. */
+  prepareToLeave(): void {
+    this.#isLeaving = true;
+  }
+
+  /** Gives up its slot, and waits to come back. */
   leave(copy: HeldCopy | undefined): void {
-    this.slot = undefined;
-    this.isLeaving = false;
-    this.copy = copy;
+    this.#slot = undefined;
+    this.#isLeaving = false;
+    this.#copy = copy;
   }
 
-  /** Takes a drawn token. False when it contradicts a guess, of which all that were sent have fallen then. */
-  accept(token: number): boolean {
-    const position = this.tokens.push(token) - 1;
+  /** Forgets that main memory had something of it. */
+  forgetCopy(): void {
+    this.#copy = undefined;
+  }
+
+  /** Sends rows in a step: so many known tokens, and draft tokens behind them. Returns its entry in the step. */
+  send(knownTokens: number, draft: readonly number[]): StepEntry {
+    const sequence = invariant(this.#slot, 'a running sequence has a slot');
+    const position = this.#sent;
+    const count = knownTokens + draft.length;
+    this.#sent += count;
+    this.#drafts.push(...draft);
+    this.#draftedTokens += draft.length;
+    this.#stepsInFlight += 1;
+    const sample = this.#sent >= this.#tokens.length;
+    return { sequence, position, count, sample, ...(draft.length === 0 ? {} : { draft: [...draft] }) };
+  }
+
+  /** Takes the news that a step with rows of it has come back. */
+  comeBack(): void {
+    this.#stepsInFlight -= 1;
+  }
+
+  /** Takes the news that all stages have its first positions in their caches, of rows that were sent in an epoch. */
+  confirm(epoch: number, positions: number): void {
+    if (epoch === this.#epoch) this.#confirmed = Math.max(this.#confirmed, positions);
+  }
+
+  /** Takes a drawn token, and judges the draft token for its position. */
+  accept(token: number, mu: number | undefined): DraftVerdict {
+    const position = this.#tokens.push(token) - 1;
+    this.#mu = mu;
     if (this.request.speculates) {
       if (this.#lookup === undefined) void this.lookup;
       else this.#lookup.observe();
     }
-    const guess = this.guessed.shift();
-    if (guess === undefined) return true;
-    if (guess === token) {
-      this.acceptedTokens += 1;
-      return true;
-    }
-    this.guessed = [];
-    this.sent = position;
-    this.epoch += 1;
-    return false;
+    const draft = this.#drafts.shift();
+    if (draft === undefined) return 'none';
+    if (draft === token) return 'stands';
+    this.#drafts = [];
+    this.#sent = position;
+    this.#epoch += 1;
+    return 'fallen';
+  }
+
+  /** Ends, without its last tokens where some were drawn behind its end. */
+  finish({ unread }: { readonly unread: number }): void {
+    this.#tokens.length -= unread;
+    this.#isFinished = true;
+    this.#slot = undefined;
+    this.#copy = undefined;
   }
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
-import { Scheduler, type SchedulerOptions } from './scheduler.ts';
-import type { Sequence } from './sequence.ts';
+import type { SchedulerOptions } from './scheduler.ts';
+import { SchedulerDriver } from './test-support/scheduler-driver.ts';
 import { expectedTokens, seeded, SimulatedRing } from './test-support/simulated-ring.ts';
 
 const greedy = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 };
@@ -23,8 +23,13 @@ const options: SchedulerOptions = {
 };
 
 interface Simulation {
-  readonly received: number[][];
-  readonly sequences: readonly Sequence[];
+  readonly received: readonly (readonly number[])[];
+  /** What each sequence has cost. */
+  readonly sequences: readonly {
+    readonly cachedTokens: number;
+    readonly draftedTokens: number;
+    readonly acceptedTokens: number;
+  }[];
   readonly ring: SimulatedRing;
 }
 
@@ -36,33 +41,26 @@ function simulate(
 ): Simulation {
   // A machine on which rows that come along cost a tenth of the first.
   const stepCosts = [1, 16, 32].map((rows) => ({ rows, ms: 10 + rows }));
-  const scheduler = new Scheduler({ ...options, stepCosts, ...overrides });
+  const driver = new SchedulerDriver({ ...options, stepCosts, ...overrides });
   const ring = new SimulatedRing({ ...options, ...overrides });
-  const received = requests.map((): number[] => []);
-  const sequences = requests.map(({ prompt, count, speculates }, index) => {
-    const text = received[index] ?? [];
-    return scheduler.add({
-      prompt,
-      sampling: greedy,
-      mostTokens: prompt.length + count,
-      speculates,
-      onToken: ({ token }) => text.push(token) < count,
-      onError: (error) => {
-        throw error;
-      },
-    });
-  });
+  const watched = requests.map((request) => driver.add({ ...request, sampling: greedy }));
   for (;;) {
-    const scheduled = random() < 0.5 ? scheduler.next() : undefined;
+    const scheduled = random() < 0.5 ? driver.next() : undefined;
     if (scheduled !== undefined) ring.send(scheduled);
-    else if (!ring.answer(scheduler)) {
-      const last = scheduler.next();
+    else if (!ring.answer(driver)) {
+      const last = driver.next();
       if (last === undefined) break;
       ring.send(last);
     }
   }
-  expect([scheduler.active, scheduler.queued]).toEqual([0, 0]);
-  return { received, sequences, ring };
+  expect([driver.scheduler.active, driver.scheduler.queued]).toEqual([0, 0]);
+  expect(watched.flatMap(({ errors }) => errors)).toEqual([]);
+  const sequences = watched.map(({ sequence: { cachedTokens, draftedTokens }, acceptedTokens }) => ({
+    cachedTokens,
+    draftedTokens,
+    acceptedTokens,
+  }));
+  return { received: watched.map(({ received }) => received), sequences, ring };
 }
 
 const prompt = (length: number, seed: number): number[] =>

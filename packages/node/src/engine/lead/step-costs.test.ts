@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
-import { bestDraftLength, StepCosts } from './step-costs.ts';
+import { bestDraftLength } from './speculation.ts';
+import { StepCosts } from './step-costs.ts';
 
 function measured(points: Readonly<Record<number, number>>): StepCosts {
   const costs = new StepCosts();

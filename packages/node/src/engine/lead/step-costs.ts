@@ -69,36 +69,3 @@ class Curve {
     return Math.max(lower.ms, upper.ms + slope * (rows - upper.rows));
   }
 }
-
-/** Rows that matrix kernels take at once: one more than a multiple of it costs as much as some more. */
-const kernelRows = 4;
-
-/** A draft has to promise this much more tokens per second to be worth its risk. */
-const margin = 1.15;
-
-/**
- * How many guesses to verify along with the next token of a sequence, so that the expected number of tokens per
- * millisecond is greatest: with each guess right at probability p, a draft of k gives (1 - p^(k+1)) / (1 - p) tokens on
- * average (Leviathan et al. 2023, "Fast Inference from Transformers via Speculative Decoding", equation 1).
- *
- * @param options.otherRows rows of the micro-batch besides, of which each that decodes gives a token
- * @param options.hitRate p, below 1
- * @param options.most longest draft
- */
-export function bestDraftLength(
-  costs: StepCosts,
-  options: { otherRows: number; otherTokens: number; hitRate: number; most: number },
-): number {
-  const { otherRows, otherTokens, most } = options;
-  const p = Math.min(options.hitRate, 0.99);
-  const alone = costs.estimate(otherRows + 1);
-  if (alone === undefined) return 0;
-  let best = { length: 0, rate: (margin * (otherTokens + 1)) / alone };
-  for (let length = 1; length <= most; length += length < 7 ? 1 : kernelRows) {
-    const cost = costs.estimate(otherRows + 1 + length);
-    if (cost === undefined) break;
-    const rate = (otherTokens + (1 - p ** (length + 1)) / (1 - p)) / cost;
-    if (rate > best.rate) best = { length, rate };
-  }
-  return best.length;
-}

@@ -1,7 +1,8 @@
 import { SkeinError, stepSchema, type CacheOperation, type Sampled, type Sampling, type Step } from '@skein/protocol';
 
 import { Verification } from '../../stage/verification.ts';
-import type { ScheduledStep, Scheduler } from '../scheduler.ts';
+import type { ScheduledStep } from '../scheduler.ts';
+import type { SchedulerDriver } from './scheduler-driver.ts';
 
 /** Mirostat's state where a sequence begins. */
 const firstMu = 7;
@@ -98,23 +99,23 @@ export class SimulatedRing {
   }
 
   /** The stages compute the oldest step, and the tail answers. False when there is none. */
-  answer(scheduler: Scheduler): boolean {
+  answer(driver: SchedulerDriver): boolean {
     const next = this.#queue.shift();
     if (next === undefined) return false;
     const { step } = next;
     for (const operation of step.operations) this.#apply(operation);
     if (!step.entries.some(({ sequence }) => this.#broken.has(sequence))) {
-      scheduler.complete(step.step, this.#compute(next));
+      driver.complete(step.step, this.#compute(next));
       return true;
     }
     if (step.step > this.#lastSentBeforeFailure)
       throw new Error('rows follow where a stage has lost what is before them');
-    this.#fail(step, scheduler);
+    this.#fail(step, driver);
     return true;
   }
 
   /** Some stage can't compute the oldest step, nor do what its operations ask of main memory. False when there is none. */
-  fail(scheduler: Scheduler): boolean {
+  fail(driver: SchedulerDriver): boolean {
     const next = this.#queue.shift();
     if (next === undefined) return false;
     const { step } = next;
@@ -126,15 +127,15 @@ export class SimulatedRing {
     }
     for (const place of lost) this.#swapped.delete(place);
     this.#lastSentBeforeFailure = this.#lastSent;
-    this.#fail(step, scheduler);
+    this.#fail(step, driver);
     return true;
   }
 
-  #fail({ step, entries }: Step, scheduler: Scheduler): void {
+  #fail({ step, entries }: Step, driver: SchedulerDriver): void {
     for (const { sequence, position } of entries) {
       this.#broken.set(sequence, Math.min(position, this.#broken.get(sequence) ?? Infinity));
     }
-    scheduler.fail(step, new SkeinError('engine-failed', 'broken'), { answerIsDue: false });
+    driver.fail(step, new SkeinError('engine-failed', 'broken'), { answerIsDue: false });
   }
 
   #compute({ step, tokens }: ScheduledStep): Sampled['draws'] {

@@ -1,0 +1,115 @@
+import { SkeinError, type Sampled, type StepEntry } from '@skein/protocol';
+
+import type { Sequence } from './sequence.ts';
+
+type Draw = Sampled['draws'][number];
+
+/** The rows of one sequence in a step. */
+export interface Contribution {
+  readonly sequence: Sequence;
+  /** The sequence's epoch when they were sent. */
+  readonly epoch: number;
+  readonly entry: StepEntry;
+}
+
+/** What the tail drew after the rows of one sequence. */
+export interface AnsweredEntry {
+  readonly sequence: Sequence;
+  readonly slot: number;
+  readonly draw: Draw;
+}
+
+interface StepInFlight {
+  readonly contributions: readonly Contribution[];
+  /** Sequences whose cells the step brings from main memory, with or without rows of them. */
+  readonly movedSequences: readonly Sequence[];
+}
+
+/** The steps on their way round the ring, and what each has asked for: answers are judged by that before anything of them counts. */
+export class InFlightLedger {
+  readonly #steps = new Map<number, StepInFlight>();
+  #nextStep = 0;
+
+  /** Steps under way. */
+  get size(): number {
+    return this.#steps.size;
+  }
+
+  /** Enters a step, and returns its number. */
+  enter(contributions: readonly Contribution[], movedSequences: readonly Sequence[]): number {
+    const step = this.#nextStep;
+    this.#nextStep += 1;
+    this.#steps.set(step, { contributions, movedSequences });
+    return step;
+  }
+
+  /**
+   * Takes the tail's answer to a step. Tells sequences which of their rows are in all caches.
+   *
+   * @returns the draws that count, in the order of the step's entries: none for a sequence that has finished or for rows behind
+   * a draft token that has fallen
+   * @throws SkeinError `protocol-violation` for an answer that does not fit a step under way; nothing has changed then
+   */
+  complete(step: number, draws: readonly Draw[]): readonly AnsweredEntry[] {
+    const contributions = this.#steps.get(step)?.contributions;
+    const sampled = contributions?.filter(({ entry }) => entry.sample);
+    if (contributions === undefined || sampled?.length !== draws.length) throw unasked(step);
+    const answered = sampled.map((contribution, index) => {
+      const draw = draws[index];
+      if (draw === undefined || !isPossible(contribution, draw)) throw unasked(step);
+      return { contribution, draw };
+    });
+    this.#steps.delete(step);
+    for (const { sequence, epoch, entry } of contributions) {
+      sequence.comeBack();
+      if (!entry.sample) sequence.confirm(epoch, entry.position + entry.count);
+    }
+    return answered.flatMap(({ contribution, draw }) => {
+      const { sequence, epoch, entry } = contribution;
+      if (!doesCount(contribution)) return [];
+      const confirmedRows = entry.count - confirmingDraft(entry).length + draw.tokens.length - 1;
+      if (draw.error === undefined) sequence.confirm(epoch, entry.position + confirmedRows);
+      return { sequence, slot: entry.sequence, draw };
+    });
+  }
+
+  /**
+   * Takes the news that a step could not be computed.
+   *
+   * @param options.answerIsDue the step is still on its way, without rows, and the tail will answer it
+   * @returns the sequences of which it is not known what the stages have
+   */
+  fail(step: number, { answerIsDue }: { readonly answerIsDue: boolean }): ReadonlySet<Sequence> {
+    const { contributions = [], movedSequences = [] } = this.#steps.get(step) ?? {};
+    if (answerIsDue) this.#steps.set(step, { contributions: [], movedSequences: [] });
+    else this.#steps.delete(step);
+    const lost = [...contributions.map(({ sequence }) => sequence), ...movedSequences];
+    return new Set(lost.filter(({ isFinished }) => !isFinished));
+  }
+}
+
+/** Whether what was drawn after these rows still matters. */
+function doesCount({ sequence, epoch }: Contribution): boolean {
+  return !sequence.isFinished && sequence.epoch === epoch;
+}
+
+/** The draft tokens that draws tell of: after a known token the first draw tells of the first one; where all are drafts, of the second. */
+function confirmingDraft({ count, draft = [] }: StepEntry): readonly number[] {
+  return count === draft.length ? draft.slice(1) : draft;
+}
+
+function isPossible({ sequence, epoch, entry }: Contribution, { sequence: slot, tokens, error }: Draw): boolean {
+  if (slot !== entry.sequence) return false;
+  if (error !== undefined || sequence.isFinished) return true;
+  if (sequence.epoch !== epoch) return tokens.length === 0;
+  const confirming = confirmingDraft(entry);
+  return (
+    tokens.length >= 1 &&
+    tokens.length <= confirming.length + 1 &&
+    tokens.slice(0, -1).every((token, index) => token === confirming[index])
+  );
+}
+
+function unasked(step: number): SkeinError {
+  return new SkeinError('protocol-violation', `the tail answered step ${step} with tokens that were not asked for`);
+}

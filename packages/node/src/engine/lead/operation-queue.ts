@@ -1,0 +1,36 @@
+import { limits, type CacheOperation } from '@skein/protocol';
+
+/** History tokens that samplers get told about in one step. Bounds a step's header. */
+const maxHistoryTokens = limits.maxPromptTokens;
+
+/**
+ * The cache operations that are decided and not sent yet. They are sent in the order in which they were decided, with or
+ * before the first rows that need them.
+ */
+export class OperationQueue {
+  readonly #operations: CacheOperation[] = [];
+
+  add(...operations: readonly CacheOperation[]): void {
+    this.#operations.push(...operations);
+  }
+
+  /** Whether an operation of some kind waits. */
+  some(isOfKind: (operation: CacheOperation) => boolean): boolean {
+    return this.#operations.some(isOfKind);
+  }
+
+  /** Returns the oldest operations, as many as a step may hold, and whether those are all. */
+  head(): { readonly operations: CacheOperation[]; readonly isAll: boolean } {
+    let historyTokens = 0;
+    const end = this.#operations.findIndex((operation, index) => {
+      if (operation.type === 'sample-with') historyTokens += operation.history?.length ?? 0;
+      return index >= limits.maxOperations || (index > 0 && historyTokens > maxHistoryTokens);
+    });
+    return { operations: this.#operations.slice(0, end === -1 ? undefined : end), isAll: end === -1 };
+  }
+
+  /** Forgets the oldest operations, which were sent. */
+  drop(count: number): void {
+    this.#operations.splice(0, count);
+  }
+}

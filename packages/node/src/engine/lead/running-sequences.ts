@@ -1,0 +1,37 @@
+import type { Sequence } from './sequence.ts';
+
+/** The sequences that run, in the order in which it is their turn and in the order in which they began. */
+export class RunningSequences {
+  readonly #byTurn: Sequence[] = [];
+  readonly #byAge: Sequence[] = [];
+
+  get byTurn(): readonly Sequence[] {
+    return this.#byTurn;
+  }
+
+  /** The oldest first. */
+  get byAge(): readonly Sequence[] {
+    return this.#byAge;
+  }
+
+  get size(): number {
+    return this.#byAge.length;
+  }
+
+  /** Adds a sequence that begins or comes back: the youngest. */
+  add(sequence: Sequence): void {
+    this.#byTurn.push(sequence);
+    this.#byAge.push(sequence);
+  }
+
+  remove(sequence: Sequence): void {
+    this.#byTurn.splice(this.#byTurn.indexOf(sequence), 1);
+    this.#byAge.splice(this.#byAge.indexOf(sequence), 1);
+  }
+
+  /** Puts a sequence that has had its turn behind all others. */
+  passTurn(sequence: Sequence): void {
+    this.#byTurn.splice(this.#byTurn.indexOf(sequence), 1);
+    this.#byTurn.push(sequence);
+  }
+}
