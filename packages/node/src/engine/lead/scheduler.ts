@@ -166,10 +166,11 @@ export class Scheduler {
    * @param options.answerIsDue the step is still on its way through the other stages, without rows, and the tail will answer it
    */
   fail(step: number, error: SkeinError, { answerIsDue }: { readonly answerIsDue: boolean }): readonly Outcome[] {
-    // Some stage may not have what was swapped out.
+    // Some stage may not have what was swapped out: forgotten before anybody comes back from there.
     this.#admission.forgetCopies();
     this.#operations.add(...this.#cache.forgetSwapped());
     const lost = this.#inFlight.fail(step, { answerIsDue });
+    // What a stage has of them after a failure is not known.
     for (const sequence of lost) this.#retire(sequence, { keep: false });
     this.#admit();
     return Array.from(lost, (sequence) => ({ type: 'sequence-failed', sequence, error }));
