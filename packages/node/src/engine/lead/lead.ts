@@ -16,6 +16,7 @@ import type { Stage, StageOutput } from '../stage/stage.ts';
 import { Answer, contradicts, type SequenceCost } from './answer.ts';
 import { ChannelFilter, findChannelMarks, type ChannelMarks } from './channels.ts';
 import type { ChatTemplate } from './chat-template/chat-template.ts';
+import { ConversationEncoder } from './conversation-encoder.ts';
 import { Scheduler, type Outcome, type SchedulerOptions } from './scheduler.ts';
 import type { Sequence, SequenceRequest } from './sequence.ts';
 import type { TokenEmbedder } from './token-embedder.ts';
@@ -70,6 +71,7 @@ export class Lead {
   readonly #scheduler: Scheduler;
   readonly #served = new Map<string, Served>();
   readonly #channelMarks: ChannelMarks | undefined;
+  readonly #conversations: ConversationEncoder;
   #load = { active: 0, queued: 0 };
   #pumpIsDue = false;
   #lastSignOfLifeAt: number;
@@ -83,6 +85,7 @@ export class Lead {
     this.#scheduler = new Scheduler({ ...options, maxQueued });
     this.#lastSignOfLifeAt = components.now();
     this.#channelMarks = findChannelMarks(components.tokenizer);
+    this.#conversations = new ConversationEncoder(components.tokenizer);
   }
 
   /** Starts or resumes a generation. Its events follow through `emit`: that it has begun first, exactly one end or error last. */
@@ -282,9 +285,8 @@ export class Lead {
           throw new SkeinError('invalid-request', 'this model has no chat template; use plain completions');
         }
         const text = chatTemplate.render(prompt.messages);
-        this.#assertMayFit(text);
-        const { bos } = tokenizer.specialTexts();
-        return tokenizer.encode(text, { addSpecial: bos === '' || !text.startsWith(bos), parseSpecial: true });
+        this.#assertMayFit(text.value);
+        return this.#conversations.encode(text);
       }
     }
   }

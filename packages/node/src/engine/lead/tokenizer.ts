@@ -1,9 +1,28 @@
 import { SkeinError } from '@skein/protocol';
 
-import type { Libllama, ModelPointer, VocabPointer } from '../libllama/libllama.ts';
+import { tokenAttributes, type Libllama, type ModelPointer, type VocabPointer } from '../libllama/libllama.ts';
 
 /** Texts shorter than this are tokenized in a few milliseconds, whatever they hold. */
 const shortTextBytes = 65_536;
+
+/** A token that structures texts, such as `<|im_end|>`, and not part of one. */
+export interface MarkToken {
+  readonly token: number;
+  /** The text that is read as this token where special tokens are parsed. */
+  readonly text: string;
+  /** Whether white space before it goes when it is parsed. */
+  readonly stripsLeft: boolean;
+  /** Whether white space behind it goes. */
+  readonly stripsRight: boolean;
+  /** Whether llama.cpp reads it where special tokens are not parsed, too. */
+  readonly isReadAlways: boolean;
+}
+
+/**
+ * The form of a user-defined token that is a mark. Model files often call marks user-defined; they call so, too, what is part
+ * of texts, such as runs of spaces and `<think>`.
+ */
+const markForm = /^<[|｜]|[|｜]>$/;
 
 /** A model's own tokenizer. */
 export class Tokenizer {
@@ -51,6 +70,34 @@ export class Tokenizer {
     }
     if (count < 0) throw new SkeinError('engine-failed', 'llama.cpp could not tokenize the text');
     return [...tokens.subarray(0, count)];
+  }
+
+  /** Returns all tokens that structure texts. Looks at the whole vocabulary. */
+  markTokens(): readonly MarkToken[] {
+    const { control, unknown, userDefined, stripsLeft, stripsRight } = tokenAttributes;
+    const marks: MarkToken[] = [];
+    for (let token = 0; token < this.vocabularySize; token += 1) {
+      const attributes = this.#library.vocabAttributes(this.#vocab, token);
+      const isReadAlways = (attributes & userDefined) !== 0;
+      if (!isReadAlways && (attributes & (control | unknown)) === 0) continue;
+      const text = this.#library.vocabText(this.#vocab, token);
+      if (text === '' || (isReadAlways && !markForm.test(text))) continue;
+      marks.push({
+        token,
+        text,
+        stripsLeft: (attributes & stripsLeft) !== 0,
+        stripsRight: (attributes & stripsRight) !== 0,
+        isReadAlways,
+      });
+    }
+    return marks;
+  }
+
+  /** Returns what `addSpecial` puts before and behind a text. */
+  frame(): { readonly before: readonly number[]; readonly after: readonly number[] } {
+    const tokens = this.encode('', { addSpecial: true, parseSpecial: false });
+    const beginning = this.#library.vocabAddsBos(this.#vocab) ? 1 : 0;
+    return { before: tokens.slice(0, beginning), after: tokens.slice(beginning) };
   }
 
   /** A lower bound of a text's tokens, cheap to have: as if each were the vocabulary's longest; 0 for a short text. */

@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { libraryDirectory } from '../../hardware/backend.ts';
-import { loadLibllama, structLayouts, supportedLlamaVersion } from './libllama.ts';
+import { loadLibllama, structLayouts, supportedLlamaVersion, tokenAttributes } from './libllama.ts';
 
 const run = promisify(execFile);
 
@@ -72,6 +72,16 @@ describe('the binding of libllama', () => {
   it.each(Object.entries(structLayouts))('lays %s out as the bundled header does', async (name, layout) => {
     const path = name.startsWith('ggml') ? 'ggml/include/ggml.h' : 'include/llama.h';
     expect(layout).toEqual(fieldsOf(await header(path), name));
+  });
+
+  it('knows the bits of token attributes that the bundled header gives them', async () => {
+    const source = await header('include/llama.h');
+    const bitOf = (name: string): number =>
+      1 << Number(new RegExp(String.raw`LLAMA_TOKEN_ATTR_${name} += 1 << (\d+)`).exec(source)?.[1]);
+    const { unknown, control, userDefined, stripsLeft, stripsRight } = tokenAttributes;
+    expect([unknown, control, userDefined, stripsLeft, stripsRight]).toEqual(
+      ['UNKNOWN', 'CONTROL', 'USER_DEFINED', 'LSTRIP', 'RSTRIP'].map(bitOf),
+    );
   });
 
   it('loads the version that the layouts were written for', async () => {

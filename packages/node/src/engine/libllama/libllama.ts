@@ -102,6 +102,15 @@ export const structLayouts = {
   ],
 } as const satisfies Record<string, StructLayout>;
 
+/** Bits of `llama_token_attr`. */
+export const tokenAttributes = {
+  unknown: 1 << 0,
+  control: 1 << 3,
+  userDefined: 1 << 4,
+  stripsLeft: 1 << 7,
+  stripsRight: 1 << 8,
+} as const;
+
 /** A pointer of the C API. The brand keeps a context from being passed as a model. */
 export type Pointer<Kind extends string> = bigint & { readonly pointee: Kind };
 export type ModelPointer = Pointer<'llama_model'>;
@@ -279,6 +288,16 @@ function bind(directory: string, log: LogSink) {
     ) => boolean,
     vocabBos: llama.func('int32_t llama_vocab_bos(void *vocab)') as (vocab: VocabPointer) => number,
     vocabEos: llama.func('int32_t llama_vocab_eos(void *vocab)') as (vocab: VocabPointer) => number,
+    vocabAddsBos: llama.func('bool llama_vocab_get_add_bos(void *vocab)') as (vocab: VocabPointer) => boolean,
+    vocabAttributes: llama.func('int llama_vocab_get_attr(void *vocab, int32_t token)') as (
+      vocab: VocabPointer,
+      token: number,
+    ) => number,
+    /** Returns a token as the vocabulary stores it: of a control token, its text form. */
+    vocabText: llama.func('const char *llama_vocab_get_text(void *vocab, int32_t token)') as (
+      vocab: VocabPointer,
+      token: number,
+    ) => string,
     tokenize: llama.func(
       'int32_t llama_tokenize(void *vocab, const void *text, int32_t text_length, void *tokens, int32_t capacity, bool add_special, bool parse_special)',
     ) as (

@@ -1,3 +1,4 @@
+import { Text } from './text.ts';
 import { typeName, type CallArguments, type Value } from './values.ts';
 
 /**
@@ -25,8 +26,8 @@ export function bindArguments<Name extends string>(
 }
 
 /** @throws TypeError when it is no text */
-export function textArgument(called: string, value: Value): string {
-  if (typeof value === 'string') return value;
+export function textArgument(called: string, value: Value): Text {
+  if (value instanceof Text) return value;
   throw new TypeError(`${called}() takes a text, got ${typeName(value)}`);
 }
 

@@ -1,3 +1,5 @@
+import { written, type Text } from './text.ts';
+
 /** What a rendering may take. */
 export interface RenderingLimits {
   /** What all of {@link Budget} may add up to. A step takes well under a microsecond. */
@@ -84,19 +86,19 @@ export class Budget {
 /** A text that grows piece by piece, within a budget. */
 export class BoundedText {
   readonly #budget: Budget;
-  #text = '';
+  #text: Text = written('');
 
   constructor(budget: Budget) {
     this.#budget = budget;
   }
 
-  get value(): string {
+  get value(): Text {
     return this.#text;
   }
 
   /** @throws BudgetExceeded */
-  append(piece: string): void {
+  append(piece: Text): void {
     this.#budget.append(this.#text.length, piece.length);
-    this.#text += piece;
+    this.#text = this.#text.plus(piece);
   }
 }

@@ -18,7 +18,7 @@ function render(
   messages: readonly ChatMessage[] = hello,
   options: Partial<ChatTemplateOptions> = {},
 ): string {
-  return new ChatTemplate(source, { bos: '<s>', eos: '</s>', ...options }).render(messages);
+  return new ChatTemplate(source, { bos: '<s>', eos: '</s>', ...options }).render(messages).value;
 }
 
 /** What an expression gives, as text. */

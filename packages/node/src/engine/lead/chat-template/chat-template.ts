@@ -3,7 +3,8 @@ import { isSkeinError, SkeinError, type ChatMessage } from '@skein/protocol';
 import { Budget, BudgetExceeded, type RenderingLimits } from './budget.ts';
 import { Interpreter, RaisedByTemplate } from './interpreter.ts';
 import { parseTemplate, type Block } from './syntax-tree.ts';
-import { toValue } from './values.ts';
+import { said, written, type Text } from './text.ts';
+import { Dictionary, type Value } from './values.ts';
 
 /** Longest reason that is quoted of a template or of its parser, in characters. */
 const maxReasonCharacters = 500;
@@ -35,12 +36,12 @@ export class ChatTemplate {
   }
 
   /**
-   * The text that the model continues as the assistant.
+   * Renders the text that the model continues as the assistant. It knows which of its characters messages say.
    *
    * @throws SkeinError `invalid-request` with the template's own words when it refuses the conversation; `model-invalid`
    *   when it does not parse, fails, takes more than a rendering may, or leaves the last user's text out
    */
-  render(messages: readonly ChatMessage[]): string {
+  render(messages: readonly ChatMessage[]): Text {
     if (isSkeinError(this.#template)) throw this.#template;
     const { bos, eos, now = () => new Date() } = this.#options;
     const characters = messages.reduce((sum, { content }) => sum + content.length, 0);
@@ -51,23 +52,30 @@ export class ChatTemplate {
       ...this.#options.limits,
     });
     const interpreter = new Interpreter(budget, { now });
-    let text: string;
+    let text: Text;
     try {
       text = interpreter.render(this.#template, {
-        // `developer` is OpenAI's newer word for `system`, which is the one that templates know.
-        messages: toValue(
-          messages.map((message) => (message.role === 'developer' ? { ...message, role: 'system' } : message)),
-        ),
+        messages: messages.map(toValue),
         add_generation_prompt: true,
-        bos_token: bos,
-        eos_token: eos,
+        bos_token: written(bos),
+        eos_token: written(eos),
       });
     } catch (error) {
       throw error instanceof RaisedByTemplate ? refused(error) : unusable(error, interpreter.line);
     }
-    assertHoldsTheQuestion(text, messages);
+    assertHoldsTheQuestion(text.value, messages);
     return text;
   }
+}
+
+/** A role is one of a few words, so it may be part of a mark: some templates write `'<|' + role + '|>'`. */
+function toValue({ role, content, name }: ChatMessage): Value {
+  return new Dictionary([
+    // `developer` is OpenAI's newer word for `system`, which is the one that templates know.
+    [written('role'), written(role === 'developer' ? 'system' : role)],
+    [written('content'), said(content)],
+    ...(name === undefined ? [] : [[written('name'), said(name)] as const]),
+  ]);
 }
 
 const defaultSteps = 3_000_000;

@@ -4,13 +4,14 @@ import { toJson } from './json.ts';
 import { attributeAt, elementAt, joinTexts } from './methods.ts';
 import { tests } from './tests.ts';
 import * as texts from './text-operations.ts';
+import { Text, written } from './text.ts';
 import {
   areEqual,
   characterCount,
   charactersOf,
   compare,
+  Dictionary,
   Float,
-  isMap,
   isTruthy,
   itemsOf,
   iterate,
@@ -34,16 +35,16 @@ export const filters: ReadonlyMap<string, Filter> = new Map<string, Filter>([
   ['length', lengthFilter],
   ['count', lengthFilter],
   ['trim', (value, args, budget) => trimFilter(toText(value, budget), args)],
-  ['upper', (value, _args, budget) => toText(value, budget).toUpperCase()],
-  ['lower', (value, _args, budget) => toText(value, budget).toLowerCase()],
-  ['capitalize', (value, _args, budget) => texts.capitalize(toText(value, budget))],
-  ['title', (value, _args, budget) => texts.title(toText(value, budget))],
+  ['upper', (value, _args, budget) => toText(value, budget).computed((text) => text.toUpperCase())],
+  ['lower', (value, _args, budget) => toText(value, budget).computed((text) => text.toLowerCase())],
+  ['capitalize', (value, _args, budget) => toText(value, budget).computed(texts.capitalize)],
+  ['title', (value, _args, budget) => toText(value, budget).computed(texts.title)],
   ['replace', replaceFilter],
   ['indent', indentFilter],
   ['join', joinFilter],
   ['list', (value, _args, budget) => [...iterate(value, budget)]],
-  ['first', (value, _args, budget) => elementAt(typeof value === 'string' ? value : iterate(value, budget), 0, budget)],
-  ['last', (value, _args, budget) => elementAt(typeof value === 'string' ? value : iterate(value, budget), -1, budget)],
+  ['first', (value, _args, budget) => elementAt(value instanceof Text ? value : iterate(value, budget), 0, budget)],
+  ['last', (value, _args, budget) => elementAt(value instanceof Text ? value : iterate(value, budget), -1, budget)],
   ['reverse', reverseFilter],
   ['sort', sortFilter],
   ['unique', uniqueFilter],
@@ -59,7 +60,15 @@ export const filters: ReadonlyMap<string, Filter> = new Map<string, Filter>([
   ['reject', (value, args, budget) => pick(value, args, { keeps: false, attribute: false }, budget)],
   ['selectattr', (value, args, budget) => pick(value, args, { keeps: true, attribute: true }, budget)],
   ['rejectattr', (value, args, budget) => pick(value, args, { keeps: false, attribute: true }, budget)],
-  ['items', (value) => (value === undefined ? [] : [...dictionary('items', value)].map((entry) => new Tuple(entry)))],
+  [
+    'items',
+    (value) =>
+      value === undefined
+        ? []
+        : dictionary('items', value)
+            .entries()
+            .map((entry) => new Tuple(entry)),
+  ],
   ['dictsort', dictsortFilter],
   ['int', intFilter],
   ['float', floatFilter],
@@ -76,7 +85,7 @@ export function findFilter(name: string): Filter {
   return filter;
 }
 
-function jsonFilter(value: Value, args: CallArguments, budget: Budget): string {
+function jsonFilter(value: Value, args: CallArguments, budget: Budget): Text {
   const names = ['ensure_ascii', 'indent', 'separators', 'sort_keys'] as const;
   const {
     ensure_ascii = false,
@@ -98,47 +107,47 @@ function jsonFilter(value: Value, args: CallArguments, budget: Budget): string {
   );
 }
 
-function indentText(indent: Value, budget: Budget): string | undefined {
-  if (indent === null || typeof indent === 'string') return indent ?? undefined;
-  return texts.repeat(' ', integerArgument('indent', indent), budget);
+function indentText(indent: Value, budget: Budget): Text | undefined {
+  if (indent === null || indent instanceof Text) return indent ?? undefined;
+  return texts.repeat(written(' '), integerArgument('indent', indent), budget);
 }
 
 function defaultFilter(value: Value, args: CallArguments): Value {
-  const { default_value = '', boolean = false } = bindArguments('default', ['default_value', 'boolean'], args);
+  const { default_value = written(''), boolean = false } = bindArguments('default', ['default_value', 'boolean'], args);
   return value === undefined || (isTruthy(boolean) && !isTruthy(value)) ? default_value : value;
 }
 
 function reverseFilter(value: Value, _args: CallArguments, budget: Budget): Value {
-  if (typeof value === 'string') return charactersOf(value, budget).reverse().join('');
+  if (value instanceof Text) return Text.join(charactersOf(value, budget).reverse());
   return [...iterate(value, budget)].reverse();
 }
 
 function lengthFilter(value: Value, _args: CallArguments, budget: Budget): number {
-  if (typeof value === 'string') return characterCount(value, budget);
-  return isMap(value) ? value.size : iterate(value, budget).length;
+  if (value instanceof Text) return characterCount(value, budget);
+  return value instanceof Dictionary ? value.size : iterate(value, budget).length;
 }
 
-function trimFilter(text: string, args: CallArguments): string {
+function trimFilter(text: Text, args: CallArguments): Text {
   const { chars = null } = bindArguments('trim', ['chars'], args);
   const ends = { left: true, right: true };
-  return chars === null ? texts.strip(text, ends) : texts.strip(text, ends, textArgument('trim', chars));
+  return chars === null ? texts.strip(text, ends) : texts.strip(text, ends, textArgument('trim', chars).value);
 }
 
-function replaceFilter(value: Value, args: CallArguments, budget: Budget): string {
+function replaceFilter(value: Value, args: CallArguments, budget: Budget): Text {
   const { old, new: by, count = -1 } = bindArguments('replace', ['old', 'new', 'count'], args);
-  const [from, to] = [textArgument('replace', old), textArgument('replace', by)];
+  const [{ value: from }, to] = [textArgument('replace', old), textArgument('replace', by)];
   const times = count === null ? -1 : integerArgument('replace', count);
   return texts.replace(toText(value, budget), { from, to, count: times }, budget);
 }
 
-function indentFilter(value: Value, args: CallArguments, budget: Budget): string {
+function indentFilter(value: Value, args: CallArguments, budget: Budget): Text {
   const { width = 4, first = false, blank = false } = bindArguments('indent', ['width', 'first', 'blank'], args);
-  const options = { width: indentText(width, budget) ?? '', first: isTruthy(first), blank: isTruthy(blank) };
+  const options = { width: indentText(width, budget) ?? written(''), first: isTruthy(first), blank: isTruthy(blank) };
   return texts.indent(toText(value, budget), options, budget);
 }
 
-function joinFilter(value: Value, args: CallArguments, budget: Budget): string {
-  const { d = '', attribute = null } = bindArguments('join', ['d', 'attribute'], args);
+function joinFilter(value: Value, args: CallArguments, budget: Budget): Text {
+  const { d = written(''), attribute = null } = bindArguments('join', ['d', 'attribute'], args);
   const items = iterate(value, budget).map((item) => (attribute === null ? item : attributeAt(item, attribute)));
   budget.list(items.length);
   return joinTexts(
@@ -160,7 +169,7 @@ function sortFilter(value: Value, args: CallArguments, budget: Budget): Value {
 }
 
 function foldCase(value: Value): Value {
-  return typeof value === 'string' ? value.toLowerCase() : value;
+  return value instanceof Text ? value.computed((text) => text.toLowerCase()) : value;
 }
 
 function uniqueFilter(value: Value, _args: CallArguments, budget: Budget): Value {
@@ -177,7 +186,7 @@ function mapFilter(value: Value, args: CallArguments, budget: Budget): Value {
     return iterate(value, budget).map((item) => attributeAt(item, path) ?? args.named.get('default'));
   }
   const [name, ...positional] = args.positional;
-  const filter = findFilter(textArgument('map', name));
+  const filter = findFilter(textArgument('map', name).value);
   return iterate(value, budget).map((item) => {
     budget.step();
     return filter(item, { positional, named: args.named }, budget);
@@ -192,9 +201,10 @@ function pick(
   budget: Budget,
 ): Value {
   const [path, ...rest] = attribute ? positional : [undefined, ...positional];
-  const [name = 'truthy', ...args] = rest;
-  const test = tests.get(textArgument('select', name));
-  if (test === undefined) throw new TypeError(`no test named '${toText(name, budget)}'`);
+  const [name = written('truthy'), ...args] = rest;
+  const { value: testName } = textArgument('select', name);
+  const test = tests.get(testName);
+  if (test === undefined) throw new TypeError(`no test named '${testName}'`);
   // As Python's, which looks at the elements only when somebody asks for them: so nothing fails for None here.
   return (value === null ? [] : iterate(value, budget)).filter((item) => {
     budget.step();
@@ -205,17 +215,18 @@ function pick(
 
 function dictsortFilter(value: Value, args: CallArguments, budget: Budget): Value {
   const names = ['case_sensitive', 'by', 'reverse'] as const;
-  const { case_sensitive = false, by = 'key', reverse = false } = bindArguments('dictsort', names, args);
-  const index = by === 'value' ? 1 : 0;
+  const { case_sensitive = false, by = written('key'), reverse = false } = bindArguments('dictsort', names, args);
+  const index = by instanceof Text && by.value === 'value' ? 1 : 0;
   const direction = isTruthy(reverse) ? -1 : 1;
   const key = (entry: readonly Value[]) => (isTruthy(case_sensitive) ? entry[index] : foldCase(entry[index]));
-  return [...dictionary('dictsort', value)]
+  return dictionary('dictsort', value)
+    .entries()
     .sort((left, right) => direction * compare(key(left), key(right), budget))
     .map((entry) => new Tuple(entry));
 }
 
-function dictionary(called: string, value: Value): ReadonlyMap<Value, Value> {
-  if (isMap(value)) return value;
+function dictionary(called: string, value: Value): Dictionary {
+  if (value instanceof Dictionary) return value;
   throw new TypeError(`${called} takes a dictionary, got ${typeName(value)}`);
 }
 
@@ -227,13 +238,13 @@ function number(called: string, value: Value): number {
 
 function intFilter(value: Value, args: CallArguments): Value {
   const { default: otherwise = 0 } = bindArguments('int', ['default'], args);
-  const parsed = typeof value === 'string' ? parseNumber(value) : numberOf(value);
+  const parsed = value instanceof Text ? parseNumber(value.value) : numberOf(value);
   return parsed === undefined ? otherwise : Math.trunc(parsed);
 }
 
 function floatFilter(value: Value, args: CallArguments): Value {
   const { default: otherwise = new Float(0) } = bindArguments('float', ['default'], args);
-  const parsed = typeof value === 'string' ? parseNumber(value) : numberOf(value);
+  const parsed = value instanceof Text ? parseNumber(value.value) : numberOf(value);
   return parsed === undefined ? otherwise : new Float(parsed);
 }
 

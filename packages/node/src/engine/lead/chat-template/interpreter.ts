@@ -5,6 +5,7 @@ import { elementAt, findMethod } from './methods.ts';
 import { strftime } from './strftime.ts';
 import { contains, tests } from './tests.ts';
 import { repeat } from './text-operations.ts';
+import { said, Text, written } from './text.ts';
 import {
   lineOf,
   type BinaryNode,
@@ -26,10 +27,10 @@ import {
   Callable,
   charactersOf,
   compare,
+  Dictionary,
   Float,
   hasSurrogates,
   isList,
-  isMap,
   isTruthy,
   itemsOf,
   iterate,
@@ -87,7 +88,7 @@ export class Interpreter {
   }
 
   /** @throws RaisedByTemplate, BudgetExceeded, TypeError and RangeError for what Python would not take either */
-  render(template: Block, variables: Readonly<Record<string, Value>>): string {
+  render(template: Block, variables: Readonly<Record<string, Value>>): Text {
     const globals = new Scope();
     for (const [name, value] of Object.entries({ ...this.#globals(), ...variables })) globals.set(name, value);
     return this.#blockText(template.body, new Scope(globals));
@@ -103,18 +104,18 @@ export class Interpreter {
       None: null,
       range: new Callable('range', (args) => this.#range(args)),
       namespace: new Callable('namespace', ({ positional, named }) => {
-        const initial = positional.flatMap((value) => (isMap(value) ? [...value] : []));
-        const entries = initial.map(([key, value]) => [toText(key, this.#budget), value] as const);
+        const initial = positional.flatMap((value) => (value instanceof Dictionary ? value.entries() : []));
+        const entries = initial.map(([key, value]) => [toText(key, this.#budget).value, value] as const);
         return new Namespace(new Map([...entries, ...named]));
       }),
       dict: new Callable('dict', ({ positional: [initial], named }) => {
-        return new Map<Value, Value>([...(isMap(initial) ? initial : []), ...named]);
+        return new Dictionary([...(initial instanceof Dictionary ? initial.entries() : []), ...entriesOf(named)]);
       }),
       raise_exception: new Callable('raise_exception', ({ positional: [message] }) => {
-        throw new RaisedByTemplate(toText(message, this.#budget));
+        throw new RaisedByTemplate(toText(message, this.#budget).value);
       }),
       strftime_now: new Callable('strftime_now', ({ positional: [format] }) =>
-        strftime(this.#now(), toText(format, this.#budget)),
+        toText(format, this.#budget).computed((value) => strftime(this.#now(), value)),
       ),
     };
   }
@@ -128,7 +129,7 @@ export class Interpreter {
     return Array.from({ length }, (_, index) => from + index * step);
   }
 
-  #blockText(body: readonly Node[], scope: Scope): string {
+  #blockText(body: readonly Node[], scope: Scope): Text {
     const text = new BoundedText(this.#budget);
     this.#run(body, scope, text);
     return text.value;
@@ -210,7 +211,7 @@ export class Interpreter {
     } else if (target.type === 'MemberExpression') {
       const object = this.#evaluate(target.object, scope);
       if (!(object instanceof Namespace)) throw new TypeError('only attributes of a namespace can be set');
-      object.attributes.set(toText(this.#propertyOf(target, scope), this.#budget), value);
+      object.attributes.set(toText(this.#propertyOf(target, scope), this.#budget).value, value);
     } else {
       throw new TypeError(`a ${target.type} can't be assigned to`);
     }
@@ -251,10 +252,10 @@ export class Interpreter {
     }
     scope.set('varargs', new Tuple(positional.slice(parameters.length)));
     const names = parameters.map(nameOf);
-    scope.set('kwargs', new Map<Value, Value>([...named].filter(([name]) => !names.includes(name))));
+    scope.set('kwargs', new Dictionary(entriesOf(named).filter(([{ value }]) => !names.includes(value))));
   }
 
-  #callBlock({ call, callerArgs, body }: CallBlock, scope: Scope): string {
+  #callBlock({ call, callerArgs, body }: CallBlock, scope: Scope): Text {
     const caller = this.#macro(
       { type: 'Macro', name: { type: 'Identifier', value: 'caller' }, args: callerArgs ?? [], body },
       scope,
@@ -267,7 +268,7 @@ export class Interpreter {
   #evaluate(node: Node, scope: Scope): Value {
     this.#budget.step();
     const value = this.#evaluateUnmeasured(node, scope);
-    if (typeof value === 'string') {
+    if (value instanceof Text) {
       if (makesValues.has(node.type)) this.#budget.newText(value.length);
       else this.#budget.text(value.length);
     } else if (isList(value) && makesValues.has(node.type)) {
@@ -279,8 +280,9 @@ export class Interpreter {
   #evaluateUnmeasured(node: Node, scope: Scope): Value {
     switch (node.type) {
       case 'IntegerLiteral':
-      case 'StringLiteral':
         return node.value;
+      case 'StringLiteral':
+        return written(node.value);
       case 'FloatLiteral':
         return new Float(node.value);
       case 'ArrayLiteral':
@@ -288,7 +290,7 @@ export class Interpreter {
       case 'TupleLiteral':
         return new Tuple(node.value.map((item) => this.#evaluate(item, scope)));
       case 'ObjectLiteral':
-        return new Map(
+        return new Dictionary(
           [...node.value].map(([key, value]) => [this.#evaluate(key, scope), this.#evaluate(value, scope)] as const),
         );
       case 'Identifier':
@@ -319,21 +321,22 @@ export class Interpreter {
     if (object === undefined) throw new TypeError(`${nameOf(node.object)} is undefined`);
     if (node.computed && node.property.type === 'SliceExpression') return this.#slice(object, node.property, scope);
     const property = this.#propertyOf(node, scope);
-    if (isMap(object)) {
+    const name = property instanceof Text ? property.value : undefined;
+    if (object instanceof Dictionary) {
       // `x.items` is the method unless there is none; `x['items']` is the entry unless there is none.
-      const method = typeof property === 'string' ? findMethod(object, property, this.#budget) : undefined;
+      const method = name === undefined ? undefined : findMethod(object, name, this.#budget);
       if (node.computed) return object.has(property) ? object.get(property) : method;
       return method ?? object.get(property);
     }
-    if (object instanceof Namespace) return object.attributes.get(toText(property, this.#budget));
-    if (object instanceof Loop) return object.attribute(property);
-    if (typeof property === 'string') return findMethod(object, property, this.#budget);
-    const items = typeof object === 'string' ? object : itemsOf(object);
+    if (object instanceof Namespace) return object.attributes.get(toText(property, this.#budget).value);
+    if (object instanceof Loop) return name === undefined ? undefined : object.attribute(name);
+    if (name !== undefined) return findMethod(object, name, this.#budget);
+    const items = object instanceof Text ? object : itemsOf(object);
     return items === undefined ? undefined : elementAt(items, integerArgument('index', property), this.#budget);
   }
 
   #propertyOf({ property, computed }: MemberNode, scope: Scope): Value {
-    return !computed && property.type === 'Identifier' ? property.value : this.#evaluate(property, scope);
+    return !computed && property.type === 'Identifier' ? written(property.value) : this.#evaluate(property, scope);
   }
 
   #slice(object: Value, { start, stop, step }: SliceNode, scope: Scope): Value {
@@ -342,10 +345,10 @@ export class Interpreter {
       return value === null ? undefined : integerArgument('slice', value);
     };
     const bounds = { start: bound(start), stop: bound(stop), step: bound(step) ?? 1 };
-    if (typeof object === 'string') {
+    if (object instanceof Text) {
       this.#budget.newText(object.length);
-      if (bounds.step === 1 && !hasSurrogates(object)) return object.slice(bounds.start, bounds.stop);
-      return slice(charactersOf(object, this.#budget), bounds).join('');
+      if (bounds.step === 1 && !hasSurrogates(object.value)) return object.slice(bounds.start, bounds.stop);
+      return Text.join(slice(charactersOf(object, this.#budget), bounds));
     }
     const items = itemsOf(object);
     if (items === undefined) throw new TypeError(`'${typeName(object)}' object can't be sliced`);
@@ -369,8 +372,8 @@ export class Interpreter {
         named.set(node.key.value, this.#evaluate(node.value, scope));
       } else if (node.type === 'KeywordSpreadExpression') {
         const value = this.#evaluate(node.argument, scope);
-        if (!isMap(value)) throw new TypeError(`** takes a dictionary, got ${typeName(value)}`);
-        for (const [key, item] of value) named.set(toText(key, this.#budget), item);
+        if (!(value instanceof Dictionary)) throw new TypeError(`** takes a dictionary, got ${typeName(value)}`);
+        for (const [key, item] of value.entries()) named.set(toText(key, this.#budget).value, item);
       } else if (node.type === 'SpreadExpression') {
         const items = iterate(this.#evaluate(node.argument, scope), this.#budget);
         this.#budget.newList(items.length);
@@ -425,7 +428,7 @@ export class Interpreter {
       case 'not in':
         return !contains(right, left, this.#budget);
       case '~':
-        return toText(left, this.#budget) + toText(right, this.#budget);
+        return toText(left, this.#budget).plus(toText(right, this.#budget));
       default:
         for (const [value, node] of [
           [left, leftNode],
@@ -445,7 +448,7 @@ export class Interpreter {
       return isFloat ? new Float(result) : result;
     }
     if (operator === '+') {
-      if (typeof left === 'string' && typeof right === 'string') return left + right;
+      if (left instanceof Text && right instanceof Text) return left.plus(right);
       const lists = [itemsOf(left), itemsOf(right)] as const;
       if (lists[0] !== undefined && lists[1] !== undefined && isList(left) === isList(right)) {
         const joined = [...lists[0], ...lists[1]];
@@ -454,7 +457,7 @@ export class Interpreter {
     }
     if (operator === '*') {
       const [sequence, times] = typeof right === 'number' ? [left, right] : [right, left];
-      if (typeof sequence === 'string' && typeof times === 'number') return repeat(sequence, times, this.#budget);
+      if (sequence instanceof Text && typeof times === 'number') return repeat(sequence, times, this.#budget);
       if (isList(sequence) && typeof times === 'number') {
         this.#budget.newList(sequence.length * times);
         return Array.from({ length: Math.max(0, times) }, () => sequence).flat();
@@ -472,6 +475,11 @@ const makesValues: ReadonlySet<Node['type']> = new Set(['CallExpression', 'Filte
 
 function without(named: ReadonlyMap<string, Value>, name: string): ReadonlyMap<string, Value> {
   return new Map([...named].filter(([key]) => key !== name));
+}
+
+/** Arguments' names may come from a message (`**`), and count as such. */
+function entriesOf(named: ReadonlyMap<string, Value>): (readonly [name: Text, value: Value])[] {
+  return [...named].map(([name, value]) => [said(name), value] as const);
 }
 
 /** What a template calls the value, for messages. */

@@ -1,22 +1,23 @@
 import { BoundedText, type Budget } from './budget.ts';
-import { Float, isMap, itemsOf, typeName, describeFloat, compare, type Value } from './values.ts';
+import { Text, written } from './text.ts';
+import { compare, describeFloat, Dictionary, Float, itemsOf, typeName, type Value } from './values.ts';
 
 export interface JsonOptions {
-  /** Spaces per level, or the text to indent with; undefined writes everything on one line. */
-  readonly indent?: string | undefined;
+  /** The text to indent a level with; undefined writes everything on one line. */
+  readonly indent?: Text | undefined;
   readonly ensureAscii?: boolean;
   readonly sortKeys?: boolean;
   /** Between elements, and behind keys. */
-  readonly separators?: readonly [item: string, key: string] | undefined;
+  readonly separators?: readonly [item: Text, key: Text] | undefined;
 }
 
 /**
  * Python's `json.dumps`, which writes spaces where JavaScript writes none.
  * @throws TypeError for what JSON has no form for
  */
-export function toJson(value: Value, options: JsonOptions, budget: Budget): string {
+export function toJson(value: Value, options: JsonOptions, budget: Budget): Text {
   const text = new BoundedText(budget);
-  write(value, { ...options, budget, text }, '\n');
+  write(value, { ...options, budget, text }, written('\n'));
   return text.value;
 }
 
@@ -25,56 +26,54 @@ interface Writing extends JsonOptions {
   readonly text: BoundedText;
 }
 
-function write(value: Value, writing: Writing, line: string): void {
-  const { text, indent } = writing;
-  const [itemSeparator, keySeparator] = writing.separators ?? [indent === undefined ? ', ' : ',', ': '];
-  const inner = indent === undefined ? '' : line + indent;
-  const outer = indent === undefined ? '' : line;
+function write(value: Value, writing: Writing, line: Text): void {
+  const { text, indent, separators } = writing;
+  const [itemSeparator, keySeparator] = separators ?? [written(indent === undefined ? ', ' : ','), written(': ')];
+  const inner = indent === undefined ? nothing : line.plus(indent);
+  const outer = indent === undefined ? nothing : line;
   const items = itemsOf(value);
   if (items !== undefined) {
-    text.append('[');
+    text.append(written('['));
     for (const [index, item] of items.entries()) {
-      text.append((index === 0 ? '' : itemSeparator) + inner);
+      text.append(index === 0 ? inner : itemSeparator.plus(inner));
       write(item, writing, inner);
     }
-    text.append(items.length === 0 ? ']' : `${outer}]`);
-  } else if (isMap(value)) {
-    text.append('{');
-    let separator = '';
+    if (items.length > 0) text.append(outer);
+    text.append(written(']'));
+  } else if (value instanceof Dictionary) {
+    text.append(written('{'));
+    let separator = nothing;
     for (const [key, item] of entriesOf(value, writing)) {
-      text.append(`${separator}${inner}${writeText(keyText(key), writing)}${keySeparator}`);
+      text.append(separator.plus(inner));
+      text.append(writeText(key instanceof Text ? key : written(scalarText(key)), writing));
+      text.append(keySeparator);
       write(item, writing, inner);
       separator = itemSeparator;
     }
-    text.append(value.size === 0 ? '}' : `${outer}}`);
+    if (value.size > 0) text.append(outer);
+    text.append(written('}'));
   } else {
-    text.append(scalarText(value, writing));
+    text.append(value instanceof Text ? writeText(value, writing) : written(scalarText(value)));
   }
 }
 
-function entriesOf(
-  value: ReadonlyMap<Value, Value>,
-  { sortKeys, budget }: Writing,
-): readonly (readonly [Value, Value])[] {
-  const entries = [...value];
+const nothing = written('');
+
+function entriesOf(value: Dictionary, { sortKeys, budget }: Writing): readonly (readonly [Value, Value])[] {
+  const entries = value.entries();
   return sortKeys === true ? entries.sort(([left], [right]) => compare(left, right, budget)) : entries;
 }
 
-function keyText(key: Value): string {
-  if (typeof key === 'string') return key;
-  return scalarText(key, {});
-}
-
-function scalarText(value: Value, options: JsonOptions): string {
+function scalarText(value: Value): string {
   if (value === null) return 'null';
-  if (typeof value === 'string') return writeText(value, options);
   if (typeof value === 'number' || typeof value === 'boolean') return String(value);
   if (value instanceof Float) return describeFloat(value.value);
   throw new TypeError(`${typeName(value)} has no form in JSON`);
 }
 
-function writeText(text: string, { ensureAscii }: JsonOptions): string {
-  const json = JSON.stringify(text);
+function writeText(text: Text, { ensureAscii }: JsonOptions): Text {
+  const json = text.computed((value) => JSON.stringify(value));
   if (ensureAscii !== true) return json;
-  return json.replaceAll(/[^\0-\u007e]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  const escape = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  return json.computed((value) => value.replaceAll(/[^\0-\u007e]/g, escape));
 }

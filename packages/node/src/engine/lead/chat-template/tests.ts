@@ -1,9 +1,10 @@
 import { integerArgument, textArgument } from './arguments.ts';
 import type { Budget } from './budget.ts';
+import { Text } from './text.ts';
 import {
   areEqual,
   Callable,
-  isMap,
+  Dictionary,
   isTruthy,
   itemsOf,
   iterate,
@@ -22,21 +23,18 @@ export const tests: ReadonlyMap<string, Test> = new Map<string, Test>([
   ['boolean', (value) => typeof value === 'boolean'],
   ['true', (value) => value === true],
   ['false', (value) => value === false],
-  ['string', (value) => typeof value === 'string'],
+  ['string', (value) => value instanceof Text],
   ['integer', (value) => typeof value === 'number'],
   ['float', (value) => typeName(value) === 'float'],
   ['number', (value) => ['int', 'float', 'bool'].includes(typeName(value))],
-  ['mapping', (value) => isMap(value)],
-  ['sequence', (value) => typeof value === 'string' || isMap(value) || itemsOf(value) !== undefined],
-  [
-    'iterable',
-    (value) => value === undefined || typeof value === 'string' || isMap(value) || itemsOf(value) !== undefined,
-  ],
+  ['mapping', (value) => value instanceof Dictionary],
+  ['sequence', isSequence],
+  ['iterable', (value) => value === undefined || isSequence(value)],
   ['callable', (value) => value instanceof Callable],
   ['odd', (value) => integerArgument('odd', value) % 2 !== 0],
   ['even', (value) => integerArgument('even', value) % 2 === 0],
-  ['lower', (value) => typeof value === 'string' && value === value.toLowerCase() && value !== value.toUpperCase()],
-  ['upper', (value) => typeof value === 'string' && value === value.toUpperCase() && value !== value.toLowerCase()],
+  ['lower', (value) => value instanceof Text && isCased(value) && value.value === value.value.toLowerCase()],
+  ['upper', (value) => value instanceof Text && isCased(value) && value.value === value.value.toUpperCase()],
   ['eq', (value, args, budget) => areEqual(value, args.positional[0], budget)],
   ['equalto', (value, args, budget) => areEqual(value, args.positional[0], budget)],
   ['ne', (value, args, budget) => !areEqual(value, args.positional[0], budget)],
@@ -44,13 +42,22 @@ export const tests: ReadonlyMap<string, Test> = new Map<string, Test>([
   ['truthy', (value) => isTruthy(value)],
 ]);
 
+function isSequence(value: Value): boolean {
+  return value instanceof Text || value instanceof Dictionary || itemsOf(value) !== undefined;
+}
+
+/** Whether a text has letters that have cases. */
+function isCased({ value }: Text): boolean {
+  return value.toLowerCase() !== value.toUpperCase();
+}
+
 /** Python's `in`. */
 export function contains(container: Value, value: Value, budget: Budget): boolean {
-  if (typeof container === 'string') {
-    const wanted = textArgument('in', value);
+  if (container instanceof Text) {
+    const { value: wanted } = textArgument('in', value);
     budget.search(container.length, wanted.length);
-    return container.includes(wanted);
+    return container.value.includes(wanted);
   }
-  if (isMap(container)) return container.has(value);
+  if (container instanceof Dictionary) return container.has(value);
   return iterate(container, budget).some((item) => areEqual(item, value, budget));
 }

@@ -1,27 +1,35 @@
 import { invariant } from '@skein/protocol';
 
 import type { Budget } from './budget.ts';
+import { Text } from './text.ts';
 import { charactersOf } from './values.ts';
+
+/** A stretch of a text, in UTF-16 units. */
+interface Span {
+  readonly start: number;
+  readonly end: number;
+}
 
 /** White space as Python's `str.strip` sees it. JavaScript's `trim` takes a byte order mark, too, and leaves the separators. */
 const blank = String.raw`[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]`;
-const blankRun = new RegExp(`${blank}+`, 'u');
 const isBlank = new RegExp(`^${blank}$`, 'u');
+const words = new RegExp(`[^${blank.slice(1)}+`, 'gu');
 
 /** Removes characters from the ends: white space, or those of `characters`. */
-export function strip(text: string, ends: { left: boolean; right: boolean }, characters?: string): string {
+export function strip(text: Text, ends: { left: boolean; right: boolean }, characters?: string): Text {
+  const { value } = text;
   const set = characters === undefined ? undefined : new Set(characters);
   const goes = (character: string): boolean => (set === undefined ? isBlank.test(character) : set.has(character));
-  let [from, to] = [0, text.length];
+  let [from, to] = [0, value.length];
   while (ends.left && from < to) {
-    const character = String.fromCodePoint(invariant(text.codePointAt(from), 'a text has a character before its end'));
+    const character = String.fromCodePoint(invariant(value.codePointAt(from), 'a text has a character before its end'));
     if (!goes(character)) break;
     from += character.length;
   }
   while (ends.right && from < to) {
     // A low surrogate belongs to the character that starts before it.
-    const width = to - from > 1 && /[\udc00-\udfff]/.test(text.charAt(to - 1)) ? 2 : 1;
-    if (!goes(text.slice(to - width, to))) break;
+    const width = to - from > 1 && /[\udc00-\udfff]/.test(value.charAt(to - 1)) ? 2 : 1;
+    if (!goes(value.slice(to - width, to))) break;
     to -= width;
   }
   return text.slice(from, to);
@@ -29,67 +37,59 @@ export function strip(text: string, ends: { left: boolean; right: boolean }, cha
 
 /** Python's `str.split`, from the left or from the right; without a separator at white space. */
 export function split(
-  text: string,
+  text: Text,
   options: { separator: string | undefined; limit: number; fromRight: boolean },
   budget: Budget,
-): string[] {
+): Text[] {
   const { separator, limit, fromRight } = options;
   if (separator === '') throw new TypeError('empty separator');
   budget.search(text.length, separator?.length ?? 0);
-  const all =
-    separator === undefined
-      ? strip(text, { left: true, right: true })
-          .split(blankRun)
-          .filter((part) => part !== '')
-      : text.split(separator);
-  if (limit < 0 || all.length <= limit + 1) return all;
-  if (separator !== undefined) {
-    return fromRight
-      ? [all.slice(0, all.length - limit).join(separator), ...all.slice(all.length - limit)]
-      : [...all.slice(0, limit), all.slice(limit).join(separator)];
-  }
-  // The rest keeps its white space inside.
-  let rest = strip(text, { left: !fromRight, right: fromRight });
-  const parts: string[] = [];
-  for (let count = 0; count < limit; count += 1) {
-    const part = invariant(all.at(fromRight ? -1 - count : count), 'there are more parts than the limit');
-    parts.push(part);
-    rest = fromRight
-      ? strip(rest.slice(0, rest.length - part.length), { left: false, right: true })
-      : strip(rest.slice(part.length), { left: true, right: false });
-  }
-  return fromRight ? [rest, ...parts.reverse()] : [...parts, rest];
+  const all = separator === undefined ? spansOf(text.value, words) : spansBetween(text.value, separator);
+  const take = (spans: readonly Span[]): Text[] => spans.map(({ start, end }) => text.slice(start, end));
+  if (limit < 0 || all.length <= limit + 1) return take(all);
+  // The rest keeps its separators.
+  const kept = all.length - limit;
+  return fromRight
+    ? [text.slice(0, spanAt(all, kept - 1).end), ...take(all.slice(kept))]
+    : [...take(all.slice(0, limit)), text.slice(spanAt(all, limit).start)];
+}
+
+/** Python's `str.splitlines`, at line feeds. */
+export function splitLines(text: Text): Text[] {
+  return spansBetween(text.value.replace(/\r?\n$/, ''), '\n').map(({ start, end }, index, { length }) => {
+    const isEnded = index < length - 1;
+    return text.slice(start, isEnded && text.value.charAt(end - 1) === '\r' ? end - 1 : end);
+  });
 }
 
 /** Replaces the first `count` places, or all. The size of the result is counted before it is made. */
 export function replace(
-  text: string,
-  { from, to, count }: { from: string; to: string; count: number },
+  text: Text,
+  { from, to, count }: { from: string; to: Text; count: number },
   budget: Budget,
-): string {
+): Text {
   budget.search(text.length, from.length);
-  const pieces = from === '' ? ['', ...charactersOf(text, budget), ''] : text.split(from);
+  const pieces = from === '' ? aroundCharacters(text, budget) : spansBetween(text.value, from);
   const replaced = count < 0 ? pieces.length - 1 : Math.min(count, pieces.length - 1);
   budget.list(pieces.length);
   budget.newText(text.length + replaced * Math.max(0, to.length - from.length));
-  return (
-    pieces.slice(0, replaced + 1).join(to) +
-    pieces
-      .slice(replaced + 1)
-      .map((piece) => from + piece)
-      .join('')
-  );
+  const parts = pieces.slice(0, replaced + 1).map(({ start, end }) => text.slice(start, end));
+  return Text.join(parts, to).plus(text.slice(spanAt(pieces, replaced).end));
 }
 
 /** Indents lines, by default neither the first nor empty ones. */
 export function indent(
-  text: string,
-  { width, first, blank }: { width: string; first: boolean; blank: boolean },
+  text: Text,
+  { width, first, blank }: { width: Text; first: boolean; blank: boolean },
   budget: Budget,
-): string {
-  const lines = text.split('\n');
+): Text {
+  const lines = spansBetween(text.value, '\n');
   budget.newText(text.length + lines.length * width.length);
-  return lines.map((line, index) => ((index > 0 || first) && (line !== '' || blank) ? width + line : line)).join('\n');
+  const parts = lines.map(({ start, end }, index) => {
+    const line = text.slice(start, end + 1);
+    return (index > 0 || first) && (start < end || blank) ? width.plus(line) : line;
+  });
+  return Text.join(parts);
 }
 
 export function capitalize(text: string): string {
@@ -102,7 +102,36 @@ export function title(text: string): string {
 }
 
 /** The text that many times. Its size is counted before it is made. */
-export function repeat(text: string, times: number, budget: Budget): string {
+export function repeat(text: Text, times: number, budget: Budget): Text {
   budget.newText(text.length * Math.max(0, times));
   return text.repeat(Math.max(0, times));
+}
+
+function spanAt(spans: readonly Span[], index: number): Span {
+  return invariant(spans[index], 'there are more parts than the limit');
+}
+
+/** Returns what matches a pattern. */
+function spansOf(text: string, pattern: RegExp): Span[] {
+  return Array.from(text.matchAll(pattern), ({ 0: match, index }) => ({ start: index, end: index + match.length }));
+}
+
+/** Returns what stands before, between and behind the places of a separator. */
+function spansBetween(text: string, separator: string): Span[] {
+  let start = 0;
+  return text.split(separator).map(({ length }) => {
+    const span = { start, end: start + length };
+    start = span.end + separator.length;
+    return span;
+  });
+}
+
+/** Returns a text's characters as spans, with an empty one before and behind. */
+function aroundCharacters(text: Text, budget: Budget): Span[] {
+  const spans: Span[] = [{ start: 0, end: 0 }];
+  for (const { length } of charactersOf(text, budget)) {
+    const { end: start } = spanAt(spans, spans.length - 1);
+    spans.push({ start, end: start + length });
+  }
+  return [...spans, { start: text.length, end: text.length }];
 }

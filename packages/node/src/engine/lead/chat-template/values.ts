@@ -1,11 +1,12 @@
 import { BoundedText, type Budget } from './budget.ts';
+import { Text, written } from './text.ts';
 
 /**
- * Values of a template, as Python has them: `None` is null, an integer is a number, a dictionary a Map. What is not
- * defined is undefined.
+ * Values of a template, as Python has them: `None` is null, an integer is a number, a text a {@link Text}. What is
+ * not defined is undefined.
  */
 export type Value =
-  | string
+  | Text
   | number
   | boolean
   | null
@@ -16,7 +17,7 @@ export type Value =
   | Loop
   | Callable
   | readonly Value[]
-  | ReadonlyMap<Value, Value>;
+  | Dictionary;
 
 /** A number with a fraction, also where the fraction is 0: Python writes `1.0`. */
 export class Float {
@@ -31,6 +32,36 @@ export class Tuple {
   readonly items: readonly Value[];
   constructor(items: readonly Value[]) {
     this.items = items;
+  }
+}
+
+/** What a dictionary finds its entries by: texts are equal when their characters are, whoever they come from. */
+function keyOf(value: Value): unknown {
+  return value instanceof Text ? value.value : value;
+}
+
+/** An immutable dictionary, in the order in which its entries were given. */
+export class Dictionary {
+  readonly #entries: ReadonlyMap<unknown, readonly [key: Value, value: Value]>;
+
+  constructor(entries: Iterable<readonly [key: Value, value: Value]>) {
+    this.#entries = new Map([...entries].map((entry) => [keyOf(entry[0]), entry]));
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  has(key: Value): boolean {
+    return this.#entries.has(keyOf(key));
+  }
+
+  get(key: Value): Value {
+    return this.#entries.get(keyOf(key))?.[1];
+  }
+
+  entries(): (readonly [key: Value, value: Value])[] {
+    return [...this.#entries.values()];
   }
 }
 
@@ -52,7 +83,7 @@ export class Loop {
     this.#index = index;
   }
 
-  attribute(name: Value): Value {
+  attribute(name: string): Value {
     const [items, index] = [this.#items, this.#index];
     switch (name) {
       case 'index':
@@ -101,10 +132,6 @@ export function isList(value: Value): value is readonly Value[] {
   return Array.isArray(value);
 }
 
-export function isMap(value: Value): value is ReadonlyMap<Value, Value> {
-  return value instanceof Map;
-}
-
 /** The number that an integer, a float or a boolean stands for; undefined for anything else. */
 export function numberOf(value: Value): number | undefined {
   if (typeof value === 'number') return value;
@@ -112,34 +139,25 @@ export function numberOf(value: Value): number | undefined {
   return typeof value === 'boolean' ? Number(value) : undefined;
 }
 
-/** Turns what JSON can hold into a template's value. */
-export function toValue(input: unknown): Value {
-  if (typeof input === 'number') return Number.isInteger(input) ? input : new Float(input);
-  if (typeof input === 'string' || typeof input === 'boolean' || input === null || input === undefined) return input;
-  if (Array.isArray(input)) return input.map(toValue);
-  if (typeof input !== 'object') throw new TypeError(`a template can't be given a ${typeof input}`);
-  const entries = Object.entries(input).filter(([, value]) => value !== undefined);
-  return new Map(entries.map(([key, value]): [Value, Value] => [key, toValue(value)]));
-}
-
 /** Python's name of a value's type. */
 export function typeName(value: Value): string {
   if (value === null) return 'NoneType';
   if (value === undefined) return 'Undefined';
   if (isList(value)) return 'list';
-  if (isMap(value)) return 'dict';
+  if (value instanceof Text) return 'str';
+  if (value instanceof Dictionary) return 'dict';
   if (value instanceof Float) return 'float';
   if (value instanceof Tuple) return 'tuple';
   if (value instanceof Namespace) return 'Namespace';
   if (value instanceof Loop) return 'LoopContext';
   if (value instanceof Callable) return 'function';
-  const names = { string: 'str', number: 'int', boolean: 'bool' } as const;
-  return names[typeof value as keyof typeof names];
+  return typeof value === 'number' ? 'int' : 'bool';
 }
 
 export function isTruthy(value: Value): boolean {
   if (isList(value)) return value.length > 0;
-  if (isMap(value)) return value.size > 0;
+  if (value instanceof Text) return value.length > 0;
+  if (value instanceof Dictionary) return value.size > 0;
   if (value instanceof Tuple) return value.items.length > 0;
   if (value instanceof Float) return value.value !== 0;
   return Boolean(value);
@@ -151,9 +169,10 @@ export function areEqual(left: Value, right: Value, budget: Budget): boolean {
   if (numbers[0] !== undefined || numbers[1] !== undefined) return numbers[0] === numbers[1];
   if (isList(left) && isList(right)) return areListsEqual(left, right, budget);
   if (left instanceof Tuple && right instanceof Tuple) return areListsEqual(left.items, right.items, budget);
-  if (isMap(left) && isMap(right)) {
+  if (left instanceof Text && right instanceof Text) return left.value === right.value;
+  if (left instanceof Dictionary && right instanceof Dictionary) {
     const isSame = ([key, value]: readonly [Value, Value]) => right.has(key) && areEqual(value, right.get(key), budget);
-    return left.size === right.size && [...left].every(isSame);
+    return left.size === right.size && left.entries().every(isSame);
   }
   return left === right;
 }
@@ -168,7 +187,7 @@ function areListsEqual(left: readonly Value[], right: readonly Value[], budget: 
  */
 export function compare(left: Value, right: Value, budget: Budget): number {
   budget.step();
-  if (typeof left === 'string' && typeof right === 'string') return compareTexts(left, right);
+  if (left instanceof Text && right instanceof Text) return compareTexts(left.value, right.value);
   const numbers = [numberOf(left), numberOf(right)] as const;
   if (numbers[0] !== undefined && numbers[1] !== undefined) return numbers[0] - numbers[1];
   const lists = [itemsOf(left), itemsOf(right)] as const;
@@ -202,10 +221,10 @@ export function itemsOf(value: Value): readonly Value[] | undefined {
  */
 export function iterate(value: Value, budget: Budget): readonly Value[] {
   if (value === undefined) return [];
-  if (typeof value === 'string') return charactersOf(value, budget);
-  if (isMap(value)) {
+  if (value instanceof Text) return charactersOf(value, budget);
+  if (value instanceof Dictionary) {
     budget.list(value.size);
-    return [...value.keys()];
+    return value.entries().map(([key]) => key);
   }
   const items = itemsOf(value);
   if (items === undefined) throw new TypeError(`'${typeName(value)}' object is not iterable`);
@@ -213,14 +232,18 @@ export function iterate(value: Value, budget: Budget): readonly Value[] {
 }
 
 /** A text's characters as Python counts them: code points. */
-export function charactersOf(text: string, budget: Budget): string[] {
+export function charactersOf(text: Text, budget: Budget): Text[] {
   budget.newList(text.length);
-  return Array.from(text);
+  let end = 0;
+  return Array.from(text.value, (character) => {
+    end += character.length;
+    return text.slice(end - character.length, end);
+  });
 }
 
 /** How many characters a text has, as Python counts. */
-export function characterCount(text: string, budget: Budget): number {
-  return hasSurrogates(text) ? charactersOf(text, budget).length : text.length;
+export function characterCount(text: Text, budget: Budget): number {
+  return hasSurrogates(text.value) ? charactersOf(text, budget).length : text.length;
 }
 
 export function hasSurrogates(text: string): boolean {
@@ -228,9 +251,9 @@ export function hasSurrogates(text: string): boolean {
 }
 
 /** Python's `str()`: what a template writes for a value. */
-export function toText(value: Value, budget: Budget): string {
-  if (typeof value === 'string') return value;
-  if (value === undefined) return '';
+export function toText(value: Value, budget: Budget): Text {
+  if (value instanceof Text) return value;
+  if (value === undefined) return written('');
   const text = new BoundedText(budget);
   describe(value, text);
   return text.value;
@@ -238,38 +261,39 @@ export function toText(value: Value, budget: Budget): string {
 
 /** Python's `repr()`. */
 function describe(value: Value, text: BoundedText): void {
-  if (isList(value)) {
+  if (value instanceof Text) {
+    text.append(value.computed(describeText));
+  } else if (isList(value)) {
     describeItems(['[', ']'], value, text);
   } else if (value instanceof Tuple) {
     describeItems(['(', value.items.length === 1 ? ',)' : ')'], value.items, text);
-  } else if (isMap(value)) {
+  } else if (value instanceof Dictionary) {
     let separator = '{';
-    for (const [key, item] of value) {
-      text.append(separator);
+    for (const [key, item] of value.entries()) {
+      text.append(written(separator));
       describe(key, text);
-      text.append(': ');
+      text.append(written(': '));
       describe(item, text);
       separator = ', ';
     }
-    text.append(value.size === 0 ? '{}' : '}');
+    text.append(written(value.size === 0 ? '{}' : '}'));
   } else {
-    text.append(describeScalar(value));
+    text.append(written(describeScalar(value)));
   }
 }
 
 function describeItems([open, close]: readonly [string, string], items: readonly Value[], text: BoundedText): void {
-  text.append(open);
+  text.append(written(open));
   for (const [index, item] of items.entries()) {
-    if (index > 0) text.append(', ');
+    if (index > 0) text.append(written(', '));
     describe(item, text);
   }
-  text.append(close);
+  text.append(written(close));
 }
 
 function describeScalar(value: Value): string {
   if (value === null) return 'None';
   if (value === undefined) return 'Undefined';
-  if (typeof value === 'string') return describeText(value);
   if (typeof value === 'number') return String(value);
   if (typeof value === 'boolean') return value ? 'True' : 'False';
   return value instanceof Float ? describeFloat(value.value) : `<${typeName(value)}>`;
