@@ -1,8 +1,8 @@
 import { vi } from 'vitest';
 
 /**
- * Makes tests wait as long as a loaded machine may take. The default of a second is a threshold that a busy machine fails; this
- * one only ends the wait for what never comes.
+ * Waits of tests, as long as a loaded machine may take. The default of a second is a threshold that a busy machine
+ * fails; this one only ends the wait for something that never comes.
  */
 const patience = { timeout: 30_000 };
 const { waitFor, waitUntil } = vi;

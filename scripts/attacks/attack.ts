@@ -1,31 +1,38 @@
 import type { Authority } from '@skein/mesh';
 
-/** What an attack has in front of it: a running mesh whose insides it may arrange, but not use. */
+/** The target of an attack: a running mesh whose insides the attack may arrange, but not use. */
 export interface Target {
-  /** To prepare what an attacker might have got hold of: old certificates, used invites. */
+  /** Authority of the mesh, to prepare things that an attacker might have got hold of: old certificates, used invites. */
   readonly authority: Authority;
   /** The member under attack, which holds the authority and coordinates. */
   readonly peerId: string;
-  /** Multiaddrs, with its peer id. */
+  /** Multiaddrs with its peer id. */
   readonly addresses: readonly string[];
   readonly port: number;
-  /** Another member, whom attackers pretend to be. */
+  /** Peer id of another member, which attackers pretend to be. */
   readonly victim: string;
-  /** Names of the members that the member under attack sees. */
+  /** Returns the members that the member under attack sees. */
   members(): readonly { readonly peer: string; readonly name: string; readonly roles: readonly string[] }[];
   readonly signal: AbortSignal;
 }
 
-/** One attempt to get in, or to do what is not allowed. */
+/** One attempt to get in, or to do something that is not allowed. */
 export interface Attack {
   readonly name: string;
-  /** What the log of the mesh must say of it. Left out where nothing reaches it that could be told from a lost connection. */
+  /**
+   * Pattern that the log of the mesh must contain. Left out where nothing reaches it that could be told from a lost
+   * connection.
+   */
   readonly logged?: RegExp;
-  /** Resolves when it was refused. Throws when it got what it wanted. */
+  /** Makes the attempt. Resolves when it was refused; throws when it succeeded. */
   run(target: Target): Promise<void>;
 }
 
-/** Throws unless a promise is rejected with one of these codes: how the mesh refuses. */
+/**
+ * Checks that a promise is rejected with one of these codes, as the mesh refuses.
+ *
+ * @throws Error when it resolves, or is rejected with another code
+ */
 export async function expectRefusal(promise: Promise<unknown>, ...codes: readonly string[]): Promise<void> {
   let answer: unknown;
   try {

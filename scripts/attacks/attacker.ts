@@ -7,19 +7,24 @@ import { ByteStream } from '../../packages/mesh/src/streams/byte-stream.ts';
 import { FrameStream } from '../../packages/mesh/src/streams/frame-stream.ts';
 import type { Target } from './attack.ts';
 
-/** A libp2p host that keeps to no rule of ours. */
+/** A libp2p host that keeps to none of our rules. */
 export interface Attacker extends AsyncDisposable {
   readonly identity: Identity;
-  /** Opens a stream of any method, gate or no gate. */
+  /** Opens a stream of any method, admitted or not. */
   open(method: Method): Promise<FrameStream>;
-  /** The bytes of such a stream, without frames. */
+  /** Opens such a stream without frames. */
   openBytes(method: Method): Promise<ByteStream>;
-  /** Shows a certificate at the gate. Resolves with the answer's header. */
+  /** Shows a certificate, as for admission. Resolves with the answer's header. */
   show(certificate: Signed): Promise<unknown>;
-  /** Whether its connection is open still. */
+  /** Tells whether its connection is still open. */
   readonly isConnected: () => boolean;
 }
 
+/**
+ * Starts an attacker with a connection to the target.
+ *
+ * @param identity default: a new one
+ */
 export async function startAttacker(target: Target, identity?: Identity): Promise<Attacker> {
   const own = identity ?? (await createIdentity());
   const host = await createHost({ privateKey: own.privateKey, listen: [] });
@@ -46,7 +51,7 @@ export async function startAttacker(target: Target, identity?: Identity): Promis
   };
 }
 
-/** A member whose program was replaced by the attacker's: past the gate, with a good certificate. */
+/** Starts a member whose program was replaced by the attacker's: admitted, with a good certificate. */
 export async function startHostileMember(
   target: Target,
   roles: readonly Role[],
@@ -59,7 +64,7 @@ export async function startHostileMember(
   return { ...attacker, certificate };
 }
 
-/** Asks one thing on a stream of its own, and waits for the answer. */
+/** Sends one request on a stream of its own, and returns the answer's header. */
 export async function ask(attacker: Attacker, method: Method, request: object): Promise<unknown> {
   const stream = await attacker.open(method);
   await stream.write(request);

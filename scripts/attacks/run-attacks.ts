@@ -11,24 +11,27 @@ import { transport } from './cases/transport.ts';
 
 export interface AttackOutcome {
   readonly name: string;
-  /** What it got, or that nothing of it was in the log; undefined when it was refused. */
+  /** The attack's gain, or the lack of a trace in the log; undefined when it was refused. */
   readonly failure: string | undefined;
 }
 
 export interface AttackReport {
   readonly cases: number;
   readonly refused: number;
-  /** Whether the mesh has answered all that was asked of it meanwhile. */
+  /** Whether the mesh has answered all requests meanwhile. */
   readonly servedThroughout: boolean;
-  /** Answers given meanwhile. */
+  /** Number of answers given meanwhile. */
   readonly answers: number;
   readonly outcomes: readonly AttackOutcome[];
 }
 
-/** In this order: the last of `joining` uses up what one host may try in a minute, and one of `transport` tries, too. */
+/**
+ * All attacks, in an order that matters: the last of `joining` uses up the attempts that one host has in a minute, and
+ * one of `transport` makes an attempt, too.
+ */
 const attacks: readonly Attack[] = [...certificates, ...members, ...joining, ...transport];
 
-/** Attacks a running mesh in every way there is a case for, while it answers prompts. */
+/** Runs all attacks on a mesh, or those with `only` in their names, while it answers prompts, and reports the results. */
 export async function runAttacks(options: {
   readonly signal: AbortSignal;
   /** Part of the names of those to run. Default: all. */
@@ -73,7 +76,10 @@ async function attempt(attack: Attack, target: Target, log: string[]): Promise<A
   return { name, failure: isLogged ? undefined : 'refused, but the log says nothing of it' };
 }
 
-/** The log is written when the mesh has closed its end, which may be after the attacker has noticed. */
+/**
+ * Waits until a condition holds. The log is written when the mesh has closed its end, which may be after the attacker
+ * has noticed.
+ */
 async function seen(isSo: () => boolean): Promise<boolean> {
   const deadline = performance.now() + 5000;
   while (!isSo() && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
@@ -93,7 +99,7 @@ function targetOf({ authority, coordinatorMesh, peers }: Cluster, signal: AbortS
   };
 }
 
-/** Asks the coordinator again and again until the signal is aborted. */
+/** Sends requests to the coordinator again and again until the signal aborts. */
 async function serveMeanwhile(
   { coordinator, coordinatorMesh }: Cluster,
   signal: AbortSignal,
@@ -121,7 +127,7 @@ async function serveMeanwhile(
   return { answers, failures };
 }
 
-/** Writes down what is logged, at every level. */
+/** Makes a logger that records all lines, at every level. */
 function recorder(lines: string[]): Logger {
   const write = (fields: object, message?: string): void => {
     const said = Object.entries(fields).map(

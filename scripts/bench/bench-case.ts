@@ -7,22 +7,22 @@ export type Row = Readonly<Record<string, string | number | boolean>>;
 
 export interface CaseContext {
   readonly model: BenchModel;
-  /** Pairs that are measured, in alternating order. */
+  /** Number of pairs that are measured, in alternating order. */
   readonly rounds: number;
-  /** Empty; gone after the case. */
+  /** Directory for the case: empty, and removed after it. */
   readonly directory: string;
-  /** Aborted by Ctrl-C. */
+  /** Aborts at Ctrl-C. */
   readonly signal: AbortSignal;
-  /** Takes what happens, line by line. */
+  /** Reports a step, in one line. */
   readonly say: (line: string) => void;
   readonly kernels: Pick<KernelNotes, 'note'>;
 }
 
 export interface CaseResult {
-  /** By name, as `docs/benchmarks.md` lists them. */
+  /** Ratios by name, as `docs/benchmarks.md` lists them. */
   readonly ratios: Readonly<Record<string, Ratio>>;
   readonly rows: readonly Row[];
-  /** What must not be, in words: reported as errors, after the figures. Default none. */
+  /** Sentences about undesired results, reported as errors after the figures. Default: none. */
   readonly failures?: readonly string[];
 }
 
@@ -32,12 +32,12 @@ export interface BenchCase {
   readonly run: (context: CaseContext) => Promise<CaseResult>;
 }
 
-/** What `npm run bench -- <case> --json` prints. */
+/** The output of `npm run bench -- <case> --json`. */
 export interface BenchReport extends Omit<CaseResult, 'failures'> {
   readonly case: string;
-  /** Names of the models, the first one's ratios under their plain names. */
+  /** Names of the models. The first one's ratios have plain names. */
   readonly model: string;
   readonly machine: string;
-  /** Of the programs that were looked at. */
+  /** Kernels of the programs that were looked at. */
   readonly kernels?: Kernels;
 }

@@ -1,13 +1,13 @@
-/** Where completions are asked for, in the way of OpenAI's API. */
+/** A server of completions in OpenAI's API. */
 export interface CompletionEndpoint {
-  /** Without `/v1`. */
+  /** URL without `/v1`. */
   readonly url: string;
   readonly model: string;
-  /** What its requests have more. */
+  /** Further parameters of its requests. */
   readonly parameters: Readonly<Record<string, unknown>>;
 }
 
-/** The same without speculation: where work is compared with work, and not answers with answers. */
+/** Returns an endpoint without speculation, for comparing work with work rather than answers with answers. */
 export function withoutSpeculation(endpoint: CompletionEndpoint): CompletionEndpoint {
   return { ...endpoint, parameters: { ...endpoint.parameters, speculation: false } };
 }
@@ -20,11 +20,11 @@ export interface Completion {
   readonly text: string;
   readonly promptTokens: number;
   readonly completionTokens: number;
-  /** Which peer's engine answered; rivals do not say. */
+  /** Peer whose engine answered; undefined for rivals, which do not say. */
   readonly lead: string | undefined;
-  /** When it was asked for, in milliseconds of `performance.now()`. */
+  /** Time of the request, in milliseconds of `performance.now()`. */
   readonly startedMs: number;
-  /** When each piece came, on the same clock; one at least. */
+  /** Times at which the pieces came, on the same clock; one at least. */
   readonly arrivalsMs: readonly number[];
 }
 
@@ -35,7 +35,11 @@ interface Chunk {
   readonly skein?: { readonly lead?: string };
 }
 
-/** Asks for a greedy completion and reads its stream. Throws what the server says when it refuses or fails. */
+/**
+ * Sends a request for a greedy completion and reads its stream.
+ *
+ * @throws Error with the server's text when it refuses or fails
+ */
 export async function complete(
   endpoint: CompletionEndpoint,
   options: { readonly prompt: Prompt; readonly maxTokens: number; readonly signal: AbortSignal },
@@ -91,7 +95,7 @@ async function* chunks(body: ReadableStream<Uint8Array>): AsyncGenerator<Chunk, 
   }
 }
 
-/** Milliseconds from the request to the first piece of its answer. */
+/** Returns the milliseconds from the request to the first piece of its answer. */
 export function ttftMs({
   startedMs,
   arrivalsMs: [firstMs = Number.NaN],
@@ -99,7 +103,7 @@ export function ttftMs({
   return firstMs - startedMs;
 }
 
-/** Milliseconds from one token of an answer to the next, on average. */
+/** Returns the average milliseconds from one token of an answer to the next. */
 export function decodeMsPerToken({
   arrivalsMs,
   completionTokens,

@@ -1,13 +1,13 @@
 import { readdir, readFile } from 'node:fs/promises';
 
-/** What the threads of a process have taken so far, in milliseconds. */
+/** Processor time of a process's threads so far, in milliseconds. */
 export interface CpuTime {
   readonly computedMs: number;
-  /** While they could have computed, but others had the core. */
+  /** Time in which they could have computed, but others had the core. */
   readonly waitedMs: number;
 }
 
-/** Of a process's threads, those that have ended not counted. Linux only. */
+/** Reads the times of a process's threads, except those that have ended. Linux only. */
 export async function cpuTimeOf(pid: number): Promise<CpuTime> {
   const directory = `/proc/${pid}/task`;
   const threads = await readdir(directory);
@@ -20,7 +20,7 @@ export async function cpuTimeOf(pid: number): Promise<CpuTime> {
   };
 }
 
-/** The first two numbers of `/proc/<pid>/task/<thread>/schedstat`, which counts nanoseconds. */
+/** Parses the first two numbers of `/proc/<pid>/task/<thread>/schedstat`, which counts nanoseconds. */
 export function parseSchedstat(schedstat: string): CpuTime {
   const [computed, waited] = schedstat.split(' ').map(Number);
   return { computedMs: (computed ?? 0) / 1e6, waitedMs: (waited ?? 0) / 1e6 };

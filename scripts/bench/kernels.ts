@@ -1,13 +1,17 @@
 import { readFile } from 'node:fs/promises';
 
-/** Which of ggml's CPU backends the programs of a case computed with, by program. Several where its processes differ. */
+/** ggml's CPU backends that the programs of a case computed with, by program. Several where its processes differ. */
 export type Kernels = Readonly<Record<string, readonly string[]>>;
 
-/** Collects which CPU backends programs have loaded. A comparison of different ones compares compilers. */
+/** Notes on the CPU backends that programs have loaded. A comparison of different ones compares compilers. */
 export class KernelNotes {
   readonly #found = new Map<string, Set<string>>();
 
-  /** Looks at a process that has loaded its backends. Throws where it has none: then the comparison says nothing. */
+  /**
+   * Notes the backends of a process that has loaded them.
+   *
+   * @throws Error when it has none: then the comparison says nothing
+   */
   async note(program: string, pid: number): Promise<void> {
     const variants = parseKernels(await readFile(`/proc/${pid}/maps`, 'utf8'));
     if (variants.length === 0) throw new Error(`${program} has loaded none of ggml's CPU backends`);
@@ -21,7 +25,7 @@ export class KernelNotes {
   }
 }
 
-/** Reads from `/proc/<pid>/maps` which `libggml-cpu-<variant>.so` are mapped. */
+/** Returns from the text of `/proc/<pid>/maps` the variants whose `libggml-cpu-<variant>.so` are mapped. */
 export function parseKernels(maps: string): string[] {
   return [...new Set([...maps.matchAll(/\/libggml-cpu-([\w.]+)\.so$/gm)].map(([, variant = '']) => variant))];
 }

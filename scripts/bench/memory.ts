@@ -1,18 +1,23 @@
 import { readdir, readFile } from 'node:fs/promises';
 
-/** What Linux says about a process's memory, in bytes. */
+/** A process's memory according to Linux, in bytes. */
 export interface ProcessMemory {
-  /** Of all kinds, now. */
+  /** Resident memory of all kinds, now. */
   readonly residentBytes: number;
-  /** The most that it was. */
+  /** Greatest resident memory so far. */
   readonly peakBytes: number;
 }
 
+/** Reads the memory of a process. Linux only. */
 export async function memoryOf(pid: number): Promise<ProcessMemory> {
   return parseStatus(await readFile(`/proc/${pid}/status`, 'utf8'));
 }
 
-/** Reads `/proc/<pid>/status`. */
+/**
+ * Parses the text of `/proc/<pid>/status`.
+ *
+ * @throws Error when a field is missing, as on other systems
+ */
 export function parseStatus(status: string): ProcessMemory {
   const field = (name: string): number => {
     const kibibytes = new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1];
@@ -25,7 +30,11 @@ export function parseStatus(status: string): ProcessMemory {
   };
 }
 
-/** The process of the one engine that a daemon runs now. */
+/**
+ * Finds the process of the one engine that a daemon runs now.
+ *
+ * @throws Error when there is none
+ */
 export async function engineOf(daemonPid: number): Promise<number> {
   for (const entry of await readdir('/proc')) {
     if (!/^\d+$/.test(entry)) continue;
@@ -37,7 +46,10 @@ export async function engineOf(daemonPid: number): Promise<number> {
   throw new Error(`the daemon ${daemonPid} runs no engine`);
 }
 
-/** The fourth field of `/proc/<pid>/stat`; the second is a name that may hold blanks and brackets. */
+/**
+ * Parses the parent's process id, the fourth field of `/proc/<pid>/stat`; the second is a name that may hold blanks and
+ * brackets.
+ */
 export function parentOf(stat: string): number {
   return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
 }

@@ -12,23 +12,23 @@ import { cacheDirectory } from '../rivals/cache-directory.ts';
 export const modelKeys = ['smollm2', 'synthetic'] as const;
 export type ModelKey = (typeof modelKeys)[number];
 
-/** Raised when the generator writes other bytes. */
+/** Version of the generator: raise it when it writes other bytes. */
 const syntheticVersion = 1;
 
 export interface BenchModel {
   readonly key: ModelKey;
   readonly name: string;
-  /** Its GGUF. */
+  /** Path of its GGUF. */
   readonly path: string;
   readonly layers: number;
   readonly hiddenSize: number;
-  /** Keys and values of one token in one layer, in bytes of f16. */
+  /** Size of keys and values of one token in one layer, in bytes of f16. */
   readonly cacheBytesPerLayer: number;
   /** Size of each tensor in the file, by name. */
   readonly tensorBytes: ReadonlyMap<string, number>;
 }
 
-/** A model to measure with, made or pulled when it is not in a cache yet. */
+/** Returns a model to measure with. Makes or pulls it when it is not in a cache yet. */
 export async function benchModel(key: ModelKey, say: (line: string) => void): Promise<BenchModel> {
   const path = key === 'smollm2' ? await smollmFile() : await syntheticFile(say);
   await using source = await openFileSource(path);

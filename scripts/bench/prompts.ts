@@ -2,12 +2,12 @@ import { seededRandom } from '../fixtures/random.ts';
 import type { Prompt } from './completion.ts';
 import type { BenchModel } from './models.ts';
 
-/** Ids that are plain words in the vocabularies of both models. */
+/** Ids of plain words in the vocabularies of both models. */
 const tokenIds = { from: 1000, to: 30_000 };
 
 let used = 0;
 
-/** Tokens that no run has used before, from the first on: no server has anything of them in a cache. */
+/** Returns tokens that no run has used before, from the first one on: no server has any of them in a cache. */
 export function newTokens(count: number): number[] {
   used += 1;
   const random = seededRandom(used);
@@ -15,7 +15,7 @@ export function newTokens(count: number): number[] {
   return Array.from({ length: count }, () => from + Math.floor(random.uniform() * (to - from)));
 }
 
-/** How stories begin: what comes after is ordinary prose, which seldom repeats itself. */
+/** Beginnings of stories, which continue as ordinary prose that seldom repeats itself. */
 const openings = [
   'The harbour was empty when the storm came in from the west, and',
   'My grandmother kept bees on the roof of her house, and every morning',
@@ -27,7 +27,7 @@ const openings = [
   'The letter had taken eleven years to arrive, and it said that',
 ];
 
-/** As many prompts as asked for, which models go on and on after. The same number gives the same prompts. */
+/** Returns `count` prompts that models continue without end. The same `number` gives the same prompts. */
 export function prosePrompts({ key }: Pick<BenchModel, 'key'>, count: number, number: number): Prompt[] {
   return Array.from({ length: count }, (_, index) => {
     // Differs early, so that hardly anything of it can be in a cache.

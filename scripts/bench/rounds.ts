@@ -1,13 +1,13 @@
 import type { CaseContext } from './bench-case.ts';
 
 export interface RoundsOptions<Value> extends Pick<CaseContext, 'rounds' | 'signal' | 'say'> {
-  /** One measurement, in few words, for the progress. */
+  /** Describes one measurement in few words, for the progress. */
   readonly describe: (value: Value) => string;
 }
 
 /**
- * Measures each variant once a round, every other round in reverse, so that what warms up or drifts favours nobody. Each
- * runs once before, as round 0, which does not count: it pays for page faults and lazily made buffers.
+ * Measures each variant once a round, every other round in reverse, so that warming up and drift favour none. Each runs
+ * once before, as round 0, which does not count: it pays for page faults and lazily made buffers.
  *
  * @returns the values of each variant, by round
  */

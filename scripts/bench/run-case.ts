@@ -13,7 +13,7 @@ export interface RunCaseOptions extends Pick<CaseContext, 'rounds' | 'signal' | 
   readonly models: readonly ModelKey[];
 }
 
-/** Runs a case with one model after the other. The failures are sentences, none when all was as it must be. */
+/** Runs a case with one model after the other. The failures are sentences; none when all results were as they must be. */
 export async function runCase(
   benchCase: BenchCase,
   options: RunCaseOptions,
@@ -41,7 +41,7 @@ export async function runCase(
   return { report: { ...about, ratios, rows }, failures };
 }
 
-/** Those of the default model have plain names. */
+/** Returns the name of a ratio. Those of the default model have plain names. */
 function ratioName(name: string, model: ModelKey): string {
   return model === modelKeys[0] ? name : `${name}@${model}`;
 }

@@ -5,8 +5,8 @@ export interface StageBlock {
 }
 
 /**
- * Bytes of the tensors that a stage computes with: its layers, and on the tail the output matrix, which is the token
- * embeddings where the model ties the two. A whole model has all.
+ * Returns the bytes of the tensors that a stage computes with: its layers, and on the tail the output matrix, which is
+ * the token embeddings where the model ties the two. A whole model has all.
  */
 export function stageWeightBytes(
   { tensorBytes, layers }: { readonly tensorBytes: ReadonlyMap<string, number>; readonly layers: number },

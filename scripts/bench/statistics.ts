@@ -1,4 +1,4 @@
-/** The middle value; of an even number of values the mean of the two in the middle. */
+/** Returns the median; of an even number of values the mean of the two in the middle. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length / 2;
@@ -7,26 +7,26 @@ export function median(values: readonly number[]): number {
   return (low + high) / 2;
 }
 
-/** How a figure varies over the rounds. A quotient where its name says nothing else. */
+/** The spread of a figure over the rounds. A quotient, unless its name says otherwise. */
 export interface Ratio {
   readonly median: number;
   readonly min: number;
   readonly max: number;
-  /** How many pairs were compared. */
+  /** Number of pairs that were compared. */
   readonly pairs: number;
 }
 
-/** Compares two series pair by pair, as they were measured one after the other. */
+/** Divides one series by another, pair by pair, as they were measured one after the other. */
 export function ratioOf(values: readonly number[], baseline: readonly number[]): Ratio {
   return spreadOf(pairwise(values, baseline, (value, base) => value / base));
 }
 
-/** What the first series has more than the second, pair by pair. */
+/** Subtracts the second series from the first, pair by pair. */
 export function differenceOf(values: readonly number[], baseline: readonly number[]): Ratio {
   return spreadOf(pairwise(values, baseline, (value, base) => value - base));
 }
 
-/** A series that is compared with nothing. */
+/** Returns the spread of a series that is compared with nothing. */
 export function spreadOf(values: readonly number[]): Ratio {
   return { median: median(values), min: Math.min(...values), max: Math.max(...values), pairs: values.length };
 }

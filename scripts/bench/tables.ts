@@ -1,13 +1,13 @@
 import type { Row } from './bench-case.ts';
 import { shortNumber } from './numbers.ts';
 
-/** Rows with the columns that any of them has, in order of appearance. */
+/** Lists rows as cells, with the columns that any of them has, in order of appearance. */
 export function tableOf(rows: readonly Row[]): { readonly columns: readonly string[]; readonly cells: string[][] } {
   const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))];
   return { columns, cells: rows.map((row) => columns.map((column) => cellOf(row[column]))) };
 }
 
-/** A table of Markdown. */
+/** Formats a table of Markdown. */
 export function markdownTable(columns: readonly string[], cells: readonly (readonly string[])[]): string {
   const line = (values: readonly string[]) => `| ${values.join(' | ')} |`;
   return [line(columns), line(columns.map(() => '---')), ...cells.map(line)].join('\n');

@@ -1,12 +1,12 @@
-/** What a ratio says, and what it is to be. */
+/** The meaning of a ratio, and its target. */
 export interface Target {
-  /** Of what to what, in a few words. */
+  /** The two things compared, in a few words. */
   readonly meaning: string;
-  /** Where to the ratio is to be; absent where it is told and not promised. */
+  /** Bound of the ratio; absent where it is reported and not promised. */
   readonly bound?: { readonly atLeast: number } | { readonly atMost: number };
 }
 
-/** By the ratio's name for the default model; the synthetic one has the same. In the order of the page. */
+/** Targets by the ratio's name for the default model; the synthetic one has the same. In the order of the page. */
 export const targets: ReadonlyMap<string, Target> = new Map<string, Target>([
   ['replica1', { meaning: 'one peer ÷ llama-server, 1 stream', bound: { atLeast: 1 } }],
   ['replica4', { meaning: 'one peer ÷ llama-server, 4 streams', bound: { atLeast: 1 } }],

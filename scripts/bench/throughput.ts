@@ -1,19 +1,22 @@
 import { complete, type Completion, type CompletionEndpoint, type Prompt } from './completion.ts';
 
-/** How fast answers came that were asked for at once. */
+/** Speed of answers that were asked for at once. */
 export interface Throughput {
   readonly completionTokens: number;
-  /** Of all answers together, from the first request to the last token: prompts count, as they do for a user. */
+  /**
+   * Tokens a second of all answers together, from the first request to the last token: prompts count, as they do for a
+   * user.
+   */
   readonly tokensPerSecond: number;
-  /** While all answers were being written: no prompt counts. What one engine in a loop can be compared with. */
+  /** Tokens a second while all answers were being written: no prompt counts. Comparable with one engine in a loop. */
   readonly steadyTokensPerSecond: number;
-  /** How many answers each lead gave, most first. */
+  /** Number of answers that each lead gave, most first. */
   readonly answersPerLead: readonly number[];
 }
 
 type Timed = Pick<Completion, 'completionTokens' | 'lead' | 'startedMs' | 'arrivalsMs'>;
 
-/** Asks for one answer to each prompt, all at once, and waits for all. */
+/** Sends all prompts at once, and waits for all answers. */
 export async function askAtOnce(
   endpoint: CompletionEndpoint,
   options: { readonly prompts: readonly Prompt[]; readonly maxTokens: number; readonly signal: AbortSignal },
@@ -24,6 +27,7 @@ export async function askAtOnce(
   );
 }
 
+/** Computes the speeds of answers that were asked for at once. */
 export function throughputOf(answers: readonly Timed[]): Throughput {
   const completionTokens = answers.reduce((sum, answer) => sum + answer.completionTokens, 0);
   const firstMs = Math.min(...answers.map(({ startedMs }) => startedMs));
@@ -42,7 +46,7 @@ function countEach(leads: readonly (string | undefined)[]): number[] {
   return [...counts.values()].toSorted((a, b) => b - a);
 }
 
-/** Counts from the moment at which the last answer began to the one at which the first ended. */
+/** Computes the speed from the moment at which the last answer began to the one at which the first ended. */
 function steadyOf(answers: readonly Timed[]): number {
   const fromMs = Math.max(...answers.map(({ arrivalsMs }) => arrivalsMs[0] ?? Number.NaN));
   const toMs = Math.min(...answers.map(({ arrivalsMs }) => arrivalsMs.at(-1) ?? Number.NaN));

@@ -20,18 +20,18 @@ export interface Cluster extends AsyncDisposable {
   readonly coordinatorMesh: Mesh;
   readonly coordinator: Coordinator;
   readonly peers: readonly ClusterPeer[];
-  /** One more member of the same mesh. It is stopped with the cluster. */
+  /** Adds a member to the mesh. It is stopped with the cluster. */
   join(roles: readonly Role[]): Promise<Mesh>;
 }
 
 export interface ClusterOptions {
   readonly peers: number;
-  /** GGUFs that the first peer holds; the others hold none. */
+  /** Paths of GGUFs that the first peer holds; the others hold none. */
   readonly models: readonly string[];
   readonly contextTokens?: number;
-  /** Of all members. */
+  /** Logger of all members. */
   readonly logger?: Logger;
-  /** Where the coordinator records what it does; left out, nowhere. */
+  /** Audit log of the coordinator. Default: none. */
   readonly audit?: AuditPort;
 }
 

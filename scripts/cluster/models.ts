@@ -7,12 +7,12 @@ import { defaultModelName, openStore } from '@skein/node';
 
 import { writeTinyModel } from '../fixtures/tiny-models.ts';
 
-/** The default model, kept between runs beside the sources. */
+/** Directory of the default model, kept between runs beside the sources. */
 const cache = join(import.meta.dirname, '..', '..', '.cache');
 
 /**
- * Path of the default model's GGUF, pulled when it is not in the cache; undefined, with the reason to skip with, when no
- * source can be reached.
+ * Returns the path of the default model's GGUF, pulled when it is not in the cache; or the reason to skip a test, when
+ * no source can be reached.
  */
 export async function defaultModelFile(): Promise<{ path: string } | { unreachable: string }> {
   const store = await openStore(cache);
@@ -25,7 +25,7 @@ export async function defaultModelFile(): Promise<{ path: string } | { unreachab
   }
 }
 
-/** A tiny model with random weights in a directory of its own. */
+/** Writes a tiny model with random weights to a directory of its own, which is removed when it is disposed. */
 export async function tinyModelFile(architecture = 'llama'): Promise<{ path: string } & AsyncDisposable> {
   const directory = await mkdtemp(join(tmpdir(), 'skein-tiny-'));
   const path = join(directory, `tiny-${architecture}.gguf`);

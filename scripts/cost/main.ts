@@ -62,7 +62,7 @@ async function measureConnections(key: string): Promise<{ dialMs: number; gateMs
   };
 }
 
-/** Bytes a second and share of a core, of one member among so many that send their cards every two seconds. */
+/** Measures bytes a second and share of a core, of one member among so many that send their cards every two seconds. */
 async function measureCards(key: string, members: number) {
   await using stack = new AsyncDisposableStack();
   const member = stack.use(await startMember(key));
@@ -85,7 +85,10 @@ async function measureCards(key: string, members: number) {
   };
 }
 
-/** A member takes fifty connections a second from one address; whoever comes too soon comes again. */
+/**
+ * Starts a simulated peer. A member takes fifty connections a second from one address, so one that is refused tries
+ * again.
+ */
 async function startPaced(...given: Parameters<typeof startSimulatedPeer>): Promise<Connected> {
   for (let attempt = 1; ; attempt += 1) {
     try {

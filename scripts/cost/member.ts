@@ -4,7 +4,7 @@ import { createMesh } from '@skein/mesh';
 
 import { enroll } from '../detection/membership.ts';
 
-/** A member that answers each line on standard input with what it has sent, received and computed so far. */
+/** A member that answers each line on standard input with the bytes sent and received and the time computed so far. */
 const mesh = await createMesh({ ...(await enroll(process.argv[2] ?? '')), roles: ['peer'], mdns: false });
 await mesh.start();
 const say = (): void => {

@@ -10,15 +10,20 @@ const heartbeatMs = 2000;
 
 /** The times of one connection, in milliseconds. */
 export interface Connected extends AsyncDisposable {
-  /** Until Noise and Yamux are done. */
+  /** Time until Noise and Yamux are done. */
   readonly dialMs: number;
-  /** From there until both certificates have been shown. */
+  /** Time from there until both certificates have been shown. */
   readonly gateMs: number;
-  /** Of both frames at the gate. */
+  /** Bytes of both frames of admission. */
   readonly gateBytes: number;
 }
 
-/** A member that is nothing but a connection: shows its certificate, and sends its card as members do, but for relaying others'. `membersSeen`: how many others it is connected to, by its card; left out, it sends none. */
+/**
+ * Starts a member that is only a connection: it shows its certificate, and sends its card as members do, except for
+ * passing on others'.
+ *
+ * @param options.membersSeen how many others it is connected to, by its card. Default: it sends no card
+ */
 export async function startSimulatedPeer(
   key: MeshKey,
   { address, membersSeen }: { readonly address: string; readonly membersSeen?: number },

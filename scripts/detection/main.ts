@@ -28,7 +28,7 @@ interface Wish {
   readonly json: boolean;
 }
 
-/** Throws an error that says what is wrong; undefined when help is asked for. */
+/** Parses the command line; returns undefined when help is asked for. Throws an error that names the problem. */
 function parse(): Wish | undefined {
   const { values } = parseArgs({
     options: {

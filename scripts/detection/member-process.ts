@@ -22,7 +22,7 @@ const runHere: Run = (command, commandLine) => {
   return child;
 };
 
-/** A mesh member in a process of its own, and what it says. Disposing kills it. */
+/** A mesh member in a process of its own, with its messages. Disposing kills it. */
 export class MemberProcess implements Disposable {
   readonly peerId: string;
   readonly #lines: JsonLines<MemberMessage>;
@@ -48,7 +48,7 @@ export class MemberProcess implements Disposable {
     this.peerId = peerId;
   }
 
-  /** All that it has said so far. */
+  /** All its messages so far. */
   get messages(): readonly MemberMessage[] {
     return this.#lines.messages;
   }
@@ -64,7 +64,7 @@ export class MemberProcess implements Disposable {
     return started.type === 'started' ? started.addresses : [];
   }
 
-  /** Sends bytes to another member. Resolves when it has them; throws what went wrong. */
+  /** Sends bytes to another member. Resolves when that has them; throws the failure. */
   async send(bulk: Bulk, signal: AbortSignal): Promise<void> {
     const { peer, method } = bulk;
     const from = this.messages.length;
@@ -75,8 +75,8 @@ export class MemberProcess implements Disposable {
   }
 
   /**
-   * Waits for a message of a type, about a member when one is named, from number `from` of {@link messages} on (default:
-   * the first). Throws what the member failed with, and the signal's reason.
+   * Waits for a message of a type, about a member when one is named, from number `from` of {@link messages} on
+   * (default: the first). Throws the member's failure, and the signal's reason.
    */
   async until(
     type: MemberMessage['type'],

@@ -60,7 +60,7 @@ async function send({ peer, bytes, method }: Bulk): Promise<void> {
   say({ type: 'sent', peer, method });
 }
 
-/** Each process has let itself in, so this one's authority has to hear of the member first. */
+/** Revokes a member. Each process has admitted itself, so this one's authority has to hear of the member first. */
 async function revoke(peer: string): Promise<void> {
   await authority.admit(peer, { roles: ['peer'] });
   await authority.revoke(peer);

@@ -2,15 +2,15 @@ import { Authority, createIdentity, type Identity, type Membership } from '@skei
 
 import { decodeKey, encodeKey } from '../../packages/mesh/src/identity/identity.ts';
 
-/** The key of a mesh's authority, as text: members' processes let themselves in with it. */
+/** The key of a mesh's authority, as text: members' processes admit themselves with it. */
 export type MeshKey = string;
 
-/** A new mesh. */
+/** Makes the key of a new mesh. */
 export async function newMeshKey(): Promise<MeshKey> {
   return Buffer.from(encodeKey(await createIdentity())).toString('hex');
 }
 
-/** A new member of this mesh, and the authority that let it in. */
+/** Makes a new member of this mesh. Returns it with the authority that admitted it. */
 export async function enroll(
   key: MeshKey,
 ): Promise<{ readonly identity: Identity; readonly membership: Membership; readonly authority: Authority }> {

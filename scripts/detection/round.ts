@@ -5,38 +5,39 @@ import { MemberProcess } from './member-process.ts';
 import { newMeshKey } from './membership.ts';
 import { sharedClockMs } from './messages.ts';
 
-/** What is measured, in milliseconds: from what happens to when one member notices. */
+/** Measurements in milliseconds: each from an event until one member notices. */
 export interface DetectionSamples {
   /** From the start of all members to the last card, for each member. */
   readonly discoverMs: readonly number[];
   /** From the start of a new member to its card, for each other one. As below. */
   readonly joinMs: readonly number[];
-  /** From SIGKILL to its card's going. */
+  /** From SIGKILL to the loss of its card. */
   readonly killMs: readonly number[];
-  /** From SIGSTOP. */
+  /** From SIGSTOP to the loss of its card. */
   readonly freezeMs: readonly number[];
-  /** From the pulling of its cable. */
+  /** From the pulling of its cable to the loss of its card. */
   readonly cutMs: readonly number[];
-  /** From the command to revoke it to its card's going, which its connections end before. */
+  /** From the command to revoke it to the loss of its card, before which its connections end. */
   readonly revokeMs: readonly number[];
 }
 
 export interface RoundOptions {
-  /** How many members find each other; at least 4. One more joins them later. */
+  /** Number of members that find each other; at least 4. One more joins them later. */
   readonly members: number;
   readonly signal: AbortSignal;
 }
 
-/** So that what happens hits every phase of beats and cards alike. */
+/** Pause before an event, so that events hit every phase of heartbeats and cards alike. */
 const settleMs = 1000;
 const phaseMs = 2000;
-/** What nobody has noticed by then is a failure. */
+/** Time after which an unnoticed event is a failure. */
 const roundTimeoutMs = 120_000;
 
 /**
- * One round on hosts of their own: members find each other by mDNS, another one joins them and is killed, one is frozen,
- * the cable of one is pulled, and one is revoked. The programs are loaded before the clock runs. Throws an error when a member that nothing
- * happened to was declared dead.
+ * Measures one round on hosts of their own: members find each other by mDNS, another one joins them and is killed, one
+ * is frozen, the cable of one is pulled, and one is revoked. The programs are loaded before the clock runs.
+ *
+ * @throws Error when a healthy member was declared dead
  */
 export async function measureRound({ members: count, ...options }: RoundOptions): Promise<DetectionSamples> {
   const signal = AbortSignal.any([options.signal, AbortSignal.timeout(roundTimeoutMs)]);
@@ -106,7 +107,7 @@ export async function measureRound({ members: count, ...options }: RoundOptions)
   return { discoverMs, joinMs, killMs, freezeMs, cutMs, revokeMs };
 }
 
-/** When the cards of all other members came to one. */
+/** Returns the times at which the cards of all other members came to one. */
 async function cardTimes(
   member: MemberProcess,
   members: readonly MemberProcess[],
@@ -120,13 +121,13 @@ async function cardTimes(
 
 interface Event {
   readonly what: 'came' | 'gone';
-  /** That this happens to. */
+  /** Member that the event happens to. */
   readonly member: MemberProcess;
   readonly observers: readonly MemberProcess[];
   readonly happen: () => unknown;
 }
 
-/** Makes something happen to a member, and tells how long it took each observer to notice. */
+/** Makes an event happen to a member, and returns how long each observer took to notice. */
 async function measureNotice({ what, member, observers, happen }: Event, signal: AbortSignal): Promise<number[]> {
   await delay(settleMs + Math.random() * phaseMs, undefined, { signal });
   const heard = observers.map((observer) => ({ observer, from: observer.messages.length }));

@@ -1,13 +1,13 @@
-/** How a figure is distributed, in milliseconds. */
+/** The distribution of a figure, in milliseconds. */
 export interface Summary {
   readonly p50: number;
   readonly p95: number;
   readonly max: number;
-  /** How many times it was measured. */
+  /** Number of measurements. */
   readonly n: number;
 }
 
-/** Percentiles are values that were measured: the smallest that this share of all values does not exceed. */
+/** Summarizes values. Percentiles are measured values: the smallest that this share of all values does not exceed. */
 export function summarize(values: readonly number[]): Summary {
   const sorted = values.toSorted((left, right) => left - right);
   const percentile = (share: number): number => {

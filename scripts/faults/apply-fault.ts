@@ -7,16 +7,16 @@ import { until } from './until.ts';
 
 /** A fault that has happened, and is over or will be. */
 export interface Happening {
-  /** What it happened to. */
+  /** Name of its victim. */
   readonly victim: string;
-  /** Resolves when what was stopped goes on, and what has ended runs again. Throws what was left behind. */
+  /** Resolves when a stopped process goes on, and an ended one runs again. Throws when something was left behind. */
   readonly over: Promise<void>;
 }
 
-/** Engines end by themselves when their daemon is gone; this is how long they have for it. */
+/** Longest time for engines to end by themselves once their daemon is gone, in milliseconds. */
 const orphanMs = 20_000;
 
-/** Lets a fault happen to a member of the office. */
+/** Makes a fault happen to a member of the office. */
 export async function applyFault(fault: Fault, office: Office, signal: AbortSignal): Promise<Happening> {
   if (fault.target === 'engine') {
     const engines = await office.engines();

@@ -9,7 +9,7 @@ const intervalMs = 100;
 /** Tokens for eight answers at once of the longest requests. */
 const roomy = { contextTokens: 12_288, sequences: 8 };
 
-/** What shall be deployed, and on how many peers there have to be. */
+/** The desired deployments and peers. */
 export interface Arrangement {
   readonly url: string;
   readonly peers: readonly string[];
@@ -17,9 +17,9 @@ export interface Arrangement {
 }
 
 /**
- * Sees to it, as an operator would, that all peers are there and each model is deployed as planned: what a fault has left is
- * completed, and what requests have deployed in another way is taken down once its answers have ended. Throws what was still
- * wrong when the signal is aborted.
+ * Restores the arrangement as an operator would: waits for missing peers, completes the deployments, and takes down
+ * those that requests have made in another way, once their answers have ended. When the signal aborts, throws the
+ * difference that is left.
  */
 export async function restore({ url, peers, models }: Arrangement, signal: AbortSignal): Promise<void> {
   let wrong = 'the coordinator does not answer';
@@ -41,7 +41,7 @@ export async function restore({ url, peers, models }: Arrangement, signal: Abort
 
 interface Step {
   readonly wrong: string;
-  /** Left out: it mends itself. */
+  /** Repairs the difference. Left out where it repairs itself. */
   readonly act?: (url: string, signal: AbortSignal) => Promise<void>;
 }
 
@@ -71,7 +71,7 @@ function stepTowards(
   return 'done';
 }
 
-/** The replicas that are as they shall be: of so many stages, and no two on one peer. */
+/** Returns the replicas that are as desired: of so many stages, and no two on one peer. */
 function asWanted(own: readonly DeploymentStatus[], { stages, replicas }: RunModel): readonly DeploymentStatus[] {
   const wanted: DeploymentStatus[] = [];
   for (const deployment of own) {
@@ -81,6 +81,11 @@ function asWanted(own: readonly DeploymentStatus[], { stages, replicas }: RunMod
   return wanted;
 }
 
+/**
+ * Returns the mesh as its coordinator sees it.
+ *
+ * @throws SkeinError as {@link AdminClient} does
+ */
 export async function statusOf(url: string, signal: AbortSignal): Promise<MeshStatus> {
   return await new AdminClient({ url }).ask(adminRoutes.status, {}, { signal });
 }
@@ -89,6 +94,11 @@ async function deploy(request: DeploymentRequest, url: string, signal: AbortSign
   await openCoordinator({ url }).deploy(request, { signal });
 }
 
+/**
+ * Takes a deployment down, once its answers have ended.
+ *
+ * @throws SkeinError as `Coordinator.undeploy` does
+ */
 export async function undeploy(id: string, url: string, signal: AbortSignal): Promise<void> {
   await openCoordinator({ url }).undeploy(id, { signal });
 }

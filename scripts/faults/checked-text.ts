@@ -1,18 +1,18 @@
-/** What is wrong with a text, and where, in characters. */
+/** A fault of a text, and its place in characters. */
 export interface TextFault {
-  /** `duplicated`: what was said before comes again. `missing`: a piece was left out. `garbled`: neither. */
+  /** `duplicated`: an earlier piece comes again. `missing`: a piece was left out. `garbled`: neither. */
   readonly kind: 'duplicated' | 'missing' | 'garbled';
   readonly at: number;
 }
 
-/** Shorter pieces are found in a text by chance. */
+/** Least characters of a piece: shorter ones are found in a text by chance. */
 const leastPiece = 12;
 
-/** Compares a text with what it should be, piece by piece as it comes. */
+/** A comparison of a text with the expected one, piece by piece as it comes. */
 export class CheckedText {
   readonly #expected: string;
   #text = '';
-  /** Where the first wrong character is. */
+  /** Place of the first wrong character. */
   #wrongAt: number | undefined;
 
   constructor(expected: string) {
@@ -24,7 +24,7 @@ export class CheckedText {
     return this.#text.length;
   }
 
-  /** Whether all of it came, and nothing else. */
+  /** Tells whether all of it came, and nothing else. */
   get isWhole(): boolean {
     return this.#text === this.#expected;
   }
@@ -37,7 +37,7 @@ export class CheckedText {
     this.#text += piece;
   }
 
-  /** What is wrong with what came; undefined for a beginning of what was expected. */
+  /** The fault of the text so far; undefined for a beginning of the expected text. */
   get fault(): TextFault | undefined {
     const at = this.#wrongAt;
     if (at === undefined) return undefined;

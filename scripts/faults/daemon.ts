@@ -14,16 +14,16 @@ export interface DaemonPlan {
   readonly name: string;
   /** Data directory. */
   readonly data: string;
-  /** Of the run, for {@link runVariable}. */
+  /** Id of the run, for {@link runVariable}. */
   readonly run: string;
-  /** `up` or `join`, with its flags: the first time, and each time after that. */
+  /** Arguments, `up` or `join` with its flags: those of the first start, and those of each later one. */
   readonly first: readonly string[];
   readonly again: readonly string[];
-  /** Told when it ends though nobody had it end, with the last that it said. */
+  /** Called with its last lines when it ends though nobody ended it. */
   readonly onCrash: (crash: string) => void;
 }
 
-/** One daemon over all the processes that it takes: it can be ended in any way, and started again in its directory. */
+/** One daemon over all its processes: it can be ended in any way, and started again in its directory. */
 export class Daemon implements AsyncDisposable {
   readonly #plan: DaemonPlan;
   readonly #lines: string[] = [];
@@ -49,7 +49,7 @@ export class Daemon implements AsyncDisposable {
     return this.#running !== undefined;
   }
 
-  /** Of its process. Throws when there is none. */
+  /** Id of its process. Throws when there is none. */
   get pid(): number {
     if (this.#running === undefined) throw new Error(`${this.name} does not run`);
     return this.#running.pid;
@@ -86,7 +86,7 @@ export class Daemon implements AsyncDisposable {
     });
   }
 
-  /** Sends its process a signal that ends it, and waits until it has. */
+  /** Sends its process a signal that ends it, and waits until it has ended. */
   async end(name: 'SIGKILL' | 'SIGTERM'): Promise<void> {
     this.#mayEnd = true;
     const { pid } = this;

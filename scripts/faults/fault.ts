@@ -3,26 +3,26 @@ import { seededRandom } from '../fixtures/random.ts';
 export const faultSignals = ['SIGKILL', 'SIGTERM', 'SIGSTOP'] as const;
 export const faultTargets = ['engine', 'peer', 'coordinator'] as const;
 
-/** One thing that goes wrong, decided before the run. Shares are in [0, 1), times in milliseconds. */
+/** One fault, decided before the run. Shares are in [0, 1), times in milliseconds. */
 export interface Fault {
   readonly signal: (typeof faultSignals)[number];
   readonly target: (typeof faultTargets)[number];
-  /** Which of those that there are then. */
+  /** Share that selects the victim from the targets that exist then. */
   readonly share: number;
-  /** How long all works before it. */
+  /** Time of normal work before it. */
   readonly afterMs: number;
-  /** How long a stopped process stays stopped, or a daemon that has ended is not started again. */
+  /** Time for which a stopped process stays stopped, or an ended daemon is not started again. */
   readonly forMs: number;
 }
 
 const leastAfterMs = 200;
 const mostAfterMs = 1500;
-/** Members count as dead after 1.2 s of silence: some stops are shorter than that, most are longer. */
+/** Shortest stop. Members count as dead after 1.2 s of silence: some stops are shorter than that, most are longer. */
 const leastStoppedMs = 300;
 const mostStoppedMs = 6000;
 const mostGoneMs = 2000;
 
-/** Draws so many faults. Every nine of them have each signal on each target once, in an order that the seed decides. */
+/** Draws `count` faults. Every nine of them have each signal on each target once, in an order that the seed decides. */
 export function drawFaults(count: number, seed: number): readonly Fault[] {
   const random = seededRandom(seed);
   const between = (least: number, most: number) => Math.round(least + random.uniform() * (most - least));

@@ -15,7 +15,7 @@ Ends with 1 when an answer hung or had a wrong text, something was left behind, 
 
 const { stdout, stderr } = process;
 
-/** Throws an error that says what is wrong; undefined when help is asked for. */
+/** Parses the command line; returns undefined when help is asked for. Throws an error that names the problem. */
 function parse() {
   const { values } = parseArgs({
     options: {

@@ -4,19 +4,19 @@ import { echoModel, shortestEchoPrompt, writeEchoModel, type EchoModel } from '.
 import type { Random } from '../fixtures/random.ts';
 import type { KnownRequest } from './request.ts';
 
-/** A model of the run, and how it is to be deployed. */
+/** A model of the run, and its desired deployment. */
 export interface RunModel {
   readonly name: string;
   readonly path: string;
-  /** The peer that holds it; the others get what they lack from there. */
+  /** Name of the peer that holds it; the others get the sections that they lack from there. */
   readonly holder: string;
   readonly echo: EchoModel;
-  /** Stages of each replica. */
+  /** Number of stages of each replica. */
   readonly stages: number;
   readonly replicas: number;
 }
 
-/** Writes two models: one that is split over two peers, and one of which two peers have a replica each. */
+/** Writes two models: one to split over two peers, and one of which two peers have a replica each. */
 export async function writeModels(directory: string): Promise<readonly RunModel[]> {
   const plans = [
     { name: 'split', holder: 'attic', stages: 2, replicas: 1, seed: 1 },
@@ -33,7 +33,10 @@ export async function writeModels(directory: string): Promise<readonly RunModel[
 
 const mostPromptTokens = 100;
 
-/** Draws a request with so many tokens of answer. Its prompt is unlike all others', so that no answer could be another's. */
+/**
+ * Draws a request for `maxTokens` tokens of answer. Its prompt differs from all others', so that no answer could be
+ * another's.
+ */
 export function drawRequest(model: RunModel, random: Random, maxTokens: number): KnownRequest {
   const { symbols, answer } = model.echo;
   const length = shortestEchoPrompt + Math.floor(random.uniform() * (mostPromptTokens - shortestEchoPrompt));

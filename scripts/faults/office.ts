@@ -13,15 +13,15 @@ import { processesOf } from './processes.ts';
 export interface Office extends AsyncDisposable {
   readonly coordinator: Daemon;
   readonly peers: readonly Daemon[];
-  /** Of the HTTP API, also after the coordinator was started again. */
+  /** URL of the HTTP API, also after the coordinator was started again. */
   readonly url: string;
-  /** Process ids of the engines, and whose they are, in a fixed order. */
+  /** Returns the process ids of the engines with their daemons, in a fixed order. */
   readonly engines: () => Promise<readonly { readonly pid: number; readonly daemon: Daemon }[]>;
 }
 
 const peerNames = ['attic', 'cellar', 'study'] as const;
 
-/** Starts them; peers hold the models as planned. */
+/** Starts an office whose peers hold the models as planned. */
 export async function startOffice(options: {
   /** Empty; data directories go there. */
   readonly directory: string;

@@ -10,10 +10,10 @@ export interface SeenProcess {
   readonly isEngine: boolean;
 }
 
-/** What all processes of a run have in their environment, whoever has started them. */
+/** Name of the environment variable that all processes of a run have, whoever has started them. */
 export const runVariable = 'SKEIN_FAULTS_RUN';
 
-/** The living processes of a run, in the order of their ids. Linux only. */
+/** Lists the living processes of a run, in the order of their ids. Linux only. */
 export async function processesOf(run: string): Promise<readonly SeenProcess[]> {
   const found: SeenProcess[] = [];
   for (const entry of await readdir('/proc')) {
@@ -29,13 +29,14 @@ export async function processesOf(run: string): Promise<readonly SeenProcess[]> 
   return found.sort((one, other) => one.pid - other.pid);
 }
 
-/** What a process holds. */
+/** The resources that a process holds. */
 export interface Holdings {
   readonly residentBytes: number;
-  /** Open files, sockets and pipes. */
+  /** Number of open files, sockets and pipes. */
   readonly descriptors: number;
 }
 
+/** Reads the resources that a process holds. Linux only. */
 export async function holdingsOf(pid: number): Promise<Holdings> {
   const [{ residentBytes }, descriptors] = await Promise.all([memoryOf(pid), readdir(`/proc/${pid}/fd`)]);
   return { residentBytes, descriptors: descriptors.length };

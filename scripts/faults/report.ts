@@ -2,27 +2,27 @@ import type { Summary } from '../detection/summary.ts';
 import type { Fault } from './fault.ts';
 import type { TextFault } from './checked-text.ts';
 
-/** One fault, and what came of it. Times in milliseconds. */
+/** One fault with its consequences. Times in milliseconds. */
 export interface FaultRecord extends Omit<Fault, 'share'> {
   readonly victim: string;
-  /** How many answers of the streams were lost from then until the next fault, by error. */
+  /** Number of answers of the streams that were lost from then until the next fault, by error. */
   readonly lost: Readonly<Record<string, number>>;
-  /** By model: from the fault to the end of the first answer to a request that came after it. Left out: there was none. */
+  /** Time from the fault to the end of the first answer to a later request, by model. Left out when there was none. */
   readonly nextAnswerMs: Readonly<Record<string, number>>;
-  /** Left out: all was as before in the end. */
+  /** The undesired consequence. Left out when everything was as before in the end. */
   readonly failure?: string;
 }
 
-/** A text that was not what it had to be. */
+/** A text that was not the expected one. */
 export interface WrongText extends TextFault {
   /** Number of the fault before it, from 1; 0 for none. */
   readonly afterFault: number;
   readonly model: string;
-  /** How the answer ended. */
+  /** The end of the answer. */
   readonly ended: string;
 }
 
-/** What a daemon held at three moments, in bytes and numbers of open descriptors. */
+/** A daemon's resources at three moments, in bytes and numbers of open descriptors. */
 export interface DaemonHoldings {
   readonly daemon: string;
   readonly warmBytes: number;
@@ -31,29 +31,29 @@ export interface DaemonHoldings {
   readonly endDescriptors: number;
 }
 
-/** What `npm run faults -- --json` prints. */
+/** The output of `npm run faults -- --json`. */
 export interface FaultReport {
   readonly seed: number;
   readonly streams: number;
   readonly faults: readonly FaultRecord[];
   readonly answered: number;
   readonly lost: number;
-  /** Those of the lost ones of which some text had come. */
+  /** Number of lost answers of which some text had come. */
   readonly cut: number;
   readonly lostByError: Readonly<Record<string, number>>;
-  /** Answers of which nothing came for longer than Skein's deadlines allow. */
+  /** Number of answers that stayed silent for longer than Skein's deadlines allow. */
   readonly hung: number;
   readonly wrongTexts: readonly WrongText[];
   /** Processes, files, descriptors and memory that were left. */
   readonly leaks: readonly string[];
   /** Daemons that ended although nothing was done to them. */
   readonly crashes: readonly string[];
-  /** From a fault to the next answer, over both models: by `SIGNAL target`, in milliseconds. */
+  /** Times from a fault to the next answer, over both models: by `SIGNAL target`, in milliseconds. */
   readonly nextAnswerMs: Readonly<Record<string, Summary>>;
   readonly holdings: readonly DaemonHoldings[];
 }
 
-/** What must not be: one line each. */
+/** Lists the undesired results of a run, one line each. */
 export function failuresOf(report: FaultReport): readonly string[] {
   const { hung, wrongTexts, leaks, crashes, faults } = report;
   return [
@@ -68,7 +68,7 @@ export function failuresOf(report: FaultReport): readonly string[] {
   ];
 }
 
-/** One fault as a line for people. */
+/** Formats one fault for people, in one line. */
 export function describeFault(record: FaultRecord, number: number): string {
   const { signal, victim, forMs, lost, nextAnswerMs, failure } = record;
   const stays = signal === 'SIGSTOP' ? ` for ${seconds(forMs)}` : '';
@@ -82,7 +82,7 @@ export function describeFault(record: FaultRecord, number: number): string {
   ].join('; ');
 }
 
-/** The whole, for people. */
+/** Formats the whole report for people. */
 export function describeReport(report: FaultReport): string {
   const { faults, streams, answered, lost, cut, lostByError, hung, wrongTexts, leaks, nextAnswerMs, holdings } = report;
   const errors = Object.entries(lostByError).map(([error, count]) => `  ${String(count).padStart(5)}  ${error}`);

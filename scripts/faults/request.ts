@@ -14,18 +14,21 @@ export interface KnownRequest {
   readonly expected: string;
 }
 
-/** How a request ended, as its client saw it. */
+/** The end of a request, as its client saw it. */
 export type Outcome = { readonly characters: number; readonly fault: TextFault | undefined } & (
   | { readonly kind: 'answered' }
-  /** With the API's code, or how the connection failed. */
+  /** Lost, with the API's code, or the reason why the connection failed. */
   | { readonly kind: 'lost'; readonly error: string }
-  /** Nothing came for so long that no deadline of Skein's explains it. */
+  /** Silent for so long that none of Skein's deadlines explains it. */
   | { readonly kind: 'hung' }
-  /** The caller wanted no more. */
+  /** Given up by the caller. */
   | { readonly kind: 'left' }
 );
 
-/** Longest waits, in milliseconds: Skein's own deadlines (300 s for the first token, 60 s from one to the next) and a minute. */
+/**
+ * Longest waits, in milliseconds: Skein's own deadlines (300 s for the first token, 60 s from one to the next) and a
+ * minute.
+ */
 export const hangDeadlines = { firstByteMs: 360_000, gapMs: 120_000 };
 
 const chunkSchema = z.object({
@@ -34,7 +37,7 @@ const chunkSchema = z.object({
 });
 const hung = new Error('hung');
 
-/** Asks for a completion over HTTP and checks its text as it comes. Never throws. */
+/** Sends a request for a completion over HTTP and checks the text as it comes. Never throws. */
 export async function ask(url: string, wanted: KnownRequest, signal: AbortSignal): Promise<Outcome> {
   const text = new CheckedText(wanted.expected);
   const over = new AbortController();
@@ -72,7 +75,7 @@ async function post(url: string, wanted: KnownRequest, signal: AbortSignal): Pro
   return response;
 }
 
-/** Reads an answer to its end. Returns the code of the error that it is, or ends with. */
+/** Reads an answer to its end. Returns the code of its error; undefined when it has none. */
 async function read(response: IncomingMessage, text: CheckedText, onByte: () => void): Promise<string | undefined> {
   let rest = '';
   let isDone = false;

@@ -16,31 +16,31 @@ import { runStreams, untilAnswered, type StreamOutcome } from './streams.ts';
 import { until } from './until.ts';
 
 export interface FaultsOptions {
-  /** How many happen, one after the other. */
+  /** Number of faults, one after the other. */
   readonly faults: number;
-  /** Of everything that is drawn. */
+  /** Seed of everything that is drawn. */
   readonly seed: number;
-  /** Clients that ask all the time. Default 8. */
+  /** Number of clients that ask all the time. Default 8. */
   readonly streams?: number;
-  /** Tokens of their answers, at least and at most. Default 200 to 900, which takes some seconds. */
+  /** Least tokens of their answers; the most follow. Default 200 to 900, which takes some seconds. */
   readonly leastTokens?: number;
   readonly mostTokens?: number;
   readonly signal: AbortSignal;
-  /** Told of each fault when it is over. */
+  /** Called with each fault when it is over. */
   readonly onFault?: (record: FaultRecord, number: number) => void;
 }
 
-/** How long it may take until all works again after a fault, and until nothing is left at the end. */
+/** Longest time until everything works again after a fault, and until nothing is left at the end. */
 const recoveryMs = 120_000;
 const settleMs = 30_000;
-/** What a daemon that has worked may hold more than it did before the first fault. */
+/** Bound on the resources of a daemon that has worked, relative to those before the first fault. */
 const memoryFactor = 1.5;
 const memorySlackBytes = 64 * 1024 * 1024;
 const descriptorSlack = 10;
 
 /**
- * Kills, ends and freezes engines, peers and the coordinator of a mesh on this machine, one at a time, while clients read
- * texts that are known beforehand, and reports what was lost and what must not have been. Linux only.
+ * Kills, ends and freezes engines, peers and the coordinator of a mesh on this machine, one at a time, while clients
+ * read texts that are known beforehand. Reports the losses, and the results that must not be. Linux only.
  */
 export async function runFaults(options: FaultsOptions): Promise<FaultReport> {
   const { seed, signal, streams = 8, leastTokens = 200, mostTokens = 900 } = options;
@@ -91,13 +91,13 @@ interface Suffering {
   readonly office: Office;
   readonly models: readonly RunModel[];
   readonly ledger: Ledger;
-  /** Brings everything to how it was. */
+  /** Restores everything. */
   readonly arrange: () => Promise<void>;
   readonly seed: number;
   readonly signal: AbortSignal;
 }
 
-/** Lets a fault happen, and waits until each model answers and all is as it was before. */
+/** Makes a fault happen, and waits until each model answers and everything is as it was before. */
 async function suffer(fault: Fault, parts: Suffering): Promise<FaultRecord> {
   const { office, models, ledger, arrange, seed, signal } = parts;
   await delay(fault.afterMs, undefined, { signal });
@@ -126,7 +126,7 @@ async function suffer(fault: Fault, parts: Suffering): Promise<FaultRecord> {
   return ledger.recordOf(record);
 }
 
-/** Collects what happens to answers, fault by fault. */
+/** A record of the answers, fault by fault. */
 class Ledger {
   readonly #records: OpenRecord[] = [];
   readonly #answeredStreams = new Set<number>();
@@ -137,7 +137,7 @@ class Ledger {
   #cut = 0;
   #isClosed = false;
 
-  /** How many streams have been answered once at least. */
+  /** Number of streams that have been answered at least once. */
   get streamsAnswered(): number {
     return this.#answeredStreams.size;
   }
@@ -160,7 +160,7 @@ class Ledger {
     lost[outcome.error] = (lost[outcome.error] ?? 0) + 1;
   }
 
-  /** Looks for what must not be in an answer. */
+  /** Checks an answer for results that must not be. */
   check(outcome: Omit<StreamOutcome, 'stream' | 'model'>, model: string): void {
     if (this.#isClosed) throw new Error('an answer came after the end of the run');
     if (outcome.kind === 'hung') this.#hung += 1;
@@ -221,7 +221,7 @@ async function holdingsNow(office: Office): Promise<readonly Holdings[]> {
   return await Promise.all(daemonsOf(office).map(async ({ pid }) => await holdingsOf(pid)));
 }
 
-/** Takes everything down; tells what of it stays. */
+/** Takes everything down; returns the remains. */
 async function emptied({ url, engines }: Office, run: string, signal: AbortSignal): Promise<readonly string[]> {
   const inTime = bounded(signal, settleMs);
   const { deployments } = await statusOf(url, inTime);
@@ -257,7 +257,7 @@ function excesses(holdings: readonly DaemonHoldings[]): readonly string[] {
   ]);
 }
 
-/** Processes and files that are there after every daemon has been stopped in order. */
+/** Lists processes and files that are left after every daemon was stopped in order. */
 async function leftovers(data: string, run: string, signal: AbortSignal): Promise<readonly string[]> {
   const found: string[] = [];
   const processes = async () => await processesOf(run);

@@ -4,15 +4,15 @@ import { seededRandom } from '../fixtures/random.ts';
 import { drawRequest, type RunModel } from './models.ts';
 import { ask, type Outcome } from './request.ts';
 
-/** How one request of a stream ended. */
+/** The end of one request of a stream. */
 export type StreamOutcome = Outcome & { readonly model: string; readonly stream: number };
 
-/** Refused at once, a client that asked again at once would do nothing else. */
+/** Pause after a refusal, in milliseconds: a client that asked again at once would do nothing else. */
 const retryMs = 250;
 
 /**
- * Clients beside one another, each with one request after the other to one of the models, until the signal is aborted; then
- * each lets its last request come to its end.
+ * Runs clients beside one another, each with one request after the other to one of the models, until the signal aborts;
+ * then each lets its last request come to its end.
  */
 export async function runStreams(options: {
   readonly count: number;
@@ -43,7 +43,10 @@ export async function runStreams(options: {
   await Promise.all(Array.from({ length: count }, async (_, stream) => await run(stream)));
 }
 
-/** Asks for a few tokens again and again until they come. Resolves with how each try ended, the last one with the answer. */
+/**
+ * Asks for a few tokens again and again until they come. Resolves with the end of each try, the last one being the
+ * answer.
+ */
 export async function untilAnswered(
   url: string,
   { model, seed, signal }: { readonly model: RunModel; readonly seed: number; readonly signal: AbortSignal },

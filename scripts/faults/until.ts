@@ -2,7 +2,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 const intervalMs = 50;
 
-/** Waits until something is so. Throws that `what` is still there when it takes too long. */
+/**
+ * Waits until a condition holds.
+ *
+ * @throws Error that `what` is still there, when it takes too long
+ */
 export async function until(
   isSo: () => boolean | Promise<boolean>,
   { timeoutMs, what, signal }: { readonly timeoutMs: number; readonly what: string; readonly signal: AbortSignal },

@@ -6,13 +6,13 @@ import { fuzzTargets } from './targets.ts';
 export interface FuzzReport {
   readonly target: string;
   readonly inputs: number;
-  /** Of them, those that were taken for good. */
+  /** Number of inputs that were accepted. */
   readonly accepted: number;
   /** The smallest input found that breaks the decoder, and how; undefined when none was. */
   readonly failure: string | undefined;
 }
 
-/** Shares so many inputs among the decoders that a remote can reach. What they throw must be a SkeinError. */
+/** Shares `inputs` inputs among the decoders that a remote can reach. They may throw SkeinErrors only. */
 export async function fuzz(options: {
   readonly inputs: number;
   /** Seed of the inputs; left out, a new one each time. A failure names the one that found it. */

@@ -1,7 +1,7 @@
 import { encodeFrame, encodeValue } from '@skein/protocol';
 import * as fc from 'fast-check';
 
-/** Values as MessagePack can hold them, of every shape and none that anybody expects. */
+/** Values that MessagePack can hold, of every shape and none that anybody expects. */
 const values: fc.Arbitrary<unknown> = fc.letrec((tie) => ({
   value: fc.oneof(
     { maxDepth: 4 },
@@ -16,10 +16,10 @@ const values: fc.Arbitrary<unknown> = fc.letrec((tie) => ({
   ),
 })).value;
 
-/** Bytes that nobody made for a purpose. */
+/** Bytes without purpose. */
 const noise = fc.uint8Array({ maxLength: 512 });
 
-/** Changes that bytes may suffer on purpose: some flipped, cut off, repeated, or others put between them. */
+/** Makes inputs of bytes with deliberate changes: some flipped, cut off, repeated, or others put between them. */
 function mutated(examples: readonly Uint8Array[]): fc.Arbitrary<Uint8Array> {
   const example = fc.constantFrom(...examples);
   const places = fc.array(fc.tuple(fc.nat(), fc.integer({ min: 0, max: 255 })), { minLength: 1, maxLength: 8 });
@@ -38,12 +38,12 @@ function mutated(examples: readonly Uint8Array[]): fc.Arbitrary<Uint8Array> {
   );
 }
 
-/** Inputs for a decoder of bytes: noise, and what is almost one of the examples. */
+/** Makes inputs for a decoder of bytes: noise, and bytes that are almost one of the examples. */
 export function bytesLike(examples: readonly Uint8Array[]): fc.Arbitrary<Uint8Array> {
   return fc.oneof({ weight: 1, arbitrary: noise }, { weight: 3, arbitrary: mutated(examples) });
 }
 
-/** An example with some of its fields, at any depth, replaced, added or taken away. */
+/** Makes inputs of an example with some of its fields, at any depth, replaced, added or removed. */
 function distorted(example: unknown): fc.Arbitrary<unknown> {
   if (Array.isArray(example)) {
     return fc.oneof({ weight: 3, arbitrary: fc.tuple(...example.map(distorted)) }, { weight: 1, arbitrary: values });
@@ -56,21 +56,21 @@ function distorted(example: unknown): fc.Arbitrary<unknown> {
   return fc.oneof({ weight: 5, arbitrary: fc.constant(example) }, { weight: 1, arbitrary: values });
 }
 
-/** JSON that is almost that of the examples, and texts that are almost JSON. */
+/** Makes inputs of JSON that is almost that of the examples, and of texts that are almost JSON. */
 export function jsonLike(examples: readonly object[]): fc.Arbitrary<Uint8Array> {
   const encoded = examples.map((example) => Buffer.from(JSON.stringify(example)));
   const json = fc.oneof(...examples.map(distorted)).map((value) => Buffer.from(JSON.stringify(value)));
   return fc.oneof({ weight: 3, arbitrary: json }, { weight: 1, arbitrary: bytesLike(encoded) });
 }
 
-/** Headers that are almost those of the examples, as bytes of MessagePack. */
+/** Makes inputs of headers that are almost those of the examples, as bytes of MessagePack. */
 export function headersLike(examples: readonly object[]): fc.Arbitrary<Uint8Array> {
   const encoded = examples.map((example) => encodeValue(example));
   const shaped = fc.oneof(...examples.map(distorted)).map((value) => encodeValue({ value }));
   return fc.oneof({ weight: 1, arbitrary: bytesLike(encoded) }, { weight: 3, arbitrary: shaped });
 }
 
-/** Frames that are almost those of the examples, and what comes between them. */
+/** Makes inputs of frames that are almost those of the examples, and of bytes in between. */
 export function framesLike(examples: readonly object[]): fc.Arbitrary<Uint8Array> {
   return bytesLike(examples.map((example) => encodeFrame(example, new Uint8Array(16))));
 }

@@ -56,11 +56,11 @@ import { seededRandom } from '../fixtures/random.ts';
 import { RandomSchemas } from '../schemas/random-schema.ts';
 import { bytesLike, framesLike, headersLike, jsonLike } from './inputs.ts';
 
-/** One decoder that somebody else's bytes get into. */
+/** A decoder of bytes from elsewhere. */
 export interface FuzzTarget {
   readonly name: string;
   readonly inputs: fc.Arbitrary<Uint8Array>;
-  /** Takes an input. May throw a SkeinError, and nothing else. */
+  /** Decodes an input. May throw a SkeinError, and nothing else. */
   decode(input: Uint8Array): Promise<void> | void;
 }
 
@@ -72,7 +72,7 @@ const maxFrameBytes = 4096;
 const turns = new Turns();
 const tag = '_skein-0123456789abcdef._udp.local';
 
-/** Schemas of what comes from other members, with messages that they accept. */
+/** Lists schemas of messages from other members, with messages that they accept. */
 function headerTargets(signed: object): readonly [string, z.ZodType, readonly object[]][] {
   const step = {
     type: 'step',
@@ -155,7 +155,7 @@ function headerTargets(signed: object): readonly [string, z.ZodType, readonly ob
   ];
 }
 
-/** Every decoder of bytes that come from another machine. */
+/** Lists every decoder of bytes that come from another machine. */
 export async function fuzzTargets(): Promise<readonly FuzzTarget[]> {
   const authority = await Authority.ephemeral();
   const { identity, membership } = await authority.enroll(['peer']);
@@ -271,13 +271,13 @@ export async function fuzzTargets(): Promise<readonly FuzzTarget[]> {
   ];
 }
 
-/** Returns the examples. Throws where the schema refuses one: what is like it would be refused at the same place, always. */
+/** Returns the examples. Throws where the schema refuses one: inputs like it would always be refused at the same place. */
 function accepted(schema: z.ZodType, examples: readonly object[]): readonly object[] {
   for (const example of examples) parseHeader(schema, example);
   return examples;
 }
 
-/** Decodes an input of {@link headersLike}. Those that were distorted lie one level down: MessagePack's encoder takes objects only. */
+/** Decodes an input of {@link headersLike}. Distorted ones lie one level down: MessagePack's encoder takes objects only. */
 function unwrapped(input: Uint8Array): unknown {
   const value = decodeValue(input);
   return typeof value === 'object' && value !== null && 'value' in value ? value.value : value;
@@ -302,7 +302,7 @@ function packedPromptTargets(): FuzzTarget[] {
   }));
 }
 
-/** The routes of the admin contract: requests at the daemon, answers and events at its caller. */
+/** Lists the routes of the admin contract: requests at the daemon, answers and events at its caller. */
 function adminTargets(statement: Uint8Array): FuzzTarget[] {
   const traffic = { total: { sentBytes: 1, receivedBytes: 2 }, peers: {} };
   const status = { pid: 42, peer, url: 'http://127.0.0.1:7331', startedAtMs: 1, hasTwin: false, traffic, cards: [] };
@@ -346,7 +346,7 @@ const chatExamples = [
   },
 ].map((example) => Buffer.from(JSON.stringify(example)));
 
-/** Parses JSON in steps. Throws an error that is no SkeinError when `JSON.parse` makes something else of it. */
+/** Parses JSON in steps. Throws an error that is no SkeinError when `JSON.parse` gives another result. */
 function parseLikeJson(input: Uint8Array): void {
   // What is no UTF-8 does not get as far as this.
   const text = Buffer.from(input).toString('utf8');
@@ -365,7 +365,7 @@ function mdnsExample(): Uint8Array {
   });
 }
 
-/** A GGUF with one text in its metadata and one tensor. */
+/** Makes a GGUF with one text in its metadata and one tensor. */
 function ggufExample(): Uint8Array {
   const text = (value: string): Buffer => {
     const length = Buffer.alloc(8);

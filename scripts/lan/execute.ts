@@ -3,7 +3,11 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** Runs a program to its end and returns what it printed. Throws an error with what it said on stderr. */
+/**
+ * Runs a program to its end and returns its output.
+ *
+ * @throws Error with its text on stderr, when it fails
+ */
 export async function execute(command: string, commandLine: readonly string[], input = ''): Promise<string> {
   const running = run(command, [...commandLine], { maxBuffer: 16 * 1024 * 1024 });
   running.child.stdin?.on('error', () => undefined).end(input);

@@ -5,11 +5,11 @@ import { execute, ip } from './execute.ts';
 import { pathOf } from './namespaces.ts';
 import { tbf } from './tbf.ts';
 
-/** A machine that is played: a network namespace with one interface, `eth0`, on a cable to the switch. */
+/** A simulated machine: a network namespace with one interface, `eth0`, on a cable to the switch. */
 export class LanHost {
-  /** Of its network namespace. */
+  /** Name of its network namespace. */
   readonly name: string;
-  /** IPv4, of `eth0`. */
+  /** IPv4 address of `eth0`. */
   readonly address: string;
   readonly #switch: string;
   readonly #port: string;
@@ -28,14 +28,14 @@ export class LanHost {
     this.#port = options.port;
   }
 
-  /** What runs a command in this host, for a `spawn` of one's own. */
+  /** Returns the command that runs a command in this host, for a `spawn` of your own. */
   enter(command: string, commandLine: readonly string[]): [command: string, commandLine: string[]] {
     return ['nsenter', [`--net=${pathOf(this.name)}`, '--', command, ...commandLine]];
   }
 
   /**
-   * Starts a process in this host. Signals reach it itself. It is killed with the LAN, with all that it has started.
-   * What it prints has to be read.
+   * Starts a process in this host. Signals reach it itself. It is killed with the LAN, together with its children. Its
+   * output has to be read.
    */
   run(command: string, commandLine: readonly string[] = []): ChildProcessWithoutNullStreams {
     const child = spawn(...this.enter(command, commandLine));
@@ -46,12 +46,12 @@ export class LanHost {
     return child;
   }
 
-  /** Runs a program in this host to its end and returns what it printed. Throws an error with what it said on stderr. */
+  /** Runs a program in this host to its end and returns its output. Throws an error with its text on stderr. */
   async output(command: string, commandLine: readonly string[] = []): Promise<string> {
     return await execute(...this.enter(command, commandLine));
   }
 
-  /** Bounds what its cable carries, in each direction, in 10⁶ bits a second. */
+  /** Limits the rate of its cable, in each direction, in 10⁶ bits a second. */
   async setBandwidth(mbitPerSecond: number): Promise<void> {
     const replace = async (namespace: string, device: string) =>
       await execute('tc', ['-netns', namespace, 'qdisc', 'replace', 'dev', device, 'root', ...tbf(mbitPerSecond)]);
@@ -67,17 +67,17 @@ export class LanHost {
     await ip([`link set ${this.#port} up`], this.#switch);
   }
 
-  /** Keeps multicast of others from it, as access points and switches do that filter it. */
+  /** Keeps others' multicast from it, as some access points and switches do. */
   async filterMulticast(): Promise<void> {
     await ip([`link set ${this.#port} type bridge_slave mcast_flood off`], this.#switch);
   }
 
-  /** From now on it and other isolated hosts reach only hosts that are not, as one with a {@link Relay}. */
+  /** Isolates it: from now on it reaches only hosts that are not isolated, such as one with a {@link Relay}. */
   async isolate(): Promise<void> {
     await ip([`link set ${this.#port} type bridge_slave isolated on`], this.#switch);
   }
 
-  /** Resolves when all that was started here by {@link run} has ended. */
+  /** Resolves when all processes started by {@link run} have ended. */
   async ended(): Promise<void> {
     await Promise.all(this.#ended);
   }

@@ -12,7 +12,7 @@ export class JsonLines<Message> {
   readonly messages: Message[] = [];
   readonly child: ChildProcessWithoutNullStreams;
   readonly #errorLines: string[] = [];
-  /** Settled by whatever a waiting reader may be interested in. */
+  /** Resolves at anything that a waiting reader may be interested in. */
   #changed = Promise.withResolvers<void>();
   #hasEnded = false;
 
@@ -38,8 +38,8 @@ export class JsonLines<Message> {
   }
 
   /**
-   * The first message, from number `from` on, for which `isIt` holds; waits for it. Throws an error with the last lines on
-   * stderr when the process ends before, and the signal's reason.
+   * Returns the first message, from number `from` on, for which `isIt` holds; waits for it. Throws an error with the
+   * last lines on stderr when the process ends before, and the signal's reason.
    */
   async until(
     isIt: (message: Message) => boolean,

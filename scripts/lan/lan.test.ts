@@ -25,7 +25,7 @@ async function startEcho(host: LanHost): Promise<void> {
   await lines.until(() => true, { signal: AbortSignal.timeout(patience.timeout) });
 }
 
-/** What a host hears of an echo within half a second; without an answer, nothing. */
+/** Returns the echo that a host hears within half a second; nothing without an answer. */
 async function ask(host: LanHost, { address, port }: { address: string; port: number }): Promise<string> {
   const script = `
     const socket = require('net').connect(${port}, '${address}', () => socket.end('hello'));

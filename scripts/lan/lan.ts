@@ -10,17 +10,17 @@ import { newNames, removeLeftovers } from './namespaces.ts';
 
 const maxHosts = 250;
 
-/** Hosts on one switch, and nothing else: they have no route to anywhere, nor has anyone to them. */
+/** Hosts on one switch, isolated from the rest: they have no route to anywhere, nor does anyone have one to them. */
 export interface Lan extends AsyncDisposable {
   readonly hosts: readonly LanHost[];
-  /** Throws a RangeError when there is no such host. */
+  /** Returns a host. Throws a RangeError when there is none of this index. */
   host(index: number): LanHost;
 }
 
 /**
- * Makes hosts, each in a network namespace of its own, on a switch that carries multicast. Several such networks may exist
- * at once, with the same addresses. Disposing removes all of it and ends what runs there; so does the end of this
- * process, however it comes.
+ * Makes hosts, each in a network namespace of its own, on a switch that carries multicast. Several such networks may
+ * exist at once, with the same addresses. Disposing removes all of it and ends the processes in it; so does the end of
+ * this process, however it comes.
  *
  * @throws Error where this machine can't do it; see {@link missingForLan}
  */
@@ -81,7 +81,7 @@ async function connect(switchName: string, hosts: readonly LanHost[]): Promise<v
   );
 }
 
-/** A process that removes namespaces when it is told to, or when this process is gone. Ctrl-C does not reach it. */
+/** Starts a process that removes namespaces when it is told to, or when this process is gone. Ctrl-C does not reach it. */
 function startJanitor(names: readonly string[]): { finish(): Promise<void> } {
   const script = fileURLToPath(new URL('./janitor.ts', import.meta.url));
   const child = spawn(process.execPath, [script, ...names], { detached: true, stdio: ['pipe', 'ignore', 'pipe'] });

@@ -21,7 +21,7 @@ interface Wish {
   readonly commandLine: readonly string[];
 }
 
-/** Throws an error that says what is wrong; undefined when help is asked for. */
+/** Parses the command line; returns undefined when help is asked for. Throws an error that names the problem. */
 function parse(): Wish | undefined {
   const { positionals, values } = parseArgs({
     allowPositionals: true,

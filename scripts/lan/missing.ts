@@ -4,7 +4,10 @@ import { tbf } from './tbf.ts';
 
 let answer: Promise<string | undefined> | undefined;
 
-/** What this machine lacks for hosts in namespaces, as a reason to skip; undefined when it has it all. Found out once. */
+/**
+ * Returns the things that this machine lacks for hosts in namespaces, as a reason to skip; undefined when it has them
+ * all. Looks once.
+ */
 export async function missingForLan(): Promise<string | undefined> {
   return await (answer ??= findMissing());
 }
@@ -26,7 +29,7 @@ async function findMissing(): Promise<string | undefined> {
   return await tryFacilities();
 }
 
-/** Kernels and sandboxes differ; whether one has a facility is known when it was used. */
+/** Tries the facilities. Kernels and sandboxes differ; only use shows whether one has a facility. */
 async function tryFacilities(): Promise<string | undefined> {
   const [name = ''] = await newNames(['probe']);
   const facilities: readonly [string, () => Promise<unknown>][] = [

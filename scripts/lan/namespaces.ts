@@ -10,8 +10,8 @@ const killTimeoutMs = 10_000;
 let made = 0;
 
 /**
- * Names for network namespaces that nobody else uses, one for each part. They tell which process made them: its id, and
- * when it was started, since ids are used again.
+ * Makes unique names for network namespaces, one for each part. They tell which process made them: its id, and its
+ * start, since ids are used again.
  */
 export async function newNames(parts: readonly string[]): Promise<string[]> {
   const serial = made++;
@@ -19,18 +19,18 @@ export async function newNames(parts: readonly string[]): Promise<string[]> {
   return parts.map((part) => `${prefix}-${process.pid}-${startedAt}-${serial}-${part}`);
 }
 
-/** The path by which a namespace is entered. */
+/** Returns the path by which a namespace is entered. */
 export function pathOf(namespace: string): string {
   return `/var/run/netns/${namespace}`;
 }
 
-/** Names of all our namespaces on this machine, whoever made them. */
+/** Lists all our namespaces on this machine, whoever made them. */
 export async function listNamespaces(): Promise<string[]> {
   const lines = (await execute('ip', ['netns', 'list'])).split('\n');
   return lines.map((line) => line.split(' ')[0] ?? '').filter((name) => pattern.test(name));
 }
 
-/** Ends all processes in namespaces, and removes these. Those that are not there are passed over. */
+/** Ends all processes in namespaces, and removes these. Skips missing ones. */
 export async function removeNamespaces(names: readonly string[]): Promise<void> {
   const existing = new Set(await listNamespaces());
   await Promise.all(
@@ -46,7 +46,7 @@ export async function removeNamespaces(names: readonly string[]): Promise<void> 
   );
 }
 
-/** Removes what processes that are gone have left. */
+/** Removes the namespaces of processes that are gone. */
 export async function removeLeftovers(): Promise<void> {
   const leftovers: string[] = [];
   for (const name of await listNamespaces()) {
@@ -56,7 +56,7 @@ export async function removeLeftovers(): Promise<void> {
   await removeNamespaces(leftovers);
 }
 
-/** Ids of the processes in a namespace; none when it is not there. */
+/** Lists the ids of the processes in a namespace; none when it is missing. */
 export async function processesIn(namespace: string): Promise<number[]> {
   const printed = await execute('ip', ['netns', 'pids', namespace]).catch(() => '');
   return printed.split('\n').filter(Boolean).map(Number);
@@ -79,7 +79,7 @@ function kill(pid: number): void {
   }
 }
 
-/** When a process was started, in clock ticks since the machine was; undefined when there is none with this id. */
+/** Returns the start of a process, in clock ticks since the machine's; undefined when there is none with this id. */
 async function startTimeOf(pid: number): Promise<string | undefined> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
   // The second field is the command in parentheses, and may hold anything; the start is the 22nd.

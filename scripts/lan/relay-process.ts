@@ -2,7 +2,7 @@ import { createInterface } from 'node:readline';
 
 import { Relay, type RelayConditions, type RelayOptions } from './relay.ts';
 
-/** What a relay in a process of its own is told, as lines of JSON. Each is answered by one line. */
+/** A command to a relay in a process of its own, as a line of JSON. Each is answered by one line. */
 export type RelayCommand =
   { readonly do: 'cut' | 'restore' | 'reset' } | { readonly do: 'set'; readonly change: Partial<RelayConditions> };
 

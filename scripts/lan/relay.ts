@@ -1,16 +1,16 @@
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 
-/** How a relay treats what passes it, in each direction. */
+/** A relay's treatment of passing chunks, in each direction. */
 export interface RelayConditions {
-  /** From one end to the other, in milliseconds. */
+  /** Time from one end to the other, in milliseconds. */
   readonly delayMs: number;
-  /** The delay varies by up to this much up and down, in milliseconds. The order stays. */
+  /** Greatest deviation of the delay, up and down, in milliseconds. The order stays. */
   readonly jitterMs: number;
   /**
-   * The share of chunks, of up to 64 KiB, of which something is lost. TCP sends it again, so what a reader sees of a loss
-   * is that this and everything behind it comes 200 ms later: the shortest timeout after which Linux retransmits. That
-   * the sender slows down after a loss is not modelled.
+   * Share of chunks, of up to 64 KiB, that lose something. TCP sends it again, so a reader sees a loss as a delay of
+   * this and everything behind it by 200 ms: the shortest timeout after which Linux retransmits. It is not modelled
+   * that the sender slows down after a loss.
    */
   readonly lossRate: number;
 }
@@ -24,12 +24,12 @@ export interface RelayOptions extends Partial<RelayConditions> {
 }
 
 const retransmissionMs = 200;
-/** What is on its way in one direction of a connection: more than a link of 1 Gbit/s holds in 100 ms. */
+/** Most bytes on their way in one direction of a connection: more than a link of 1 Gbit/s holds in 100 ms. */
 const maxQueuedBytes = 16 * 1024 * 1024;
 
 /**
- * A long, bad or broken way to an address, for TCP. Times are exact to about a millisecond. It can be cut: what was on its
- * way stays there, nothing more is taken, and neither end is told. While it is cut the kernel still completes the
+ * A long, bad or broken path to an address, for TCP. Times are exact to about a millisecond. It can be cut: bytes on
+ * their way stay there, no more are taken, and neither end is told. While it is cut the kernel still completes the
  * handshake of new connections, which a dead cable would not; not a byte of theirs gets through.
  */
 export class Relay implements AsyncDisposable {
@@ -38,7 +38,7 @@ export class Relay implements AsyncDisposable {
   readonly #way: Way;
   readonly #sockets = new Set<Socket>();
 
-  /** Starts to listen. Throws what listening does. */
+  /** Starts to listen. Throws the errors of listening. */
   static async listen(options: RelayOptions): Promise<Relay> {
     const relay = new Relay(options);
     relay.#server.listen(options.port ?? 0, options.host);
@@ -57,7 +57,7 @@ export class Relay implements AsyncDisposable {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  /** Changes what becomes of chunks that come from now on. */
+  /** Changes the treatment of chunks that come from now on. */
   set(change: Partial<RelayConditions>): void {
     this.#way.conditions = { ...this.#way.conditions, ...change };
   }
@@ -68,7 +68,7 @@ export class Relay implements AsyncDisposable {
     for (const socket of this.#sockets) socket.pause();
   }
 
-  /** Lets everything through again, first what was on its way. */
+  /** Lets everything through again, first the bytes that were on their way. */
   restore(): void {
     this.#way.isCut = false;
     this.#way.changed();
@@ -98,7 +98,7 @@ export class Relay implements AsyncDisposable {
   }
 }
 
-/** What all connections of a relay have in common. */
+/** The path that all connections of a relay share. */
 class Way {
   conditions: RelayConditions;
   isCut = false;
@@ -108,7 +108,7 @@ class Way {
     this.conditions = conditions;
   }
 
-  /** How long one chunk takes. */
+  /** Returns the duration of one chunk's passage. */
   transitMs(): number {
     const { delayMs, jitterMs, lossRate } = this.conditions;
     const lossMs = Math.random() < lossRate ? retransmissionMs : 0;
@@ -125,13 +125,13 @@ class Way {
   }
 }
 
-/** A chunk, or what else happens to a connection, and when it arrives. */
+/** A chunk, or another event of a connection, and the time of its arrival. */
 interface Parcel {
   readonly content: Buffer | 'end' | 'reset';
   readonly dueMs: number;
 }
 
-/** Carries one direction of one connection for as long as it is there. */
+/** Carries one direction of one connection for as long as it exists. */
 function carry(from: Socket, to: Socket, way: Way): void {
   const direction = new Direction(from, to, way);
   const unsubscribe = way.onChange(() => direction.move());
@@ -165,7 +165,7 @@ class Direction {
     clearTimeout(this.#timer);
   }
 
-  /** Hands over what has arrived, and takes more where there is room. */
+  /** Hands over chunks that have arrived, and takes more where there is room. */
   move(): void {
     clearTimeout(this.#timer);
     if (this.#way.isCut) return;

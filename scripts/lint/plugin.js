@@ -1,6 +1,4 @@
-/**
- * Rules of our own for oxlint. JavaScript, since oxlint loads it with whatever Node runs it.
- */
+/** Rules of our own for oxlint. JavaScript, since oxlint loads it with whatever Node runs it. */
 const isAbort = (node) => node?.type === 'Literal' && node.value === 'abort';
 
 const calledName = ({ callee }) => {
@@ -10,7 +8,10 @@ const calledName = ({ callee }) => {
 
 const message = 'listen to a signal with `using _abort = onAbort(signal, …)`, which leaves no listener behind';
 
-/** Forbids `signal.addEventListener('abort', …)`, `once(signal, 'abort')`, `signal.onabort = …`, and an `onAbort` that nobody ends. */
+/**
+ * Forbids `signal.addEventListener('abort', …)`, `once(signal, 'abort')`, `signal.onabort = …`, and an `onAbort` that
+ * nobody ends.
+ */
 const noRawAbortListener = {
   create: (context) => ({
     CallExpression(node) {
@@ -39,7 +40,10 @@ const isNothing = (node) =>
 
 const partsOfLists = new Set(['at', 'charCodeAt', 'codePointAt', 'pop', 'shift']);
 
-/** Whether an expression is an element of a list or a text: `list[index]`, `list.at(-1)`, `list.pop()`, and of such a one a property. */
+/**
+ * Tells whether an expression is an element of a list or a text, as `list[index]`, `list.at(-1)` and `list.pop()` are,
+ * or a property of one.
+ */
 const isElement = (node) => {
   if (node.type === 'ChainExpression') return isElement(node.expression);
   if (node.type === 'MemberExpression') return node.computed ? !node.optional : isElement(node.object);

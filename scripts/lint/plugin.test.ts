@@ -12,7 +12,7 @@ const standInRule = 'skein(no-stand-in)';
 const errorClassRule = 'skein(no-error-class)';
 const docstringRule = 'skein(documented-functions)';
 
-/** How often a rule complains about a source text. */
+/** Returns how often a rule complains about a source text. */
 async function complaints(rule: string, source: string): Promise<number> {
   const directory = await mkdtemp(join(tmpdir(), 'skein-lint-'));
   try {

@@ -5,19 +5,19 @@ import { formatBytes, isSkeinError } from '@skein/protocol';
 
 import { writeTinyModel } from '../fixtures/tiny-models.ts';
 
-/** Kept between runs, beside the sources: only the first quickstart waits for a download. */
+/** Directory that is kept between runs, beside the sources: only the first quickstart waits for a download. */
 const cache = join(import.meta.dirname, '..', '..', '.cache');
 
 export interface QuickstartModel {
-  /** Of its GGUF. */
+  /** Path of its GGUF. */
   readonly path: string;
-  /** False for the random model that stands in where no source can be reached. */
+  /** Whether it is the default model, and not the random one that stands in where no source can be reached. */
   readonly isMeaningful: boolean;
 }
 
-/** The default model, or, where none of its sources can be reached, a tiny one with random weights. */
+/** Returns the default model, or, where none of its sources can be reached, a tiny one with random weights. */
 export async function getModel(options: {
-  /** Where the stand-in goes. */
+  /** Directory for the stand-in. */
   readonly directory: string;
   readonly signal: AbortSignal;
   readonly say: (line: string) => void;

@@ -12,7 +12,10 @@ import { untilMembers } from './until-members.ts';
 
 const upFacts = z.object({ url: z.string() });
 const invited = z.object({ invite: z.string() });
-/** The machines that are played share this one's cores: engines that wait for one another must not take them all. */
+/**
+ * Threads of an engine. The simulated machines share this one's cores: engines that wait for one another must not take
+ * them all.
+ */
 const threads = String(Math.max(1, Math.floor(availableParallelism() / 2)));
 const joinFacts = z.object({ peer: z.string() });
 const pulled = z.object({ name: z.string() });
@@ -25,25 +28,25 @@ const status = z.object({
 });
 
 const question = 'Why is the sky blue? Answer in two sentences.';
-/** Greedy, so that the same question gets the same answer, token for token. */
+/** Settings of a greedy answer, so that the same question gets the same answer, token for token. */
 const settings = { maxTokens: 64, temperature: 0 };
 
 export interface QuickstartOptions {
-  /** Empty; everything goes there but the model. */
+  /** Empty directory for everything but the model. */
   readonly directory: string;
   readonly signal: AbortSignal;
-  /** Takes what happens, line by line. */
+  /** Reports a step, in one line. */
   readonly say: (line: string) => void;
-  /** Takes the answer, piece by piece. */
+  /** Receives the answer, piece by piece. */
   readonly onText: (text: string) => void;
 }
 
-/** What `npm run quickstart -- --json` prints. */
+/** The output of `npm run quickstart -- --json`. */
 export interface QuickstartResult {
   readonly text: string;
   /** Name of the model. */
   readonly model: string;
-  /** Who held which layers: from the first up to, not including, the last number. */
+  /** Peers with their layers: from the first up to, not including, the last number. */
   readonly stages: readonly { readonly peer: string; readonly layers: readonly [from: number, to: number] }[];
   readonly tokensPerSecond: number;
   readonly ttftMs: number;
@@ -52,8 +55,8 @@ export interface QuickstartResult {
 }
 
 /**
- * A coordinator and three peers as separate processes on this machine, one of which has a model: deploys it over two of
- * them, asks it, and then asks the same of the whole model on one of them.
+ * Starts a coordinator and three peers as separate processes on this machine, one of which has a model; deploys it over
+ * two of them, asks it, and then asks the same of the whole model on one of them.
  */
 export async function quickstart(options: QuickstartOptions): Promise<QuickstartResult> {
   const { directory, signal, say } = options;

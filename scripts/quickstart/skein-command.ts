@@ -9,11 +9,11 @@ import { onAbort } from '@skein/protocol';
 const skein = fileURLToPath(new URL('../../packages/cli/bin/skein.js', import.meta.url));
 const stopTimeoutMs = 15_000;
 
-/** One machine that is played: a name, and a data directory of its own. */
+/** One simulated machine: a name, and a data directory of its own. */
 export interface Machine {
   readonly name: string;
   readonly data: string;
-  /** Starts a program there. Default: it is this machine itself. */
+  /** Starts a program there. Default: on this machine itself. */
   readonly run?: (command: string, commandLine: readonly string[]) => ChildProcessWithoutNullStreams;
 }
 
@@ -23,14 +23,18 @@ export interface CommandOptions {
   readonly signal: AbortSignal;
 }
 
-/** Runs a command that prints JSON, and returns that. Throws an error with the command's own last line. */
+/**
+ * Runs a command that prints JSON, and returns the value.
+ *
+ * @throws Error with the command's own last line when it fails
+ */
 export async function runSkein(commandLine: readonly string[], options: CommandOptions): Promise<unknown> {
   const { code, output, lastLine } = await runToEnd(commandLine, options);
   if (code !== 0) throw new Error(lastLine);
   return JSON.parse(output);
 }
 
-/** Runs a command that prints JSON and says by its exit code what it thinks of it. */
+/** Runs a command that prints JSON and gives its verdict as exit code. */
 export async function askSkein(
   commandLine: readonly string[],
   options: CommandOptions,
@@ -57,11 +61,15 @@ async function runToEnd(
 
 /** A daemon in a process of its own. Disposing stops it in order; it also stops when this process is gone. */
 export interface RunningSkein extends AsyncDisposable {
-  /** What it printed about itself. */
+  /** Facts that it printed about itself. */
   readonly facts: unknown;
 }
 
-/** Starts `up` or `join`, and waits until it is. Throws an error with the command's own last line when it gives up. */
+/**
+ * Starts `up` or `join`, and waits until it is up.
+ *
+ * @throws Error with the command's own last line when it gives up
+ */
 export async function startSkein(commandLine: readonly string[], options: CommandOptions): Promise<RunningSkein> {
   const child = spawnSkein([...commandLine, '--parent-lifeline'], options);
   const lastLine = followErrors(child, options);
@@ -96,7 +104,10 @@ function spawnSkein(commandLine: readonly string[], { machine }: CommandOptions)
   return child;
 }
 
-/** The last line on stderr so far: there a failed command says why. What comes before it is progress. */
+/**
+ * Returns a function that gives the last line on stderr so far: there a failed command prints its reason, after its
+ * progress.
+ */
 function followErrors(child: ChildProcessWithoutNullStreams, { machine }: CommandOptions): () => string {
   let last = 'ended without saying why';
   createInterface(child.stderr).on('line', (line) => (last = line));

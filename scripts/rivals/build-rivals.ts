@@ -14,7 +14,10 @@ export interface Rivals {
 
 const bundle = join(import.meta.dirname, '..', '..', 'node_modules/node-llama-cpp/llama/gitRelease.bundle');
 const targets = ['llama-server', 'ggml-rpc-server'];
-/** With a CPU backend for each kind of processor, chosen when a program starts, as node-llama-cpp's builds have it: kernels are the engine's. */
+/**
+ * Flags of the build: a CPU backend for each kind of processor, chosen when a program starts, as in node-llama-cpp's
+ * builds, so that kernels are the engine's.
+ */
 const flags = [
   '-DCMAKE_BUILD_TYPE=Release',
   '-DGGML_RPC=ON',
@@ -31,14 +34,15 @@ const flags = [
 ];
 
 export interface BuildOptions extends Pick<RunToolOptions, 'signal'> {
-  /** Takes what happens, line by line. */
+  /** Reports a step, in one line. */
   readonly say: (line: string) => void;
 }
 
 /**
- * Builds `llama-server` and `ggml-rpc-server` from the sources that node-llama-cpp brings, once: about ten minutes on two
- * cores. They stay in the {@link cacheDirectory}. An interrupted build is continued. Throws an error that names the fix
- * when a tool is missing.
+ * Builds `llama-server` and `ggml-rpc-server` from the sources that node-llama-cpp brings, once: about ten minutes on
+ * two cores. They stay in the {@link cacheDirectory}. Another call continues an interrupted build.
+ *
+ * @throws Error that names the fix when a tool is missing
  */
 export async function buildRivals({ signal, say }: BuildOptions): Promise<Rivals> {
   const directory = join(cacheDirectory(), 'rivals', await keyOf());
@@ -62,7 +66,7 @@ export async function buildRivals({ signal, say }: BuildOptions): Promise<Rivals
   return rivals;
 }
 
-/** Other sources or other flags are another build. */
+/** Returns the key of a build: other sources or other flags are another build. */
 async function keyOf(): Promise<string> {
   const content = await readFile(bundle).catch((cause: unknown) => {
     throw new Error(`llama.cpp's sources are not at ${bundle}; run \`npm ci\``, { cause });
@@ -70,7 +74,7 @@ async function keyOf(): Promise<string> {
   return createHash('sha256').update(content).update(flags.join('\n')).digest('hex').slice(0, 16);
 }
 
-/** Make and Ninja both say how far they are; every tenth part of it is news. */
+/** Reports progress: Make and Ninja both print it; every tenth part of it is news. */
 function percentages(say: (line: string) => void): (line: string) => void {
   let said = 0;
   return (line) => {

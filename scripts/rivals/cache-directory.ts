@@ -2,8 +2,8 @@ import { homedir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 
 /**
- * Where what takes long to make is kept between runs, outside the sources: `skein` below `$XDG_CACHE_HOME`, else below
- * `~/.cache`.
+ * Returns the directory for results that take long to make, kept between runs, outside the sources: `skein` below
+ * `$XDG_CACHE_HOME`, else below `~/.cache`.
  */
 export function cacheDirectory(environment: NodeJS.ProcessEnv = process.env): string {
   const { XDG_CACHE_HOME: configured = '' } = environment;

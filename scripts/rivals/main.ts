@@ -1,7 +1,7 @@
 import { Interruption } from '../../packages/cli/src/process/interruption.ts';
 import { buildRivals } from './build-rivals.ts';
 
-/** Builds what the benchmarks compare with, and prints where it is. */
+/** Builds the programs that the benchmarks compare with, and prints their paths. */
 using interruption = new Interruption({
   process,
   exit: (code) => process.exit(code),

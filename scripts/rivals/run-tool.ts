@@ -8,13 +8,14 @@ const keptLines = 15;
 
 export interface RunToolOptions {
   readonly signal: AbortSignal;
-  /** Takes what the tool prints, line by line. */
+  /** Receives the tool's output, line by line. */
   readonly onLine: (line: string) => void;
 }
 
 /**
- * Runs a program of the machine to its end. Throws an error with its last lines when it fails, and one that says what to
- * install when it is not there.
+ * Runs a program of the machine to its end.
+ *
+ * @throws Error with its last lines when it fails, or with advice to install it when it is missing
  */
 export async function runTool(
   command: string,

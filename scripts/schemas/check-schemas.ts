@@ -8,12 +8,12 @@ import { AnswerSampler } from './sampler.ts';
 import { validatorOf, type Validate } from './validator.ts';
 
 export interface CheckOptions {
-  /** Followed schemas for which an engine answers, drawn at random; the other checks go over all. */
+  /** Number of followed schemas for which an engine answers, drawn at random; the other checks go over all. */
   readonly count: number;
-  /** Finished answers for each of them. */
+  /** Number of finished answers for each of them. */
   readonly answers: number;
   readonly seed: number;
-  /** Random texts of each grammar, drawn without an engine. */
+  /** Number of random texts of each grammar, drawn without an engine. */
   readonly walks: number;
 }
 
@@ -23,7 +23,7 @@ export interface CheckResult {
   readonly refused: number;
   /** Refused schemas by the keyword at fault, most frequent first. */
   readonly refusedBy: Readonly<Record<string, number>>;
-  /** Followed schemas that Ajv can't take, which are not checked. */
+  /** Number of followed schemas that Ajv can't take, which are not checked. */
   readonly withoutValidator: number;
   readonly instances: {
     validAccepted: number;
@@ -37,10 +37,10 @@ export interface CheckResult {
   readonly wrong: { readonly schema: string; readonly check: 'instance' | 'walk' | 'answer'; readonly text: string }[];
 }
 
-/** Stands among the keywords that schemas were refused by. */
+/** Entry among the keywords at fault for schemas whose grammar is too large. */
 const tooLarge = 'size of its grammar';
 
-/** Attempts for each answer that is asked for: answers that are too long for the sampler don't count. */
+/** Attempts for each wanted answer: answers that are too long for the sampler don't count. */
 const attemptsPerAnswer = 4;
 
 interface Followed {
@@ -49,7 +49,7 @@ interface Followed {
   readonly validate: Validate;
 }
 
-/** Checks that whatever a grammar derives follows its schema: values that came with it, random walks, an engine's answers. */
+/** Checks that every text of a grammar follows its schema: values that came with it, random walks, an engine's answers. */
 export async function checkSchemas(
   examples: readonly Example[],
   { count, answers, seed, walks }: CheckOptions,
@@ -90,7 +90,7 @@ export async function checkSchemas(
   return result;
 }
 
-/** Whether a lead takes the grammar; it tells the caller that the schema is too large where it does not. */
+/** Tells whether a lead accepts the grammar; where it does not, it tells its caller that the schema is too large. */
 function isWithinBounds(gbnf: string): boolean {
   try {
     checkGrammar(gbnf);

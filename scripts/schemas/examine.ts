@@ -10,12 +10,16 @@ import { Recognizer } from './recognizer.ts';
 import type { Validate } from './validator.ts';
 import { Walk } from './walk.ts';
 
-/** How the converter treats a schema: its grammar, or the place of the keyword at fault. */
+/** The converter's treatment of a schema: its grammar, or the place of the keyword at fault. */
 export type Treatment =
   | { readonly type: 'followed'; readonly grammar: Grammar; readonly gbnf: string }
   | { readonly type: 'refused'; readonly param: string; readonly message: string };
 
-/** @throws whatever the converter throws that is no refusal by name */
+/**
+ * Converts a schema and returns its grammar, or the refusal.
+ *
+ * @throws the converter's errors that are no refusals by name
+ */
 export function treat(schema: Example['schema']): Treatment {
   const json = JSON.stringify(schema);
   try {
@@ -28,7 +32,7 @@ export function treat(schema: Example['schema']): Treatment {
   }
 }
 
-/** What became of the values that came with a schema. Those that its validator contradicts are not counted. */
+/** Results for the values that came with a schema. Those that its validator contradicts are not counted. */
 export interface InstanceCounts {
   validAccepted: number;
   validRefused: number;
@@ -37,7 +41,7 @@ export interface InstanceCounts {
   readonly invalidAccepted: string[];
 }
 
-/** Asks the grammar for each value in three spellings: compact, with a space behind commas and colons, indented. */
+/** Checks with the grammar each value in three spellings: compact, with a space behind commas and colons, indented. */
 export function examineInstances(grammar: Grammar, { instances }: Example, validate: Validate): InstanceCounts {
   const recognizer = new Recognizer(grammar);
   const counts: InstanceCounts = { validAccepted: 0, validRefused: 0, invalidRefused: 0, invalidAccepted: [] };
@@ -80,7 +84,7 @@ export function invalidWalks(
   return invalid;
 }
 
-/** Whether a text is JSON that follows the schema. */
+/** Tells whether a text is JSON that follows the schema. */
 export function follows(text: string, validate: Validate): boolean {
   let value: unknown;
   try {

@@ -16,7 +16,11 @@ interface MaskBenchFile {
   readonly tests?: readonly { readonly valid: boolean; readonly data: unknown }[];
 }
 
-/** Reads all examples of a directory, or of an archive that `tar` can open, by name. @throws Error where there are none */
+/**
+ * Reads all examples of a directory, or of an archive that `tar` can open, by name.
+ *
+ * @throws Error when there are none
+ */
 export async function readExamples(path: string): Promise<Example[]> {
   const examples = (await stat(path)).isDirectory() ? await readDirectory(path) : await readArchive(path);
   if (examples.length > 0) return examples;

@@ -30,7 +30,7 @@ const drafts = [
   'http://json-schema.org/draft-06/schema#',
 ];
 
-/** Makes schemas of keywords that are followed, which combine in ways that people don't think of. */
+/** A source of schemas of keywords that are followed, in combinations that people don't think of. */
 export class RandomSchemas {
   readonly #random: Random;
 
@@ -38,7 +38,7 @@ export class RandomSchemas {
     this.#random = random;
   }
 
-  /** A schema whose references lead to one of its definitions or to itself. */
+  /** Draws a schema whose references lead to one of its definitions or to itself. */
   draw(): Schema {
     const definitions = { d: this.#schema(2), e: this.#schema(2) };
     const draft = this.#pick(drafts);

@@ -1,15 +1,18 @@
 import type { Grammar, GrammarNode } from '../../packages/node/src/engine/json-schema/grammar/node.ts';
 
-/** A node that is being read, how far, and what follows it. Equal ones are the same object. */
+/** A node that is being read, the progress, and the frame that follows. Equal ones are the same object. */
 interface Frame {
   readonly node: GrammarNode;
-  /** Parts or repetitions that were read; of a text, its characters. */
+  /** Number of parts or repetitions that were read; of a text, its characters. */
   readonly done: number;
   readonly next: Frame | undefined;
   readonly before: Map<GrammarNode, Map<number, Frame>>;
 }
 
-/** Says whether a grammar derives a text, by following all ways to derive it at once. Independent of llama.cpp. */
+/**
+ * A recognizer of the texts that a grammar derives, which follows all ways to derive them at once. Independent of
+ * llama.cpp.
+ */
 export class Recognizer {
   readonly #grammar: Grammar;
   readonly #bottom: Map<GrammarNode, Map<number, Frame>> = new Map();

@@ -12,7 +12,7 @@ import { libraryDirectory } from '../../packages/node/src/hardware/backend.ts';
 import { createManifest } from '../../packages/node/src/stage-file/index.ts';
 import { writeTinyModel } from '../fixtures/tiny-models.ts';
 
-/** Answers that run into this are not finished, and tell nothing. */
+/** Most tokens of an answer: longer ones are not finished, and tell nothing. */
 const mostTokens = 1500;
 const sequences = 4;
 /** Biases of tokens that bring an answer to its end; a model with random weights would write strings for ever. */
@@ -22,7 +22,10 @@ const endings: readonly (readonly [text: string, bias: number])[] = [
   ['}', 2],
 ];
 
-/** An engine process with a tiny model whose weights are random: under a grammar it writes whatever that allows. */
+/**
+ * An engine process with a tiny model whose weights are random: under a grammar it may write every text that the
+ * grammar allows.
+ */
 export class AnswerSampler implements AsyncDisposable {
   readonly #engine: EngineProcess;
   readonly #directory: string;
@@ -65,7 +68,7 @@ export class AnswerSampler implements AsyncDisposable {
     return new AnswerSampler(engine, directory, logitBias);
   }
 
-  /** One answer under a grammar; undefined for one that did not end by itself. */
+  /** Generates one answer under a grammar; undefined when it did not end by itself. */
   async answer(grammar: string, seed: number): Promise<string | undefined> {
     const sampling = { temperature: 1, topP: 1, topK: 0, minP: 0, seed, grammar, logitBias: this.#logitBias };
     const request = { prompt: packPrompt({ type: 'text', text: 'JSON' }), sampling, maxTokens: mostTokens, stop: [] };

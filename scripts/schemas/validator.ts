@@ -5,14 +5,14 @@ import draft6 from 'ajv/dist/refs/json-schema-draft-06.json' with { type: 'json'
 import AjvDraft04 from 'ajv-draft-04';
 import addFormats from 'ajv-formats';
 
-/** Says whether a value follows a schema. */
+/** Tells whether a value follows a schema. */
 export type Validate = (value: unknown) => boolean;
 
 const options: Options = { strict: false, logger: false, validateSchema: false };
 
 /**
- * Returns a validator for a schema, by the draft that it names. One that names none is of the newest draft that knows its
- * keywords. Undefined for one that Ajv can't take.
+ * Returns a validator for a schema, by the draft that it names, or else of the newest draft that knows its keywords.
+ * Undefined when Ajv can't take the schema.
  */
 export function validatorOf(schema: Readonly<Record<string, unknown>>): Validate | undefined {
   for (const make of validatorsFor(schema)) {

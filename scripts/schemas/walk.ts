@@ -4,7 +4,7 @@ import type { Random } from '../fixtures/random.ts';
 /** Characters after which only the shortest ways to the end are taken. */
 const longWalk = 2000;
 
-/** Draws random texts that a grammar derives. */
+/** A source of random texts that a grammar derives. */
 export class Walk {
   readonly #grammar: Grammar;
   readonly #shortest: ReadonlyMap<string, number>;
@@ -35,7 +35,7 @@ export class Walk {
     return drawn;
   }
 
-  /** Mostly a few more than needed, sometimes as many as are allowed. */
+  /** Draws a number of repetitions: mostly a few more than needed, sometimes as many as are allowed. */
   #times(least: number, most: number): number {
     if (this.#random.uniform() < 0.1 && most <= 300) return most;
     let times = least;
@@ -43,7 +43,7 @@ export class Walk {
     return times;
   }
 
-  /** From the ends of a range as often as from within it: that is where mistakes are. */
+  /** Draws a character from the ends of a range as often as from within it: that is where mistakes are. */
   #character({ ranges }: Extract<GrammarNode, { type: 'characters' }>): string {
     const [first, last] = this.#pick(ranges);
     const at = this.#random.uniform();
@@ -84,7 +84,10 @@ function shortestTexts(grammar: Grammar): ReadonlyMap<string, number> {
   return shortest;
 }
 
-/** Length of the shortest text, with one more for each rule on the way, so that recursion is never the shortest. */
+/**
+ * Returns the length of the shortest text, with one more for each rule on the way, so that recursion is never the
+ * shortest.
+ */
 function shortestText(node: GrammarNode, rules: ReadonlyMap<string, number>): number {
   switch (node.type) {
     case 'text':

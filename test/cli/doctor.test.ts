@@ -9,7 +9,7 @@ import { createLan, type Lan } from '../../scripts/lan/lan.ts';
 import { missingForLan } from '../../scripts/lan/missing.ts';
 import { askSkein, runSkein, startSkein, type Machine } from '../../scripts/quickstart/skein-command.ts';
 
-/** What `skein doctor` says on a network, of what is really wrong there. */
+/** The verdicts of `skein doctor` on a network with real faults. */
 const missing = await missingForLan();
 const port = 7330;
 const flags = ['--backend', 'cpu', '--threads', '1', '--listen', `/ip4/0.0.0.0/tcp/${port}`];
@@ -40,7 +40,7 @@ async function doctor(on: Machine, ...line: readonly string[]) {
   return { code, findings: answerSchema.parse(answer).findings };
 }
 
-/** What it says of one thing. */
+/** Returns the verdict on one thing. */
 async function verdict(on: Machine, check: string, ...line: readonly string[]) {
   return (await doctor(on, ...line)).findings.find((finding) => finding.check === check);
 }

@@ -7,7 +7,7 @@ import { z } from 'zod';
 
 import { runSkein, startSkein, type Machine } from '../../scripts/quickstart/skein-command.ts';
 
-/** Who is a member, by the commands as a person uses them. */
+/** Membership, by the commands as a person uses them. */
 const quiet = ['--no-mdns', '--backend', 'cpu', '--threads', '1', '--listen', '/ip4/127.0.0.1/tcp/0'];
 const statusSchema = z.looseObject({
   members: z.array(z.looseObject({ name: z.string(), labels: z.record(z.string(), z.string()).optional() })),

@@ -35,7 +35,7 @@ afterAll(async () => {
   await rm(directory, { recursive: true });
 });
 
-/** Where node-llama-cpp's package for the CPU of this machine keeps its libraries. */
+/** Finds the libraries in node-llama-cpp's package for the CPU of this machine. */
 function binariesDirectory(): string {
   const systems: Readonly<Record<string, string>> = { linux: 'linux', darwin: 'mac', win32: 'win' };
   const suffix = process.platform === 'darwin' && process.arch === 'arm64' ? '-metal' : '';

@@ -3,7 +3,7 @@ import type { StepEntry } from '@skein/protocol';
 import type { TokenEmbedder } from '../../packages/node/src/engine/lead/token-embedder.ts';
 import type { Stage } from '../../packages/node/src/engine/stage/stage.ts';
 
-/** A micro-batch: what each sequence contributes, and the tokens of all entries in order. */
+/** A micro-batch: the entries of its sequences, and the tokens of all entries in order. */
 export interface MicroBatchOfTokens {
   readonly entries: readonly StepEntry[];
   readonly tokens: Int32Array;
@@ -11,11 +11,11 @@ export interface MicroBatchOfTokens {
 
 /** A model, whole or in stages, that turns tokens into logits. */
 export interface Pipeline extends Disposable {
-  /** Logits after the last row of each entry that is sampled from, in the entries' order. */
+  /** Returns the logits after the last row of each entry that is sampled from, in the entries' order. */
   run(batch: MicroBatchOfTokens): Float32Array[];
 }
 
-/** A model in one piece, which looks tokens up itself: the reference. */
+/** Makes a pipeline of a model in one piece, which looks tokens up itself: the reference. */
 export function wholePipeline(stage: Stage): Pipeline {
   return {
     run({ entries, tokens }) {
@@ -28,7 +28,7 @@ export function wholePipeline(stage: Stage): Pipeline {
   };
 }
 
-/** Stages in one process, one after another, with the rows handed over as they would cross the wire. */
+/** Makes a pipeline of stages in one process, one after another, with the rows handed over as they would cross the wire. */
 export function stagedPipeline(embedder: TokenEmbedder, stages: readonly Stage[]): Pipeline {
   const tail = stages.at(-1);
   if (tail === undefined) throw new RangeError('a pipeline has at least one stage');

@@ -5,8 +5,8 @@ const promptLengths = [23, 9, 14];
 const decodeSteps = 32;
 
 /**
- * What a busy replica does, with greedy tokens: one prompt alone in two chunks, a second chunk mixed with another
- * sequence's decode row, then all sequences decoding together, past the sliding windows of the fixtures.
+ * Runs the load of a busy replica, with greedy tokens: one prompt alone in two chunks, a second chunk mixed with
+ * another sequence's decode row, then all sequences decoding together, past the sliding windows of the fixtures.
  *
  * @returns the logits of every sampled row, in order
  */

@@ -9,7 +9,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startCluster, type Cluster, type ClusterPeer } from '../../scripts/cluster/cluster.ts';
 import { tinyModelFile } from '../../scripts/cluster/models.ts';
 
-/** What anyone may send us: a clear error for it, nothing left behind, and everyone still served afterwards. */
+/**
+ * Inputs that anyone may send us: each gets a clear error, leaves nothing behind, and everyone is still served
+ * afterwards.
+ */
 let cluster: Cluster;
 let peer: ClusterPeer;
 let attacker: Mesh;

@@ -38,7 +38,7 @@ class Members implements Disposable {
     return { member, addresses: await member.start(signal) };
   }
 
-  /** What each has lost, of those that it knew. */
+  /** Returns the members that each has lost, of those that it knew. */
   get lost(): readonly (readonly string[])[] {
     return this.all.map(({ lost }) => lost);
   }

@@ -17,7 +17,7 @@ beforeAll(async () => {
 
 afterAll(async () => await stack.disposeAsync());
 
-/** Has an answer begin; resolves with its reader once the first bytes are here. */
+/** Begins an answer; resolves with its reader once the first bytes are here. */
 async function begin(maxTokens: number) {
   const response = await fetch(`${cluster.coordinator.url}/v1/completions`, {
     method: 'POST',

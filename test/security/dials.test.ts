@@ -14,7 +14,7 @@ const members = z.looseObject({
   members: z.array(z.looseObject({ models: z.array(z.looseObject({ name: z.string() })) })),
 });
 
-/** Has all processes that are started from now on write down whom they speak to. */
+/** Makes all processes that are started from now on record their peers. */
 function traceInto(file: string): void {
   const before = process.env['NODE_OPTIONS'];
   const trace = new URL('../support/trace-sockets.js', import.meta.url).href;

@@ -6,7 +6,7 @@ import { startCluster, type Cluster } from '../../scripts/cluster/cluster.ts';
 import { defaultModelFile } from '../../scripts/cluster/models.ts';
 import { longPassage } from '../support/prompts.ts';
 
-/** What guessing ahead, and starting from what others have computed, may never change, on the real model. */
+/** Texts that neither draft tokens nor shared prefixes may change, on the real model. */
 let cluster: Cluster | undefined;
 let unreachable = '';
 

@@ -27,7 +27,7 @@ had better agree with the trains, and that there was no need to mention it to an
 minute hand eleven minutes forward, and nobody in the town ever spoke of those eleven minutes again, although the baker, to
 the end of his life, sold his bread a little early.`;
 
-/** What a person might ask, short to long. */
+/** Questions that a person might ask, short to long. */
 export const prompts: readonly string[] = [
   'What is the capital of France?',
   'Explain in two sentences why the sky is blue.',

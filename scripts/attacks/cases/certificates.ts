@@ -11,13 +11,13 @@ import { startAttacker, startHostileMember } from '../attacker.ts';
 const refusedAtGate = /refused at the gate/;
 const guarded: readonly Method[] = Object.values(methods).filter(({ callers }) => callers !== 'anybody');
 
-/** Shows a certificate as a host with this identity. */
+/** Shows a certificate from a host with this identity. */
 async function show(target: Target, certificate: Signed, identity?: Identity): Promise<void> {
   await using attacker = await startAttacker(target, identity);
   await expectRefusal(attacker.show(certificate), 'not-a-member', 'protocol-violation');
 }
 
-/** What somebody without the authority's key can make: a certificate of this mesh, signed by himself. */
+/** Makes a certificate without the authority's key: one of this mesh that an attacker signed. */
 async function forge(target: Target, identity: Identity, change: Partial<Certificate> = {}): Promise<Signed> {
   const now = Date.now();
   const claims: Certificate = {
@@ -34,7 +34,7 @@ async function forge(target: Target, identity: Identity, change: Partial<Certifi
   return await signStatement('skein-certificate-1:', claims, identity.privateKey);
 }
 
-/** An attack with a certificate of a real member that was changed. */
+/** Makes an attack with a real member's certificate, changed. */
 function changed(name: string, change: (certificate: Signed, target: Target) => Signed | Promise<Signed>): Attack {
   return {
     name,
@@ -46,7 +46,7 @@ function changed(name: string, change: (certificate: Signed, target: Target) => 
   };
 }
 
-/** Attempts to pass the gate, or to go around it. */
+/** Attempts to be admitted, or to go around admission. */
 export const certificates: readonly Attack[] = [
   ...guarded.map((method): Attack => ({
     name: `${method.id} without a certificate`,

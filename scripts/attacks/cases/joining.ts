@@ -113,7 +113,11 @@ export const joining: readonly Attack[] = [
   },
 ];
 
-/** Resolves when a connection has been closed on the attacker, which takes three seconds where it stays silent. */
+/**
+ * Resolves when the attacker's connection was closed, which takes three seconds where it stays silent.
+ *
+ * @throws Error when it is open after ten seconds
+ */
 export async function untilCutOff(isConnected: () => boolean): Promise<void> {
   const deadline = performance.now() + 10_000;
   while (isConnected()) {

@@ -15,7 +15,7 @@ import { expectRefusal, type Attack, type Target } from '../attack.ts';
 import { ask, startHostileMember, type Attacker } from '../attacker.ts';
 import { untilCutOff } from './joining.ts';
 
-/** A member that calls what its role does not give. */
+/** Makes an attack by a member that calls a method outside its role. */
 function withoutRole(role: Role, what: string, method: Method, request: object): Attack {
   return {
     name: `a ${role} that ${what}`,
@@ -49,7 +49,7 @@ function cardOf(peer: string, change: Partial<Card> = {}): Card {
   return { peer, version: Date.now(), ...content, ...change };
 }
 
-/** A card that must not be believed. */
+/** Makes an attack with a card that must not be believed. */
 function badCard(
   name: string,
   send: (hostile: Hostile, target: Target) => Promise<void>,
@@ -83,7 +83,7 @@ async function sendHeader(hostile: Attacker, header: Uint8Array): Promise<unknow
   return answer?.header ?? 'the stream ended';
 }
 
-/** References to two texts, as msgpackr's extension for bundled strings has them. */
+/** Makes references to two texts, as msgpackr's extension for bundled strings has them. */
 function bundledStrings(bytes: number): Uint8Array {
   const count = Math.floor((bytes * 0.5) / 7);
   const textBytes = Math.floor((bytes - 5 - 7 * count - 10) / 2);
@@ -104,7 +104,7 @@ function bundledStrings(bytes: number): Uint8Array {
   return header;
 }
 
-/** What a member with a good certificate tries. */
+/** Attempts of a member with a good certificate. */
 export const members: readonly Attack[] = [
   withoutRole('client', 'deploys', methods.stage, load),
   withoutRole('client', 'joins a ring', methods.ring, { type: 'ring-open' }),

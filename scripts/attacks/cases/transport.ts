@@ -8,7 +8,7 @@ import type { Attack, Target } from '../attack.ts';
 import { startAttacker } from '../attacker.ts';
 import { untilCutOff } from './joining.ts';
 
-/** Another address of this machine than members use, so that what attackers use up is theirs alone. */
+/** An address of this machine that members do not use, so that attackers use up only their own limits. */
 const localAddress = process.platform === 'linux' ? '127.0.0.66' : '127.0.0.1';
 
 async function dial({ port }: Target): Promise<Socket> {
@@ -20,7 +20,7 @@ async function dial({ port }: Target): Promise<Socket> {
   return socket;
 }
 
-/** Sends bytes over plain TCP, and waits until it is cut off. */
+/** Sends bytes over plain TCP, and waits until the connection is cut off. */
 async function send(target: Target, bytes: Uint8Array | string): Promise<void> {
   const socket = await dial(target);
   socket.write(bytes);
@@ -35,7 +35,7 @@ async function untilClosed(socket: Socket): Promise<void> {
   clearTimeout(timer);
 }
 
-/** Attempts below the gate: bytes and connections. */
+/** Attempts before admission: bytes and connections. */
 export const transport: readonly Attack[] = [
   { name: 'nothing at all, over TCP', run: async (target) => await send(target, '') },
   { name: 'random bytes over TCP', run: async (target) => await send(target, randomBytes(65_536)) },

@@ -1,4 +1,4 @@
-/** Runs one attack in a thread of its own: what an attacker does must not hold up the client whose waiting is measured. */
+/** Runs one attack in a thread of its own: an attacker's work must not hold up the client whose waiting is measured. */
 import { parentPort, workerData } from 'node:worker_threads';
 
 import { httpAttacks } from './cases/index.ts';

@@ -1,6 +1,6 @@
 /** A coordinator's HTTP server under attack. */
 export interface HttpTarget {
-  /** Without `/v1`. */
+  /** URL without `/v1`. */
   readonly url: string;
   readonly port: number;
   /** Name of a model that is deployed. */
@@ -10,8 +10,8 @@ export interface HttpTarget {
 /** One thing that a client may do to harm others. */
 export interface HttpAttack {
   readonly name: string;
-  /** Takes long, or many connections: not among the tests. */
+  /** Whether it takes long, or many connections: such attacks are not among the tests. */
   readonly isHeavy?: boolean;
-  /** Resolves when it was refused, or served as it should be. Throws what else came of it. */
+  /** Makes the attack. Resolves when it was refused, or served properly; throws any other result. */
   run(target: HttpTarget): Promise<void>;
 }

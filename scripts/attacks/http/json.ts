@@ -5,17 +5,17 @@ export const chatPath = '/v1/chat/completions';
 export const completionPath = '/v1/completions';
 export const deploymentPath = '/skein/v1/deployments';
 
-/** An array of so many of one element, as JSON. */
+/** Returns an array with `count` times the same element, as JSON. */
 export function arrayOf(element: string, count: number): string {
   return `[${`${element},`.repeat(count - 1)}${element}]`;
 }
 
-/** Something in itself, so deep. */
+/** Returns brackets nested `depth` levels deep, as JSON. */
 export function nested(open: string, close: string, depth: number): string {
   return `${open.repeat(depth)}1${close.repeat(depth)}`;
 }
 
-/** The body of a chat, with fields as JSON. */
+/** Returns the body of a chat. `fields` are in JSON and replace the usual ones. */
 export function chatOf({ model }: HttpTarget, fields: Readonly<Record<string, string>> = {}): string {
   const all = {
     model: JSON.stringify(model),
@@ -28,12 +28,12 @@ export function chatOf({ model }: HttpTarget, fields: Readonly<Record<string, st
     .join(',')}}`;
 }
 
-/** The body of a chat of one message. */
+/** Returns the body of a chat of one message. `content` and `fields` are in JSON. */
 export function chatAbout(target: HttpTarget, content: string, fields: Readonly<Record<string, string>> = {}): string {
   return chatOf(target, { messages: `[{"role":"user","content":${content}}]`, ...fields });
 }
 
-/** The body of a text completion. */
+/** Returns the body of a text completion. `fields` replace the usual ones. */
 export function completionOf({ model }: HttpTarget, fields: object = {}): string {
   return JSON.stringify({ model, prompt: 'once upon', max_tokens: 4, ...fields });
 }

@@ -2,13 +2,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { complete, type CompletionEndpoint } from '../../bench/completion.ts';
 
-/** Streams of a client that is there all the time, and the waiting of one that asks again and again. */
+/** Clients that stream all the time, and one that asks again and again, whose waiting is measured. */
 export interface NormalClients extends AsyncDisposable {
-  /** Times to the first token of what was asked for since the last call, in milliseconds. */
+  /** Returns the times to the first token of requests since the last call, in milliseconds. */
   takeWaits(): readonly number[];
-  /** What went wrong since the last call. */
+  /** Returns the errors since the last call. */
   takeFailures(): readonly string[];
-  /** Answers so far. */
+  /** Number of answers so far. */
   readonly answers: number;
 }
 
@@ -16,7 +16,7 @@ const streams = 2;
 const streamTokens = 200;
 const pauseMs = 60;
 
-/** Starts clients that ask for what everybody may ask for. */
+/** Starts clients that send ordinary requests. */
 export function startNormalClients(endpoint: CompletionEndpoint): NormalClients {
   const over = new AbortController();
   let waits: number[] = [];

@@ -13,7 +13,7 @@ export type Headers = Readonly<Record<string, string | number>>;
 
 const timeoutMs = 60_000;
 
-/** Begins a POST of JSON, on a connection of its own. Its body is yet to be sent. */
+/** Begins a POST of JSON, on a connection of its own. The caller still has to send the body. */
 export function beginPost({ port }: HttpTarget, path: string, headers: Headers = {}): ClientRequest {
   return request({
     port,
@@ -26,6 +26,7 @@ export function beginPost({ port }: HttpTarget, path: string, headers: Headers =
   });
 }
 
+/** Reads the answer to a request to its end. */
 export async function answerOf(sent: ClientRequest): Promise<Answer> {
   const [response] = (await once(sent, 'response')) as [IncomingMessage];
   let text = '';
@@ -33,7 +34,7 @@ export async function answerOf(sent: ClientRequest): Promise<Answer> {
   return { status: response.statusCode ?? 0, text };
 }
 
-/** POSTs a body. */
+/** Sends a POST with a body and returns the answer. */
 export async function post(
   target: HttpTarget,
   path: string,
@@ -47,7 +48,11 @@ export async function post(
   return await answer;
 }
 
-/** Throws unless an answer has one of these statuses and, where it is an error, says so in JSON without a word of V8's. */
+/**
+ * Checks that an answer has one of these statuses and that an error is explained in JSON, without any of V8's words.
+ *
+ * @throws Error when it is another answer
+ */
 export async function expectStatus(answer: Promise<Answer>, ...statuses: readonly number[]): Promise<void> {
   const { status, text } = await answer;
   if (!statuses.includes(status))
@@ -57,7 +62,7 @@ export async function expectStatus(answer: Promise<Answer>, ...statuses: readonl
   }
 }
 
-/** A plain TCP connection to the server. Errors of it are left to `close`. */
+/** Opens a plain TCP connection to the server. Its errors show only in its `close`. */
 export async function dial({ port }: HttpTarget, options: { readonly allowHalfOpen?: boolean } = {}): Promise<Socket> {
   const socket = connect({ port, host: '127.0.0.1', ...options });
   const failed = once(socket, 'error');
@@ -67,7 +72,7 @@ export async function dial({ port }: HttpTarget, options: { readonly allowHalfOp
   return socket;
 }
 
-/** Sends bytes over plain TCP and returns all that comes back until the connection ends, or a time is over. */
+/** Sends bytes over plain TCP and returns the answer until the connection ends, or `waitMs` have passed. Default: 5,000. */
 export async function exchange(
   target: HttpTarget,
   bytes: string | Uint8Array,
@@ -86,7 +91,7 @@ export async function exchange(
   return text;
 }
 
-/** A request as it goes over the wire. */
+/** Returns the bytes of a POST request as text. */
 export function rawPost(path: string, body: string, headers: Headers = {}): string {
   const all = {
     host: 'localhost',
@@ -98,11 +103,12 @@ export function rawPost(path: string, body: string, headers: Headers = {}): stri
   return `POST ${path} HTTP/1.1\r\n${lines.join('')}\r\n${body}`;
 }
 
+/** Waits for a time. */
 export async function pause(milliseconds: number): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-/** Does something so many times at once. */
+/** Does something `count` times at once, and waits for all. */
 export async function atOnce(count: number, act: (index: number) => Promise<void>): Promise<void> {
   await Promise.all(Array.from({ length: count }, async (_, index) => await act(index)));
 }

@@ -13,29 +13,35 @@ import { startNormalClients, type NormalClients } from './normal-clients.ts';
 
 export interface HttpAttackOutcome {
   readonly name: string;
-  /** What came of it that should not; undefined when nothing did. */
+  /** The undesired result; undefined when there was none. */
   readonly failure: string | undefined;
   readonly attackMs: number;
-  /** Times to the first token of a normal client, the 95th of a hundred, in milliseconds. */
+  /** Time to the first token of a normal client before the attack, the 95th of a hundred, in milliseconds. */
   readonly quietMs: number;
   readonly attackedMs: number;
-  /** Resident memory of the daemon that had grown most, before and some seconds after. */
+  /** Resident memory, before the attack, of the daemon that grew most; then some seconds after it. */
   readonly beforeBytes: number;
   readonly afterBytes: number;
 }
 
-/** How long a quiet client is measured before each attack, and how many of those measurements count. */
+/** Duration of each quiet measurement before an attack, followed by how many of them count. */
 const quietPhaseMs = 2000;
 const quietSamples = 80;
 const leastSamples = 5;
-/** A short attack is made again until so many others have waited during it, since the 95th of a few is the worst of them. */
+/**
+ * Least number of waiting clients during an attack. A short attack is made again until then, since the 95th of a few is
+ * the worst of them.
+ */
 const enoughSamples = 30;
 const mostRounds = 5;
-/** How long memory may take to come back. */
+/** Longest time for memory to come back, in milliseconds. */
 const recoveryMs = 20_000;
 const recoveredShare = 1.5;
 
-/** Starts two daemons that share a model, and lets attackers at the HTTP API of the first, while others use it. */
+/**
+ * Starts two daemons that share a model, and runs attackers at the HTTP API of the first, while others use it. Reports
+ * each attack to `onOutcome`.
+ */
 export async function runHttpAttacks(options: {
   readonly signal: AbortSignal;
   /** Part of the names of those to run. Default: all. */
@@ -73,7 +79,7 @@ interface Scene {
   readonly target: HttpTarget;
   readonly clients: NormalClients;
   readonly daemons: readonly number[];
-  /** Waits of a client whom nobody disturbed, the newest last. */
+  /** Waits of an undisturbed client, the newest last, in milliseconds. */
   readonly quiet: number[];
   readonly signal: AbortSignal;
 }
@@ -110,7 +116,7 @@ async function attempt(name: string, { target, clients, daemons, quiet, signal }
   return { name, failure, attackMs, quietMs, attackedMs, ...worst };
 }
 
-/** What it failed with; undefined when it did not. */
+/** Runs an attack in a thread. Returns its error as text; undefined when there was none. */
 async function inThread(name: string, target: HttpTarget): Promise<string | undefined> {
   const worker = new Worker(new URL('attack-worker.ts', import.meta.url), { workerData: { name, target } });
   const over = Promise.withResolvers<string | undefined>();
@@ -128,7 +134,7 @@ async function residentBytes(daemons: readonly number[]): Promise<readonly numbe
   return await Promise.all(daemons.map(async (pid) => (await memoryOf(pid)).residentBytes));
 }
 
-/** Memory once it has come back, or does not come back. */
+/** Returns the memory of the daemons once it has come back, or does not come back. */
 async function recovered(daemons: readonly number[], before: readonly number[]): Promise<readonly number[]> {
   const deadline = performance.now() + recoveryMs;
   for (;;) {

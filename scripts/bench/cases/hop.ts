@@ -8,11 +8,14 @@ import { streamContextTokens, tokensPerStream } from '../streams.ts';
 
 interface Hop {
   readonly msPerToken: number;
-  /** Between the two peers, both ways, for each token of prompt and answer. */
+  /** Bytes between the two peers, both ways, for each token of prompt and answer. */
   readonly bytesPerToken: number;
 }
 
-/** One stream through the whole model and through two stages, which compute the same one after the other. */
+/**
+ * Measures one stream through the whole model against one through two stages, which compute the same one after the
+ * other.
+ */
 export const hop: BenchCase = {
   summary: 'what one more stage adds to the time of a token, and sends for it, with f32 and f16 activations',
   async run(context) {

@@ -9,7 +9,7 @@ import { profile } from './profile.ts';
 import { replica } from './replica.ts';
 import { speculation } from './speculation.ts';
 
-/** By the name that the command line takes. */
+/** Cases by the names that the command line takes. */
 export const cases: ReadonlyMap<string, BenchCase> = new Map(
   Object.entries({ replica, pipeline, prefill, pool, prefix, hop, speculation, load, profile }),
 );

@@ -16,12 +16,12 @@ import { median, spreadOf, type Ratio } from '../statistics.ts';
 
 const contextTokens = 2048;
 const settleMs = 5000;
-/** So short that the daemons have all the work. */
+/** Number of requests, so short that the daemons have all the work. */
 const busyRequests = 3000;
 const busyStreams = 16;
 const megabyte = 1e6;
 
-/** How long a model takes to be ready, and what it takes of a machine beside weights and KV cache. */
+/** Measures the time until a model is ready, and its memory beside weights and KV cache. */
 export const load: BenchCase = {
   summary: 'loading a model and cutting a stage: time and memory; what an engine and a daemon take beside the weights',
   async run(context) {
@@ -71,17 +71,17 @@ export const load: BenchCase = {
 };
 
 interface Load {
-  /** From the request to deploy until all is ready. */
+  /** Time from the request to deploy until all is ready. */
   readonly ms: number;
-  /** In the order of the stages. */
+  /** Engines in the order of the stages. */
   readonly engines: readonly {
     readonly peakMb: number;
-    /** Resident beside the stage's weights and KV cache. */
+    /** Resident memory beside the stage's weights and KV cache. */
     readonly besideMb: number;
   }[];
 }
 
-/** With new daemons, that have cut nothing yet. */
+/** Measures loads with new daemons, which have cut nothing yet. */
 async function measureLoads(
   context: CaseContext,
 ): Promise<{ readonly whole: Load; readonly firstSplit: Load; readonly split: Load }> {

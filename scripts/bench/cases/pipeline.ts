@@ -14,7 +14,10 @@ const cores = [0, 1];
 const mostStreams = Math.max(...streamCounts);
 const ceilingStreams = 8;
 
-/** Two peers with half the layers each against llama.cpp's RPC workers with the same layers, and against their ceiling. */
+/**
+ * Measures two peers with half the layers each against llama.cpp's RPC workers with the same layers, and against their
+ * ceiling.
+ */
 export const pipeline: BenchCase = {
   summary: 'two stages on two peers against two RPC workers of llama.cpp with the same layers, and against the ceiling',
   async run(context) {
@@ -55,7 +58,7 @@ function ask(endpoint: CompletionEndpoint, { streams, context }: AskOptions) {
     await askAtOnce(endpoint, { prompts: prosePrompts(model, streams, round), maxTokens, signal });
 }
 
-/** Two workers with the layers of our stages, and a server that computes nothing and runs where there is time. */
+/** Starts two workers with the layers of our stages, and a server that computes nothing itself and may run on any core. */
 async function startRpc(
   { stages }: BenchDeployment,
   { streams, context }: AskOptions,
@@ -75,7 +78,10 @@ async function startRpc(
   return { url, model, parameters, [Symbol.asyncDispose]: async () => await running.disposeAsync() };
 }
 
-/** What the two machines could do at most with so many streams and no guesses: one stream is never on both at once. */
+/**
+ * Measures the most that the two machines could do with so many streams and no drafts: one stream is never on both at
+ * once.
+ */
 async function ceilingRow(streams: number, context: CaseContext): Promise<Row> {
   const sequences = Math.ceil(streams / cores.length);
   await using ceiling = await startCeiling({ contextTokens: sequences * streamContextTokens, sequences }, context);

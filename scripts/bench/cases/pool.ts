@@ -12,7 +12,7 @@ import { askAtOnce } from '../throughput.ts';
 const cores = [0, 1];
 const streams = 8;
 
-/** How well requests are shared over two whole copies of a model. */
+/** Measures how well requests are shared over two whole copies of a model. */
 export const pool: BenchCase = {
   summary: 'eight streams over two replicas on two peers, against the ceiling',
   async run(context) {

@@ -10,8 +10,8 @@ const promptTokens = 1024;
 const contextTokens = 2048;
 
 /**
- * How well the chunks of one long prompt fill two stages: cut evenly, as `--layers` does it for who mostly reads, and as
- * the planner cuts, which reckons with a token drawn after most rows.
+ * Measures how well the chunks of one long prompt fill two stages: with an even cut, as `--layers` makes it for long
+ * prompts, and with the planner's cut, which allows for a token drawn after most rows.
  */
 export const prefill: BenchCase = {
   summary: 'a prompt of 1,024 tokens through two stages, against the ceiling',

@@ -9,7 +9,7 @@ import { median, ratioOf } from '../statistics.ts';
 const prefixTokens = 1000;
 const lastTokens = 16;
 
-/** What a prompt saves whose beginning a peer has seen before. */
+/** Measures the time that a prompt saves when a peer has seen its beginning before. */
 export const prefix: BenchCase = {
   summary: 'the time to the first token of a prompt whose first 1,000 tokens were there before, against the first time',
   async run(context) {

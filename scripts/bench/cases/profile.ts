@@ -15,7 +15,7 @@ const cores = [0, 1];
 const streamCounts = [1, 8];
 const mostStreams = Math.max(...streamCounts);
 
-/** Whose time a token takes: what each process computes for it, and what it waits for its core. */
+/** Measures each process's share of a token's time: computing for it, and waiting for a core. */
 export const profile: BenchCase = {
   summary:
     'where the time of a token goes on one peer and in two stages: CPU time of engines, daemons and client, beside a bare engine',
@@ -62,7 +62,7 @@ async function profileOf(
   ]);
 }
 
-/** For each token of the answers: prompts are paid for by them, too. */
+/** Times for each token of the answers, which also carry the cost of their prompts. */
 interface Profile {
   readonly elapsedMs: number;
   readonly times: ReadonlyMap<string, CpuTime>;
@@ -79,7 +79,7 @@ async function bareEngineMs(context: CaseContext): Promise<number> {
   return 1000 / median(speeds);
 }
 
-/** Process ids by what they are. */
+/** Returns process ids by the roles of the processes. */
 async function processesOf({ stages }: BenchDeployment): Promise<ReadonlyMap<string, number>> {
   const processes = new Map<string, number>();
   for (const [index, { pid }] of stages.entries()) {

@@ -15,7 +15,7 @@ const [engineCore, clientCore] = [0, 1];
 const ttftPromptTokens = 16;
 const mostStreams = Math.max(...streamCounts);
 
-/** One peer against llama.cpp's own server, both on one core, the client on the other. */
+/** Measures one peer against llama.cpp's own server, both on one core, the client on the other. */
 export const replica: BenchCase = {
   summary: "one peer against llama-server: answers' speed with 1, 4 and 16 streams, and the time to the first token",
   async run(context) {

@@ -7,7 +7,7 @@ import { newTokens } from '../prompts.ts';
 import { measureRounds } from '../rounds.ts';
 import { median, ratioOf } from '../statistics.ts';
 
-/** What guessing ahead gains where an answer repeats its prompt, and costs where it does not. */
+/** Measures the gain of draft tokens where an answer repeats its prompt, and their cost where it does not. */
 export const speculation: BenchCase = {
   summary: 'one stream with speculation against the same without: an answer that copies its prompt, and prose',
   async run(context) {
@@ -25,7 +25,7 @@ export const speculation: BenchCase = {
 
 interface CompareOptions {
   readonly kind: 'Copy' | 'Prose';
-  /** Another one each round. */
+  /** Makes the prompt, another one each round. */
   readonly prompt: (model: BenchModel, round: number) => Prompt;
   readonly context: CaseContext;
 }
@@ -68,7 +68,7 @@ const passage = (round: number) =>
   'brings a bicycle pays two crowns more. Dogs travel free of charge when they are kept on a leash. In heavy fog the ' +
   'captain may wait, and the office tells the school and the market by radio.\n\n';
 
-/** A text that was there three times, and begins for the fourth: even a small model goes on with it word for word. */
+/** Makes a text that occurs three times and begins a fourth: even a small model continues it word for word. */
 function copyPrompt({ key }: BenchModel, round: number): Prompt {
   if (key === 'smollm2') return `${passage(round).repeat(3)}The ferry`;
   // Random weights copy nothing, whatever they are asked.

@@ -1,17 +1,17 @@
 import { createInterface } from 'node:readline';
 
-/** What the children measure: how fast an engine is in a plain loop, without HTTP and without a mesh. */
+/** A measurement of a child: an engine's speed in a plain loop, without HTTP and without a mesh. */
 export type EngineCommand =
-  /** Sequences that are decoded together, each after a prompt that does not count. */
+  /** Decodes sequences together, each after a prompt that does not count. */
   | { readonly type: 'decode'; readonly sequences: number; readonly promptTokens: number; readonly tokens: number }
-  /** One prompt, in chunks. */
+  /** Reads one prompt, in chunks. */
   | { readonly type: 'prefill'; readonly tokens: number };
 
-/** How a child's process is started: one JSON argument. */
+/** The arguments of a child's process: one of its command line, in JSON. */
 export interface EngineArguments {
   readonly path: string;
   readonly hiddenSize: number;
-  /** Shared by all sequences. */
+  /** Tokens of KV cache, shared by all sequences. */
   readonly contextTokens: number;
   readonly sequences: number;
 }
@@ -22,8 +22,8 @@ export interface EngineResult {
 }
 
 /**
- * A child's side: says that it is ready, and then answers each line with a command by a line with its result, until its
- * input ends.
+ * Serves as a child: reports that it is ready, and then answers each line with a command by a line with its result,
+ * until its input ends.
  */
 export async function serveCommands(
   run: (command: EngineCommand) => EngineResult | Promise<EngineResult>,
@@ -34,6 +34,7 @@ export async function serveCommands(
   }
 }
 
+/** Parses the arguments of this child's process. */
 export function engineArguments(): EngineArguments {
   return JSON.parse(process.argv[2] ?? '') as EngineArguments;
 }

@@ -6,7 +6,7 @@ import { libraryDirectory } from '../../../packages/node/src/hardware/backend.ts
 import { newTokens } from '../prompts.ts';
 import { engineArguments, serveCommands, type EngineResult } from './commands.ts';
 
-/** Skein's own engine with a whole model, one thread, in a plain loop: no pipeline can be faster than those that it has. */
+/** Skein's own engine with a whole model, one thread, in a plain loop: no pipeline can be faster than its engines. */
 const { path, hiddenSize, contextTokens, sequences } = engineArguments();
 const batchTokens = microBatchRows;
 const sampling = samplingSchema.parse({ temperature: 0, seed: 0 });
@@ -49,7 +49,7 @@ function prefillOf(prompts: readonly EnginePrompt[]): EngineResult {
   return { tokens, milliseconds: performance.now() - startedMs };
 }
 
-/** The token after a prompt, which takes the place of what the sequence was before. */
+/** Computes the token after a prompt, which replaces the sequence's content. */
 function prefill({ sequence, tokens }: EnginePrompt): number {
   let operations: CacheOperation[] = [
     { type: 'remove', sequence, from: 0 },

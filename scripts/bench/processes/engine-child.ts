@@ -7,7 +7,7 @@ import type { EngineArguments, EngineCommand, EngineResult } from '../children/c
 import { startPinned } from './pinned-process.ts';
 
 export interface EngineChild extends AsyncDisposable {
-  /** Runs one command; tokens per second. */
+  /** Runs one command; returns tokens per second. */
   run(command: EngineCommand): Promise<number>;
 }
 
@@ -52,8 +52,8 @@ export async function startEngineChild(
 }
 
 /**
- * Two engines that know nothing of each other, each with the whole model on its own core: what the two cores can do
- * together. Runs each command on both at the same moment and adds their speeds up.
+ * Starts two independent engines, each with the whole model on its own core: together they show the ceiling of the two
+ * cores. A command runs on both at the same moment, and their speeds are added up.
  */
 export async function startCeiling(
   options: Omit<EngineChildOptions, 'script' | 'core'>,

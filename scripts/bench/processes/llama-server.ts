@@ -7,17 +7,17 @@ import { isListening, untilReady } from './until-ready.ts';
 
 export interface LlamaServerOptions {
   readonly cores: readonly number[];
-  /** Answers at once. */
+  /** Number of answers at once. */
   readonly streams: number;
-  /** Of each stream. */
+  /** Tokens of context of each stream. */
   readonly contextTokens: number;
-  /** Ports of RPC workers that hold the layers, and how many of these, the output matrix as one more, each gets. */
+  /** Ports of RPC workers that hold the layers, each with its number of layers; the output matrix counts as one more. */
   readonly workers?: readonly { readonly port: number; readonly layers: number }[];
 }
 
 type Context = Pick<CaseContext, 'model' | 'signal' | 'say' | 'kernels'>;
 
-/** llama.cpp's own server with one thread. It keeps no prompts: copying them out and back would only cost it. */
+/** Starts llama.cpp's own server with one thread. It keeps no prompts: copying them out and back would only cost it. */
 export async function startLlamaServer(
   { cores, streams, contextTokens, workers }: LlamaServerOptions,
   { model, signal, say, kernels }: Context,
@@ -79,7 +79,7 @@ function commandLineOf(flags: Flags): string[] {
   return Object.entries(flags).flatMap(([name, value]) => [`--${name}`, String(value)]);
 }
 
-/** A process that computes for a llama-server, with one thread. */
+/** Starts a process that computes for a llama-server, with one thread. */
 export async function startRpcWorker(
   core: number,
   { signal, say, kernels }: Omit<Context, 'model'>,

@@ -25,7 +25,7 @@ const traffic = z.object({
   traffic: z.object({ peers: z.record(z.string(), z.object({ sentBytes: z.number(), receivedBytes: z.number() })) }),
 });
 
-/** What every daemon here is started with: one thread, and nothing beyond this machine. */
+/** Flags of every daemon here: one thread, and nothing beyond this machine. */
 export const daemonFlags: readonly string[] = [
   '--threads=1',
   '--backend=cpu',
@@ -43,17 +43,17 @@ export interface DeploymentWish {
 }
 
 export interface BenchDeployment extends AsyncDisposable {
-  /** In the order of their layers. */
+  /** Stages in the order of their layers. */
   readonly stages: readonly { readonly pid: number; readonly block: StageBlock }[];
 }
 
 /** Daemons in processes of their own, each on its core. The first coordinates, and has the model. */
 export interface BenchMesh extends AsyncDisposable {
-  /** Of the coordinator's API, as it is out of the box. */
+  /** Endpoint of the coordinator's API, with its defaults. */
   readonly endpoint: CompletionEndpoint;
-  /** Its stages' `pid` is that of the daemon that holds them. Disposing takes it down. */
+  /** Deploys the model. The `pid` of a stage is that of the daemon that holds it. Disposing takes the deployment down. */
   deploy(wish: DeploymentWish): Promise<BenchDeployment>;
-  /** Bytes on the streams between the first two daemons, both ways, since they started. */
+  /** Returns the bytes on the streams between the first two daemons, both ways, since they started. */
   trafficBytes(): Promise<number>;
 }
 

@@ -8,30 +8,30 @@ import { hasCode } from '@skein/protocol';
 const stopTimeoutMs = 15_000;
 const keptLines = 12;
 
-/** A program that runs on some cores only, with all that it starts. Disposing ends it. */
+/** A program that runs on some cores only, with all its children. Disposing ends it. */
 export interface PinnedProcess extends AsyncDisposable {
   readonly pid: number;
   readonly stdin: Writable;
-  /** Lines that it prints; each is given once. None where its output is ignored. */
+  /** Lines of its output, each given once. None where its output is ignored. */
   readonly lines: AsyncIterator<string>;
-  /** Rejects when the process ends before it is disposed, with the last it said. Never resolves. */
+  /** Rejects when the process ends before it is disposed, with its last lines on stderr. Never resolves. */
   readonly failure: Promise<never>;
 }
 
 export interface PinnedOptions {
-  /** For error messages. */
+  /** Name for error messages. */
   readonly name: string;
   readonly command: string;
   readonly commandLine: readonly string[];
-  /** Where the operating system may run it. */
+  /** Cores on which the operating system may run it. */
   readonly cores: readonly number[];
-  /** How to ask for its end: by a signal, or by the end of its input. */
+  /** The way to end it: a signal, or the end of its input. */
   readonly stop: 'signal' | 'end-of-input';
   /** Whether its lines are read: output that is neither read nor ignored would block it in the end. */
   readonly output: 'lines' | 'ignored';
 }
 
-/** Starts a program on some cores. It may still end at once: race what is awaited of it with `failure`. */
+/** Starts a program on some cores. It may end at once: race your awaits with its `failure`. */
 export function startPinned({ name, command, commandLine, cores, stop, output }: PinnedOptions): PinnedProcess {
   const child: ChildProcessByStdio<Writable, Readable, Readable> = spawn(
     'taskset',
@@ -69,7 +69,7 @@ export function startPinned({ name, command, commandLine, cores, stop, output }:
   };
 }
 
-/** Runs a program to its end and returns the last line that it printed. */
+/** Runs a program to its end and returns the last line of its output. */
 export async function runPinned(
   options: Omit<PinnedOptions, 'stop' | 'output'> & { readonly signal: AbortSignal },
 ): Promise<string> {

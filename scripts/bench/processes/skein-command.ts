@@ -13,13 +13,13 @@ export interface SkeinOptions {
   readonly signal: AbortSignal;
 }
 
-/** Runs a `skein` command that prints JSON, and returns that. */
+/** Runs a `skein` command that prints JSON, and returns the value. */
 export async function runSkein(commandLine: readonly string[], options: SkeinOptions): Promise<unknown> {
   const printed = await runPinned({ ...commandOf(commandLine, options), signal: options.signal });
   return JSON.parse(printed);
 }
 
-/** Starts `skein up` or `skein join` and returns what it prints about itself. */
+/** Starts `skein up` or `skein join` and returns the facts that it prints about itself. */
 export async function startSkein(
   commandLine: readonly string[],
   options: SkeinOptions,

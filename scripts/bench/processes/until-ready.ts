@@ -7,7 +7,11 @@ import type { PinnedProcess } from './pinned-process.ts';
 const intervalMs = 50;
 const timeoutMs = 120_000;
 
-/** Asks again and again until the answer is yes. Throws when the process ends, and after two minutes. */
+/**
+ * Asks again and again until the answer is yes.
+ *
+ * @throws Error when the process ends, and after two minutes
+ */
 export async function untilReady(
   { failure }: Pick<PinnedProcess, 'failure'>,
   { isReady, signal }: { readonly isReady: () => Promise<boolean>; readonly signal: AbortSignal },
@@ -19,7 +23,7 @@ export async function untilReady(
   await Promise.race([ask(), failure]);
 }
 
-/** Whether somebody listens on a port of the loopback interface. */
+/** Tells whether anybody listens on a port of the loopback interface. */
 export async function isListening(port: number): Promise<boolean> {
   const socket = connect(port, '127.0.0.1');
   try {

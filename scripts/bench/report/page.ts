@@ -20,7 +20,7 @@ const explanation = `## What is compared
 - **Random weights** of the synthetic model cost what real ones cost, and say nothing: such a text neither copies nor repeats itself, so guesses gain nothing there.
 - Both peers and the client share the two cores of one machine, so the network is a loopback: on real machines a hop costs the network's own time as well, and daemons, clients and engines have more room.`;
 
-/** What the profile and the ceilings say of targets that are missed; true of any CPU on which rows cost as they do here. */
+/** The explanation of missed targets by the profile and the ceilings; true of any CPU on which rows cost as they do here. */
 const bounds = `## What limits the figures
 
 - **One stream is on one machine at a time**, unless a guess is right. Without guesses two stages can't be faster than one machine with the whole model, the \`ceiling\` of one stream, and RPC comes near to that where matrices are large: what \`pipeline1\` has beyond it are guesses, so it depends on how much a text repeats itself. That \`ceiling\` ÷ RPC is 1.1 for SmolLM2 and 1.6 for the synthetic model, whose text no guess foresees.
@@ -46,7 +46,7 @@ npm run bench -- report                                               # this pag
 
 \`npm run bench -- --help\` lists the cases.`;
 
-/** The page of all results. */
+/** Returns the page of all results. */
 export function benchmarksPage(reports: readonly BenchReport[]): string {
   const machines = [...new Set(reports.map(({ machine }) => machine))].map((machine) => `Machine: ${machine}.`);
   const models =
@@ -68,7 +68,7 @@ export function benchmarksPage(reports: readonly BenchReport[]): string {
   ].join('\n\n');
 }
 
-/** Returns a sentence with the CPU backends that each program took; none where nobody looked. */
+/** Returns a sentence with the CPU backends that each program took; none where they were not noted. */
 function kernelLines(reports: readonly BenchReport[]): string[] {
   const found = new Map<string, Set<string>>();
   for (const [program, variants] of reports.flatMap(({ kernels = {} }) => Object.entries(kernels)))

@@ -33,7 +33,7 @@ export async function writeReport(): Promise<string> {
   return page;
 }
 
-/** As the check for format wants it. */
+/** Writes a file in the format that the check demands. */
 async function writeFormatted(path: string, content: string): Promise<void> {
   const options: Options = { ...(await resolveConfig(path)), filepath: path };
   await writeFile(path, await format(content, options));

@@ -1,6 +1,6 @@
 import type { Random } from '../../fixtures/random.ts';
 
-/** Choices at random. */
+/** A source of random choices. */
 export class Drawing {
   readonly #random: Random;
 

@@ -22,9 +22,9 @@ import { Drawing } from './drawing.ts';
 import { drawGrammar, grammarKinds } from './random-grammar.ts';
 import { drawSchema } from './random-schema.ts';
 
-/** Longest that an engine may compute between two signs of it, in milliseconds. */
+/** Longest time that an engine may compute between two signs of life, in milliseconds. */
 export const longestStallMs = 1000;
-/** Inputs after which it is looked whether the engine still answers as it did at first. */
+/** Inputs between two checks that the engine still answers as it did at first. */
 const inputsPerCheck = 250;
 const shareOfSchemas = 0.25;
 const shareOfMutated = 0.35;
@@ -32,21 +32,21 @@ const mostFailures = 5;
 
 export interface GrammarFuzzReport {
   readonly inputs: number;
-  /** Of them, those that texts were generated with, and those that were refused, before or during that. */
+  /** Number of inputs that texts were generated with. Beside it: those that were refused, before or during that. */
   readonly followed: number;
   readonly refused: number;
-  /** The longest time that the engine computed without a sign, in milliseconds, and the input that was to blame. */
+  /** Longest time that the engine computed without a sign of life, in milliseconds. Beside it: the input at fault. */
   readonly longestMs: number;
   readonly longestInput: string;
   /** Greatest resident memory of an engine; undefined where the system does not tell. */
   readonly peakMebibytes: number | undefined;
-  /** What should never happen, with the input that it happened with. */
+  /** Undesired results, each with its input. */
   readonly failures: readonly string[];
 }
 
 export interface GrammarFuzzOptions {
   readonly inputs: number;
-  /** Of the inputs. Each is a function of the seed and its number. */
+  /** Seed of the inputs. Each is a function of the seed and its number. */
   readonly seed: number;
   /** Number of the first input. Default 0. */
   readonly first?: number;
@@ -146,7 +146,7 @@ class FuzzedEngine implements AsyncDisposable {
     return fuzzed;
   }
 
-  /** Generates with an input. A failure is all but a text or a refusal of the request. */
+  /** Generates with an input. Any result but a text or a refusal of the request is a failure. */
   async take(input: Input): Promise<{ isFollowed: boolean; longestMs: number; failure?: string }> {
     let longestMs = 0;
     let isFollowed = true;
@@ -171,7 +171,7 @@ class FuzzedEngine implements AsyncDisposable {
     return { isFollowed, longestMs, ...(failure === undefined ? {} : { failure }) };
   }
 
-  /** Says what is wrong when the engine does not answer as it did at first. */
+  /** Returns the difference when the engine does not answer as it did at first; undefined when it does. */
   async differs(): Promise<string | undefined> {
     try {
       return (await this.#plainText()) === this.#reference ? undefined : 'the engine answers others differently since';
@@ -180,7 +180,7 @@ class FuzzedEngine implements AsyncDisposable {
     }
   }
 
-  /** Greatest resident memory so far, where the system tells. */
+  /** Returns the greatest resident memory so far, where the system tells. */
   peakMebibytes(): number | undefined {
     const kibibytes = /^VmHWM:\s+(\d+) kB$/m.exec(this.#processFile('status') ?? '')?.[1];
     return kibibytes === undefined ? undefined : Math.round(Number(kibibytes) / 1024);
@@ -201,7 +201,10 @@ class FuzzedEngine implements AsyncDisposable {
     return eventsIn(this.#engine.generate({ prompt, sampling, maxTokens, stop: [] }));
   }
 
-  /** Processor time that the engine has used: others on the machine don't count. Elsewhere than on Linux, time as such. */
+  /**
+   * Returns the processor time that the engine has used, which excludes others on the machine; elsewhere than on Linux,
+   * the time itself.
+   */
   #computedMs(): number {
     const fields = this.#processFile('stat')?.split(') ').at(-1)?.split(' ');
     const ticksPerSecond = 100;

@@ -24,7 +24,7 @@ const splinters = [
   '\ud800',
 ];
 
-/** Each makes grammars of one kind that is hard to read, to bound or to follow. */
+/** Makers of grammars, each of one kind that is hard to read, to bound or to follow. */
 const kinds: Readonly<Record<string, (draw: Drawing) => string>> = {
   plain: (draw) => {
     const names = ['root', ...draw.list(draw.integer(0, 5), (index) => `r${index}`)];
@@ -128,7 +128,7 @@ const kinds: Readonly<Record<string, (draw: Drawing) => string>> = {
 
 export const grammarKinds = Object.keys(kinds);
 
-/** Makes a grammar of one of {@link grammarKinds}, or with `isMutated` a text that was one. */
+/** Makes a grammar of one of {@link grammarKinds}, or with `isMutated` a text that was one before some changes. */
 export function drawGrammar(draw: Drawing, kind: string, { isMutated }: { readonly isMutated: boolean }): string {
   const make = kinds[kind];
   if (make === undefined) throw new RangeError(`no kind of grammars ${kind}; there are ${grammarKinds.join(', ')}`);

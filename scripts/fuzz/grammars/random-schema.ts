@@ -20,7 +20,10 @@ const values: readonly unknown[] = [
 const formats = ['uuid', 'email', 'date-time', 'ipv4', 'uri', 'duration', 'nonsense'];
 const patterns = ['^a+$', '(a|b)*c', '[^"\\\\]{1,99}', '(?=x)y', '((((a*)*)*)*)*', '\\p{L}+', '^.{0,60000}$', '('];
 
-/** Makes a JSON schema, as text: of keywords that converters know and of some that they do not, or a text that was one. */
+/**
+ * Makes a JSON schema as text, of keywords that converters know and of some that they do not; or with `isMutated` a
+ * text that was one before some changes.
+ */
 export function drawSchema(draw: Drawing, { isMutated }: { readonly isMutated: boolean }): string {
   const shape = draw.one([
     () => schema(draw, draw.integer(0, 4)),

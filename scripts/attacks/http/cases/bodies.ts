@@ -4,12 +4,12 @@ import type { HttpAttack, HttpTarget } from '../http-attack.ts';
 import { arrayOf, chatAbout, chatOf, chatPath, completionPath, deploymentPath, mebibyte, nested } from '../json.ts';
 import { expectStatus, post } from '../requests.ts';
 
-/** A body that is refused for its shape or its values. */
+/** Makes an attack with a body that is refused for its shape or its values. */
 function refused(name: string, bodyFor: (target: HttpTarget) => string | Uint8Array, path = chatPath): HttpAttack {
   return { name, run: async (target) => await expectStatus(post(target, path, bodyFor(target)), 400) };
 }
 
-/** One of so many bytes that it has to wait for others of its kind. */
+/** Makes such an attack with a body so long that it has to wait for others of its kind. */
 function refusedLong(...attack: Parameters<typeof refused>): HttpAttack {
   return { ...refused(...attack), isHeavy: true };
 }

@@ -8,7 +8,7 @@ import { answerOf, atOnce, beginPost, dial, exchange, expectStatus, pause, rawPo
 
 const get = (path: string, headers = ''): string => `GET ${path} HTTP/1.1\r\nhost: localhost\r\n${headers}\r\n`;
 
-/** Throws unless a raw answer begins with one of these statuses, or the connection was just closed. */
+/** Checks that a raw answer begins with one of these statuses, or that the connection was just closed. */
 function expectRefusal(answer: string, ...statuses: readonly number[]): void {
   const status = Number(/^HTTP\/1\.1 (\d+)/.exec(answer)?.[1] ?? 0);
   if (answer !== '' && !statuses.includes(status)) throw new Error(`answered ${answer.slice(0, 200)}`);

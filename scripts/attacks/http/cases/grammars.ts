@@ -16,7 +16,7 @@ const manyWays = `root ::= ${Array.from({ length: 200 }, (_, index) => `r${index
 ).join('\n')}`;
 const emptyRepetitions = `root ::= ${'('.repeat(60)}""${'*)'.repeat(60)} [a-z ]*`;
 
-/** Sends the same eight times, one after another, and then half as often at once: others need places, too. */
+/** Sends a request eight times, one after another, and then half as often at once: others need places, too. */
 function again(fields: object, ...statuses: readonly number[]) {
   return async (target: HttpTarget): Promise<void> => {
     const ask = async (): Promise<void> =>
@@ -33,14 +33,14 @@ function schema(of: object): object {
   return { response_format: { type: 'json_schema', json_schema: { name: 'x', schema: of } } };
 }
 
-/** An object whose properties are objects of the same kind, so deep. */
+/** Makes an object whose properties are objects of the same kind, `depth` levels deep. */
 function branching(depth: number): object {
   if (depth === 0) return { type: 'string', maxLength: 50 };
   const properties = Object.fromEntries(Array.from({ length: 4 }, (_, index) => [`p${index}`, branching(depth - 1)]));
   return { type: 'object', properties, required: [] };
 }
 
-/** Grammars and schemas that are work for the sampler, and answers that are to be long. */
+/** Grammars and schemas that cost the sampler much work, and requests for long answers. */
 export const grammars: readonly HttpAttack[] = [
   { name: 'a grammar of 425 bytes with a million readings', run: again({ grammar: doubling }, 200, 400, 429) },
   { name: 'a grammar of optional parts', run: again({ grammar: optionals }, 200, 400, 429) },

@@ -6,7 +6,7 @@ import { localRoutes } from './local-routes.ts';
 import { prompts } from './prompts.ts';
 import { uploads } from './uploads.ts';
 
-/** All of them. A new one is one more entry of one of these lists. */
+/** All attacks. A new one is one more entry of one of these lists. */
 export const httpAttacks: readonly HttpAttack[] = [
   ...bodies,
   ...uploads,

@@ -6,7 +6,7 @@ import { exchange, rawPost } from '../requests.ts';
 const routes: Readonly<Record<string, AdminRoute>> = adminRoutes;
 const someone = '12D3KooWBmAwcd4PJNJvfV89HwE48nwkRmAgo8Vy3uQEyNNHBox2';
 
-/** Routes that only who may open the daemon's socket shall reach, asked for at the TCP port. */
+/** Requests at the TCP port for routes that are for the daemon's socket alone. */
 export const localRoutes: readonly HttpAttack[] = Object.entries(routes)
   .filter(([, { callers }]) => callers === 'local')
   .map(([name, { method, path }]) => ({

@@ -3,7 +3,7 @@ import { chatAbout, chatOf, chatPath, completionOf, completionPath, mebibyte } f
 import { atOnce, expectStatus, post } from '../requests.ts';
 
 const eightMebibytes = `"${'hello world '.repeat((8 * mebibyte) / 12 - 10)}"`;
-/** Refused for the model's context or for the load, or served. */
+/** Statuses of a request that is served, or refused for the model's context or for the load. */
 const anyRefusal = [200, 400, 413, 429, 503] as const;
 
 /** Prompts that are long, or many. */

@@ -6,7 +6,7 @@ import type { HttpAttack } from '../http-attack.ts';
 import { chatAbout, chatOf, chatPath, completionOf, completionPath, mebibyte } from '../json.ts';
 import { answerOf, atOnce, beginPost, dial, exchange, expectStatus, pause, post, rawPost } from '../requests.ts';
 
-/** Bodies that come in other ways than in one piece. */
+/** Bodies that do not come in one piece. */
 export const uploads: readonly HttpAttack[] = [
   {
     name: 'a body that says it has 17 MB',
