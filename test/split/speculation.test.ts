@@ -45,7 +45,7 @@ async function ask(deployment: string, lead: string, { text, ...rest }: Asked) {
 }
 
 describe.each([1, 2])('with %i stages', (stages) => {
-  it('guessing ahead changes no token, greedy or drawn', async ({ skip }) => {
+  it('drafting changes no token, greedy or drawn', async ({ skip }) => {
     if (cluster === undefined) return skip(unreachable);
     const { deployments } = cluster.coordinator;
     const { id, stages: placed } = await deployments.deploy({ model: 'smollm2-135m-instruct', stages });
@@ -64,7 +64,7 @@ describe.each([1, 2])('with %i stages', (stages) => {
     } finally {
       await deployments.undeploy(id);
     }
-    // A place of the ring that would stay empty costs nothing; on one machine it is weighed what guesses cost.
+    // A place of the ring that would stay empty costs nothing; on one machine it is weighed what draft tokens cost.
     expect(accepted).toBeGreaterThan(stages > 1 ? 0 : -1);
     return undefined;
   }, 180_000);

@@ -47,10 +47,10 @@ async function compare(mesh: BenchMesh, { kind, prompt, context }: CompareOption
     { speculation: ask(true), 'one by one': ask(false) },
     { ...context, describe: (answer) => `${kind.toLowerCase()}, ${speedOf(answer).toFixed(1)} tok/s` },
   );
-  const { speculation: guessed, 'one by one': plain } = measured;
-  const equal = guessed.filter(({ text }, index) => text === plain[index]?.text).length;
+  const { speculation: drafted, 'one by one': plain } = measured;
+  const equal = drafted.filter(({ text }, index) => text === plain[index]?.text).length;
   return {
-    ratios: { [`speculation${kind}`]: ratioOf(guessed.map(speedOf), plain.map(speedOf)) },
+    ratios: { [`speculation${kind}`]: ratioOf(drafted.map(speedOf), plain.map(speedOf)) },
     rows: Object.entries(measured).map(([what, answers]) => ({
       what: `${kind.toLowerCase()}, ${what}`,
       tokensPerSecond: median(answers.map(speedOf)),

@@ -113,7 +113,7 @@ test.each([
     { text: 'hi', logprob: -1, top: [{ text: 'ho', logprob: -2 }] },
   ],
 ])(
-  'gives log-probabilities %s, and what the usage says of the cache and of guesses',
+  'gives log-probabilities %s, and what the usage says of the cache and of draft tokens',
   async (_name, choice, logprobs) => {
     const usage = {
       prompt_tokens: 3,

@@ -198,7 +198,7 @@ describe('room in the KV cache', () => {
     expect(service.preemptions).toBe(0);
   });
 
-  it('never goes to guesses while a known token needs it', () => {
+  it('never goes to draft tokens while a known token needs it', () => {
     const service = new Service({ stages: 3 });
     for (const seed of [1, 2, 3]) service.ask(ask(8, 80, seed, { speculates: true }));
     service.finish();
@@ -324,7 +324,7 @@ describe('room in the KV cache', () => {
     );
   });
 
-  it('is found in order of position where nothing is guessed, shared or cancelled, in any order of events', () => {
+  it('is found in order of position where nothing is drafted, shared or cancelled, in any order of events', () => {
     fc.assert(
       fc.property(situation, (given) => {
         const { contextTokens } = given;

@@ -295,7 +295,7 @@ describe('the sequence scheduler', () => {
       ],
     ],
     ['no token', [{ sequence: 0, tokens: [] }]],
-    ['more tokens than there were guesses', [{ sequence: 0, tokens: [1, 2] }]],
+    ['more tokens than there were draft tokens', [{ sequence: 0, tokens: [1, 2] }]],
   ])('refuses %s as the answer to a step with one entry', (_name, draws) => {
     const subject = driver();
     subject.add(request(1, 1));

@@ -84,7 +84,7 @@ describe('speculation', () => {
     const request = { prompt: prompt(10, 1), count: 100, speculates: true };
     const { sequences, ring } = simulate({}, [request]);
     expect(sequences[0]?.acceptedTokens).toBeGreaterThan(50);
-    expect(ring.guesses).toBe(sequences[0]?.draftedTokens);
+    expect(ring.drafted).toBe(sequences[0]?.draftedTokens);
   });
 
   it('fills the places of a ring that would stay empty', () => {
@@ -94,20 +94,20 @@ describe('speculation', () => {
     expect(sequences[0]?.acceptedTokens).toBeGreaterThan(20);
   });
 
-  it('does not hold up a full ring for guesses that pay for one sequence alone', () => {
+  it('does not hold up a full ring for draft tokens that pay for one sequence alone', () => {
     const stepCosts = [1, 16].map((rows) => ({ rows, ms: 6 + 4 * rows }));
-    const guessing = { prompt: prompt(10, 1), count: 60, speculates: true };
-    expect(simulate({ stepCosts }, [guessing]).ring.guesses).toBeGreaterThan(0);
+    const drafting = { prompt: prompt(10, 1), count: 60, speculates: true };
+    expect(simulate({ stepCosts }, [drafting]).ring.drafted).toBeGreaterThan(0);
     const others = [2, 3, 4].map((seed) => ({ prompt: prompt(10, seed), count: 100, speculates: false }));
-    expect(simulate({ stages: 2, stepCosts }, [guessing, ...others]).ring.guesses).toBe(0);
+    expect(simulate({ stages: 2, stepCosts }, [drafting, ...others]).ring.drafted).toBe(0);
   });
 
   it.each([
     ['a request that does without', {}, false],
     ['a model whose memory can not be cut back', { rewinds: false }, true],
-  ])('makes no guess for %s', (_name, overrides, speculates) => {
+  ])('makes no draft token for %s', (_name, overrides, speculates) => {
     const { ring } = simulate({ ...overrides, stages: 2 }, [{ prompt: prompt(10, 1), count: 50, speculates }]);
-    expect(ring.guesses).toBe(0);
+    expect(ring.drafted).toBe(0);
   });
 });
 

@@ -47,17 +47,17 @@ describe('the best draft length', () => {
   const best = (costs: StepCosts, hitRate: number, most = 32) =>
     bestDraftLength(costs, { otherRows: 0, otherTokens: 0, hitRate, most });
 
-  it('is longer, the likelier guesses are right', () => {
+  it('is longer, the likelier draft tokens are right', () => {
     const lengths = [0.3, 0.7, 0.95].map((hitRate) => best(memoryBound, hitRate));
     expect(lengths).toEqual([...lengths].sort((first, second) => first - second));
     expect(lengths[2]).toBeGreaterThan(lengths[0] ?? 0);
   });
 
-  it('is 0 where a guess costs as much as it can save', () => {
+  it('is 0 where a draft token costs as much as it can save', () => {
     expect(best(arithmeticBound, 0.99)).toBe(0);
   });
 
-  it('is 0 for guesses that are seldom right', () => {
+  it('is 0 for draft tokens that are seldom right', () => {
     expect(best(memoryBound, 0.05)).toBe(0);
   });
 
@@ -65,7 +65,7 @@ describe('the best draft length', () => {
     expect(best(memoryBound, 0.99, 3)).toBe(3);
   });
 
-  it('is shorter beside sequences that would have to wait for the guesses', () => {
+  it('is shorter beside sequences that would have to wait for the draft tokens', () => {
     const beside = bestDraftLength(memoryBound, { otherRows: 15, otherTokens: 15, hitRate: 0.7, most: 32 });
     expect(beside).toBeLessThanOrEqual(best(memoryBound, 0.7));
   });

@@ -7,7 +7,7 @@ export interface StepCost {
 /** Weight of the newest measurement. */
 const weight = 0.2;
 
-/** Rows of guesses need logits, which those of a prompt do without: about as much more for a model with a large vocabulary. */
+/** Rows of draft tokens need logits, which those of a prompt do without: about as much more for a model with a large vocabulary. */
 const logitsFactor = 1.25;
 
 /**

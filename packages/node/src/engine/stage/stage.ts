@@ -243,12 +243,12 @@ export class Stage {
     for (const { sequence, count, draft = [] } of step.entries) {
       this.#checkSequence(sequence);
       if (draft.length > count) {
-        throw new SkeinError('protocol-violation', `step ${step.step} has more guesses than rows`);
+        throw new SkeinError('protocol-violation', `step ${step.step} has more draft tokens than rows`);
       }
     }
     const drafts = step.entries.reduce((sum, { draft = [] }) => sum + draft.length, 0);
     if (drafts > draftTokens) {
-      throw new SkeinError('protocol-violation', `step ${step.step} has more than ${draftTokens} guesses`);
+      throw new SkeinError('protocol-violation', `step ${step.step} has more than ${draftTokens} draft tokens`);
     }
     if (new Set(step.entries.map((entry) => entry.sequence)).size !== step.entries.length) {
       throw new SkeinError('protocol-violation', `step ${step.step} has two entries of one sequence`);

@@ -79,7 +79,7 @@ export class SimulatedRing {
   /** Text up to each row of the entry at hand. */
   #texts: readonly (readonly number[])[] = [];
   rows = 0;
-  guesses = 0;
+  drafted = 0;
   swapIns = 0;
 
   constructor(options: SimulatedRingOptions) {
@@ -145,7 +145,7 @@ export class SimulatedRing {
       const rows = [...tokens.subarray(row, row + entry.count)];
       row += entry.count;
       this.rows += entry.count;
-      this.guesses += entry.draft?.length ?? 0;
+      this.drafted += entry.draft?.length ?? 0;
       const before = this.#tokensOf(entry.sequence);
       if (before.length !== entry.position) throw new Error(`rows at ${entry.position} of ${before.length} cells`);
       for (const token of rows) this.#take(entry.sequence, token);

@@ -292,9 +292,9 @@ describe('sampling at the tail', () => {
     ['a slot beyond the stage', [{ sequence: 2, position: 0, count: 1, sample: true }]],
     ['more rows than a micro-batch holds', [{ sequence: 0, position: 0, count: 500, sample: true }]],
     ['two entries of one sequence', [0, 1].map((position) => ({ sequence: 0, position, count: 1, sample: true }))],
-    ['more guesses than rows', [{ sequence: 0, position: 0, count: 1, sample: true, draft: [1, 2] }]],
+    ['more draft tokens than rows', [{ sequence: 0, position: 0, count: 1, sample: true, draft: [1, 2] }]],
     [
-      'more guesses than are ever made',
+      'more draft tokens than are ever made',
       [
         {
           sequence: 0,
