@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { packPrompt, silentLogger, type Sampling } from '@skein/protocol';
+import { packPrompt, plannedSpecSchema, silentLogger, type Sampling } from '@skein/protocol';
 
 import { Tokenizer } from '../../packages/node/src/engine/lead/tokenizer.ts';
 import { loadLibllama } from '../../packages/node/src/engine/libllama/libllama.ts';
@@ -58,8 +58,7 @@ export class AnswerSampler implements AsyncDisposable {
         neededBytes: manifest.bytes,
         hiddenTensor: 'l_out',
         hiddenSize: manifest.shape.hiddenSize,
-        contextTokens: sequences * 2048,
-        sequences,
+        spec: plannedSpecSchema.parse({ model: manifest.model, contextTokens: sequences * 2048, sequences }),
         swapTokens: 0,
         threads: 1,
         offload: false,

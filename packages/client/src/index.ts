@@ -11,12 +11,12 @@ export {
   type TokenLogprob,
 } from './generation/generation.ts';
 export type { ChatRequest, CompletionRequest, GenerationSettings } from './generation/request.ts';
+export type { DeploymentRequest } from '@skein/protocol';
 export { AdminClient, type AdminClientOptions } from './http/admin-client.ts';
 export {
   openCoordinator,
   type Coordinator,
   type Deployment,
-  type DeploymentRequest,
   type DeployOptions,
   type UndeployOptions,
 } from './http/coordinator.ts';

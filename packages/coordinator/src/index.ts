@@ -37,11 +37,4 @@ export {
   type LocalAppComponents,
 } from './http/index.ts';
 export type { RouterOptions } from './routing/index.ts';
-export {
-  plan,
-  type PlacedStage,
-  type Plan,
-  type PlannedStage,
-  type PlanRequest,
-  type PlanSnapshot,
-} from './planner/index.ts';
+export { plan, type PlacedStage, type Plan, type PlannedStage, type PlanSnapshot } from './planner/index.ts';

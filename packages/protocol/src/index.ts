@@ -1,5 +1,5 @@
 export { onAbort } from './abort/on-abort.ts';
-export type { DeploymentRequest, DeploymentState, DeploymentStatus, StageStatus } from './admin/deployments.ts';
+export type { DeploymentState, DeploymentStatus, StageStatus } from './admin/deployments.ts';
 export type { MemberDescription } from './admin/membership.ts';
 export {
   placeRequest,
@@ -21,6 +21,23 @@ export { ChunkQueue } from './codec/chunk-queue.ts';
 export { decodeValue, encodeFrame, encodeFrameHead, encodeValue, type Frame } from './codec/frame.ts';
 export { FrameParser } from './codec/frame-parser.ts';
 export { parseHeader } from './codec/parse-header.ts';
+export {
+  cacheTypeSchema,
+  defaultContextTokens,
+  deploymentDefaults,
+  deploymentFlags,
+  deploymentRequestSchema,
+  deploymentSpec,
+  deploymentSpecSchema,
+  plannedSpec,
+  plannedSpecSchema,
+  type CacheType,
+  type DeploymentFlag,
+  type DeploymentOptions,
+  type DeploymentRequest,
+  type DeploymentSpec,
+  type PlannedSpec,
+} from './deployment/spec.ts';
 export { errorCodes, isErrorCode, mayFitWithLess, retryOf, type ErrorCode, type Retry } from './errors/codes.ts';
 export { hasCode } from './errors/has-code.ts';
 export { invariant } from './errors/invariant.ts';
@@ -148,7 +165,6 @@ export {
 } from './ring/messages.ts';
 export {
   blockSchema,
-  cacheTypeSchema,
   ringOpenAnswerSchema,
   ringOpenSchema,
   stageCommandSchema,
@@ -156,7 +172,6 @@ export {
   stageLoadSchema,
   stagePhaseSchema,
   type Block,
-  type CacheType,
   type RingOpen,
   type StageCommand,
   type StageConnect,

@@ -8,7 +8,6 @@ import { KnownMembers } from '../data/known-members.ts';
 import { deploymentsOf } from '../overview/deployments.ts';
 import { printWarning, type CommandContext } from '../program/context.ts';
 import type { OpenedData } from '../program/data-options.ts';
-import { deploymentWish } from '../program/deployment-options.ts';
 import { deployModel } from './deploy-model.ts';
 import { localDaemon } from './local-daemon.ts';
 
@@ -76,6 +75,6 @@ async function throughCoordinator(
   const ready = deploymentsOf(cards).filter((deployment) => deployment.isReady && deployment.model === model);
   const isServed = ready.some(({ stages }) => wanted.stages === undefined || stages.length === wanted.stages);
   // The coordinator would deploy by itself; asked for, it also says how far it is.
-  if (!isServed) await deployModel({ coordinator, request: { model: named, ...deploymentWish(wanted) } }, context);
+  if (!isServed) await deployModel({ coordinator, request: { model: named, stages: wanted.stages } }, context);
   return { client, model: named };
 }

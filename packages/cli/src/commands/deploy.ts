@@ -3,11 +3,11 @@ import type { Command } from 'commander';
 
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
 import { findData } from '../program/data-options.ts';
-import { addDeploymentOptions, deploymentWish, type DeploymentFlags } from '../program/deployment-options.ts';
+import { addDeploymentOptions, deploymentOptions } from '../program/deployment-options.ts';
 import { deployModel, describeDeployment } from './deploy-model.ts';
 import { localCoordinator } from './local-daemon.ts';
 
-interface DeployFlags extends DeploymentFlags {
+interface DeployFlags {
   readonly json?: boolean;
 }
 
@@ -36,7 +36,7 @@ async function deploy(
   const data = await findData(command);
   const { coordinator, cards } = await localCoordinator(data);
   const deployment = await deployModel(
-    { coordinator, request: { model: flags.model, ...deploymentWish(flags) } },
+    { coordinator, request: { model: flags.model, ...deploymentOptions(command) } },
     context,
   );
   if (flags.json === true) return printJson(context.stdout, factsOf(deployment));

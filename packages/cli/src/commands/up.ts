@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 
 import type { Coordinator } from '@skein/client';
+import type { DeploymentOptions } from '@skein/protocol';
 import { Option, type Command } from 'commander';
 
 import { openLocalCoordinator } from '../control/control-client.ts';
@@ -17,16 +18,16 @@ import { addDaemonOptions, type DaemonFlags } from '../program/daemon-options.ts
 import { openData } from '../program/data-options.ts';
 import {
   addDeploymentOptions,
-  deploymentWish,
+  deploymentFlagNames,
+  deploymentOptions,
   givenDeploymentFlag,
-  type DeploymentFlags,
 } from '../program/deployment-options.ts';
 import { givenOptions } from '../program/given-options.ts';
 import { createLogger } from '../program/logger.ts';
 import { deployModel, describeDeployment } from './deploy-model.ts';
 import { assertModel, pullModel } from './pull-model.ts';
 
-interface UpFlags extends DaemonFlags, DeploymentFlags {
+interface UpFlags extends DaemonFlags {
   readonly host: string;
   readonly port: number;
   readonly serve: boolean;
@@ -41,6 +42,7 @@ Examples:
   $ skein up --no-serve                             plan and route only; others hold the layers`;
 
 export function registerUp(program: Command, context: CommandContext): void {
+  const flags = deploymentFlagNames();
   const command = program
     .command('up')
     .description('Start a mesh, or this part of it: the HTTP API, and a peer that serves.')
@@ -57,14 +59,18 @@ export function registerUp(program: Command, context: CommandContext): void {
         .default(7331),
     )
     .option('--no-serve', 'coordinate only: this machine holds no layers')
-    .option('--model <model>', 'pull this model and deploy it, as the flags from --stages to --activations say');
+    .option(
+      '--model <model>',
+      `pull this model and deploy it, as the flags from ${flags.at(0)} to ${flags.at(-1)} say`,
+    );
   addDaemonOptions(addDeploymentOptions(command), { listenDefault: defaultListenUp.join(', ') })
     .addHelpText('after', examples)
     .action(async (flags: UpFlags) => await up(command, flags, context));
 }
 
 async function up(command: Command, flags: UpFlags, context: CommandContext): Promise<void> {
-  const given = givenDeploymentFlag(flags);
+  const options = deploymentOptions(command);
+  const given = givenDeploymentFlag(command);
   if (given !== undefined && flags.model === undefined) {
     command.error(`error: ${given} needs --model: it says how that model is deployed`, { exitCode: exitCodes.usage });
   }
@@ -95,7 +101,7 @@ async function up(command: Command, flags: UpFlags, context: CommandContext): Pr
   const stop = [daemon.stopRequested, ...orderly];
   if (flags.model !== undefined) {
     const coordinator = openLocalCoordinator(controlPath);
-    await serveModel({ ...flags, model: flags.model }, context, { daemon, coordinator, stop });
+    await serveModel({ ...flags, model: flags.model }, context, { daemon, coordinator, options, stop });
   }
   if (flags.json === true) printJson(context.stdout, factsOf(daemon));
   await untilStopped({ orderly: stop, interrupted: context.signal });
@@ -104,15 +110,20 @@ async function up(command: Command, flags: UpFlags, context: CommandContext): Pr
 async function serveModel(
   flags: UpFlags & { readonly model: string },
   context: CommandContext,
-  around: { readonly daemon: Daemon; readonly coordinator: Coordinator; readonly stop: readonly AbortSignal[] },
+  around: {
+    readonly daemon: Daemon;
+    readonly coordinator: Coordinator;
+    readonly options: DeploymentOptions;
+    readonly stop: readonly AbortSignal[];
+  },
 ): Promise<void> {
-  const { daemon, coordinator, stop } = around;
+  const { daemon, coordinator, options, stop } = around;
   const signal = AbortSignal.any([context.signal, ...stop]);
   const quiet = { ...context, signal };
   // A machine that holds no layers offers no models either: what it pulled would be of no use, somebody else must hold it.
   const model = flags.serve ? (await pullModel(daemon.store, flags.model, quiet)).model : flags.model;
   await daemon.announceModels();
-  const deployment = await deployModel({ coordinator, request: { model, ...deploymentWish(flags) } }, quiet);
+  const deployment = await deployModel({ coordinator, request: { model, ...options } }, quiet);
   if (flags.json !== true) printLine(context.stdout, describeDeployment(deployment, daemon.mesh.cards.snapshot()));
 }
 

@@ -1,62 +1,56 @@
-import type { DeploymentRequest } from '@skein/client';
-import { activationsSchema, cacheTypeSchema, type Activations, type CacheType } from '@skein/protocol';
+import {
+  check,
+  deploymentDefaults,
+  deploymentFlags,
+  deploymentRequestSchema,
+  type DeploymentFlag,
+  type DeploymentOptions,
+} from '@skein/protocol';
 import { Option, type Command } from 'commander';
+import { z } from 'zod';
 
+import { exitCodes } from '../process/exit-codes.ts';
 import { wholeNumber, wholeNumbers } from './arguments.ts';
 
-/** The options of a deployment, as flags. */
-export interface DeploymentFlags {
-  readonly stages?: number | undefined;
-  readonly layers?: readonly number[];
-  readonly ctx?: number;
-  readonly parallel?: number;
-  readonly cacheType?: CacheType;
-  readonly activations?: Activations;
-}
+const optionsSchema = deploymentRequestSchema.omit({ model: true });
+type OptionName = keyof DeploymentOptions;
 
-/** Adds the options that `deploy` and `up --model` have in common to a command, which it returns. */
+/** Adds what `deploy` and `up --model` have in common: each option of a deployment that has a flag. */
 export function addDeploymentOptions(command: Command): Command {
-  return command
-    .option('--stages <count>', 'over how many machines (default: as few as it fits on)', wholeNumber(1, 64))
-    .option('--layers <counts>', 'layers of each machine, like 17,13 (default: so that all are as fast)', wholeNumbers)
-    .option('--ctx <tokens>', 'tokens of context, shared by all answers (default: 4096)', wholeNumber(1, 16_777_216))
-    .option('--parallel <n>', 'answers at once (default: 4)', wholeNumber(1, 64))
-    .addOption(
-      new Option(
-        '--cache-type <type>',
-        'storage of keys and values; q8_0 takes half, and rounds (default: f16)',
-      ).choices(cacheTypeSchema.options),
-    )
-    .addOption(
-      new Option(
-        '--activations <type>',
-        'what crosses between machines; f16 is half, and rounds (default: f32)',
-      ).choices(activationsSchema.options),
-    );
+  for (const { option } of flaggedOptions()) command.addOption(option);
+  return command;
 }
 
-/** Turns the flags into a request to a coordinator. */
-export function deploymentWish(flags: DeploymentFlags): Omit<DeploymentRequest, 'model'> {
-  const { stages, layers, ctx, parallel, cacheType, activations } = flags;
-  return {
-    ...(stages !== undefined && { stages }),
-    ...(layers !== undefined && { layers }),
-    ...(ctx !== undefined && { contextTokens: ctx }),
-    ...(parallel !== undefined && { sequences: parallel }),
-    ...(cacheType !== undefined && { cacheType }),
-    ...(activations !== undefined && { activations }),
-  };
+/** Returns the options that were given, as a coordinator takes them. */
+export function deploymentOptions(command: Command): DeploymentOptions {
+  const given = flaggedOptions().map(({ name, option }) => [name, command.getOptionValue(option.attributeName())]);
+  const checked = check(optionsSchema, Object.fromEntries(given));
+  return checked.ok ? checked.data : command.error(`error: ${checked.problem}`, { exitCode: exitCodes.usage });
 }
 
-/** Returns the first given flag, as it is typed; undefined when there is none. */
-export function givenDeploymentFlag(flags: DeploymentFlags): string | undefined {
-  const names = {
-    stages: '--stages',
-    layers: '--layers',
-    ctx: '--ctx',
-    parallel: '--parallel',
-    cacheType: '--cache-type',
-    activations: '--activations',
-  } as const satisfies Record<keyof DeploymentFlags, string>;
-  return Object.entries(names).find(([key]) => flags[key as keyof typeof names] !== undefined)?.[1];
+/** Returns the flags of {@link addDeploymentOptions} as they are typed, in the order of the help. */
+export function deploymentFlagNames(): readonly string[] {
+  return flaggedOptions().flatMap(({ option }) => option.long ?? []);
+}
+
+/** Returns the first flag that was given, as it is typed. */
+export function givenDeploymentFlag(command: Command): string | undefined {
+  const isGiven = (option: Option) => command.getOptionValue(option.attributeName()) !== undefined;
+  return flaggedOptions().find(({ option }) => isGiven(option))?.option.long;
+}
+
+function flaggedOptions(): readonly { readonly name: OptionName; readonly option: Option }[] {
+  return optionsSchema.keyof().options.flatMap((name) => {
+    const flag = deploymentFlags[name];
+    return flag === undefined ? [] : [{ name, option: optionOf(name, flag) }];
+  });
+}
+
+function optionOf(name: OptionName, { flag, description, otherwise }: DeploymentFlag): Option {
+  const defaults: DeploymentOptions = deploymentDefaults;
+  const option = new Option(flag, `${description} (default: ${otherwise ?? String(defaults[name])})`);
+  const schema = optionsSchema.shape[name].unwrap();
+  if (schema instanceof z.ZodEnum) return option.choices(schema.options);
+  if (schema instanceof z.ZodNumber) return option.argParser(wholeNumber(1, schema.maxValue ?? undefined));
+  return option.argParser(wholeNumbers);
 }

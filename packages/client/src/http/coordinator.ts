@@ -4,9 +4,9 @@ import {
   isolated,
   SkeinError,
   type AdminRoutes,
+  type DeploymentRequest,
   type DeploymentStatus,
   type EventOf,
-  type StageLoad,
 } from '@skein/protocol';
 
 import type { CallOptions } from '../client.ts';
@@ -14,16 +14,6 @@ import { AdminClient, type AdminClientOptions } from './admin-client.ts';
 
 /** One deployment at one moment, as its coordinator describes it. Sizes in bytes. */
 export type Deployment = DeploymentStatus;
-
-/** What to deploy; what is left out, the coordinator chooses. */
-export interface DeploymentRequest extends Partial<
-  Pick<StageLoad, 'stages' | 'contextTokens' | 'sequences' | 'cacheType' | 'activations' | 'threads'>
-> {
-  /** Name or SHA-256 of a model that a peer holds. */
-  readonly model: string;
-  /** Layers of each stage, from the lead on; they add up to the model's. */
-  readonly layers?: readonly number[];
-}
 
 export interface DeployOptions extends CallOptions {
   /** Told of every change, the last one `ready`. What it throws is shown as a warning; the deployment goes on. */

@@ -1,18 +1,19 @@
 import type { Mesh } from '@skein/mesh';
 import {
   asSkeinError,
-  type DeploymentState,
-  type DeploymentStatus,
   invariant,
   limits,
-  type Logger,
   SkeinError,
-  type StageStatus,
   toWireError,
+  type DeploymentSpec,
+  type DeploymentState,
+  type DeploymentStatus,
+  type Logger,
+  type PlannedSpec,
+  type StageStatus,
 } from '@skein/protocol';
 
 import type { Plan } from '../planner/index.ts';
-import type { DeployWish } from './deploy-request.ts';
 import type { MeshModel } from './held-model.ts';
 import { StageLink, type StageTimeouts } from './stage-link.ts';
 
@@ -27,10 +28,10 @@ export interface DeploymentOptions {
   readonly plan: Plan;
   /** Names of the plan's machines, by stage. */
   readonly machines: readonly string[];
-  /** What was asked for, of which the plan may have had to leave something out. */
-  readonly wish: DeployWish;
-  readonly contextTokens: number;
-  readonly sequences: number;
+  /** What was asked for. */
+  readonly spec: DeploymentSpec;
+  /** What of it was planned: one that is deployed anew may get less. */
+  readonly planned: PlannedSpec;
   readonly timeouts: StageTimeouts;
   /** Milliseconds since 1970. */
   readonly startedAt: number;
@@ -75,8 +76,8 @@ export class Deployment {
   }
 
   /** What was asked for, for whoever deploys the model anew after a loss. */
-  get wish(): DeployWish {
-    return this.#options.wish;
+  get spec(): DeploymentSpec {
+    return this.#options.spec;
   }
 
   get state(): DeploymentState {
@@ -100,19 +101,16 @@ export class Deployment {
   }
 
   status(): DeploymentStatus {
-    const { id, model, contextTokens, sequences, wish, plan, startedAt } = this.#options;
+    const { id, model, planned, plan, startedAt } = this.#options;
+    const { stages: _stages, layers: _layers, ...settings } = planned;
     return {
+      ...settings,
       id,
-      model: model.model,
       name: model.name,
       state: this.#state,
       ...(this.#error === undefined ? {} : { error: toWireError(this.#error) }),
       ...(this.#state === 'draining' && this.#running !== undefined && { running: this.#running }),
       stages: [...this.#stages],
-      contextTokens,
-      sequences,
-      cacheType: wish.cacheType ?? 'f16',
-      activations: wish.activations ?? 'f32',
       explanation: plan.explanation,
       startedAt,
     };
@@ -177,29 +175,24 @@ export class Deployment {
   }
 
   async #loadStage(stage: number): Promise<void> {
-    const { id, model, plan, contextTokens, sequences, wish, timeouts } = this.#options;
-    const planned = plan.stages[stage];
-    if (planned === undefined) throw new SkeinError('internal', 'a stage without a plan');
+    const { id, model, plan, planned: spec, timeouts } = this.#options;
+    const place = plan.stages[stage];
+    if (place === undefined) throw new SkeinError('internal', 'a stage without a plan');
     const previous = plan.stages.length > 1 ? plan.stages.at(stage - 1)?.peer : undefined;
     const link = await StageLink.open(this.#components.mesh, {
-      peer: planned.peer,
+      peer: place.peer,
       name: this.#machine(stage),
       load: {
         type: 'stage-load',
         deployment: id,
-        model: model.model,
         manifest: model.manifest,
         name: model.name,
         stage,
         stages: plan.stages.length,
-        block: planned.block,
+        block: place.block,
         ...(previous === undefined ? {} : { previous }),
         sources: model.holders.slice(0, limits.maxStages),
-        contextTokens,
-        sequences,
-        ...(wish.cacheType === undefined ? {} : { cacheType: wish.cacheType }),
-        ...(wish.activations === undefined ? {} : { activations: wish.activations }),
-        ...(wish.threads === undefined ? {} : { threads: wish.threads }),
+        spec,
       },
       timeouts,
       signal: this.#over.signal,

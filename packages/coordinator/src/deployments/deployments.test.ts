@@ -60,7 +60,10 @@ describe('deploying', () => {
       stages: [{ peer: peer(0).mesh.peerId, state: 'ready', backend: 'cpu', fetchedBytes: 10, fileBytes: 20 }],
     });
     expect(peer(0).loads).toMatchObject([
-      { model: manifest.model, manifest: manifestDigest(manifest), stage: 0, stages: 1, block: { from: 0, to: 8 } },
+      { manifest: manifestDigest(manifest), stage: 0, stages: 1, block: { from: 0, to: 8 } },
+    ]);
+    expect(peer(0).loads.map(({ spec }) => spec)).toEqual([
+      { model: manifest.model, contextTokens: 2048, sequences: 4, cacheType: 'f16', activations: 'f32' },
     ]);
     expect(states.map((state) => state.stages[0]?.progress)).toContainEqual({
       phase: 'fetch',
@@ -76,7 +79,7 @@ describe('deploying', () => {
     expect(peer(0).nexts).toEqual([peer(1).mesh.peerId]);
     expect(peer(1).nexts).toEqual([peer(0).mesh.peerId]);
     expect(peer(1).loads).toMatchObject([
-      { stages: 2, sources: [peer(0).mesh.peerId], contextTokens: 512, threads: 2 },
+      { stages: 2, sources: [peer(0).mesh.peerId], spec: { contextTokens: 512, threads: 2 } },
     ]);
     const stages = [peer(0), peer(1)].flatMap(({ loads }) => loads.map(({ stage }) => stage));
     expect(new Set(stages)).toEqual(new Set([0, 1]));
@@ -89,8 +92,8 @@ describe('deploying', () => {
     expect(status.stages.map(({ block }) => block.to)).toEqual([3, 8]);
     const loads = peers.flatMap((one) => one.loads);
     expect(loads).toMatchObject([
-      { cacheType: 'q8_0', activations: 'f16' },
-      { cacheType: 'q8_0', activations: 'f16' },
+      { spec: { cacheType: 'q8_0', activations: 'f16' } },
+      { spec: { cacheType: 'q8_0', activations: 'f16' } },
     ]);
     const plain = await deployments.deploy({ model: 'tiny' });
     expect(plain).toMatchObject({ cacheType: 'f16', activations: 'f32' });
@@ -204,7 +207,7 @@ describe('ensuring that a model is deployed', () => {
     await vi.waitFor(() => expect(mesh.cards.snapshot()).toHaveLength(2), { timeout: 10_000 });
     expect(await deployments.ensure('tiny', { signal: never })).toMatchObject({ deployment: 'deployment-2' });
     expect(deployments.list()).toMatchObject([{ id: 'deployment-2', state: 'ready', contextTokens: 512 }]);
-    expect(peer(0).loads.at(-1)).toMatchObject({ stage: 0, stages: 1, sequences: 2 });
+    expect(peer(0).loads.at(-1)).toMatchObject({ stage: 0, stages: 1, spec: { sequences: 2 } });
   });
 });
 
@@ -223,7 +226,7 @@ describe('deploying anew what has failed', () => {
       await lose(1);
       expect(await deployments.ensure('tiny', { signal: never })).toMatchObject({ deployment: id });
       expect(deployments.list()).toMatchObject([{ id, contextTokens: 512, sequences: 2 }]);
-      expect(peer(1).loads.at(-1)).toMatchObject({ stages: 2, threads: 3 });
+      expect(peer(1).loads.at(-1)).toMatchObject({ stages: 2, spec: { threads: 3 } });
     }
   });
 
@@ -235,7 +238,7 @@ describe('deploying anew what has failed', () => {
     const hasShrunk = () => mesh.cards.snapshot().every((card) => (card.hardware?.freeMemoryBytes ?? 0) <= gibibyte);
     await vi.waitFor(() => expect(hasShrunk()).toBe(true));
     await deployments.ensure('tiny', { signal: never });
-    expect(peer(0).loads.at(-1)).toMatchObject({ contextTokens: 2048 });
+    expect(peer(0).loads.at(-1)).toMatchObject({ spec: { contextTokens: 2048 } });
   });
 
   it('forgets what was asked for when it is taken down', async () => {

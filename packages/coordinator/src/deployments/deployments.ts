@@ -3,19 +3,24 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fetchManifest, untilAborted, type Mesh } from '@skein/mesh';
 import {
   asSkeinError,
-  type DeploymentState,
-  type DeploymentStatus,
+  deploymentSpec,
   isSkeinError,
-  type Logger,
   machineName,
   maxDeadAfterMs,
   mayFitWithLess,
   onAbort,
+  plannedSpec,
   SkeinError,
+  type DeploymentOptions,
+  type DeploymentSpec,
+  type DeploymentState,
+  type DeploymentStatus,
+  type Logger,
+  type PlannedSpec,
 } from '@skein/protocol';
 
 import { plan, type Plan, type PlanSnapshot } from '../planner/index.ts';
-import type { DeploymentRoute, DeployRequest, DeployWish } from './deploy-request.ts';
+import type { DeploymentRoute, DeployRequest } from './deploy-request.ts';
 import { Deployment, type DeploymentObserver } from './deployment.ts';
 import { EndedDeployments } from './ended-deployments.ts';
 import { findHeldModel, type MeshModel } from './held-model.ts';
@@ -36,8 +41,6 @@ export interface DeploymentsComponents {
 export interface DeploymentsOptions {
   /** Cap of the context when a deployment does not ask for one; models trained for less get theirs. Default 4096. */
   readonly contextTokens?: number | undefined;
-  /** Sequences served at once when a deployment does not ask. Default 4. */
-  readonly sequences?: number | undefined;
   readonly timeouts?: Partial<DeploymentTimeouts> | undefined;
 }
 
@@ -202,7 +205,7 @@ export class Deployments {
   }
 
   async #sharedJob(model: string, signal: AbortSignal): Promise<Deployment> {
-    const job = this.#jobs.get(model) ?? this.#begin({ ...this.#failedWish(model), model }, { isAnew: true });
+    const job = this.#jobs.get(model) ?? this.#begin({ ...this.#failedSpec(model), model }, { isAnew: true });
     try {
       return await untilAborted(job, signal);
     } catch (error) {
@@ -213,9 +216,9 @@ export class Deployments {
   }
 
   /** What the last failed replica of a model was asked to be. */
-  #failedWish(model: string): DeployWish {
+  #failedSpec(model: string): DeploymentOptions {
     const failed = [...this.#deployments.values()].filter((one) => one.model === model && one.state === 'failed');
-    return failed.at(-1)?.wish ?? {};
+    return failed.at(-1)?.spec ?? {};
   }
 
   /** Starts a deployment; until it is ready or has failed, {@link ensure} waits for it, too. */
@@ -272,17 +275,18 @@ export class Deployments {
       signal,
     });
     if (signal.aborted) throw asSkeinError(signal.reason, 'aborted');
-    const { stages, layers, contextTokens, sequences, cacheType, activations, threads } = request;
+    const { signal: _signal, onProgress, ...options } = request;
+    const spec = deploymentSpec(options, model.model);
     const snapshot = { cards: mesh.cards.snapshot(), manifest, placed: placedStages(this.list()) };
-    const wishes = isAnew ? [request, { contextTokens, cacheType }, { cacheType }] : [request];
-    const planned = this.#plan(snapshot, wishes);
+    const asTheyFit = { ...spec, stages: undefined, layers: undefined };
+    const specs = isAnew ? [spec, asTheyFit, { ...asTheyFit, contextTokens: undefined }] : [spec];
+    const planned = this.#plan(snapshot, specs);
     const deployment = new Deployment(this.#components, {
       id: newId(),
       model,
-      wish: { stages, layers, contextTokens, sequences, cacheType, activations, threads },
+      spec,
       ...planned,
       machines: planned.plan.stages.map(({ peer }) => machineName(snapshot.cards, peer)),
-      sequences: sequences ?? this.#options.sequences ?? 4,
       timeouts: this.#timeouts,
       startedAt: now(),
     });
@@ -292,7 +296,7 @@ export class Deployments {
       ({ state } = status);
       if (state !== before) this.#components.onTransition?.(status, before);
     });
-    if (request.onProgress !== undefined) deployment.observe(request.onProgress);
+    if (onProgress !== undefined) deployment.observe(onProgress);
     for (const other of this.#deployments.values()) {
       if (other.model === deployment.model && other.state === 'failed') this.#remove(other);
     }
@@ -301,19 +305,18 @@ export class Deployments {
   }
 
   /**
-   * A plan for the first of the wishes that there are machines and memory for. Throws what the first one met with; while a
+   * A plan for the first of the specs that there are machines and memory for. Throws what the first one met with; while a
    * deployment is draining, that its memory has to be waited for.
    */
   #plan(
     snapshot: PlanSnapshot,
-    wishes: readonly Pick<DeployWish, 'stages' | 'layers' | 'contextTokens' | 'cacheType'>[],
-  ): { readonly plan: Plan; readonly contextTokens: number } {
-    const { contextLength } = snapshot.manifest.shape;
+    specs: readonly DeploymentSpec[],
+  ): { readonly plan: Plan; readonly planned: PlannedSpec } {
     let failure: unknown;
-    for (const { contextTokens = Math.min(contextLength, this.#options.contextTokens ?? 4096), ...wish } of wishes) {
-      const { stages, layers, cacheType } = wish;
+    for (const spec of specs) {
+      const planned = plannedSpec(spec, snapshot.manifest.shape, this.#options.contextTokens);
       try {
-        return { plan: plan(snapshot, { contextTokens, stages, layers, cacheType }), contextTokens };
+        return { plan: plan(snapshot, planned), planned };
       } catch (error) {
         failure ??= error;
         if (!isSkeinError(error) || !mayFitWithLess(error.code)) break;

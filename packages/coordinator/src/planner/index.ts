@@ -1,2 +1,2 @@
-export { plan, type Plan, type PlannedStage, type PlanRequest, type PlanSnapshot } from './plan.ts';
+export { plan, type Plan, type PlannedStage, type PlanSnapshot } from './plan.ts';
 export type { PlacedStage } from './usable-bytes.ts';

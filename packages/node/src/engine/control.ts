@@ -1,4 +1,4 @@
-import { activationsSchema, cacheTypeSchema, wireErrorSchema, type GenerationRequest } from '@skein/protocol';
+import { plannedSpecSchema, wireErrorSchema, type GenerationRequest } from '@skein/protocol';
 import { z } from 'zod';
 
 /**
@@ -32,13 +32,11 @@ const engineLoadSchema = z.object({
   hiddenTensor: z.string(),
   inputTensor: z.string().optional(),
   hiddenSize: z.number().int().positive(),
-  contextTokens: z.number().int().positive(),
-  /** Sequences generated at once. */
-  sequences: z.number().int().positive(),
+  /** What was asked of the deployment. */
+  spec: plannedSpecSchema,
   /** Tokens of finished and preempted sequences that may be kept outside the KV cache, in main memory. */
   swapTokens: z.number().int().nonnegative(),
-  cacheType: cacheTypeSchema.optional(),
-  activations: activationsSchema.optional(),
+  /** Engine threads here: those of the spec, if it says so and the machine has them. */
   threads: z.number().int().positive(),
   /** Whether to use the GPU where the libraries have one. */
   offload: z.boolean(),

@@ -86,7 +86,8 @@ export class HostedStage implements AsyncDisposable {
 
   /** For the peer's card. */
   describe(): HeldStage {
-    const { deployment, model, name, stage, stages, block, contextTokens, sequences } = this.load;
+    const { deployment, name, stage, stages, block, spec } = this.load;
+    const { model, contextTokens, sequences } = spec;
     const counts = this.#engine?.load ?? { active: 0, queued: 0 };
     const state = this.#state;
     const bytes = this.#heldBytes();
@@ -205,18 +206,15 @@ export class HostedStage implements AsyncDisposable {
         stage: load.stage,
         stages: load.stages,
         layers,
-        neededBytes: this.#neededBytes(load.contextTokens),
+        neededBytes: this.#neededBytes(load.spec.contextTokens),
         hiddenTensor: isWhole
           ? ''
           : invariant(architecture, 'a model that is split has a known architecture').hiddenTensor,
         ...(architecture?.inputTensor === undefined ? {} : { inputTensor: architecture.inputTensor }),
         hiddenSize: shape.hiddenSize,
-        contextTokens: load.contextTokens,
-        sequences: load.sequences,
-        swapTokens: swapTokens(shape, load),
-        ...(load.cacheType === undefined ? {} : { cacheType: load.cacheType }),
-        ...(load.activations === undefined ? {} : { activations: load.activations }),
-        threads: Math.min(load.threads ?? this.#components.threads, availableParallelism()),
+        spec: load.spec,
+        swapTokens: swapTokens(shape, load.spec),
+        threads: Math.min(load.spec.threads ?? this.#components.threads, availableParallelism()),
         offload: this.#components.backend !== 'cpu',
       },
     });
@@ -235,16 +233,17 @@ export class HostedStage implements AsyncDisposable {
 
   /** Weights, KV cache and what may be swapped out of it; 0 until the size of the files is known. */
   #heldBytes(): number {
-    const { contextTokens } = this.load;
+    const { spec } = this.load;
     if (this.#files === undefined) return 0;
-    return this.#neededBytes(contextTokens + swapTokens(this.#files.manifest.shape, this.load));
+    return this.#neededBytes(spec.contextTokens + swapTokens(this.#files.manifest.shape, spec));
   }
 
   /** Weights, and keys and values of so many tokens; 0 until the size of the files is known. */
   #neededBytes(tokens: number): number {
     if (this.#files === undefined) return 0;
-    const { block, cacheType } = this.load;
+    const { block, spec } = this.load;
     const { manifest, fileBytes } = this.#files;
+    const { cacheType } = spec;
     return fileBytes + kvBytes(manifest.shape, { layers: block.to - block.from, tokens, cacheType });
   }
 

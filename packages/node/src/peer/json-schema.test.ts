@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { Authority, createMesh, type Mesh } from '@skein/mesh';
-import { methods, packPrompt, type GenerationEvent, type StageLoad } from '@skein/protocol';
+import { methods, packPrompt, plannedSpecSchema, type GenerationEvent, type StageLoad } from '@skein/protocol';
 import { expect, it } from 'vitest';
 
 import { writeTinyModel } from '../../../../scripts/fixtures/tiny-models.ts';
@@ -32,15 +32,13 @@ it('follows a JSON schema, and says which place of one it can not follow', async
     await stage.write({
       type: 'stage-load',
       deployment,
-      model,
       manifest: digest,
       name: 'tiny',
       stage: 0,
       stages: 1,
       block: { from: 0, to: manifest.shape.layers },
       sources: [mesh.peerId],
-      contextTokens: 256,
-      sequences: 1,
+      spec: plannedSpecSchema.parse({ model, contextTokens: 256, sequences: 1 }),
     } satisfies StageLoad);
     for (let frame = await stage.read(); frame !== undefined; frame = await stage.read()) {
       if ((frame.header as { type: string }).type === 'stage-ready') break;

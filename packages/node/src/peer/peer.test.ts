@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { Authority, createMesh } from '@skein/mesh';
-import { methods, type StageLoad } from '@skein/protocol';
+import { methods, plannedSpecSchema, type StageLoad } from '@skein/protocol';
 import { expect, it } from 'vitest';
 
 import { writeTinyModel } from '../../../../scripts/fixtures/tiny-models.ts';
@@ -51,16 +51,13 @@ it('tells how fast each stage is, and how much memory its keys and values take',
       await stream.write({
         type: 'stage-load',
         deployment: `deployment-${cacheType ?? 'f16'}`.replace('_', '-'),
-        model,
         manifest: digest,
         name: 'tiny',
         stage: 0,
         stages: 1,
         block: { from: 0, to: layers },
         sources: [mesh.peerId],
-        contextTokens: 256,
-        sequences: 1,
-        ...(cacheType === undefined ? {} : { cacheType, activations: 'f32' }),
+        spec: plannedSpecSchema.parse({ model, contextTokens: 256, sequences: 1, cacheType }),
       } satisfies StageLoad);
       for (let frame = await stream.read(); frame !== undefined; frame = await stream.read()) {
         const { type } = frame.header as { type: string };

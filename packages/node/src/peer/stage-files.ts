@@ -38,7 +38,7 @@ export async function prepareStageFiles(
 ): Promise<StageFiles> {
   const { store, directory, mesh } = components;
   const { signal } = options;
-  const blob = (await store.find(load.model)) === undefined ? undefined : await store.path(load.model);
+  const blob = (await store.find(load.spec.model)) === undefined ? undefined : await store.path(load.spec.model);
   const manifest = await findManifest(components, load, { isHeld: blob !== undefined, signal });
   if (load.block.to > manifest.shape.layers) {
     throw new SkeinError(
@@ -51,7 +51,7 @@ export async function prepareStageFiles(
     return { manifest, file: blob, fileBytes: manifest.bytes, frontFile: undefined, fetchedBytes: 0 };
   }
 
-  const overMesh = meshSectionSource({ mesh, holders: load.sources, model: load.model });
+  const overMesh = meshSectionSource({ mesh, holders: load.sources, model: load.spec.model });
   const source = blob === undefined ? overMesh : fileSectionSource(blob);
   const phase: StagePhase = blob === undefined ? 'fetch' : 'cut';
   const ensure = async (kind: 'stage' | 'front') =>
@@ -81,11 +81,11 @@ async function findManifest(
   load: StageLoad,
   { isHeld, signal }: { isHeld: boolean; signal: AbortSignal },
 ): Promise<ModelManifest> {
-  const own = isHeld ? await store.manifest(load.model) : undefined;
+  const own = isHeld ? await store.manifest(load.spec.model) : undefined;
   if (own?.digest === load.manifest) return own.manifest;
   const saved = await store.savedManifest(load.manifest);
   if (saved !== undefined) return saved;
-  const { model, sources: holders, manifest: digest } = load;
-  const fetched = await fetchManifest({ mesh, holders, model, digest, signal });
+  const { spec, sources: holders, manifest: digest } = load;
+  const fetched = await fetchManifest({ mesh, holders, model: spec.model, digest, signal });
   return store.saveManifest(fetched.encoded, { digest });
 }

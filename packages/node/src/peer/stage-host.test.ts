@@ -7,6 +7,7 @@ import {
   methods,
   packPrompt,
   parseHeader,
+  plannedSpecSchema,
   silentLogger,
   stageEventSchema,
   type Logger,
@@ -55,15 +56,13 @@ beforeAll(async () => {
   const { model } = await store.pull(file);
   const { manifest, digest } = await store.manifest(model);
   load = {
-    model,
     manifest: digest,
     name: 'tiny',
     stage: 0,
     stages: 1,
     block: { from: 0, to: manifest.shape.layers },
     sources: [mesh.peerId],
-    contextTokens: 2048,
-    sequences: 2,
+    spec: plannedSpecSchema.parse({ model, contextTokens: 2048, sequences: 2 }),
   };
 });
 

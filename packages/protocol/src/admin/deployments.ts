@@ -1,32 +1,10 @@
 import { z } from 'zod';
 
-import { arraySchema } from '../codec/array-schema.ts';
+import { plannedSpecSchema } from '../deployment/spec.ts';
 import { wireErrorSchema } from '../errors/skein-error.ts';
-import { sha256Schema } from '../ids.ts';
-import { limits } from '../limits.ts';
-import { activationsSchema } from '../ring/messages.ts';
-import { blockSchema, cacheTypeSchema, stageLoadSchema, stagePhaseSchema } from '../stage/messages.ts';
+import { blockSchema, stagePhaseSchema } from '../stage/messages.ts';
 
 const byteCount = z.number().nonnegative();
-const { contextTokens, sequences, cacheType, activations, threads } = stageLoadSchema.shape;
-
-/** A request to deploy a model. The coordinator chooses the fields that are left out. */
-export const deploymentRequestSchema = z.strictObject({
-  /** Name or SHA-256 of the model. */
-  model: z.string().min(1).max(limits.maxNameLength),
-  stages: z.number().int().positive().max(limits.maxStages).optional(),
-  /** Layers of each stage, from the lead on. */
-  layers: arraySchema(z.number().int().positive().max(limits.maxLayers), {
-    least: 1,
-    most: limits.maxStages,
-  }).optional(),
-  contextTokens: contextTokens.optional(),
-  sequences: sequences.optional(),
-  cacheType,
-  activations,
-  threads,
-});
-export type DeploymentRequest = z.infer<typeof deploymentRequestSchema>;
 
 /** One stage, as its peer last reported it. Sizes in bytes. */
 const stageStatusSchema = z.object({
@@ -48,8 +26,9 @@ export type StageStatus = z.infer<typeof stageStatusSchema>;
 
 /** One deployment at one moment. */
 export const deploymentStatusSchema = z.object({
+  /** The options that it was planned with. */
+  ...plannedSpecSchema.omit({ stages: true, layers: true }).shape,
   id: z.string(),
-  model: sha256Schema,
   name: z.string(),
   /**
    * `loading`: stages fetch and load. `connecting`: all are ready, the ring is being closed. `ready`: it serves.
@@ -63,13 +42,6 @@ export const deploymentStatusSchema = z.object({
   running: z.number().int().nonnegative().optional(),
   /** Stages in pipeline order: the first is the lead. */
   stages: z.array(stageStatusSchema),
-  /** Tokens of KV cache, shared by all sequences. */
-  contextTokens: z.number(),
-  sequences: z.number(),
-  /** Storage of keys and values. */
-  cacheType: cacheTypeSchema.default('f16'),
-  /** Encoding of hidden rows on their way from stage to stage. */
-  activations: activationsSchema.default('f32'),
   /** The planner's reasons for these peers and layers. */
   explanation: z.string(),
   /** Start of the deployment, in milliseconds since 1970. */

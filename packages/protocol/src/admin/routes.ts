@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
-import { deploymentEventSchema, deploymentRequestSchema, undeployRequestSchema } from './deployments.ts';
+import { deploymentRequestSchema } from '../deployment/spec.ts';
+import { deploymentEventSchema, undeployRequestSchema } from './deployments.ts';
 import {
   clientAnswerSchema,
   inviteAnswerSchema,

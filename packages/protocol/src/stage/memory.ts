@@ -1,5 +1,5 @@
+import type { CacheType, PlannedSpec } from '../deployment/spec.ts';
 import type { ModelShape } from '../model/manifest.ts';
-import type { CacheType } from './messages.ts';
 
 /** Size of keys and values by type, relative to f16. q8_0: 34 bytes for 32 values, two of them for their scale. */
 const cacheShares: Readonly<Record<CacheType, number>> = { f16: 1, q8_0: 34 / 64 };
@@ -12,22 +12,15 @@ const maxSwapBytes = 512 * 1024 * 1024;
  */
 export const microBatchRows = 128;
 
-export interface KvCacheOptions {
-  /** Tokens of KV cache. */
-  readonly contextTokens: number;
-  /** Storage of keys and values, default `f16`. */
-  readonly cacheType?: CacheType | undefined;
-}
+/** The part of a spec that says how large its KV cache is. */
+export type KvCacheOptions = Pick<PlannedSpec, 'contextTokens' | 'cacheType'>;
 
-/**
- * Returns the bytes that keys and values of `tokens` tokens take in `layers` layers of a model. `cacheType` is `f16` by
- * default.
- */
+/** Returns the bytes that keys and values of `tokens` tokens take in `layers` layers of a model. */
 export function kvBytes(
   shape: Pick<ModelShape, 'kvBytesPerTokenPerLayer'>,
-  options: { readonly layers: number; readonly tokens: number; readonly cacheType?: CacheType | undefined },
+  options: { readonly layers: number; readonly tokens: number; readonly cacheType: CacheType },
 ): number {
-  const { layers, tokens, cacheType = 'f16' } = options;
+  const { layers, tokens, cacheType } = options;
   return Math.ceil(shape.kvBytesPerTokenPerLayer * layers * tokens * cacheShares[cacheType]);
 }
 

@@ -1,11 +1,10 @@
 import { z } from 'zod';
 
 import { arraySchema } from '../codec/array-schema.ts';
-
+import { plannedSpecSchema } from '../deployment/spec.ts';
 import { wireErrorSchema } from '../errors/skein-error.ts';
 import { deploymentIdSchema, peerIdSchema, sha256Schema } from '../ids.ts';
 import { limits } from '../limits.ts';
-import { activationsSchema } from '../ring/messages.ts';
 
 const layer = z.number().int().nonnegative().max(limits.maxLayers);
 
@@ -14,10 +13,6 @@ export const blockSchema = z
   .object({ from: layer, to: layer })
   .refine((block) => block.from < block.to, { message: 'a block holds at least one layer' });
 export type Block = z.infer<typeof blockSchema>;
-
-/** Storage of keys and values. */
-export const cacheTypeSchema = z.enum(['f16', 'q8_0']);
-export type CacheType = z.infer<typeof cacheTypeSchema>;
 
 const stageIndex = z
   .number()
@@ -34,7 +29,6 @@ export const stageLoadSchema = z
   .object({
     type: z.literal('stage-load'),
     deployment: deploymentIdSchema,
-    model: sha256Schema,
     /** SHA-256 of the encoded manifest; every section is checked against the manifest with this digest. */
     manifest: sha256Schema,
     /** Name under which the model is offered. */
@@ -49,16 +43,8 @@ export const stageLoadSchema = z
     previous: peerIdSchema.optional(),
     /** Members that hold the model, in the order in which to try them. */
     sources: arraySchema(peerIdSchema, { most: limits.maxStages }),
-    /** Tokens of KV cache, shared by all sequences. */
-    contextTokens: z.number().int().positive().max(16_777_216),
-    /** Sequences served at once. */
-    sequences: z.number().int().positive().max(limits.maxSequences),
-    /** Storage of keys and values, default `f16`. `q8_0` takes about half the memory, and rounds. */
-    cacheType: cacheTypeSchema.optional(),
-    /** Encoding of the hidden rows that this stage sends on, default `f32`. */
-    activations: activationsSchema.optional(),
-    /** Threads of the engine. Default: the peer decides. */
-    threads: z.number().int().positive().max(1024).optional(),
+    /** The deployment's spec, which names the model. */
+    spec: plannedSpecSchema,
   })
   .refine((load) => load.stage < load.stages, { message: 'stage must be less than stages' });
 export type StageLoad = z.infer<typeof stageLoadSchema>;

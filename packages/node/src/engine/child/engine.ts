@@ -55,6 +55,7 @@ export interface Engine {
  * @throws SkeinError `model-invalid` when llama.cpp refuses the file, `engine-failed` when this machine can't load it
  */
 export async function createEngine(library: Libllama, load: EngineLoad, outputs: EngineOutputs): Promise<Engine> {
+  const { spec } = load;
   const offload = chooseOffload(library, load);
   const isSplit = load.stages > 1;
   const isTail = load.stage === load.stages - 1;
@@ -66,16 +67,17 @@ export async function createEngine(library: Libllama, load: EngineLoad, outputs:
     hiddenTensor: isTail ? undefined : `${load.hiddenTensor}-${load.layers - 1}`,
     inputTensor: isSplit ? load.inputTensor : undefined,
     hiddenSize: load.hiddenSize,
-    contextTokens: load.contextTokens,
-    cacheType: load.cacheType,
-    sequences: slotsFor(load.sequences),
+    contextTokens: spec.contextTokens,
+    cacheType: spec.cacheType,
+    sequences: slotsFor(spec.sequences),
     swapTokens: load.swapTokens,
     batchTokens: microBatchRows,
     threads: load.threads,
     gpuLayers: offload.layers,
     mapsWeights: offload.layers > 0 || !(await areWeightsRepacked(load.file)),
   });
-  const { hiddenSize, layers, contextTokens } = load;
+  const { hiddenSize, layers } = load;
+  const { contextTokens } = spec;
   const isLead = load.stage === 0;
   const measured = measureSpeed(stage, { hiddenSize, layers, takesHidden: isSplit, isTail, isLead, contextTokens });
   const engine = isLead
@@ -124,9 +126,9 @@ async function leadEngine(
     },
     {
       stages: load.stages,
-      sequences: load.sequences,
-      slots: slotsFor(load.sequences),
-      contextTokens: load.contextTokens,
+      sequences: load.spec.sequences,
+      slots: slotsFor(load.spec.sequences),
+      contextTokens: load.spec.contextTokens,
       ...microBatchTuning(gpuLayers),
       rewinds: stage.rewinds,
       // A GPU's attention passes over blocks that are none of a row's business; a CPU's looks at every cell.
@@ -179,7 +181,7 @@ function sendEvent(outputs: EngineOutputs, id: string, event: GenerationEvent): 
  * for.
  */
 function sendActivations(load: EngineLoad, outputs: EngineOutputs): (step: Step, hidden: Uint8Array) => void {
-  const { activations = 'f32' } = load;
+  const { activations } = load.spec;
   return (step, hidden) => outputs.ring({ ...step, activations }, encodeActivations(hidden, activations));
 }
 

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
-import { encodeFrame, FrameParser, parseHeader } from '@skein/protocol';
+import { encodeFrame, FrameParser, parseHeader, plannedSpecSchema } from '@skein/protocol';
 import { describe, expect, it } from 'vitest';
 
 import { libraryDirectory } from '../../hardware/backend.ts';
@@ -37,8 +37,7 @@ const load = {
   neededBytes: 0,
   hiddenTensor: 'l_out',
   hiddenSize: 1,
-  contextTokens: 16,
-  sequences: 1,
+  spec: plannedSpecSchema.parse({ model: 'a'.repeat(64), contextTokens: 16, sequences: 1 }),
   swapTokens: 0,
   threads: 1,
   offload: false,

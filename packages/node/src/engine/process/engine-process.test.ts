@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, rmdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { packPrompt, silentLogger, type GenerationEvent } from '@skein/protocol';
+import { packPrompt, plannedSpecSchema, silentLogger, type GenerationEvent } from '@skein/protocol';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { writeTinyModel } from '../../../../../scripts/fixtures/tiny-models.ts';
@@ -26,7 +26,7 @@ afterAll(async () => {
 });
 
 async function startWhole(
-  overrides: { file?: string; contextTokens?: number } = {},
+  { contextTokens = 512, ...overrides }: { file?: string; contextTokens?: number } = {},
   stallTimeoutMs = 60_000,
 ): Promise<EngineProcess> {
   const { manifest } = await createManifest({ file, name: 'tiny' });
@@ -42,8 +42,7 @@ async function startWhole(
       neededBytes: manifest.bytes,
       hiddenTensor: 'l_out',
       hiddenSize: manifest.shape.hiddenSize,
-      contextTokens: 512,
-      sequences: 2,
+      spec: plannedSpecSchema.parse({ model: manifest.model, contextTokens, sequences: 2 }),
       swapTokens: 0,
       threads: 1,
       offload: false,

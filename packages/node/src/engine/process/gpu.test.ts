@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { packPrompt, silentLogger } from '@skein/protocol';
+import { packPrompt, plannedSpecSchema, silentLogger } from '@skein/protocol';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 
 import { writeTinyModel } from '../../../../../scripts/fixtures/tiny-models.ts';
@@ -53,8 +53,7 @@ async function tinyEngine(): Promise<EngineProcess> {
       neededBytes: manifest.bytes,
       hiddenTensor: 'l_out',
       hiddenSize: shape.hiddenSize,
-      contextTokens: 256,
-      sequences: 1,
+      spec: plannedSpecSchema.parse({ model: manifest.model, contextTokens: 256, sequences: 1 }),
       swapTokens: 0,
       threads: 1,
       offload: true,

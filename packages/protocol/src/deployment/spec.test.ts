@@ -1,0 +1,46 @@
+import { expect, test } from 'vitest';
+
+import { check } from '../validation/check.ts';
+import { deploymentRequestSchema, deploymentSpec, plannedSpec, plannedSpecSchema } from './spec.ts';
+
+const model = 'a'.repeat(64);
+
+test('fills in what a request leaves out, and nothing that is decided later', () => {
+  expect(deploymentSpec({}, model)).toEqual({ model, sequences: 4, cacheType: 'f16', activations: 'f32' });
+});
+
+test('keeps what a request says, under the hash of the model that it named', () => {
+  const options = { stages: 2, layers: [3, 5], contextTokens: 512, sequences: 2, threads: 3 };
+  const rounded = { cacheType: 'q8_0', activations: 'f16' } as const;
+  const request = { model: 'tiny', ...options, ...rounded };
+  expect(deploymentSpec(request, model)).toEqual({ model, ...options, ...rounded });
+});
+
+test.each([
+  ['the default', {}, 8192, 4096],
+  ['what the model was trained for, where that is less', {}, 2048, 2048],
+  ['what was asked for, though the model was trained for less', { contextTokens: 5000 }, 2048, 5000],
+])('decides the context: %s', (_, options, contextLength, contextTokens) => {
+  expect(plannedSpec(deploymentSpec(options, model), { contextLength })).toMatchObject({ contextTokens });
+});
+
+test('gives a model that is not asked for more no more than it may have', () => {
+  expect(plannedSpec(deploymentSpec({}, model), { contextLength: 8192 }, 1024)).toMatchObject({ contextTokens: 1024 });
+});
+
+test.each([
+  [{ model: 'tiny', stages: 0 }, 'stages: expected a number of more than 0'],
+  [{ model: 'tiny', layers: [5, 0] }, 'layers[1]: expected a number of more than 0'],
+  [{ model: 'tiny', layers: Array.from({ length: 65 }, () => 1) }, 'layers: expected at most 64 items'],
+  [{ model: 'tiny', sequences: 65 }, 'sequences: expected a number of at most 64'],
+  [{ model: 'tiny', stagse: 2 }, 'expected known names only'],
+  [{ stages: 2 }, 'model is missing: expected a string'],
+])('refuses the request %j', (request, problem) => {
+  expect(check(deploymentRequestSchema, request)).toMatchObject({ ok: false, problem });
+});
+
+test('takes a stage from a coordinator that knows options which this build does not', () => {
+  const spec = plannedSpecSchema.parse({ model, contextTokens: 512, futureOption: 'on' });
+  expect(spec).toEqual({ model, contextTokens: 512, sequences: 4, cacheType: 'f16', activations: 'f32' });
+  expect(plannedSpecSchema.safeParse({ model }).success).toBe(false);
+});
