@@ -22,7 +22,7 @@ afterAll(async () => {
 
 const greedy: Sampling = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 };
 const wild: Sampling = { temperature: 1, topP: 0.95, topK: 40, minP: 0.05, seed: 11 };
-/** Has to be said again from its start, which the model does. */
+/** A passage that the model repeats from its start. */
 const passage = longPassage.split('\n\n')[0] ?? '';
 const copyPrompt = `${passage}\n\n${passage}\n\n${passage.slice(0, 200)}`;
 

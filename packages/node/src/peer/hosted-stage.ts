@@ -27,19 +27,19 @@ import { prepareStageFiles, type StageFiles, type StageFilesComponents } from '.
 export interface HostedStageComponents extends StageFilesComponents {
   readonly mesh: Mesh;
   readonly logger: Logger;
-  /** llama.cpp's shared libraries. */
+  /** Directory of llama.cpp's shared libraries. */
   readonly libraryDirectory: string;
   readonly backend: string;
   readonly threads: number;
-  /** Called when what the card says about the stage has changed. */
+  /** Called when the card's description of the stage has changed. */
   readonly onChange: () => void;
 }
 
 const loadHeartbeatMs = 5000;
 
 /**
- * One stage on this peer, from the coordinator's wish to hold it to its end. It ends when the coordinator lets go, when
- * the engine dies or when a neighbour on the ring is lost; in the last two cases `ended` carries the error.
+ * One stage on this peer, from the coordinator's request to hold it to its end. It ends when the coordinator releases
+ * it, when the engine dies or when a neighbour on the ring is lost; in the last two cases `ended` carries the error.
  */
 export class HostedStage implements AsyncDisposable {
   readonly load: StageLoad;
@@ -64,8 +64,8 @@ export class HostedStage implements AsyncDisposable {
   }
 
   /**
-   * Whether it takes generations: a loaded lead with both its neighbours connected, that is not being drained. Links between stages further on may
-   * open a moment later; what is sent until then waits in the pipe of the stage before.
+   * Whether it takes generations: it is a loaded lead with both its neighbours connected, and not being drained. Links
+   * between stages further on may open a moment later; until then steps wait in the pipe of the stage before.
    */
   get isServing(): boolean {
     return this.#isReadyLead && !this.#isDraining;
@@ -84,7 +84,7 @@ export class HostedStage implements AsyncDisposable {
     return this.#isDraining ? 'draining' : 'ready';
   }
 
-  /** For the peer's card. */
+  /** Describes the stage for the peer's card. */
   describe(): HeldStage {
     const { deployment, name, stage, stages, block, spec } = this.load;
     const { model, contextTokens, sequences } = spec;
@@ -108,7 +108,11 @@ export class HostedStage implements AsyncDisposable {
     };
   }
 
-  /** Brings the files here and loads the engine. */
+  /**
+   * Brings the files here and loads the engine.
+   *
+   * @throws SkeinError the errors of {@link prepareStageFiles} and of the engine's start; `aborted`
+   */
   async prepare(report: (event: StageEvent) => void, signal: AbortSignal): Promise<void> {
     const files = await prepareStageFiles(this.#components, this.load, {
       signal,
@@ -143,7 +147,11 @@ export class HostedStage implements AsyncDisposable {
     void this.#run(feeding.catch((error: unknown) => this.#blame(neighbour, error)));
   }
 
-  /** Takes the ring stream from the stage before. Throws `not-a-member` for another peer's, `protocol-violation` for a second one. */
+  /**
+   * Takes the ring stream from the stage before.
+   *
+   * @throws SkeinError `not-a-member` for another peer's stream, `protocol-violation` for a second one
+   */
   async acceptPrevious(stream: FrameStream, peerId: string): Promise<void> {
     const engine = this.#requireEngine();
     if (peerId !== this.load.previous) {
@@ -164,9 +172,11 @@ export class HostedStage implements AsyncDisposable {
   }
 
   /**
-   * Takes no more generations, and reports how many of those that it has still run: now and after each end. Texts that the
-   * engine has ended but their readers have not taken yet count no more: they outlive the stage. Throws
-   * `protocol-violation` unless it is a lead that serves.
+   * Refuses further generations, and reports how many of the present ones still run: now and after each end.
+   * Generations that the engine has ended do not count, even if their readers have not taken all text: that outlives
+   * the stage.
+   *
+   * @throws SkeinError `protocol-violation` unless it is a lead that serves
    */
   drain(report: (event: StageEvent) => void): void {
     if (!this.#isReadyLead || this.#isDraining) {
@@ -177,7 +187,11 @@ export class HostedStage implements AsyncDisposable {
     this.#requireEngine().onRunning((running) => report({ type: 'stage-draining', running }));
   }
 
-  /** Generates: yields whole frames of the `generate` stream. Throws `not-deployed` when it takes no generations. */
+  /**
+   * Generates: yields whole frames of the `generate` stream.
+   *
+   * @throws SkeinError `not-deployed` when it takes no generations; otherwise as the engine does
+   */
   generate(generation: Generation, options: { signal: AbortSignal }): AsyncIterable<Uint8Array> {
     if (!this.isServing) throw notServing(this.load.deployment);
     return this.#requireEngine().generate(generation, options);
@@ -220,7 +234,7 @@ export class HostedStage implements AsyncDisposable {
     });
   }
 
-  /** The planner has seen to this, but not every stage was planned by an honest coordinator. */
+  /** Checks that there is room. The planner has done so, but not every stage was planned by an honest coordinator. */
   #assertRoom(): void {
     const neededBytes = this.#heldBytes();
     const roomBytes = this.#components.backend === 'cpu' ? freemem() : totalmem();
@@ -231,14 +245,14 @@ export class HostedStage implements AsyncDisposable {
     );
   }
 
-  /** Weights, KV cache and what may be swapped out of it; 0 until the size of the files is known. */
+  /** Returns the bytes of weights, KV cache and swap space; 0 until the size of the files is known. */
   #heldBytes(): number {
     const { spec } = this.load;
     if (this.#files === undefined) return 0;
     return this.#neededBytes(spec.contextTokens + swapTokens(this.#files.manifest.shape, spec));
   }
 
-  /** Weights, and keys and values of so many tokens; 0 until the size of the files is known. */
+  /** Returns the bytes of weights, and of keys and values of so many tokens; 0 until the size of the files is known. */
   #neededBytes(tokens: number): number {
     if (this.#files === undefined) return 0;
     const { block, spec } = this.load;
@@ -252,25 +266,28 @@ export class HostedStage implements AsyncDisposable {
     throw new SkeinError('not-deployed', 'this stage is not loaded');
   }
 
-  /** Keeps one side of the ring until it is over, for disposal to wait for. */
+  /** Runs one side of the ring until it is over, and keeps it for disposal to wait for. */
   async #run(side: Promise<void>): Promise<void> {
     this.#tasks.add(side);
     await side;
   }
 
-  /** A neighbour on the ring, named while its card is here: that of a machine that is lost is gone. */
+  /** Describes a neighbour on the ring. Call it while the neighbour's card is here: that of a lost machine is gone. */
   #neighbour(distance: 1 | -1, peerId: string): Neighbour {
     const { stage, stages } = this.load;
     const name = machineName(this.#components.mesh.cards.snapshot(), peerId);
     return { stage: (stage + distance + stages) % stages, stages, name };
   }
 
-  /** Ends the stage because a neighbour is gone; not when that is for our own engine being gone, whose end says more. */
+  /**
+   * Ends the stage because a neighbour is gone; not when that happened because our own engine is gone, whose end says
+   * more.
+   */
   #blame(neighbour: Neighbour, cause?: unknown): void {
     if (!this.#isEngineGone) this.#end(lost(neighbour, cause));
   }
 
-  /** Whether its process has closed its pipes, and is about to say how it ended. */
+  /** Whether the engine's process has closed its pipes, and is about to report its end. */
   get #isEngineGone(): boolean {
     const ring = this.#engine?.ring;
     return ring?.destroyed === true || ring?.readableEnded === true;
@@ -286,10 +303,10 @@ export class HostedStage implements AsyncDisposable {
 }
 
 interface Neighbour {
-  /** From 0. */
+  /** Number of the stage, from 0. */
   readonly stage: number;
   readonly stages: number;
-  /** Of its machine. */
+  /** Name of its machine. */
   readonly name: string;
 }
 
@@ -301,6 +318,7 @@ function lost({ stage, stages, name }: Neighbour, cause?: unknown): SkeinError {
   );
 }
 
+/** Makes the error `not-deployed` for a deployment that is not served here. */
 export function notServing(deployment: string): SkeinError {
   return new SkeinError(
     'not-deployed',

@@ -1,8 +1,8 @@
 import type { Card } from '@skein/protocol';
 
 /**
- * Whether a member has a stage that computes, or one that is being loaded, as far as cards tell. Of a pipeline's stages only
- * the lead counts sequences, so a stage is as busy as its deployment's lead says.
+ * Tells whether a member has a stage that computes, or one that is being loaded, according to the cards. Of a
+ * pipeline's stages only the lead counts sequences, so a stage is as busy as its deployment's lead.
  */
 export function isComputing(peerId: string, cards: readonly Card[]): boolean {
   const stages = cards.find(({ peer }) => peer === peerId)?.stages ?? [];

@@ -6,15 +6,15 @@ import { isComputing } from './is-computing.ts';
 export interface LinkMeasurementsComponents {
   readonly mesh: Pick<Mesh, 'peerId' | 'cards' | 'connectedPeers' | 'handle' | 'open'>;
   readonly logger: Logger;
-  /** Called when what the card says about links has changed. */
+  /** Called when the card's description of links has changed. */
   readonly onChange: () => void;
-  /** A monotonic clock in milliseconds. Default `performance.now`. */
+  /** Returns the milliseconds of a monotonic clock. Default: `performance.now`. */
   readonly now?: () => number;
-  /** The wall clock, for the card. Default `Date.now`. */
+  /** Returns the wall clock's time, for the card. Default: `Date.now`. */
   readonly wallClock?: () => number;
-  /** In [0, 1). Default Math.random. */
+  /** Returns a random number in [0, 1). Default: `Math.random`. */
   readonly random?: () => number;
-  /** Default {@link measureLink}. */
+  /** Measures a link. Default: {@link measureLink}. */
   readonly measure?: (peerId: string, signal: AbortSignal) => Promise<LinkMeasurement>;
 }
 
@@ -30,8 +30,9 @@ interface Target {
 }
 
 /**
- * Measures the ways from this peer to the other serving members it is connected to, and lets them measure theirs: each once
- * soon after it is first seen and about every ten minutes from then on, one at a time, and only while neither end computes.
+ * The measurements of the links from this peer to the other serving members that it is connected to; it also lets them
+ * measure theirs. Each link is measured once soon after its member is first seen and about every ten minutes from then
+ * on, one at a time, and only while neither end computes.
  */
 export class LinkMeasurements implements Disposable {
   readonly #components: LinkMeasurementsComponents;
@@ -48,7 +49,7 @@ export class LinkMeasurements implements Disposable {
     this.#random = components.random ?? Math.random;
   }
 
-  /** Answers others from now on, and looks every second for a link that is due. */
+  /** Answers others from now on, and checks every second for a link that is due. */
   start(): void {
     const { mesh, logger } = this.#components;
     const isBusy = (): boolean => isComputing(mesh.peerId, mesh.cards.snapshot());
@@ -59,14 +60,14 @@ export class LinkMeasurements implements Disposable {
     this.#served.defer(() => clearInterval(timer));
   }
 
-  /** Ends a measurement that is under way. What was measured is forgotten. */
+  /** Ends a measurement that is under way. Forgets all measurements. */
   [Symbol.dispose](): void {
     this.#served.dispose();
     this.#stopping.abort(new SkeinError('aborted', 'the peer is shutting down'));
     this.#targets.clear();
   }
 
-  /** For the peer's card: the newest ones. */
+  /** Returns the newest measurements, for the peer's card. */
   describe(): Link[] {
     return [...this.#targets.values()]
       .flatMap(({ link }) => link ?? [])
@@ -141,7 +142,7 @@ export class LinkMeasurements implements Disposable {
     }
   }
 
-  /** Between three and five quarters: peers that started together don't all measure at once. */
+  /** Returns between three and five quarters of a delay: peers that started together don't all measure at once. */
   #jittered(delayMs: number): number {
     return delayMs * (0.75 + this.#random() / 2);
   }

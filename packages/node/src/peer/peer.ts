@@ -12,31 +12,35 @@ import { StageHost } from './stage-host.ts';
 export interface PeerOptions {
   readonly mesh: Mesh;
   readonly store: ModelStore;
-  /** Where cut stage files lie: `<directory>/stages`. */
+  /** Directory of the data: stage files lie in `<directory>/stages`. */
   readonly directory: string;
   /** Default: none. */
   readonly logger?: Logger;
-  /** Default: what node-llama-cpp's detection chooses. */
+  /** Backend of the engine. Default: the choice of node-llama-cpp's detection. */
   readonly backend?: Backend | 'auto';
   /** Engine threads of a stage. Default: the machine's physical cores. */
   readonly threads?: number | undefined;
 }
 
 export interface Peer {
-  /** Looks at the hardware, then serves. Throws `engine-incompatible` for a backend that does not work here. */
+  /**
+   * Detects the hardware, then serves.
+   *
+   * @throws SkeinError `engine-incompatible` for a backend that does not work here
+   */
   start(): Promise<void>;
   /** Ends every stage and its process. */
   stop(): Promise<void>;
-  /** Tells the mesh what the store holds now. Call it after a pull. */
+  /** Announces the store's present models to the mesh. Call it after a pull. */
   announceModels(): Promise<void>;
 }
 
-/** How often the card's free memory, and the store's models, are looked at again. */
+/** Pause between two looks at the free memory and at the store's models, in milliseconds. */
 const refreshIntervalMs = 5000;
 
 /**
- * A member that serves: it offers its hardware, the models that it holds, and the stages that coordinators give it. It can
- * be started again after it was stopped.
+ * Makes a member that serves: it offers its hardware, the models that it holds, and the stages that coordinators give
+ * it. It can be started again after it was stopped.
  */
 export function createPeer(options: PeerOptions): Peer {
   const { mesh, store, logger = silentLogger } = options;

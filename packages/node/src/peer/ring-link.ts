@@ -3,7 +3,11 @@ import { methods, parseHeader, ringOpenAnswerSchema, SkeinError, type RingOpen }
 
 const openTimeoutMs = 10_000;
 
-/** Opens the ring stream to the peer of the next stage. Throws that peer's refusal. */
+/**
+ * Opens the ring stream to the peer of the next stage.
+ *
+ * @throws SkeinError that peer's refusal, or the errors of opening a stream
+ */
 export async function openRing(
   mesh: Pick<Mesh, 'open'>,
   next: { readonly peer: string; readonly ringOpen: Omit<RingOpen, 'type'> },

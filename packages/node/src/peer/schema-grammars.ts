@@ -4,21 +4,26 @@ import { asSkeinError, type Sampling, type SkeinError } from '@skein/protocol';
 
 import { assertNoGrammar, grammarOf } from '../engine/json-schema/index.ts';
 
-/** Grammars and refusals that are kept, by their schemas: requests of one program mostly come with the same few. */
+/** Most grammars and refusals that are kept, by their schemas: requests of one program mostly come with the same few. */
 const mostKept = 16;
-/** Pause after a schema, as a multiple of the time that it took: everybody else has it. */
+/** Pause after a schema, as a multiple of its time: everybody else has it. */
 const restShare = 3;
 
 /**
- * Makes grammars of the JSON schemas of requests. A large schema holds the event loop for some tens of milliseconds. So one is
- * worked on at a time, and the next one after a pause three times as long: everybody else has most of the time.
+ * A maker of grammars for the JSON schemas of requests. A large schema holds the event loop for some tens of
+ * milliseconds, so it works on one at a time, and pauses three times as long before the next one: everybody else has
+ * most of the time.
  */
 export class SchemaGrammars {
-  /** By schema, its grammar or why there is none. Least recently used first. */
+  /** Grammar of each schema, or the error why there is none. Least recently used first. */
   readonly #kept = new Map<string, string | SkeinError>();
   #free = Promise.resolve();
 
-  /** Returns sampling that follows a schema. Throws as `withJsonSchema` does. */
+  /**
+   * Adds the grammar of a schema to sampling settings.
+   *
+   * @throws SkeinError `invalid-request` as `withJsonSchema` does
+   */
   async follow(sampling: Sampling, jsonSchema: string): Promise<Sampling> {
     assertNoGrammar(sampling);
     const known = this.#kept.get(jsonSchema) ?? (await this.#inTurn(jsonSchema));

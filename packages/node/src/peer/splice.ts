@@ -5,7 +5,7 @@ import type { ByteDuplex } from '@skein/mesh';
 import { onAbort, SkeinError } from '@skein/protocol';
 
 /**
- * Copies what a ring stream brings into the engine's pipe, at the pace of the engine. Returns when the stream has ended;
+ * Copies bytes of a ring stream into the engine's pipe, at the pace of the engine. Returns when the stream has ended;
  * throws when it is lost. Aborting the signal gives the stream up.
  */
 export async function streamToPipe(stream: ByteDuplex, pipe: Duplex, signal: AbortSignal): Promise<void> {
@@ -16,9 +16,9 @@ export async function streamToPipe(stream: ByteDuplex, pipe: Duplex, signal: Abo
 }
 
 /**
- * Copies what the engine sends into a ring stream, at the pace of the stream. Nothing comes back on that stream, so its
- * end is the news that the next stage is gone. Returns when the engine has closed its pipe; throws when the stream is over.
- * Aborting the signal gives the stream up.
+ * Copies the engine's bytes into a ring stream, at the pace of the stream. Nothing comes back on that stream, so its
+ * end is the news that the next stage is gone. Returns when the engine has closed its pipe; throws when the stream is
+ * over. Aborting the signal gives the stream up.
  */
 export async function pipeToStream(pipe: Duplex, stream: ByteDuplex, signal: AbortSignal): Promise<void> {
   using _abort = onAbort(signal, () => stream.abort());

@@ -6,20 +6,20 @@ import { meshSectionSource, type ModelStore } from '../store/index.ts';
 
 export interface StageFilesComponents {
   readonly store: ModelStore;
-  /** Where cut files lie. */
+  /** Directory of the stage files. */
   readonly directory: string;
   readonly mesh: Pick<Mesh, 'cards' | 'open'>;
 }
 
-/** What an engine loads for a stage. */
+/** The files that an engine loads for a stage. */
 export interface StageFiles {
   readonly manifest: ModelManifest;
-  /** The stage's layers: a cut file, or the model itself when it is whole and here. */
+  /** Path of the stage's layers: a stage file, or the model itself when it is whole and here. */
   readonly file: string;
   readonly fileBytes: number;
-  /** Tokenizer and token embeddings. Only on the lead of a split model. */
+  /** Path of the tokenizer and token embeddings. Only on the lead of a split model. */
   readonly frontFile: string | undefined;
-  /** Bytes that came over the mesh for this. */
+  /** Number of bytes that came over the mesh for this. */
   readonly fetchedBytes: number;
 }
 
@@ -29,7 +29,7 @@ export type ReportProgress = (phase: StagePhase, progress: { doneBytes: number; 
  * Brings a stage's files onto this machine's disk: cut from the model when it is here, else exactly the sections that
  * the stage needs, fetched from its holders and checked against the manifest that the coordinator named.
  *
- * @throws SkeinError `model-unreachable`, `hash-mismatch`, `split-unsupported`, `disk-failed`
+ * @throws SkeinError `model-unreachable`, `hash-mismatch`, `split-unsupported` or `disk-failed`
  */
 export async function prepareStageFiles(
   components: StageFilesComponents,
@@ -75,7 +75,7 @@ export async function prepareStageFiles(
   };
 }
 
-/** The manifest that the coordinator named: our own, one from an earlier fetch, or fetched now from a holder. */
+/** Finds the manifest that the coordinator named: our own, one from an earlier fetch, or one fetched now from a holder. */
 async function findManifest(
   { store, mesh }: StageFilesComponents,
   load: StageLoad,

@@ -74,7 +74,7 @@ async function nextEvent(stream: FrameStream): Promise<StageEvent> {
   return parseHeader(stageEventSchema, frame.header);
 }
 
-/** Has the peer hold a stage that is ready. */
+/** Makes the peer hold a stage that is ready. */
 async function hold(deployment: string): Promise<FrameStream> {
   const stream = await mesh.open(mesh.peerId, methods.stage);
   await stream.write({ type: 'stage-load', deployment, ...load } satisfies StageLoad);

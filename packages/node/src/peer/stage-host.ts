@@ -21,10 +21,10 @@ import { HostedStage, notServing, type HostedStageComponents } from './hosted-st
 import { SchemaGrammars } from './schema-grammars.ts';
 import { throttledProgress } from './throttled-progress.ts';
 
-/** More than any machine can serve, and few enough for a card to tell of all. */
+/** Most stages: more than any machine can serve, and few enough for a card to list all. */
 const maxHeldStages = 32;
 
-/** Answers the methods through which coordinators, other stages and clients use the stages of this peer. */
+/** The handlers of the methods through which coordinators, other stages and clients use the stages of this peer. */
 export class StageHost {
   readonly #components: HostedStageComponents;
   readonly #stages = new Map<string, HostedStage>();
@@ -56,7 +56,7 @@ export class StageHost {
     await Promise.allSettled(this.#running);
   }
 
-  /** For the peer's card. */
+  /** Describes the stages for the peer's card. */
   describe(): HeldStage[] {
     return [...this.#stages.values()].map((stage) => stage.describe());
   }
@@ -90,8 +90,9 @@ export class StageHost {
   }
 
   /**
-   * Returns when the coordinator lets go, by ending the stream or by being gone. Throws why the stage can't go on: a
-   * coordinator that breaks the protocol is a reason, too, and is told so.
+   * Serves a stage's coordinator. Returns when the coordinator releases the stage, by ending the stream or by being
+   * gone. Throws the reason why the stage can't go on, such as a coordinator that breaks the protocol, which is told
+   * so.
    */
   async #serveCoordinator(stream: FrameStream, stage: HostedStage): Promise<void> {
     const letGo = new AbortController();

@@ -2,7 +2,10 @@ import type { StageEvent } from '@skein/protocol';
 
 const minimumIntervalMs = 100;
 
-/** Passes progress on at most ten times a second, and the first of each phase, its end and all other events always. */
+/**
+ * Returns a function that passes on progress at most ten times a second, but always the first of each phase, its end
+ * and all other events.
+ */
 export function throttledProgress(report: (event: StageEvent) => void, now = () => performance.now()) {
   let phase: string | undefined;
   let lastAt = Number.NEGATIVE_INFINITY;

@@ -9,23 +9,23 @@ export interface AdmissionOptions {
   readonly sequences: number;
   /** Tokens of KV cache. */
   readonly contextTokens: number;
-  /** Requests that may wait for a free sequence before more are refused. */
+  /** Most requests that wait for a free sequence before more are refused. */
   readonly maxQueued: number;
-  /** Whether prompts may start from what others have computed. */
+  /** Whether prompts may start from what other sequences have computed. */
   readonly shares: boolean;
 }
 
-/** Cells left for what each sequence generates first, so that none is preempted as soon as it begins. */
+/** Cells left for each sequence's first tokens, so that none is preempted as soon as it begins. */
 const spareTokens = 32;
 
 /**
- * The sequences that wait, and who of them begins when. First come, first served; a sequence that was preempted comes back
- * before any other begins, so nobody takes the room that it waits for.
+ * The sequences that wait, and the decision which of them begins when. First come, first served; a preempted sequence
+ * comes back before any other begins, so nobody takes the room that it waits for.
  */
 export class Admission {
   readonly #cache: PrefixCache;
   readonly #options: AdmissionOptions;
-  /** Preempted ones first. They are older than the others and younger than any that runs. */
+  /** Waiting sequences, preempted ones first. Those are older than the others and younger than any that runs. */
   readonly #waiting: Sequence[] = [];
 
   constructor(cache: PrefixCache, options: AdmissionOptions) {
@@ -39,7 +39,7 @@ export class Admission {
   }
 
   /**
-   * Lets a request's sequence wait behind all others.
+   * Queues a request's sequence behind all others.
    *
    * @throws SkeinError `overloaded` when too many wait already, `context-length-exceeded` when it could never fit,
    * `invalid-request` when its prompt is empty
@@ -70,13 +70,13 @@ export class Admission {
     this.#waiting.splice(this.#waiting.indexOf(sequence), 1);
   }
 
-  /** Forgets what main memory had of preempted sequences: they are computed anew. */
+  /** Forgets the copies of preempted sequences in main memory: they are computed anew. */
   forgetCopies(): void {
     for (const sequence of this.#waiting) sequence.forgetCopy();
   }
 
   /**
-   * Takes out the next sequence that there is a slot for, and room for all its tokens and a few more.
+   * Removes and returns the next sequence that there is a slot for, and room for all its tokens and a few more.
    *
    * @param options.mayOpenGrammar whether one with a grammar may begin: one a step, so that their work does not add up
    */
@@ -101,7 +101,7 @@ export class Admission {
     return undefined;
   }
 
-  /** Whether a running sequence is about to have computed much more of this prompt than any has now. */
+  /** Tells whether a running sequence is about to have computed much more of this prompt than any has now. */
   #isBeingRead(prompt: readonly number[], running: readonly Sequence[]): boolean {
     if (!this.#options.shares) return false;
     let [promised, ready] = [0, this.#cache.longestKept(prompt)];

@@ -16,24 +16,24 @@ import type { DrawnToken } from './sequence.ts';
 import { TextAssembler } from './text-assembler.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
-/** The part of the usage that depends on what else the lead had to do. */
+/** The part of the usage that depends on the lead's other work. */
 export type SequenceCost = Pick<Usage, 'cachedTokens' | 'draftedTokens'>;
 
 export interface AnswerOptions {
   readonly tokenizer: Pick<Tokenizer, 'piece' | 'isEndOfGeneration' | 'vocabularySize'>;
   readonly stop: readonly string[];
-  /** Leaves out what is not to be shown; undefined where all is. */
+  /** Filter of hidden channels; undefined where all text is shown. */
   readonly channels: ChannelFilter | undefined;
   readonly prompt: readonly number[];
-  /** Most tokens to generate, those of other leads included. */
+  /** Most tokens to generate, including those of other leads. */
   readonly maxTokens: number;
-  /** Milliseconds of a monotonic clock. */
+  /** Returns the milliseconds of a monotonic clock. */
   readonly now: () => number;
 }
 
 /**
- * The answer of one generation: turns tokens into the events that tell of it, and says when it is complete. With what another lead had generated it goes on as
- * if it had generated that itself.
+ * The answer of one generation: it turns tokens into events, and tells when it is complete. It continues what another
+ * lead had generated as if it had generated that itself.
  */
 export class Answer {
   readonly #options: AnswerOptions;
@@ -41,15 +41,15 @@ export class Answer {
   readonly #startedAt: number;
   #firstTokenAt: number | undefined;
   #tokens = 0;
-  /** Of those, drawn here, the ones that had been drafted. */
+  /** Number of its tokens that were drawn here and had been drafted. */
   #acceptedTokens = 0;
-  /** Why it is complete; undefined as long as it goes on. */
+  /** Reason of its end; undefined as long as it goes on. */
   #finishReason: FinishReason | undefined;
   /** Text of other leads' tokens that nobody has passed on. */
   #unsent = '';
   readonly #promptHash: string;
 
-  /** @throws SkeinError `invalid-request` when `resume` can't be what this request had come to */
+  /** @throws SkeinError `invalid-request` when `resume` can't be the state of this request */
   constructor(options: AnswerOptions, resume: Resume | undefined) {
     this.#options = options;
     this.#assembler = new TextAssembler(options.stop);
@@ -62,14 +62,14 @@ export class Answer {
     return this.#finishReason !== undefined;
   }
 
-  /** Returns what tells that it has begun, and what is left to say of other leads' tokens. */
+  /** Returns the event that it has begun, and the unsent text of other leads' tokens. */
   begin(): readonly GenerationEvent[] {
     const { prompt, maxTokens } = this.#options;
     const promptHash = this.#promptHash;
     return [{ type: 'generation-begin', promptTokens: prompt.length, promptHash, maxTokens }, ...say(this.#unsent)];
   }
 
-  /** Takes a token that was drawn, of an answer that goes on. Returns what it adds. */
+  /** Takes a drawn token of an answer that goes on. Returns the events that it adds. */
   push({ token, logprobs, mu, isDraft }: DrawnToken): readonly GenerationEvent[] {
     const { tokenizer, now } = this.#options;
     this.#firstTokenAt ??= now();
@@ -88,7 +88,7 @@ export class Answer {
     return this.#finishReason === 'length' ? [delta, ...say(this.#rest('length'))] : [delta];
   }
 
-  /** Returns what tells that it is complete, and what it has cost. */
+  /** Returns the event that it is complete, with its usage. */
   end(cost: SequenceCost): GenerationEvent {
     const { now, prompt } = this.#options;
     const firstTokenAt = this.#firstTokenAt ?? now();
@@ -128,7 +128,7 @@ export class Answer {
     }
   }
 
-  /** Counts a token, and finds out what it adds to the text and whether it completes the answer. */
+  /** Counts a token, and determines the text that it adds and whether it completes the answer. */
   #take(token: number): { readonly text: string; readonly isShown: boolean } {
     const { tokenizer, channels, maxTokens } = this.#options;
     this.#tokens += 1;
@@ -158,12 +158,12 @@ export class Answer {
   }
 }
 
-/** Tells of some text that no new token belongs to; of none, nothing. */
+/** Makes the event for some text that no new token belongs to; none for an empty text. */
 function say(text: string): readonly GenerationEvent[] {
   return text === '' ? [] : [{ type: 'text-delta', text, tokens: [] }];
 }
 
-/** Returns the refusal of a `resume` that can't be what its request had come to. */
+/** Makes the error `invalid-request` for a `resume` that can't be the state of its request. */
 export function contradicts(reason: string): SkeinError {
   return new SkeinError('invalid-request', `the generation can not be resumed: ${reason}`);
 }

@@ -4,7 +4,7 @@ import type { MicroBatchTuning, TileTuning } from '../micro-batch-tuning.ts';
 import type { Sequence } from './sequence.ts';
 
 export interface BatchOptions extends MicroBatchTuning {
-  /** Stages of the pipeline. */
+  /** Number of stages of the pipeline. */
   readonly stages: number;
 }
 
@@ -20,18 +20,21 @@ export interface PlannedRows<Of> {
 
 export interface BatchPlan<Of> {
   readonly rows: readonly PlannedRows<Of>[];
-  /** Whether some sequence got no row for want of cells. Where that is false and there are no rows, no sequence has any to send. */
+  /**
+   * Whether some sequence got no row for want of cells. Where it is false and there are no rows, no sequence has any to
+   * send.
+   */
   readonly isStarved: boolean;
   /** Draft tokens that there is room for beside the rows; none beside a prompt's. */
   readonly draftRoom: number;
 }
 
 /**
- * Plans the known tokens of the next micro-batch: decoding sequences first, then prompts in chunks. It holds no more
- * sequences than a fair share of the running ones, so that the others can fill the ring's other places. A tile goes alone,
- * when it is its sequence's turn: it would change how the rows of others are rounded.
+ * Plans the known tokens of the next micro-batch: decoding sequences first, then prompts in chunks. It holds at most a
+ * fair share of the running sequences, so that the others can fill the ring's other places. A tile goes alone, when it
+ * is its sequence's turn: it would change how the rows of others are rounded.
  *
- * @param running in the order in which it is their turn
+ * @param running sequences in the order of their turns
  * @param freeCells cells of the KV cache, of which each row takes one
  */
 export function planBatch<Of extends Ready>(
@@ -83,15 +86,16 @@ function planRows<Of extends Ready>(
 }
 
 /**
- * Returns how many micro-batches may be in flight. A prompt's chunks are as long whatever else is under way, so one more costs
- * nothing, and hides the way between stages. Decoding sequences in smaller micro-batches would read the weights more often.
+ * Returns how many micro-batches may be in flight. A prompt's chunks are as long whatever else is in flight, so one
+ * more costs nothing, and hides the way between stages. Decoding sequences in smaller micro-batches would read the
+ * weights more often.
  */
 export function placesInRing(running: readonly Ready[], stages: number): number {
   const isReading = stages > 1 && running.some(({ unsent }) => unsent > 1);
   return isReading ? stages + 1 : stages;
 }
 
-/** Returns the cells that have to be free for the next micro-batch, whatever goes into it. */
+/** Returns how many cells have to be free for the next micro-batch, whatever goes into it. */
 export function cellsForBatch(
   running: readonly Pick<Sequence, 'sent' | 'request'>[],
   { batchTokens, draftTokens, tiles }: MicroBatchTuning,
@@ -102,9 +106,9 @@ export function cellsForBatch(
 }
 
 /**
- * Returns where the part of a prompt ends that is read in tiles; 0: none is. Its last token is not part of it, so that the
- * first token is drawn after the same logits when all before it comes from the cache the next time. A sequence that comes
- * back reads by rows what it has read by rows.
+ * Returns how many of a prompt's first tokens are read in tiles; 0 for none. Its last token is not among them, so that
+ * the first token is drawn after the same logits when all before it comes from the cache the next time. A sequence that
+ * comes back reads again by rows whatever it has read by rows.
  */
 export function tiledTokens(
   { request, hasBegun, hasTiles }: Pick<Sequence, 'request' | 'hasBegun' | 'hasTiles'>,

@@ -1,17 +1,18 @@
 import { invariant } from '@skein/protocol';
 
 /**
- * Exact accounting of KV cells: who holds which. Sequences that share a prefix share its cells, which are free again when
- * the last of them lets go. Numbered as llama.cpp's unified cache numbers them, which gives out the lowest free cell.
+ * An exact account of KV cells and their holders. Sequences that share a prefix share its cells, which become free when
+ * the last of them releases them. Numbered as llama.cpp's unified cache numbers them, which gives out the lowest free
+ * cell.
  */
 export class Cells {
   readonly #capacity: number;
-  /** By cell: how many slots hold it. */
+  /** Number of slots that hold each cell. */
   readonly #holders: Uint32Array;
-  /** By slot: its cells in order of position. */
+  /** Cells of each slot in order of position. */
   readonly #held = new Map<number, number[]>();
   #free: number;
-  /** No cell below this one is free. */
+  /** Number below which no cell is free. */
   #full = 0;
 
   /** @param capacity cells of the cache: tokens that it can hold */
@@ -30,7 +31,7 @@ export class Cells {
     return this.#held.get(slot)?.length ?? 0;
   }
 
-  /** Counts the cells that would become free if these slots let go of theirs. */
+  /** Counts the cells that would become free if these slots released theirs. */
   heldByNoneBut(slots: Iterable<number>): number {
     const counts = new Map<number, number>();
     let cells = 0;
@@ -44,7 +45,7 @@ export class Cells {
     return cells;
   }
 
-  /** Gives a slot cells of its own behind those it has, up to `length` in all. They have to be free. */
+  /** Gives a slot cells of its own behind those that it has, up to `length` in all. They have to be free. */
   extend(slot: number, length: number): void {
     const held = this.#holding(slot);
     if (length - held.length > this.#free) throw new RangeError('more cells taken than are free');
@@ -56,7 +57,7 @@ export class Cells {
     }
   }
 
-  /** Lets `to`, which holds none, hold the first `before` cells of `from`. */
+  /** Makes `to`, which holds none, hold the first `before` cells of `from`. */
   share(from: number, to: number, before: number): void {
     const shared = (this.#held.get(from) ?? []).slice(0, before);
     for (const cell of shared) this.#holders[cell] = this.#holdersOf(cell) + 1;
@@ -77,9 +78,9 @@ export class Cells {
   }
 
   /**
-   * Returns how many of a slot's first cells lie in order before all that are free. The others are to be moved, for its next
-   * cell would lie before them and attention would add up in another order. Undefined where that can't be, since some
-   * of those others are another slot's, too.
+   * Returns how many of a slot's first cells lie in order before all free ones. The others have to be moved, since its
+   * next cell would lie before them and attention would add up in another order. Undefined where that is impossible,
+   * since some of those others belong to another slot, too.
    */
   countInOrder(slot: number): number | undefined {
     const held = this.#held.get(slot);
@@ -92,7 +93,7 @@ export class Cells {
     return isShared ? undefined : inOrder;
   }
 
-  /** Exchanges some of a slot's cells, which are its alone, for the lowest ones that are free once they are. */
+  /** Exchanges some of a slot's cells, which are its alone, for the lowest cells that are free once they are. */
   move(slot: number, from: number, before: number): void {
     const held = invariant(this.#held.get(slot), 'a slot of which cells are moved holds some');
     for (const cell of held.slice(from, before)) {

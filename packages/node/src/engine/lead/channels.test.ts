@@ -10,7 +10,7 @@ const texts: ReadonlyMap<string, number> = new Map([
   ['<end>', marks.end],
 ]);
 
-/** What is shown of an answer: each piece is a token, marks by their names. */
+/** Returns the shown part of an answer: each piece is a token, marks by their names. */
 function show(pieces: readonly string[], prompt: readonly number[] = [9, marks.start, 8]): string[] {
   const filter = new ChannelFilter(marks, prompt);
   const shown = pieces.map((piece) => {

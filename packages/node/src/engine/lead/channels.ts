@@ -11,7 +11,7 @@ export interface ChannelMarks {
   readonly end: number;
 }
 
-/** The marks in a model's vocabulary; undefined where it does not have all of them. */
+/** Finds the marks in a model's vocabulary; undefined where it does not have all of them. */
 export function findChannelMarks(tokenizer: Pick<Tokenizer, 'encode'>): ChannelMarks | undefined {
   const [start, channel, message, end] = ['start', 'channel', 'message', 'end'].map((name) => {
     const tokens = tokenizer.encode(`<|${name}|>`, { addSpecial: false, parseSpecial: true });
@@ -21,16 +21,17 @@ export function findChannelMarks(tokenizer: Pick<Tokenizer, 'encode'>): ChannelM
   return { start, channel, message, end };
 }
 
-/** The channel of what the model thinks, which is no part of its answer. */
+/** Channel of the model's thoughts, which are no part of its answer. */
 const hiddenChannel = 'analysis';
-/** Longest header of a message, in tokens. What is longer is no header: a model that was taught otherwise. */
+/** Longest header of a message, in tokens. A longer text is no header: the model was taught otherwise. */
 const maxHeaderTokens = 32;
 const betweenMessages = new TextEncoder().encode('\n\n');
 const noBytes = new Uint8Array(0);
 
 /**
- * Leaves out of an answer what the model thinks, and the headers of its messages. All other text stays, whatever its
- * channel: as long as nobody understands tool calls, they are better shown than lost. Counts of tokens know nothing of it.
+ * A filter that leaves the model's thoughts, and the headers of its messages, out of an answer. All other text stays,
+ * whatever its channel: as long as nobody understands tool calls, they are better shown than lost. Counts of tokens are
+ * not affected.
  */
 export class ChannelFilter {
   readonly #marks: ChannelMarks;
@@ -40,7 +41,10 @@ export class ChannelFilter {
   #hasShown = false;
   #beginsMessage = false;
 
-  /** @param prompt tells where the answer begins: behind `<|start|>assistant` with a header, else inside a message */
+  /**
+   * @param prompt its end tells where the answer begins: behind `<|start|>assistant` with a header, else inside a
+   * message
+   */
   constructor(marks: ChannelMarks, prompt: readonly number[]) {
     this.#marks = marks;
     const { start, channel, message, end } = marks;
@@ -48,7 +52,7 @@ export class ChannelFilter {
     if (last === start || last === channel) this.#header = [];
   }
 
-  /** The bytes to show for a drawn token, given its own. */
+  /** Returns the bytes to show for a drawn token, given its own. */
   push(token: number, bytes: Uint8Array): Uint8Array {
     switch (token) {
       case this.#marks.start: {
@@ -70,7 +74,7 @@ export class ChannelFilter {
     }
   }
 
-  /** The bytes that are left when the generation ends: what was taken for a header and has become none. */
+  /** Returns the bytes that are left when the generation ends: an unfinished header that is none. */
   end(): Uint8Array {
     const held = this.#header;
     this.#header = undefined;

@@ -1,10 +1,10 @@
 /**
- * Tokens that are computed anew rather than shared, waited for or swapped out: that is as fast, and what is shared can't be
- * moved. What is in main memory is copied, however few tokens of it are wanted.
+ * Most tokens that are computed anew rather than shared, waited for or swapped out: that is as fast, and shared cells
+ * can't be moved. Tokens in main memory are copied, however few are wanted.
  */
 export const negligibleTokens = 15;
 
-/** How many tokens two sequences begin with alike, at most `most`. */
+/** Returns how many tokens two sequences have in common at their beginning, at most `most`. */
 export function commonPrefix(first: readonly number[], second: readonly number[], most: number): number {
   const end = Math.min(first.length, second.length, most);
   let length = 0;

@@ -16,8 +16,8 @@ interface Cut {
 }
 
 /**
- * Tokenizes rendered conversations. A mark's text is that token where the template wrote all of it; where a message says any
- * of it, it stays text. So no message ends its turn, or begins another's.
+ * A tokenizer of rendered conversations. A mark's text becomes that token where the template wrote all of it; where a
+ * message says any of it, it stays text. So no message ends its turn, or begins another's.
  */
 export class ConversationEncoder {
   readonly #tokenizer: Tokenizer;
@@ -76,7 +76,7 @@ function withoutOverlaps(occurrences: readonly Occurrence[]): readonly Occurrenc
   return kept.toSorted((one, other) => one.start - other.start);
 }
 
-/** What C's `isspace` takes for white space. */
+/** White space as C's `isspace` sees it. */
 const blank = /[\t-\r ]/;
 
 function endWithoutBlanks(text: string, start: number, end: number): number {
@@ -91,13 +91,13 @@ function startWithoutBlanks(text: string, start: number): number {
   return first;
 }
 
-/** UTF-16 unit by UTF-16 unit, the texts that begin like the way here. */
+/** A node of the search tree: by UTF-16 unit, the texts that begin like the path to it. */
 interface FinderNode {
   readonly next: Map<number, FinderNode>;
   mark: MarkToken | undefined;
 }
 
-/** Finds texts of marks wherever they stand, in one pass over a text. */
+/** A search for the texts of marks, in one pass over a text. */
 class MarkFinder {
   readonly #root: FinderNode = { next: new Map(), mark: undefined };
 
@@ -105,7 +105,7 @@ class MarkFinder {
     for (const mark of marks) this.#add(mark);
   }
 
-  /** Returns all occurrences, those too that overlap, in the order in which they begin. */
+  /** Returns all occurrences, including overlapping ones, in the order in which they begin. */
   find(text: string): readonly Occurrence[] {
     const found: Occurrence[] = [];
     for (let start = 0; start < text.length; start += 1) {

@@ -12,7 +12,7 @@ export interface Contribution {
   readonly entry: StepEntry;
 }
 
-/** What the tail drew after the rows of one sequence. */
+/** The tail's draws after the rows of one sequence. */
 export interface AnsweredEntry {
   readonly sequence: Sequence;
   readonly slot: number;
@@ -25,12 +25,12 @@ interface StepInFlight {
   readonly movedSequences: readonly Sequence[];
 }
 
-/** The steps on their way round the ring, and what each has asked for: answers are judged by that before anything of them counts. */
+/** The steps on their way round the ring, each with its request: an answer is judged by that before any of it counts. */
 export class InFlightLedger {
   readonly #steps = new Map<number, StepInFlight>();
   #nextStep = 0;
 
-  /** Steps under way. */
+  /** Number of steps under way. */
   get size(): number {
     return this.#steps.size;
   }
@@ -46,8 +46,8 @@ export class InFlightLedger {
   /**
    * Takes the tail's answer to a step. Tells sequences which of their rows are in all caches.
    *
-   * @returns the draws that count, in the order of the step's entries: none for a sequence that has finished or for rows behind
-   * a draft token that has fallen
+   * @returns the draws that count, in the order of the step's entries: none for a sequence that has finished or for
+   * rows behind a draft token that has fallen
    * @throws SkeinError `protocol-violation` for an answer that does not fit a step under way; nothing has changed then
    */
   complete(step: number, draws: readonly Draw[]): readonly AnsweredEntry[] {
@@ -77,7 +77,7 @@ export class InFlightLedger {
    * Takes the news that a step could not be computed.
    *
    * @param options.answerIsDue the step is still on its way, without rows, and the tail will answer it
-   * @returns the sequences of which it is not known what the stages have
+   * @returns the sequences whose cells in the stages are unknown
    */
   fail(step: number, { answerIsDue }: { readonly answerIsDue: boolean }): ReadonlySet<Sequence> {
     const { contributions = [], movedSequences = [] } = this.#steps.get(step) ?? {};
@@ -88,12 +88,15 @@ export class InFlightLedger {
   }
 }
 
-/** Whether what was drawn after these rows still matters. */
+/** Tells whether draws after these rows still matter. */
 function doesCount({ sequence, epoch }: Contribution): boolean {
   return !sequence.isFinished && sequence.epoch === epoch;
 }
 
-/** The draft tokens that draws tell of: after a known token the first draw tells of the first one; where all are drafts, of the second. */
+/**
+ * Returns the draft tokens that draws decide about: after a known token the first draw decides about the first one;
+ * where all are drafts, about the second.
+ */
 function confirmingDraft({ count, draft = [] }: StepEntry): readonly number[] {
   return count === draft.length ? draft.slice(1) : draft;
 }

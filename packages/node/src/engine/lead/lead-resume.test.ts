@@ -27,7 +27,7 @@ function asking(rest: Partial<Generation> = {}): Generation {
 
 type Delta = Extract<GenerationEvent, { type: 'text-delta' }>;
 
-/** What a lead said of a generation. */
+/** The events of a generation from one lead. */
 interface Said {
   readonly begin: GenerationUpdate;
   readonly deltas: readonly Delta[];

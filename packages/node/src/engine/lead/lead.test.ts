@@ -25,7 +25,7 @@ let library: Libllama;
 let stage: Stage;
 let events: Map<string, GenerationEvent[]>;
 let lead: Lead;
-/** How many generations had been started whenever the lead said that nothing is left to do. */
+/** Number of generations started, at each report that nothing is left to do. */
 let idle: number[];
 
 beforeAll(async () => {

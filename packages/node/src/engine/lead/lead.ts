@@ -27,23 +27,26 @@ export type Generation = Omit<GenerationInput, 'jsonSchema'>;
 
 export interface LeadComponents {
   readonly tokenizer: Tokenizer;
-  /** Absent where the model has none: conversations are refused then. */
+  /** Template of the model; undefined where it has none: conversations are refused then. */
   readonly chatTemplate: ChatTemplate | undefined;
   readonly stage: Pick<Stage, 'run'>;
-  /** Present when the stage takes hidden rows, that is, when the model is split. */
+  /** Embedder; present when the stage takes hidden rows, that is, when the model is split. */
   readonly embedder: TokenEmbedder | undefined;
   /** Sends a step and its hidden rows to the next stage. */
   readonly sendStep: (step: Step, hidden: Uint8Array) => void;
-  /** Throws `invalid-request` for what the tail could not sample with: a step that fails there fails others, too. */
+  /**
+   * Throws `invalid-request` for settings that the tail could not sample with: a step that fails there fails others,
+   * too.
+   */
   readonly checkSampling: (sampling: Sampling) => void;
   readonly emit: (generation: string, event: GenerationEvent) => void;
-  /** Told when a step has come back that gave no token, or has failed: a long prompt is being worked on, say. */
+  /** Called when a step has come back without a token, or has failed: a long prompt is being read, say. */
   readonly onProgress: () => void;
-  /** Told when nothing is left to do, with the number of generations started so far. */
+  /** Called when nothing is left to do, with the number of generations started so far. */
   readonly onIdle: (started: number) => void;
-  /** Told when the number of active or queued sequences has changed. */
+  /** Called when the number of active or queued sequences has changed. */
   readonly onLoad: (load: { active: number; queued: number }) => void;
-  /** Milliseconds of a monotonic clock. */
+  /** Returns the milliseconds of a monotonic clock. */
   readonly now: () => number;
   /** Runs a callback soon, after pending input has been read. */
   readonly defer: (callback: () => void) => void;
@@ -52,18 +55,21 @@ export interface LeadComponents {
 export type LeadOptions = Omit<SchedulerOptions, 'maxQueued'>;
 
 const maxQueued = 64;
-/** How often those hear something whose sequence waits to come back: well below the minute that clients wait for a token. */
+/**
+ * Pause between two signs of life to the reader of a preempted sequence, in milliseconds: well below the minute that
+ * clients wait for a token.
+ */
 const signOfLifeMs = 10_000;
 
-/** A generation that goes on. */
+/** A generation under way. */
 interface Served {
   readonly sequence: Sequence;
   readonly answer: Answer;
 }
 
 /**
- * The lead's engine: turns requests into sequences, keeps the ring full, turns tokens into text. It drives the scheduler: tells it
- * what happens, carries out what comes of that, and computes and sends the micro-batches that it asks for.
+ * The lead's engine: it turns requests into sequences, keeps the ring full, and turns tokens into text. It drives the
+ * scheduler: reports events to it, carries out the outcomes, and computes and sends the micro-batches that it asks for.
  */
 export class Lead {
   readonly #components: LeadComponents;
@@ -76,7 +82,7 @@ export class Lead {
   #pumpIsDue = false;
   #lastSignOfLifeAt: number;
   #started = 0;
-  /** Generations started when it was last said that nothing is left to do; undefined while something is. */
+  /** Generations started when idleness was last reported; undefined while there is work. */
   #idleSince: number | undefined;
 
   constructor(components: LeadComponents, options: LeadOptions) {
@@ -88,7 +94,10 @@ export class Lead {
     this.#conversations = new ConversationEncoder(components.tokenizer);
   }
 
-  /** Starts or resumes a generation. Its events follow through `emit`: that it has begun first, exactly one end or error last. */
+  /**
+   * Starts or resumes a generation. Its events follow through `emit`: that it has begun first, exactly one end or error
+   * last.
+   */
   start(id: string, generation: Generation): void {
     this.#started += 1;
     try {
@@ -170,7 +179,10 @@ export class Lead {
     for (const event of events) this.#components.emit(id, event);
   }
 
-  /** A preempted sequence may be away for as long as an older one goes on. Of those not begun nothing may be sent yet. */
+  /**
+   * Sends signs of life of preempted sequences, which may be away for as long as an older one runs. Sequences that have
+   * not begun send none yet.
+   */
   #showLife(): void {
     const { now, emit } = this.#components;
     if (now() - this.#lastSignOfLifeAt < signOfLifeMs) return;
@@ -259,7 +271,10 @@ export class Lead {
     return { answer: new Answer(options, resume), request };
   }
 
-  /** A conversation's answer may have channels. A grammar is about the whole text, and leaves no room for headers. */
+  /**
+   * Returns the channel filter for a conversation whose answer may have channels. A grammar covers the whole text, and
+   * leaves no room for headers.
+   */
   #channelsOf({ prompt: { type }, sampling }: Generation, prompt: readonly number[]): ChannelFilter | undefined {
     if (type !== 'chat' || sampling.grammar !== undefined || this.#channelMarks === undefined) return undefined;
     return new ChannelFilter(this.#channelMarks, prompt);
@@ -291,7 +306,10 @@ export class Lead {
     }
   }
 
-  /** Tokenizing takes seconds for a megabyte, during which nobody else is served: refuse first what can't fit anyhow. */
+  /**
+   * Refuses a text that can't fit anyhow, before tokenizing it: that takes seconds for a megabyte, during which nobody
+   * else is served.
+   */
   #assertMayFit(text: string): void {
     const { contextTokens } = this.#options;
     const leastTokens = this.#components.tokenizer.leastTokens(text);
@@ -302,7 +320,10 @@ export class Lead {
     );
   }
 
-  /** Most tokens to generate: what was asked for, or an equal share of the context, in the room behind the prompt. */
+  /**
+   * Returns the most tokens to generate: the number asked for, or an equal share of the context, in the room behind the
+   * prompt.
+   */
   #completionLimit(promptTokens: number, maxTokens: number | undefined): number {
     const { contextTokens, sequences } = this.#options;
     const room = contextTokens - promptTokens;
@@ -317,7 +338,7 @@ export class Lead {
   }
 }
 
-/** Returns what a sequence has cost so far. */
+/** Returns the cost of a sequence so far. */
 function costOf({ cachedTokens, draftedTokens, request }: Sequence): SequenceCost {
   // What another lead had generated is in the cache, too, where this one resumes it a second time.
   return { cachedTokens: Math.min(cachedTokens, request.prompt.length), draftedTokens };

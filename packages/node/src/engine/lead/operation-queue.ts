@@ -1,11 +1,11 @@
 import { limits, type CacheOperation } from '@skein/protocol';
 
-/** History tokens that samplers get told about in one step. Bounds a step's header. */
+/** Most history tokens that samplers are told in one step. They bound a step's header. */
 const maxHistoryTokens = limits.maxPromptTokens;
 
 /**
- * The cache operations that are decided and not sent yet. They are sent in the order in which they were decided, with or
- * before the first rows that need them.
+ * The cache operations that are decided and not sent yet. They are sent in the order of the decisions, with or before
+ * the first rows that need them.
  */
 export class OperationQueue {
   readonly #operations: CacheOperation[] = [];
@@ -14,7 +14,7 @@ export class OperationQueue {
     this.#operations.push(...operations);
   }
 
-  /** Whether an operation of some kind waits. */
+  /** Tells whether an operation of some kind waits. */
   some(isOfKind: (operation: CacheOperation) => boolean): boolean {
     return this.#operations.some(isOfKind);
   }

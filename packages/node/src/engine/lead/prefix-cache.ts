@@ -6,16 +6,16 @@ import { Slots } from './slots.ts';
 import { SwappedSequences, type HeldCopy } from './swapped-sequences.ts';
 
 export interface PrefixCacheOptions {
-  /** Sequences that the stages tell apart: running ones and kept ones. */
+  /** Number of sequences that the stages tell apart: running ones and kept ones. */
   readonly slots: number;
-  /** KV cells, shared by all slots. */
+  /** Number of KV cells, shared by all slots. */
   readonly cells: number;
-  /** Keep finished sequences for those that start alike. False where the model's memory can't be cut back. */
+  /** Whether to keep finished sequences for those that start alike. False where the model's memory can't be cut back. */
   readonly keeps: boolean;
   /**
-   * Tokens of sequences that are kept in main memory: of finished ones, which go there when a sequence begins and no other one
-   * runs, or when their room is needed, and of preempted ones. 0: finished ones stay in their cells, where that costs
-   * nothing or where a sequence can't leave them, and preempted ones are computed anew.
+   * Tokens of sequences that are kept in main memory: of finished ones, which go there when a sequence begins and no
+   * other one runs, or when their room is needed, and of preempted ones. With 0, finished ones stay in their cells,
+   * where that costs nothing or where a sequence can't leave them, and preempted ones are computed anew.
    */
   readonly swapTokens: number;
 }
@@ -24,7 +24,7 @@ export interface PrefixCacheOptions {
 export interface PrefixSource {
   readonly slot: number;
   readonly tokens: readonly number[];
-  /** How many of its tokens are in every stage's cache for certain. */
+  /** Number of its tokens that are in every stage's cache for certain. */
   readonly confirmed: number;
 }
 
@@ -32,19 +32,19 @@ export interface PrefixSource {
 export type SlotOperation = Exclude<CacheOperation, { type: 'sample-with' }>;
 
 export interface PlaceOptions {
-  /** Cells that have to be left beside those for the tokens: for what comes next, here and in sequences that run. */
+  /** Cells that have to be left beside those for the tokens, for later rows of this and of running sequences. */
   readonly spare: number;
-  /** Sequences that it may start from. */
+  /** Running sequences that it may start from. */
   readonly running: readonly PrefixSource[];
-  /** What main memory has of it, when it was preempted. */
+  /** Its copy in main memory, when it was preempted. */
   readonly copy?: HeldCopy | undefined;
 }
 
 export interface Placement {
   readonly slot: number;
-  /** Tokens that the slot holds already. */
+  /** Number of tokens that the slot holds already. */
   readonly cachedTokens: number;
-  /** In this order, before the sequence's first rows. */
+  /** Operations to send in this order, before the sequence's first rows. */
   readonly operations: readonly SlotOperation[];
 }
 
@@ -60,21 +60,22 @@ interface Kept {
 }
 
 /**
- * Who holds which slot and which cells of the KV cache. Finished sequences are kept until their room is needed, least
- * recently used first to go. With a swap space they leave their cells when a sequence begins and no other one runs. A new
- * sequence starts from the longest prefix that a kept or a running one holds.
+ * The holders of slots and of cells of the KV cache. Finished sequences are kept until their room is needed, least
+ * recently used first to go. With a swap space they leave their cells when a sequence begins and no other one runs. A
+ * new sequence starts from the longest prefix that a kept or a running one holds.
  *
- * A sequence takes cells as its rows are sent ({@link grow}). Where its next cell would lie before one that it has, since
- * others have let go of theirs, attention would add up in another order and change last bits: {@link settle} moves it.
+ * A sequence takes cells as its rows are sent ({@link grow}). Its next cell may lie before one that it has, since
+ * others have released theirs; attention would add up in another order then and change last bits, so {@link settle}
+ * moves it.
  */
 export class PrefixCache {
   readonly #options: PrefixCacheOptions;
   readonly #cells: Cells;
   readonly #slots: Slots;
   readonly #swapped: SwappedSequences;
-  /** Least recently used first. */
+  /** Kept sequences, least recently used first. */
   #kept: Kept[] = [];
-  /** Cells became free that may lie before those of sequences that run. */
+  /** Whether cells became free that may lie before those of running sequences. */
   #isLoose = false;
 
   constructor(options: PrefixCacheOptions) {
@@ -84,7 +85,7 @@ export class PrefixCache {
     this.#slots = new Slots(options.slots);
   }
 
-  /** Cells that nothing holds, not even a kept sequence. */
+  /** Number of cells that nothing holds, not even a kept sequence. */
   get freeCells(): number {
     return this.#cells.free;
   }
@@ -94,10 +95,10 @@ export class PrefixCache {
   }
 
   /**
-   * Gives a sequence a slot, and the cells of what it need not compute.
+   * Gives a sequence a slot, and the cells that it need not compute.
    *
    * @param tokens of which all but the last may come from the cache: that one's row gives the next token
-   * @returns undefined when there is no room, were all kept sequences gone
+   * @returns undefined when there would be no room even without all kept sequences
    */
   place(tokens: readonly number[], { spare, running, copy }: PlaceOptions): Placement | undefined {
     const most = this.#options.keeps && copy === undefined ? tokens.length - 1 : 0;
@@ -124,13 +125,13 @@ export class PrefixCache {
     return { ...placement, operations: [...operations, ...placement.operations] };
   }
 
-  /** Tokens of a prompt that some kept sequence holds. */
+  /** Returns how many tokens of a prompt some kept sequence holds. */
   longestKept(prompt: readonly number[]): number {
     const kept = longest(this.#kept, ({ tokens }) => commonPrefix(tokens, prompt, prompt.length - 1));
     return Math.max(kept?.tokens ?? 0, this.#longestSwapped(prompt)?.tokens ?? 0);
   }
 
-  /** Makes cells free, as far as kept sequences hold some. */
+  /** Frees cells, as far as kept sequences hold some. */
   makeRoom(cells: number): readonly SlotOperation[] {
     const operations: SlotOperation[] = [];
     while (this.#cells.free < cells && this.#kept.length > 0) operations.push(...this.#evict());
@@ -148,7 +149,7 @@ export class PrefixCache {
     return { type: 'remove', sequence: slot, from };
   }
 
-  /** A sequence is over. Its first `confirmed` tokens are kept, the rest is freed; with 0, all. */
+  /** Ends a running sequence. Keeps its first `confirmed` tokens and frees the rest; with 0, all. */
   release(slot: number, tokens: readonly number[], confirmed: number): readonly SlotOperation[] {
     const keptTokens = this.#options.keeps ? Math.min(confirmed, tokens.length) : 0;
     if (keptTokens === 0) this.#giveUp(slot);
@@ -163,7 +164,7 @@ export class PrefixCache {
   /**
    * Takes slot and cells from a sequence that is to come back. All its rows have come back.
    *
-   * @returns what main memory has of it from now on, undefined where all has to be computed anew
+   * @returns its copy in main memory, undefined where all has to be computed anew
    */
   preempt(slot: number): { readonly copy: HeldCopy | undefined; readonly operations: readonly SlotOperation[] } {
     const tokens = this.#cells.count(slot);
@@ -181,14 +182,15 @@ export class PrefixCache {
     return this.#swapped.release(copy);
   }
 
-  /** Forgets what is in main memory, copies too: some stage may not have it. */
+  /** Forgets everything in main memory, including copies: some stage may not have it. */
   forgetSwapped(): readonly SlotOperation[] {
     return this.#swapped.clear();
   }
 
   /**
-   * Moves cells of running sequences before which there are free ones, through main memory to those, so that their next cells
-   * lie behind all that they have. Only after others have lost theirs to make room: not for each draft that fell.
+   * Moves cells of running sequences that have free ones before them, through main memory to those, so that their next
+   * cells lie behind all that they have. Does so only after others have lost cells to make room, not for each fallen
+   * draft.
    */
   settle(running: readonly Movable[]): readonly SlotOperation[] {
     if (!this.#isLoose) return [];
@@ -217,12 +219,12 @@ export class PrefixCache {
     return operations;
   }
 
-  /** Cells that are free, or would be without kept sequences. */
+  /** Returns the number of cells that are free, or would be without kept sequences. */
   #availableCells(): number {
     return this.#cells.free + this.#cells.heldByNoneBut(this.#kept.map(({ slot }) => slot));
   }
 
-  /** Whether so many cells are available, which while a sequence waits is asked at each step. */
+  /** Tells whether so many cells are available, which while a sequence waits is asked at each step. */
   #areAvailable(cells: number): boolean {
     const most = this.#kept.reduce((sum, { tokens }) => sum + tokens.length, this.#cells.free);
     return cells <= most && cells <= this.#availableCells();
@@ -232,12 +234,15 @@ export class PrefixCache {
     return this.#kept.filter((kept) => kept !== source).flatMap((kept) => this.#letGo(kept));
   }
 
-  /** There have to be cells for all of one while it is brought back. */
+  /** Finds the best sequence in main memory that there are cells for: all of it is brought back. */
   #longestSwapped(tokens: readonly number[]) {
     return this.#swapped.longest(tokens, tokens.length - 1, this.#availableCells());
   }
 
-  /** Leaves the swapped sequence where it is, until one that begins like it is swapped out in its turn. */
+  /**
+   * Starts from a sequence in main memory. Leaves that where it is, until one that begins like it is swapped out in its
+   * turn.
+   */
   #startFromSwapped(prompt: readonly number[], otherTokens: number): Placement | undefined {
     const longest = this.#options.keeps ? this.#longestSwapped(prompt) : undefined;
     if (longest === undefined || longest.tokens <= otherTokens) return undefined;
@@ -272,7 +277,7 @@ export class PrefixCache {
     return turnsOff && isSlotToBeHad ? this.#copyKept(source, cachedTokens) : this.#takeOver(source, cachedTokens);
   }
 
-  /** Leaves the kept sequence as it is. */
+  /** Copies a kept sequence, and leaves it as it is. */
   #copyKept(source: Kept, cachedTokens: number): Placement {
     const operations: SlotOperation[] = [];
     const slot = this.#takeSlot(operations);
@@ -297,7 +302,7 @@ export class PrefixCache {
     return { slot, cachedTokens, operations };
   }
 
-  /** Takes a free slot, or that of a kept sequence. The operations for that are added to `operations`. */
+  /** Takes a free slot, or that of a kept sequence. Adds the operations for that to `operations`. */
   #takeSlot(operations: SlotOperation[]): number {
     if (this.#slots.free === 0) operations.push(...this.#evict());
     return this.#slots.take();
@@ -309,7 +314,7 @@ export class PrefixCache {
     this.#slots.giveUp(slot);
   }
 
-  /** Lets kept sequences go, some at once where sequences that run are moved each time. */
+  /** Evicts kept sequences, several at once where running sequences are moved each time. */
   #evict(): readonly SlotOperation[] {
     const count = this.#options.swapTokens > 0 ? Math.ceil(this.#kept.length / 2) : 1;
     this.#isLoose = true;
@@ -327,7 +332,7 @@ export class PrefixCache {
   }
 }
 
-/** How many tokens two sequences begin with alike, 0 where that saves nothing. */
+/** Returns how many tokens two sequences have in common at their beginning, 0 where that saves nothing. */
 function worthSharing(first: readonly number[], second: readonly number[], most: number): number {
   const common = commonPrefix(first, second, most);
   return common > negligibleTokens ? common : 0;

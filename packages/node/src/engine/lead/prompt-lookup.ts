@@ -2,15 +2,15 @@ import { invariant } from '@skein/protocol';
 
 /** Lengths of the matches that are looked for, longest first: a longer one is likelier to go on alike. */
 const orders = [3, 2, 1] as const;
-/** Tokens of a sequence that are searched: its newest ones. Bounds the index, not the sequence. */
+/** Number of a sequence's newest tokens that are searched. It bounds the index, not the sequence. */
 const indexedTokens = 32_768;
 /** Longest match that is told apart. */
 const longestMatch = 64;
-/** Weight of the newest prediction in the estimate of how often they come true. */
+/** Weight of the newest prediction in the estimate of the hit rate. */
 const weight = 0.15;
 /**
- * How often a prediction comes true that rests on so many matching tokens, before anything is known of the sequence; by
- * the least length of the class. Rough means over prose, code and copied passages.
+ * Hit rates of predictions by the number of matching tokens, before anything is known of the sequence; by the least
+ * length of the class. Rough means over prose, code and copied passages.
  */
 const priors: readonly (readonly [length: number, hitRate: number])[] = [
   [64, 0.99],
@@ -24,26 +24,26 @@ const priors: readonly (readonly [length: number, hitRate: number])[] = [
 ];
 
 interface Match {
-  /** Of the predicted token. */
+  /** Position of the predicted token. */
   readonly position: number;
-  /** Tokens before it that are the same as those at the sequence's end. */
+  /** Number of tokens before it that equal those at the sequence's end. */
   readonly length: number;
 }
 
 /**
- * Prompt lookup: predicts a sequence's next tokens by what followed the last few tokens when they were there before, in
- * the prompt or in the text generated so far. It predicts whether or not anybody uses it, so that it knows from every
- * token that is drawn how much its predictions are worth, at no cost.
+ * A prompt lookup, which predicts a sequence's next tokens by those that followed the last few tokens at an earlier
+ * place, in the prompt or in the text generated so far. It predicts whether or not the predictions are used, so that it
+ * learns from every drawn token how much they are worth, at no cost.
  */
 export class PromptLookup {
   readonly #tokens: readonly number[];
-  /** For each order, by the hash of that many tokens: the position behind them, where they were last. */
+  /** For each order, by the hash of that many tokens, the position behind their last occurrence. */
   readonly #positions = orders.map(() => new Map<number, number>());
   readonly #hitRates = priors.map(([, hitRate]) => hitRate);
   #indexed: number;
   #match: Match | undefined;
 
-  /** @param tokens of the sequence; it may grow, and {@link observe} is to be called for each token that was added */
+  /** @param tokens of the sequence; they may grow: call {@link observe} for each added token */
   constructor(tokens: readonly number[]) {
     this.#tokens = tokens;
     this.#indexed = Math.max(0, tokens.length - indexedTokens);
@@ -52,8 +52,8 @@ export class PromptLookup {
   }
 
   /**
-   * How often predictions like the present one have come true in this sequence, newer ones counting more; 0 when there is
-   * none.
+   * The rate at which predictions like the present one have come true in this sequence, newer ones counting more; 0
+   * when there is none.
    */
   get hitRate(): number {
     return this.#match === undefined ? 0 : this.#hitRateOf(classOf(this.#match.length));
@@ -78,8 +78,8 @@ export class PromptLookup {
   }
 
   /**
-   * Predicted tokens for the positions behind the sequence's last, leaving out the first `skip`. Fewer than `count`, or
-   * none, where nothing is known.
+   * Predicts tokens for the positions behind the sequence's last, leaving out the first `skip`. Returns fewer than
+   * `count`, or none, where nothing is known.
    */
   predict(skip: number, count: number): number[] {
     const start = this.#match?.position;
@@ -131,7 +131,7 @@ export class PromptLookup {
     return undefined;
   }
 
-  /** Collisions only cost a prediction: a match is compared token by token. */
+  /** Hashes the tokens before a position. Collisions only cost a prediction: a match is compared token by token. */
   #hash(end: number, order: number): number {
     let hash = order;
     for (let index = end - order; index < end; index += 1) {

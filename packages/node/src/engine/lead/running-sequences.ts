@@ -1,6 +1,6 @@
 import type { Sequence } from './sequence.ts';
 
-/** The sequences that run, in the order in which it is their turn and in the order in which they began. */
+/** The sequences that run, in the order of their turns and in the order in which they began. */
 export class RunningSequences {
   readonly #byTurn: Sequence[] = [];
   readonly #byAge: Sequence[] = [];
@@ -9,7 +9,7 @@ export class RunningSequences {
     return this.#byTurn;
   }
 
-  /** The oldest first. */
+  /** Sequences, the oldest first. */
   get byAge(): readonly Sequence[] {
     return this.#byAge;
   }

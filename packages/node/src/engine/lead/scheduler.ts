@@ -27,11 +27,11 @@ import { Speculation, type SpeculationOptions } from './speculation.ts';
 export interface SchedulerOptions extends BatchOptions, SpeculationOptions, Pick<PrefixCacheOptions, 'swapTokens'> {
   /** Sequences generated at once. */
   readonly sequences: number;
-  /** Sequences that the stages tell apart: those above and finished ones that are kept for their prefixes. */
+  /** Number of sequences that the stages tell apart: those above and finished ones that are kept for their prefixes. */
   readonly slots: number;
   /** Tokens of KV cache, shared by all slots. */
   readonly contextTokens: number;
-  /** Requests that may wait for a free sequence before more are refused. */
+  /** Most requests that wait for a free sequence before more are refused. */
   readonly maxQueued: number;
 }
 
@@ -41,28 +41,32 @@ export interface ScheduledStep {
   readonly tokens: Int32Array;
 }
 
-/** What has come of a step for one sequence. Whoever drives the scheduler carries it out. */
+/** The outcome of a step for one sequence. The driver of the scheduler carries it out. */
 export type Outcome =
-  /** Tokens were drawn, at least one. The driver reads them in order, and {@link Scheduler.end | ends} the sequence where it is complete. */
+  /**
+   * Tokens were drawn, at least one. The driver reads them in order, and {@link Scheduler.end | ends} the sequence
+   * where it is complete.
+   */
   | { readonly type: 'tokens-drawn'; readonly sequence: Sequence; readonly tokens: readonly DrawnToken[] }
   /** The sequence has ended with an error. */
   | { readonly type: 'sequence-failed'; readonly sequence: Sequence; readonly error: SkeinError };
 
 /**
- * The lead's sequence scheduler: continuous batching over a ring of stages. A state machine that calls nobody. Its driver
- * tells it what happens ({@link add}, {@link end}, {@link complete}, {@link fail}), carries out the outcomes that it gets back, and
- * asks for the {@link next} micro-batch to send.
+ * The lead's sequence scheduler: continuous batching over a ring of stages. It is a state machine that calls nobody.
+ * Its driver reports events ({@link add}, {@link end}, {@link complete}, {@link fail}), carries out the outcomes that
+ * they return, and asks for the {@link next} micro-batch to send.
  *
- * Each part decides one thing and owns its state: {@link Admission} who waits and who begins, {@link planBatch} which rows go
- * next, {@link Speculation} what is drafted, {@link InFlightLedger} what is under way, {@link PrefixCache} who holds which slot and
- * cells.
+ * Each part decides one thing and owns its state: {@link Admission} which sequences wait and begin, {@link planBatch}
+ * which rows go next, {@link Speculation} which tokens are drafted, {@link InFlightLedger} which steps are under way,
+ * {@link PrefixCache} which sequence holds which slot and cells.
  *
- * A sequence takes cells of the KV cache as its rows are sent. When there are none left, finished sequences that were kept
- * go first, then the youngest that runs: it is preempted and comes back, from main memory or computed anew, when there is room.
- * The oldest is never preempted, and the text of none changes.
+ * A sequence takes cells of the KV cache as its rows are sent. When there are none left, finished sequences that were
+ * kept go first, then the youngest that runs: it is preempted and comes back, from main memory or computed anew, when
+ * there is room. The oldest is never preempted, and the text of none changes.
  *
- * Invariants: a sequence's rows are sent in order of position; cache operations are sent in the order in which they were
- * decided, with or before the first rows that need them; only rows that a step has brought back are shared or kept.
+ * Invariants: a sequence's rows are sent in order of position; cache operations are sent in the order in which they
+ * were decided, with or before the first rows that need them; only rows that a step has brought back are shared or
+ * kept.
  */
 export class Scheduler {
   readonly #options: SchedulerOptions;
@@ -81,12 +85,12 @@ export class Scheduler {
     this.#speculation = new Speculation(options);
   }
 
-  /** Sequences that run. */
+  /** Number of sequences that run. */
   get active(): number {
     return this.#running.size;
   }
 
-  /** Sequences that wait, preempted ones among them. */
+  /** Number of sequences that wait, including preempted ones. */
   get queued(): number {
     return this.#admission.size;
   }
@@ -114,8 +118,8 @@ export class Scheduler {
   }
 
   /**
-   * Ends a sequence that is complete, or that nobody waits for any more. Its slot is free at once; a token for it that is still
-   * on its way is dropped. Does nothing when it has ended already.
+   * Ends a sequence that is complete, or that nobody waits for any more. Its slot is free at once; a token for it that
+   * is still on its way is dropped. Does nothing when it has ended already.
    *
    * @param options.unread tokens of the last outcome that lie behind its end. Default 0
    */
@@ -124,7 +128,7 @@ export class Scheduler {
     this.#admit();
   }
 
-  /** Returns the micro-batch to send now, or undefined: nothing is ready, or the ring is full. */
+  /** Returns the micro-batch to send now, or undefined when nothing is ready, or the ring is full. */
   next(): ScheduledStep | undefined {
     this.#admit();
     if (this.#inFlight.size >= placesInRing(this.#running.byTurn, this.#options.stages)) return undefined;
@@ -163,7 +167,8 @@ export class Scheduler {
   /**
    * Takes the news that a step could not be computed. Its sequences end with the error, the others go on.
    *
-   * @param options.answerIsDue the step is still on its way through the other stages, without rows, and the tail will answer it
+   * @param options.answerIsDue the step is still on its way through the other stages, without rows, and the tail will
+   * answer it
    */
   fail(step: number, error: SkeinError, { answerIsDue }: { readonly answerIsDue: boolean }): readonly Outcome[] {
     // Some stage may not have what was swapped out: forgotten before anybody comes back from there.
@@ -176,7 +181,7 @@ export class Scheduler {
     return Array.from(lost, (sequence) => ({ type: 'sequence-failed', sequence, error }));
   }
 
-  /** Lets waiting sequences begin or come back, as long as there is room. */
+  /** Begins waiting sequences, or brings them back, as long as there is room. */
   #admit(): void {
     for (;;) {
       const admitted = this.#admission.next(this.#running.byTurn, { mayOpenGrammar: !this.#opensGrammar() });
@@ -189,7 +194,7 @@ export class Scheduler {
     }
   }
 
-  /** Whether the next step opens a grammar. That is work for the tail, which all others in the step wait for. */
+  /** Tells whether the next step opens a grammar. That is work for the tail, which all others in the step wait for. */
   #opensGrammar(): boolean {
     return this.#operations.some(
       (operation) =>
@@ -199,7 +204,7 @@ export class Scheduler {
     );
   }
 
-  /** Returns what goes into the next step. Makes room for it where there is little. */
+  /** Returns the contents of the next step. Makes room for it where there is little. */
   #compose(): { operations: CacheOperation[]; contributions: readonly Contribution[] } | undefined {
     this.#preemptDrained();
     for (;;) {
@@ -229,14 +234,14 @@ export class Scheduler {
     return { rows: isAhead ? this.#speculation.ahead(this.#running.byTurn, freeCells) : [], isStarved };
   }
 
-  /** Rows take their cells in the order in which they are sent. */
+  /** Sends rows, which take their cells in the order in which they are sent. */
   #send({ sequence, knownTokens, draft }: PlannedRows<Sequence>): Contribution {
     const entry = sequence.send(knownTokens, draft);
     this.#cache.grow(entry.sequence, entry.position + entry.count);
     return { sequence, epoch: sequence.epoch, entry };
   }
 
-  /** Sequences whose cells the operations bring from main memory. */
+  /** Returns the sequences whose cells the operations bring from main memory. */
   #movedBy(operations: readonly CacheOperation[]): readonly Sequence[] {
     const slots = operations.flatMap((operation) => (operation.type === 'swap-in' ? operation.sequence : []));
     if (slots.length === 0) return [];
@@ -257,7 +262,7 @@ export class Scheduler {
     });
   }
 
-  /** True when the youngest sequence has been preempted, false while rows of one that is to leave are under way. */
+  /** Makes the youngest sequence leave. Returns true when it has been preempted, false while rows of it are under way. */
   #makeYoungestLeave(): boolean {
     if (this.#leaving() !== undefined) return false;
     invariant(this.#running.byAge.at(-1), 'a sequence runs that is short of room').prepareToLeave();
@@ -295,7 +300,10 @@ export class Scheduler {
   }
 }
 
-/** Tells how the tail draws a sequence's tokens from now on: for one that comes back, as if it had not been away. */
+/**
+ * Makes the operation that sets how the tail draws a sequence's tokens: for one that comes back, as if it had not been
+ * away.
+ */
 function sampleWith({ request, tokens, generated, mu }: Sequence, slot: number): CacheOperation {
   const { sampling } = request;
   return {

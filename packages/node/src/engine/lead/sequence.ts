@@ -6,7 +6,7 @@ import type { HeldCopy } from './swapped-sequences.ts';
 /** A token as the tail drew it. */
 export interface DrawnToken {
   readonly token: number;
-  /** When they were asked for. */
+  /** Log-probabilities, when they were asked for. */
   readonly logprobs: Logprobs | undefined;
   /** Mirostat's state after it, where Mirostat draws. */
   readonly mu: number | undefined;
@@ -14,26 +14,29 @@ export interface DrawnToken {
   readonly isDraft: boolean;
 }
 
-/** What a generation asks of the scheduler. */
+/** A generation's request to the scheduler. */
 export interface SequenceRequest {
   /** The generation's id. */
   readonly id: string;
   readonly prompt: readonly number[];
   readonly sampling: Sampling;
-  /** Tokens that it may come to have, the prompt's included. It never has more: it is ended in time. */
+  /** Most tokens that it may come to have, including the prompt's. It never has more: it is ended in time. */
   readonly mostTokens: number;
-  /** Draft tokens ahead where that pays. */
+  /** Whether to draft tokens ahead where that pays. */
   readonly speculates: boolean;
-  /** What it goes on from, when another lead has generated a part of it. Default: nothing. */
+  /** State from which it continues, when another lead has generated a part of it. Default: none. */
   readonly resume?: Pick<Resume, 'tokens' | 'mu'> | undefined;
 }
 
-/** A drawn token beside the draft token for its position: there was `none`, it `stands`, or it and all behind it have `fallen`. */
+/**
+ * The verdict on a drawn token and the draft token for its position: there was `none`, it `stands`, or it and all
+ * behind it have `fallen`.
+ */
 export type DraftVerdict = 'none' | 'stands' | 'fallen';
 
 /**
- * Where a sequence has got to. It waits, runs in a slot, is away after it was preempted, or has finished. The scheduler and its
- * parts tell it what happens; nobody else changes it.
+ * The state of a sequence. It waits, runs in a slot, is away after it was preempted, or has finished. Only the
+ * scheduler and its parts change it, by reporting events to it.
  */
 export class Sequence {
   readonly request: SequenceRequest;
@@ -50,9 +53,9 @@ export class Sequence {
   #stepsInFlight = 0;
   #copy: HeldCopy | undefined;
   #mu: number | undefined;
-  /** Prompt tokens that were in the cache when it began; undefined before that. */
+  /** Number of prompt tokens that were in the cache when it began; undefined before that. */
   #cachedTokens: number | undefined;
-  /** Where the part of the prompt ends that is read in tiles. */
+  /** Number of the prompt's first tokens that are read in tiles. */
   #tiledTokens = 0;
   #hasTiles = false;
   #lookup: PromptLookup | undefined;
@@ -93,27 +96,27 @@ export class Sequence {
     return this.hasBegun && this.#slot === undefined && !this.#isFinished;
   }
 
-  /** What main memory has of it while it waits to come back. */
+  /** Its copy in main memory while it waits to come back. */
   get copy(): HeldCopy | undefined {
     return this.#copy;
   }
 
-  /** Positions sent through the stages: known tokens, then draft tokens. */
+  /** Number of positions sent through the stages: known tokens, then draft tokens. */
   get sent(): number {
     return this.#sent;
   }
 
-  /** Positions that all stages have in their caches for certain. */
+  /** Number of positions that all stages have in their caches for certain. */
   get confirmed(): number {
     return this.#confirmed;
   }
 
-  /** Counts the drafts that have fallen: what was sent before the last one did counts for nothing. */
+  /** Number of drafts that have fallen: rows sent before the last one fell count for nothing. */
   get epoch(): number {
     return this.#epoch;
   }
 
-  /** Steps under way that have rows of it. */
+  /** Number of steps under way that have rows of it. */
   get stepsInFlight(): number {
     return this.#stepsInFlight;
   }
@@ -123,32 +126,32 @@ export class Sequence {
     return this.#mu;
   }
 
-  /** Prompt tokens that were in the cache when it began. */
+  /** Number of prompt tokens that were in the cache when it began. */
   get cachedTokens(): number {
     return this.#cachedTokens ?? 0;
   }
 
-  /** Tokens that were drafted and sent, all told. */
+  /** Number of tokens that were drafted and sent in all. */
   get draftedTokens(): number {
     return this.#draftedTokens;
   }
 
-  /** Draft tokens that were sent and not answered yet. */
+  /** Number of draft tokens that were sent and not answered yet. */
   get draftsInFlight(): number {
     return this.#drafts.length;
   }
 
-  /** Draft tokens that there is room for: the row of the last token that it may have is never needed. */
+  /** Number of draft tokens that there is room for: the row of the last token that it may have is never needed. */
   get draftRoom(): number {
     return Math.max(0, this.request.mostTokens - 1 - this.#tokens.length - this.#drafts.length);
   }
 
-  /** Tokens that were generated, here and on other leads. */
+  /** Number of tokens that were generated, here and on other leads. */
   get generated(): number {
     return this.#tokens.length - this.request.prompt.length;
   }
 
-  /** Known tokens that were not sent yet. */
+  /** Number of known tokens that were not sent yet. */
   get unsent(): number {
     return Math.max(0, this.#tokens.length - this.#sent);
   }
@@ -163,13 +166,16 @@ export class Sequence {
     return this.#hasTiles;
   }
 
-  /** Predicts its tokens. Made when the first one has been drawn, at the cost of reading the prompt once. */
+  /** Predictor of its tokens. It is made when the first token has been drawn, at the cost of reading the prompt once. */
   get lookup(): PromptLookup {
     this.#lookup ??= new PromptLookup(this.#tokens);
     return this.#lookup;
   }
 
-  /** Begins or comes back in a slot, which holds the first tokens already; the next, up to `tiledTokens`, go in tiles. */
+  /**
+   * Begins or comes back in a slot, which holds the first tokens already; the next ones, up to `tiledTokens`, go in
+   * tiles.
+   */
   place(slot: number, cachedTokens: number, tiledTokens: number): void {
     this.#cachedTokens ??= cachedTokens;
     this.#tiledTokens = tiledTokens;
@@ -180,7 +186,7 @@ export class Sequence {
     this.#confirmed = cachedTokens;
   }
 
-  /** Sends no more rows, since it is to be preempted. */
+  /** Stops sending rows, since it is to be preempted. */
   prepareToLeave(): void {
     this.#isLeaving = true;
   }
@@ -192,12 +198,12 @@ export class Sequence {
     this.#copy = copy;
   }
 
-  /** Forgets that main memory had something of it. */
+  /** Forgets its copy in main memory. */
   forgetCopy(): void {
     this.#copy = undefined;
   }
 
-  /** Sends rows in a step: so many known tokens, and draft tokens behind them. Returns its entry in the step. */
+  /** Sends rows in a step: `knownTokens` known tokens, and draft tokens behind them. Returns its entry in the step. */
   send(knownTokens: number, draft: readonly number[]): StepEntry {
     const sequence = invariant(this.#slot, 'a running sequence has a slot');
     const position = this.#sent;
@@ -246,7 +252,7 @@ export class Sequence {
   }
 }
 
-/** Adds something up over sequences. */
+/** Adds a number up over sequences. */
 export function sum(sequences: readonly Sequence[], of: (sequence: Sequence) => number): number {
   return sequences.reduce((total, sequence) => total + of(sequence), 0);
 }

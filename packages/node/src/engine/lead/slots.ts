@@ -1,14 +1,14 @@
 import { invariant, SkeinError } from '@skein/protocol';
 
-/** How a slot is used: by a sequence that runs, or by a finished one that is kept for its prefix. */
+/** The use of a slot: by a sequence that runs, or by a finished one that is kept for its prefix. */
 type SlotUse = 'running' | 'kept';
 
 /**
- * The slots of a KV cache, and what each is used for. The rows of a slot attend to all of its cells, so two sequences in one
- * slot would read each other's text. A slot that is used is handed to no other sequence, and when all are used none is made up.
+ * The slots of a KV cache with their uses. The rows of a slot attend to all of its cells, so two sequences in one slot
+ * would read each other's text. A used slot is given to no other sequence, and when all are used none is made up.
  */
 export class Slots {
-  /** The last one is handed out next. */
+  /** Free slots. The last one is handed out next. */
   readonly #free: number[];
   readonly #uses = new Map<number, SlotUse>();
 
@@ -17,7 +17,7 @@ export class Slots {
     this.#free = Array.from({ length: count }, (_, index) => count - 1 - index);
   }
 
-  /** Slots that are not used. */
+  /** Number of slots that are not used. */
   get free(): number {
     return this.#free.length;
   }

@@ -24,7 +24,7 @@ const options: SchedulerOptions = {
 
 interface Simulation {
   readonly received: readonly (readonly number[])[];
-  /** What each sequence has cost. */
+  /** Cost of each sequence. */
   readonly sequences: readonly {
     readonly cachedTokens: number;
     readonly draftedTokens: number;

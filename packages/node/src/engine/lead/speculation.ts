@@ -9,22 +9,22 @@ export interface SpeculationOptions {
   readonly draftTokens: number;
   /** Whether caches can be cut back to any position: tokens are drafted only where they can. */
   readonly rewinds: boolean;
-  /** What steps in which all rows decode were measured to cost on the lead's stage. More is learned as it goes on. */
+  /** Measured durations of steps in which all rows decode, on the lead's stage. More are learned on the way. */
   readonly stepCosts: readonly StepCost[];
 }
 
-/** Predictions that come true less often than this are not worth even a place in the ring that would stay empty. */
+/** Least hit rate: rarer predictions are not worth even a place in the ring that would stay empty. */
 const leastHitRate = 0.1;
 /** Rows that matrix kernels take at once: one more than a multiple of it costs as much as some more. */
 const kernelRows = 4;
-/** A draft has to promise this much more tokens per second to be worth its risk. */
+/** Gain in tokens per second that a draft has to promise to be worth its risk. */
 const margin = 1.15;
 
 /**
- * Which tokens are drafted, and when. Where it pays by {@link bestDraftLength}, a decoding sequence sends draft tokens
- * {@link behind} its token. And where the ring would have an empty place, since all sequences wait for the tail, draft tokens
- * go {@link ahead} of the answer: if they are right the next token is already on its way, if not a machine has computed that
- * had nothing to do.
+ * The decisions which tokens are drafted, and when. Where it pays by {@link bestDraftLength}, a decoding sequence sends
+ * draft tokens {@link behind} its token. And where the ring would have an empty place, since all sequences wait for the
+ * tail, draft tokens go {@link ahead} of the answer: if they are right the next token is already on its way, if not an
+ * idle machine has computed in vain.
  */
 export class Speculation {
   readonly #options: SpeculationOptions;
@@ -43,7 +43,8 @@ export class Speculation {
   }
 
   /**
-   * Returns a micro-batch in which all sequences decode with draft tokens behind their tokens, where that is expected to pay.
+   * Returns a micro-batch in which all sequences decode with draft tokens behind their tokens, where that is expected
+   * to pay.
    *
    * @param draftRoom most draft tokens, all sequences together
    * @param running sequences that run: all of them wait for the slowest micro-batch of a full ring
@@ -67,9 +68,9 @@ export class Speculation {
   }
 
   /**
-   * Returns one sequence's draft tokens for a place in the ring that would stay empty; none where nobody has any.
+   * Returns one sequence's draft tokens for a place in the ring that would stay empty; none where no sequence has any.
    *
-   * @param running in the order in which it is their turn
+   * @param running sequences in the order of their turns
    * @param freeCells cells of the KV cache, of which each running sequence is left one
    */
   ahead(running: readonly Sequence[], freeCells: number): readonly PlannedRows<Sequence>[] {

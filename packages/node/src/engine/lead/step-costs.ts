@@ -1,4 +1,4 @@
-/** What one step took. */
+/** The duration of one step. */
 export interface StepCost {
   readonly rows: number;
   readonly ms: number;
@@ -7,24 +7,34 @@ export interface StepCost {
 /** Weight of the newest measurement. */
 const weight = 0.2;
 
-/** Rows of draft tokens need logits, which those of a prompt do without: about as much more for a model with a large vocabulary. */
+/**
+ * Cost of a draft token's row relative to one of a prompt, which needs no logits: about as much for a model with a
+ * large vocabulary.
+ */
 const logitsFactor = 1.25;
 
 /**
- * What a micro-batch in which all sequences decode costs by its number of rows, learned from those that ran: milliseconds
- * on the lead's own stage. Machines differ widely: where memory is the limit sixteen rows take little longer than one,
- * where arithmetic is, sixteen times as long.
+ * The cost of a micro-batch in which all sequences decode, by its number of rows, learned from those that ran:
+ * milliseconds on the lead's own stage. Machines differ widely: where memory is the limit sixteen rows take little
+ * longer than one, where arithmetic is, sixteen times as long.
  */
 export class StepCosts {
   readonly #decode = new Curve();
   readonly #prompt = new Curve();
 
-  /** @param kind `prompt` when some of the rows were a prompt's */
+  /**
+   * Learns the duration of a step.
+   *
+   * @param kind `prompt` when some of the rows were a prompt's
+   */
   observe(kind: 'decode' | 'prompt', rows: number, ms: number): void {
     (kind === 'decode' ? this.#decode : this.#prompt).observe(rows, ms);
   }
 
-  /** Estimated milliseconds; undefined before any step. As long as so many rows were never decoded, prompts tell. */
+  /**
+   * Estimates the milliseconds of a step; undefined before any step. Uses those with prompts' rows as long as so many
+   * rows were never decoded.
+   */
   estimate(rows: number): number | undefined {
     const decode = this.#decode.estimate(rows);
     if (rows <= this.#decode.mostRows * 1.5) return decode;
@@ -34,9 +44,9 @@ export class StepCosts {
   }
 }
 
-/** Milliseconds over rows. */
+/** A curve of milliseconds over rows. */
 class Curve {
-  /** By binary logarithm of the rows, rounded: mean rows and milliseconds. */
+  /** Mean rows and milliseconds, by binary logarithm of the rows, rounded. */
   readonly #measured = new Map<number, { rows: number; ms: number }>();
 
   get mostRows(): number {
@@ -54,8 +64,8 @@ class Curve {
   }
 
   /**
-   * A straight line between the two nearest measurements. With just one, as many times as long as there are times its
-   * rows, which is the worst that can be.
+   * Estimates by a straight line between the two nearest measurements. With just one, the time grows with the rows,
+   * which is the worst case.
    */
   estimate(rows: number): number | undefined {
     const points = [...this.#measured.values()].sort((first, second) => first.rows - second.rows);

@@ -3,7 +3,7 @@ import { invariant } from '@skein/protocol';
 import { commonPrefix, negligibleTokens } from './common-prefix.ts';
 
 export interface SwappedSequencesOptions {
-  /** Most tokens of all together. */
+  /** Most tokens of all sequences together. */
   readonly tokens: number;
   /** Most sequences. */
   readonly sequences: number;
@@ -17,25 +17,28 @@ export interface SwappedSequence {
 /** A running sequence's cells in main memory, which stay there until they are released. */
 export interface HeldCopy {
   readonly place: number;
-  /** Tokens in it. */
+  /** Number of tokens in it. */
   readonly tokens: number;
 }
 
 export type SwapDiscard = { readonly type: 'swap-discard'; readonly place: number };
 
-/** Share of the space that running sequences are moved through, and that preempted ones leave free. */
+/** Share of the space through which running sequences are moved, and which preempted ones leave free. */
 const movingShare = 1 / 8;
-/** Bringing a token back is hundreds of times as fast as computing it, and brings back all that are in its place. */
+/**
+ * Most tokens brought back for each token that is of use. Bringing one back is hundreds of times as fast as computing
+ * it, and brings back all in its place.
+ */
 const mostTokensPerUse = 64;
 
 /**
- * What all stages keep in main memory, and where: finished sequences, of which those used longest ago go first, and copies
- * of running ones, which have precedence.
+ * The sequences that all stages keep in main memory, with their places: finished ones, of which those used longest ago
+ * go first, and copies of running ones, which have precedence.
  */
 export class SwappedSequences {
   readonly #options: SwappedSequencesOptions;
   readonly #freePlaces: number[];
-  /** Least recently used first. */
+  /** Finished sequences, least recently used first. */
   #swapped: SwappedSequence[] = [];
   readonly #held = new Set<HeldCopy>();
   #tokens = 0;
@@ -51,7 +54,7 @@ export class SwappedSequences {
   }
 
   /**
-   * The one that saves most of a prompt's first `most` tokens, and how many those are.
+   * Finds the sequence that saves most of a prompt's first `most` tokens, and how many those are.
    *
    * @param room cells for all of it while it is brought back
    */
@@ -69,28 +72,28 @@ export class SwappedSequences {
     return best;
   }
 
-  /** Whether there is room for so many tokens, with all finished sequences gone. */
+  /** Tells whether there is room for so many tokens, without all finished sequences. */
   fits(tokens: number): boolean {
     return tokens <= this.#options.tokens - this.#heldTokens;
   }
 
-  /** Whether there is room for so many tokens that stay until they are released. */
+  /** Tells whether there is room for so many tokens that stay until they are released. */
   fitsToStay(tokens: number): boolean {
     return this.fits(tokens + Math.ceil(this.#options.tokens * movingShare));
   }
 
-  /** Tokens that can be held for a moment, for as few finished sequences as need be. */
+  /** Number of tokens that can be held for a moment, at the cost of as few finished sequences as possible. */
   get movableTokens(): number {
     const { tokens } = this.#options;
     return Math.min(tokens - this.#heldTokens, Math.max(tokens - this.#tokens, Math.ceil(tokens * movingShare)));
   }
 
-  /** Whether a sequence is still there. */
+  /** Tells whether a sequence is still there. */
   has(source: SwappedSequence): boolean {
     return this.#swapped.includes(source);
   }
 
-  /** One has been of use: others go before it. */
+  /** Notes that a sequence has been of use: others go before it. */
   use(source: SwappedSequence): void {
     this.#swapped = [...this.#swapped.filter((swapped) => swapped !== source), source];
   }
@@ -98,7 +101,7 @@ export class SwappedSequences {
   /**
    * Finds a place for a finished sequence.
    *
-   * @returns the place, undefined where it is not worth one, and what has to be forgotten before
+   * @returns the place, undefined where it is not worth one, and the discards to send before
    */
   add(tokens: readonly number[]): { readonly place: number | undefined; readonly discards: readonly SwapDiscard[] } {
     if (tokens.length <= negligibleTokens || !this.fits(tokens.length)) return { place: undefined, discards: [] };
@@ -125,7 +128,7 @@ export class SwappedSequences {
   /**
    * Finds a place for the cells of a running sequence, for which finished ones go.
    *
-   * @returns the copy, and what has to be forgotten before; undefined where copies of others leave no room
+   * @returns the copy, and the discards to send before; undefined where copies of others leave no room
    */
   hold(tokens: number): { readonly copy: HeldCopy; readonly discards: readonly SwapDiscard[] } | undefined {
     if (!this.fits(tokens) || this.#held.size >= this.#options.sequences) return undefined;
@@ -147,7 +150,7 @@ export class SwappedSequences {
     return { type: 'swap-discard', place: copy.place };
   }
 
-  /** Forgets all, copies too. */
+  /** Forgets everything, including copies. */
   clear(): readonly SwapDiscard[] {
     return [
       ...this.#swapped.map((swapped) => this.#discard(swapped)),
@@ -155,7 +158,7 @@ export class SwappedSequences {
     ];
   }
 
-  /** Forgets what was used longest ago until there is room for so many tokens more. */
+  /** Forgets the sequences used longest ago until there is room for so many tokens more. */
   #makeRoom(tokens: number): SwapDiscard[] {
     const discards: SwapDiscard[] = [];
     while (this.#freePlaces.length === 0 || this.#tokens + tokens > this.#options.tokens) {

@@ -1,9 +1,9 @@
 /**
- * Turns the bytes of tokens into text that may be shown. It holds back bytes of an unfinished character, and text that
- * may turn out to be the start of a stop string: what has been shown is never taken back.
+ * An assembler of the text that may be shown from the bytes of tokens. It holds back bytes of an unfinished character,
+ * and text that may turn out to be the start of a stop string: shown text is never taken back.
  */
 export class TextAssembler {
-  /** A byte order mark is a character like others: texts may begin with one. */
+  /** Decoder that takes a byte order mark for a character like others: texts may begin with one. */
   readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   readonly #stops: readonly string[];
   #held = '';
@@ -19,7 +19,7 @@ export class TextAssembler {
     return this.#stopped;
   }
 
-  /** Text that can be shown now. */
+  /** Adds a token's bytes. Returns the text that can be shown now. */
   push(bytes: Uint8Array): string {
     return this.#release(this.#decoder.decode(bytes, { stream: true }));
   }
@@ -52,7 +52,7 @@ export class TextAssembler {
   }
 }
 
-/** Length of the longest end of `text` that `stop` starts with. */
+/** Returns the length of the longest end of `text` that `stop` starts with. */
 function overlap(text: string, stop: string): number {
   for (let length = Math.min(text.length, stop.length - 1); length > 0; length -= 1) {
     if (text.endsWith(stop.slice(0, length))) return length;

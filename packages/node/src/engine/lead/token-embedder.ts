@@ -12,14 +12,14 @@ interface EmbeddingTable {
   readonly rowBytes: number;
   readonly rowCount: number;
   readonly hiddenSize: number;
-  /** What the architecture multiplies token rows with, rounded to f32. */
+  /** The architecture's factor for token rows, rounded to f32. */
   readonly scale: number;
   readonly toFloats: Dequantize;
 }
 
 /**
- * Looks token rows up in a model's `token_embd`, as llama.cpp does inside a whole model: ggml's own dequantization, then
- * what the architecture applies to tokens only. Rows are read from the file, which the page cache holds; they are a few
+ * A look-up of token rows in a model's `token_embd`, as llama.cpp does inside a whole model: ggml's own dequantization,
+ * then the architecture's factor for tokens. Rows are read from the file, which the page cache holds; they are a few
  * hundred bytes each.
  */
 export class TokenEmbedder {
@@ -31,7 +31,11 @@ export class TokenEmbedder {
     this.#row = new Uint8Array(table.rowBytes);
   }
 
-  /** Throws `model-invalid` when the file has no token embeddings. */
+  /**
+   * Opens a model's file.
+   *
+   * @throws SkeinError `model-invalid` when the file has no token embeddings
+   */
   static async open(library: Libllama, file: string): Promise<TokenEmbedder> {
     await using source = await openFileSource(file);
     const layout = await readGgufLayout(source);
@@ -53,7 +57,7 @@ export class TokenEmbedder {
     });
   }
 
-  /** The hidden rows that enter the first layer: little-endian f32, `tokens.length * hiddenSize * 4` bytes. */
+  /** Returns the hidden rows that enter the first layer: little-endian f32, `tokens.length * hiddenSize * 4` bytes. */
   lookUp(tokens: Int32Array): Uint8Array {
     const { descriptor, tensorOffset, rowBytes, rowCount, hiddenSize, scale, toFloats } = this.#table;
     const rows = new Float32Array(tokens.length * hiddenSize);

@@ -2,7 +2,7 @@ import { SkeinError } from '@skein/protocol';
 
 import { tokenAttributes, type Libllama, type ModelPointer, type VocabPointer } from '../libllama/libllama.ts';
 
-/** Texts shorter than this are tokenized in a few milliseconds, whatever they hold. */
+/** Length of a text, in bytes, below which tokenizing takes a few milliseconds, whatever the text is. */
 const shortTextBytes = 65_536;
 
 /** A token that structures texts, such as `<|im_end|>`, and not part of one. */
@@ -10,17 +10,17 @@ export interface MarkToken {
   readonly token: number;
   /** The text that is read as this token where special tokens are parsed. */
   readonly text: string;
-  /** Whether white space before it goes when it is parsed. */
+  /** Whether white space before it is removed when it is parsed. */
   readonly stripsLeft: boolean;
-  /** Whether white space behind it goes. */
+  /** Whether white space behind it is removed. */
   readonly stripsRight: boolean;
-  /** Whether llama.cpp reads it where special tokens are not parsed, too. */
+  /** Whether llama.cpp reads it even where special tokens are not parsed. */
   readonly isReadAlways: boolean;
 }
 
 /**
- * The form of a user-defined token that is a mark. Model files often call marks user-defined; they call so, too, what is part
- * of texts, such as runs of spaces and `<think>`.
+ * Form of a user-defined token that is a mark. Model files often call marks user-defined, as they do parts of texts,
+ * such as runs of spaces and `<think>`.
  */
 const markForm = /^<[|｜]|[|｜]>$/;
 
@@ -47,8 +47,10 @@ export class Tokenizer {
   }
 
   /**
-   * @param options.addSpecial add what the model puts around texts, e.g. a beginning-of-sequence token
-   * @param options.parseSpecial read the text forms of special tokens as those tokens
+   * Tokenizes a text.
+   *
+   * @param options.addSpecial whether to add the model's frame around texts, e.g. a beginning-of-sequence token
+   * @param options.parseSpecial whether to read the text forms of special tokens as those tokens
    */
   encode(text: string, options: { addSpecial: boolean; parseSpecial: boolean }): number[] {
     const bytes = new TextEncoder().encode(text);
@@ -72,7 +74,7 @@ export class Tokenizer {
     return [...tokens.subarray(0, count)];
   }
 
-  /** Returns all tokens that structure texts. Looks at the whole vocabulary. */
+  /** Returns all tokens that structure texts. Reads the whole vocabulary. */
   markTokens(): readonly MarkToken[] {
     const { control, unknown, userDefined, stripsLeft, stripsRight } = tokenAttributes;
     const marks: MarkToken[] = [];
@@ -93,14 +95,14 @@ export class Tokenizer {
     return marks;
   }
 
-  /** Returns what `addSpecial` puts before and behind a text. */
+  /** Returns the tokens that `addSpecial` puts before and behind a text. */
   frame(): { readonly before: readonly number[]; readonly after: readonly number[] } {
     const tokens = this.encode('', { addSpecial: true, parseSpecial: false });
     const beginning = this.#library.vocabAddsBos(this.#vocab) ? 1 : 0;
     return { before: tokens.slice(0, beginning), after: tokens.slice(beginning) };
   }
 
-  /** A lower bound of a text's tokens, cheap to have: as if each were the vocabulary's longest; 0 for a short text. */
+  /** Returns a cheap lower bound of a text's tokens, as if each were the vocabulary's longest; 0 for a short text. */
   leastTokens(text: string): number {
     const bytes = Buffer.byteLength(text);
     if (bytes < shortTextBytes) return 0;
@@ -108,7 +110,7 @@ export class Tokenizer {
     return Math.floor(bytes / this.#longestPiece);
   }
 
-  /** The bytes of a token's text: often part of a character. Special tokens have none unless asked for. */
+  /** Returns the bytes of a token's text: often part of a character. Special tokens have none unless asked for. */
   piece(token: number, options: { special?: boolean } = {}): Uint8Array {
     const call = (): number =>
       this.#library.tokenToPiece(this.#vocab, token, this.#piece, this.#piece.length, 0, options.special ?? false);
@@ -124,7 +126,7 @@ export class Tokenizer {
     return this.#library.vocabIsEndOfGeneration(this.#vocab, token);
   }
 
-  /** Text form of the beginning- and end-of-sequence tokens, '' where the model has none. */
+  /** Returns the text forms of the beginning- and end-of-sequence tokens, '' where the model has none. */
   specialTexts(): { bos: string; eos: string } {
     const text = (token: number): string =>
       token < 0 ? '' : new TextDecoder().decode(this.piece(token, { special: true }));

@@ -2,7 +2,7 @@ import { Text } from './text.ts';
 import { typeName, type CallArguments, type Value } from './values.ts';
 
 /**
- * The arguments of a call by their names.
+ * Binds the arguments of a call to their names.
  *
  * @param names in the order in which they may be given without a name
  * @throws TypeError for more arguments than that, or for unknown names
@@ -25,13 +25,21 @@ export function bindArguments<Name extends string>(
   return bound;
 }
 
-/** @throws TypeError when it is no text */
+/**
+ * Returns an argument that is a text.
+ *
+ * @throws TypeError when it is none
+ */
 export function textArgument(called: string, value: Value): Text {
   if (value instanceof Text) return value;
   throw new TypeError(`${called}() takes a text, got ${typeName(value)}`);
 }
 
-/** @throws TypeError when it is no integer */
+/**
+ * Returns an argument that is an integer; a boolean counts as 0 or 1.
+ *
+ * @throws TypeError when it is none
+ */
 export function integerArgument(called: string, value: Value): number {
   if (typeof value === 'number') return value;
   if (typeof value === 'boolean') return Number(value);

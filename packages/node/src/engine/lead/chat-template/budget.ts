@@ -1,22 +1,22 @@
 import { written, type Text } from './text.ts';
 
-/** What a rendering may take. */
+/** Limits of a rendering. */
 export interface RenderingLimits {
-  /** What all of {@link Budget} may add up to. A step takes well under a microsecond. */
+  /** Most steps of a {@link Budget}, all its kinds together. A step takes well under a microsecond. */
   readonly steps: number;
-  /** Characters of the longest text, the rendering itself or one on the way there. */
+  /** Longest text in characters: of the rendering itself, or of one on the way there. */
   readonly characters: number;
-  /** Macros inside macros. */
+  /** Deepest nesting of macros. */
   readonly depth: number;
 }
 
-/** The template takes more than a rendering may. */
+/** The error of a template that takes more than a rendering may. */
 export class BudgetExceeded extends Error {}
 
 /**
- * Counts what a rendering takes, so that no template, which comes from whoever made the model's file, holds up the other
- * generations of its engine or fills its memory. Nodes of the template count, and so does what an operation makes or goes
- * through; where its size is a product it is counted before it is made.
+ * A count of a rendering's cost, so that no template, which comes from the model's file, holds up the other generations
+ * of its engine or fills its memory. It counts nodes of the template, and the sizes of texts and lists that an
+ * operation makes or reads; a size that is a product is counted before the operation.
  */
 export class Budget {
   readonly #limits: RenderingLimits;
@@ -27,45 +27,77 @@ export class Budget {
     this.#limits = limits;
   }
 
-  /** @throws BudgetExceeded */
+  /**
+   * Counts `weight` steps.
+   *
+   * @throws BudgetExceeded when they exceed the limit
+   */
   step(weight = 1): void {
     this.#steps += weight;
     if (this.#steps > this.#limits.steps) throw new BudgetExceeded(`it takes more than ${this.#limits.steps} steps`);
   }
 
-  /** Counts a text that is looked at. @throws BudgetExceeded */
+  /**
+   * Counts a text that is read.
+   *
+   * @throws BudgetExceeded when the steps exceed the limit
+   */
   text(characters: number): void {
     this.step(Math.trunc(characters / 1024));
   }
 
-  /** Counts a text that is made. @throws BudgetExceeded */
+  /**
+   * Counts a text that is made.
+   *
+   * @throws BudgetExceeded when the text is too long or the steps exceed the limit
+   */
   newText(characters: number): void {
     this.#assertLength(characters);
     this.step(Math.trunc(characters / 32));
   }
 
-  /** Counts a piece that makes a text of `before` characters longer. @throws BudgetExceeded */
+  /**
+   * Counts a piece that makes a text of `before` characters longer.
+   *
+   * @throws BudgetExceeded when the text is too long or the steps exceed the limit
+   */
   append(before: number, characters: number): void {
     this.#assertLength(before + characters);
     this.step(1 + Math.trunc(characters / 1024));
   }
 
-  /** Counts a list that is gone through, or made of elements that exist already. @throws BudgetExceeded */
+  /**
+   * Counts a list that is read, or made of existing elements.
+   *
+   * @throws BudgetExceeded when the steps exceed the limit
+   */
   list(elements: number): void {
     this.step(Math.trunc(elements / 8));
   }
 
-  /** Counts a list whose elements are made, too. @throws BudgetExceeded */
+  /**
+   * Counts a list whose elements are made, too.
+   *
+   * @throws BudgetExceeded when the steps exceed the limit
+   */
   newList(elements: number): void {
     this.step(Math.max(0, elements));
   }
 
-  /** Counts a search: at worst it compares the whole pattern every few hundred characters. @throws BudgetExceeded */
+  /**
+   * Counts a search, which at worst compares the whole pattern every few hundred characters.
+   *
+   * @throws BudgetExceeded when the steps exceed the limit
+   */
   search(textCharacters: number, patternCharacters: number): void {
     this.step(Math.trunc((textCharacters * patternCharacters) / 2 ** 18));
   }
 
-  /** Runs what may run itself again. @throws BudgetExceeded */
+  /**
+   * Runs a function that may run itself again.
+   *
+   * @throws BudgetExceeded when it is nested too deep
+   */
   nested<Result>(run: () => Result): Result {
     this.#depth += 1;
     if (this.#depth > this.#limits.depth) throw new BudgetExceeded('its macros call each other without end');
@@ -96,7 +128,11 @@ export class BoundedText {
     return this.#text;
   }
 
-  /** @throws BudgetExceeded */
+  /**
+   * Appends a piece.
+   *
+   * @throws BudgetExceeded when the text is too long or the steps exceed the limit
+   */
   append(piece: Text): void {
     this.#budget.append(this.#text.length, piece.length);
     this.#text = this.#text.plus(piece);

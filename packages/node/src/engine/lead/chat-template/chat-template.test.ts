@@ -10,7 +10,7 @@ const conversation: readonly ChatMessage[] = [
   { role: 'assistant', content: 'Hi.' },
   { role: 'user', content: 'And "2+2"?' },
 ];
-/** What every rendering here has to hold. */
+/** Texts that every rendering here has to hold. */
 const question = '{{ messages[-1].content }}';
 
 function render(
@@ -21,7 +21,7 @@ function render(
   return new ChatTemplate(source, { bos: '<s>', eos: '</s>', ...options }).render(messages).value;
 }
 
-/** What an expression gives, as text. */
+/** Returns the value of an expression, as text. */
 function evaluate(expression: string, messages: readonly ChatMessage[] = hello): string {
   const text = render(`{{ ${expression} }}${question}`, messages);
   return text.slice(0, -(messages.at(-1)?.content.length ?? 0));

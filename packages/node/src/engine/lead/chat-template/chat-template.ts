@@ -6,26 +6,35 @@ import { parseTemplate, type Block } from './syntax-tree.ts';
 import { said, written, type Text } from './text.ts';
 import { Dictionary, type Value } from './values.ts';
 
-/** Longest reason that is quoted of a template or of its parser, in characters. */
+/** Longest quoted reason of a template or of its parser, in characters. */
 const maxReasonCharacters = 500;
 
 export interface ChatTemplateOptions {
   /** Texts of the model's tokens that begin and end a sequence; '' where it has none. */
   readonly bos: string;
   readonly eos: string;
-  /** What the templates' `strftime_now` tells. Default: the machine's clock. */
+  /** Returns the date for the templates' `strftime_now`. Default: the machine's clock. */
   readonly now?: () => Date;
-  /** Default: 3 million steps, one more for each four characters of the conversation, and four times the conversation's characters, at least a mebibyte of them. */
+  /**
+   * Limits of a rendering. Default: 3 million steps, one more for each four characters of the conversation, and four
+   * times the conversation's characters, at least a mebibyte of them.
+   */
   readonly limits?: Partial<RenderingLimits>;
 }
 
-/** Renders conversations through the template that the model's file carries. */
+/** A renderer of conversations through the template in the model's file. */
 export class ChatTemplate {
-  /** A template that does not parse is an error of those who use it: plain completions need none. */
+  /**
+   * The parsed template, or the error of parsing it, which concerns only those who use it: plain completions need no
+   * template.
+   */
   readonly #template: Block | SkeinError;
   readonly #options: ChatTemplateOptions;
 
-  /** The template of a model that may have none: an empty one would render nothing of a conversation, and counts as none. */
+  /**
+   * Makes the template of a model; undefined for a model without one. An empty one counts as none: it would render
+   * nothing of a conversation.
+   */
   static of(source: string | null, options: ChatTemplateOptions): ChatTemplate | undefined {
     return source === null || source.trim() === '' ? undefined : new ChatTemplate(source, options);
   }
@@ -36,10 +45,11 @@ export class ChatTemplate {
   }
 
   /**
-   * Renders the text that the model continues as the assistant. It knows which of its characters messages say.
+   * Renders the text that the model continues as the assistant. The text knows which of its characters come from
+   * messages.
    *
-   * @throws SkeinError `invalid-request` with the template's own words when it refuses the conversation; `model-invalid`
-   *   when it does not parse, fails, takes more than a rendering may, or leaves the last user's text out
+   * @throws SkeinError `invalid-request` with the template's own words when it refuses the conversation;
+   * `model-invalid` when it does not parse, fails, takes more than a rendering may, or leaves the last user's text out
    */
   render(messages: readonly ChatMessage[]): Text {
     if (isSkeinError(this.#template)) throw this.#template;
@@ -68,7 +78,10 @@ export class ChatTemplate {
   }
 }
 
-/** A role is one of a few words, so it may be part of a mark: some templates write `'<|' + role + '|>'`. */
+/**
+ * Turns a message into a value. Its role is one of a few words, so it may be part of a mark: some templates write `'<|'
+ * + role + '|>'`.
+ */
 function toValue({ role, content, name }: ChatMessage): Value {
   return new Dictionary([
     // `developer` is OpenAI's newer word for `system`, which is the one that templates know.
@@ -109,7 +122,10 @@ function unusable(error: unknown, line: number): SkeinError {
   );
 }
 
-/** One line, without the control characters that a model's file may bring into a terminal or a log. */
+/**
+ * Returns an error's reason in one line, without the control characters that a model's file may bring into a terminal
+ * or a log.
+ */
 function reasonOf(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
   // eslint-disable-next-line no-control-regex -- those are meant
@@ -117,8 +133,8 @@ function reasonOf(error: unknown): string {
 }
 
 /**
- * A template that leaves out what the user has said last would have the model answer something else, with no sign of it.
- * Templates trim texts, join their lines and escape some characters, so it is the longest word that has to be there.
+ * Checks that a rendering has the last user's text. Without it the model would answer something else, with no sign of
+ * it. Templates trim texts, join their lines and escape some characters, so the longest word has to be there.
  */
 function assertHoldsTheQuestion(text: string, messages: readonly ChatMessage[]): void {
   const question = messages.findLast(({ role }) => role === 'user')?.content.trim() ?? '';
@@ -131,5 +147,5 @@ function assertHoldsTheQuestion(text: string, messages: readonly ChatMessage[]):
   );
 }
 
-/** Texts without spaces count as one word. */
+/** Longest word, in characters: a text without spaces counts as one word. */
 const maxWordCharacters = 64;

@@ -25,7 +25,7 @@ import {
 
 export type Filter = (value: Value, args: CallArguments, budget: Budget) => Value;
 
-/** The filters of Jinja that chat templates use. A value that is not defined counts as an empty text or list. */
+/** The filters of Jinja that chat templates use. An undefined value counts as an empty text or list. */
 export const filters: ReadonlyMap<string, Filter> = new Map<string, Filter>([
   ['safe', (value) => value],
   ['string', (value, _args, budget) => toText(value, budget)],
@@ -78,7 +78,11 @@ export const filters: ReadonlyMap<string, Filter> = new Map<string, Filter>([
   ['attr', (value, args) => attributeAt(value, args.positional[0])],
 ]);
 
-/** The filter of a name. @throws TypeError when there is none */
+/**
+ * Finds a filter by its name.
+ *
+ * @throws TypeError when there is none
+ */
 export function findFilter(name: string): Filter {
   const filter = filters.get(name);
   if (filter === undefined) throw new TypeError(`no filter named '${name}'`);

@@ -44,7 +44,7 @@ import {
   type Value,
 } from './values.ts';
 
-/** The template refuses what it was given, with words of its own (`raise_exception`). */
+/** The error of a template that refuses its values, with words of its own (`raise_exception`). */
 export class RaisedByTemplate extends Error {}
 
 /** Variables of a block and of those around it. */
@@ -65,12 +65,12 @@ class Scope {
   }
 }
 
-/** Where a block was left: at its end, or to go on with its loop, or to leave that. */
+/** The way in which a block was left: at its end, or to continue its loop, or to leave that. */
 type Exit = 'end' | 'continue' | 'break';
 
 /**
- * Renders a template as Python's Jinja does: the same text for the same values, and what Python takes for empty is empty
- * here. Chat templates are written against Python.
+ * An interpreter that renders a template as Python's Jinja does: the same text for the same values, with Python's sense
+ * of emptiness. Chat templates are written against Python.
  */
 export class Interpreter {
   readonly #budget: Budget;
@@ -82,12 +82,17 @@ export class Interpreter {
     this.#now = now;
   }
 
-  /** The line of the template that is evaluated, or where it failed. */
+  /** Line of the template that is evaluated, or where it failed. */
   get line(): number {
     return this.#line;
   }
 
-  /** @throws RaisedByTemplate, BudgetExceeded, TypeError and RangeError for what Python would not take either */
+  /**
+   * Renders a template.
+   *
+   * @throws RaisedByTemplate when the template refuses its values; BudgetExceeded; TypeError and RangeError where
+   * Python would fail, too
+   */
   render(template: Block, variables: Readonly<Record<string, Value>>): Text {
     const globals = new Scope();
     for (const [name, value] of Object.entries({ ...this.#globals(), ...variables })) globals.set(name, value);
@@ -236,7 +241,7 @@ export class Interpreter {
     });
   }
 
-  /** Parameters see those before them and, in their defaults, the block that the macro stands in. */
+  /** Binds parameters. They see those before them and, in their defaults, the block that the macro stands in. */
   #bindParameters(
     parameters: readonly (Identifier | KeywordArgument)[],
     { positional, named }: CallArguments,
@@ -467,22 +472,22 @@ export class Interpreter {
   }
 }
 
-/** Steps that a turn of a loop counts for, beside those of its body: variables of its own are made. */
+/** Steps of one turn of a loop, beside those of its body: variables of its own are made. */
 const loopSteps = 2;
 const noArguments: CallArguments = { positional: [], named: new Map() };
-/** Expressions whose value is seldom one that was there before. */
+/** Expressions whose value is seldom an existing one. */
 const makesValues: ReadonlySet<Node['type']> = new Set(['CallExpression', 'FilterExpression', 'BinaryExpression']);
 
 function without(named: ReadonlyMap<string, Value>, name: string): ReadonlyMap<string, Value> {
   return new Map([...named].filter(([key]) => key !== name));
 }
 
-/** Arguments' names may come from a message (`**`), and count as such. */
+/** Returns arguments with their names, which may come from a message (`**`) and count as such. */
 function entriesOf(named: ReadonlyMap<string, Value>): (readonly [name: Text, value: Value])[] {
   return [...named].map(([name, value]) => [said(name), value] as const);
 }
 
-/** What a template calls the value, for messages. */
+/** Returns a template's name for a value, for messages. */
 function nameOf(node: Node): string {
   switch (node.type) {
     case 'Identifier':
@@ -516,7 +521,11 @@ function slice<Item>(
   return taken;
 }
 
-/** @throws TypeError for an unknown operator, and for a division by 0 */
+/**
+ * Calculates with two numbers.
+ *
+ * @throws TypeError for an unknown operator, and for a division by 0
+ */
 function calculate(operator: string, left: number, right: number): number {
   if (right === 0 && (operator === '/' || operator === '//' || operator === '%'))
     throw new TypeError('division by zero');

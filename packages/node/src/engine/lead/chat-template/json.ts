@@ -3,17 +3,18 @@ import { Text, written } from './text.ts';
 import { compare, describeFloat, Dictionary, Float, itemsOf, typeName, type Value } from './values.ts';
 
 export interface JsonOptions {
-  /** The text to indent a level with; undefined writes everything on one line. */
+  /** Text to indent a level with; undefined writes everything on one line. */
   readonly indent?: Text | undefined;
   readonly ensureAscii?: boolean;
   readonly sortKeys?: boolean;
-  /** Between elements, and behind keys. */
+  /** Texts between elements, and behind keys. */
   readonly separators?: readonly [item: Text, key: Text] | undefined;
 }
 
 /**
- * Python's `json.dumps`, which writes spaces where JavaScript writes none.
- * @throws TypeError for what JSON has no form for
+ * Writes a value as Python's `json.dumps` does, with spaces where JavaScript writes none.
+ *
+ * @throws TypeError for values that JSON has no form for
  */
 export function toJson(value: Value, options: JsonOptions, budget: Budget): Text {
   const text = new BoundedText(budget);

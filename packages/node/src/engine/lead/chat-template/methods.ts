@@ -20,7 +20,7 @@ import {
 
 type Method<Self> = (self: Self, args: CallArguments, budget: Budget) => Value;
 
-/** A method of a text, list or dictionary; undefined where it has none of that name. */
+/** Finds a method of a text, list or dictionary; undefined where it has none of that name. */
 export function findMethod(self: Value, name: string, budget: Budget): Callable | undefined {
   if (self instanceof Text) return bind(textMethods, self, name, budget);
   if (self instanceof Dictionary) return bind(dictionaryMethods, self, name, budget);
@@ -122,7 +122,7 @@ const listMethods: ReadonlyMap<string, Method<readonly Value[]>> = new Map<strin
   ['copy', (self) => [...self]],
 ]);
 
-/** Joins texts. The size of the result is counted before it is made. */
+/** Joins texts. Counts the size of the result before making it. */
 export function joinTexts(parts: readonly Text[], separator: Text, budget: Budget): Text {
   budget.list(parts.length);
   budget.newText(parts.reduce((sum, part) => sum + part.length, 0) + separator.length * Math.max(0, parts.length - 1));
@@ -162,12 +162,12 @@ function searchMethod(name: string, search: (self: Text, wanted: string, budget:
   };
 }
 
-/** Python counts characters where JavaScript counts UTF-16 code units. */
+/** Converts an index into one of Python's, which counts characters where JavaScript counts UTF-16 code units. */
 function characterIndex(text: Text, index: number, budget: Budget): number {
   return index < 0 ? index : characterCount(text.slice(0, index), budget);
 }
 
-/** `'{} {0} {name}'.format(…)`, without format specifications. */
+/** Formats as `'{} {0} {name}'.format(…)`, without format specifications. */
 function formatText(self: Text, { positional, named }: CallArguments, budget: Budget): Text {
   let next = 0;
   let end = 0;
@@ -185,7 +185,7 @@ function formatText(self: Text, { positional, named }: CallArguments, budget: Bu
   return joinTexts(parts, written(''), budget);
 }
 
-/** An element of a list by its position, which counts from the end when negative; a character of a text. */
+/** Returns an element of a list by its position, which counts from the end when negative; a character of a text. */
 export function elementAt(value: readonly Value[] | Text, index: number, budget: Budget): Value {
   if (!(value instanceof Text)) return value.at(index);
   if (hasSurrogates(value.value)) return charactersOf(value, budget).at(index);
@@ -193,7 +193,11 @@ export function elementAt(value: readonly Value[] | Text, index: number, budget:
   return start < 0 || start >= value.length ? undefined : value.slice(start, start + 1);
 }
 
-/** An attribute by a dotted path, as filters take it: `function.name`, `0`. */
+/**
+ * Returns an attribute by a dotted path, as filters take it: `function.name`, `0`.
+ *
+ * @throws TypeError for a value without attributes
+ */
 export function attributeAt(value: Value, path: Value): Value {
   let current = value;
   for (const part of path instanceof Text ? path.value.split('.') : [path]) {

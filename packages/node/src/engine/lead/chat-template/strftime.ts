@@ -4,7 +4,7 @@ const months = 'January February March April May June July August September Octo
 const weekdays = 'Sunday Monday Tuesday Wednesday Thursday Friday Saturday'.split(' ');
 
 /**
- * Writes a local date as Python's `strftime` does, in English, whatever the machine's language. Directives that it does not know
+ * Formats a local date as Python's `strftime` does, in English, whatever the machine's language. Unknown directives
  * stay as they are.
  */
 export function strftime(date: Date, format: string): string {

@@ -1,8 +1,8 @@
 import { parse, tokenize } from '@huggingface/jinja';
 
 /**
- * The syntax tree of a template as the parser makes it. The parser's own types are not exported; these name what the
- * interpreter reads of it. A node of another type is refused when it is evaluated.
+ * The syntax tree of a template as the parser makes it. The parser does not export its own types; these name the parts
+ * that the interpreter reads. A node of another type is refused when it is evaluated.
  */
 export type Node =
   | Block
@@ -42,7 +42,7 @@ export interface ForNode {
   readonly loopvar: Identifier | TupleLiteral;
   readonly iterable: Node;
   readonly body: readonly Node[];
-  /** Rendered when there was nothing to iterate over. */
+  /** Body to render when there is nothing to iterate over. */
   readonly defaultBlock: readonly Node[];
 }
 
@@ -112,17 +112,17 @@ interface Token {
   readonly value: string;
 }
 
-/** Characters of a template. The longest that models carry have some 20,000. */
+/** Most characters of a template. The longest that models carry have some 20,000. */
 const maxTemplateCharacters = 1024 * 1024;
-/** White space in a row. The tokenizer looks for tags behind white space in a way that takes its length squared. */
+/** Most consecutive white space. The tokenizer's search for tags behind white space takes its length squared. */
 const overlongBlank = /\s{4097}/;
 const lineMark = '\0line ';
 
 /**
- * Parses a template, with the white space rules of chat templates (`trim_blocks`, `lstrip_blocks`). Before each tag comes
- * a comment that names its line, see {@link lineOf}: the tree itself doesn't know lines.
+ * Parses a template, with the white space rules of chat templates (`trim_blocks`, `lstrip_blocks`). Before each tag it
+ * puts a comment that names its line, see {@link lineOf}: the tree itself doesn't know lines.
  *
- * @throws Error when it is no template
+ * @throws Error when the source is no template, or too long
  */
 export function parseTemplate(source: string): Block {
   if (source.length > maxTemplateCharacters || overlongBlank.test(source)) throw new Error('it is too long');
@@ -151,7 +151,7 @@ export function parseTemplate(source: string): Block {
   return parse(marked);
 }
 
-/** The line that a comment made by {@link parseTemplate} names; undefined for one of the template's own. */
+/** Returns the line that a comment of {@link parseTemplate} names; undefined for one of the template's own. */
 export function lineOf(comment: string): number | undefined {
   return comment.startsWith(lineMark) ? Number(comment.slice(lineMark.length)) : undefined;
 }

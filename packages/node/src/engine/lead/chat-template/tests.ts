@@ -13,7 +13,7 @@ import {
   type Value,
 } from './values.ts';
 
-/** What stands behind `is`, and what `select` takes by its name. */
+/** A test behind `is`, which `select` takes by its name. */
 export type Test = (value: Value, args: CallArguments, budget: Budget) => boolean;
 
 export const tests: ReadonlyMap<string, Test> = new Map<string, Test>([
@@ -46,12 +46,16 @@ function isSequence(value: Value): boolean {
   return value instanceof Text || value instanceof Dictionary || itemsOf(value) !== undefined;
 }
 
-/** Whether a text has letters that have cases. */
+/** Tells whether a text has letters that have cases. */
 function isCased({ value }: Text): boolean {
   return value.toLowerCase() !== value.toUpperCase();
 }
 
-/** Python's `in`. */
+/**
+ * Tells whether a container has a value, as Python's `in` does.
+ *
+ * @throws TypeError when it is no container
+ */
 export function contains(container: Value, value: Value, budget: Budget): boolean {
   if (container instanceof Text) {
     const { value: wanted } = textArgument('in', value);

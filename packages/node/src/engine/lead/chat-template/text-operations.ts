@@ -10,7 +10,10 @@ interface Span {
   readonly end: number;
 }
 
-/** White space as Python's `str.strip` sees it. JavaScript's `trim` takes a byte order mark, too, and leaves the separators. */
+/**
+ * White space as Python's `str.strip` sees it. JavaScript's `trim` takes a byte order mark, too, and leaves the
+ * separators.
+ */
 const blank = String.raw`[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]`;
 const isBlank = new RegExp(`^${blank}$`, 'u');
 const words = new RegExp(`[^${blank.slice(1)}+`, 'gu');
@@ -35,7 +38,7 @@ export function strip(text: Text, ends: { left: boolean; right: boolean }, chara
   return text.slice(from, to);
 }
 
-/** Python's `str.split`, from the left or from the right; without a separator at white space. */
+/** Splits a text as Python's `str.split` and `str.rsplit` do; at white space without a separator. */
 export function split(
   text: Text,
   options: { separator: string | undefined; limit: number; fromRight: boolean },
@@ -54,7 +57,7 @@ export function split(
     : [...take(all.slice(0, limit)), text.slice(spanAt(all, limit).start)];
 }
 
-/** Python's `str.splitlines`, at line feeds. */
+/** Splits a text at line feeds, as Python's `str.splitlines` does. */
 export function splitLines(text: Text): Text[] {
   return spansBetween(text.value.replace(/\r?\n$/, ''), '\n').map(({ start, end }, index, { length }) => {
     const isEnded = index < length - 1;
@@ -62,7 +65,7 @@ export function splitLines(text: Text): Text[] {
   });
 }
 
-/** Replaces the first `count` places, or all. The size of the result is counted before it is made. */
+/** Replaces the first `count` occurrences, or all. Counts the size of the result before making it. */
 export function replace(
   text: Text,
   { from, to, count }: { from: string; to: Text; count: number },
@@ -92,16 +95,18 @@ export function indent(
   return Text.join(parts);
 }
 
+/** Returns a text with its first character in upper case and the others in lower case. */
 export function capitalize(text: string): string {
   const [first = ''] = text;
   return first.toUpperCase() + text.slice(first.length).toLowerCase();
 }
 
+/** Returns a text with each of its words capitalized. */
 export function title(text: string): string {
   return text.replaceAll(/\p{L}+/gu, capitalize);
 }
 
-/** The text that many times. Its size is counted before it is made. */
+/** Repeats a text `times` times. Counts the size of the result before making it. */
 export function repeat(text: Text, times: number, budget: Budget): Text {
   budget.newText(text.length * Math.max(0, times));
   return text.repeat(Math.max(0, times));
@@ -111,12 +116,12 @@ function spanAt(spans: readonly Span[], index: number): Span {
   return invariant(spans[index], 'there are more parts than the limit');
 }
 
-/** Returns what matches a pattern. */
+/** Returns the matches of a pattern. */
 function spansOf(text: string, pattern: RegExp): Span[] {
   return Array.from(text.matchAll(pattern), ({ 0: match, index }) => ({ start: index, end: index + match.length }));
 }
 
-/** Returns what stands before, between and behind the places of a separator. */
+/** Returns the parts before, between and behind the occurrences of a separator. */
 function spansBetween(text: string, separator: string): Span[] {
   let start = 0;
   return text.split(separator).map(({ length }) => {

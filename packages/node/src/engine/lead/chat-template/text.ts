@@ -1,13 +1,13 @@
 /**
- * A text of a rendering that knows where each of its characters comes from: the template wrote it, or a message says it. Models
- * read the texts of control tokens as those tokens where the template wrote them only.
+ * A text of a rendering that knows where each of its characters comes from: from the template, or from a message.
+ * Models read the texts of control tokens as those tokens only where the template wrote them.
  *
- * Operations that move characters keep track of each. A text that is computed from another counts as said when any character
- * of that one is.
+ * Operations that move characters keep track of each. A text that is computed from another counts as said by a message
+ * when any character of that one is.
  */
 export class Text {
   readonly value: string;
-  /** As long as `value`: by character, who it comes from. Strings share what they are made of, so this costs little. */
+  /** Sources of the characters, one for each of `value`. Strings share their parts, so this costs little. */
   readonly #sources: string;
 
   private constructor(value: string, sources: string) {
@@ -33,7 +33,7 @@ export class Text {
     return this.value.length;
   }
 
-  /** Whether a message says any of the characters from `start` to before `end`. */
+  /** Tells whether a message says any of the characters from `start` to before `end`. */
   isSaid(start = 0, end = this.length): boolean {
     return this.#sources.slice(start, end).includes(sourceMarks.message);
   }
@@ -59,7 +59,7 @@ export class Text {
   }
 }
 
-/** One character each. */
+/** Marks of the sources, one character each. */
 const sourceMarks = { template: 't', message: 'm' } as const;
 
 /** Makes a text that the template wrote. */

@@ -2,8 +2,8 @@ import { BoundedText, type Budget } from './budget.ts';
 import { Text, written } from './text.ts';
 
 /**
- * Values of a template, as Python has them: `None` is null, an integer is a number, a text a {@link Text}. What is
- * not defined is undefined.
+ * A value of a template, as Python has it: `None` is null, an integer is a number, a text a {@link Text}, an undefined
+ * value undefined.
  */
 export type Value =
   | Text
@@ -19,7 +19,7 @@ export type Value =
   | readonly Value[]
   | Dictionary;
 
-/** A number with a fraction, also where the fraction is 0: Python writes `1.0`. */
+/** A number with a fraction, even where the fraction is 0: Python writes `1.0`. */
 export class Float {
   readonly value: number;
   constructor(value: number) {
@@ -35,7 +35,10 @@ export class Tuple {
   }
 }
 
-/** What a dictionary finds its entries by: texts are equal when their characters are, whoever they come from. */
+/**
+ * Returns the key by which a dictionary finds an entry: texts are equal when their characters are, whatever their
+ * sources.
+ */
 function keyOf(value: Value): unknown {
   return value instanceof Text ? value.value : value;
 }
@@ -73,7 +76,7 @@ export class Namespace {
   }
 }
 
-/** Where a loop has got to: what its body knows as `loop`. */
+/** The state of a loop, which its body knows as `loop`. */
 export class Loop {
   readonly #items: readonly Value[];
   readonly #index: number;
@@ -112,7 +115,7 @@ export class Loop {
   }
 }
 
-/** What a call brings. */
+/** The arguments of a call. */
 export interface CallArguments {
   readonly positional: readonly Value[];
   readonly named: ReadonlyMap<string, Value>;
@@ -128,18 +131,19 @@ export class Callable {
   }
 }
 
+/** Tells whether a value is a list, as opposed to a tuple. */
 export function isList(value: Value): value is readonly Value[] {
   return Array.isArray(value);
 }
 
-/** The number that an integer, a float or a boolean stands for; undefined for anything else. */
+/** Returns the number that an integer, a float or a boolean stands for; undefined for anything else. */
 export function numberOf(value: Value): number | undefined {
   if (typeof value === 'number') return value;
   if (value instanceof Float) return value.value;
   return typeof value === 'boolean' ? Number(value) : undefined;
 }
 
-/** Python's name of a value's type. */
+/** Returns Python's name of a value's type. */
 export function typeName(value: Value): string {
   if (value === null) return 'NoneType';
   if (value === undefined) return 'Undefined';
@@ -154,6 +158,7 @@ export function typeName(value: Value): string {
   return typeof value === 'number' ? 'int' : 'bool';
 }
 
+/** Tells whether Python takes a value as true: numbers except 0, and texts and containers with content. */
 export function isTruthy(value: Value): boolean {
   if (isList(value)) return value.length > 0;
   if (value instanceof Text) return value.length > 0;
@@ -163,6 +168,7 @@ export function isTruthy(value: Value): boolean {
   return Boolean(value);
 }
 
+/** Tells whether Python takes two values as equal. */
 export function areEqual(left: Value, right: Value, budget: Budget): boolean {
   budget.step();
   const numbers = [numberOf(left), numberOf(right)];
@@ -182,8 +188,9 @@ function areListsEqual(left: readonly Value[], right: readonly Value[], budget: 
 }
 
 /**
- * Python's order of two values: negative, 0 or positive.
- * @throws TypeError when they have none
+ * Compares two values as Python does: negative, 0 or positive.
+ *
+ * @throws TypeError when they have no order
  */
 export function compare(left: Value, right: Value, budget: Budget): number {
   budget.step();
@@ -202,21 +209,22 @@ export function compare(left: Value, right: Value, budget: Budget): number {
   return lists[0].length - lists[1].length;
 }
 
-/** By code points, where JavaScript compares UTF-16. */
+/** Compares by code points, where JavaScript compares UTF-16. */
 function compareTexts(left: string, right: string): number {
   if (left === right) return 0;
   const [first, second] = [Buffer.from(left), Buffer.from(right)];
   return Buffer.compare(first, second);
 }
 
-/** What a list or a tuple holds; undefined for anything else. */
+/** Returns the elements of a list or a tuple; undefined for anything else. */
 export function itemsOf(value: Value): readonly Value[] | undefined {
   if (isList(value)) return value;
   return value instanceof Tuple ? value.items : undefined;
 }
 
 /**
- * What a loop over the value goes through: a dictionary's keys, a text's characters, nothing for what is not defined.
+ * Returns the elements of a loop over a value: a dictionary's keys, a text's characters, none for an undefined value.
+ *
  * @throws TypeError when it can't be iterated over
  */
 export function iterate(value: Value, budget: Budget): readonly Value[] {
@@ -231,7 +239,7 @@ export function iterate(value: Value, budget: Budget): readonly Value[] {
   return items;
 }
 
-/** A text's characters as Python counts them: code points. */
+/** Returns a text's characters as Python counts them: code points. */
 export function charactersOf(text: Text, budget: Budget): Text[] {
   budget.newList(text.length);
   let end = 0;
@@ -241,16 +249,17 @@ export function charactersOf(text: Text, budget: Budget): Text[] {
   });
 }
 
-/** How many characters a text has, as Python counts. */
+/** Returns how many characters a text has, as Python counts them. */
 export function characterCount(text: Text, budget: Budget): number {
   return hasSurrogates(text.value) ? charactersOf(text, budget).length : text.length;
 }
 
+/** Tells whether a text has surrogates, so that Python counts its characters otherwise. */
 export function hasSurrogates(text: string): boolean {
   return /[\ud800-\udfff]/.test(text);
 }
 
-/** Python's `str()`: what a template writes for a value. */
+/** Writes a value as Python's `str()` and templates do. */
 export function toText(value: Value, budget: Budget): Text {
   if (value instanceof Text) return value;
   if (value === undefined) return written('');
@@ -259,7 +268,7 @@ export function toText(value: Value, budget: Budget): Text {
   return text.value;
 }
 
-/** Python's `repr()`. */
+/** Writes a value as Python's `repr()` does. */
 function describe(value: Value, text: BoundedText): void {
   if (value instanceof Text) {
     text.append(value.computed(describeText));
@@ -299,6 +308,7 @@ function describeScalar(value: Value): string {
   return value instanceof Float ? describeFloat(value.value) : `<${typeName(value)}>`;
 }
 
+/** Writes a float as Python does: `1.0`, `inf`, `nan`. */
 export function describeFloat(value: number): string {
   if (Number.isNaN(value)) return 'nan';
   if (!Number.isFinite(value)) return value > 0 ? 'inf' : '-inf';

@@ -44,7 +44,7 @@ export class TinyModel implements AsyncDisposable {
   }
 }
 
-/** How tokens are drawn, each way once that remembers something else. */
+/** Sampling settings, each of a kind that remembers something else. */
 export const wild: Sampling = { temperature: 1, topP: 1, topK: 0, minP: 0, seed: 7, logprobs: 0 };
 const json = String.raw`
 root ::= "{" pair ("," pair){12,} "}"
@@ -61,13 +61,13 @@ export const kinds: readonly (readonly [name: string, sampling: Sampling])[] = [
   ['of a JSON grammar', { ...wild, grammar: json }],
 ];
 
-/** A pipeline with its lead, whole or split in two, in one process; and what it was told to do. */
+/** A pipeline with its lead, whole or split in two, in one process, with records of its events and operations. */
 export class Pipeline implements Disposable {
   readonly lead: Lead;
   readonly events = new Map<string, GenerationEvent[]>();
   readonly emitted: [id: string, type: GenerationEvent['type']][] = [];
   readonly operations: Step['operations'][number]['type'][] = [];
-  /** Milliseconds that pass between two looks at the clock; undefined: it is a real one. */
+  /** Milliseconds that pass between two looks at the clock; undefined for a real clock. */
   tickMs: number | undefined;
   #nowMs = 0;
   readonly #resources = new DisposableStack();
@@ -146,7 +146,7 @@ export class Pipeline implements Disposable {
     this.#resources.dispose();
   }
 
-  /** How often a sequence has begun or come back. */
+  /** Number of times that a sequence has begun or come back. */
   get timesBegun(): number {
     return this.operations.filter((type) => type === 'sample-with').length;
   }

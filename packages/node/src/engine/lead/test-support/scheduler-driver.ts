@@ -8,18 +8,18 @@ export interface Asked extends Omit<SequenceRequest, 'id' | 'mostTokens'> {
   readonly count: number;
 }
 
-/** What has come of a request. */
+/** The outcome of a request so far. */
 export interface Watched {
   readonly request: Asked;
   readonly sequence: Sequence;
   readonly received: number[];
   readonly errors: SkeinError[];
-  /** Tokens received that had been drafted. */
+  /** Number of received tokens that had been drafted. */
   acceptedTokens: number;
   isCancelled: boolean;
 }
 
-/** Drives a scheduler as the lead does: carries out its outcomes, and ends what is complete. */
+/** A driver of a scheduler that does as the lead does: it carries out its outcomes, and ends sequences that are complete. */
 export class SchedulerDriver {
   readonly scheduler: Scheduler;
   readonly #watched = new Map<Sequence, Watched>();

@@ -4,10 +4,10 @@ import { Verification } from '../../stage/verification.ts';
 import type { ScheduledStep } from '../scheduler.ts';
 import type { SchedulerDriver } from './scheduler-driver.ts';
 
-/** Mirostat's state where a sequence begins. */
+/** Mirostat's state at the beginning of a sequence. */
 const firstMu = 7;
 
-/** Says what a model says next: repetitive, as texts are, but with turns that no lookup foresees. */
+/** Returns the next token of a pretended model: repetitive, as texts are, but with turns that no lookup foresees. */
 export function nextToken(text: readonly number[], mu: number): number {
   const { length } = text;
   const turn = length % 23 === 0 ? (text[0] ?? 0) + length : 0;
@@ -18,7 +18,7 @@ function nextMu(mu: number, token: number): number {
   return (mu * 31 + token) % 97;
 }
 
-/** Continues a prompt as it would go on where nobody else is served. */
+/** Continues a prompt as a model would that serves nobody else. */
 export function expectedTokens(prompt: readonly number[], count: number, { mirostat }: Sampling): number[] {
   const text = [...prompt];
   let mu = mirostat === undefined ? 0 : firstMu;
@@ -35,7 +35,10 @@ export interface SimulatedRingOptions {
   readonly contextTokens: number;
   /** Tokens that the swap space holds. */
   readonly swapTokens: number;
-  /** Throw when a sequence that shares no cells gets one before those that it has, as attention would add up otherwise then. */
+  /**
+   * Whether to throw when a sequence that shares no cells gets one before those that it has: attention would add up
+   * otherwise then.
+   */
   readonly checksOrder?: boolean;
 }
 
@@ -59,9 +62,9 @@ interface SamplerState {
 }
 
 /**
- * A ring without arithmetic: caches as lists of cells, that every stage would have alike, numbered as llama.cpp does, and a
- * tail that continues what its cache holds. It throws where a real one would have been wrong: a hole, a cell taken twice, too
- * many cells, a swap space that is full, a sampler that forgot.
+ * A ring without arithmetic: caches as lists of cells, alike on every stage and numbered as llama.cpp does, and a tail
+ * that continues the content of its cache. It throws where a real one would have been wrong: a hole, a cell taken
+ * twice, too many cells, a full swap space, a sampler that forgot.
  */
 export class SimulatedRing {
   readonly #options: SimulatedRingOptions;
@@ -70,7 +73,7 @@ export class SimulatedRing {
   readonly #samplers = new Map<number, SamplerState>();
   readonly #queue: ScheduledStep[] = [];
   readonly #verification: Verification;
-  /** By slot of which a step has failed: the position from which on it is not known what it holds, until that is removed. */
+  /** Position from which on the content of a slot is unknown after a failed step, until that is removed. By slot. */
   readonly #broken = new Map<number, number>();
   /** Places to which such a slot was swapped out. */
   readonly #brokenPlaces = new Set<number>();
@@ -98,7 +101,7 @@ export class SimulatedRing {
     return this.#queue.map(({ step }) => step);
   }
 
-  /** The stages compute the oldest step, and the tail answers. False when there is none. */
+  /** Computes the oldest step on the stages, and answers it as the tail. Returns false when there is none. */
   answer(driver: SchedulerDriver): boolean {
     const next = this.#queue.shift();
     if (next === undefined) return false;
@@ -114,7 +117,10 @@ export class SimulatedRing {
     return true;
   }
 
-  /** Some stage can't compute the oldest step, nor do what its operations ask of main memory. False when there is none. */
+  /**
+   * Fails the oldest step on some stage, with all that its operations ask of main memory. Returns false when there is
+   * none.
+   */
   fail(driver: SchedulerDriver): boolean {
     const next = this.#queue.shift();
     if (next === undefined) return false;
@@ -253,7 +259,7 @@ export class SimulatedRing {
   }
 }
 
-/** Pseudo-random numbers from 0 to 1. */
+/** Returns a source of pseudo-random numbers from 0 to 1. */
 export function seeded(seed: number): () => number {
   let state = seed;
   return () => {
