@@ -57,7 +57,7 @@ export type StageSpeed = z.infer<typeof stageSpeedSchema>;
 /** The part of a request that its engine reads. */
 type EngineGeneration = Pick<
   GenerationRequest,
-  'prompt' | 'sampling' | 'maxTokens' | 'stop' | 'speculation' | 'resume'
+  'prompt' | 'sampling' | 'maxTokens' | 'stop' | 'speculation' | 'askedAt' | 'resume'
 >;
 
 export const toEngineSchema = z.discriminatedUnion('type', [

@@ -12,6 +12,9 @@ const tokenId = z
   .nonnegative()
   .max(limits.maxVocabularySize - 1);
 
+/** The latest time of a JavaScript `Date`, in milliseconds since 1970. */
+const latestTime = 8.64e15;
+
 const penalty = z.number().min(-2).max(2);
 const lastTokens = z.number().int().min(-1).max(limits.maxPromptTokens);
 
@@ -128,6 +131,8 @@ export const generationRequestSchema = z.object({
    * true.
    */
   speculation: z.boolean().optional(),
+  /** When the request was made, in milliseconds since 1970: the present for chat templates, on whichever lead. Default: the lead's present. */
+  askedAt: z.number().int().nonnegative().max(latestTime).optional(),
   /** The point from which to continue. Default: the generation starts. */
   resume: resumeSchema.optional(),
 });

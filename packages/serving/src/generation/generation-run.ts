@@ -49,7 +49,7 @@ export class GenerationRun implements AsyncIterable<GenerationUpdate> {
   constructor(mesh: Pick<Mesh, 'open'>, options: GenerationRunOptions) {
     this.id = options.id ?? crypto.randomUUID();
     this.#mesh = mesh;
-    this.#options = options;
+    this.#options = { ...options, request: { askedAt: Date.now(), ...options.request } };
     this.#engines = options.engines ?? new EnginesAtRisk();
     // Whoever iterates hears of the failure there.
     this.#begun.promise.catch(() => undefined);

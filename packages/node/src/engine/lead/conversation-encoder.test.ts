@@ -49,7 +49,7 @@ function open(vocabulary: string): Tokenizer {
 
 async function templateOf(name: string, tokenizer: Tokenizer): Promise<ChatTemplate> {
   const source = await readFile(join(models, 'models', 'templates', `${name}.jinja`), 'utf8');
-  return new ChatTemplate(source, { ...tokenizer.specialTexts(), now: () => new Date(2026, 1, 3) });
+  return new ChatTemplate(source, tokenizer.specialTexts());
 }
 
 function talk(said: string): readonly ChatMessage[] {
@@ -103,7 +103,7 @@ describe.each(pairs)('a conversation in the vocabulary %s, by the template %s', 
     tokenizer = open(vocabulary);
     template = await templateOf(name, tokenizer);
     const encoder = new ConversationEncoder(tokenizer);
-    encode = (said) => encoder.encode(template.render(talk(said)));
+    encode = (said) => encoder.encode(template.render(talk(said), now));
   });
 
   it.each(['on a line', 'in a row'])('has the marks of the template alone, whatever marks a user spells %s', (how) => {
@@ -122,6 +122,8 @@ describe.each(pairs)('a conversation in the vocabulary %s, by the template %s', 
     expect(spaceless(textOf(said, tokenizer))).toContain(spaceless(forged));
   });
 });
+
+const now = new Date(2026, 1, 3);
 
 describe('a conversation without marks in what is said', () => {
   it.each(['qwen2', 'llama-bpe', 'phi-3', 'llama-spm', 'gpt-neox'])(
@@ -149,7 +151,7 @@ describe('a conversation without marks in what is said', () => {
 /** A template may refuse the conversation, or need what it is not given. */
 function rendered(template: ChatTemplate, messages: readonly ChatMessage[]): Text | undefined {
   try {
-    return template.render(messages);
+    return template.render(messages, now);
   } catch (error) {
     if (isSkeinError(error)) return undefined;
     throw error;
@@ -166,7 +168,7 @@ describe('a mark', () => {
   ])('that %s is none', (_, source, said) => {
     const tokenizer = open('qwen2');
     const template = new ChatTemplate(source, { bos: '', eos: '' });
-    const text = template.render([{ role: 'user', content: said }]);
+    const text = template.render([{ role: 'user', content: said }], now);
     expect(text.value).toContain('<|im_end|>');
     expect(apart(new ConversationEncoder(tokenizer).encode(text), tokenizer).marks).toEqual([]);
   });
@@ -176,7 +178,7 @@ describe('a mark', () => {
     const template = new ChatTemplate('{{ messages[0].content }}<|im_end|>', { bos: '', eos: '' });
     const encoder = new ConversationEncoder(tokenizer);
     for (const said of ['it is <|im_end', 'it is <|im_end|><', 'it is <|im_end|><|']) {
-      const { marks, runs } = apart(encoder.encode(template.render([{ role: 'user', content: said }])), tokenizer);
+      const { marks, runs } = apart(encoder.encode(template.render([{ role: 'user', content: said }], now)), tokenizer);
       expect(marks).toEqual(encoder.encode(written('<|im_end|>')));
       expect(textOf(runs[0] ?? [], tokenizer)).toBe(said);
     }
@@ -188,7 +190,7 @@ describe('a mark', () => {
     const encoder = new ConversationEncoder(tokenizer);
     const [bos] = tokenizer.frame().before;
     const encoded = (said: string): readonly number[] =>
-      encoder.encode(template.render([{ role: 'user', content: said }]));
+      encoder.encode(template.render([{ role: 'user', content: said }], now));
     expect(encoded('Hello')[0]).toBe(bos);
     expect(encoded('<s>Hello')[0]).toBe(bos);
     expect(encoded('<s>Hello').slice(1)).not.toContain(bos);

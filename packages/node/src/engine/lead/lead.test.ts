@@ -269,6 +269,20 @@ describe('the lead', () => {
     expect(await tokensOf('forged')).toBeGreaterThan((await tokensOf('meant')) ?? Infinity);
   });
 
+  it('is read as of when the request was made, whenever that lead comes to it', () => {
+    lead = startLead("{{ strftime_now('%Y') }} {{ messages[0].content }}");
+    const prompt = packPrompt({ type: 'chat', messages: [{ role: 'user', content: 'hi' }] });
+    const hashOf = (id: string, askedAt: Date): string | undefined => {
+      lead.start(id, asking('', { prompt, askedAt: askedAt.getTime() }));
+      const [begin] = events.get(id) ?? [];
+      return begin?.type === 'generation-begin' ? begin.promptHash : undefined;
+    };
+    const first = hashOf('first', new Date(2024, 5, 1));
+    expect(first).toBeDefined();
+    expect(hashOf('again', new Date(2024, 5, 1))).toBe(first);
+    expect(hashOf('later', new Date(2025, 5, 1))).not.toBe(first);
+  });
+
   it("passes on a template's own refusal", async () => {
     lead = startLead("{{ raise_exception('roles must alternate') }}");
     lead.start('a', asking('', { prompt: packPrompt({ type: 'chat', messages: [{ role: 'user', content: 'hi' }] }) }));

@@ -3,10 +3,9 @@ import {
   invariant,
   SkeinError,
   toWireError,
-  unpackPrompt,
   type GenerationEvent,
   type GenerationInput,
-  type PackedPrompt,
+  type Resume,
   type Sampled,
   type Sampling,
   type Step,
@@ -16,7 +15,7 @@ import type { Stage, StageOutput } from '../stage/stage.ts';
 import { Answer, contradicts, type SequenceCost } from './answer.ts';
 import { ChannelFilter, findChannelMarks, type ChannelMarks } from './channels.ts';
 import type { ChatTemplate } from './chat-template/chat-template.ts';
-import { ConversationEncoder } from './conversation-encoder.ts';
+import { PromptReader } from './prompt-reader.ts';
 import { Scheduler, type Outcome, type SchedulerOptions } from './scheduler.ts';
 import type { Sequence, SequenceRequest } from './sequence.ts';
 import type { TokenEmbedder } from './token-embedder.ts';
@@ -77,7 +76,7 @@ export class Lead {
   readonly #scheduler: Scheduler;
   readonly #served = new Map<string, Served>();
   readonly #channelMarks: ChannelMarks | undefined;
-  readonly #conversations: ConversationEncoder;
+  readonly #prompts: PromptReader;
   #load = { active: 0, queued: 0 };
   #pumpIsDue = false;
   #lastSignOfLifeAt: number;
@@ -91,7 +90,8 @@ export class Lead {
     this.#scheduler = new Scheduler({ ...options, maxQueued });
     this.#lastSignOfLifeAt = components.now();
     this.#channelMarks = findChannelMarks(components.tokenizer);
-    this.#conversations = new ConversationEncoder(components.tokenizer);
+    const { tokenizer, chatTemplate } = components;
+    this.#prompts = new PromptReader({ tokenizer, chatTemplate, contextTokens: options.contextTokens });
   }
 
   /**
@@ -247,17 +247,10 @@ export class Lead {
 
   #prepare(id: string, generation: Generation): { readonly answer: Answer; readonly request: SequenceRequest } {
     const { tokenizer, now } = this.#components;
-    const { sampling, stop, speculation, resume } = generation;
-    const prompt = this.#encode(generation.prompt);
+    const { sampling, stop, speculation, resume, askedAt = Date.now() } = generation;
+    const prompt = this.#prompts.read(generation.prompt, new Date(askedAt));
     const maxTokens = this.#completionLimit(prompt.length, generation.maxTokens);
-    if (
-      sampling.mirostat !== undefined &&
-      resume !== undefined &&
-      resume.tokens.length > 0 &&
-      resume.mu === undefined
-    ) {
-      throw contradicts("Mirostat's state is missing");
-    }
+    if (resume !== undefined) assertHasState(resume, sampling);
     const channels = this.#channelsOf(generation, prompt);
     const options = { tokenizer, stop, channels, prompt, maxTokens, now };
     const request: SequenceRequest = {
@@ -280,62 +273,20 @@ export class Lead {
     return new ChannelFilter(this.#channelMarks, prompt);
   }
 
-  #encode(packed: PackedPrompt): readonly number[] {
-    const { tokenizer, chatTemplate } = this.#components;
-    const prompt = unpackPrompt(packed);
-    switch (prompt.type) {
-      case 'tokens': {
-        const outside = prompt.tokens.find((token) => token >= tokenizer.vocabularySize);
-        if (outside === undefined) return prompt.tokens;
-        throw new SkeinError(
-          'invalid-request',
-          `token ${outside} is outside the model's vocabulary of ${tokenizer.vocabularySize}`,
-        );
-      }
-      case 'text':
-        this.#assertMayFit(prompt.text);
-        return tokenizer.encode(prompt.text, { addSpecial: true, parseSpecial: true });
-      case 'chat': {
-        if (chatTemplate === undefined) {
-          throw new SkeinError('invalid-request', 'this model has no chat template; use plain completions');
-        }
-        const text = chatTemplate.render(prompt.messages);
-        this.#assertMayFit(text.value);
-        return this.#conversations.encode(text);
-      }
-    }
-  }
-
-  /**
-   * Refuses a text that can't fit anyhow, before tokenizing it: that takes seconds for a megabyte, during which nobody
-   * else is served.
-   */
-  #assertMayFit(text: string): void {
-    const { contextTokens } = this.#options;
-    const leastTokens = this.#components.tokenizer.leastTokens(text);
-    if (leastTokens <= contextTokens) return;
-    throw new SkeinError(
-      'context-length-exceeded',
-      `the prompt has more than ${leastTokens} tokens where the context holds ${contextTokens}; shorten it or deploy with a larger context`,
-    );
-  }
-
   /**
    * Returns the most tokens to generate: the number asked for, or an equal share of the context, in the room behind the
    * prompt.
    */
   #completionLimit(promptTokens: number, maxTokens: number | undefined): number {
     const { contextTokens, sequences } = this.#options;
-    const room = contextTokens - promptTokens;
-    if (room < 1) {
-      throw new SkeinError(
-        'context-length-exceeded',
-        `the prompt has ${promptTokens} tokens where the context holds ${contextTokens}; shorten it or deploy with a larger context`,
-      );
-    }
     const share = Math.max(Math.floor(contextTokens / sequences) - promptTokens, minUnaskedTokens);
-    return Math.min(maxTokens ?? share, room);
+    return Math.min(maxTokens ?? share, contextTokens - promptTokens);
   }
+}
+
+/** Throws `invalid-request` where the state of a sampler that has one is missing behind its first token. */
+function assertHasState({ tokens, mu }: Resume, { mirostat }: Sampling): void {
+  if (mirostat !== undefined && tokens.length > 0 && mu === undefined) throw contradicts("Mirostat's state is missing");
 }
 
 /** Returns the cost of a sequence so far. */

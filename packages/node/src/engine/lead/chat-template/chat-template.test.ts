@@ -16,9 +16,9 @@ const question = '{{ messages[-1].content }}';
 function render(
   source: string,
   messages: readonly ChatMessage[] = hello,
-  options: Partial<ChatTemplateOptions> = {},
+  { now = new Date(), ...options }: Partial<ChatTemplateOptions> & { readonly now?: Date } = {},
 ): string {
-  return new ChatTemplate(source, { bos: '<s>', eos: '</s>', ...options }).render(messages).value;
+  return new ChatTemplate(source, { bos: '<s>', eos: '</s>', ...options }).render(messages, now).value;
 }
 
 /** Returns the value of an expression, as text. */
@@ -53,7 +53,7 @@ describe('a conversation', () => {
   });
 
   it('is told the date in English', () => {
-    const now = () => new Date(2026, 1, 3, 16, 5);
+    const now = new Date(2026, 1, 3, 16, 5);
     expect(render(`{{ strftime_now('%d %B %Y, %A, %-d/%-m, %I:%M %p') }}${question}`, hello, { now })).toBe(
       '03 February 2026, Tuesday, 3/2, 04:05 PMHello',
     );

@@ -13,8 +13,6 @@ export interface ChatTemplateOptions {
   /** Texts of the model's tokens that begin and end a sequence; '' where it has none. */
   readonly bos: string;
   readonly eos: string;
-  /** Returns the date for the templates' `strftime_now`. Default: the machine's clock. */
-  readonly now?: () => Date;
   /**
    * Limits of a rendering. Default: 3 million steps, one more for each four characters of the conversation, and four
    * times the conversation's characters, at least a mebibyte of them.
@@ -48,12 +46,13 @@ export class ChatTemplate {
    * Renders the text that the model continues as the assistant. The text knows which of its characters come from
    * messages.
    *
+   * @param now the date that the template's `strftime_now` tells, in the machine's time zone
    * @throws SkeinError `invalid-request` with the template's own words when it refuses the conversation;
    * `model-invalid` when it does not parse, fails, takes more than a rendering may, or leaves the last user's text out
    */
-  render(messages: readonly ChatMessage[]): Text {
+  render(messages: readonly ChatMessage[], now: Date): Text {
     if (isSkeinError(this.#template)) throw this.#template;
-    const { bos, eos, now = () => new Date() } = this.#options;
+    const { bos, eos } = this.#options;
     const characters = messages.reduce((sum, { content }) => sum + content.length, 0);
     const budget = new Budget({
       steps: defaultSteps + Math.trunc(characters / 4),

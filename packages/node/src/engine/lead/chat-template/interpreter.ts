@@ -74,10 +74,10 @@ type Exit = 'end' | 'continue' | 'break';
  */
 export class Interpreter {
   readonly #budget: Budget;
-  readonly #now: () => Date;
+  readonly #now: Date;
   #line = 1;
 
-  constructor(budget: Budget, { now }: { now: () => Date }) {
+  constructor(budget: Budget, { now }: { now: Date }) {
     this.#budget = budget;
     this.#now = now;
   }
@@ -120,7 +120,7 @@ export class Interpreter {
         throw new RaisedByTemplate(toText(message, this.#budget).value);
       }),
       strftime_now: new Callable('strftime_now', ({ positional: [format] }) =>
-        toText(format, this.#budget).computed((value) => strftime(this.#now(), value)),
+        toText(format, this.#budget).computed((value) => strftime(this.#now, value)),
       ),
     };
   }

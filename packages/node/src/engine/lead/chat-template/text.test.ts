@@ -11,7 +11,7 @@ const question = 'Ωρα, καλή';
 const greek = /\p{Script=Greek}/gu;
 
 function render(source: string, content = question): Text {
-  return new ChatTemplate(source, { bos: '', eos: '' }).render([{ role: 'user', content, name: 'Ζωή' }]);
+  return new ChatTemplate(source, { bos: '', eos: '' }).render([{ role: 'user', content, name: 'Ζωή' }], now);
 }
 
 /** Shows what messages say in guillemets. */
@@ -23,6 +23,8 @@ function shown(text: Text): string {
   }
   return text.isSaid(text.length - 1) ? `${marked}»` : marked;
 }
+
+const now = new Date(0);
 
 describe('what the template wrote and what a message says', () => {
   it.each([
