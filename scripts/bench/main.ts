@@ -24,7 +24,7 @@ options:
 
 const { stdout, stderr } = process;
 
-interface Wish {
+interface Command {
   readonly name: string;
   readonly models: readonly ModelKey[];
   readonly rounds: number;
@@ -32,7 +32,7 @@ interface Wish {
 }
 
 /** Parses the command line; returns undefined when help is asked for. Throws an error that names the problem. */
-function parse(): Wish | undefined {
+function parse(): Command | undefined {
   const { positionals, values } = parseArgs({
     allowPositionals: true,
     options: {
@@ -53,7 +53,7 @@ function parse(): Wish | undefined {
   return { name, models, rounds, json: values.json };
 }
 
-async function run({ json, ...wish }: Wish): Promise<number> {
+async function run({ json, ...command }: Command): Promise<number> {
   using interruption = new Interruption({
     process,
     exit: (code) => process.exit(code),
@@ -62,12 +62,12 @@ async function run({ json, ...wish }: Wish): Promise<number> {
   });
   const say = (line: string) => void stderr.write(`${line}\n`);
   try {
-    const benchCase = cases.get(wish.name);
+    const benchCase = cases.get(command.name);
     if (benchCase === undefined) {
       say(`wrote ${await writeReport()}`);
       return 0;
     }
-    const { report, failures } = await runCase(benchCase, { ...wish, signal: interruption.signal, say });
+    const { report, failures } = await runCase(benchCase, { ...command, signal: interruption.signal, say });
     if (json) stdout.write(`${JSON.stringify(report)}\n`);
     else printTables(report);
     for (const failure of failures) stderr.write(`error: ${failure}\n`);
@@ -95,12 +95,12 @@ function mapValues<Value, Result>(values: Readonly<Record<string, Value>>, map: 
   return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, map(value)]));
 }
 
-let wish: Wish | undefined;
+let command: Command | undefined;
 try {
-  wish = parse();
+  command = parse();
 } catch (error) {
   stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n${usage}\n`);
   process.exit(2);
 }
-if (wish === undefined) stdout.write(`${usage}\n`);
-else process.exitCode = await run(wish);
+if (command === undefined) stdout.write(`${usage}\n`);
+else process.exitCode = await run(command);

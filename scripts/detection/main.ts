@@ -22,14 +22,14 @@ const what: Readonly<Record<keyof DetectionSamples, string>> = {
 const keys = Object.keys(what) as (keyof DetectionSamples)[];
 const { stdout, stderr } = process;
 
-interface Wish {
+interface Command {
   readonly rounds: number;
   readonly members: number;
   readonly json: boolean;
 }
 
 /** Parses the command line; returns undefined when help is asked for. Throws an error that names the problem. */
-function parse(): Wish | undefined {
+function parse(): Command | undefined {
   const { values } = parseArgs({
     options: {
       rounds: { type: 'string', default: '10' },
@@ -45,7 +45,7 @@ function parse(): Wish | undefined {
   return { rounds, members, json: values.json };
 }
 
-async function run({ rounds, members, json }: Wish): Promise<number> {
+async function run({ rounds, members, json }: Command): Promise<number> {
   using interruption = new Interruption({
     process,
     exit: (code) => process.exit(code),
@@ -74,9 +74,9 @@ function describe(title: string, { p50, p95, max, n }: Summary): string {
 }
 
 try {
-  const wish = parse();
-  if (wish === undefined) stdout.write(`${usage}\n`);
-  else process.exitCode = await run(wish);
+  const command = parse();
+  if (command === undefined) stdout.write(`${usage}\n`);
+  else process.exitCode = await run(command);
 } catch (error) {
   stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n${usage}\n`);
   process.exitCode = 2;

@@ -14,7 +14,7 @@ usage: node scripts/launch.js scripts/lan/main.ts [--hosts <count>] [--mbit <ban
   --mbit   what each host's cable carries, in 10⁶ bits a second; default: as much as the machine can
 The command, by default a shell, runs in the first host. When it ends, everything is removed.`;
 
-interface Wish {
+interface Command {
   readonly hosts: number;
   readonly mbit: number | undefined;
   readonly command: string;
@@ -22,7 +22,7 @@ interface Wish {
 }
 
 /** Parses the command line; returns undefined when help is asked for. Throws an error that names the problem. */
-function parse(): Wish | undefined {
+function parse(): Command | undefined {
   const { positionals, values } = parseArgs({
     allowPositionals: true,
     options: {
@@ -38,7 +38,7 @@ function parse(): Wish | undefined {
   return { hosts: Number(values.hosts), mbit, command, commandLine };
 }
 
-async function run({ hosts, mbit, command, commandLine }: Wish): Promise<number> {
+async function run({ hosts, mbit, command, commandLine }: Command): Promise<number> {
   using interruption = new Interruption({
     process,
     exit: (code) => process.exit(code),
@@ -63,10 +63,10 @@ function fail(error: unknown, exitCode: number): void {
 }
 
 try {
-  const wish = parse();
-  if (wish === undefined) process.stdout.write(`${usage}\n`);
+  const command = parse();
+  if (command === undefined) process.stdout.write(`${usage}\n`);
   else {
-    await run(wish).then(
+    await run(command).then(
       (exitCode) => (process.exitCode = exitCode),
       (error: unknown) => fail(error, 1),
     );

@@ -1,6 +1,6 @@
 import type { BenchCase, CaseContext } from '../bench-case.ts';
 import { complete, decodeMsPerToken, withoutSpeculation } from '../completion.ts';
-import { startMesh, type BenchMesh, type DeploymentWish } from '../processes/mesh.ts';
+import { startMesh, type BenchMesh, type BenchSpec } from '../processes/mesh.ts';
 import { prosePrompts, newTokens } from '../prompts.ts';
 import { measureRounds } from '../rounds.ts';
 import { differenceOf, median, spreadOf } from '../statistics.ts';
@@ -20,8 +20,8 @@ export const hop: BenchCase = {
   summary: 'what one more stage adds to the time of a token, and sends for it, with f32 and f16 activations',
   async run(context) {
     await using mesh = await startMesh([0, 1], context);
-    const deployed = (wish: DeploymentWish) => async (round: number) =>
-      await measure(mesh, { wish: { ...wish, contextTokens: streamContextTokens, sequences: 1 }, round, context });
+    const deployed = (spec: BenchSpec) => async (round: number) =>
+      await measure(mesh, { spec: { ...spec, contextTokens: streamContextTokens, sequences: 1 }, round, context });
     const measured = await measureRounds(
       {
         whole: deployed({ stages: 1 }),
@@ -54,11 +54,11 @@ export const hop: BenchCase = {
 
 async function measure(
   mesh: BenchMesh,
-  options: { readonly wish: DeploymentWish; readonly round: number; readonly context: CaseContext },
+  options: { readonly spec: BenchSpec; readonly round: number; readonly context: CaseContext },
 ): Promise<Hop> {
-  const { wish, round, context } = options;
+  const { spec, round, context } = options;
   const { model, signal } = context;
-  await using _deployment = await mesh.deploy(wish);
+  await using _deployment = await mesh.deploy(spec);
   // The first answer pays for page faults and lazily made buffers.
   await complete(withoutSpeculation(mesh.endpoint), { prompt: newTokens(8), maxTokens: 2, signal });
   const [prompt = []] = prosePrompts(model, 1, round);

@@ -7,7 +7,7 @@ import type { BenchCase, CaseContext, Row } from '../bench-case.ts';
 import { tinyModelFile } from '../../cluster/models.ts';
 import { complete } from '../completion.ts';
 import { engineOf, memoryOf } from '../memory.ts';
-import { daemonFlags, startMesh, type BenchMesh, type DeploymentWish } from '../processes/mesh.ts';
+import { daemonFlags, startMesh, type BenchMesh, type BenchSpec } from '../processes/mesh.ts';
 import { startSkein } from '../processes/skein-command.ts';
 import { newTokens } from '../prompts.ts';
 import { measureRounds } from '../rounds.ts';
@@ -93,10 +93,10 @@ async function measureLoads(
   };
 }
 
-async function measureLoad(mesh: BenchMesh, wish: DeploymentWish, context: CaseContext): Promise<Load> {
+async function measureLoad(mesh: BenchMesh, spec: BenchSpec, context: CaseContext): Promise<Load> {
   const { model, signal } = context;
   const startedMs = performance.now();
-  await using deployment = await mesh.deploy({ ...wish, contextTokens, sequences: 1 });
+  await using deployment = await mesh.deploy({ ...spec, contextTokens, sequences: 1 });
   const ms = performance.now() - startedMs;
   // Touches what the first prompt touches.
   await complete(mesh.endpoint, { prompt: newTokens(64), maxTokens: 4, signal });

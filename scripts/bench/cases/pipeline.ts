@@ -23,8 +23,8 @@ export const pipeline: BenchCase = {
   async run(context) {
     await using stack = new AsyncDisposableStack();
     const mesh = stack.use(await startMesh(cores, context));
-    const wish = { stages: 2, contextTokens: mostStreams * streamContextTokens, sequences: mostStreams };
-    const deployment = stack.use(await mesh.deploy(wish));
+    const spec = { stages: 2, contextTokens: mostStreams * streamContextTokens, sequences: mostStreams };
+    const deployment = stack.use(await mesh.deploy(spec));
     const ratios: Record<string, Ratio> = {};
     const rows: Row[] = [];
     for (const streams of streamCounts) {

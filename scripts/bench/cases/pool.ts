@@ -18,9 +18,9 @@ export const pool: BenchCase = {
   async run(context) {
     const { model, signal } = context;
     await using mesh = await startMesh(cores, context);
-    const wish = { stages: 1, contextTokens: streams * streamContextTokens, sequences: streams };
-    await using first = await mesh.deploy(wish);
-    await using second = await mesh.deploy(wish);
+    const spec = { stages: 1, contextTokens: streams * streamContextTokens, sequences: streams };
+    await using first = await mesh.deploy(spec);
+    await using second = await mesh.deploy(spec);
     const daemons = new Set([...first.stages, ...second.stages].map(({ pid }) => pid));
     if (daemons.size !== cores.length) throw new Error('both replicas were put on one peer');
     const sequences = streams / cores.length;

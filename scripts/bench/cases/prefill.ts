@@ -36,8 +36,8 @@ interface Measuring {
 
 async function measureSplit(layers: readonly number[] | undefined, { mesh, ceiling, context }: Measuring) {
   const { signal } = context;
-  const wish = { stages: 2, contextTokens, sequences: 1, ...(layers === undefined ? {} : { layers }) };
-  await using deployment = await mesh.deploy(wish);
+  const spec = { stages: 2, contextTokens, sequences: 1, ...(layers === undefined ? {} : { layers }) };
+  await using deployment = await mesh.deploy(spec);
   const split = deployment.stages.map(({ block }) => block.to - block.from).join(' + ');
   const measured = await measureRounds(
     {

@@ -34,8 +34,8 @@ async function profileOf(
   mesh: BenchMesh,
   { stages, context }: { readonly stages: number; readonly context: CaseContext },
 ): Promise<Row[]> {
-  const wish = { stages, contextTokens: mostStreams * streamContextTokens, sequences: mostStreams };
-  await using deployment = await mesh.deploy(wish);
+  const spec = { stages, contextTokens: mostStreams * streamContextTokens, sequences: mostStreams };
+  await using deployment = await mesh.deploy(spec);
   const processes = await processesOf(deployment);
   const measured = await measureRounds(
     Object.fromEntries(

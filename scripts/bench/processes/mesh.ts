@@ -34,7 +34,7 @@ export const daemonFlags: readonly string[] = [
 ];
 
 /** Fields of `POST /skein/v1/deployments` beside the model. */
-export interface DeploymentWish {
+export interface BenchSpec {
   readonly stages?: number;
   readonly layers?: readonly number[];
   readonly contextTokens?: number;
@@ -52,7 +52,7 @@ export interface BenchMesh extends AsyncDisposable {
   /** Endpoint of the coordinator's API, with its defaults. */
   readonly endpoint: CompletionEndpoint;
   /** Deploys the model. The `pid` of a stage is that of the daemon that holds it. Disposing takes the deployment down. */
-  deploy(wish: DeploymentWish): Promise<BenchDeployment>;
+  deploy(spec: BenchSpec): Promise<BenchDeployment>;
   /** Returns the bytes on the streams between the first two daemons, both ways, since they started. */
   trafficBytes(): Promise<number>;
 }
@@ -93,11 +93,11 @@ export async function startMesh(
   const running = stack.move();
   return {
     endpoint: { url, model: name, parameters: {} },
-    async deploy(wish) {
+    async deploy(spec) {
       const response = await fetch(`${url}/skein/v1/deployments`, {
         method: 'POST',
         headers: { 'content-type': 'application/json', accept: 'application/json' },
-        body: JSON.stringify({ model: name, ...wish }),
+        body: JSON.stringify({ model: name, ...spec }),
         signal,
       });
       if (!response.ok) throw new Error(`can't deploy ${name}: ${await response.text()}`);

@@ -13,7 +13,7 @@ export {
   type AnswerObserver,
   type AskedReplica,
   type RequestOrigin,
-  type RequestWish,
+  type RequestSummary,
 } from './requests.ts';
 export { decodeKey } from './signature.ts';
 export type { Recovery, Verification } from './verification.ts';

@@ -15,7 +15,7 @@ export interface RequestsComponents {
 export type RequestOrigin = Pick<RequestEvent, 'id' | 'client' | 'address' | 'endpoint'>;
 
 /** Facts about a request once it was read. */
-export type RequestWish = Pick<RequestEvent, 'model' | 'sha256' | 'choices' | 'promptSize'>;
+export type RequestSummary = Pick<RequestEvent, 'model' | 'sha256' | 'choices' | 'promptSize'>;
 
 /** A replica to which a request is sent. */
 export interface AskedReplica {
@@ -37,7 +37,7 @@ export class RequestRecord implements AnswerObserver {
   readonly #over: (event: Omit<RequestEvent, 'durationMs'>) => void;
   readonly #peers = new Set<string>();
   readonly #finishReasons: FinishReason[] = [];
-  #wish: RequestWish = {};
+  #summary: RequestSummary = {};
   #deployment: string | undefined;
   #promptTokens: number | undefined;
   /** Tokens by choice. */
@@ -49,8 +49,8 @@ export class RequestRecord implements AnswerObserver {
     this.#over = over;
   }
 
-  onRead(wish: RequestWish): void {
-    this.#wish = wish;
+  onRead(summary: RequestSummary): void {
+    this.#summary = summary;
   }
 
   onAsk({ deployment, peers }: AskedReplica): void {
@@ -95,7 +95,7 @@ export class RequestRecord implements AnswerObserver {
       type: 'request',
       ...this.#origin,
       outcome,
-      ...this.#wish,
+      ...this.#summary,
       ...(this.#deployment !== undefined && { deployment: this.#deployment }),
       peers: [...this.#peers],
       ...(this.#promptTokens !== undefined && { promptTokens: this.#promptTokens }),

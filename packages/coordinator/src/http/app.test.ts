@@ -214,7 +214,7 @@ describe('taking down over HTTP', () => {
     expect(response.status).toBe(404);
   });
 
-  it('refuses a wish that it does not know', async () => {
+  it('refuses a request that it does not know', async () => {
     const response = await remove('one?now=yes');
     expect(response.status).toBe(400);
     expect(await response.json()).toMatchObject({ error: { message: 'now: must be true or false', param: 'now' } });

@@ -95,11 +95,11 @@ export class StageHost {
    * so.
    */
   async #serveCoordinator(stream: FrameStream, stage: HostedStage): Promise<void> {
-    const letGo = new AbortController();
+    const released = new AbortController();
     const broken = new AbortController();
     const connect = Promise.withResolvers<StageConnect>();
     const send = (event: StageEvent): void => {
-      report(stream, event).catch(() => letGo.abort());
+      report(stream, event).catch(() => released.abort());
     };
     const obey = (command: StageCommand): void => {
       if (command.type === 'stage-connect') connect.resolve(command);
@@ -111,14 +111,14 @@ export class StageHost {
         obey(parseHeader(stageCommandSchema, frame.header));
     };
     listen().then(
-      () => letGo.abort(),
+      () => released.abort(),
       (error: unknown) => {
         if (!stream.lost.aborted) return broken.abort(asSkeinError(error));
         this.#components.logger.debug({ error, deployment: stage.load.deployment }, 'coordinator lost');
-        letGo.abort();
+        released.abort();
       },
     );
-    const signal = AbortSignal.any([letGo.signal, broken.signal, stage.ended, this.#stopping.signal]);
+    const signal = AbortSignal.any([released.signal, broken.signal, stage.ended, this.#stopping.signal]);
     try {
       await stage.prepare(throttledProgress(send), signal);
       if (stage.load.stages > 1) {
@@ -127,7 +127,7 @@ export class StageHost {
       }
       await untilAborted(new Promise<never>(() => undefined), signal);
     } catch (error) {
-      if (!letGo.signal.aborted) throw error;
+      if (!released.signal.aborted) throw error;
     }
   }
 

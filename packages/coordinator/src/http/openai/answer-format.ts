@@ -51,7 +51,7 @@ export interface Piece {
   /** Which of the choices it belongs to, from 0. */
   readonly index: number;
   readonly text: string;
-  /** As the endpoint's {@link LogprobsFormat} dressed them; null when they were not asked for. */
+  /** As the endpoint's {@link LogprobsFormat} formatted them; null when they were not asked for. */
   readonly logprobs: object | null;
 }
 
@@ -60,10 +60,10 @@ export interface WholeChoice extends Piece {
   readonly finishReason: FinishReason;
 }
 
-/** Dresses log-probabilities of one choice, as they come. May remember what came before. */
+/** Formats log-probabilities of one choice, as they come. May remember those before. */
 export type LogprobsFormat = (described: readonly DescribedLogprobs[]) => object;
 
-/** How one endpoint dresses generated text. The parts of a stream come in the order opening, delta..., ending, usage. */
+/** Format of one endpoint's generated text. The parts of a stream come in the order opening, delta..., ending, usage. */
 export interface AnswerFormat {
   /** Starts the ids of this endpoint's answers. */
   readonly idPrefix: string;

@@ -231,7 +231,7 @@ export class PrefixCache {
   }
 
   #swapOutAllBut(source: Kept | undefined): readonly SlotOperation[] {
-    return this.#kept.filter((kept) => kept !== source).flatMap((kept) => this.#letGo(kept));
+    return this.#kept.filter((kept) => kept !== source).flatMap((kept) => this.#evictOne(kept));
   }
 
   /** Finds the best sequence in main memory that there are cells for: all of it is brought back. */
@@ -318,11 +318,11 @@ export class PrefixCache {
   #evict(): readonly SlotOperation[] {
     const count = this.#options.swapTokens > 0 ? Math.ceil(this.#kept.length / 2) : 1;
     this.#isLoose = true;
-    return this.#kept.slice(0, count).flatMap((kept) => this.#letGo(kept));
+    return this.#kept.slice(0, count).flatMap((kept) => this.#evictOne(kept));
   }
 
   /** Frees the slot and the cells of a kept sequence, which goes to main memory where there is room for it. */
-  #letGo(kept: Kept): readonly SlotOperation[] {
+  #evictOne(kept: Kept): readonly SlotOperation[] {
     const { slot, tokens } = kept;
     this.#kept = this.#kept.filter((one) => one !== kept);
     this.#giveUp(slot);
