@@ -32,7 +32,7 @@ const engineLoadSchema = z.object({
   hiddenTensor: z.string(),
   inputTensor: z.string().optional(),
   hiddenSize: z.number().int().positive(),
-  /** What was asked of the deployment. */
+  /** The spec of the deployment. */
   spec: plannedSpecSchema,
   /** Tokens of finished and preempted sequences that may be kept outside the KV cache, in main memory. */
   swapTokens: z.number().int().nonnegative(),

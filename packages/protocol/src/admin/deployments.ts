@@ -26,7 +26,7 @@ export type StageStatus = z.infer<typeof stageStatusSchema>;
 
 /** One deployment at one moment. */
 export const deploymentStatusSchema = z.object({
-  /** The options that it was planned with. */
+  /** The options with which it was planned, followed by its state. */
   ...plannedSpecSchema.omit({ stages: true, layers: true }).shape,
   id: z.string(),
   name: z.string(),

@@ -10,30 +10,33 @@ import { activationsSchema } from '../ring/messages.ts';
 export const cacheTypeSchema = z.enum(['f16', 'q8_0']);
 export type CacheType = z.infer<typeof cacheTypeSchema>;
 
-/** Tokens of KV cache for a deployment that does not ask; a model that was trained for less gets as many as that. */
+/** Tokens of KV cache for a deployment that does not ask; a model that was trained for fewer gets as many as that. */
 export const defaultContextTokens = 4096;
 
 const count = (most: number) => z.number().int().positive().max(most);
 
-/** The options of a deployment. To add one, enter it here; its default, if it has one, in the spec; and its flag below. */
+/** The options of a deployment. To add one, enter it here, its default, if it has one, in the spec, and its flag below. */
 const options = {
-  /** Stages of the pipeline. Left out, the planner takes as few as the model fits on. */
+  /** Number of stages of the pipeline. Default: the planner takes as few as the model fits on. */
   stages: count(limits.maxStages).optional(),
-  /** Layers of each stage, from the lead on; they add up to the model's. Left out, the planner balances them. */
+  /** Layers of each stage, from the lead on; they add up to the model's. Default: the planner balances them. */
   layers: arraySchema(count(limits.maxLayers), { least: 1, most: limits.maxStages }).readonly().optional(),
-  /** Tokens of KV cache, shared by all sequences. Left out: {@link defaultContextTokens}, or the model's if they are fewer. */
+  /**
+   * Tokens of KV cache, shared by all sequences. Default: {@link defaultContextTokens}, or the model's if they are
+   * fewer.
+   */
   contextTokens: count(16_777_216).optional(),
   /** Sequences served at once. */
   sequences: count(limits.maxSequences).optional(),
-  /** How keys and values are stored: `q8_0` takes about half of the memory of `f16`, and rounds. */
+  /** Storage of keys and values: `q8_0` takes about half of the memory of `f16`, and rounds. */
   cacheType: cacheTypeSchema.optional(),
-  /** How hidden rows cross from stage to stage: `f16` takes half of the bytes of `f32`, and rounds. */
+  /** Encoding of hidden rows on their way from stage to stage: `f16` takes half of the bytes of `f32`, and rounds. */
   activations: activationsSchema.optional(),
-  /** Engine threads of each stage. Left out, each peer decides. */
+  /** Number of engine threads of each stage. Default: each peer decides. */
   threads: count(1024).optional(),
 };
 
-/** A request to deploy a model, as people and programs send it. Options that it leaves out get their defaults. */
+/** A request to deploy a model, as people and programs send it. Options that are left out get their defaults. */
 export const deploymentRequestSchema = z.strictObject({
   /** Name, alias or SHA-256 of a model that some peer holds. */
   model: z.string().min(1).max(limits.maxNameLength),
@@ -45,12 +48,12 @@ export type DeploymentRequest = z.infer<typeof deploymentRequestSchema>;
 export type DeploymentOptions = Omit<DeploymentRequest, 'model'>;
 
 /**
- * What was asked of one deployment, with all defaults. What is still left out is decided where more is known: stages and
- * layers by the planner, the context with the model at hand, threads by each peer.
+ * The request for one deployment, with all defaults. Options that are still left out are decided where more is known:
+ * stages and layers by the planner, the context with the model at hand, threads by each peer.
  */
 export const deploymentSpecSchema = z.object({
   ...options,
-  /** SHA-256. */
+  /** SHA-256 of the model. */
   model: sha256Schema,
   sequences: options.sequences.unwrap().default(4),
   cacheType: cacheTypeSchema.default('f16'),
@@ -62,12 +65,20 @@ export type DeploymentSpec = z.infer<typeof deploymentSpecSchema>;
 export const plannedSpecSchema = deploymentSpecSchema.extend({ contextTokens: options.contextTokens.unwrap() });
 export type PlannedSpec = z.infer<typeof plannedSpecSchema>;
 
-/** Fills a request's defaults in. The one place where they are. @param model SHA-256 of the model that the request means */
+/**
+ * Makes the spec of a request, with all defaults, which stand nowhere else.
+ *
+ * @param model SHA-256 of the model that the request means
+ */
 export function deploymentSpec(request: DeploymentOptions, model: string): DeploymentSpec {
   return deploymentSpecSchema.parse({ ...request, model });
 }
 
-/** Decides the context of a spec that leaves it out. @param atMost tokens that a model gets unasked */
+/**
+ * Decides the context of a spec that leaves it out.
+ *
+ * @param atMost tokens that a model gets unasked. Default: {@link defaultContextTokens}
+ */
 export function plannedSpec(
   spec: DeploymentSpec,
   { contextLength }: Pick<ModelShape, 'contextLength'>,
@@ -84,7 +95,7 @@ export interface DeploymentFlag {
   /** Its synopsis, e.g. `--ctx <tokens>`. */
   readonly flag: string;
   readonly description: string;
-  /** What applies when an option without a default is left out, in a few words. */
+  /** The effect of leaving out an option without a default, in a few words. */
   readonly otherwise?: string;
 }
 

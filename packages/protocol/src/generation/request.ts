@@ -47,9 +47,9 @@ export const samplingSchema = z.object({
       lastTokens: lastTokens.default(64),
       /** Divides positive logits of tokens that occurred; 1 changes nothing. */
       repeat: z.number().min(0.1).max(10).default(1),
-      /** Is subtracted once per occurrence of a token. */
+      /** Number subtracted once per occurrence of a token. */
       frequency: penalty.default(0),
-      /** Is subtracted once from tokens that occurred. */
+      /** Number subtracted once from tokens that occurred. */
       presence: penalty.default(0),
     })
     .optional(),
@@ -131,7 +131,10 @@ export const generationRequestSchema = z.object({
    * true.
    */
   speculation: z.boolean().optional(),
-  /** When the request was made, in milliseconds since 1970: the present for chat templates, on whichever lead. Default: the lead's present. */
+  /**
+   * Time of the request, in milliseconds since 1970: the present for chat templates, on every lead. Default: the lead's
+   * present.
+   */
   askedAt: z.number().int().nonnegative().max(latestTime).optional(),
   /** The point from which to continue. Default: the generation starts. */
   resume: resumeSchema.optional(),

@@ -12,7 +12,7 @@ const maxSwapBytes = 512 * 1024 * 1024;
  */
 export const microBatchRows = 128;
 
-/** The part of a spec that says how large its KV cache is. */
+/** The part of a spec that determines the size of its KV cache. */
 export type KvCacheOptions = Pick<PlannedSpec, 'contextTokens' | 'cacheType'>;
 
 /** Returns the bytes that keys and values of `tokens` tokens take in `layers` layers of a model. */
