@@ -18,20 +18,20 @@ export interface CoordinatorOptions {
   readonly host?: string | undefined;
   /** TCP port; 0 takes any free one. Default 7331. */
   readonly port?: number | undefined;
-  /** Where requests and deployments are recorded, opened and closed by its owner. Default: nowhere. */
+  /** Audit log of requests and deployments, opened and closed by its owner. Default: none. */
   readonly audit?: AuditPort | undefined;
-  /** Silent by default. */
+  /** Logger. Default: silent. */
   readonly logger?: Logger | undefined;
-  /** What deployments get that do not say otherwise, and how long they may take. */
+  /** Defaults and timeouts of deployments. */
   readonly defaults?: DeploymentsOptions | undefined;
-  /** How long a lead may be silent before its request ends with `deadline-exceeded`. Default 300 s, then 60 s. */
+  /** Longest silences of a lead before its request ends with `deadline-exceeded`. Default 300 s, then 60 s. */
   readonly deadlines?: RouterOptions | undefined;
 }
 
-/** How long requests may take to be recorded once everything was stopped, in milliseconds. */
+/** Longest time for requests to be recorded once everything was stopped, in milliseconds. */
 const settleMs = 2000;
 
-/** Plans, deploys, routes and serves the HTTP API of one mesh. */
+/** The coordinator of one mesh: it plans, deploys, routes and serves the HTTP API. */
 export interface Coordinator {
   readonly deployments: Deployments;
   /** Base URL, e.g. `http://127.0.0.1:7331`; OpenAI clients append `/v1`. Throws `not-running` unless started. */

@@ -1,14 +1,14 @@
 import type { DeploymentRequest, DeploymentStatus } from '@skein/protocol';
 
-/** A request to deploy a model, and whom to tell. */
+/** A request to deploy a model, with a signal and an observer. */
 export interface DeployRequest extends DeploymentRequest {
-  /** Aborting it takes the deployment down, as long as it is not ready. */
+  /** Takes the deployment down when it aborts, as long as it is not ready. */
   readonly signal?: AbortSignal | undefined;
   /** Called with the state at first and after every change. */
   readonly onProgress?: ((status: DeploymentStatus) => void) | undefined;
 }
 
-/** Where requests of a deployment go. */
+/** The target of a deployment's requests. */
 export interface DeploymentRoute {
   readonly deployment: string;
   /** Peer id of the lead. */

@@ -28,12 +28,12 @@ export interface DeploymentOptions {
   readonly plan: Plan;
   /** Names of the plan's machines, by stage. */
   readonly machines: readonly string[];
-  /** What was asked for. */
+  /** The request with all defaults. */
   readonly spec: DeploymentSpec;
-  /** What of it was planned: one that is deployed anew may get less. */
+  /** The plan's options: a replica that is deployed anew may get less than requested. */
   readonly planned: PlannedSpec;
   readonly timeouts: StageTimeouts;
-  /** Milliseconds since 1970. */
+  /** Start of the deployment, in milliseconds since 1970. */
   readonly startedAt: number;
 }
 
@@ -45,7 +45,7 @@ export class Deployment {
   readonly #options: DeploymentOptions;
   readonly #over = new AbortController();
   readonly #ended = Promise.withResolvers<void>();
-  /** By stage. */
+  /** Links to the stages, by number. */
   readonly #links = new Map<number, StageLink>();
   readonly #stages: StageStatus[];
   readonly #observers = new Set<DeploymentObserver>();
@@ -75,7 +75,7 @@ export class Deployment {
     return this.#options.model.model;
   }
 
-  /** What was asked for, for whoever deploys the model anew after a loss. */
+  /** Its request with all defaults, for deploying the model anew after a loss. */
   get spec(): DeploymentSpec {
     return this.#options.spec;
   }
@@ -94,7 +94,7 @@ export class Deployment {
     return this.#ended.promise;
   }
 
-  /** Tells an observer of every change, until what this returns is called. One that throws changes nothing. */
+  /** Calls an observer at every change, until the returned function is called. Errors of the observer change nothing. */
   observe(observer: DeploymentObserver): () => void {
     this.#observers.add(observer);
     return () => void this.#observers.delete(observer);
@@ -116,7 +116,11 @@ export class Deployment {
     };
   }
 
-  /** Loads all stages at once, then closes the ring. Throws what went wrong first; nothing is left on the peers then. */
+  /**
+   * Loads all stages at once, then closes the ring.
+   *
+   * @throws SkeinError the first failure; nothing is left on the peers then
+   */
   async load(): Promise<void> {
     try {
       this.#changed();
@@ -145,8 +149,8 @@ export class Deployment {
   }
 
   /**
-   * Has it take no more requests. Resolves when none runs any more, or when it is over in another way. Does nothing to one
-   * that does not serve.
+   * Drains the deployment: it takes no more requests. Resolves when none runs any more, or when it is over in another
+   * way. Does nothing to one that does not serve.
    */
   async drain(): Promise<void> {
     if (this.#state === 'ready') {
@@ -159,7 +163,7 @@ export class Deployment {
     await this.#draining;
   }
 
-  /** Takes the deployment down. Resolves when the peers have let go of it. */
+  /** Takes the deployment down. Resolves when the peers have released it. */
   async close(): Promise<void> {
     await this.#end('closed', new SkeinError('aborted', 'the deployment was taken down'));
   }
@@ -241,7 +245,7 @@ export class Deployment {
     this.#changed();
   }
 
-  /** Goes on to the next state, unless a loss or a close came in between. */
+  /** Advances to the next state, unless a loss or a close came in between. */
   #advance(state: 'connecting' | 'ready'): void {
     this.#over.signal.throwIfAborted();
     this.#enter(state);

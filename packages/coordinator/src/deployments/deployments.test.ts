@@ -214,7 +214,7 @@ describe('ensuring that a model is deployed', () => {
 describe('deploying anew what has failed', () => {
   const wish = { stages: 2, contextTokens: 512, sequences: 2, threads: 3 };
 
-  /** Has a peer drop its stages, and waits until the coordinator knows. */
+  /** Makes a peer drop its stages, and waits until the coordinator knows. */
   async function lose(index: number): Promise<void> {
     for (const stage of peer(index).held) stage.abort();
     await vi.waitFor(() => expect(deployments.list()).toMatchObject([{ state: 'failed' }]));
@@ -299,7 +299,7 @@ describe('taking down', () => {
     stop: [],
   };
 
-  /** Has an answer of a deployment begin that hangs; returns how it goes on. */
+  /** Begins an answer of a deployment that hangs; returns its continuation. */
   async function begin(deployment: string, lead: ScriptedPeer): Promise<AsyncGenerator<GenerationUpdate>> {
     lead.generation = 'hang';
     const events = generate(mesh, lead.mesh.peerId, { ...request, deployment });

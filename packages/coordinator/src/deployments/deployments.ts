@@ -32,14 +32,17 @@ export interface DeploymentsComponents {
   readonly logger: Logger;
   /** Makes deployment ids: 8 to 64 of a-z, 0-9 and dash, unique in the mesh. */
   readonly newId: () => string;
-  /** Milliseconds since 1970. */
+  /** Returns milliseconds since 1970. */
   readonly now: () => number;
-  /** Told when a deployment goes from one state to another. */
+  /** Called when a deployment goes from one state to another. */
   readonly onTransition?: ((status: DeploymentStatus, before: DeploymentState) => void) | undefined;
 }
 
 export interface DeploymentsOptions {
-  /** Cap of the context when a deployment does not ask for one; models trained for less get theirs. Default 4096. */
+  /**
+   * Most tokens of context for a deployment that does not ask for some; models trained for less get theirs. Default
+   * 4096.
+   */
   readonly contextTokens?: number | undefined;
   readonly timeouts?: Partial<DeploymentTimeouts> | undefined;
 }
@@ -68,16 +71,19 @@ const defaultTimeouts: DeploymentTimeouts = {
 };
 
 export interface UndeployOptions {
-  /** Cuts the answers that run instead of letting them end. Default false. */
+  /** Whether to cut the answers that run instead of letting them end. Default false. */
   readonly now?: boolean | undefined;
-  /** Told of the state at first and after every change. */
+  /** Called with the state at first and after every change. */
   readonly onProgress?: DeploymentObserver | undefined;
 }
 
 export interface EnsureOptions {
-  /** Ends this call's wait only; loading goes on for those who ask later. */
+  /** Ends this call's wait only; loading goes on for later callers. */
   readonly signal: AbortSignal;
-  /** Ids of deployments that have just failed a request: none of them is taken. Those of ours are given time to be found lost. Default none. */
+  /**
+   * Ids of deployments that have just failed a request: none of them is taken. Those of ours are given time to be found
+   * lost. Default: none.
+   */
   readonly failed?: readonly string[] | undefined;
 }
 
@@ -90,9 +96,9 @@ export class Deployments {
   readonly #options: DeploymentsOptions;
   readonly #timeouts: DeploymentTimeouts;
   readonly #deployments = new Map<string, Deployment>();
-  /** By model: what {@link ensure} waits for. */
+  /** Deployments in progress that {@link ensure} waits for, by model. */
   readonly #jobs = new Map<string, Promise<Deployment>>();
-  /** Those that are no longer in the table, whatever a card that is a moment old says. */
+  /** Deployments that are no longer in the table, for cards that are a moment old. */
   readonly #gone: EndedDeployments;
   readonly #stopped = new AbortController();
 
@@ -103,12 +109,12 @@ export class Deployments {
     this.#gone = new EndedDeployments(components);
   }
 
-  /** In the order in which they were started. */
+  /** Lists the deployments in the order in which they were started. */
   list(): readonly DeploymentStatus[] {
     return [...this.#deployments.values()].map((deployment) => deployment.status());
   }
 
-  /** Peer ids of the stages of a deployment of ours, in pipeline order. Undefined for one that is not known. */
+  /** Returns the peer ids of the stages of a deployment of ours, in pipeline order; undefined for an unknown one. */
   peersOf(id: string): readonly string[] | undefined {
     return this.#deployments
       .get(id)
@@ -116,7 +122,7 @@ export class Deployments {
       .stages.map(({ peer }) => peer);
   }
 
-  /** False for a deployment of ours that is not ready. Others' are taken to be what their cards say. */
+  /** Tells whether a deployment may serve: false for one of ours that is not ready. Others' count as their cards say. */
   mayServe(id: string): boolean {
     return !this.#gone.has(id) && (this.#deployments.get(id)?.state ?? 'ready') === 'ready';
   }
@@ -124,17 +130,20 @@ export class Deployments {
   /**
    * Puts one more replica of a model on peers and resolves when it serves.
    *
-   * @throws SkeinError `model-not-found`, or `no-peers` while members are missing; those of planning (`no-peers`, `does-not-fit`, `split-unsupported`); what a
-   * stage failed with; `peer-lost`, `deadline-exceeded`, `aborted`, `not-running`
+   * @throws SkeinError `model-not-found`, or `no-peers` while members are missing; those of planning (`no-peers`,
+   * `does-not-fit`, `split-unsupported`); the failure of a stage; `peer-lost`, `deadline-exceeded`, `aborted`,
+   * `not-running`
    */
   async deploy(request: DeployRequest): Promise<DeploymentStatus> {
     return (await this.#begin(request)).status();
   }
 
   /**
-   * A replica of the model that serves: one of ours that has not just failed, else a new one. That one gets what the replica that
-   * failed before it was asked to have, as far as it can be had still, else default settings. Concurrent calls wait for
-   * the same one. Throws what {@link deploy} does.
+   * Returns a replica of the model that serves: one of ours that has not just failed, else a new one. A new one gets
+   * the options of the replica that failed before it, as far as they are still possible, else the defaults. Concurrent
+   * calls wait for the same one.
+   *
+   * @throws SkeinError as {@link deploy} does
    */
   async ensure(model: string, { signal, failed = [] }: EnsureOptions): Promise<DeploymentRoute> {
     const id = findHeldModel(this.#components.mesh, model).model;
@@ -147,9 +156,11 @@ export class Deployments {
   }
 
   /**
-   * Takes a deployment down: it gets no more requests, and once those that run have ended its peers let go of it. Resolves
-   * then, with its last state. One that does not serve, or is lost meanwhile, is taken down at once. Calling it again waits
-   * for the same, or ends the wait with `now`. Throws `not-found` for an unknown id.
+   * Takes a deployment down: it gets no more requests, and once those that run have ended its peers release it.
+   * Resolves then, with its last state. One that does not serve, or is lost meanwhile, is taken down at once. Another
+   * call waits for the same, or ends the wait with `now`.
+   *
+   * @throws SkeinError `not-found` for an unknown id
    */
   async undeploy(id: string, { now = false, onProgress }: UndeployOptions = {}): Promise<DeploymentStatus> {
     const deployment = this.#deployments.get(id);
@@ -188,7 +199,7 @@ export class Deployments {
   }
 
   /**
-   * Waits until no card shows a stage of a replica of ours that is over. A plan made before would count its memory as
+   * Waits until no card shows a stage of a replica of ours that is over. An earlier plan would count its memory as
    * taken, and might choose the peer that it was lost with.
    */
   async #untilLetGo(signal: AbortSignal): Promise<void> {
@@ -215,7 +226,7 @@ export class Deployments {
     }
   }
 
-  /** What the last failed replica of a model was asked to be. */
+  /** Returns the options of the last failed replica of a model. */
   #failedSpec(model: string): DeploymentOptions {
     const failed = [...this.#deployments.values()].filter((one) => one.model === model && one.state === 'failed');
     return failed.at(-1)?.spec ?? {};
@@ -258,7 +269,7 @@ export class Deployments {
     return deployment;
   }
 
-  /** Plans a deployment and enters it into the table, without a pause between: the next plan sees what it takes. */
+  /** Plans a deployment and enters it into the table, without a pause between: the next plan counts its memory. */
   async #place(job: {
     readonly model: MeshModel;
     readonly request: DeployRequest;
@@ -305,7 +316,7 @@ export class Deployments {
   }
 
   /**
-   * A plan for the first of the specs that there are machines and memory for. Throws what the first one met with; while a
+   * Plans the first of the specs that there are machines and memory for. Throws the failure of the first spec; while a
    * deployment is draining, that its memory has to be waited for.
    */
   #plan(

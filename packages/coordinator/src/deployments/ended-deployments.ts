@@ -2,20 +2,23 @@ import type { Mesh } from '@skein/mesh';
 
 export interface EndedDeploymentsComponents {
   readonly mesh: { readonly cards: Pick<Mesh['cards'], 'snapshot'> };
-  /** Milliseconds since 1970. */
+  /** Returns milliseconds since 1970. */
   readonly now: () => number;
 }
 
-/** Ten times as long as a card lives of which nothing new is heard: no older one is on its way then. */
+/**
+ * Time for which an ended deployment is remembered: ten times the life of a card of which nothing new is heard, so that
+ * no older one is on its way then.
+ */
 const rememberedMs = 60_000;
 
 /**
- * Ids of deployments that are over, so that a card from before does not bring them back. One is remembered for a minute,
+ * Ids of deployments that are over, so that an earlier card does not bring them back. Each is remembered for a minute,
  * and for as long as a card still shows it.
  */
 export class EndedDeployments {
   readonly #components: EndedDeploymentsComponents;
-  /** When each ended. */
+  /** Time of each deployment's end. */
   readonly #endedAt = new Map<string, number>();
 
   constructor(components: EndedDeploymentsComponents) {

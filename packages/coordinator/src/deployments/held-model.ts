@@ -4,11 +4,14 @@ import { explainMissing, findModel, meshCatalog } from '@skein/serving';
 
 /** A model as the mesh holds it. */
 export interface MeshModel extends HeldModel {
-  /** Peer ids of those who hold it, with this manifest, in the cards' order. */
+  /** Peer ids of its holders, with this manifest, in the cards' order. */
   readonly holders: readonly string[];
 }
 
-/** All models that cards name, one per SHA-256. Where holders made different manifests of one, the one most have. */
+/**
+ * Lists all models on the cards, one per SHA-256. Where holders made different manifests of one, takes that of most
+ * holders.
+ */
 export function meshModels(cards: readonly Card[]): MeshModel[] {
   const variants = new Map<string, HeldModel & { holders: string[] }>();
   for (const { peer, models } of cards) {
@@ -31,7 +34,7 @@ export function meshModels(cards: readonly Card[]): MeshModel[] {
 /**
  * Finds the model that a name, an alias or a SHA-256 means, with its holders.
  *
- * @throws SkeinError what `findModel` of the catalog throws
+ * @throws SkeinError as `findModel` of the catalog does
  */
 export function findHeldModel(mesh: Pick<Mesh, 'cards' | 'absent'>, reference: string): MeshModel {
   const cards = mesh.cards.snapshot();

@@ -2,7 +2,7 @@ import type { DeploymentStatus } from '@skein/protocol';
 
 import type { PlacedStage } from '../planner/index.ts';
 
-/** The stages of our deployments, for the planner, which can't wait until cards show them. */
+/** Lists the stages of our deployments, for the planner, which can't wait until cards show them. */
 export function placedStages(deployments: readonly DeploymentStatus[]): readonly PlacedStage[] {
   return deployments
     .filter(({ state }) => state !== 'failed' && state !== 'closed')

@@ -26,15 +26,15 @@ export interface StageTimeouts {
 
 export interface StageLinkOptions {
   readonly peer: string;
-  /** Of its machine, for messages. */
+  /** Name of its machine, for messages. */
   readonly name: string;
   readonly load: StageLoad;
   readonly timeouts: StageTimeouts;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: StageProgress) => void;
-  /** Told how many generations still run, once the lead is being drained. */
+  /** Called with the number of generations that still run, once the lead is being drained. */
   readonly onRunning: (running: number) => void;
-  /** Told once when the stage fails or its peer is lost, at any time; not after {@link StageLink.close}. */
+  /** Called once when the stage fails or its peer is lost, at any time; not after {@link StageLink.close}. */
   readonly onLost: (error: SkeinError) => void;
 }
 
@@ -59,7 +59,11 @@ export class StageLink {
     this.#over = this.#follow();
   }
 
-  /** Asks the peer to load the stage. Throws when it can't be reached; how loading goes is told by {@link ready}. */
+  /**
+   * Asks the peer to load the stage; {@link ready} reports the result.
+   *
+   * @throws SkeinError the errors of opening a stream, when the peer can't be reached
+   */
   static async open(mesh: Pick<Mesh, 'open'>, options: StageLinkOptions): Promise<StageLink> {
     const { peer, load, signal } = options;
     const stream = await mesh.open(peer, methods.stage, { signal });
@@ -73,12 +77,15 @@ export class StageLink {
     return new StageLink(stream, options);
   }
 
-  /** Resolves when the stage is loaded. Rejects as `onLost` is told, and with `aborted` when the link is closed first. */
+  /**
+   * Resolves when the stage is loaded. Rejects with the error of `onLost`, and with `aborted` when the link is closed
+   * first.
+   */
   get ready(): Promise<StageReady> {
     return this.#ready.promise;
   }
 
-  /** Has the peer open the ring to the next stage's peer; resolves when it has. */
+  /** Makes the peer open the ring to the next stage's peer; resolves when it has. */
   async connect(next: { readonly peer: string; readonly name: string }): Promise<void> {
     const { name, timeouts } = this.#options;
     const seconds = timeouts.connectMs / 1000;
@@ -96,15 +103,15 @@ export class StageLink {
   }
 
   /**
-   * Has the lead take no more generations; resolves when none runs any more. Rejects when the stage is lost or closed
-   * before. No deadline: generations end by themselves, and a lead that hangs is lost.
+   * Drains the lead: it takes no more generations. Resolves when none runs any more; rejects when the stage is lost or
+   * closed before. Has no deadline: generations end by themselves, and a lead that hangs is lost.
    */
   async drain(): Promise<void> {
     await this.#stream.write({ type: 'stage-drain' } satisfies StageCommand);
     await this.#drained.promise;
   }
 
-  /** Unloads the stage. Resolves when the peer has let go of it, or when it was not heard in time. Never throws. */
+  /** Unloads the stage. Resolves when the peer has released it, or has not answered in time. Never throws. */
   async close(): Promise<void> {
     this.#isClosing = true;
     const { closeMs } = this.#options.timeouts;

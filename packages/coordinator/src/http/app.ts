@@ -14,21 +14,21 @@ import { Turns } from './turns.ts';
 export interface AppComponents {
   readonly generations: GenerationPort;
   readonly administration: AdminHandlers<'any'>;
-  /** Where requests are recorded. */
+  /** The records of requests. */
   readonly requests: Requests;
-  /** Aborted when the server stops: ends what is running. */
+  /** Aborts when the server stops, and ends requests that run. */
   readonly stopped: AbortSignal;
   readonly logger: Logger;
-  /** Milliseconds since 1970. */
+  /** Returns milliseconds since 1970. */
   readonly now: () => number;
-  /** Unique text of letters, digits and dashes. */
+  /** Returns a unique text of letters, digits and dashes. */
   readonly newId: () => string;
   readonly schedule: Schedule;
-  /** An unsigned 32 bit integer, for requests without a seed. */
+  /** Returns an unsigned 32 bit integer, for requests without a seed. */
   readonly randomSeed: () => number;
 }
 
-/** The HTTP API: OpenAI's endpoints under `/v1`, Skein's own for all callers under `/skein/v1`, and `/health`. */
+/** Makes the HTTP API: OpenAI's endpoints under `/v1`, Skein's own for all callers under `/skein/v1`, and `/health`. */
 export function createApp(components: AppComponents): Hono {
   const { logger, administration } = components;
   const onError = (error: unknown, request?: string) => logError(logger, error, request);

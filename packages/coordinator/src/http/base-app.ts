@@ -5,7 +5,7 @@ import { errorResponse } from './error-response.ts';
 import { browserGuard } from './guard.ts';
 import { requestIdOf } from './node-exchange.ts';
 
-/** An app that keeps web pages out, and explains what fails and what is not there. */
+/** Makes an app that keeps web pages out, and explains errors and unknown paths. */
 export function createBaseApp(
   logger: Logger,
   options: {
@@ -28,14 +28,14 @@ export function createBaseApp(
   return app;
 }
 
-/** A path that is not there is about the URL, not about a request's content: no code of ours fits. */
+/** Makes the answer for an unknown path. It is about the URL, not about a request's content: no code of ours fits. */
 function unknownUrl(method: string, path: string): Response {
   const message = `Unknown request URL: ${method} ${path.slice(0, 200)}. See /v1/models and /v1/chat/completions`;
   const error = { message, type: 'invalid_request_error', param: null, code: 'unknown_url' };
   return Response.json({ error }, { status: 404 });
 }
 
-/** The methods that a path is there for. */
+/** Lists the methods of a path. */
 function allowedMethods(app: Hono, path: string): readonly string[] {
   // What middleware is registered for is every method there is.
   const isRouted = (method: string) => app.router.match(method, path)[0].some(([[, route]]) => route.method === method);
@@ -49,7 +49,10 @@ function wrongMethod(request: { method: string; path: string; allowed: readonly 
   return Response.json({ error }, { status: 405, headers: { allow } });
 }
 
-/** Logs an error. Only a fault of ours needs an operator; clients get all other errors explained and see to them themselves. */
+/**
+ * Logs an error. Only a fault of ours needs an operator; clients get all other errors explained and attend to them
+ * themselves.
+ */
 export function logError(logger: Logger, thrown: unknown, request?: string): void {
   const error = asSkeinError(thrown);
   const fields = request === undefined ? {} : { request };

@@ -46,8 +46,8 @@ const statuses: Readonly<Record<ErrorCode, number>> = {
 };
 
 /**
- * Seconds after which the same request may succeed, where the error does not say: a busy replica has room again, a lost one has
- * been replaced, a machine is back.
+ * Seconds after which the same request may succeed, where the error names none: a busy replica has room again, a lost
+ * one has been replaced, a machine is back.
  */
 const retryAfterSeconds: Partial<Record<ErrorCode, number>> = {
   overloaded: 1,
@@ -57,10 +57,10 @@ const retryAfterSeconds: Partial<Record<ErrorCode, number>> = {
   'not-running': 5,
   'no-peers': 10,
 };
-/** For codes with these statuses that the table does not have. */
+/** Such seconds for codes that the table does not have. */
 const otherRetryAfterSeconds = 5;
 
-/** The public form of any error. What is not ours becomes `internal`, without its text. */
+/** Returns the public form of any error. A foreign error becomes `internal`, without its text. */
 export function errorBody(thrown: unknown): ErrorBody {
   const { message, type, code, details } = publicError(thrown);
   const param = details?.['param'];
@@ -69,7 +69,7 @@ export function errorBody(thrown: unknown): ErrorBody {
   };
 }
 
-/** The HTTP answer for an error that came before the first byte of another answer. */
+/** Makes the HTTP answer for an error that came before the first byte of another answer. */
 export function errorResponse(thrown: unknown): Response {
   const { code, status, details } = publicError(thrown);
   const isTemporary = status === 429 || status === 503;
@@ -77,7 +77,7 @@ export function errorResponse(thrown: unknown): Response {
   return Response.json(errorBody(thrown), { status, headers });
 }
 
-/** Whole seconds. */
+/** Returns the seconds after which to try again, a whole number. */
 function retryAfter(code: ErrorCode, details: ErrorDetails | undefined): number {
   const told = details?.['retryAfterSeconds'];
   return typeof told === 'number' ? Math.ceil(told) : (retryAfterSeconds[code] ?? otherRetryAfterSeconds);

@@ -1,15 +1,17 @@
 import { SkeinError } from '@skein/protocol';
 import type { MiddlewareHandler } from 'hono';
 
-/** Whether a host name or address, as in a URL, can only mean this machine. */
+/** Tells whether a host name or address, as in a URL, can only mean this machine. */
 export function isLoopbackHost(host: string): boolean {
   return host === 'localhost' || host === '[::1]' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
 /**
- * Keeps web pages from using the API through the browser of someone on this machine. A page that points its own domain
- * at 127.0.0.1 (DNS rebinding) gives itself away by its Host header. A plain cross-site POST can't be JSON without a
- * preflight, which is never answered: there are no CORS headers here.
+ * Makes a guard that keeps web pages from using the API through the browser of someone on this machine. A page that
+ * points its own domain at 127.0.0.1 (DNS rebinding) gives itself away by its Host header. A plain cross-site POST
+ * can't be JSON without a preflight, which is never answered: there are no CORS headers here.
+ *
+ * The guard throws SkeinError `invalid-request`.
  */
 export function browserGuard(): MiddlewareHandler {
   return async (context, next) => {

@@ -2,14 +2,18 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** Pauses between two questions to a client, in milliseconds: at first short, since most of those that say nothing are gone. */
+/**
+ * First pause between two probes of a client, in milliseconds: short, since most silent clients are gone. Later ones
+ * are longer.
+ */
 const firstPauseMs = 10;
 const longestPauseMs = 1000;
 
 /**
- * Has a server answer clients that close their half of the connection once they have sent their request. One that is gone
- * altogether looks the same at first. So both are sent what no client minds, until the answer is sent: the system of one
- * that is gone refuses it, its connection breaks, and its request ends as any other whose client goes away.
+ * Makes a server answer clients that close their half of the connection once they have sent their request. One that is
+ * gone altogether looks the same at first. So it sends both, until the answer is sent, bytes that no client minds: the
+ * system of one that is gone refuses them, its connection breaks, and its request ends as any other whose client goes
+ * away.
  */
 export function answerHalfClosed(server: Server): void {
   // Node's own switch for this, which its types lack. Without it, the end of the request ends the connection.

@@ -10,14 +10,17 @@ import { skeinRoutes } from './skein/routes.ts';
 export interface LocalAppComponents {
   /** Handlers of the routes that are for callers on this machine alone. */
   readonly administration: AdminHandlers<'local'>;
-  /** The coordinator's HTTP API. Throws `not-running` where this machine does not coordinate, or not yet. */
+  /**
+   * Returns the coordinator's HTTP API. Throws SkeinError `not-running` where this machine does not coordinate, or not
+   * yet.
+   */
   readonly api: () => Pick<Hono, 'fetch'>;
   readonly logger: Logger;
 }
 
 /**
- * The app of a daemon's socket: the routes for local callers, and the coordinator's whole API, where there is one. The TCP
- * port serves that API alone, so no route for local callers is ever mounted there.
+ * Makes the app of a daemon's socket: the routes for local callers, and the coordinator's whole API, where there is
+ * one. The TCP port serves that API alone, so no route for local callers is ever mounted there.
  */
 export function createLocalApp({ administration, api, logger }: LocalAppComponents): Hono {
   const app = createBaseApp(logger, { elsewhere: async (request, env) => await api().fetch(request, env) });

@@ -2,12 +2,12 @@ import type { HttpBindings } from '@hono/node-server';
 import { SkeinError } from '@skein/protocol';
 import type { Context } from 'hono';
 
-/** Address of who asked; undefined when the app was called without Node's server. */
+/** Returns the address of the client; undefined when the app was called without Node's server. */
 export function remoteAddress(context: Context): string | undefined {
   return (context.env as Partial<HttpBindings> | undefined)?.incoming?.socket.remoteAddress;
 }
 
-/** Node's own response to a request; undefined when the app was called without Node's server. */
+/** Returns Node's own response to a request; undefined when the app was called without Node's server. */
 export function nodeResponse(context: Context): HttpBindings['outgoing'] | undefined {
   return (context.env as Partial<HttpBindings> | undefined)?.outgoing;
 }
@@ -19,19 +19,21 @@ export function showRequestId(context: Context, id: string): void {
   nodeResponse(context)?.setHeader(requestIdHeader, id);
 }
 
-/** The id that was shown; undefined for what is no generation, or came without Node's server. */
+/** Returns the id that was shown; undefined for a request that is no generation, or came without Node's server. */
 export function requestIdOf(context: Context): string | undefined {
   const id = nodeResponse(context)?.getHeader(requestIdHeader);
   return typeof id === 'string' ? id : undefined;
 }
 
-/** Chunks that any body may come in, and the bytes that those beyond them have on average at least. */
+/** Most chunks of any body, whatever its size. Beside it: the least average bytes of further chunks. */
 const freeChunks = 1024;
 const leastChunkBytes = 64;
 
 /**
- * The bytes of a request's body as they come: from Node's own request where there is one, since the web's streams cost more.
- * Throws `invalid-request` for chunks of a few bytes, each of which costs as much as a large one.
+ * Yields the bytes of a request's body as they come: from Node's own request where there is one, since the web's
+ * streams cost more.
+ *
+ * @throws SkeinError `invalid-request` for chunks of a few bytes, each of which costs as much as a large one
  */
 export async function* bodyChunks(context: Context): AsyncGenerator<Uint8Array, void, undefined> {
   const incoming = (context.env as Partial<HttpBindings> | undefined)?.incoming;

@@ -24,7 +24,7 @@ async function dial(port: number): Promise<Socket> {
 
 interface RawRequest {
   readonly body?: string;
-  /** What the headers say of it. Default: its own. */
+  /** Length in the headers. Default: its own. */
   readonly length?: number;
   readonly version?: '1.0' | '1.1';
 }

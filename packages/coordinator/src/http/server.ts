@@ -8,18 +8,27 @@ import type { Hono } from 'hono';
 import { answerHalfClosed } from './half-closed.ts';
 import { RequestLanes } from './request-lanes.ts';
 
-/** How long answers may take to end by themselves once the server stops, in milliseconds. */
+/** Longest time for answers to end by themselves once the server stops, in milliseconds. */
 const drainMs = 500;
-/** How long a connection stays open between two requests: longer than the pools of clients and proxies keep one. */
+/**
+ * Time for which a connection stays open between two requests, in milliseconds: longer than the pools of clients and
+ * proxies keep one.
+ */
 const keepAliveMs = 80_000;
-/** How long the headers of a request may take to come, and all of it: a body has its own deadline, which is shorter. */
+/**
+ * Longest time for the headers of a request to come, in milliseconds. Beside it: that for all of it; a body has its
+ * own, shorter deadline.
+ */
 const headersMs = 90_000;
 const requestMs = 120_000;
-/** Connections at once. Where they get scarce, those are closed that nothing is asked on. */
+/** Most connections at once. Where they get scarce, idle ones are closed. */
 const maxConnections = 4096;
 const scarceConnections = 3072;
 
-/** A server of an app, for a TCP port, a socket or a named pipe to listen on. Bounds connections and how slow requests may be. */
+/**
+ * Makes a server of an app, for a TCP port, a socket or a named pipe to listen on. It bounds connections and how slow
+ * requests may be.
+ */
 export function createAppServer(app: Pick<Hono, 'fetch'>): Server {
   const lanes = new RequestLanes();
   const fetch: Hono['fetch'] = async (request, env) => {
@@ -42,7 +51,7 @@ export function createAppServer(app: Pick<Hono, 'fetch'>): Server {
   return server;
 }
 
-/** Serves an app on a TCP port. */
+/** An app on a TCP port. */
 export class HttpServer {
   readonly #server: Server;
   readonly #host: string;
@@ -54,7 +63,11 @@ export class HttpServer {
     this.#port = port;
   }
 
-  /** Resolves with the base URL once connections are accepted. Throws `already-running` when the port is taken. */
+  /**
+   * Starts to listen. Resolves with the base URL once connections are accepted.
+   *
+   * @throws SkeinError `already-running` when the port is taken
+   */
   async start(): Promise<string> {
     const listening = Promise.withResolvers<void>();
     this.#server.once('error', listening.reject);

@@ -1,8 +1,8 @@
-/** Hands out turns of the event loop, one at a time: steps of several long jobs never add up in one turn. */
+/** Turns of the event loop, handed out one at a time: steps of several long jobs never add up in one turn. */
 export class Turns {
   readonly #waiting: (() => void)[] = [];
 
-  /** Resolves in a later turn of the event loop, which nobody else gets. First come, first served. */
+  /** Resolves in a later turn of the event loop, which no other caller gets. First come, first served. */
   async next(): Promise<void> {
     const turn = Promise.withResolvers<void>();
     this.#waiting.push(turn.resolve);

@@ -4,8 +4,10 @@ import type { z } from 'zod';
 import type { Turns } from './turns.ts';
 
 /**
- * Checks a request body; the first issue ends it. Throws `invalid-request` in OpenAI's words, with the parameter at fault in `details.param`,
- * from where it gets into the error's `param`.
+ * Checks a request body; the first issue ends it.
+ *
+ * @throws SkeinError `invalid-request` in OpenAI's words, with the parameter at fault in `details.param`, from where it
+ * gets into the error's `param`
  */
 export function validate<Schema extends z.ZodType>(schema: Schema, body: unknown): z.output<Schema> {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
@@ -34,7 +36,11 @@ export async function validateEach<Schema extends z.ZodType>(
   return valid;
 }
 
-/** @param place where the value is in the body */
+/**
+ * Checks a value in the body.
+ *
+ * @param place where the value is in the body
+ */
 function validateAt<Schema extends z.ZodType>(
   schema: Schema,
   value: unknown,

@@ -3,28 +3,28 @@ import { invariant, type Block } from '@skein/protocol';
 import type { DecodeWork } from './decode-work.ts';
 import type { StageMemory } from './stage-memory.ts';
 
-/** What balancing needs to know of a peer. */
+/** The facts about a peer that balancing needs. */
 export interface BalancedPeer {
   /** Bytes that a stage may take on it. */
   readonly freeBytes: number;
   /** Bytes that it reads in a unit of time when it decodes. */
   readonly speed: number;
-  /** Whether nothing needs to be fetched there. */
+  /** Whether it holds the whole model, so that nothing needs to be fetched. */
   readonly holdsModel: boolean;
 }
 
 export interface BalanceOptions<Peer extends BalancedPeer> {
   readonly layers: number;
-  /** Cut points are multiples of this many layers; what lies between two of them is a unit. */
+  /** Number of layers of which cut points are multiples; the layers between two of them are a unit. */
   readonly multiple: number;
   readonly stages: number;
   readonly memory: StageMemory;
   readonly decodeWork: DecodeWork;
-  /** The layers after which the stages end, where the split was asked for. Default: wherever it is best. */
+  /** Layers after which the stages end, where the request gives them. Default: the best ones. */
   readonly ends?: readonly number[] | undefined;
-  /** In the order in which they are taken when nothing else decides. */
+  /** Peers, in the order in which they are taken when nothing else decides. */
   readonly peers: readonly Peer[];
-  /** Whether the peers are to be taken in just this order, one each. Default: any of them, in any order. */
+  /** Whether the peers are taken in just this order, one each. Default: any of them, in any order. */
   readonly isOrderFixed?: boolean;
 }
 
@@ -33,16 +33,16 @@ export interface Balanced<Peer> {
   readonly block: Block;
 }
 
-/** Blocks that a model of so many layers can be cut into at most. */
+/** Returns the most blocks that a model of so many layers can be cut into. */
 export function maximumStages(layers: number, multiple: number): number {
   return Math.ceil(layers / multiple);
 }
 
 /**
- * Cuts the layers into contiguous blocks and gives each to a peer with the memory for it, so that the slowest stage is as
- * fast as can be: a step of the ring takes as long as it. Of such splits it is one that has the least fetched, then one
- * in which a token passes all stages soonest, then the most even one. Exact, by dynamic programming over (peers used,
- * layers placed). Undefined exactly when nothing fits.
+ * Cuts the layers into contiguous blocks and gives each to a peer with the memory for it, so that the slowest stage is
+ * as fast as possible: a step of the ring takes as long as that. Among such splits it takes one with the least to
+ * fetch, then one in which a token passes all stages soonest, then the most even one. Exact, by dynamic programming
+ * over (peers used, layers placed). Returns undefined exactly when nothing fits.
  */
 export function balanceLayers<Peer extends BalancedPeer>(options: BalanceOptions<Peer>): Balanced<Peer>[] | undefined {
   const moves = possibleMoves(options);
@@ -64,11 +64,11 @@ interface Move<Peer> {
   readonly block: Block;
   readonly time: number;
   readonly fetchedBytes: number;
-  /** The state that it leads to. */
+  /** Number of the state that it leads to. */
   readonly next: number;
 }
 
-/** By state, peers used and layers placed, the stages that may come next. 0 is the empty split. */
+/** Stages that may come next, by state: peers used and layers placed. 0 is the empty split. */
 interface Moves<Peer> {
   readonly isEnd: (state: number) => boolean;
   readonly from: (state: number) => readonly Move<Peer>[];
@@ -121,7 +121,7 @@ interface Path<Peer> {
   readonly moves: readonly Move<Peer>[];
 }
 
-/** The cheapest way to an end, costs compared number by number; on a tie the one that comes first. */
+/** Finds the cheapest way to an end, costs compared number by number; on a tie the first one. */
 function best<Peer>(
   moves: Moves<Peer>,
   costOf: (move: Move<Peer>, rest: Cost) => Cost | undefined,

@@ -3,8 +3,8 @@ import type { Block, ModelManifest } from '@skein/protocol';
 import { blockSums } from './block-sums.ts';
 
 /**
- * Of the tokens that are computed, those that a token is drawn after: the others are a prompt's, and need no output matrix.
- * What earlier turns of a conversation left in the cache is not computed again, so prompts are the smaller part.
+ * Share of the computed tokens that a token is drawn after: the others are a prompt's, and need no output matrix.
+ * Earlier turns of a conversation are in the cache and not computed again, so prompts are the smaller part.
  */
 const drawnShare = 0.75;
 
@@ -12,9 +12,10 @@ const drawnShare = 0.75;
 export type DecodeWork = (block: Block) => number;
 
 /**
- * For one model. Weights rather than their bytes: on the CPUs measured, a weight of 8 bits takes no longer than one of 4
- * (SmolLM2's output matrix in Q8_0 takes as long as 7.4 of its layers in Q4_1, has as many weights as 8 of them, and as
- * many bytes as 13.6). Experts that a token does not use count, too: the share that it uses is the same in all layers.
+ * Returns the work of a model's blocks. It counts weights rather than their bytes: on the CPUs measured, a weight of 8
+ * bits takes no longer than one of 4 (SmolLM2's output matrix in Q8_0 takes as long as 7.4 of its layers in Q4_1, has
+ * as many weights as 8 of them, and as many bytes as 13.6). Experts that a token does not use count, too: the share
+ * that it uses is the same in all layers.
  */
 export function decodeWork(manifest: ModelManifest): DecodeWork {
   const layerWeights = Array.from({ length: manifest.shape.layers }, () => 0);

@@ -2,16 +2,17 @@ import { formatBytes, SkeinError } from '@skein/protocol';
 
 import type { UsablePeer } from './usable-peers.ts';
 
-/** What planning needs to know to say why it failed. */
+/** The facts with which planning explains its failure. */
 export interface PlanFailure {
   readonly name: string;
   /** Bytes that the whole model takes on one peer. */
   readonly neededBytes: number;
-  /** Most free memory first. */
+  /** Usable peers, most free memory first. */
   readonly peers: readonly UsablePeer[];
   readonly contextTokens: number;
 }
 
+/** Makes the error `no-peers` for fewer usable peers than wanted stages. */
 export function noPeers(name: string, wanted: number, usable: number): SkeinError {
   const message =
     usable === 0
@@ -20,6 +21,7 @@ export function noPeers(name: string, wanted: number, usable: number): SkeinErro
   return new SkeinError('no-peers', message, { details: { wanted, usable } });
 }
 
+/** Makes the error `does-not-fit`, with the numbers and the options that would help. */
 export function doesNotFit(failure: PlanFailure, options: { stages?: number; noSplitReason?: string }): SkeinError {
   const { name, neededBytes, peers, contextTokens } = failure;
   const considered = options.noSplitReason === undefined ? peers.slice(0, options.stages) : peers.slice(0, 1);
@@ -38,10 +40,12 @@ export function doesNotFit(failure: PlanFailure, options: { stages?: number; noS
   );
 }
 
+/** Makes the error `split-unsupported` for a model that can't be split. */
 export function splitUnsupported(name: string, reason: string): SkeinError {
   return new SkeinError('split-unsupported', `${name} can't be split: ${reason}; deploy it without stages`);
 }
 
+/** Makes the error `invalid-request` for layers that are not the model's. */
 export function wrongLayers(name: string, reason: string): SkeinError {
   return new SkeinError('invalid-request', `${name} can't be split like that: ${reason}`, {
     details: { param: 'layers' },

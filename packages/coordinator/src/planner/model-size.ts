@@ -1,6 +1,6 @@
 import type { ModelManifest } from '@skein/protocol';
 
-/** Where a model's bytes are, as far as planning cares. All in bytes. */
+/** The sizes of a model's parts, as far as planning needs them. All in bytes. */
 export interface ModelSize {
   /** Weights of each layer, in order. */
   readonly layerBytes: readonly number[];
@@ -14,7 +14,7 @@ export interface ModelSize {
   readonly tied: boolean;
 }
 
-/** Adds a manifest's tensors up by the stage that will hold them. Metadata (a few megabytes at most) is left out. */
+/** Adds a manifest's tensors up by the stage that will hold them. Leaves out metadata (a few megabytes at most). */
 export function modelSize(manifest: ModelManifest): ModelSize {
   const layerBytes = Array.from({ length: manifest.shape.layers }, () => 0);
   let embeddingBytes = 0;

@@ -1,19 +1,19 @@
 import type { UsablePeer } from './usable-peers.ts';
 
-/** Peers of which every choice and order is tried: 2 to the power of this many sets of them. */
+/** Most peers of which every choice and order is tried: 2 to the power of this many sets of them. */
 const maxPool = 6;
 
 export interface PeerPool {
   readonly peers: readonly UsablePeer[];
-  /** Whether they are to be taken in this order, one a stage. */
+  /** Whether they are taken in this order, one a stage. */
   readonly isOrderFixed: boolean;
 }
 
 /**
- * Sets of peers to look for a split in. Up to six peers: all of them, in any order. Of more: those with the most memory, and
- * those that are fastest, in any order. For more than six stages: the ones with the most memory, the fastest first, and
- * where that does not fit with every other choice of the two ends, since the lead holds the embeddings and the tail the
- * output matrix.
+ * Yields sets of peers in which to look for a split. Up to six peers: all of them, in any order. Of more: those with
+ * the most memory, and those that are fastest, in any order. For more than six stages: the ones with the most memory,
+ * the fastest first, and where that does not fit with every other choice of the two ends, since the lead holds the
+ * embeddings and the tail the output matrix.
  *
  * @param peers most free memory first
  */
@@ -34,7 +34,7 @@ export function* peerPools(peers: readonly UsablePeer[], stages: number): Genera
   }
 }
 
-/** Fastest first; peers that are alike stay in their order. */
+/** Sorts peers, the fastest first; equal ones stay in their order. */
 function bySpeed(peers: readonly UsablePeer[]): readonly UsablePeer[] {
   return peers.toSorted((one, other) => other.speed - one.speed);
 }

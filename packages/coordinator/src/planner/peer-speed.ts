@@ -1,6 +1,9 @@
 import type { Card } from '@skein/protocol';
 
-/** How fast a peer decodes, in bytes of weights a second, as far as only ratios matter. Nothing is measured yet: all alike. */
+/**
+ * Returns a peer's speed of decoding, in bytes of weights a second; only ratios matter. Nothing is measured yet: all
+ * are equal.
+ */
 export function peerSpeed(_card: Card): number {
   return 1;
 }

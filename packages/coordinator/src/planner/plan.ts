@@ -8,11 +8,11 @@ import { stageMemory, type StageMemory } from './stage-memory.ts';
 import type { PlacedStage } from './usable-bytes.ts';
 import { usablePeers, type UsablePeer } from './usable-peers.ts';
 
-/** What is known when planning: nothing else enters a plan. */
+/** The facts of planning: nothing else enters a plan. */
 export interface PlanSnapshot {
   readonly cards: readonly Card[];
   readonly manifest: ModelManifest;
-  /** Stages that the coordinator has put on peers, whether cards show them or not. None by default. */
+  /** Stages that the coordinator has put on peers, whether cards show them or not. Default: none. */
   readonly placed?: readonly PlacedStage[];
 }
 
@@ -23,10 +23,10 @@ export interface PlannedStage {
   readonly bytes: number;
 }
 
-/** Where the stages of one replica go, in pipeline order: the first is the lead, the last the tail. */
+/** The peers of one replica's stages, in pipeline order: the first is the lead, the last the tail. */
 export interface Plan {
   readonly stages: readonly PlannedStage[];
-  /** One line for people: what was decided, and from which numbers. */
+  /** The decision with its numbers, in one line for people. */
   readonly explanation: string;
 }
 
@@ -102,15 +102,15 @@ function checkLayers(
   }
 }
 
-/** The layer after the last one of each stage. */
+/** Returns the layer after the last one of each stage. */
 function endsOf(layers: readonly number[]): readonly number[] {
   let end = 0;
   return layers.map((count) => (end += count));
 }
 
 /**
- * Of the peers with room for all of it: one that does not serve the model yet, since a second replica beside the first
- * adds no speed; among those, one that holds it already; among those, the one with the most free memory.
+ * Chooses among the peers with room for all of it: one that does not serve the model yet, since a second replica beside
+ * the first adds no speed; among those, one that holds it already; among those, the one with the most free memory.
  */
 function wholeModelPeer(peers: readonly UsablePeer[], neededBytes: number): UsablePeer | undefined {
   const roomy = peers.filter((peer) => peer.freeBytes >= neededBytes);
@@ -136,7 +136,7 @@ interface SplitModel {
   readonly ends: readonly number[] | undefined;
 }
 
-/** The best split over any of the pools that the peers make; of those in a fixed order the first. */
+/** Finds the best split over any of the pools that the peers make; of those in a fixed order the first. */
 function splitOver(peers: readonly UsablePeer[], model: SplitModel): Plan | undefined {
   let fastest: { plan: Plan; slowest: number } | undefined;
   for (const pool of peerPools(peers, model.stages)) {

@@ -7,7 +7,7 @@ export interface PlacedStage {
   readonly stage: number;
   /** Memory that the plan gave it. */
   readonly bytes: number;
-  /** Whether it is still to take them. */
+  /** Whether it has not taken those bytes yet. */
   readonly isLoading: boolean;
 }
 

@@ -9,7 +9,7 @@ export interface UsablePeer {
   readonly name: string;
   /** Bytes that a stage may take on it, rounded down by up to 6 %. */
   readonly freeBytes: number;
-  /** How fast it decodes, see {@link peerSpeed}. */
+  /** Speed of decoding, see {@link peerSpeed}. */
   readonly speed: number;
   /** Whether it holds the whole model, so that nothing needs to be fetched. */
   readonly holdsModel: boolean;
@@ -23,7 +23,7 @@ export interface UsablePeersOptions {
   readonly placed: readonly PlacedStage[];
 }
 
-/** The peers that can serve, most free memory first; on a tie holders of the model first, then by peer id. */
+/** Lists the peers that can serve, most free memory first; on a tie holders of the model first, then by peer id. */
 export function usablePeers(cards: readonly Card[], { model, placed }: UsablePeersOptions): UsablePeer[] {
   return cards
     .flatMap((card): UsablePeer[] => {
@@ -44,8 +44,8 @@ export function usablePeers(cards: readonly Card[], { model, placed }: UsablePee
 }
 
 /**
- * Rounds down to a sixteenth of the power of two below: free memory moves all the time, and layers that moved with it would
- * be cut and fetched again at every deployment.
+ * Rounds down to a sixteenth of the power of two below: free memory changes all the time, and layers that followed it
+ * would be cut and fetched again at every deployment.
  */
 function steady(bytes: number): number {
   if (bytes < 1) return 0;

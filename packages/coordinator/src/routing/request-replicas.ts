@@ -20,18 +20,18 @@ export interface RequestReplicasComponents {
 }
 
 export interface RequestReplicasOptions {
-  /** SHA-256. */
+  /** SHA-256 of the model. */
   readonly model: string;
-  /** Of the whole request. */
+  /** Engines of the whole request. */
   readonly engines: EnginesAtRisk;
   readonly signal: AbortSignal;
-  /** Told of each replica before it is tried. */
+  /** Called with each replica before it is tried. */
   readonly onAsk: ((replica: AskedReplica) => void) | undefined;
-  /** The run of the first choice, for the others: its prompt is in the cache where it went. */
+  /** The run of the first choice, for the others: its replica has the prompt in its cache. */
   readonly first: GenerationRun | undefined;
 }
 
-/** Finds replicas for one choice of one request, and has the model deployed when there is none. */
+/** A source of replicas for one choice of one request, which deploys the model when there is none. */
 export class RequestReplicas implements ReplicaSource {
   readonly #components: RequestReplicasComponents;
   readonly #options: RequestReplicasOptions;
@@ -42,7 +42,12 @@ export class RequestReplicas implements ReplicaSource {
     this.#options = options;
   }
 
-  /** Throws what the first choice failed with before it had begun; what the last replica did when none is left. */
+  /**
+   * Takes a replica.
+   *
+   * @throws SkeinError the failure of the first choice, when it came before that had begun; that of the last replica,
+   * when none is left
+   */
   async take(failed: readonly FailedAttempt[]): Promise<Attempt> {
     const { cards, deployments, replicas } = this.#components;
     const { model, engines, first, signal, onAsk } = this.#options;
@@ -70,7 +75,10 @@ export class RequestReplicas implements ReplicaSource {
   }
 }
 
-/** Who holds the stages of somebody else's deployment, as far as cards tell. The lead first, in pipeline order. */
+/**
+ * Returns the holders of the stages of somebody else's deployment, according to the cards. The lead first, in pipeline
+ * order.
+ */
 function stagePeers(cards: readonly Card[], { deployment, lead }: Route): readonly string[] {
   const stages = cards.flatMap(({ peer, stages }) => stages.map((stage) => ({ ...stage, peer })));
   const others = stages.filter((stage) => stage.deployment === deployment && stage.stage > 0);

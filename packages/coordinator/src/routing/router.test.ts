@@ -20,7 +20,10 @@ const id = 'chatcmpl-1';
 /** Answers for all leads: its calls to itself need no network. */
 let member: Mesh;
 let answering: Disposable;
-/** What each deployment does: fail with a code, at once or once it has begun; stay silent; or answer, which is the default. */
+/**
+ * The behaviour of each deployment: fail with a code, at once or once it has begun; stay silent; or answer, which is
+ * the default.
+ */
 let scripts: Record<string, ErrorCode | 'silent' | { readonly begun: ErrorCode }>;
 /** Deployments that were asked, in order; and for which failed ones `ensure` was called. */
 let asked: string[];
@@ -87,7 +90,7 @@ function routerOver(
 
 async function* never(): AsyncGenerator<readonly Card[]> {}
 
-/** What a choice comes to: its text, or the code of the error that ends it; and the deployment that it was last at. */
+/** Returns the result of a choice, its text or the code of the error that ends it, and the deployment that had it last. */
 async function outcomeOf(choice: Choice): Promise<{ outcome: string; deployment: string | undefined }> {
   let outcome = '';
   try {

@@ -19,18 +19,19 @@ export interface RouterComponents {
 }
 
 /**
- * How long a lead may be silent, in milliseconds. First token, default 300,000: a full queue and a long prompt on slow
+ * Longest silences of a lead, in milliseconds. First token, default 300,000: a full queue and a long prompt on slow
  * machines take minutes, and clients give up by themselves about then. Gap, default 60,000: a step of any machine is
- * shorter, so what lasts longer is lost.
+ * shorter, so a longer silence means a loss.
  */
 export type RouterOptions = Partial<GenerationDeadlines>;
 
 const defaultDeadlines: GenerationDeadlines = { firstTokenMs: 300_000, gapMs: 60_000 };
 
 /**
- * Sends each request to the least loaded lead of its model, whoever deployed it; without one, deploys the model first. A
- * request whose lead fails before its first text goes to another one, and when there is none, the model is deployed once
- * more for it. Each choice of a request is a run of its own, which prefers the replica that the first one went to.
+ * Makes the router of requests: each goes to the least loaded lead of its model, whoever deployed it; without one, the
+ * model is deployed first. A request whose lead fails before its first text goes to another one, and when there is
+ * none, the model is deployed once more for it. Each choice of a request is a run of its own, which prefers the replica
+ * of the first one.
  */
 export function createRouter({ mesh, deployments }: RouterComponents, options: RouterOptions = {}): GenerationPort {
   const deadlines = { ...defaultDeadlines, ...options };

@@ -1,4 +1,4 @@
-/** How text gets to a client. What is written while one turn of the event loop is dealt with goes out in one piece. */
+/** The text on its way to a client. All text of one turn of the event loop goes out in one piece. */
 export interface Body {
   /** Sends the headers, unless they are out. */
   open(): void;
@@ -6,7 +6,7 @@ export interface Body {
   end(): void;
   /** Undefined while the client keeps up, else resolves when it does again or is gone. */
   readonly behind: Promise<void> | undefined;
-  /** Resolves, with what Hono is to answer, when the headers go out or the client is gone. */
+  /** Resolves, with the response for Hono, when the headers go out or the client is gone. */
   readonly begun: Promise<Response>;
 }
 

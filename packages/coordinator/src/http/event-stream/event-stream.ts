@@ -5,7 +5,7 @@ import { errorBody } from '../error-response.ts';
 import { NodeBody } from './node-body.ts';
 import { WebBody } from './web-body.ts';
 
-/** Where server-sent events go. What is sent to a client that is gone is dropped. */
+/** A sink of server-sent events. Those for a client that is gone are dropped. */
 export interface EventSink {
   /** Sends status and headers now. From then on an error is an event, and comments keep the connection alive. */
   open(): void;
@@ -13,7 +13,7 @@ export interface EventSink {
   send(data: object): void;
   /** Sends events that are formatted already, as by {@link eventOf}. */
   write(events: string): void;
-  /** Undefined while the client keeps up, else what to wait for before more is sent. Never rejects. */
+  /** Undefined while the client keeps up, else a promise to await before more is sent. Never rejects. */
   readonly behind: Promise<void> | undefined;
 }
 
@@ -22,25 +22,28 @@ export interface EventStreamOptions {
   readonly outgoing: ServerResponse | undefined;
   /** Called when the client goes away. */
   readonly cancel: () => void;
-  /** Told about an error that became an event. */
+  /** Called with an error that became an event. */
   readonly onError: (error: unknown) => void;
   readonly schedule: Schedule;
 }
 
-/** A stream is looked at this often, and gets a comment when nothing was sent since: so it is never silent for twice as long. */
+/**
+ * Pause between two looks at a stream, in milliseconds. It gets a comment when nothing was sent since, so it is never
+ * silent for twice as long.
+ */
 const keepAliveMs = 5000;
-/** A comment: clients pass over it. Clients and proxies give up on connections that say nothing for 30 s or more. */
+/** A comment: clients skip it. Clients and proxies give up on connections that are silent for 30 s or more. */
 const keepAlive = ': keep-alive\n\n';
 
-/** One event as it crosses the wire. */
+/** Formats one event as it crosses the wire. */
 export function eventOf(data: object): string {
   return `data: ${JSON.stringify(data)}\n\n`;
 }
 
 /**
- * Answers with server-sent events. Resolves once the headers are out, with the first event or because `produce` opened the
- * stream: what it throws before that is thrown here and can still get a proper HTTP status. Later an error becomes the last
- * event, since a body that breaks off tells a client nothing.
+ * Answers with server-sent events. Resolves once the headers are out, with the first event or because `produce` opened
+ * the stream. An error of `produce` before that is thrown here and can still get a proper HTTP status. A later one
+ * becomes the last event, since a body that breaks off tells a client nothing.
  */
 export async function eventStream(
   produce: (sink: EventSink) => Promise<void>,

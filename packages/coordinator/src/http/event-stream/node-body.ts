@@ -4,7 +4,7 @@ import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 
 import { eventStreamHeaders, type Body } from './body.ts';
 
-/** Characters that are collected at most before they are written. */
+/** Most characters that are collected before they are written. */
 const maxPendingCharacters = 16 * 1024;
 
 /** A body that is written to Node's response itself: the web's streams would cost more than all else per token. */

@@ -1,6 +1,6 @@
 import { eventStreamHeaders, type Body } from './body.ts';
 
-/** A body for who calls the app without a server of Node's. */
+/** A body for callers of the app without a server of Node's. */
 export class WebBody implements Body {
   readonly #begun = Promise.withResolvers<Response>();
   readonly #encoder = new TextEncoder();

@@ -3,14 +3,14 @@ import type { GenerationUpdate, Route } from '@skein/serving';
 
 export type GenerationEnd = Extract<GenerationUpdate, { type: 'generation-end' }>;
 
-/** What an answer reports beside its text. `lead` and the timings are Skein's own. */
+/** The report of an answer beside its text. `lead` and the timings are Skein's own. */
 export interface Completion extends Route {
   readonly end: GenerationEnd;
 }
 
 /**
- * All choices of one request together: the prompt counts once, what was generated adds up. Deployment and lead are those of
- * the first.
+ * Combines all choices of one request: the prompt counts once, generated tokens add up. Deployment and lead are those
+ * of the first.
  */
 export function combine(completions: readonly Completion[]): Completion {
   return completions.reduce((all, one) => ({ ...all, end: combineEnds(all.end, one.end) }));
@@ -29,7 +29,7 @@ function combineEnds(all: GenerationEnd, one: GenerationEnd): GenerationEnd {
   };
 }
 
-/** The sum of a count that not every lead tells. */
+/** Adds up a count that some leads leave out. */
 function sumOf(
   key: 'draftedTokens' | 'acceptedTokens',
   ends: readonly GenerationEnd[],
@@ -38,20 +38,20 @@ function sumOf(
   return counts.length === 0 ? {} : { [key]: counts.reduce((sum, count) => sum + count, 0) };
 }
 
-/** What all parts of one answer have in common. */
+/** The fields that all parts of one answer have in common. */
 export interface AnswerIdentity {
   readonly id: string;
-  /** Seconds since 1970. */
+  /** Time of the answer, in seconds since 1970. */
   readonly created: number;
   readonly model: string;
 }
 
 /** A piece of one choice, or all of it. */
 export interface Piece {
-  /** Which of the choices it belongs to, from 0. */
+  /** Number of the choice that it belongs to, from 0. */
   readonly index: number;
   readonly text: string;
-  /** As the endpoint's {@link LogprobsFormat} formatted them; null when they were not asked for. */
+  /** Log-probabilities, formatted by the endpoint's {@link LogprobsFormat}; null when they were not asked for. */
   readonly logprobs: object | null;
 }
 
@@ -60,26 +60,27 @@ export interface WholeChoice extends Piece {
   readonly finishReason: FinishReason;
 }
 
-/** Formats log-probabilities of one choice, as they come. May remember those before. */
+/** A formatter of one choice's log-probabilities, as they come. It may remember earlier ones. */
 export type LogprobsFormat = (described: readonly DescribedLogprobs[]) => object;
 
-/** Format of one endpoint's generated text. The parts of a stream come in the order opening, delta..., ending, usage. */
+/** An endpoint's format of generated text. The parts of a stream come in the order opening, delta..., ending, usage. */
 export interface AnswerFormat {
-  /** Starts the ids of this endpoint's answers. */
+  /** Prefix of the ids of this endpoint's answers. */
   readonly idPrefix: string;
-  /** The answer in one piece. */
+  /** Makes the answer in one piece. */
   whole(identity: AnswerIdentity, choices: readonly WholeChoice[], completion: Completion): object;
-  /** First chunk of a streamed choice, where the endpoint has one without text. */
+  /** Makes the first chunk of a streamed choice, where the endpoint has one without text. */
   opening(identity: AnswerIdentity, index: number): object | undefined;
   delta(identity: AnswerIdentity, piece: Piece): object;
-  /** The chunk with a choice's finish reason and, under `skein`, who answered. */
+  /** Makes the chunk with a choice's finish reason and, under `skein`, the lead that answered. */
   ending(identity: AnswerIdentity, index: number, completion: Completion): object;
-  /** The chunk that follows when the client asked for usage. */
+  /** Makes the chunk that follows when the client asked for usage. */
   usage(identity: AnswerIdentity, completion: Completion): object;
-  /** For one choice. */
+  /** Makes the formatter of one choice's log-probabilities. */
   logprobs(): LogprobsFormat;
 }
 
+/** Returns the usage of an answer in OpenAI's format. */
 export function usageOf({ end }: Completion): object {
   const { promptTokens, completionTokens, cachedTokens, draftedTokens, acceptedTokens } = end.usage;
   return {
@@ -96,14 +97,17 @@ export function usageOf({ end }: Completion): object {
   };
 }
 
-/** Not part of OpenAI's API: which deployment and lead answered, and the lead's timings in milliseconds. */
+/**
+ * Returns the facts that are not part of OpenAI's API: the deployment and lead that answered, and the lead's timings in
+ * milliseconds.
+ */
 export function skeinOf({ deployment, lead, end }: Completion): object {
   return { deployment, lead, timings: end.timings };
 }
 
 export type TokenLogprob = Pick<DescribedLogprobs, 'bytes' | 'logprob'>;
 
-/** A byte order mark is a character like others. */
+/** Arguments of a decoder for which a byte order mark is a character like others. */
 export const utf8 = ['utf-8', { ignoreBOM: true }] as const;
 const decoder = new TextDecoder(...utf8);
 

@@ -11,15 +11,16 @@ export interface AnswerOptions {
   readonly choices: readonly Choice[];
   readonly format: AnswerFormat;
   readonly identity: AnswerIdentity;
-  /** Of the generations. */
+  /** Signal of the generations. */
   readonly signal: AbortSignal;
-  /** Told how far the choices get. */
+  /** Observer of the choices' progress. */
   readonly observer: AnswerObserver;
 }
 
 /**
- * Collects the choices into one answer. Throws what one of them failed with: an answer with fewer choices than were asked
- * for is none.
+ * Collects the choices into one answer.
+ *
+ * @throws SkeinError the failure of a choice: an answer lacks none of the choices that were asked for
  */
 export async function wholeAnswer(
   options: AnswerOptions & {
@@ -48,18 +49,21 @@ export async function wholeAnswer(
   return format.whole(identity, whole, combine(completions));
 }
 
-/** Readers tell of choices by their numbers. */
+/** Returns the choice with a number, by which readers name it. */
 function choiceAt<Choice>(choices: readonly Choice[], index: number): Choice {
   return invariant(choices[index], 'what is told of is one of the choices');
 }
 
-/** Longest wait for a replica to begin before the headers of a stream go out all the same: clients give up after 30 s. */
+/**
+ * Longest wait for a replica to begin before the headers of a stream go out all the same, in milliseconds: clients give
+ * up after 30 s.
+ */
 const headersAfterMs = 10_000;
 
 /**
- * Sends the chunks of a streamed answer: those of all choices as they come. Headers go out when a replica has begun, or after
- * ten seconds, as when the model has to be loaded first. A choice that fails for good does not end the others: what it
- * failed with is thrown when they have come to their ends.
+ * Sends the chunks of a streamed answer: those of all choices as they come. Headers go out when a replica has begun, or
+ * after ten seconds, as when the model has to be loaded first. A choice that fails for good does not end the others:
+ * its error is thrown when they have come to their ends.
  */
 export async function streamAnswer(
   sink: EventSink,
@@ -76,7 +80,7 @@ export async function streamAnswer(
   const choices = options.choices.map((_, index) => {
     const opening = format.opening(identity, index);
     return {
-      /** What is to be sent before anything else of this choice. */
+      /** Chunk to send before any other of this choice. */
       opening: opening === undefined ? '' : formatted(opening),
       textEvent: textTemplate((text) => formatted(format.delta(identity, { index, text, logprobs: null }))),
       logprobs: format.logprobs(),
@@ -104,7 +108,7 @@ export async function streamAnswer(
   sink.write('data: [DONE]\n\n');
 }
 
-/** Makes events that differ in one text alone: what is around it is serialized once, not for each token. */
+/** Makes a function for events that differ in one text alone: the rest is serialized once, not for each token. */
 function textTemplate(eventWith: (text: string) => string): (text: string) => string {
   const mark = '\0';
   const event = eventWith(mark);
@@ -120,22 +124,22 @@ type TextDelta = Extract<GenerationUpdate, { type: 'text-delta' }>;
 
 interface ReadChoicesOptions {
   readonly choices: readonly Choice[];
-  /** Of the generations. */
+  /** Signal of the generations. */
   readonly signal: AbortSignal;
-  /** Told when a replica has begun a choice, each time that one does. */
+  /** Called when a replica has begun a choice, each time that one does. */
   readonly onBegin?: () => void;
-  /** Takes what a choice says; when it returns a promise, that choice is read on once it has resolved. */
+  /** Takes a choice's text; when it returns a promise, reading of that choice goes on once it has resolved. */
   readonly onDelta: (index: number, delta: TextDelta) => Promise<void> | undefined;
   readonly onEnd?: (index: number, completion: Completion) => void;
-  /** Told of the first choice that fails, while others may go on. */
+  /** Called with the error of the first choice that fails, while others may go on. */
   readonly onFailure?: (error: SkeinError) => void;
-  /** Told how far all choices get. */
+  /** Observer of the choices' progress. */
   readonly observer: AnswerObserver;
 }
 
 /**
- * Reads all choices side by side, each to its own end. When one has failed, what the first one failed with is thrown once the
- * others are over, too.
+ * Reads all choices side by side, each to its own end. When one has failed, throws the first failure once the others
+ * are over, too.
  */
 async function readChoices(options: ReadChoicesOptions): Promise<readonly Completion[]> {
   const { choices, signal, onFailure } = options;

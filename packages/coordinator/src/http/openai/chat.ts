@@ -25,14 +25,14 @@ import { promptSize, toInputs, type ParsedRequest, type ParseOptions } from './r
 
 const textPartSchema = z.strictObject({ type: z.literal('text'), text: z.string() });
 
-/** Parts in one message: more than any client splits a text into. */
+/** Most parts in one message: more than any client splits a text into. */
 const maxTextParts = 1024;
 
 const contentSchema = z.union([z.string(), arraySchema(textPartSchema, { least: 1, most: maxTextParts })], {
   error: ({ input }) => explainContent(input),
 });
 
-/** The reason for which something is no content. */
+/** Returns the reason why a value is no content. */
 function explainContent(content: unknown): string {
   if (content === null) return 'null is not supported; send "" for a message without text';
   if (!Array.isArray(content)) return 'expected a string or an array of text parts';
@@ -44,8 +44,8 @@ function explainContent(content: unknown): string {
 }
 
 /**
- * One message: string content or text parts, which are joined without anything between them. The keys of an answer of ours are accepted, so
- * that it can be sent back as it came.
+ * One message: string content or text parts, which are joined without anything between them. It accepts the keys of our
+ * answers, so that an answer can be sent back as it came.
  */
 const messageSchema = z
   .strictObject({
@@ -106,7 +106,11 @@ const chatRequestSchema = z
     error: "set either this or 'max_completion_tokens'",
   });
 
-/** Throws `invalid-request` that names the parameter at fault. */
+/**
+ * Parses the body of a chat completion.
+ *
+ * @throws SkeinError `invalid-request` that names the parameter at fault
+ */
 export async function parseChatRequest(body: unknown, options: ParseOptions): Promise<ParsedRequest> {
   const request = validate(chatRequestSchema, body);
   const { model, stream = false, stream_options } = request;
@@ -123,7 +127,7 @@ export async function parseChatRequest(body: unknown, options: ParseOptions): Pr
   };
 }
 
-/** `chat.completion` and its chunks. */
+/** Format of `chat.completion` and its chunks. */
 export const chatFormat: AnswerFormat = {
   idPrefix: 'chatcmpl-',
   whole: (identity, choices, completion) => ({
@@ -160,7 +164,7 @@ function choice(
   return { index, delta, logprobs, finish_reason: finishReason };
 }
 
-/** `choices[].logprobs` of a chat completion and its chunks. */
+/** Makes the formatter of `choices[].logprobs` of a chat completion and its chunks. */
 function chatLogprobs(): LogprobsFormat {
   const entry = (token: TokenLogprob) => ({ token: textOfToken(token), logprob: token.logprob, bytes: token.bytes });
   return (described) => ({

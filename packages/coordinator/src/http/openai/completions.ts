@@ -16,7 +16,10 @@ import {
 import { optional, refuseConflicts, sharedParameters, unsupported } from './parameters.ts';
 import { promptSize, toInputs, type ParsedRequest, type ParseOptions } from './request.ts';
 
-/** OpenAI's default for plain completions; chats get an equal share of the context (see `GenerationRequest.maxTokens`). */
+/**
+ * OpenAI's default for the tokens of plain completions; chats get an equal share of the context (see
+ * `GenerationRequest.maxTokens`).
+ */
 const defaultMaxTokens = 16;
 
 const promptSchema = z.unknown().transform((value, context): Prompt => {
@@ -44,7 +47,11 @@ const completionRequestSchema = z
   })
   .superRefine(refuseConflicts);
 
-/** Throws `invalid-request` that names the parameter at fault. */
+/**
+ * Parses the body of a text completion.
+ *
+ * @throws SkeinError `invalid-request` that names the parameter at fault
+ */
 export async function parseCompletionRequest(body: unknown, options: ParseOptions): Promise<ParsedRequest> {
   const request = validate(completionRequestSchema, body);
   const { model, prompt, logprobs, max_tokens: maxTokens = defaultMaxTokens, stream = false, stream_options } = request;
@@ -57,7 +64,7 @@ export async function parseCompletionRequest(body: unknown, options: ParseOption
   };
 }
 
-/** `text_completion`, whose chunks look like the whole. */
+/** Format of `text_completion`, whose chunks look like the whole. */
 export const completionFormat: AnswerFormat = {
   idPrefix: 'cmpl-',
   whole: (identity, choices, completion) => ({
@@ -83,7 +90,10 @@ function choice({ index, text, logprobs, finishReason = null }: Piece & { finish
   return { index, text, logprobs, finish_reason: finishReason };
 }
 
-/** `choices[].logprobs` of a text completion and its chunks: lists side by side, offsets counted over all chunks. */
+/**
+ * Makes the formatter of `choices[].logprobs` of a text completion and its chunks: lists side by side, offsets counted
+ * over all chunks.
+ */
 function completionLogprobs(): LogprobsFormat {
   // A character's bytes may lie in several tokens: the offset moves on when it is complete, as the text does.
   const characters = new TextDecoder(...utf8);
@@ -100,7 +110,10 @@ function completionLogprobs(): LogprobsFormat {
   });
 }
 
-/** By token; of several that look alike the first, which is the likeliest. The drawn token is always among them. */
+/**
+ * Returns log-probabilities by token; of several that look alike the first, which is the likeliest. The drawn token is
+ * always among them.
+ */
 function likeliest(tokens: readonly TokenLogprob[]): Record<string, number> {
   const byText = new Map<string, number>();
   for (const token of tokens) {

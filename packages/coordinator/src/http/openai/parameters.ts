@@ -4,10 +4,10 @@ import { z } from 'zod';
 import { responseFormatSchema, type ResponseFormat } from './response-format.ts';
 import { samplingConflict, type Conflict, type SamplingParameters } from './sampling.ts';
 
-/** Choices of one request at most. */
+/** Most choices of one request. */
 const maxChoices = 8;
 
-/** A parameter that may be left out or null. */
+/** Returns a schema of a parameter that may be left out or null. */
 export function optional<Schema extends z.ZodType>(schema: Schema) {
   return schema.nullish().transform((value) => value ?? undefined);
 }
@@ -15,7 +15,10 @@ export function optional<Schema extends z.ZodType>(schema: Schema) {
 /** A parameter that does not change the answer: any value is accepted and ignored. */
 export const ignored = z.unknown().optional();
 
-/** A parameter that would change the answer but is not supported: accepted only where it asks for what happens anyway. */
+/**
+ * Returns a schema of a parameter that would change the answer but is not supported: it accepts only values that ask
+ * for the usual behaviour.
+ */
 export function unsupported(...neutralValues: readonly unknown[]) {
   const names = neutralValues.map((value) => JSON.stringify(value));
   const hint = names.length === 0 ? 'leave it out' : `leave it out or set it to ${names.join(' or ')}`;
@@ -25,13 +28,13 @@ export function unsupported(...neutralValues: readonly unknown[]) {
     .optional();
 }
 
-/** Whether two values are equal, of which the second one holds no objects. The first may be of any size and shape. */
+/** Tells whether two values are equal, of which the second one holds no objects. The first may be of any size and shape. */
 function isSame(value: unknown, other: unknown): boolean {
   if (!Array.isArray(other)) return value === other;
   return Array.isArray(value) && value.length === other.length && value.every((item, at) => isSame(item, other[at]));
 }
 
-/** How the clients of llama.cpp ask for no limit on the tokens of an answer. */
+/** Value with which the clients of llama.cpp ask for no limit on the tokens of an answer. */
 export const noLimit = -1;
 
 export const tokenLimit = optional(
@@ -51,7 +54,7 @@ const repetitionPenalty = optional(z.number().min(0.1).max(10));
 const tokenKey = z.string().refine((key) => /^\d{1,7}$/.test(key) && Number(key) < limits.maxVocabularySize, {
   error: 'expected token ids as keys',
 });
-/** How many there are is looked at first. Clients of llama.cpp send an empty array for none. */
+/** Biases, whose number is checked first. Clients of llama.cpp send an empty array for none. */
 const logitBias = z
   .unknown()
   .transform((biases) => (Array.isArray(biases) && biases.length === 0 ? {} : biases))
@@ -61,8 +64,8 @@ const logitBias = z
   .pipe(z.record(tokenKey, z.number().min(-100).max(100)));
 
 /**
- * How tokens are drawn. Beside OpenAI's parameters, those of llama.cpp's server and of vLLM under the names they have there.
- * What changes nothing in those programs (0, or 1 for shares and divisors) changes nothing here.
+ * Parameters of drawing tokens. Beside OpenAI's parameters, those of llama.cpp's server and of vLLM under the names
+ * they have there. Values that change nothing in those programs (0, or 1 for shares and divisors) change nothing here.
  */
 export const samplingParameters = {
   temperature: optional(samplingSchema.shape.temperature.unwrap()),
@@ -90,7 +93,7 @@ export const samplingParameters = {
   seed: optional(z.number().refine(Number.isInteger, { error: 'expected an integer' })),
 } as const;
 
-/** An empty one stops nothing, as with llama.cpp's server. */
+/** A stop string. An empty one stops nothing, as with llama.cpp's server. */
 const stopString = z.string().max(limits.maxStopLength);
 
 /** Parameters that chat and plain completions share. */
@@ -111,6 +114,7 @@ export const sharedParameters = {
   user: ignored,
 } as const;
 
+/** Tells whether a value is an object, including an array. */
 export function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null;
 }
@@ -121,7 +125,7 @@ interface SharedBody extends SamplingParameters {
   readonly response_format?: ResponseFormat | undefined;
 }
 
-/** Refuses parameters that can't be had together: for zod's `superRefine`. */
+/** Refuses contradictory parameters: for Zod's `superRefine`. */
 export function refuseConflicts(body: SharedBody, context: z.core.$RefinementCtx): void {
   const conflict = sharedConflict(body) ?? samplingConflict(body);
   if (conflict === undefined) return;

@@ -7,9 +7,9 @@ import { toSampling, type SamplingParameters } from './sampling.ts';
 
 /** A request to one of the OpenAI endpoints, checked and in Skein's terms. */
 export interface ParsedRequest {
-  /** As the client spelled it; answers repeat it. */
+  /** Name of the model as the client spelled it; answers repeat it. */
   readonly model: string;
-  /** One for each choice; they differ in their seeds alone. */
+  /** Inputs, one for each choice; they differ in their seeds alone. */
   readonly inputs: readonly [GenerationInput, ...GenerationInput[]];
   /** Characters of all messages together, or tokens where the prompt came as such. */
   readonly promptSize: number;
@@ -19,7 +19,7 @@ export interface ParsedRequest {
 }
 
 export interface ParseOptions {
-  /** Turns of the event loop, for what takes more than one. */
+  /** Turns of the event loop, for work that takes more than one. */
   readonly turns: Turns;
   /** Draws a seed, an unsigned 32 bit integer, for a request without one. */
   readonly randomSeed: () => number;
@@ -32,7 +32,12 @@ interface InputParameters extends SamplingParameters {
   readonly speculation?: boolean | undefined;
 }
 
-/** A checked request in the engine's terms, once for each choice. Throws `request-too-large`. */
+/**
+ * Turns a checked request into the engine's terms, once for each choice.
+ *
+ * @throws SkeinError `request-too-large` for a prompt over the limit; `invalid-request` for sampling that the engine
+ * refuses
+ */
 export async function toInputs(
   parameters: InputParameters,
   more: {
@@ -62,7 +67,7 @@ function toStop(stop: string | readonly string[] | undefined): string[] {
   return texts.filter((text) => text !== '');
 }
 
-/** The inputs of so many choices: the first is the one given, the others draw from seeds that follow from its seed. */
+/** Makes the inputs of so many choices: the first is the given one, the others draw from seeds that follow from its seed. */
 function choicesOf(input: GenerationInput, count = 1): [GenerationInput, ...GenerationInput[]] {
   const { sampling } = input;
   const others = Array.from({ length: count - 1 }, (_, index) => ({
@@ -73,8 +78,9 @@ function choicesOf(input: GenerationInput, count = 1): [GenerationInput, ...Gene
 }
 
 /**
- * An unsigned 32 bit integer. Mixed (MurmurHash3's finalizer), because the engine takes seeds and positions together: with
- * seeds that are neighbours one choice would draw at one position what another one draws at the next.
+ * Returns the seed of a choice, an unsigned 32 bit integer. It is mixed (MurmurHash3's finalizer), because the engine
+ * takes seeds and positions together: with neighbouring seeds one choice would draw at one position as another one does
+ * at the next.
  */
 function choiceSeed(seed: number, choice: number): number {
   let mixed = (seed + Math.imul(choice, 0x9e37_79b9)) >>> 0;
@@ -83,7 +89,7 @@ function choiceSeed(seed: number, choice: number): number {
   return (mixed ^ (mixed >>> 16)) >>> 0;
 }
 
-/** How long a prompt is: characters, of all messages together, or tokens where it came as such. */
+/** Returns the length of a prompt: characters of all messages together, or tokens where it came as such. */
 export function promptSize(prompt: Prompt): number {
   switch (prompt.type) {
     case 'chat':
@@ -96,10 +102,11 @@ export function promptSize(prompt: Prompt): number {
 }
 
 /**
- * Throws `context-length-exceeded` for token ids that are more than the largest context of a model's replicas holds: a
- * million of them need not be sent to find that out. How many tokens a text has, only the lead knows.
+ * Checks that token ids fit the largest context of a model's replicas: a million of them need not be sent to find that
+ * out. Only the lead knows how many tokens a text has.
  *
  * @param contextTokens undefined when the model is not deployed
+ * @throws SkeinError `context-length-exceeded` when they do not fit
  */
 export function assertFitsContext(promptTokens: number, contextTokens: number | undefined): void {
   if (contextTokens === undefined || promptTokens < contextTokens) return;

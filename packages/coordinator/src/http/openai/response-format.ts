@@ -16,7 +16,7 @@ const jsonSchema = z.strictObject({
   strict: z.boolean().nullish(),
 });
 
-/** What the text is to be: `text`, `json_object` or `json_schema`. */
+/** The format of the text: `text`, `json_object` or `json_schema`. */
 export const responseFormatSchema = z.discriminatedUnion(
   'type',
   [
@@ -38,8 +38,8 @@ export function jsonSchemaOf(format: ResponseFormat | undefined): string | undef
 }
 
 /**
- * Whether a JSON value has more than so many characters when it is written out. Stops counting there, and counts less than
- * there are: no marks, no escapes.
+ * Tells whether a JSON value has more than so many characters when it is written out. Stops counting there, and counts
+ * fewer than there are: no marks, no escapes.
  */
 function isLongerThan(value: unknown, maxCharacters: number): boolean {
   let characters = 0;

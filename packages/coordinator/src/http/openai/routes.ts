@@ -20,20 +20,20 @@ export interface OpenAiComponents {
   readonly requests: Requests;
   readonly bodies: RequestBodies;
   readonly turns: Turns;
-  /** Aborted when the server stops. */
+  /** Aborts when the server stops. */
   readonly stopped: AbortSignal;
-  /** Milliseconds since 1970. */
+  /** Returns milliseconds since 1970. */
   readonly now: () => number;
-  /** Unique text of letters, digits and dashes. */
+  /** Returns a unique text of letters, digits and dashes. */
   readonly newId: () => string;
-  /** An unsigned 32 bit integer. */
+  /** Returns an unsigned 32 bit integer. */
   readonly randomSeed: () => number;
   readonly schedule: Schedule;
-  /** Told about each error that a client gets, and of which request it is. */
+  /** Called with each error that a client gets, and the id of its request. */
   readonly onError: (error: unknown, request: string) => void;
 }
 
-/** OpenAI's endpoints, under `/v1`. */
+/** Makes OpenAI's endpoints, under `/v1`. */
 export function openAiRoutes(components: OpenAiComponents): Hono {
   const { generations } = components;
   const startedSeconds = Math.floor(components.now() / 1000);
@@ -118,7 +118,7 @@ async function answer(
   });
 }
 
-/** OpenAI's model object. `created` has no better meaning here than when this coordinator started. */
+/** Makes OpenAI's model object. `created` is the start of this coordinator, for want of a better meaning. */
 function modelObject({ id, model, name, bytes, isServed }: ServedModel, created: number): object {
   const skein = { sha256: model, name, bytes, deployed: isServed };
   return { id, object: 'model', created, owned_by: 'skein', skein };

@@ -3,18 +3,21 @@ import type { z } from 'zod';
 
 import type { samplingParameters } from './parameters.ts';
 
-/** The parameters of a request that say how tokens are drawn, checked one by one. */
+/** The parameters of a request for drawing tokens, checked one by one. */
 export type SamplingParameters = {
   readonly [Name in keyof typeof samplingParameters]?: z.output<(typeof samplingParameters)[Name]> | undefined;
 };
 
 export interface SamplingOptions {
   readonly randomSeed: () => number;
-  /** How many of the likeliest tokens to report beside each; undefined: no log-probabilities. */
+  /** Number of the likeliest tokens to report beside each; undefined for no log-probabilities. */
   readonly logprobs: number | undefined;
 }
 
-/** Sampling as the engine takes it. What the request leaves out gets Skein's defaults; the seed, a random one. */
+/**
+ * Turns parameters into sampling settings of the engine. Parameters that are left out get Skein's defaults, and the
+ * seed a random one.
+ */
 export function toSampling(parameters: SamplingParameters, { randomSeed, logprobs }: SamplingOptions): Sampling {
   const { temperature, top_p: topP, top_k: topK, min_p: minP, typical_p: typicalP, seed, grammar = '' } = parameters;
   return samplingSchema.parse({
@@ -35,17 +38,17 @@ export function toSampling(parameters: SamplingParameters, { randomSeed, logprob
   });
 }
 
-/** The value that means a random seed in llama.cpp, `LLAMA_DEFAULT_SEED`. Its clients write it as -1. */
+/** The value for a random seed in llama.cpp, `LLAMA_DEFAULT_SEED`. Its clients write it as -1. */
 const anySeed = 0xffff_ffff;
 
-/** Undefined for one that is left out, or asks for a random one. */
+/** Returns a seed as the engine takes it; undefined for one that is left out, or asks for a random one. */
 function toSeed(seed: number | undefined): number | undefined {
   if (seed === undefined) return undefined;
   const folded = Number(BigInt.asUintN(32, BigInt(seed)));
   return folded === anySeed ? undefined : folded;
 }
 
-/** Whether a number is there and is none of those that change nothing. */
+/** Tells whether a number is given and is none of those that change nothing. */
 function isSet(value: number | undefined, ...neutral: readonly number[]): value is number {
   return value !== undefined && !neutral.includes(value);
 }
@@ -77,13 +80,13 @@ function logitBiasOf({ logit_bias: biases }: SamplingParameters) {
   return logitBias.length > 0 ? { logitBias } : {};
 }
 
-/** A parameter that can't be had together with another one, and why. */
+/** A parameter that contradicts another one, with the reason. */
 export interface Conflict {
   readonly parameter: string;
   readonly reason: string;
 }
 
-/** The first pair of sampling parameters that contradict each other; undefined when none do. */
+/** Finds the first pair of sampling parameters that contradict each other; undefined when none do. */
 export function samplingConflict(parameters: SamplingParameters): Conflict | undefined {
   const { repeat_penalty: repeat, repetition_penalty: repetition, mirostat } = parameters;
   if (repeat !== undefined && repetition !== undefined && repeat !== repetition) {

@@ -11,12 +11,12 @@ import type {
 } from '@skein/protocol';
 
 export interface AnswerContext {
-  /** Aborted when the caller goes away, or the server stops. */
+  /** Aborts when the caller goes away, or the server stops. */
   readonly signal: AbortSignal;
 }
 
 export interface EventContext<Event> extends AnswerContext {
-  /** Tells the caller of a step. A slow one misses steps in between, never the latest. */
+  /** Reports a step to the caller. A slow caller misses steps in between, never the latest. */
   readonly onEvent: (event: Event) => void;
 }
 

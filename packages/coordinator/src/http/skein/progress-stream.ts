@@ -2,12 +2,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import type { EventSink } from '../event-stream/index.ts';
 
-/** Clients, Node's `fetch` among them, give up on a stream that says nothing for minutes. */
+/**
+ * Pause after which the latest event is repeated, in milliseconds: clients, Node's `fetch` among them, give up on a
+ * stream that is silent for minutes.
+ */
 const repeatMs = 15_000;
 
 /**
- * Follows a change: sends its latest event, on changes and again when there is none for a while, and at last the event that
- * the change ended with. Throws why it failed. A slow reader misses events in between, never the latest.
+ * Follows a change: sends its latest event, on changes and again when there is none for a while, and at last the event
+ * that the change ended with. Throws the change's error. A slow reader misses events in between, never the latest.
  */
 export async function sendProgress<Event extends object>(
   sink: EventSink,
@@ -31,7 +34,7 @@ export async function sendProgress<Event extends object>(
   sink.send(await job);
 }
 
-/** The first of both, or false after a while. */
+/** Resolves with the first of both, or with false after a while. */
 async function untilFirst(isOver: Promise<boolean>, changed: Promise<false>): Promise<boolean> {
   const waiting = new AbortController();
   try {

@@ -20,10 +20,10 @@ import { sendProgress } from './progress-stream.ts';
 
 export interface SkeinComponents {
   readonly bodies: RequestBodies;
-  /** Aborted when the server stops. */
+  /** Aborts when the server stops. */
   readonly stopped: AbortSignal;
   readonly schedule: Schedule;
-  /** Told about errors that clients get after the first byte. */
+  /** Called with errors that clients get after the first byte. */
   readonly onError: (error: unknown) => void;
 }
 
@@ -53,7 +53,11 @@ type Handler = (request: object, context: EventContext<object>) => object | Prom
 type Change = (context: EventContext<object>) => Promise<object>;
 type Exchange = SkeinComponents & { readonly change: Change };
 
-/** The fields of a request, checked. Throws `invalid-request` that names the field at fault. */
+/**
+ * Reads and checks the fields of a request.
+ *
+ * @throws SkeinError `invalid-request` that names the field at fault
+ */
 async function readRequest(context: Context, route: AdminRoute, bodies: RequestBodies): Promise<object> {
   const placed = context.req.param();
   if (route.method === 'POST') {
