@@ -27,7 +27,7 @@ async function makeMesh(directory: string, passphrase?: string): Promise<void> {
   await saveMembership(directory, await authority.admit(peerId, { roles: ['coordinator'], name: 'home' }));
 }
 
-/** What a command that is refused says. */
+/** Returns the error text of a command that is refused. */
 async function refusal(words: readonly string[], data: string): Promise<Outcome['stderr']> {
   const { code, stdout, stderr } = await runInProcess(words, { data });
   expect([code, stdout]).toEqual([1, '']);

@@ -26,6 +26,7 @@ Whoever has the authority can let anybody in. Run it in one place only: of two, 
 
 const stoppedFirst = '\nSkein must not run here meanwhile, also for a backup: `skein stop` before, `skein up` after.';
 
+/** Adds the command `skein authority` to the program. */
 export function registerAuthority(program: Command, context: CommandContext): void {
   const authority = program
     .command('authority')
@@ -71,7 +72,7 @@ export function registerAuthority(program: Command, context: CommandContext): vo
     });
 }
 
-/** The data directory, in which nothing may run now. */
+/** Opens the data directory, and checks that no daemon runs in it. */
 async function stopped(command: Command): Promise<OpenedData> {
   const data = await openData(command);
   if ((await askStatus(data.controlPath)) !== undefined) {

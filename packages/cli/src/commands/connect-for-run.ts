@@ -17,15 +17,17 @@ interface Wanted {
 }
 
 interface Connected {
-  /** The caller's to close. */
+  /** Client of the models; the caller closes it. */
   readonly client: SkeinClient;
-  /** What to ask; left out over the mesh when nobody named one. */
+  /** Model to ask; left out over the mesh when nobody named one. */
   readonly model: string | undefined;
 }
 
 /**
- * Connects to the models: through this machine's coordinator, which also deploys what is asked for; where this machine only
- * joined, as a member beside its daemon. Throws `not-running` where there is no mesh.
+ * Connects to the models: through this machine's coordinator, which also deploys the wanted one; where this machine
+ * only joined, as a member beside its daemon.
+ *
+ * @throws SkeinError `not-running` where there is no mesh
  */
 export async function connectForRun(data: OpenedData, wanted: Wanted, context: CommandContext): Promise<Connected> {
   const { signal, stderr } = context;

@@ -6,7 +6,11 @@ import { deploymentsOf } from '../overview/deployments.ts';
 import { createProgress, type Step } from '../output/progress.ts';
 import type { CommandContext } from '../program/context.ts';
 
-/** Deploys a model, with progress on stderr: the bytes of all stages that are in the same phase as the slowest. */
+/**
+ * Deploys a model, with progress on stderr: the bytes of all stages that are in the same phase as the slowest.
+ *
+ * @throws SkeinError as {@link Coordinator.deploy} does
+ */
 export async function deployModel(
   { coordinator, request }: { readonly coordinator: Coordinator; readonly request: DeploymentRequest },
   { stderr, signal }: Pick<CommandContext, 'stderr' | 'signal'>,
@@ -21,7 +25,10 @@ export async function deployModel(
   return deployment;
 }
 
-/** The phase of the slowest stages, and how far those in it are; stages that are loaded are done with the last one. */
+/**
+ * Returns the phase of the slowest stages, and the progress of all in it. Loaded stages count as done with the last
+ * phase. Undefined when there are none.
+ */
 export function stepOf(stages: Deployment['stages']): Step | undefined {
   const steps = stages.flatMap(({ progress, fileBytes }) => {
     if (progress !== undefined) return [progress];
@@ -36,7 +43,7 @@ export function stepOf(stages: Deployment['stages']): Step | undefined {
   return undefined;
 }
 
-/** Who holds which layers of a deployment, and which of the model's replicas it is. */
+/** Formats a deployment for people: its machines with their layers, and its id among the model's replicas. */
 export function describeDeployment({ name, model, id, stages }: Deployment, cards: readonly Card[]): string {
   const lines = stages.map(({ peer, block }) => `  ${formatLayers(block)} on ${machineName(cards, peer)}`);
   const others = deploymentsOf(cards).filter((other) => other.model === model && other.isReady && other.id !== id);

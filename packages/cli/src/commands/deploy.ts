@@ -17,6 +17,7 @@ Examples:
   $ skein deploy smollm2-135m-instruct --stages 2    split over two machines
   $ skein deploy my-model --ctx 8192 --parallel 8 --cache-type q8_0`;
 
+/** Adds the command `skein deploy` to the program. */
 export function registerDeploy(program: Command, context: CommandContext): void {
   const command = program
     .command('deploy')
@@ -43,7 +44,7 @@ async function deploy(
   printLine(context.stdout, describeDeployment(deployment, cards));
 }
 
-/** A deployment that is ready, for programs: without the facts that matter on the way there. */
+/** Returns a ready deployment for programs: without the facts that matter on the way there. */
 function factsOf(deployment: Deployment): object {
   const stages = deployment.stages.map((stage) => ({ ...stage, plannedBytes: undefined }));
   return { ...deployment, startedAt: undefined, stages };

@@ -38,6 +38,7 @@ Examples:
 
 Ends with 1 when something is wrong.`;
 
+/** Adds the command `skein doctor` to the program. */
 export function registerDoctor(program: Command, context: CommandContext): void {
   const command = program
     .command('doctor')
@@ -85,7 +86,10 @@ async function examine(data: OpenedData, { signal, stderr }: CommandContext): Pr
   return [...findings(facts), ...(await missingMembers(data, { membership, status, known, signal }))];
 }
 
-/** Needs the identity to show a certificate: without its passphrase nothing can be said. */
+/**
+ * Tests the ways to missing members. Needs the identity to show a certificate: without its passphrase there is nothing
+ * to report.
+ */
 async function missingMembers(
   { directory, passphrase }: OpenedData,
   around: {

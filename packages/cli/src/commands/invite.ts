@@ -35,6 +35,7 @@ const onlyHere = `no other machine can use this invite, since Skein listens on t
 const forClients =
   'Give it to a program with the client SDK: connect({ mesh: { invite, directory } }); see packages/client/README.md.';
 
+/** Adds the command `skein invite` to the program. */
 export function registerInvite(program: Command, context: CommandContext): void {
   const command = program
     .command('invite')

@@ -29,6 +29,7 @@ Examples:
   $ skein join skein1-… --backend cpu        leave the GPU alone
   $ skein join skein1-… --data ~/second      a second member on one machine`;
 
+/** Adds the command `skein join` to the program. */
 export function registerJoin(program: Command, context: CommandContext): void {
   const command = program
     .command('join')
@@ -53,10 +54,14 @@ export function registerJoin(program: Command, context: CommandContext): void {
     });
 }
 
-/** Of what is piped in: an invite has some hundred characters. */
+/** Most bytes of piped input: an invite has some hundred characters. */
 const maxInviteBytes = 64 * 1024;
 
-/** What was piped in, like what is pasted as an argument. Throws `invalid-request` for nothing. */
+/**
+ * Returns the words of piped input, like words pasted as arguments.
+ *
+ * @throws SkeinError `invalid-request` for no input
+ */
 async function readInvite(context: CommandContext): Promise<readonly string[]> {
   const words = withoutCommand([await readInput(context, { maxBytes: maxInviteBytes })]);
   if (words.length > 0) return words;
@@ -114,8 +119,8 @@ async function join(
 }
 
 /**
- * Exchanges the invite for a certificate. One that the directory has already is good enough where the invite no longer is: the
- * same command line works again after a restart. Says when somebody has to approve.
+ * Exchanges the invite for a certificate. Where the invite is not valid any more, a certificate in the directory is
+ * good enough: the same command line works again after a restart. Reports when somebody has to approve.
  */
 async function joinMesh(
   directory: string,
@@ -143,7 +148,11 @@ async function joinMesh(
   }
 }
 
-/** Throws `not-a-member` where no mesh was joined before, or no way back into it is known. */
+/**
+ * Checks that a mesh was joined before, and that a way back into it is known.
+ *
+ * @throws SkeinError `not-a-member` otherwise
+ */
 async function assertJoined(directory: string, peers: readonly string[]): Promise<void> {
   if (peers.length > 0 && (await loadMembership(directory)) !== undefined) return;
   throw new SkeinError(
@@ -152,7 +161,7 @@ async function assertJoined(directory: string, peers: readonly string[]): Promis
   );
 }
 
-/** Keeps what is known of the members' addresses up to date, until the mesh stops. */
+/** Keeps the members' addresses up to date in their file, until the mesh stops. */
 async function followMembers(
   mesh: Pick<Mesh, 'cards' | 'peerId'>,
   remember: (members: readonly Card[]) => Promise<void>,
@@ -161,8 +170,8 @@ async function followMembers(
 }
 
 /**
- * Returns a function that keeps the members' addresses and never throws: without them the way back needs an invite, which
- * is no reason to end what serves. The next change tries again.
+ * Returns a function that keeps the members' addresses and never throws: without them the way back needs an invite,
+ * which is no reason to end a daemon that serves. The next change tries again.
  */
 function remembering(known: KnownMembers, logger: Logger): (members: readonly Card[]) => Promise<void> {
   let isFailing = false;

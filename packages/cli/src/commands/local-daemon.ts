@@ -9,14 +9,18 @@ interface DaemonPlace {
   readonly controlPath: string;
 }
 
-/** What the daemon of this data directory says of itself. Throws `not-running` when there is none. */
+/**
+ * Returns the status of the daemon of this data directory.
+ *
+ * @throws SkeinError `not-running` when there is none
+ */
 export async function localDaemon({ directory, controlPath }: DaemonPlace): Promise<DaemonStatus> {
   const status = await askStatus(controlPath);
   if (status !== undefined) return status;
   throw notRunning(directory);
 }
 
-/** `not-running`, with what helps. */
+/** Makes the error `not-running`, with the fixes. */
 export function notRunning(directory: string): SkeinError {
   return new SkeinError(
     'not-running',
@@ -24,7 +28,11 @@ export function notRunning(directory: string): SkeinError {
   );
 }
 
-/** The coordinator of this machine, and the mesh as its daemon sees it. Throws `not-running` when it does not coordinate. */
+/**
+ * Returns the coordinator of this machine, and the mesh as its daemon sees it.
+ *
+ * @throws SkeinError `not-running` when no daemon runs, or it does not coordinate
+ */
 export async function localCoordinator(
   place: DaemonPlace,
 ): Promise<{ readonly coordinator: Coordinator; readonly cards: readonly Card[] }> {

@@ -1,14 +1,14 @@
 import type { Generation, GenerationResult } from '@skein/client';
 
-/** An answer, and how fast it came as seen from here. */
+/** An answer with its speed as seen from here. */
 export interface Measurement extends Omit<GenerationResult, 'timings'> {
-  /** From the request to the first token's text, in whole milliseconds. */
+  /** Time from the request to the first token's text, in whole milliseconds. */
   readonly ttftMs: number;
-  /** Tokens after the first, over the time they took. 0 when there was one at most. */
+  /** Rate of the tokens after the first. 0 when there was one at most. */
   readonly tokensPerSecond: number;
 }
 
-/** Follows a generation and takes the time. Read `text` to its end, then ask for the result. */
+/** Follows a generation and measures its speed. Read `text` to its end, then ask for the result. */
 export function measured(
   generation: Generation,
   nowMs: () => number = () => performance.now(),

@@ -25,7 +25,10 @@ function help(...examples: readonly string[]): string {
   return `\n${shown}\n\nRun it on the machine that has the authority: where \`skein up\` made the mesh.`;
 }
 
-/** Commands of the machine that says who is a member. */
+/**
+ * Adds the commands `skein members`, `skein revoke` and `skein rotate` to the program, for the machine with the
+ * authority.
+ */
 export function registerMembers(program: Command, context: CommandContext): void {
   const members = program
     .command('members')
@@ -83,7 +86,7 @@ export function registerMembers(program: Command, context: CommandContext): void
     });
 }
 
-/** Leaves the mesh that this machine has joined. */
+/** Adds the command `skein leave` to the program, for machines that joined a mesh. */
 export function registerLeave(program: Command, context: CommandContext): void {
   const leave = program
     .command('leave')
@@ -106,7 +109,11 @@ function tell(
   else printLine(stdout, said.text);
 }
 
-/** Asks the daemon of the data directory. Throws `not-running` when there is none. */
+/**
+ * Asks the daemon of the data directory.
+ *
+ * @throws SkeinError `not-running` when there is none, or the daemon's error
+ */
 async function askHere<Route extends AnswerRoute>(
   command: Command,
   route: Route,
@@ -122,8 +129,10 @@ async function askHere<Route extends AnswerRoute>(
 }
 
 /**
- * Peer id of the one member that is meant. Those in another of the states are meant only where nobody else is: the authority
- * says what is wrong with them. Throws `not-found` and `invalid-request`.
+ * Finds the peer id of the one member that a text means. Members in other states count only where nobody else is meant:
+ * the authority explains what is wrong with them.
+ *
+ * @throws SkeinError `not-found` when there is none, `invalid-request` when there are several
  */
 async function findMember(
   command: Command,
@@ -144,7 +153,7 @@ async function findMember(
   }
 }
 
-/** In UTC, as certificates are the same everywhere. */
+/** Formats a time in UTC, as certificates are the same everywhere. */
 function untilText(time: number, exactTo: 'day' | 'minute'): string {
   const text = new Date(time).toISOString();
   return exactTo === 'day' ? text.slice(0, 10) : `${text.slice(0, 16).replace('T', ' ')} UTC`;

@@ -6,7 +6,11 @@ import { isSkeinError, SkeinError, type HeldModel } from '@skein/protocol';
 import { createProgress } from '../output/progress.ts';
 import type { CommandContext } from '../program/context.ts';
 
-/** Pulls a model, with progress on stderr. Throws what the store throws, with what helps where no source is reached. */
+/**
+ * Pulls a model, with progress on stderr.
+ *
+ * @throws SkeinError as the store does, with advice where no source was reached
+ */
 export async function pullModel(
   store: Pick<ModelStore, 'pull'>,
   reference: string,
@@ -27,7 +31,11 @@ export async function pullModel(
   }
 }
 
-/** Throws for what no pull could ever get: `invalid-request` for no reference, `model-not-found` for a path to nothing. */
+/**
+ * Checks that a text names a model that a pull could ever get.
+ *
+ * @throws SkeinError `invalid-request` for a malformed reference, `model-not-found` for a path to nothing
+ */
 export async function assertModel(text: string): Promise<void> {
   const reference = parseModelReference(text);
   if (reference.kind !== 'local-file') return;

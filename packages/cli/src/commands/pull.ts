@@ -17,6 +17,7 @@ Examples:
 The file is checked before it is used; an interrupted pull goes on where it stopped.
 A daemon that runs in the same data directory offers the model to the mesh at once.`;
 
+/** Adds the command `skein pull` to the program. */
 export function registerPull(program: Command, context: CommandContext): void {
   const command = program
     .command('pull')

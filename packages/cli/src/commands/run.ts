@@ -37,6 +37,7 @@ Examples:
   $ git diff | skein run - --system "Write a commit message for this diff."
   $ skein run "Hello" --model smollm2-135m-instruct --stages 2    split it over two machines first`;
 
+/** Adds the command `skein run` to the program. */
 export function registerRun(program: Command, context: CommandContext): void {
   const command = program
     .command('run')
@@ -116,8 +117,10 @@ function penaltiesOf(flags: RunFlags): Pick<ChatRequest, 'penalties'> {
 }
 
 /**
- * Waits for the end of standard input, or for Ctrl-C. One line end at its end is not part of the prompt: `echo` and editors
- * add it, and a model answers otherwise with it.
+ * Reads a prompt from standard input, to its end or until Ctrl-C. One line end at its end is not part of the prompt:
+ * `echo` and editors add it, and a model answers otherwise with it.
+ *
+ * @throws SkeinError `invalid-request` for an empty or too long prompt; the signal's reason when that aborts
  */
 export async function readPrompt(context: Pick<CommandContext, 'stdin' | 'signal'>): Promise<string> {
   const piped = await readInput(context, { maxBytes: limits.maxPromptBytes });
@@ -130,8 +133,8 @@ function checkPrompt(prompt: string, fault: string): string {
 }
 
 /**
- * Prints text as it comes. On a terminal without what could rewrite it: a model says whatever its prompt or its machine had
- * it say. Where it breaks off, its line is ended: what follows is why.
+ * Prints text as it comes. On a terminal it leaves out characters that could rewrite it: a model may say anything that
+ * its prompt or its machine makes it say. Where the text breaks off, its line is ended: the reason follows.
  */
 export async function printPieces(
   pieces: AsyncIterable<string>,

@@ -11,6 +11,7 @@ Examples:
   $ skein status
   $ skein status --json | jq '.deployments[].stages'`;
 
+/** Adds the command `skein status` to the program. */
 export function registerStatus(program: Command, context: CommandContext): void {
   const command = program
     .command('status')

@@ -8,6 +8,7 @@ const examples = `
 Example:
   $ skein stop                   returns when the process is gone; fine when none runs`;
 
+/** Adds the command `skein stop` to the program. */
 export function registerStop(program: Command, context: CommandContext): void {
   const command = program
     .command('stop')

@@ -22,6 +22,7 @@ Examples:
 It takes no more requests at once, and is gone when the answers that run have ended. Ctrl-C ends the waiting for that, not
 the taking down.`;
 
+/** Adds the command `skein undeploy` to the program. */
 export function registerUndeploy(program: Command, context: CommandContext): void {
   const command = program
     .command('undeploy')

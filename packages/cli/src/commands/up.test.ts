@@ -11,7 +11,7 @@ async function temporaryData() {
   return await mkdtempDisposable(join(tmpdir(), 'skein-up-'));
 }
 
-/** What `up` says about itself. It is interrupted once it does. */
+/** Returns the facts that `up` prints about itself, and then interrupts it. */
 async function upOnce(words: readonly string[]): Promise<string> {
   const controller = new AbortController();
   const { signal } = controller;

@@ -41,6 +41,7 @@ Examples:
   $ skein up --model smollm2-135m-instruct          get a model and serve it
   $ skein up --no-serve                             plan and route only; others hold the layers`;
 
+/** Adds the command `skein up` to the program. */
 export function registerUp(program: Command, context: CommandContext): void {
   const flags = deploymentFlagNames();
   const command = program

@@ -15,18 +15,22 @@ import {
 
 import { fetchOver } from './socket-fetch.ts';
 
-/** A daemon answers from memory; one that is busy with a model still gets there in seconds. */
+/**
+ * Longest wait for an answer, in milliseconds: a daemon answers from memory; one that is busy with a model still does
+ * within seconds.
+ */
 const answerTimeoutMs = 10_000;
 
-/** Names the daemon in requests: HTTP wants a host, and a socket has none. */
+/** URL of the daemon in requests: HTTP needs a host, and a socket has none. */
 const url = 'http://localhost';
 
-/** What the system says where nobody listens: there is no socket, one that was left over, or something else. */
+/** Codes of the system for a path at which nobody listens: it is missing, a left-over socket, or something else. */
 const nobody: readonly string[] = ['ENOENT', 'ECONNREFUSED', 'ENOTSOCK'];
 
 /**
- * Connects to whoever listens at a control socket; undefined when nobody does, be there a left-over socket or none. Throws
- * `peer-lost` for whatever else keeps it from that: a daemon may listen there, and be too busy or somebody else's.
+ * Connects to a control socket; undefined when nobody listens there, be it left over or missing.
+ *
+ * @throws SkeinError `peer-lost` for any other failure: a daemon may listen there, and be too busy or somebody else's
  */
 export async function dialControl(path: string): Promise<Socket | undefined> {
   const socket = createConnection(path);
@@ -42,19 +46,29 @@ export async function dialControl(path: string): Promise<Socket | undefined> {
   }
 }
 
-/** The daemon's view of itself and its mesh; undefined when none runs. */
+/**
+ * Returns the daemon's view of itself and its mesh; undefined when none runs.
+ *
+ * @throws SkeinError as {@link askDaemon} does
+ */
 export async function askStatus(path: string): Promise<DaemonStatus | undefined> {
   return await askDaemon(path, adminRoutes.daemonStatus, {});
 }
 
-/** Has the daemon tell the mesh what its model store holds now. Does nothing when none runs. */
+/**
+ * Makes the daemon announce its store's present models to the mesh. Does nothing when none runs.
+ *
+ * @throws SkeinError as {@link askDaemon} does
+ */
 export async function announceModels(path: string): Promise<void> {
   await askDaemon(path, adminRoutes.announceModels, {});
 }
 
 /**
- * Asks the daemon; undefined when none runs. Throws the error that it answers with, `deadline-exceeded` when it is silent for
- * ten seconds, and `peer-lost` when it goes away.
+ * Sends a request to the daemon and returns its answer; undefined when none runs.
+ *
+ * @throws SkeinError the daemon's error; `deadline-exceeded` when it is silent for ten seconds; `peer-lost` when it
+ * goes away
  */
 export async function askDaemon<Route extends AnswerRoute>(
   path: string,
@@ -75,9 +89,11 @@ export async function askDaemon<Route extends AnswerRoute>(
 }
 
 /**
- * Stops the daemon and waits until its process is gone. Returns its process id; undefined when none ran. Throws
- * `deadline-exceeded` when it does not answer within `answerTimeoutMs` (default 10,000), and what the signal was aborted
- * with; a daemon that has answered stops nevertheless.
+ * Stops the daemon and waits until its process is gone. Returns its process id; undefined when none ran. A daemon that
+ * has answered stops even when this throws later.
+ *
+ * @param options.answerTimeoutMs longest wait for its answer, in milliseconds. Default: 10,000
+ * @throws SkeinError `deadline-exceeded` when it does not answer in time; the signal's reason when that aborts
  */
 export async function stopDaemon(
   path: string,
@@ -106,7 +122,10 @@ export async function stopDaemon(
   return pid;
 }
 
-/** The coordinator that runs in the daemon at a control socket. It throws `not-running` when there is none. */
+/**
+ * Makes a client of the coordinator in the daemon at a control socket. Its methods throw SkeinError `not-running` when
+ * there is none.
+ */
 export function openLocalCoordinator(path: string): Coordinator {
   return openCoordinator({
     url,
@@ -118,7 +137,7 @@ export function openLocalCoordinator(path: string): Coordinator {
   });
 }
 
-/** A client for one request. */
+/** Makes a client for one request. */
 function clientOver(socket: Socket): AdminClient {
   return new AdminClient({ url, fetch: fetchOver(socket, daemonLost) });
 }
@@ -127,12 +146,12 @@ function daemonLost(cause?: unknown): SkeinError {
   return new SkeinError('peer-lost', 'the daemon went away; try again', { cause });
 }
 
-/** The error of the platform's own `fetch`. */
+/** Makes the error of the platform's own `fetch`. */
 function fetchFailed(cause: unknown): TypeError {
   return new TypeError('fetch failed', { cause });
 }
 
-/** Aborts with `deadline-exceeded`, and with what helps, unless it is disposed of in time. */
+/** Makes a signal that aborts with `deadline-exceeded` and the fix, unless it is disposed of in time. */
 function answerDeadline(
   watchdog: Watchdog,
   { timeoutMs, fix }: { readonly timeoutMs: number; readonly fix: string },

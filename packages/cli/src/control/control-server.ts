@@ -9,10 +9,11 @@ import { asSkeinError, hasCode, SkeinError } from '@skein/protocol';
 import { dialControl } from './control-client.ts';
 
 /**
- * Takes the control socket of a data directory, so that one daemon runs there, and serves the admin contract on it, with the
- * coordinator's API where there is one. A socket that a killed daemon left is replaced. Disposing gives the socket up at
- * once; connections that wait for the end of the process stay open until then. Throws `already-running` when a daemon answers
- * there.
+ * Takes the control socket of a data directory, so that one daemon runs there, and serves the admin contract on it,
+ * with the coordinator's API where there is one. Replaces a socket that a killed daemon left. Disposing gives the
+ * socket up at once; connections that wait for the end of the process stay open until then.
+ *
+ * @throws SkeinError `already-running` when a daemon answers there
  */
 export async function openControlServer(path: string, components: LocalAppComponents): Promise<AsyncDisposable> {
   const server = createAppServer(createLocalApp(components));
@@ -28,8 +29,8 @@ export async function openControlServer(path: string, components: LocalAppCompon
 }
 
 /**
- * Handles the request to stop: says which process stops, begins that, and never ends. So the caller learns from the end of
- * the connection that the process is gone.
+ * Makes the handler of requests to stop: it reports the process that stops, begins that, and never ends. So the caller
+ * learns from the end of the connection that the process is gone.
  *
  * @param stop begins to stop; must not wait for it
  */

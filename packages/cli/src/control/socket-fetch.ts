@@ -6,8 +6,8 @@ import type { Fetch } from '@skein/client';
 import { SkeinError } from '@skein/protocol';
 
 /**
- * Makes a `fetch` that sends its one request over a connection that is there. Throws `protocol-violation` when the other side
- * speaks no HTTP.
+ * Makes a `fetch` that sends its one request over an open connection. It throws SkeinError `protocol-violation` when
+ * the other side speaks no HTTP.
  *
  * @param explain makes the error of a connection that breaks, before the answer or in it
  */
@@ -37,7 +37,7 @@ function responseOf(incoming: IncomingMessage, failure: (cause: unknown) => Erro
   return new Response(ReadableStream.from(chunksOf(incoming, failure)), { status, headers: named });
 }
 
-/** Leaving early closes the connection. */
+/** Yields the chunks of an answer. Closes the connection when the caller leaves early. */
 async function* chunksOf(incoming: IncomingMessage, failure: (cause: unknown) => Error): AsyncGenerator<Uint8Array> {
   try {
     for await (const chunk of incoming) yield chunk as Uint8Array;

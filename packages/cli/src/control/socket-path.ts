@@ -11,14 +11,16 @@ const groupAndOthers = 0o077;
 
 export interface SocketPathOptions {
   readonly platform: NodeJS.Platform;
-  /** Default the system's. */
+  /** Directory for temporary files. Default: the system's. */
   readonly temporaryDirectory?: string;
 }
 
 /**
- * Where the daemon of a data directory listens for commands: in the directory itself, or, where that path is too long for
- * a socket, under a hash of it in a directory of this user's in the system's temporary one. On Windows a named pipe.
- * Throws `disk-failed` when that temporary directory belongs to someone else.
+ * Returns the path at which the daemon of a data directory listens: in the directory itself, or, where that path is too
+ * long for a socket, under a hash of it in a directory of this user's in the system's temporary one. On Windows a named
+ * pipe.
+ *
+ * @throws SkeinError `disk-failed` when that temporary directory belongs to someone else
  */
 export async function controlSocketPath(dataDirectory: string, options: SocketPathOptions): Promise<string> {
   const hash = createHash('sha256').update(dataDirectory).digest('hex').slice(0, 16);

@@ -1,7 +1,7 @@
 import type { Mesh } from '@skein/mesh';
 import type { DaemonStatus } from '@skein/protocol';
 
-/** What the daemon tells `skein status`. */
+/** Returns the daemon's status for `skein status`. */
 export function daemonStatus(options: {
   readonly mesh: Pick<Mesh, 'peerId' | 'cards' | 'hasTwin' | 'traffic'>;
   readonly url: string | undefined;

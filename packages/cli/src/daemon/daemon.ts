@@ -13,20 +13,20 @@ import { notCoordinating } from './not-coordinating.ts';
 import { inviteTo, membershipHandlers, recordMembership } from './membership-handlers.ts';
 
 export interface Preparation {
-  /** Aborts it. */
+  /** Aborts the preparation. */
   readonly signal: AbortSignal;
-  /** What the directory has by now is kept, however the start ends: others know of it. */
+  /** Makes the directory keep its present content, however the start ends: others know of it. */
   readonly keep: () => void;
 }
 
 export interface DaemonOptions {
   /** Data directory, opened. */
   readonly directory: string;
-  /** Of the keys in it. */
+  /** Passphrase of the keys in it. */
   readonly passphrase: string | undefined;
   /** Path of its control socket. */
   readonly controlPath: string;
-  /** Sees to it that the directory belongs to a mesh. Called once this daemon is the only one in it. */
+  /** Makes the directory belong to a mesh. Called once this daemon is the only one in it. */
   readonly prepare: (preparation: Preparation) => Promise<void>;
   readonly name?: string | undefined;
   /** Multiaddrs to listen on. */
@@ -35,9 +35,9 @@ export interface DaemonOptions {
   readonly peers: readonly string[];
   readonly mdns: boolean;
   readonly liveness: LivenessPreset;
-  /** Left out: this machine holds no layers. */
+  /** Settings of the peer. Left out, this machine holds no layers. */
   readonly serve?: { readonly backend: Backend | 'auto'; readonly threads?: number | undefined } | undefined;
-  /** Left out: this machine does not plan, and has no HTTP API. */
+  /** Settings of the HTTP API. Left out, this machine does not plan, and has none. */
   readonly coordinate?: { readonly host: string; readonly port: number } | undefined;
   readonly logger: Logger;
   /** Aborts starting. */
@@ -50,11 +50,16 @@ export interface Daemon extends AsyncDisposable {
   readonly store: ModelStore;
   /** Base URL of the HTTP API, where this machine coordinates. */
   readonly url: string | undefined;
-  /** Text of a new invite to this mesh. Throws `not-permitted` where another machine has the authority. */
+  /**
+   * Returns the text of a new invite to this mesh.
+   *
+   * @throws SkeinError `not-permitted` where another machine has the authority, `not-running` without an address that
+   * others can dial
+   */
   invite(options?: InviteOptions): Promise<string>;
-  /** Tells the mesh what the store holds now. Does nothing where no layers are held. */
+  /** Announces the store's present models to the mesh. Does nothing where no layers are held. */
   announceModels(): Promise<void>;
-  /** Aborted when a command asks the daemon to stop. */
+  /** Aborts when a command asks the daemon to stop. */
   readonly stopRequested: AbortSignal;
 }
 
@@ -63,9 +68,10 @@ interface Running extends Omit<Daemon, keyof AsyncDisposable> {
 }
 
 /**
- * Starts what a machine runs: the control socket, the mesh, and on it a peer, a coordinator with its audit log, or both.
- * When it fails, nothing of it is left, not even an identity, a mesh or a log that it made, unless others know of that. Throws `already-running` for
- * a directory with a daemon or a port that is taken, and what the parts throw.
+ * Starts a machine's parts: the control socket, the mesh, and on it a peer, a coordinator with its audit log, or both.
+ * A failed start leaves nothing behind, not even an identity, a mesh or a log that it made, unless others know of that.
+ *
+ * @throws SkeinError `already-running` for a directory with a daemon or a port that is taken; the errors of the parts
  */
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { directory, serve, coordinate, logger, signal } = options;

@@ -3,7 +3,11 @@ import { SkeinError } from '@skein/protocol';
 
 const move = 'move it to another machine first with `skein authority export <file> --file-passphrase <path> --remove`';
 
-/** Throws `invalid-request` where this machine holds the authority: nobody could join any more. */
+/**
+ * Checks that this machine may leave its mesh.
+ *
+ * @throws SkeinError `invalid-request` when it holds the authority: nobody could join any more
+ */
 export function assertCanLeave({ authority }: Pick<Mesh, 'authority'>, directory: string): void {
   if (authority === undefined) return;
   throw new SkeinError(
@@ -12,7 +16,11 @@ export function assertCanLeave({ authority }: Pick<Mesh, 'authority'>, directory
   );
 }
 
-/** Throws `invalid-request` for a directory of another mesh: it is of one only. */
+/**
+ * Checks that a directory belongs to this mesh or to none.
+ *
+ * @throws SkeinError `invalid-request` when it belongs to another mesh
+ */
 export async function assertOfNoOther(
   directory: string,
   { mesh, passphrase }: KeyOptions & { readonly mesh: string },

@@ -9,7 +9,7 @@ type MembershipHandlers = Pick<
   'invite' | 'members' | 'approve' | 'revoke' | 'rotate' | 'leave' | 'admitClient'
 >;
 
-/** Answers what commands ask about who is a member. `mesh` throws while the daemon starts. */
+/** Makes the handlers of commands about members. `mesh` throws while the daemon starts. */
 export function membershipHandlers(
   mesh: () => Mesh,
   { directory, stop }: { readonly directory: string; readonly stop: () => void },
@@ -53,12 +53,17 @@ export function membershipHandlers(
   };
 }
 
-/** A signed statement as it goes into JSON. */
+/** Encodes a signed statement for JSON. */
 function inText({ bytes, signature }: Signed): { readonly bytes: string; readonly signature: string } {
   return { bytes: Buffer.from(bytes).toString('base64'), signature: Buffer.from(signature).toString('base64') };
 }
 
-/** Text of a new invite. Throws `not-permitted` where another machine has the authority, `not-running` without a network. */
+/**
+ * Returns the text of a new invite.
+ *
+ * @throws SkeinError `not-permitted` where another machine has the authority, `not-running` without an address that
+ * others can dial
+ */
 export async function inviteTo(mesh: Mesh, options?: InviteOptions): Promise<string> {
   const authority = authorityOf(mesh);
   const addresses = mesh.addresses().slice(0, limits.maxAddresses);
@@ -71,7 +76,7 @@ export async function inviteTo(mesh: Mesh, options?: InviteOptions): Promise<str
   return encodeInvite({ mesh: authority.mesh, secret: await authority.invite(options), peer: mesh.peerId, addresses });
 }
 
-/** Writes into the audit log who was let in, and who was put out. */
+/** Records in the audit log the members that were admitted and revoked. */
 export function recordMembership(
   { authority }: Mesh,
   { audit, logger }: { readonly audit: Pick<AuditLog, 'append'>; readonly logger: Logger },

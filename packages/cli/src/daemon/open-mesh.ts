@@ -9,8 +9,8 @@ import {
 } from '@skein/mesh';
 
 /**
- * Makes a mesh in a data directory, with this machine as its first member, unless the directory belongs to one. A machine
- * that holds the authority lets itself in as what it needs to be.
+ * Makes a mesh in a data directory, with this machine as its first member, unless the directory belongs to one. A
+ * machine that holds the authority gives itself the roles that it needs.
  */
 export async function openOrCreateMesh(
   directory: string,

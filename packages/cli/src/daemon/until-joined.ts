@@ -4,8 +4,10 @@ import { asSkeinError, SkeinError, type Card } from '@skein/protocol';
 const joinTimeoutMs = 20_000;
 
 /**
- * Waits for the first other member, and returns all that are known then. Throws `peer-lost` when none is reached within 20
- * seconds: a machine that joined nobody is not what was asked for. Throws the signal's reason, too.
+ * Waits for the first other member, and returns all that are known then.
+ *
+ * @throws SkeinError `peer-lost` when none is reached within 20 seconds: a machine that joined nobody is not what its
+ * owner wants; the signal's reason when that aborts
  */
 export async function untilJoined(
   mesh: Pick<Mesh, 'cards' | 'peerId'>,

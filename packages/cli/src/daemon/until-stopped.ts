@@ -1,8 +1,8 @@
 import { onAbort } from '@skein/protocol';
 
 /**
- * Waits for the end of a daemon. Returns when one of `orderly` is aborted; throws the reason of `interrupted` when that
- * is.
+ * Waits for the end of a daemon. Returns when a signal of `orderly` aborts; throws the reason of `interrupted` when
+ * that aborts.
  */
 export async function untilStopped(options: {
   readonly orderly: readonly AbortSignal[];

@@ -16,43 +16,54 @@ import { AdminClient, type AdminClientOptions } from './admin-client.ts';
 export type Deployment = DeploymentStatus;
 
 export interface DeployOptions extends CallOptions {
-  /** Told of every change, the last one `ready`. What it throws is shown as a warning; the deployment goes on. */
+  /** Called at every change, the last one being `ready`. Its errors are shown as warnings; the deployment goes on. */
   readonly onProgress?: (deployment: Deployment) => void;
 }
 
 export interface UndeployOptions extends CallOptions {
-  /** Cuts the answers that run instead of letting them end. Default false. */
+  /** Whether to cut the answers that run instead of letting them end. Default false. */
   readonly now?: boolean | undefined;
-  /** Told of every change, the last one `closed`. */
+  /** Called at every change, the last one being `closed`. */
   readonly onProgress?: (deployment: Deployment) => void;
 }
 
-/** Asks a coordinator to run models. */
+/** A coordinator that runs models. */
 export interface Coordinator {
   /**
-   * Puts a model on peers and waits until it serves. Aborting takes it down again. Throws `not-running`,
-   * `model-not-found`, `does-not-fit`, `split-unsupported`, `no-peers`, `aborted`, ...; `deadline-exceeded` when nothing
-   * is heard for five minutes.
+   * Puts a model on peers and waits until it serves. Aborting takes it down again.
+   *
+   * @throws SkeinError `not-running`, `model-not-found`, `does-not-fit`, `split-unsupported`, `no-peers`, `aborted` and
+   * others; `deadline-exceeded` when nothing is heard for five minutes
    */
   deploy(request: DeploymentRequest, options?: DeployOptions): Promise<Deployment>;
-  /** The deployments of this coordinator, in the order in which they were started. Throws `not-running`. */
+  /**
+   * Lists the deployments of this coordinator, in the order in which they were started.
+   *
+   * @throws SkeinError `not-running` when nothing answers, `deadline-exceeded` after ten seconds, `aborted`
+   */
   deployments(options?: CallOptions): Promise<readonly Deployment[]>;
   /**
-   * Takes a deployment down: it gets no more requests, and is gone when those that run have ended, or at once with `now`.
-   * Resolves then. Aborting ends the wait alone. Throws `not-found` where there is none of that id, `peer-lost`, `aborted`.
+   * Takes a deployment down: it gets no more requests, and is gone when those that run have ended, or at once with
+   * `now`. Resolves then. Aborting ends only the wait.
+   *
+   * @throws SkeinError `not-found` when there is none of that id, `peer-lost`, `aborted`
    */
   undeploy(id: string, options?: UndeployOptions): Promise<void>;
 }
 
-/** Loading a large model from a slow disk says nothing for minutes. Node's fetch gives up after as many. */
+/**
+ * Longest silence of a change, in milliseconds. Loading a large model from a slow disk is silent for minutes. Node's
+ * fetch gives up after as many.
+ */
 const silenceMs = 300_000;
-/** A list comes from memory. */
+/** Longest wait for a list, in milliseconds: it comes from memory. */
 const answerMs = 10_000;
 
 /**
- * A coordinator, by the URL of its API, e.g. `http://127.0.0.1:7331`.
+ * Opens a coordinator by the URL of its API, e.g. `http://127.0.0.1:7331`. Sends nothing yet.
  *
  * @param options.fetch another way there than TCP. Default: the platform's `fetch`
+ * @throws SkeinError `invalid-request` for a malformed URL
  */
 export function openCoordinator(options: AdminClientOptions): Coordinator {
   const client = new AdminClient(options);

@@ -13,6 +13,7 @@ Examples:
 
 They read the files in the data directory, whether the daemon runs or not. What is asked and answered is never in them.`;
 
+/** Adds the command `skein audit` to the program. */
 export function registerAudit(program: Command, context: CommandContext): void {
   const command = program
     .command('audit')

@@ -11,7 +11,7 @@ import { findData } from '../../program/data-options.ts';
 
 interface ExportFlags {
   readonly format: 'jsonl' | 'csv';
-  /** Milliseconds since 1970. */
+  /** Time before which entries are left out, in milliseconds since 1970. */
   readonly since?: number;
   readonly until?: number;
 }
@@ -21,6 +21,7 @@ Examples:
   $ skein audit export > audit.jsonl               the log as it is, in one file
   $ skein audit export --format csv --since 2026-11-01 --until 2026-12-01 > november.csv`;
 
+/** Adds the command `skein audit export` to that of the audit log. */
 export function registerExport(program: Command, context: CommandContext): void {
   const command = program
     .command('export')

@@ -19,6 +19,7 @@ Examples:
   $ skein audit tail
   $ skein audit tail -n 0 --follow --json | jq 'select(.type == "refusal")'`;
 
+/** Adds the command `skein audit tail` to that of the audit log. */
 export function registerTail(program: Command, context: CommandContext): void {
   const command = program
     .command('tail')

@@ -24,6 +24,7 @@ Examples:
 
 Ends with exit code 3 when the log is not as the coordinator wrote it.`;
 
+/** Adds the command `skein audit verify` to that of the audit log. */
 export function registerVerify(program: Command, context: CommandContext): void {
   const command = program
     .command('verify')
