@@ -13,15 +13,15 @@ import type { FrameStream } from '../streams/frame-stream.ts';
 import { waitSignal } from '../streams/wait.ts';
 
 export interface AnswerMeasurementsOptions {
-  /** Whether this member has better things to do just now: the measurement would disturb them, and be wrong. */
+  /** Tells whether this member is busy: a measurement would disturb its work, and be wrong. */
   readonly isBusy: () => boolean;
-  /** Longest that one measurement may take, in milliseconds. Default 15,000. */
+  /** Longest time of one measurement, in milliseconds. Default 15,000. */
   readonly timeoutMs?: number;
 }
 
 /**
- * Lets other members measure their way to this one, until it is disposed: one of them at a time, within
- * {@link measureLimits}. Every frame that comes is answered by one of a few bytes, so nobody gets more out of it than goes in.
+ * Lets other members measure their link to this one, until it is disposed: one at a time, within {@link measureLimits}.
+ * Every frame is answered by one of a few bytes, so nobody gets more out of it than goes in.
  */
 export function answerMeasurements(mesh: Pick<Mesh, 'handle'>, options: AnswerMeasurementsOptions): Disposable {
   const { isBusy, timeoutMs = 15_000 } = options;

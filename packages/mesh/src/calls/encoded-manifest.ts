@@ -2,18 +2,19 @@ import { createHash } from 'node:crypto';
 
 import { decodeValue, modelManifestSchema, parseHeader, SkeinError, type ModelManifest } from '@skein/protocol';
 
-/** A manifest with the bytes that its digest is of. */
+/** A manifest with the bytes of which its digest is. */
 export interface EncodedManifest {
   readonly manifest: ModelManifest;
-  /** As it lies on the disk and goes to other peers. */
+  /** The encoded manifest, as it lies on the disk and goes to other peers. */
   readonly encoded: Uint8Array;
   /** SHA-256 of `encoded`. */
   readonly digest: string;
 }
 
 /**
- * Decodes a manifest. The digest is checked first, so that nothing is decoded that was not asked for.
- * @throws SkeinError `hash-mismatch`, or `protocol-violation` when the bytes are no manifest
+ * Decodes a manifest. Checks the digest first, so that nothing else than the expected manifest is decoded.
+ *
+ * @throws SkeinError `hash-mismatch` for another digest, `protocol-violation` when the bytes are no manifest
  */
 export function decodeManifest(encoded: Uint8Array, expected: { readonly digest?: string } = {}): EncodedManifest {
   const digest = createHash('sha256').update(encoded).digest('hex');

@@ -7,9 +7,9 @@ import { Holders } from './holders.ts';
 export interface ManifestRequest {
   /** SHA-256 of the model. */
   readonly model: string;
-  /** SHA-256 of the encoded manifest that is wanted. */
+  /** SHA-256 of the wanted manifest, encoded. */
   readonly digest: string;
-  /** Peer ids, in the order to try. */
+  /** Peer ids of the holders, in the order in which to try them. */
   readonly holders: readonly string[];
   readonly mesh: Pick<Mesh, 'cards' | 'open'>;
   readonly signal?: AbortSignal | undefined;
@@ -19,7 +19,8 @@ export interface ManifestRequest {
 const timeoutMs = 15_000;
 
 /**
- * Fetches a model's manifest from the first holder that has the one wanted.
+ * Fetches a model's manifest from the first holder that has the wanted one.
+ *
  * @throws SkeinError `model-unreachable` with every holder's reason, `aborted`
  */
 export async function fetchManifest(request: ManifestRequest): Promise<EncodedManifest> {

@@ -1,17 +1,17 @@
 import { asSkeinError, machineName, SkeinError, type Card } from '@skein/protocol';
 
-/** Longest reason that is quoted of one holder: a message of several must stay readable. */
+/** Longest quoted reason of one holder, in characters: a message of several must stay readable. */
 const reasonCharacters = 200;
 
 /**
- * Peers that hold a model, and what is known against each. Those that fail go to the end when they were of use before, and out
- * otherwise: a long transfer survives any number of short losses, and nobody is asked in vain twice.
+ * Peers that hold a model, with their failures. One that fails goes to the end when it was of use before, and out
+ * otherwise: a long transfer survives any number of short losses, and no holder is asked in vain twice.
  */
 export class Holders {
   readonly #model: string;
   readonly #waiting: string[];
   readonly #reasons = new Map<string, string>();
-  /** For messages. Cards of holders that are lost meanwhile are gone. */
+  /** Cards for names in messages: those of holders that are lost meanwhile are gone. */
   readonly #cards: readonly Card[];
 
   constructor(model: string, holders: readonly string[], cards: readonly Card[]) {
@@ -20,7 +20,11 @@ export class Holders {
     this.#cards = cards;
   }
 
-  /** The holder to ask next. @throws SkeinError `model-unreachable` with every holder's reason when none is left */
+  /**
+   * Returns the holder to ask next.
+   *
+   * @throws SkeinError `model-unreachable` with every holder's reason when none is left
+   */
   next(): string {
     const holder = this.#waiting.shift();
     if (holder !== undefined) return holder;
@@ -29,7 +33,11 @@ export class Holders {
     throw new SkeinError('model-unreachable', `cannot fetch model ${this.#model} from any peer. ${what}`);
   }
 
-  /** Notes that a holder failed. `wasUseful`: it got us further before that. */
+  /**
+   * Notes that a holder failed.
+   *
+   * @param options.wasUseful whether it had sent something of use before
+   */
   failed(holder: string, error: unknown, { wasUseful }: { readonly wasUseful: boolean }): void {
     this.#reasons.set(holder, asSkeinError(error).message.slice(0, reasonCharacters));
     if (wasUseful) this.#waiting.push(holder);

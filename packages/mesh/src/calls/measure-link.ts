@@ -12,11 +12,11 @@ import type { Mesh } from '../mesh.ts';
 import type { FrameStream } from '../streams/frame-stream.ts';
 import { waitSignal } from '../streams/wait.ts';
 
-/** A way to another member, as measured. */
+/** A measured link to another member. */
 export interface LinkMeasurement {
-  /** From a small frame to its answer, in milliseconds: the median of five. */
+  /** Time from a small frame to its answer, in milliseconds: the median of five. */
   readonly roundTripMs: number;
-  /** Towards the other member. */
+  /** Throughput towards the other member. */
   readonly bytesPerSecond: number;
 }
 
@@ -24,23 +24,23 @@ export interface MeasureLinkOptions {
   readonly signal?: AbortSignal | undefined;
   /** Longest wait for the whole, in milliseconds. Default 10,000: a link that takes longer is of no use to a ring. */
   readonly timeoutMs?: number;
-  /** A monotonic clock in milliseconds. Default `performance.now`. */
+  /** Returns the milliseconds of a monotonic clock. Default: `performance.now`. */
   readonly now?: () => number;
 }
 
 const roundTrips = 5;
-/** The first probe of a stream also pays for what is set up on its way. */
+/** Probes of a stream that do not count: the first one also pays for setting up its path. */
 const warmUps = 1;
-/** No train is begun that would probably end later than this. */
+/** Time that a train may not exceed, in milliseconds: one that would probably end later is not begun. */
 const bulkMs = 300;
 const bulk = new Uint8Array(measureLimits.maxProbeBytes);
 
 /**
- * Measures the way to a member that serves. Costs at most 2 MiB, and on slow links much less: the bulk goes in trains that are
- * twice as long each time, and ends before they take longer than 300 ms together.
+ * Measures the link to a member that serves. Costs at most 2 MiB, and on slow links much less: the bulk goes in trains
+ * that are twice as long each time, and ends before they take longer than 300 ms together.
  *
- * @throws SkeinError what the member says, as `overloaded` when it computes; `peer-lost`, `protocol-violation`,
- *   `deadline-exceeded`, `aborted`
+ * @throws SkeinError the member's own error, such as `overloaded` while it computes; `peer-lost`, `protocol-violation`,
+ * `deadline-exceeded`, `aborted`
  */
 export async function measureLink(
   mesh: Pick<Mesh, 'open'>,
@@ -69,7 +69,7 @@ export async function measureLink(
   return { roundTripMs, bytesPerSecond };
 }
 
-/** The longest train decides: in it the round trip weighs least. */
+/** Measures the bandwidth. The longest train decides: in it the round trip weighs least. */
 async function measureBandwidth(sendTrain: (probes: number) => Promise<number>, roundTripMs: number): Promise<number> {
   let spentMs = 0;
   let sentBytes = 0;

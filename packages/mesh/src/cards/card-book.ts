@@ -4,25 +4,28 @@ import type { SignedCard } from './signed-card.ts';
 
 interface Entry {
   signed: SignedCard;
-  /** When its newest version came. */
+  /** Time at which its newest version came. */
   heardAtMs: number;
   /** False once its member is gone. Its version is remembered, so that an old card can't come back. */
   present: boolean;
-  /** What it was before it was gone without a word; undefined unless it is, or is back and does not serve yet. */
+  /** Its last card before its member was lost; undefined unless the member is lost, or is back and does not serve yet. */
   lost: { readonly atMs: number; readonly before: SignedCard } | undefined;
 }
 
-/** What a card was to us. `stale`: not newer than what we have. `renewed`: only its version differs. */
+/**
+ * The effect of a card. `stale`: it is not newer than ours. `renewed`: only its version differs. `full`: there is no
+ * room.
+ */
 export type Reception = 'new' | 'changed' | 'renewed' | 'stale' | 'full';
 
 export interface CardBookOptions {
-  /** A member without a connection is gone after this long without a newer card. Default 6,000. */
+  /** Time without a newer card after which a member without a connection is gone, in milliseconds. Default 6,000. */
   readonly silenceMs?: number;
-  /** Most cards kept, of members present and gone. Default 1,024. */
+  /** Most cards that are kept, of members present and gone. Default 1,024. */
   readonly maxCards?: number;
 }
 
-/** The newest card of every other member. Keeps no clock and does no I/O: times come in, in milliseconds. */
+/** The newest card of every other member. It keeps no clock and does no I/O: times come in, in milliseconds. */
 export class CardBook {
   readonly #entries = new Map<string, Entry>();
   readonly #silenceMs: number;
@@ -33,17 +36,20 @@ export class CardBook {
     this.#maxCards = options.maxCards ?? 1024;
   }
 
-  /** Cards of the members present. */
+  /** Cards of the members that are present. */
   get present(): readonly SignedCard[] {
     return [...this.#entries.values()].filter(({ present }) => present).map(({ signed }) => signed);
   }
 
-  /** The newest card ever heard of a member, even if it is gone. */
+  /** Returns the newest card ever heard of a member, even if it is gone. */
   newest(peerId: string): SignedCard | undefined {
     return this.#entries.get(peerId)?.signed;
   }
 
-  /** Takes a verified card. A member that is back may bring the one that we have, if it comes from the member itself. */
+  /**
+   * Takes a verified card. A member that is back may bring the version that we have, if the card comes from the member
+   * itself.
+   */
   receive(signed: SignedCard, nowMs: number, { isFirsthand = false } = {}): Reception {
     const { peer, version } = signed.card;
     const entry = this.#entries.get(peer);
@@ -80,7 +86,7 @@ export class CardBook {
     return gone;
   }
 
-  /** Drops a member that was lost; false when it was not there. */
+  /** Drops a lost member; returns false when it was not present. */
   lose(peerId: string, nowMs: number): boolean {
     const entry = this.#entries.get(peerId);
     if (entry?.present !== true) return false;
@@ -88,7 +94,7 @@ export class CardBook {
     return true;
   }
 
-  /** Drops a member that is none any more, there or lost; false when it was not there. */
+  /** Drops a former member, present or lost; returns false when it was neither. */
   drop(peerId: string): boolean {
     const entry = this.#entries.get(peerId);
     if (entry === undefined) return false;
@@ -98,14 +104,14 @@ export class CardBook {
     return wasPresent;
   }
 
-  /** Returns the cards that members had before they were lost since then, of those who do not serve again. */
+  /** Returns the last cards of members that were lost since a time and do not serve again. */
   lostSince(sinceMs: number): readonly SignedCard[] {
     return [...this.#entries.values()].flatMap(({ lost }) =>
       lost !== undefined && lost.atMs > sinceMs ? [lost.before] : [],
     );
   }
 
-  /** Gives everyone more time, after we have been unable to listen ourselves. */
+  /** Gives all members more time, after we have been unable to listen ourselves. */
   excuse(pauseMs: number): void {
     for (const entry of this.#entries.values()) entry.heardAtMs += pauseMs;
   }
@@ -121,7 +127,7 @@ function markLost(entry: Entry, nowMs: number): void {
   entry.lost = { atMs: nowMs, before: entry.lost?.before ?? entry.signed };
 }
 
-/** Whether a card says what its member serves: with its hardware come the models that it holds. */
+/** Tells whether a card lists what its member serves: the models that it holds come with its hardware. */
 export function saysWhatItServes(card: Card): boolean {
   return card.hardware !== undefined;
 }

@@ -6,8 +6,8 @@ import { pause } from '../streams/wait.ts';
 import type { SignedCard } from './signed-card.ts';
 
 /**
- * The card stream with one other member. What waits to be sent is at most one card of each member, always its newest: a
- * slow reader gets fewer versions, never a longer queue.
+ * The card stream with one other member. At most one card of each member waits to be sent, always its newest: a slow
+ * reader gets fewer versions, never a longer queue.
  */
 export class CardLink {
   readonly peerId: string;
@@ -17,7 +17,7 @@ export class CardLink {
   readonly #over = new AbortController();
   readonly #pace: Pace;
 
-  /** @param pace of the member's cards, on whatever stream they come */
+  /** @param pace pace of the member's cards, on whatever stream they come */
   constructor(peerId: string, stream: FrameStream, pace: Pace) {
     this.peerId = peerId;
     this.#stream = stream;

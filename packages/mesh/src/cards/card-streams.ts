@@ -7,7 +7,7 @@ import type { Gossip } from './gossip.ts';
 export interface CardStreamsComponents {
   readonly gossip: Gossip;
   readonly logger: Logger;
-  /** Whether we are connected to a member, and by a connection that we dialled. */
+  /** Tells whether we are connected to a member, by a connection that we dialled. */
   readonly isOurs: (peerId: string) => boolean;
   /** Opens a card stream. */
   readonly open: (peerId: string) => Promise<FrameStream>;
@@ -15,7 +15,7 @@ export interface CardStreamsComponents {
 
 const reopenMs = 1000;
 
-/** Keeps one card stream of ours open to each member that we dialled, for as long as we are connected. */
+/** Card streams of ours, one open to each member that we dialled, for as long as we are connected. */
 export class CardStreams {
   readonly #components: CardStreamsComponents;
   readonly #peers = new Set<string>();
@@ -25,7 +25,10 @@ export class CardStreams {
     this.#components = components;
   }
 
-  /** Resolves when we no longer have a connection to the member that we dialled. Does nothing for one that is kept already. */
+  /**
+   * Keeps a stream open to a member that we dialled. Resolves when our connection to it is gone. Does nothing for one
+   * that is kept already.
+   */
   async keep(peerId: string): Promise<void> {
     if (this.#peers.has(peerId)) return;
     this.#peers.add(peerId);

@@ -1,22 +1,22 @@
 import { Observers, onAbort, toLog, type Card, type Logger } from '@skein/protocol';
 
-/** The live view of all members, as everyone sees it. */
+/** The live view of all members, which everyone sees alike. */
 export interface Cards {
-  /** The newest card of every member present, our own included and first. */
+  /** Returns the newest card of every member present, our own included and first. */
   snapshot(): readonly Card[];
   /**
-   * Calls `listener` after every change of a card's content or of the set of cards. Returns what ends that. An error that it
-   * throws is logged and hurts nobody else.
+   * Calls `listener` after every change of a card's content or of the set of cards. Returns a function that ends that.
+   * An error of the listener is logged and affects nobody else.
    */
   onChange(listener: () => void): () => void;
   /**
-   * The snapshot now and after every change; changes that come while one is looked at are seen together. Ends when the
-   * signal is aborted or the mesh stops.
+   * Yields the snapshot now and after every change; changes during one iteration are seen together. Ends when the
+   * signal aborts or the mesh stops.
    */
   watch(options?: { readonly signal?: AbortSignal }): AsyncIterable<readonly Card[]>;
 }
 
-/** The public view of the cards that `read` gives. */
+/** The public view of the cards that `read` returns. */
 export class CardsView implements Cards {
   readonly #read: () => readonly Card[];
   readonly #logger: Logger;
@@ -54,7 +54,7 @@ export class CardsView implements Cards {
     }
   }
 
-  /** Tells everyone of a change. */
+  /** Notifies all listeners of a change. */
   notify(): void {
     this.#observers.notify();
   }

@@ -16,9 +16,9 @@ export interface GossipComponents {
   readonly membership: Membership;
   readonly logger: Logger;
   readonly isConnected: (peerId: string) => boolean;
-  /** How many members we are connected to. */
+  /** Returns the number of members that we are connected to. */
   readonly connected: () => number;
-  /** The set of cards, or what one says, has changed. Not called when members merely show that they are alive. */
+  /** Called when the set of cards, or the content of one, has changed; not for heartbeats. */
   readonly onChange: () => void;
 }
 
@@ -31,7 +31,10 @@ const relayHeartbeatMs = 3000;
 // Each card costs a signature's check. A newcomer is sent everybody's at once; after that a mesh of hundreds needs fewer.
 const cardPace = { unitsPerSecond: 200, burst: 2048 };
 
-/** Spreads cards: ours to everyone, on change and as a heartbeat, and others' to those who may not have them. */
+/**
+ * The exchange of cards: ours goes to everyone, on change and as a heartbeat, and others' go to those who may not have
+ * them.
+ */
 export class Gossip {
   readonly #components: GossipComponents;
   readonly #book = new CardBook();
@@ -65,7 +68,7 @@ export class Gossip {
     await this.#publishing;
   }
 
-  /** Cards of all members present, our own first. */
+  /** Returns the cards of all members present, our own first. */
   snapshot(): readonly Card[] {
     return [this.#components.own.current, ...this.#book.present.map(({ card }) => card)];
   }
@@ -80,7 +83,7 @@ export class Gossip {
     return this.#twins.sees(performance.now());
   }
 
-  /** Changes our card and tells everyone soon. */
+  /** Changes our card and sends it to everyone soon. */
   update(change: Partial<CardContent>): void {
     this.#components.own.update(change);
     this.#components.onChange();
@@ -91,7 +94,7 @@ export class Gossip {
     }, coalesceMs);
   }
 
-  /** Drops the cards of those who are members no longer. */
+  /** Drops the cards of former members. */
   async recheck(): Promise<void> {
     const { membership, onChange } = this.#components;
     let hasDropped = false;
@@ -105,14 +108,18 @@ export class Gossip {
     if (hasDropped) onChange();
   }
 
-  /** Says that the last connection to a member is gone. Its card goes, too, until the member or a newer card comes. */
+  /** Notes that the last connection to a member is gone. Its card goes, too, until the member or a newer card comes. */
   lost(peerId: string): void {
     this.#relayedAtMs.delete(peerId);
     this.#paces.delete(peerId);
     if (this.#book.lose(peerId, performance.now())) this.#components.onChange();
   }
 
-  /** Exchanges cards on a stream until it is over. Throws `peer-lost` or what was wrong with it. */
+  /**
+   * Exchanges cards on a stream until it is over.
+   *
+   * @throws SkeinError `peer-lost` when the stream is lost; the fault when the other end breaks the protocol
+   */
   async exchange(peerId: string, stream: FrameStream): Promise<void> {
     const pace = this.#paces.get(peerId) ?? new Pace(cardPace, performance.now());
     this.#paces.set(peerId, pace);
@@ -138,7 +145,7 @@ export class Gossip {
     return this.#book.lostSince(performance.now() - lostForMs);
   }
 
-  /** Resolves with what was wrong with the card, if anything. A bad card costs itself alone. */
+  /** Takes a card. Resolves with the fault of it, if any: a bad card costs itself alone. */
   async #receive(frame: Frame, from: CardLink): Promise<string | undefined> {
     let signed: SignedCard;
     try {
@@ -162,7 +169,10 @@ export class Gossip {
     return undefined;
   }
 
-  /** Others have a card of ours that we did not send: from before a restart, or from another daemon with our identity. */
+  /**
+   * Handles a card of ours from others that we did not send: from before a restart, or from another daemon with our
+   * identity.
+   */
   #onForeignOwn(isBehind: boolean): void {
     const nowMs = performance.now();
     const hadTwin = this.#twins.sees(nowMs);
@@ -175,7 +185,7 @@ export class Gossip {
     );
   }
 
-  /** A member whose clock went back sends cards that nobody takes: shows it its own newest one. */
+  /** Sends a member its own newest card, when its clock went back and nobody takes its cards any more. */
   #correct(signed: SignedCard, from: CardLink): void {
     const newest = this.#book.newest(signed.card.peer);
     if (from.peerId !== signed.card.peer || newest === undefined) return;

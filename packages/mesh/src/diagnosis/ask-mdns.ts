@@ -7,17 +7,17 @@ import { readAnswer } from '../discovery/mdns-answer.ts';
 import { serviceTag } from '../discovery/service-tag.ts';
 import { pause } from '../streams/wait.ts';
 
-/** Who answered on one interface. */
+/** The answers on one interface. */
 export interface MdnsAnswers {
   readonly interface: string;
   readonly address: string;
-  /** Members that answered, this machine's own daemon included, and the IP address that the answer came from. */
+  /** Members that answered, this machine's own daemon included, each with the IP address of its answer. */
   readonly answers: readonly { readonly peer: string; readonly sender: string }[];
-  /** Why nothing could be asked there. */
+  /** Reason why nothing could be asked there. */
   readonly error?: string;
 }
 
-/** Asks for members of a mesh on each interface that members are looked for on, and waits for answers. */
+/** Asks for members of a mesh on each interface on which members are looked for, and waits for answers. */
 export async function askMdns(
   mesh: string,
   {

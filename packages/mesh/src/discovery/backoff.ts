@@ -6,8 +6,8 @@ export interface BackoffOptions {
 }
 
 /**
- * Milliseconds to wait after `failures` failures in a row: doubling, capped, and spread over the upper half so that
- * members which lost each other together don't come back together. `random` is in [0, 1).
+ * Returns the milliseconds to wait after `failures` consecutive failures: doubling, capped, and spread over the upper
+ * half so that members which lost each other together don't come back together. `random` is in [0, 1).
  */
 export function backoffMs(failures: number, random: number, options: BackoffOptions = {}): number {
   const { initialMs = 250, maxMs = 15_000 } = options;

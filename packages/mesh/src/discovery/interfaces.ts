@@ -1,6 +1,6 @@
 import type { NetworkInterfaceInfo } from 'node:os';
 
-/** One network interface to be found on. */
+/** A network interface on which members are found. */
 export interface LocalInterface {
   readonly name: string;
   /** Its first IPv4 address. */
@@ -16,8 +16,8 @@ const virtualName =
 const linkLocal = /^169\.254\./;
 
 /**
- * The interfaces to announce on and to be dialled at: physical IPv4 ones, or those named in `only`, whatever they are.
- * Loopback only where there is nothing else, or `loopbackOnly` is set.
+ * Chooses the interfaces to announce on and to be dialled at: physical IPv4 ones, or those named in `only`, whatever
+ * they are. Loopback only where there is nothing else, or `loopbackOnly` is set.
  */
 export function chooseInterfaces(
   interfaces: NetworkInterfaces,

@@ -7,10 +7,11 @@ import { hasCode, isSkeinError, SkeinError } from '@skein/protocol';
 const readWithoutWaiting = constants.O_RDONLY | constants.O_NONBLOCK;
 
 /**
- * Reads a small file whole; undefined only where there is none. Throws `disk-failed`, with path, reason and fix, for whatever
- * else keeps it from being read: a file that can't be read must never count as one that is not there, and be replaced.
+ * Reads a small file whole; undefined only where there is none. A file that can't be read must never count as missing,
+ * and be replaced.
  *
  * @param options.check throws for a file that must not be used; gets the status of the very file that is read
+ * @throws SkeinError `disk-failed`, with path, reason and fix, when it can't be read or is larger than `maxBytes`
  */
 export async function readFileIfAny(
   path: string,
@@ -36,7 +37,11 @@ export async function readFileIfAny(
   }
 }
 
-/** The status of a file; undefined only where there is none. Throws `disk-failed` as {@link readFileIfAny} does. */
+/**
+ * Returns the status of a file; undefined only where there is none.
+ *
+ * @throws SkeinError `disk-failed` as {@link readFileIfAny} does
+ */
 export async function statIfAny(path: string): Promise<Stats | undefined> {
   try {
     return await stat(path);
@@ -46,7 +51,11 @@ export async function statIfAny(path: string): Promise<Stats | undefined> {
   }
 }
 
-/** Whether there is anything at a path, also a link that leads nowhere. Throws `disk-failed` where that can't be found out. */
+/**
+ * Tells whether there is anything at a path, even a link that leads nowhere.
+ *
+ * @throws SkeinError `disk-failed` where that can't be determined
+ */
 export async function isAnything(path: string): Promise<boolean> {
   try {
     await lstat(path);
@@ -57,7 +66,11 @@ export async function isAnything(path: string): Promise<boolean> {
   }
 }
 
-/** Renames a damaged file, so that a new one can take its place and nothing is lost. Returns its new path. Throws `disk-failed`. */
+/**
+ * Renames a damaged file, so that a new one can take its place and nothing is lost. Returns its new path.
+ *
+ * @throws SkeinError `disk-failed` when it can't be renamed
+ */
 export async function setAside(path: string, nowMs: number = Date.now()): Promise<string> {
   const aside = `${path}.damaged-${new Date(nowMs).toISOString().replaceAll(/[:.]/g, '-')}`;
   try {

@@ -4,15 +4,15 @@ import type { z } from 'zod';
 import type { Membership } from '../membership/membership.ts';
 import type { FrameStream } from '../streams/frame-stream.ts';
 
-/** One run of the gate on one connection. */
+/** One handshake on one connection. */
 export interface GateRun {
   readonly stream: FrameStream;
   readonly membership: Membership;
-  /** As Noise has proved it. */
+  /** Peer id of the other end, as Noise has proved it. */
   readonly remotePeerId: string;
   /** Whether the dialling side has another connection already; the dialled one is told. */
   readonly isExtra: boolean;
-  /** Bounds the whole run. */
+  /** Signal that bounds the whole handshake. */
   readonly signal: AbortSignal;
   /** Called as soon as the remote's certificate is found good, which is before it can send anything that relies on it. */
   readonly onAdmitted: (remote: AdmittedRemote) => void;
@@ -22,11 +22,15 @@ export interface AdmittedRemote {
   readonly certificate: Certificate;
   /** Version of the revocation list that it knows. */
   readonly revocations: number;
-  /** Whether the connection was dialled beside another one: not for what members say to each other all the time. */
+  /** Whether the connection was dialled beside another one: the regular messages of members stay off it. */
   readonly isExtra: boolean;
 }
 
-/** The dialling side. Throws `not-a-member` when either certificate is found wanting, with the reason. */
+/**
+ * Runs the handshake on the dialling side.
+ *
+ * @throws SkeinError `not-a-member`, with the reason, when either certificate is found wanting
+ */
 export async function knock(run: GateRun): Promise<void> {
   const { stream, signal, isExtra } = run;
   await stream.write({ type: 'gate-hello', ...introduction(run), ...(isExtra ? { extra: true } : {}) }, undefined, {
@@ -36,7 +40,11 @@ export async function knock(run: GateRun): Promise<void> {
   await stream.end({ signal });
 }
 
-/** The dialled side. Throws `not-a-member` when the other's certificate is found wanting. */
+/**
+ * Runs the handshake on the dialled side.
+ *
+ * @throws SkeinError `not-a-member` when the other's certificate is found wanting
+ */
 export async function answerKnock(run: GateRun): Promise<void> {
   const { stream, signal } = run;
   await admit(run, gateHelloSchema);

@@ -3,7 +3,7 @@ import { createCipheriv, createDecipheriv, randomBytes, scrypt, type ScryptOptio
 import { checkJson, SkeinError } from '@skein/protocol';
 import { z } from 'zod';
 
-/** OWASP's recommendation for scrypt: 128 MiB and a few tenths of a second for each guess. */
+/** Costs of scrypt by OWASP's recommendation: 128 MiB and a few tenths of a second for each guess. */
 const cost = { N: 2 ** 17, r: 8, p: 1 } as const;
 const maxCost = { N: 2 ** 20, r: 16, p: 4 } as const;
 const cipher = 'aes-256-gcm';
@@ -21,7 +21,7 @@ const sealedSchema = z.object({
   text: base64,
 });
 
-/** Encrypts bytes with a passphrase: a JSON text that {@link unseal} reads. */
+/** Encrypts bytes with a passphrase into a JSON text that {@link unseal} reads. */
 export async function seal(bytes: Uint8Array, passphrase: string): Promise<Uint8Array> {
   const [salt, nonce] = [randomBytes(saltBytes), randomBytes(nonceBytes)];
   const encryption = createCipheriv(cipher, await keyOf(passphrase, salt, cost), nonce);
@@ -31,12 +31,16 @@ export async function seal(bytes: Uint8Array, passphrase: string): Promise<Uint8
   return Buffer.from(`${JSON.stringify({ ...sealed, text: text.toString('base64') })}\n`);
 }
 
-/** Whether these bytes are what {@link seal} made. */
+/** Tells whether bytes are the result of {@link seal}. */
 export function isSealed(bytes: Uint8Array): boolean {
   return parse(bytes) !== undefined;
 }
 
-/** What was sealed. Throws `invalid-request` for a wrong passphrase, and for bytes that were changed. */
+/**
+ * Decrypts the result of {@link seal}.
+ *
+ * @throws SkeinError `invalid-request` for a wrong passphrase, and for bytes that were changed
+ */
 export async function unseal(bytes: Uint8Array, passphrase: string): Promise<Uint8Array> {
   const sealed = parse(bytes);
   if (sealed === undefined) throw new SkeinError('invalid-request', 'not encrypted with a passphrase');

@@ -10,10 +10,11 @@ const defaultMaxBytes = 4096;
 const groupAndOthers = 0o077;
 
 /**
- * Reads a file that only its owner may read; undefined when there is none. Throws `disk-failed` for one that others
- * can read, with the command that fixes it: whoever read it may have copied it; and as {@link readFileIfAny} does.
+ * Reads a file that only its owner may read; undefined when there is none.
  *
- * @param options.maxBytes default 4,096
+ * @param options.maxBytes longest file. Default 4,096
+ * @throws SkeinError `disk-failed` for one that others can read, and so may have copied, with the command that fixes
+ * it; otherwise as {@link readFileIfAny} does
  */
 export async function readSecretFile(
   path: string,
@@ -30,8 +31,10 @@ export async function readSecretFile(
 }
 
 /**
- * Creates a file with mode 0600 in one step: it is there with all its bytes, safe from a power cut, or not at all.
- * Never replaces one; false when it exists already. The directory is created with mode 0700 when missing.
+ * Creates a file with mode 0600 in one step: it has all its bytes, safe from a power cut, or does not exist. Never
+ * replaces one; returns false when it exists already. Makes a missing directory with mode 0700.
+ *
+ * @throws SkeinError `disk-failed` when it can't be written
  */
 export async function createSecretFile(path: string, bytes: Uint8Array): Promise<boolean> {
   const directory = dirname(path);
@@ -53,7 +56,12 @@ export async function createSecretFile(path: string, bytes: Uint8Array): Promise
   }
 }
 
-/** Writes a file with mode 0600, in place of one that may be there: the old one or the new one is there whole, whatever happens. */
+/**
+ * Writes a file with mode 0600, in place of an existing one: the old one or the new one is there whole, whatever
+ * happens.
+ *
+ * @throws SkeinError `disk-failed` when it can't be written
+ */
 export async function replaceSecretFile(path: string, bytes: Uint8Array): Promise<void> {
   const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
   try {

@@ -12,18 +12,18 @@ export interface LivenessComponents {
   readonly isConnected: (peerId: string) => boolean;
   /** Opens a stream of `methods.alive`. */
   readonly open: (peerId: string) => Promise<FrameStream>;
-  /** Bytes that have come from a member so far, on any connection. */
+  /** Returns the bytes that have come from a member so far, on any connection. */
   readonly receivedBytes: (peerId: string) => number;
-  /** A member is dead: nothing came from it for too long, though it is connected. */
+  /** Called when a member is dead: nothing came from it for too long, though it is connected. */
   readonly onDead: (verdict: Verdict) => void;
 }
 
 const checkMs = 100;
 
 /**
- * Notices members that are dead although no connection says so: frozen, or behind a cable that was pulled. Each member
- * sends beats to each other one that it is connected to, one way: an answer would have to queue behind bulk twice. Until its
- * first beat a member has as long as a stream may take to open.
+ * A detector of members that are dead although no connection says so: frozen, or behind a cable that was pulled. Each
+ * member sends heartbeats to each other one that it is connected to, one way: an answer would have to queue behind bulk
+ * twice. Until its first heartbeat a member has as long as a stream may take to open.
  */
 export class Liveness {
   readonly #components: LivenessComponents;
@@ -46,7 +46,7 @@ export class Liveness {
     this.#stopping.abort();
   }
 
-  /** Sends beats to a member for as long as we are connected. Does nothing where that is done already. */
+  /** Sends heartbeats to a member for as long as we are connected. Does nothing where that is done already. */
   async beat(peerId: string): Promise<void> {
     if (this.#beating.has(peerId)) return;
     this.#beating.add(peerId);
@@ -63,7 +63,7 @@ export class Liveness {
     this.#beating.delete(peerId);
   }
 
-  /** Takes the beats of a member until their stream is over. As bytes they have been counted already. */
+  /** Takes the heartbeats of a member until their stream is over. As bytes they have been counted already. */
   async listen(peerId: string, stream: FrameStream): Promise<void> {
     const { times } = this.#components;
     for await (const { header } of stream) {
@@ -72,13 +72,13 @@ export class Liveness {
     }
   }
 
-  /** Says that there is a connection to a member, the first one or another. */
+  /** Notes that there is a connection to a member, the first one or another. */
   connected(peerId: string): void {
     this.#silence.expect(peerId, Math.max(this.#components.times.deadAfterMs, methods.alive.openTimeoutMs));
     void this.beat(peerId);
   }
 
-  /** Says that the last connection to a member is gone. */
+  /** Notes that the last connection to a member is gone. */
   lost(peerId: string): void {
     this.#silence.forget(peerId);
   }

@@ -1,6 +1,6 @@
 interface Watched {
   deadAfterMs: number;
-  /** At the last check. */
+  /** Bytes received by the last check. */
   receivedBytes: number;
   silentMs: number;
 }
@@ -8,7 +8,7 @@ interface Watched {
 /** A member that has been silent for too long. */
 export interface Verdict {
   readonly peerId: string;
-  /** How long nothing has come, in milliseconds. */
+  /** Time for which nothing has come, in milliseconds. */
   readonly silentMs: number;
 }
 
@@ -16,8 +16,8 @@ export interface Verdict {
 const stallMs = 500;
 
 /**
- * Judges by silence who is dead. Any byte is life. Silence counts only while we are awake ourselves: after a stall of our
- * own everyone gets a fresh period. Keeps no clock and does no I/O: times and counts come in.
+ * The judgement by silence which members are dead. Any byte is life. Silence counts only while we are awake ourselves:
+ * after a stall of our own everyone gets a fresh period. Keeps no clock and does no I/O: times and counts come in.
  */
 export class Silence {
   readonly #watched = new Map<string, Watched>();
@@ -44,11 +44,11 @@ export class Silence {
   }
 
   /**
-   * Looks at everyone, and names and forgets those that are dead. To be called several times in each period, and when
-   * what had arrived by `nowMs` has been counted.
+   * Checks all members, and returns and forgets the dead ones. Call it several times in each period, and when
+   * everything that had arrived by `nowMs` has been counted.
    *
-   * @param nowMs of a clock that does not jump
-   * @param receivedBytes counts what has come from a member so far
+   * @param nowMs time of a clock that does not jump
+   * @param receivedBytes returns the bytes that have come from a member so far
    */
   check(nowMs: number, receivedBytes: (peerId: string) => number): Verdict[] {
     const elapsedMs = nowMs - this.#checkedAtMs;

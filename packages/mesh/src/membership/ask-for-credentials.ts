@@ -6,8 +6,8 @@ import type { Credentials } from './membership.ts';
 export type OpenStream = (peerId: string, method: Method) => Promise<FrameStream>;
 
 /**
- * Peer id of who holds the authority, as the authority itself says; undefined when it is not there. Until it has said so,
- * whoever says so of itself and may coordinate.
+ * Returns the peer id of the member that holds the authority, as the authority itself has announced it; undefined when
+ * it is not there. Before such an announcement, that of a member that claims it and may coordinate.
  */
 export function authorityAmong(cards: readonly Card[], holder: string | undefined): string | undefined {
   if (holder !== undefined) return cards.find(({ peer }) => peer === holder)?.peer;
@@ -15,8 +15,10 @@ export function authorityAmong(cards: readonly Card[], holder: string | undefine
 }
 
 /**
- * Asks the authority for credentials: new ones for this member, or some for a client beside it. They are not checked yet.
- * Throws what the authority refuses with, `peer-lost`, `deadline-exceeded`.
+ * Asks the authority for credentials: new ones for this member, or some for a client beside it. They are not checked
+ * yet.
+ *
+ * @throws SkeinError the authority's refusal, `peer-lost`, `deadline-exceeded`
  */
 export async function askForCredentials(
   open: OpenStream,

@@ -1,9 +1,9 @@
 import type { AuthorityState, MemberRecord } from './authority-state.ts';
 
-/** How long a certificate is good for. Members renew theirs after a third of it. */
+/** Lifetime of a certificate, in milliseconds. Members renew theirs after a third of it. */
 export const certificateMs = 90 * 24 * 3_600_000;
 
-/** Of a mesh that nobody has joined yet. */
+/** Makes the state of a mesh that nobody has joined yet. */
 export function newState(now: number): AuthorityState {
   return {
     epoch: 1,
@@ -18,12 +18,12 @@ export function newState(now: number): AuthorityState {
   };
 }
 
-/** Joins that still wait. */
+/** Returns the joins that still wait. */
 export function waiting({ pending }: AuthorityState, now: number): AuthorityState['pending'] {
   return pending.filter(({ expiresAt = Infinity }) => expiresAt > now);
 }
 
-/** Nobody comes in any more by what a peer came with, or waits with. */
+/** Closes the invites that a peer came with, or waits with: they admit nobody any more. */
 export function closeInvites(state: AuthorityState, peer: string): void {
   const hashes = new Set([
     ...state.pending.filter(({ member }) => member.peer === peer).map(({ hash }) => hash),
@@ -33,7 +33,10 @@ export function closeInvites(state: AuthorityState, peer: string): void {
   for (const invite of state.invites) if (hashes.has(invite.hash)) invite.usesLeft = 0;
 }
 
-/** What has expired needs no revocation, nor what is of an epoch that holds no longer. */
+/**
+ * Tells whether a revocation has to be announced: not once the certificate has expired, or when its epoch holds no
+ * longer.
+ */
 export function hasToBeTold(state: AuthorityState, entry: AuthorityState['revoked'][number], now: number): boolean {
   // Of whom nothing is known, the certificate may be as young as its end.
   const known = state.members.find((member) => member.peer === entry.peer)?.expiresAt;
@@ -42,12 +45,12 @@ export function hasToBeTold(state: AuthorityState, entry: AuthorityState['revoke
   return expiresAt > now && !isOfOldEpoch;
 }
 
-/** Whether a member has been put out, or has left, and was not let in again. */
+/** Tells whether a member was revoked, or has left, and was not admitted again. */
 export function hasEnded(state: AuthorityState, member: MemberRecord): boolean {
   return member.ended !== undefined || isListed(state, member);
 }
 
-/** Whether the list says that its newest certificate is no good. */
+/** Tells whether the list declares a member's newest certificate void. */
 export function isListed({ revoked }: AuthorityState, { peer, issuedAt }: MemberRecord): boolean {
   return revoked.some((entry) => entry.peer === peer && issuedAt <= entry.revokedAt);
 }

@@ -1,24 +1,24 @@
 import { labelsSchema, peerIdSchema, roleSchema, sha256Schema } from '@skein/protocol';
 import { z } from 'zod';
 
-/** Milliseconds since 1970. */
+/** A time in milliseconds since 1970. */
 const time = z.number().int().nonnegative();
 
-/** Somebody who was let in. */
+/** A member that was admitted. */
 export const memberRecordSchema = z.object({
   peer: peerIdSchema,
   roles: z.array(roleSchema).min(1),
-  /** What its owner called the machine when it joined. */
+  /** Name that its owner gave the machine when it joined. */
   name: z.string(),
   labels: labelsSchema,
-  /** Of its newest certificate. */
+  /** Issue of its newest certificate. */
   issuedAt: time,
   expiresAt: time,
-  /** Of a client for an hour: the member that asked for it. */
+  /** The member that asked for it, where it is a client for an hour. */
   via: peerIdSchema.optional(),
   /** Hash of the invite that it came with. */
   invite: sha256Schema.optional(),
-  /** How its membership ended, where it did. Stays when nobody has to be told any more. */
+  /** The end of its membership, where it ended. Stays when nobody has to be told any more. */
   ended: z.enum(['revoked', 'left']).optional(),
 });
 export type MemberRecord = z.infer<typeof memberRecordSchema>;
@@ -34,16 +34,16 @@ const inviteRecordSchema = z.object({
 });
 export type InviteRecord = z.infer<typeof inviteRecordSchema>;
 
-/** What an authority knows, beside its key. */
+/** The knowledge of an authority, beside its key. */
 export const authorityStateSchema = z.object({
   epoch: z.number().int().positive(),
   graceEndsAt: time,
   listVersion: z.number().int().positive(),
   listIssuedAt: time,
-  /** When the newest epoch began. */
+  /** Beginning of the newest epoch. */
   epochBeganAt: time.default(0),
   holder: peerIdSchema.optional(),
-  /** `expiresAt`: of its newest certificate, after which nobody has to be told. */
+  /** Revoked peers. `expiresAt` is the end of the newest certificate, after which nobody has to be told. */
   revoked: z.array(z.object({ peer: peerIdSchema, revokedAt: time, expiresAt: time.optional() })),
   members: z.array(memberRecordSchema),
   invites: z.array(inviteRecordSchema),

@@ -21,68 +21,71 @@ import { certificateMs, closeInvites, hasEnded, hasToBeTold, isListed, newState,
 import { Membership, type Credentials } from './membership.ts';
 import { signStatement } from './statement.ts';
 
-/** How long a certificate is good for of a program that asks beside a member. */
+/** Lifetime of the certificate of a program that asks beside a member, in milliseconds. */
 const clientCertificateMs = 3_600_000;
 const maxClientsPerMember = 32;
 const defaultInviteMs = 3_600_000;
 const maxInvites = 256;
 const maxMembers = 1024;
 const maxPending = 64;
-/** How long a join waits for somebody to approve it, and then for its joiner to ask again. */
+/** Longest wait of a join for somebody to approve it, and then for its joiner to ask again, in milliseconds. */
 const pendingMs = 24 * 3_600_000;
-/** As many as a list may hold. */
+/** Most revocations that a list may hold. */
 const maxRevoked = 4096;
-/** Members that leave by themselves may not use up the room for those that have to be put out. */
+/** Most of them by members that leave by themselves: these may not use up the room for revocations. */
 const maxRevokedByLeaving = maxRevoked / 2;
-/** Lets members that are switched off over a weekend renew their certificates after a rotation. */
+/**
+ * Default grace period, in milliseconds: members that are switched off over a weekend can renew their certificates
+ * after a rotation.
+ */
 const defaultGraceMs = 7 * 24 * 3_600_000;
-/** Lets those that are there do so. */
+/** Shortest grace period, in milliseconds: members that are there can renew theirs. */
 const minGraceMs = 60_000;
 
 export interface InviteOptions {
-  /** What the joiner may be; a `coordinator` may also be a peer. Default `peer`. */
+  /** Role of the joiner; a `coordinator` may also be a peer. Default `peer`. */
   readonly role?: Role | undefined;
   readonly labels?: Labels | undefined;
-  /** Milliseconds until it expires. Default an hour. */
+  /** Time until it expires, in milliseconds. Default: an hour. */
   readonly expiresInMs?: number | undefined;
-  /** Machines that may join with it. Default 1. */
+  /** Number of machines that may join with it. Default 1. */
   readonly uses?: number | undefined;
-  /** Each join waits until somebody has approved it. Default false. */
+  /** Whether each join waits until somebody has approved it. Default false. */
   readonly approve?: boolean | undefined;
 }
 
-/** Who shows an invite. */
+/** A machine that shows an invite. */
 export interface Joiner {
   readonly peer: string;
   readonly name: string;
-  /** Where it calls from. */
+  /** Address that it calls from. */
   readonly address?: string | undefined;
 }
 
-/** What became of somebody's membership. */
+/** A change of somebody's membership. */
 export interface MembershipEvent {
   readonly type: 'join' | 'revocation';
   readonly peer: string;
   readonly role: Role;
   readonly name: string;
-  /** Of a join. */
+  /** Address of the joiner, for a join. */
   readonly address?: string | undefined;
-  /** Of a revocation: by whose wish. */
+  /** Reason of a revocation. */
   readonly reason?: 'revoked' | 'left';
 }
 
 export interface AuthorityComponents {
   /** The key that signs for the mesh; its public part is the mesh's id. */
   readonly key: Identity;
-  /** From the last `save`; left out for a new mesh. */
+  /** State of the last `save`; left out for a new mesh. */
   readonly state?: AuthorityState;
-  /** Keeps the state. What it does not keep has not happened: its errors are passed on. */
+  /** Keeps the state. A change that it does not keep has not happened: its errors are passed on. */
   readonly save: (state: AuthorityState) => Promise<void>;
-  /** Milliseconds since 1970. Default the system's clock. */
+  /** Returns milliseconds since 1970. Default: the system's clock. */
   readonly now?: () => number;
 }
 
-/** Who says who is a member: issues certificates against invites, renews and revokes them. One in a mesh. */
+/** The authority over a mesh's members: it issues certificates against invites, renews and revokes them. One in a mesh. */
 export class Authority {
   readonly #components: AuthorityComponents;
   readonly #now: () => number;
@@ -90,7 +93,7 @@ export class Authority {
   #list: Signed;
   readonly #lists = new Observers<[list: Signed]>();
   readonly #events = new Observers<[event: MembershipEvent]>();
-  /** One change after the other, each kept before the next begins. */
+  /** The queue of changes, each kept before the next begins. */
   #changing: Promise<unknown> = Promise.resolve();
 
   /** Opens the authority of a mesh, or makes one. */
@@ -102,7 +105,7 @@ export class Authority {
     return authority;
   }
 
-  /** An authority that is kept nowhere. */
+  /** Makes an authority that is kept nowhere. */
   static async ephemeral(): Promise<Authority> {
     return await Authority.open({ key: await createIdentity(), save: async () => undefined });
   }
@@ -123,7 +126,7 @@ export class Authority {
     return this.#state.listVersion;
   }
 
-  /** Everybody who was ever let in, revoked ones included. */
+  /** All members that were ever admitted, revoked ones included. */
   get members(): readonly MemberRecord[] {
     return this.#state.members;
   }
@@ -133,7 +136,7 @@ export class Authority {
     return waiting(this.#state, this.#now()).map(({ member }) => member);
   }
 
-  /** Says which machine this is. All members hear of it: they turn to it and to no other. */
+  /** Announces which machine holds it. All members hear of it: they turn to that one and to no other. */
   async holdAt(peer: string): Promise<void> {
     if (this.#state.holder === peer) return;
     await this.#change(async (state) => {
@@ -142,7 +145,7 @@ export class Authority {
     });
   }
 
-  /** Lets a machine in without an invite: the authority's own, above all. */
+  /** Admits a machine without an invite: the authority's own, above all. */
   async admit(peer: string, options: { readonly roles: readonly Role[]; readonly name?: string }): Promise<Membership> {
     const { roles, name = '' } = options;
     const credentials = await this.#change(async (state) => {
@@ -152,15 +155,16 @@ export class Authority {
     return await Membership.open(this.mesh, credentials, { now: this.#now, receivedAt: this.#now() });
   }
 
-  /** A machine with a new identity, let in without an invite. */
+  /** Admits a machine with a new identity, without an invite. */
   async enroll(roles: readonly Role[]): Promise<{ readonly identity: Identity; readonly membership: Membership }> {
     const identity = await createIdentity();
     return { identity, membership: await this.admit(identity.peerId, { roles }) };
   }
 
   /**
-   * Makes an invite and returns its secret, of which only a hash is kept. Throws `invalid-request` for numbers that make
-   * no sense and `overloaded` for too many open invites.
+   * Makes an invite and returns its secret, of which only a hash is kept.
+   *
+   * @throws SkeinError `invalid-request` for numbers that make no sense, `overloaded` for too many open invites
    */
   async invite(options: InviteOptions = {}): Promise<Uint8Array> {
     const { role = 'peer', labels = {}, expiresInMs = defaultInviteMs, uses = 1, approve = false } = options;
@@ -185,8 +189,10 @@ export class Authority {
   }
 
   /**
-   * Exchanges an invite's secret for credentials; undefined while the join waits for approval. Throws `not-a-member` for
-   * a secret that is unknown, expired or used up: one message for all, so that nothing is learned by trying.
+   * Exchanges an invite's secret for credentials; undefined while the join waits for approval.
+   *
+   * @throws SkeinError `not-a-member` for a secret that is unknown, expired or used up: one message for all, so that
+   * nothing is learned by trying
    */
   async redeem(secret: Uint8Array, joiner: Joiner): Promise<Credentials | undefined> {
     const credentials = await this.#change(async (state) => {
@@ -217,7 +223,11 @@ export class Authority {
     return credentials;
   }
 
-  /** Lets a waiting join go on. Throws `not-found` for a peer that does not wait. */
+  /**
+   * Approves a waiting join.
+   *
+   * @throws SkeinError `not-found` for a peer that does not wait
+   */
   async approve(peer: string): Promise<void> {
     await this.#change(async (state) => {
       const now = this.#now();
@@ -228,7 +238,11 @@ export class Authority {
     });
   }
 
-  /** A new certificate for a member, as it was let in. Throws `not-a-member` for one that was not, or was revoked. */
+  /**
+   * Issues a new certificate for a member, with the roles that it was admitted in.
+   *
+   * @throws SkeinError `not-a-member` for one that was not admitted, or was revoked
+   */
   async renew(peer: string): Promise<Credentials> {
     return await this.#change(async (state) => {
       return await this.#issue(state, this.#goodMember(state, peer));
@@ -236,8 +250,9 @@ export class Authority {
   }
 
   /**
-   * Credentials for a program beside a member, as a client and for an hour. They end with the member's own. Throws
-   * `not-a-member` where it is none, `overloaded` for too many at a time.
+   * Issues credentials for a program beside a member, as a client and for an hour. They end with the member's own.
+   *
+   * @throws SkeinError `not-a-member` where it is none, `overloaded` for too many at a time
    */
   async admitClient(peer: string, via: string): Promise<Credentials> {
     return await this.#change(async (state) => {
@@ -258,8 +273,10 @@ export class Authority {
   }
 
   /**
-   * Ends a membership, everywhere, and a join that waits. Put out, it can't come back with the invite that it came with, nor
-   * can anybody else use that again. Throws `not-found` for a peer that is no member.
+   * Ends a membership, everywhere, and a join that waits. A revoked member can't come back with the invite that it came
+   * with, nor can anybody else use that again.
+   *
+   * @throws SkeinError `not-found` for a peer that is no member
    */
   async revoke(peer: string, reason: 'revoked' | 'left' = 'revoked'): Promise<void> {
     const wasMember = await this.#change(async (state) => {
@@ -297,8 +314,10 @@ export class Authority {
   }
 
   /**
-   * Begins a new epoch: members renew their certificates, and those of the old epoch are refused after the grace period. Throws
-   * `invalid-request` for less than a minute, in which those that are there could not renew theirs.
+   * Begins a new epoch: members renew their certificates, and those of the old epoch are refused after the grace
+   * period.
+   *
+   * @throws SkeinError `invalid-request` for less than a minute, in which those that are there could not renew theirs
    */
   async rotate(graceMs: number = defaultGraceMs): Promise<void> {
     if (graceMs < minGraceMs) {
@@ -335,22 +354,25 @@ export class Authority {
     });
   }
 
-  /** Whether a member has been revoked, or has left, and was not let in again. */
+  /** Tells whether a member has been revoked, or has left, and was not admitted again. */
   hasEnded(member: MemberRecord): boolean {
     return hasEnded(this.#state, member);
   }
 
-  /** Whether a member did not get a new certificate while the old epoch's were good. */
+  /** Tells whether a member did not get a new certificate while the old epoch's were good. */
   isOfOldEpoch({ issuedAt }: MemberRecord): boolean {
     return issuedAt < this.#state.epochBeganAt && this.#state.graceEndsAt <= this.#now();
   }
 
-  /** Calls back with each new revocation list. Returns what ends that. What the listener throws is logged. */
+  /** Calls back with each new revocation list. Returns a function that ends that. Errors of the listener are logged. */
   onList(listener: (list: Signed) => unknown, logger: Logger): () => void {
     return this.#lists.add(listener, toLog(logger, 'the revocation list'));
   }
 
-  /** Calls back when somebody was let in by an invite, or put out. Returns what ends that. What the listener throws is logged. */
+  /**
+   * Calls back when somebody was admitted by an invite, or revoked. Returns a function that ends that. Errors of the
+   * listener are logged.
+   */
   onEvent(listener: (event: MembershipEvent) => unknown, logger: Logger): () => void {
     return this.#events.add(listener, toLog(logger, 'joins and revocations'));
   }
@@ -393,7 +415,7 @@ export class Authority {
     state.listIssuedAt = this.#now();
   }
 
-  /** Changes a copy of the state, keeps it, and only then takes it for true and tells of it. */
+  /** Changes a copy of the state, keeps it, and only then adopts and announces it. */
   async #change<Result>(change: (state: AuthorityState) => Promise<Result>): Promise<Result> {
     const changed = this.#changing.then(async () => {
       const state = structuredClone(this.#state);

@@ -1,22 +1,22 @@
-/** What was refused, of one kind and one remote host. */
+/** Refusals of one kind and one remote host. */
 export interface Denial {
-  /** An error code. */
+  /** Error code of the refusal. */
   readonly reason: string;
-  /** Where it came from. */
+  /** Address of the remote host. */
   readonly address: string | undefined;
-  /** Who it was, where that was proved. */
+  /** Peer id of the remote, where it was proved. */
   readonly peer: string | undefined;
-  /** Denials alike that this one stands for. */
+  /** Number of equal denials that this one stands for. */
   readonly count: number;
 }
 
 const windowMs = 60_000;
-/** Hosts and reasons told apart; the others are counted together. */
+/** Most hosts and reasons that are told apart; the others are counted together. */
 const maxKinds = 256;
 
 /**
- * Tells of denials without being flooded by them: the first of a kind at once, those that follow within a minute together
- * and by their number.
+ * A report of denials that can't be flooded: the first of a kind is reported at once, those that follow within a minute
+ * together and by their number.
  */
 export class Denials {
   readonly #tell: (denial: Denial) => void;
@@ -44,7 +44,7 @@ export class Denials {
     this.#open.set(key, { denial: known, count: 0, timer });
   }
 
-  /** Tells of what is still counted. */
+  /** Reports the denials that are still counted. */
   stop(): void {
     for (const key of this.#open.keys()) this.#close(key);
   }

@@ -4,13 +4,17 @@ const windowMs = 60_000;
 const attemptsPerHost = 10;
 const attemptsOfAll = 120;
 
-/** Bounds attempts to join: of one remote host, and of all together, in each minute. Times come in, in milliseconds. */
+/** A bound on attempts to join: of one remote host, and of all together, in each minute. Times come in, in milliseconds. */
 export class JoinLimits {
   #windowStartMs = -Infinity;
   readonly #attempts = new Map<string, number>();
   #total = 0;
 
-  /** Counts an attempt. Throws `overloaded` for one too many. */
+  /**
+   * Counts an attempt.
+   *
+   * @throws SkeinError `overloaded` for one too many
+   */
   count(host: string, nowMs: number): void {
     if (nowMs - this.#windowStartMs >= windowMs) {
       this.#windowStartMs = nowMs;

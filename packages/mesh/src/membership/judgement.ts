@@ -9,22 +9,22 @@ import {
 
 const authority = 'the machine that has the authority of the mesh';
 
-/** How far another machine's clock may be ahead of ours, in milliseconds. */
+/** Most by which another machine's clock may be ahead of ours, in milliseconds. */
 const clockToleranceMs = 10 * 60_000;
 
-/** Clocks that differ by less than this are no reason for anything, in milliseconds. */
+/** Least difference of clocks that explains anything, in milliseconds. */
 const leastGapMs = 60_000;
 
-/** Why a certificate is no good. */
+/** The reason why a certificate is not valid. */
 export type Fault = 'revoked' | 'expired' | 'not-valid-yet' | 'of-an-old-epoch';
 
-/** What is wrong, and what helps. */
+/** A problem with its fix. */
 export interface Advice {
   readonly what: string;
   readonly fix: string;
 }
 
-/** What is wrong with this machine's own certificate, for its owner. */
+/** A problem with this machine's own certificate, for its owner. */
 export interface MembershipProblem extends Advice {
   readonly fault: Fault;
   /** Whether a clock is the cause: set right, the certificate is good, and no invite is needed. */
@@ -32,10 +32,10 @@ export interface MembershipProblem extends Advice {
 }
 
 interface Moment {
-  /** Milliseconds since 1970. */
+  /** Time in milliseconds since 1970. */
   readonly now: number;
   readonly list: RevocationList;
-  /** When the certificate's owner was last revoked; undefined where it never was. */
+  /** Time of the last revocation of the certificate's owner; undefined where there was none. */
   readonly revokedAt: number | undefined;
 }
 
@@ -50,8 +50,8 @@ export function faultOf(certificate: Certificate, { now, list, revokedAt = -1 }:
 }
 
 /**
- * The error for another machine's certificate, as its owner reads it. Where the judge's clock matters, `details.clockMs`
- * tells what that says, so that the other end can compare: see {@link comparedClocks}.
+ * Makes the error `not-a-member` for another machine's certificate, as its owner reads it. Where the judge's clock
+ * matters, `details.clockMs` has its time, so that the other end can compare: see {@link comparedClocks}.
  */
 export function refusal(fault: Fault, { issuedAt, expiresAt }: Certificate, now: number): SkeinError {
   const clock = `the clock of the machine that refuses it (${formatMoment(now)})`;
@@ -72,8 +72,8 @@ export function refusal(fault: Fault, { issuedAt, expiresAt }: Certificate, now:
 }
 
 /**
- * What a refusal means to whoever was refused: where the certificate is in its time by our own clock and not by the other
- * machine's, the clocks differ, and it is said by how much. Any other error is returned as it is.
+ * Explains a refusal to the refused machine: where the certificate is in its time by our own clock and not by the other
+ * machine's, the clocks differ, and the error says by how much. Returns any other error as it is.
  */
 export function comparedClocks(error: unknown, { issuedAt, expiresAt }: Certificate, now: number): SkeinError {
   const known = asSkeinError(error);
@@ -86,7 +86,10 @@ export function comparedClocks(error: unknown, { issuedAt, expiresAt }: Certific
   return new SkeinError('not-a-member', message, { cause: error, details: { clockMs } });
 }
 
-/** Says that this machine's clock and the authority's differed when the certificate came; undefined where they did not by much. */
+/**
+ * Returns advice where this machine's clock and the authority's differed when the certificate came; undefined where
+ * they did not by much.
+ */
 export function clockGap({ issuedAt }: Certificate, receivedAt: number | undefined): Advice | undefined {
   const aheadMs = (receivedAt ?? issuedAt) - issuedAt;
   if (Math.abs(aheadMs) <= clockToleranceMs) return undefined;
@@ -96,9 +99,10 @@ export function clockGap({ issuedAt }: Certificate, receivedAt: number | undefin
 }
 
 /**
- * What is wrong with this machine's own certificate, and what helps.
+ * Describes the problem with this machine's own certificate, with its fix.
  *
- * @param receivedAt when the certificate came, by this machine's clock: the authority's own said `issuedAt` then
+ * @param options.receivedAt time at which the certificate came, by this machine's clock: the authority's own said
+ * `issuedAt` then
  */
 export function ownProblem(
   fault: Fault,

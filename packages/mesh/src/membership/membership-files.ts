@@ -25,14 +25,14 @@ import { authorityStateSchema } from './authority-state.ts';
 import { Authority } from './authority.ts';
 import { Membership, type Credentials } from './membership.ts';
 
-/** In a data directory: what makes this machine a member. */
+/** File in a data directory that makes this machine a member. */
 const credentialsFile = 'membership.json';
-/** On one machine of a mesh: the key that signs for it, and what it has signed. */
+/** File on one machine of a mesh: the key that signs for it. Its statements are in another file. */
 const authorityKeyFile = 'authority.key';
 const authorityStateFile = 'authority.json';
 const maxFileBytes = 8 * 1024 * 1024;
 
-/** What helps where a file is damaged. Without the state of its authority a mesh forgets whom it has put out. */
+/** Fixes for a damaged file. Without the state of its authority a mesh forgets its revocations. */
 const joinAgain = 'restore it from a backup, or move it away and join again';
 const restoreAuthority = 'restore it from a backup, or move it and authority.key away and import the authority again';
 
@@ -46,13 +46,14 @@ const credentialsFileSchema = z.object({
   mesh: meshIdSchema,
   certificate: signed.pipe(signedCertificateSchema),
   revocations: signed.pipe(signedRevocationListSchema),
-  /** When the certificate came, by the clock of this machine: beside `issuedAt` it tells of clocks that differ. */
+  /** Time at which the certificate came, by the clock of this machine: beside `issuedAt` it shows clocks that differ. */
   receivedAt: z.number().int().nonnegative().optional(),
 });
 
 /**
- * The membership kept in `directory` (file `membership.json`, mode 0600); undefined when it has joined no mesh. Throws
- * `disk-failed` for a damaged file.
+ * Loads the membership kept in `directory` (file `membership.json`, mode 0600); undefined when it has joined no mesh.
+ *
+ * @throws SkeinError `disk-failed` for a damaged file
  */
 export async function loadMembership(directory: string): Promise<Membership | undefined> {
   const path = join(directory, credentialsFile);
@@ -61,7 +62,12 @@ export async function loadMembership(directory: string): Promise<Membership | un
   return await Membership.open(stored.mesh, stored, { receivedAt: stored.receivedAt });
 }
 
-/** Keeps a membership in `directory`. Throws `disk-failed`, and `invalid-request` when it belongs to another mesh. */
+/**
+ * Saves a membership in `directory`.
+ *
+ * @throws SkeinError `disk-failed` when it can't be written, `invalid-request` when the directory belongs to another
+ * mesh
+ */
 export async function saveMembership(directory: string, { mesh, credentials, receivedAt }: Membership): Promise<void> {
   const path = join(directory, credentialsFile);
   const stored = await readJson(path, credentialsFileSchema, joinAgain);
@@ -69,7 +75,7 @@ export async function saveMembership(directory: string, { mesh, credentials, rec
   await writeJson(path, { mesh, ...encoded(credentials), receivedAt });
 }
 
-/** Keeps in `directory` what a membership learns from now on. Returns what waits until all of that is kept. */
+/** Saves later changes of a membership in `directory`. Returns a function that waits until all of them are saved. */
 export function keepMembership(
   directory: string,
   { membership, logger }: { readonly membership: Membership; readonly logger: Logger },
@@ -83,12 +89,16 @@ export function keepMembership(
   return async () => await saving;
 }
 
-/** Forgets the mesh. The identity stays. */
+/** Removes the membership. The identity stays. */
 export async function removeMembership(directory: string): Promise<void> {
   await rm(join(directory, credentialsFile), { force: true });
 }
 
-/** The authority kept in `directory`; undefined where another machine, or none, has it. Throws `disk-failed`. */
+/**
+ * Loads the authority kept in `directory`; undefined where another machine, or none, has it.
+ *
+ * @throws SkeinError `disk-failed` for a damaged or missing file of it
+ */
 export async function loadAuthority(directory: string, options: KeyOptions = {}): Promise<Authority | undefined> {
   const key = await readKey(join(directory, authorityKeyFile), options);
   if (key === undefined) return undefined;
@@ -108,7 +118,7 @@ export async function loadAuthority(directory: string, options: KeyOptions = {})
   });
 }
 
-/** Makes a mesh: an authority in `directory`. Returns the one that is there already. */
+/** Makes a mesh: an authority in `directory`. Returns the existing one where there is one. */
 export async function loadOrCreateAuthority(directory: string, options: KeyOptions = {}): Promise<Authority> {
   await loadOrCreateKey(join(directory, authorityKeyFile), options);
   const authority = await loadAuthority(directory, options);
@@ -116,7 +126,11 @@ export async function loadOrCreateAuthority(directory: string, options: KeyOptio
   return authority;
 }
 
-/** An authority as a file to keep elsewhere, encrypted with a passphrase. Throws `not-found` where there is none. */
+/**
+ * Exports an authority as a file to keep elsewhere, encrypted with a passphrase.
+ *
+ * @throws SkeinError `not-found` where there is none
+ */
 export async function exportAuthority(
   directory: string,
   { passphrase, filePassphrase }: { readonly passphrase: string | undefined; readonly filePassphrase: string },
@@ -131,8 +145,10 @@ export async function exportAuthority(
 }
 
 /**
- * Takes an exported authority into a directory, whose machine has it from then on. Throws `already-running` where there is
- * one, `invalid-request` for a wrong passphrase or what is no such file.
+ * Imports an exported authority into a directory, whose machine holds it from then on. Returns the mesh's id.
+ *
+ * @throws SkeinError `already-running` where there is one, `invalid-request` for a wrong passphrase or another kind of
+ * file
  */
 export async function importAuthority(
   directory: string,
@@ -160,7 +176,7 @@ export async function removeAuthority(directory: string): Promise<void> {
   for (const name of [authorityKeyFile, authorityStateFile]) await rm(join(directory, name), { force: true });
 }
 
-/** Returns the error for a directory of another mesh, `invalid-request`: a directory is of one mesh only. */
+/** Makes the error `invalid-request` for a directory of another mesh: a directory is of one mesh only. */
 export function ofAnotherMesh(directory: string): SkeinError {
   return new SkeinError(
     'invalid-request',

@@ -26,33 +26,33 @@ import {
 } from './judgement.ts';
 import { openStatement, ownedCopy } from './statement.ts';
 
-/** What makes a machine a member: its certificate, and the newest revocation list that it knows. */
+/** The proof that a machine is a member, its certificate, and the newest revocation list that it knows. */
 export interface Credentials {
   readonly certificate: Signed;
   readonly revocations: Signed;
 }
 
 export interface MembershipOptions {
-  /** Milliseconds since 1970. Default the system's clock. */
+  /** Returns milliseconds since 1970. Default: the system's clock. */
   readonly now?: () => number;
-  /** When the certificate came, by that clock. Left out: that is not known. */
+  /** Time at which the certificate came, by that clock. Left out when it is not known. */
   readonly receivedAt?: number | undefined;
 }
 
-/** What a statement says, and the statement. */
+/** The claims of a statement, and the statement. */
 interface Statement<Claims> {
   readonly claims: Claims;
   readonly signed: Signed;
 }
 
-/** Certificates whose signatures were found good, remembered so that a heartbeat costs no arithmetic. */
+/** Most certificates with good signatures that are remembered, so that a heartbeat costs no arithmetic. */
 const rememberedCertificates = 2048;
-/** A certificate is renewed when less than this part of its time is left. */
+/** Share of a certificate's time, of which less is left when it is renewed. */
 const renewalShare = 2 / 3;
 
 /**
  * One machine's membership of one mesh: its own certificate, and the judgement of everybody else's. Times come from
- * `now`; nothing here touches the network or the disk.
+ * `now`; it touches neither network nor disk.
  */
 export class Membership {
   readonly mesh: string;
@@ -62,11 +62,13 @@ export class Membership {
   #own: Statement<Certificate>;
   #receivedAt: number | undefined;
   #list: Statement<RevocationList>;
-  /** By peer id: certificates that were issued by then are no good. */
+  /** Times up to which a peer's certificates are void, by peer id. */
   #revoked: ReadonlyMap<string, number>;
 
   /**
-   * Throws `not-a-member` when the certificate is not of `mesh`. It may be good no longer: see {@link problem}.
+   * Opens a membership. Its certificate may be invalid by now: see {@link problem}.
+   *
+   * @throws SkeinError `not-a-member` when the certificate is not of `mesh`
    */
   static async open(mesh: string, credentials: Credentials, options: MembershipOptions = {}): Promise<Membership> {
     try {
@@ -97,7 +99,7 @@ export class Membership {
     this.#receivedAt = receivedAt;
   }
 
-  /** What the authority says of this machine. */
+  /** The authority's statement about this machine. */
   get certificate(): Certificate {
     return this.#own.claims;
   }
@@ -110,30 +112,34 @@ export class Membership {
     return { certificate: this.#own.signed, revocations: this.#list.signed };
   }
 
-  /** When this machine got its certificate, by its own clock; undefined where that was not noted. */
+  /** Time at which this machine got its certificate, by its own clock; undefined where that was not noted. */
   get receivedAt(): number | undefined {
     return this.#receivedAt;
   }
 
-  /** Why this machine's own certificate is no good; undefined while it is. */
+  /** Problem with this machine's own certificate; undefined while it is good. */
   get problem(): MembershipProblem | undefined {
     const { claims } = this.#own;
     const fault = this.#faultOf(claims);
     return fault && ownProblem(fault, claims, { now: this.#now(), receivedAt: this.#receivedAt });
   }
 
-  /** Says by how much this machine's clock and the authority's differ, where that is much; undefined otherwise. */
+  /** Advice where this machine's clock and the authority's differ by much; undefined otherwise. */
   get clockGap(): Advice | undefined {
     return clockGap(this.#own.claims, this.#receivedAt);
   }
 
-  /** Throws `not-a-member`, with what helps, while this machine's own certificate is no good. */
+  /**
+   * Checks that this machine's own certificate is good.
+   *
+   * @throws SkeinError `not-a-member`, with the fix, while it is not
+   */
   assertOwnGood(): void {
     const { problem } = this;
     if (problem !== undefined) throw new SkeinError('not-a-member', `${problem.what}; ${problem.fix}`);
   }
 
-  /** What it means that another machine has refused our certificate, where its clock and ours are the reason. */
+  /** Explains another machine's refusal of our certificate, where its clock and ours are the reason. */
   explainRefusal(error: unknown): SkeinError {
     return comparedClocks(error, this.#own.claims, this.#now());
   }
@@ -146,8 +152,10 @@ export class Membership {
   }
 
   /**
-   * What the authority says of the owner of a peer id. Throws `not-a-member`, with a reason to show at the other end,
-   * unless the certificate is of this mesh, of that peer, of an epoch that holds, in its time, and not revoked.
+   * Verifies a certificate and returns its claims about the owner of a peer id.
+   *
+   * @throws SkeinError `not-a-member`, with a reason to show at the other end, unless the certificate is of this mesh,
+   * of that peer, of an epoch that holds, in its time, and not revoked
    */
   async verify(signed: Signed, peerId: string): Promise<Certificate> {
     const key = hash('sha256', Buffer.concat([signed.signature, signed.bytes]), 'base64');
@@ -161,7 +169,11 @@ export class Membership {
     return claims;
   }
 
-  /** Throws `not-a-member` when a certificate that was good once is so no longer. */
+  /**
+   * Checks that a certificate that was good is good still.
+   *
+   * @throws SkeinError `not-a-member` when it is not
+   */
   assertGood(certificate: Certificate): void {
     const fault = this.#faultOf(certificate);
     if (fault !== undefined) throw refusal(fault, certificate, this.#now());
@@ -172,7 +184,11 @@ export class Membership {
     return faultOf(certificate, { now: this.#now(), list: this.#list.claims, revokedAt });
   }
 
-  /** Takes a newer revocation list. False when it is not newer. Throws `protocol-violation` for one that is not the authority's. */
+  /**
+   * Adopts a newer revocation list. Returns false when it is not newer.
+   *
+   * @throws SkeinError `protocol-violation` for one that is not the authority's
+   */
   async adopt(signed: Signed): Promise<boolean> {
     const claims = await openList(this.mesh, signed);
     if (claims.version <= this.#list.claims.version) return false;
@@ -182,7 +198,11 @@ export class Membership {
     return true;
   }
 
-  /** Takes a new certificate for this machine. Throws `protocol-violation` for one that is not the authority's, or not ours. */
+  /**
+   * Adopts a new certificate for this machine.
+   *
+   * @throws SkeinError `protocol-violation` for one that is not the authority's, or not ours
+   */
   async renew(signed: Signed): Promise<void> {
     const claims = await openCertificate(this.mesh, signed);
     if (claims.peer !== this.#own.claims.peer) {
@@ -194,8 +214,8 @@ export class Membership {
   }
 
   /**
-   * Calls back after each change of the list or of the own certificate. Returns what ends that. What the listener throws is
-   * logged, and hurts nobody else.
+   * Calls back after each change of the list or of the own certificate. Returns a function that ends that. Errors of
+   * the listener are logged, and affect nobody else.
    */
   onChange(listener: () => unknown, logger: Logger): () => void {
     return this.#observers.add(listener, toLog(logger, 'the membership'));
@@ -216,7 +236,11 @@ export class Membership {
   }
 }
 
-/** The claims in a certificate that the mesh's authority has signed. Throws `protocol-violation`. */
+/**
+ * Opens a certificate that the mesh's authority has signed, and returns its claims.
+ *
+ * @throws SkeinError `protocol-violation` for any other
+ */
 async function openCertificate(mesh: string, signed: Signed): Promise<Certificate> {
   const claims = await openStatement(certificateSignatureContext, certificateSchema, { signed, signer: mesh });
   if (claims.mesh !== mesh) throw new SkeinError('protocol-violation', 'a certificate names another mesh');

@@ -10,18 +10,18 @@ export interface RenewalComponents {
   readonly open: OpenStream;
 }
 
-/** Gets a new certificate in time, from whoever holds the authority. */
+/** The renewal of our certificate in time, by the machine that holds the authority. */
 export class Renewal {
   readonly #components: RenewalComponents;
   #isAsking = false;
-  /** Why it failed the last time. */
+  /** Reason of the last failure. */
   #failure: string | undefined;
 
   constructor(components: RenewalComponents) {
     this.#components = components;
   }
 
-  /** Asks when it is time, and somebody is there to ask. Never throws: there are weeks to try again. */
+  /** Asks when it is time, and the authority is there. Never throws: there are weeks to try again. */
   async check(): Promise<void> {
     const { membership, logger, cards, open } = this.#components;
     if (this.#isAsking || !membership.needsRenewal) return;

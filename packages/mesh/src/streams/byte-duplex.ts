@@ -4,13 +4,16 @@
  */
 export interface ByteDuplex {
   /**
-   * What the remote sends. Ends after its clean end; throws `peer-lost` when the stream is lost before that.
-   * Leaving the loop early aborts the stream.
+   * Bytes from the remote. Ends after its clean end; throws `peer-lost` when the stream is lost before that. Leaving
+   * the loop early aborts the stream.
    */
   readonly readable: AsyncIterable<Uint8Array>;
-  /** Resolves when the transport has taken enough for more to be written. Throws once the stream can't be written to. */
+  /**
+   * Writes bytes. Resolves when the transport has taken enough for more to be written. Throws once the stream can't be
+   * written to.
+   */
   write(bytes: Uint8Array): Promise<void>;
-  /** Says that nothing more will be written, after what was. Reading goes on. */
+  /** Ends our side after all written bytes. Reading goes on. */
   end(): Promise<void>;
   /** Drops everything at once, in both directions. The remote sees the stream as lost. */
   abort(error?: Error): void;

@@ -8,9 +8,9 @@ interface Waiting {
 }
 
 /**
- * Bounds what one remote makes us hold in large frames, over all its streams: those that have begun to arrive, and those
- * that somebody works on. One that finds no room waits until others are done, and with it whoever sends it. Alone, any
- * frame has room.
+ * A bound on the large frames of one remote, over all its streams: those that have begun to arrive, and those that are
+ * being worked on. A frame that finds no room waits until others are done, and its sender with it. Alone, any frame has
+ * room.
  */
 export class HeldFrames {
   readonly #maxBytes: number;
@@ -21,7 +21,10 @@ export class HeldFrames {
     this.#maxBytes = options.maxBytes;
   }
 
-  /** Resolves once there is room; it is used until the returned object is disposed. First come, first served. */
+  /**
+   * Reserves room. Resolves once there is some, which is used until the returned object is disposed. First come, first
+   * served.
+   */
   async reserve(bytes: number, signal?: AbortSignal): Promise<Disposable> {
     throwIfAborted(signal);
     if (this.#waiting.length > 0 || !this.#hasRoom(bytes)) await this.#wait(bytes, signal);

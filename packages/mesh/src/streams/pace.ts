@@ -1,11 +1,14 @@
 export interface PaceOptions {
-  /** Bytes, or whatever is counted. */
+  /** Bytes, or other units, that may come in a second. */
   readonly unitsPerSecond: number;
-  /** What may come at once after a rest. */
+  /** Units that may come at once after a rest. */
   readonly burst: number;
 }
 
-/** A token bucket: how long a reader has to rest so that what a remote sends comes no faster, in the long run, than they may. */
+/**
+ * A token bucket: it tells how long a reader has to rest so that a remote's units come no faster, in the long run, than
+ * they may.
+ */
 export class Pace {
   readonly #options: PaceOptions;
   #allowance: number;
@@ -17,7 +20,7 @@ export class Pace {
     this.#atMs = nowMs;
   }
 
-  /** Counts what was read. Returns the milliseconds to rest before more are. */
+  /** Counts units that were read. Returns the milliseconds to rest before reading more. */
   take(units: number, nowMs: number): number {
     const { unitsPerSecond, burst } = this.#options;
     const earned = (Math.max(0, nowMs - this.#atMs) * unitsPerSecond) / 1000;

@@ -6,17 +6,20 @@ export interface TrafficCount {
 
 export interface Traffic {
   readonly total: TrafficCount;
-  /** By peer id of the remote, since this mesh was created; of the 1,024 that streams were opened with last. */
+  /**
+   * Counts by peer id of the remote, since this mesh was created; of the 1,024 remotes with which streams were opened
+   * last.
+   */
   readonly peers: ReadonlyMap<string, TrafficCount>;
 }
 
-/** What a stream reports its bytes to. */
+/** A meter of a stream's bytes. */
 export interface TrafficMeter {
   sent(bytes: number): void;
   received(bytes: number): void;
 }
 
-/** Remotes told apart. Each program that asks for a moment is one, so there is no end of them. */
+/** Most remotes that are told apart. Each short-lived program is one, so there is no end of them. */
 const maxPeers = 1024;
 
 interface Count {
@@ -24,13 +27,13 @@ interface Count {
   receivedBytes: number;
 }
 
-/** Adds up bytes by remote, those seen last. One per mesh. */
+/** The sum of bytes by remote, for those seen last. One per mesh. */
 export class TrafficCounter {
   readonly #total: Count = { sentBytes: 0, receivedBytes: 0 };
-  /** Seen last, last. */
+  /** Counts by peer id, those seen last at the end. */
   readonly #peers = new Map<string, Count>();
 
-  /** The meter for streams with one remote. */
+  /** Returns the meter for streams with one remote. */
   meter(peerId: string): TrafficMeter {
     const count = this.#peers.get(peerId) ?? { sentBytes: 0, receivedBytes: 0 };
     this.#peers.delete(peerId);

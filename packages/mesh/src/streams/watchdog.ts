@@ -1,6 +1,6 @@
 import { asSkeinError, SkeinError } from '@skein/protocol';
 
-/** One signal out of three causes: the caller's own, a deadline that is moved along, and its owner giving up. */
+/** One signal for three causes: the caller's own, a deadline that moves, and its owner giving up. */
 export class Watchdog implements Disposable {
   readonly signal: AbortSignal;
   readonly #own = new AbortController();
@@ -11,9 +11,9 @@ export class Watchdog implements Disposable {
   }
 
   /**
-   * Aborts with `deadline-exceeded` unless this or {@link rest} is called again in time.
+   * Sets the deadline: aborts with `deadline-exceeded` unless this or {@link rest} is called again in time.
    *
-   * @param what did not happen then, for the message, e.g. `no first token came`
+   * @param what the missing event, for the message, e.g. `no first token came`
    */
   expect(milliseconds: number, what: string): void {
     this.rest();
@@ -22,7 +22,7 @@ export class Watchdog implements Disposable {
     }, milliseconds);
   }
 
-  /** No deadline for now. */
+  /** Suspends the deadline. */
   rest(): void {
     clearTimeout(this.#timer);
   }
@@ -32,7 +32,10 @@ export class Watchdog implements Disposable {
     this.#own.abort(error);
   }
 
-  /** Why it aborted, else what `error` says: what a transport throws on an abort is of no use to the caller. */
+  /**
+   * Returns the reason of the abort, else `error` as a SkeinError: a transport's own error after an abort is of no use
+   * to the caller.
+   */
   explain(error: unknown): SkeinError {
     if (!this.signal.aborted) return asSkeinError(error, 'peer-lost');
     const reason: unknown = this.signal.reason;

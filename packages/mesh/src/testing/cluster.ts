@@ -9,18 +9,18 @@ export class Cluster implements AsyncDisposable {
   readonly #members: Mesh[] = [];
   #authority: Promise<Authority> | undefined;
 
-  /** @param authority of this mesh; default: one that is made when it is first asked for */
+  /** @param authority authority of this mesh; default: one that is made when it is first asked for */
   constructor(authority?: Authority) {
     this.#authority = authority === undefined ? undefined : Promise.resolve(authority);
   }
 
-  /** Who says who is a member of this mesh. */
+  /** Returns the authority over this mesh's members. */
   async authority(): Promise<Authority> {
     this.#authority ??= Authority.ephemeral();
     return await this.#authority;
   }
 
-  /** Adds and starts a member, which may be anything unless `roles` say otherwise; it knows the members given in `knows`. */
+  /** Adds and starts a member, in any role unless `roles` name some; it knows the addresses of the members in `knows`. */
   async add(knows: readonly Mesh[] = [], options: Partial<MeshOptions> = {}): Promise<Mesh> {
     const identity = options.identity ?? (await createIdentity());
     const roles = options.roles ?? options.membership?.certificate.roles ?? ['peer', 'coordinator'];
@@ -44,7 +44,7 @@ export class Cluster implements AsyncDisposable {
   }
 }
 
-/** Resolves when `mesh` sees cards for which `condition` holds. Fails after ten seconds. */
+/** Waits until `mesh` sees cards for which `condition` holds. Fails after ten seconds. */
 export async function untilCards(
   mesh: Mesh,
   condition: (cards: ReturnType<Mesh['cards']['snapshot']>) => boolean,
