@@ -33,6 +33,7 @@ import {
   stageEventSchema,
   stageLoadSchema,
   streamErrorSchema,
+  fromText,
   packPrompt,
   unpackPrompt,
   type Prompt,
@@ -288,8 +289,8 @@ function packedPromptTargets(): FuzzTarget[] {
     {
       type: 'chat',
       messages: [
-        { role: 'user', content: 'hello', name: 'me' },
-        { role: 'assistant', content: '' },
+        fromText({ role: 'user', content: 'hello', name: 'me' }),
+        fromText({ role: 'assistant', content: '' }),
       ],
     },
   ];

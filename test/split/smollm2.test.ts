@@ -1,4 +1,4 @@
-import { packPrompt, type Prompt } from '@skein/protocol';
+import { fromText, packPrompt, type Prompt } from '@skein/protocol';
 import { generate } from '@skein/serving';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
@@ -27,10 +27,7 @@ const greedy = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 };
 
 const chat = (question: string): Prompt => ({
   type: 'chat',
-  messages: [
-    { role: 'system', content: systemPrompt },
-    { role: 'user', content: question },
-  ],
+  messages: [fromText({ role: 'system', content: systemPrompt }), fromText({ role: 'user', content: question })],
 });
 
 interface Answer {

@@ -38,6 +38,14 @@ export {
   type DeploymentSpec,
   type PlannedSpec,
 } from './deployment/spec.ts';
+export {
+  fromText,
+  messageSchema,
+  textOf,
+  type Message,
+  type MessagePart,
+  type TextMessage,
+} from './conversation/message.ts';
 export { errorCodes, isErrorCode, mayFitWithLess, retryOf, type ErrorCode, type Retry } from './errors/codes.ts';
 export { hasCode } from './errors/has-code.ts';
 export { invariant } from './errors/invariant.ts';
@@ -64,7 +72,7 @@ export {
   type Usage,
 } from './generation/events.ts';
 export { packPrompt, packPromptInSteps, unpackPrompt, type PackedPrompt } from './generation/packed-prompt.ts';
-export { chatMessageSchema, promptSchema, tokensSchema, type ChatMessage, type Prompt } from './generation/prompt.ts';
+export { promptSchema, tokensSchema, type Prompt } from './generation/prompt.ts';
 export {
   generationRequestSchema,
   samplingSchema,

@@ -29,6 +29,8 @@ export const limits = Object.freeze({
   /** Most token ids in one prompt. */
   maxPromptTokens: 1_048_576,
   maxMessages: 4096,
+  /** Parts of one message. */
+  maxMessageParts: 32,
   maxLogitBiases: 1024,
   /** Characters of a grammar, and of a JSON schema that becomes one: of those that people use, 69,000 and 162,000 at most. */
   maxGrammarCharacters: 128 * 1024,

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 
 import { encodeFrame } from './codec/frame.ts';
 import { FrameParser } from './codec/frame-parser.ts';
+import { fromText } from './conversation/message.ts';
 import { packPrompt } from './generation/packed-prompt.ts';
 import { generationRequestSchema } from './generation/request.ts';
 import { limits } from './limits.ts';
@@ -11,7 +12,7 @@ test('the longest request fits into a frame of its method', () => {
   const grammar = '€'.repeat(limits.maxGrammarCharacters);
   const jsonSchema = '€'.repeat(limits.maxSchemaCharacters);
   const content = 'a'.repeat(limits.maxPromptBytes / limits.maxMessages);
-  const messages = Array.from({ length: limits.maxMessages }, () => ({ role: 'developer' as const, content }));
+  const messages = Array.from({ length: limits.maxMessages }, () => fromText({ role: 'developer', content }));
   const { type: prompt, bytes } = packPrompt({ type: 'chat', messages });
   const request = generationRequestSchema.parse({
     type: 'generate',

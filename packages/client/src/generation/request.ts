@@ -1,5 +1,15 @@
-import { check, promptSchema, SkeinError, type ChatMessage, type Prompt, type samplingSchema } from '@skein/protocol';
-import type { z } from 'zod';
+import {
+  arraySchema,
+  check,
+  fromText,
+  limits,
+  messageSchema,
+  promptSchema,
+  SkeinError,
+  type Prompt,
+  type samplingSchema,
+} from '@skein/protocol';
+import { z } from 'zod';
 
 /**
  * Settings of a generation. The server decides those that are left out; {@link samplingSchema} documents meaning and
@@ -17,6 +27,16 @@ export interface GenerationSettings extends z.input<typeof samplingSchema> {
   /** Whether to draft tokens ahead and verify several at a time. The text is the same either way. Default true. */
   readonly speculation?: boolean;
 }
+
+const chatMessageSchema = messageSchema
+  .omit({ parts: true })
+  .extend({ content: z.string().max(limits.maxPromptBytes) });
+const conversationSchema = z.object({
+  messages: arraySchema(chatMessageSchema, { least: 1, most: limits.maxMessages }),
+});
+
+/** One turn of a conversation. The model's chat template decides which roles mean something. */
+export type ChatMessage = z.infer<typeof chatMessageSchema>;
 
 /** A request to continue a conversation, rendered through the model's chat template. */
 export interface ChatRequest extends GenerationSettings {
@@ -41,10 +61,9 @@ export interface TransportRequest {
  * @internal
  */
 export function fromChat({ messages, ...settings }: ChatRequest): TransportRequest {
-  const prompt = { type: 'chat', messages };
-  const checked = check(promptSchema, prompt);
+  const checked = check(conversationSchema, { messages });
   if (!checked.ok) throw new SkeinError('invalid-request', checked.problem, { cause: checked.cause });
-  return { prompt: checked.data, settings };
+  return { prompt: { type: 'chat', messages: checked.data.messages.map(fromText) }, settings };
 }
 
 /**

@@ -1,4 +1,4 @@
-import { finishReasonSchema, type Prompt, type Usage } from '@skein/protocol';
+import { finishReasonSchema, textOf, type Prompt, type Usage } from '@skein/protocol';
 import { z } from 'zod';
 
 import type { GenerationEnd, Logprobs, TextDelta, TokenLogprob } from '../generation/generation.ts';
@@ -55,7 +55,12 @@ function logprobsBody(prompt: Prompt, logprobs: number | undefined): object {
 function promptBody(prompt: Prompt): object {
   switch (prompt.type) {
     case 'chat':
-      return { messages: prompt.messages };
+      return {
+        messages: prompt.messages.map((message) => {
+          const { role, name } = message;
+          return { role, content: textOf(message), ...(name !== undefined && { name }) };
+        }),
+      };
     case 'text':
       return { prompt: prompt.text };
     case 'tokens':

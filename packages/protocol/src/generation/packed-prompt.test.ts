@@ -1,6 +1,19 @@
-import { array, assert, constantFrom, integer, nat, oneof, property, record, string, type Arbitrary } from 'fast-check';
+import {
+  array,
+  assert,
+  constant,
+  constantFrom,
+  integer,
+  nat,
+  oneof,
+  property,
+  record,
+  string,
+  type Arbitrary,
+} from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
+import { fromText } from '../conversation/message.ts';
 import { limits } from '../limits.ts';
 import { packPrompt, packPromptInSteps, unpackPrompt } from './packed-prompt.ts';
 import type { Prompt } from './prompt.ts';
@@ -14,8 +27,12 @@ const anyPrompt: Arbitrary<Prompt> = oneof(
   })),
   array(
     record(
-      { role: constantFrom('system', 'user', 'assistant'), content: anyText, name: anyText },
-      { requiredKeys: ['role', 'content'] },
+      {
+        role: constantFrom('system', 'user', 'assistant'),
+        parts: array(record({ type: constant('text'), text: anyText }), { minLength: 1, maxLength: 4 }),
+        name: anyText,
+      },
+      { requiredKeys: ['role', 'parts'] },
     ),
     { minLength: 1 },
   ).map((messages) => ({ type: 'chat' as const, messages })),
@@ -50,11 +67,11 @@ describe('a packed prompt', () => {
 
   it('may have as many bytes of text as the limit says, in all messages together, and no more', () => {
     const half = 'é'.repeat(limits.maxPromptBytes / 4);
-    const longest = [half, half].map((content) => ({ role: 'user' as const, content }));
+    const longest = [half, half].map((content) => fromText({ role: 'user', content }));
     const prompt: Prompt = { type: 'chat', messages: longest };
     expect(unpackPrompt(packPrompt(prompt))).toEqual(prompt);
     const tooLong = { code: 'request-too-large', details: { param: 'messages' } };
-    const messages = [...longest, { role: 'user' as const, content: '', name: 'x' }];
+    const messages = [...longest, fromText({ role: 'user', content: '', name: 'x' })];
     expect(() => packPrompt({ type: 'chat', messages })).toThrow(expect.objectContaining(tooLong));
     const text = 'a'.repeat(limits.maxPromptBytes + 1);
     expect(() => packPrompt({ type: 'text', text })).toThrow(expect.objectContaining({ details: { param: 'prompt' } }));
@@ -69,14 +86,19 @@ describe('a packed prompt', () => {
   });
 
   it('is none with messages that do not add up to its bytes, or are none', () => {
-    const { type, bytes } = packPrompt({ type: 'chat', messages: [{ role: 'user', content: 'Hello', name: 'me' }] });
+    const { type, bytes } = packPrompt({
+      type: 'chat',
+      messages: [fromText({ role: 'user', content: 'Hello', name: 'me' })],
+    });
     const longer = Buffer.concat([new Uint8Array(1), bytes]);
     const untold = Uint8Array.from(bytes);
     untold.fill(0xff, -4);
     const nonsense = Uint8Array.from(bytes);
     nonsense.fill(0xc1, -6, -4);
     const many = Buffer.concat([new Uint8Array(limits.maxPromptBytes), bytes]);
-    for (const wrong of [bytes.subarray(1), longer, bytes.subarray(0, 3), untold, nonsense, many])
+    const otherKind = Buffer.from(bytes);
+    otherKind.write('tune', otherKind.indexOf('text'));
+    for (const wrong of [otherKind, bytes.subarray(1), longer, bytes.subarray(0, 3), untold, nonsense, many])
       expect(() => unpackPrompt({ type, bytes: wrong })).toThrow(violation);
   });
 

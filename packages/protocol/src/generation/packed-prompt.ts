@@ -3,10 +3,11 @@ import { z } from 'zod';
 import { arraySchema } from '../codec/array-schema.ts';
 import { decodeValue, encodeValue } from '../codec/frame.ts';
 import { parseHeader } from '../codec/parse-header.ts';
+import { messageSchema, textOf, type Message } from '../conversation/message.ts';
 import { SkeinError } from '../errors/skein-error.ts';
 import { formatBytes } from '../format-bytes.ts';
 import { limits } from '../limits.ts';
-import { chatMessageSchema, type ChatMessage, type Prompt } from './prompt.ts';
+import type { Prompt } from './prompt.ts';
 
 const tokenBytes = 4;
 const lengthBytes = 4;
@@ -24,8 +25,8 @@ export const promptTypeSchema = z.enum(['chat', 'text', 'tokens']);
  *
  *     text    UTF-8
  *     tokens  u32 LE each
- *     chat    UTF-8   contents and names, one behind the other
- *             MessagePack list of [role, bytes of the content, bytes of the name or null], one for each message
+ *     chat    UTF-8   texts of parts, and names, one behind the other
+ *             MessagePack list of [role, list of ['text', bytes of the text], bytes of the name or null], one for each message
  *             u32 LE  length of that list
  */
 export interface PackedPrompt {
@@ -34,7 +35,9 @@ export interface PackedPrompt {
 }
 
 const byteCount = z.number().int().nonnegative().max(limits.maxPromptBytes);
-const packedMessageSchema = z.tuple([chatMessageSchema.shape.role, byteCount, byteCount.nullable()]);
+const packedPartSchema = z.tuple([z.literal('text'), byteCount]);
+const packedPartsSchema = arraySchema(packedPartSchema, { least: 1, most: limits.maxMessageParts });
+const packedMessageSchema = z.tuple([messageSchema.shape.role, packedPartsSchema, byteCount.nullable()]);
 const packedMessagesSchema = arraySchema(packedMessageSchema, { least: 1, most: limits.maxMessages });
 
 /**
@@ -76,12 +79,13 @@ function* pack(prompt: Prompt): Generator<undefined, PackedPrompt> {
     }
     case 'chat': {
       const { messages } = prompt;
-      const units = messages.reduce((sum, { content, name = '' }) => sum + content.length + name.length, 0);
-      const texts = new PackedTexts(units, { field: 'messages', spare: messages.length * 24 + 2 * lengthBytes });
+      const units = messages.reduce((sum, message) => sum + textOf(message).length + (message.name ?? '').length, 0);
+      const texts = new PackedTexts(units, { field: 'messages', spare: messages.length * 32 + 2 * lengthBytes });
       const list: z.infer<typeof packedMessageSchema>[] = [];
-      for (const { role, content, name } of messages) {
-        const contentBytes = yield* texts.push(content);
-        list.push([role, contentBytes, name === undefined ? null : yield* texts.push(name)]);
+      for (const { role, parts, name } of messages) {
+        const packed: z.infer<typeof packedPartsSchema>[number][] = [];
+        for (const { type: kind, text } of parts) packed.push([kind, yield* texts.push(text)]);
+        list.push([role, packed, name === undefined ? null : yield* texts.push(name)]);
       }
       const listBytes = encodeValue(list);
       const length = new Uint8Array(lengthBytes);
@@ -120,7 +124,7 @@ export function unpackPrompt({ type, bytes }: PackedPrompt): Prompt {
   }
 }
 
-function unpackMessages(bytes: Uint8Array): ChatMessage[] {
+function unpackMessages(bytes: Uint8Array): Message[] {
   const listEnd = bytes.byteLength - lengthBytes;
   if (listEnd < 0) throw malformed('has no list of messages');
   const listBytes = new DataView(bytes.buffer, bytes.byteOffset + listEnd, lengthBytes).getUint32(0, true);
@@ -128,16 +132,16 @@ function unpackMessages(bytes: Uint8Array): ChatMessage[] {
   if (textBytes < 0) throw malformed('has no list of messages');
   assertMostBytes(textBytes);
   const list = parseHeader(packedMessagesSchema, decodeValue(bytes.subarray(textBytes, listEnd)));
-  const told = list.reduce((sum, [, content, name]) => sum + content + (name ?? 0), 0);
+  const told = list.reduce((sum, [, parts, name]) => parts.reduce((all, [, text]) => all + text, sum + (name ?? 0)), 0);
   if (told !== textBytes) throw malformed(`has ${textBytes} bytes of text where its messages tell of ${told}`);
   let next = 0;
   const take = (length: number): string => {
     next += length;
     return decodeText(bytes.subarray(next - length, next));
   };
-  return list.map(([role, contentBytes, nameBytes]) => {
-    const content = take(contentBytes);
-    return nameBytes === null ? { role, content } : { role, content, name: take(nameBytes) };
+  return list.map(([role, packed, nameBytes]) => {
+    const parts = packed.map(([type, textBytes]) => ({ type, text: take(textBytes) }));
+    return nameBytes === null ? { role, parts } : { role, parts, name: take(nameBytes) };
   });
 }
 

@@ -1,16 +1,8 @@
 import { z } from 'zod';
 
 import { arraySchema } from '../codec/array-schema.ts';
-
+import { messageSchema } from '../conversation/message.ts';
 import { limits } from '../limits.ts';
-
-/** One turn of a conversation. The model's chat template decides which roles mean something. */
-export const chatMessageSchema = z.object({
-  role: z.enum(['system', 'developer', 'user', 'assistant', 'tool']),
-  content: z.string().max(limits.maxPromptBytes),
-  name: z.string().max(limits.maxNameLength).optional(),
-});
-export type ChatMessage = z.infer<typeof chatMessageSchema>;
 
 /**
  * A list of token ids. One check of our own stops at the first bad one: a schema per element would collect an error for
@@ -29,7 +21,7 @@ function isTokenList(value: unknown): boolean {
 export const promptSchema = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('chat'),
-    messages: arraySchema(chatMessageSchema, { least: 1, most: limits.maxMessages }),
+    messages: arraySchema(messageSchema, { least: 1, most: limits.maxMessages }),
   }),
   z.object({ type: z.literal('text'), text: z.string().max(limits.maxPromptBytes) }),
   z.object({ type: z.literal('tokens'), tokens: tokensSchema }),

@@ -1,4 +1,4 @@
-import { arraySchema, limits, type ChatMessage } from '@skein/protocol';
+import { arraySchema, fromText, limits, type Message } from '@skein/protocol';
 import { z } from 'zod';
 
 import { validate, validateEach } from '../validate.ts';
@@ -60,9 +60,9 @@ const messageSchema = z
     tool_calls: unsupported([]),
     function_call: unsupported(),
   })
-  .transform(({ role, content, name }): ChatMessage => {
+  .transform(({ role, content, name }): Message => {
     const text = typeof content === 'string' ? content : content.map((part) => part.text).join('');
-    return name === undefined ? { role, content: text } : { role, content: text, name };
+    return fromText({ role, content: text, name });
   });
 
 /** A conversation whose messages are not checked yet. */

@@ -1,4 +1,4 @@
-import { packPromptInSteps, SkeinError, type GenerationInput, type Prompt } from '@skein/protocol';
+import { packPromptInSteps, SkeinError, textOf, type GenerationInput, type Prompt } from '@skein/protocol';
 
 import type { Turns } from '../turns.ts';
 import { noLimit } from './parameters.ts';
@@ -93,7 +93,7 @@ function choiceSeed(seed: number, choice: number): number {
 export function promptSize(prompt: Prompt): number {
   switch (prompt.type) {
     case 'chat':
-      return prompt.messages.reduce((sum, { content }) => sum + content.length, 0);
+      return prompt.messages.reduce((sum, message) => sum + textOf(message).length, 0);
     case 'text':
       return prompt.text.length;
     case 'tokens':

@@ -1,4 +1,4 @@
-import { unpackPrompt } from '@skein/protocol';
+import { fromText, unpackPrompt } from '@skein/protocol';
 import { describe, expect, it } from 'vitest';
 
 import { post, testApp } from '../../testing/test-app.ts';
@@ -25,7 +25,7 @@ async function errorOf(path: string, body: unknown): Promise<unknown> {
 describe('a chat request', () => {
   it('gets defaults for what it leaves out', async () => {
     expect(await inputOf('/v1/chat/completions', chat)).toEqual({
-      prompt: { type: 'chat', messages: [{ role: 'user', content: 'Hi' }] },
+      prompt: { type: 'chat', messages: [fromText({ role: 'user', content: 'Hi' })] },
       sampling: { temperature: 0.8, topP: 0.95, topK: 40, minP: 0.05, seed: 42 },
       stop: [],
     });
@@ -58,9 +58,9 @@ describe('a chat request', () => {
     expect((await inputOf('/v1/chat/completions', { ...chat, messages }))?.prompt).toEqual({
       type: 'chat',
       messages: [
-        { role: 'developer', content: 'Be brief', name: 'ops' },
-        { role: 'user', content: 'Hello' },
-        { role: 'assistant', content: 'Hi' },
+        fromText({ role: 'developer', content: 'Be brief', name: 'ops' }),
+        fromText({ role: 'user', content: 'Hello' }),
+        fromText({ role: 'assistant', content: 'Hi' }),
       ],
     });
   });
@@ -136,7 +136,7 @@ describe('a chat request', () => {
     { grammar: '', logit_bias: {}, logprobs: false, top_logprobs: 0, response_format: { type: 'text' } },
   ])('takes %j for nothing', async (neutral) => {
     expect(await inputOf('/v1/chat/completions', { ...chat, ...neutral })).toEqual({
-      prompt: { type: 'chat', messages: [{ role: 'user', content: 'Hi' }] },
+      prompt: { type: 'chat', messages: [fromText({ role: 'user', content: 'Hi' })] },
       sampling: { temperature: 0.8, topP: 0.95, topK: 40, minP: 0.05, seed: 42 },
       stop: [],
     });

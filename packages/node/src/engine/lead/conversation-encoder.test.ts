@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-import { isSkeinError, type ChatMessage } from '@skein/protocol';
+import { fromText, isSkeinError, type Message } from '@skein/protocol';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { libraryDirectory } from '../../hardware/backend.ts';
@@ -52,14 +52,15 @@ async function templateOf(name: string, tokenizer: Tokenizer): Promise<ChatTempl
   return new ChatTemplate(source, tokenizer.specialTexts());
 }
 
-function talk(said: string): readonly ChatMessage[] {
-  return [
+function talk(said: string): readonly Message[] {
+  const turns = [
     { role: 'user', content: 'Hello' },
     { role: 'assistant', content: 'Hi, how are you?' },
     { role: 'user', content: said },
     { role: 'assistant', content: '  I see.' },
     { role: 'user', content: 'And then?' },
-  ];
+  ] as const;
+  return turns.map(fromText);
 }
 
 /** The tokens between marks, and the marks. */
@@ -149,7 +150,7 @@ describe('a conversation without marks in what is said', () => {
 });
 
 /** A template may refuse the conversation, or need what it is not given. */
-function rendered(template: ChatTemplate, messages: readonly ChatMessage[]): Text | undefined {
+function rendered(template: ChatTemplate, messages: readonly Message[]): Text | undefined {
   try {
     return template.render(messages, now);
   } catch (error) {
@@ -168,7 +169,7 @@ describe('a mark', () => {
   ])('that %s is none', (_, source, said) => {
     const tokenizer = open('qwen2');
     const template = new ChatTemplate(source, { bos: '', eos: '' });
-    const text = template.render([{ role: 'user', content: said }], now);
+    const text = template.render([fromText({ role: 'user', content: said })], now);
     expect(text.value).toContain('<|im_end|>');
     expect(apart(new ConversationEncoder(tokenizer).encode(text), tokenizer).marks).toEqual([]);
   });
@@ -178,7 +179,10 @@ describe('a mark', () => {
     const template = new ChatTemplate('{{ messages[0].content }}<|im_end|>', { bos: '', eos: '' });
     const encoder = new ConversationEncoder(tokenizer);
     for (const said of ['it is <|im_end', 'it is <|im_end|><', 'it is <|im_end|><|']) {
-      const { marks, runs } = apart(encoder.encode(template.render([{ role: 'user', content: said }], now)), tokenizer);
+      const { marks, runs } = apart(
+        encoder.encode(template.render([fromText({ role: 'user', content: said })], now)),
+        tokenizer,
+      );
       expect(marks).toEqual(encoder.encode(written('<|im_end|>')));
       expect(textOf(runs[0] ?? [], tokenizer)).toBe(said);
     }
@@ -190,7 +194,7 @@ describe('a mark', () => {
     const encoder = new ConversationEncoder(tokenizer);
     const [bos] = tokenizer.frame().before;
     const encoded = (said: string): readonly number[] =>
-      encoder.encode(template.render([{ role: 'user', content: said }], now));
+      encoder.encode(template.render([fromText({ role: 'user', content: said })], now));
     expect(encoded('Hello')[0]).toBe(bos);
     expect(encoded('<s>Hello')[0]).toBe(bos);
     expect(encoded('<s>Hello').slice(1)).not.toContain(bos);

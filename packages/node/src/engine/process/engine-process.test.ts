@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, rmdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { packPrompt, plannedSpecSchema, silentLogger, type GenerationEvent } from '@skein/protocol';
+import { fromText, packPrompt, plannedSpecSchema, silentLogger, type GenerationEvent } from '@skein/protocol';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { writeTinyModel } from '../../../../../scripts/fixtures/tiny-models.ts';
@@ -146,7 +146,7 @@ describe('an engine process', () => {
     const odd = join(directory, 'odd.gguf');
     await writeTinyModel('llama', odd, { metadata: { 'tokenizer.chat_template': ['string', template] } });
     await using engine = await startWhole({ file: odd });
-    const chat = packPrompt({ type: 'chat', messages: [{ role: 'user', content: 'Wherefore?' }] });
+    const chat = packPrompt({ type: 'chat', messages: [fromText({ role: 'user', content: 'Wherefore?' })] });
     await expect(Array.fromAsync(generate(engine, { ...endless, prompt: chat }))).rejects.toMatchObject(error);
     const events = await Array.fromAsync(generate(engine, { ...endless, maxTokens: 2 }));
     expect(events.at(-1)).toMatchObject({ type: 'generation-end', usage: { completionTokens: 2 } });

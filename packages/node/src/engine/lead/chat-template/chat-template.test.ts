@@ -1,10 +1,10 @@
-import { isSkeinError, type ChatMessage, type SkeinError } from '@skein/protocol';
+import { fromText, isSkeinError, type SkeinError, type TextMessage } from '@skein/protocol';
 import { describe, expect, it } from 'vitest';
 
 import { ChatTemplate, type ChatTemplateOptions } from './chat-template.ts';
 
-const hello: readonly ChatMessage[] = [{ role: 'user', content: 'Hello' }];
-const conversation: readonly ChatMessage[] = [
+const hello: readonly TextMessage[] = [{ role: 'user', content: 'Hello' }];
+const conversation: readonly TextMessage[] = [
   { role: 'system', content: 'Be kind.' },
   { role: 'user', content: 'Hello' },
   { role: 'assistant', content: 'Hi.' },
@@ -15,14 +15,14 @@ const question = '{{ messages[-1].content }}';
 
 function render(
   source: string,
-  messages: readonly ChatMessage[] = hello,
+  messages: readonly TextMessage[] = hello,
   { now = new Date(), ...options }: Partial<ChatTemplateOptions> & { readonly now?: Date } = {},
 ): string {
-  return new ChatTemplate(source, { bos: '<s>', eos: '</s>', ...options }).render(messages, now).value;
+  return new ChatTemplate(source, { bos: '<s>', eos: '</s>', ...options }).render(messages.map(fromText), now).value;
 }
 
 /** Returns the value of an expression, as text. */
-function evaluate(expression: string, messages: readonly ChatMessage[] = hello): string {
+function evaluate(expression: string, messages: readonly TextMessage[] = hello): string {
   const text = render(`{{ ${expression} }}${question}`, messages);
   return text.slice(0, -(messages.at(-1)?.content.length ?? 0));
 }
@@ -284,7 +284,7 @@ describe('what a template may take', () => {
   });
 
   it('is enough for the longest conversation', () => {
-    const messages = Array.from({ length: 4096 }, (_, index): ChatMessage => {
+    const messages = Array.from({ length: 4096 }, (_, index): TextMessage => {
       return { role: index % 2 === 0 ? 'user' : 'assistant', content: `message ${index}` };
     });
     const source = '{% for m in messages %}{{ bos_token ~ m.role ~ ":" ~ m.content | trim ~ eos_token }}\n{% endfor %}';

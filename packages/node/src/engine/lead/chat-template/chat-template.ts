@@ -1,4 +1,4 @@
-import { isSkeinError, SkeinError, type ChatMessage } from '@skein/protocol';
+import { isSkeinError, SkeinError, textOf, type Message } from '@skein/protocol';
 
 import { Budget, BudgetExceeded, type RenderingLimits } from './budget.ts';
 import { Interpreter, RaisedByTemplate } from './interpreter.ts';
@@ -50,10 +50,10 @@ export class ChatTemplate {
    * @throws SkeinError `invalid-request` with the template's own words when it refuses the conversation;
    * `model-invalid` when it does not parse, fails, takes more than a rendering may, or leaves the last user's text out
    */
-  render(messages: readonly ChatMessage[], now: Date): Text {
+  render(messages: readonly Message[], now: Date): Text {
     if (isSkeinError(this.#template)) throw this.#template;
     const { bos, eos } = this.#options;
-    const characters = messages.reduce((sum, { content }) => sum + content.length, 0);
+    const characters = messages.reduce((sum, message) => sum + textOf(message).length, 0);
     const budget = new Budget({
       steps: defaultSteps + Math.trunc(characters / 4),
       characters: Math.max(1024 * 1024, 4 * characters),
@@ -81,11 +81,12 @@ export class ChatTemplate {
  * Turns a message into a value. Its role is one of a few words, so it may be part of a mark: some templates write `'<|'
  * + role + '|>'`.
  */
-function toValue({ role, content, name }: ChatMessage): Value {
+function toValue(message: Message): Value {
+  const { role, name } = message;
   return new Dictionary([
     // `developer` is OpenAI's newer word for `system`, which is the one that templates know.
     [written('role'), written(role === 'developer' ? 'system' : role)],
-    [written('content'), said(content)],
+    [written('content'), said(textOf(message))],
     ...(name === undefined ? [] : [[written('name'), said(name)] as const]),
   ]);
 }
@@ -135,8 +136,9 @@ function reasonOf(error: unknown): string {
  * Checks that a rendering has the last user's text. Without it the model would answer something else, with no sign of
  * it. Templates trim texts, join their lines and escape some characters, so the longest word has to be there.
  */
-function assertHoldsTheQuestion(text: string, messages: readonly ChatMessage[]): void {
-  const question = messages.findLast(({ role }) => role === 'user')?.content.trim() ?? '';
+function assertHoldsTheQuestion(text: string, messages: readonly Message[]): void {
+  const last = messages.findLast(({ role }) => role === 'user');
+  const question = last === undefined ? '' : textOf(last).trim();
   const words = question.match(/[\p{L}\p{N}]+/gu) ?? [question];
   const longest = words.reduce((best, word) => (word.length > best.length ? word : best), '');
   if (text.includes(longest.slice(0, maxWordCharacters))) return;

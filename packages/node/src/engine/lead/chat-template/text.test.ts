@@ -1,4 +1,4 @@
-import { isSkeinError } from '@skein/protocol';
+import { fromText, isSkeinError } from '@skein/protocol';
 import { describe, expect, it } from 'vitest';
 
 import { ChatTemplate } from './chat-template.ts';
@@ -11,7 +11,7 @@ const question = 'Ωρα, καλή';
 const greek = /\p{Script=Greek}/gu;
 
 function render(source: string, content = question): Text {
-  return new ChatTemplate(source, { bos: '', eos: '' }).render([{ role: 'user', content, name: 'Ζωή' }], now);
+  return new ChatTemplate(source, { bos: '', eos: '' }).render([fromText({ role: 'user', content, name: 'Ζωή' })], now);
 }
 
 /** Shows what messages say in guillemets. */
