@@ -13,7 +13,7 @@ const defaults = {
   holdsAuthority: false,
 } as const;
 
-/** Starts a program; that of a test host does so there. */
+/** A function that starts a program; that of a test host does so there. */
 export type Run = (command: string, commandLine: readonly string[]) => ChildProcessWithoutNullStreams;
 
 const runHere: Run = (command, commandLine) => {

@@ -5,7 +5,7 @@ import draft6 from 'ajv/dist/refs/json-schema-draft-06.json' with { type: 'json'
 import AjvDraft04 from 'ajv-draft-04';
 import addFormats from 'ajv-formats';
 
-/** Tells whether a value follows a schema. */
+/** A check whether a value follows a schema. */
 export type Validate = (value: unknown) => boolean;
 
 const options: Options = { strict: false, logger: false, validateSchema: false };

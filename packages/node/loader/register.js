@@ -19,6 +19,8 @@ registerHooks({
 });
 
 /**
+ * Returns the kept JavaScript of a source.
+ *
  * @param {string} path
  * @returns {string | undefined} undefined where Node is to read the file itself
  */

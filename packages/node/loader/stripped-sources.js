@@ -51,6 +51,8 @@ export function encodeStripped(source, code) {
 }
 
 /**
+ * Returns the last line of a kept file, by which it is recognised as whole and as that of a source.
+ *
  * @param {string} source
  * @param {string} code
  */

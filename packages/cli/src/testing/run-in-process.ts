@@ -18,7 +18,7 @@ export async function runInProcess(
     readonly isTTY?: boolean;
     /** Content of standard input. Default: nothing. */
     readonly input?: string;
-    /** Told when something was printed on stdout. */
+    /** Called when something was printed on stdout. */
     readonly onPrint?: () => void;
   } = {},
 ): Promise<Outcome> {

@@ -132,7 +132,7 @@ const checkpointSchema = z.object({ type: z.literal('checkpoint') });
 /** The traces of a crash, which the coordinator found when it started again. */
 const recoveredSchema = z.object({
   type: z.literal('recovered'),
-  /** Number of whole entries behind the head, whose writing nobody had been told of. They stay. */
+  /** Number of whole entries behind the head, which nobody had been told were written. They stay. */
   unsealed: count,
   /** Number of bytes behind the last whole entry; they were moved away. */
   tornBytes: count,

@@ -56,8 +56,8 @@ export interface DeploymentTimeouts extends StageTimeouts {
    */
   readonly lossNoticeMs: number;
   /**
-   * For cards to show no more stages of replicas that are over, before a plan is made. Default 8,000: peers let go within
-   * a moment, and a member that is gone leaves the cards after six seconds at most.
+   * For cards to show no more stages of replicas that are over, before a plan is made. Default 8,000: peers release
+   * theirs within a moment, and a member that is gone leaves the cards after six seconds at most.
    */
   readonly letGoMs: number;
 }

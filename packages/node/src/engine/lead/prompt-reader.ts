@@ -6,13 +6,13 @@ import type { Tokenizer } from './tokenizer.ts';
 
 export interface PromptReaderOptions {
   readonly tokenizer: Tokenizer;
-  /** Absent where the model has none: conversations are refused then. */
+  /** Template of the model; undefined where it has none: conversations are refused then. */
   readonly chatTemplate: ChatTemplate | undefined;
-  /** Tokens that the context holds. */
+  /** Number of tokens that the context holds. */
   readonly contextTokens: number;
 }
 
-/** Turns the prompts of requests into tokens. */
+/** A reader of requests' prompts, which turns them into tokens. */
 export class PromptReader {
   readonly #options: PromptReaderOptions;
   readonly #conversations: ConversationEncoder;
