@@ -86,7 +86,7 @@ describe('deploying', () => {
   });
 
   it('tells the stages how keys, values and hidden rows are kept, and shows it', async () => {
-    const wish = { layers: [3, 5], cacheType: 'q8_0', activations: 'f16' } as const;
+    const wish = { layers: [3, 5], cacheType: 'q8_0' as const, activations: 'f16' as const };
     const status = await deployments.deploy({ model: 'tiny', ...wish });
     expect(status).toMatchObject({ cacheType: 'q8_0', activations: 'f16' });
     expect(status.stages.map(({ block }) => block.to)).toEqual([3, 8]);

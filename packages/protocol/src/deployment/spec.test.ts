@@ -32,6 +32,7 @@ test.each([
   [{ model: 'tiny', stages: 0 }, 'stages: expected a number of more than 0'],
   [{ model: 'tiny', layers: [5, 0] }, 'layers[1]: expected a number of more than 0'],
   [{ model: 'tiny', layers: Array.from({ length: 65 }, () => 1) }, 'layers: expected at most 64 items'],
+  [{ model: 'tiny', layers: new Uint8Array(1) }, 'layers: expected an array'],
   [{ model: 'tiny', sequences: 65 }, 'sequences: expected a number of at most 64'],
   [{ model: 'tiny', stagse: 2 }, 'expected known names only'],
   [{ stages: 2 }, 'model is missing: expected a string'],

@@ -20,7 +20,7 @@ const options = {
   /** Number of stages of the pipeline. Default: the planner takes as few as the model fits on. */
   stages: count(limits.maxStages).optional(),
   /** Layers of each stage, from the lead on; they add up to the model's. Default: the planner balances them. */
-  layers: arraySchema(count(limits.maxLayers), { least: 1, most: limits.maxStages }).readonly().optional(),
+  layers: arraySchema(count(limits.maxLayers), { least: 1, most: limits.maxStages }).optional(),
   /**
    * Tokens of KV cache, shared by all sequences. Default: {@link defaultContextTokens}, or the model's if they are
    * fewer.
