@@ -38,6 +38,7 @@ export {
   type DeploymentSpec,
   type PlannedSpec,
 } from './deployment/spec.ts';
+export type { AnswerEvent } from './conversation/answer-event.ts';
 export {
   fromText,
   messageSchema,
@@ -68,6 +69,7 @@ export {
   type DescribedLogprobs,
   type FinishReason,
   type GenerationEvent,
+  type GenerationTimings,
   type Logprobs,
   type Usage,
 } from './generation/events.ts';

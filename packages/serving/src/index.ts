@@ -1,5 +1,6 @@
 export { explainMissing, findModel, type ModelView } from './catalog/find-model.ts';
 export { meshCatalog, type CatalogModel } from './catalog/mesh-catalog.ts';
+export { answerEvents } from './conversation/answer-events.ts';
 export { EnginesAtRisk } from './generation/engines-at-risk.ts';
 export {
   generate,

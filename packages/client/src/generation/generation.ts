@@ -1,5 +1,5 @@
 import { Watchdog } from '@skein/mesh';
-import { SkeinError, type FinishReason, type Usage } from '@skein/protocol';
+import { SkeinError, type FinishReason, type GenerationTimings, type Usage } from '@skein/protocol';
 
 import type { Deadlines } from './deadlines.ts';
 
@@ -30,12 +30,7 @@ export interface TextDelta {
   readonly logprobs?: readonly Logprobs[];
 }
 
-export interface GenerationTimings {
-  /** From the request's arrival at the lead to its first token, in milliseconds. */
-  readonly firstTokenMs: number;
-  /** From the first token to the last, in milliseconds. */
-  readonly decodeMs: number;
-}
+export type { GenerationTimings };
 
 /** The end of a generation. */
 export interface GenerationEnd {

@@ -23,6 +23,15 @@ export const usageSchema = z.object({
 });
 export type Usage = z.infer<typeof usageSchema>;
 
+const generationTimingsSchema = z.object({
+  /** From the request's arrival at the lead to its first token. */
+  firstTokenMs: milliseconds,
+  /** From the first token to the last. */
+  decodeMs: milliseconds,
+});
+/** Times that a lead has measured, in milliseconds. */
+export type GenerationTimings = z.infer<typeof generationTimingsSchema>;
+
 const tokenLogprob = z.object({ token: tokenCount, logprob: z.number() });
 
 /**
@@ -57,12 +66,7 @@ export const generationEventSchema = z.discriminatedUnion('type', [
     type: z.literal('generation-end'),
     finishReason: finishReasonSchema,
     usage: usageSchema,
-    timings: z.object({
-      /** From the request's arrival at the lead to its first token. */
-      firstTokenMs: milliseconds,
-      /** From the first token to the last. */
-      decodeMs: milliseconds,
-    }),
+    timings: generationTimingsSchema,
   }),
   z.object({ type: z.literal('generation-error'), error: wireErrorSchema }),
   /**

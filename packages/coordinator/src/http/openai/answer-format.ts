@@ -1,11 +1,11 @@
-import type { DescribedLogprobs, FinishReason } from '@skein/protocol';
-import type { GenerationUpdate, Route } from '@skein/serving';
+import type { AnswerEvent, DescribedLogprobs, FinishReason } from '@skein/protocol';
+import type { Route } from '@skein/serving';
 
-export type GenerationEnd = Extract<GenerationUpdate, { type: 'generation-end' }>;
+type Finish = Extract<AnswerEvent, { type: 'finish' }>;
 
 /** The report of an answer beside its text. `lead` and the timings are Skein's own. */
 export interface Completion extends Route {
-  readonly end: GenerationEnd;
+  readonly end: Finish;
 }
 
 /**
@@ -13,10 +13,10 @@ export interface Completion extends Route {
  * of the first.
  */
 export function combine(completions: readonly Completion[]): Completion {
-  return completions.reduce((all, one) => ({ ...all, end: combineEnds(all.end, one.end) }));
+  return completions.reduce((all, one) => ({ ...all, end: combineFinishes(all.end, one.end) }));
 }
 
-function combineEnds(all: GenerationEnd, one: GenerationEnd): GenerationEnd {
+function combineFinishes(all: Finish, one: Finish): Finish {
   return {
     ...all,
     usage: {
@@ -30,10 +30,7 @@ function combineEnds(all: GenerationEnd, one: GenerationEnd): GenerationEnd {
 }
 
 /** Adds up a count that some leads leave out. */
-function sumOf(
-  key: 'draftedTokens' | 'acceptedTokens',
-  ends: readonly GenerationEnd[],
-): Partial<GenerationEnd['usage']> {
+function sumOf(key: 'draftedTokens' | 'acceptedTokens', ends: readonly Finish[]): Partial<Finish['usage']> {
   const counts = ends.map(({ usage }) => usage[key]).filter((count) => count !== undefined);
   return counts.length === 0 ? {} : { [key]: counts.reduce((sum, count) => sum + count, 0) };
 }

@@ -1,5 +1,5 @@
-import { asSkeinError, invariant, SkeinError, type DescribedLogprobs } from '@skein/protocol';
-import type { GenerationUpdate } from '@skein/serving';
+import { asSkeinError, invariant, SkeinError, type AnswerEvent, type DescribedLogprobs } from '@skein/protocol';
+import { answerEvents } from '@skein/serving';
 
 import type { AnswerObserver } from '../../audit/index.ts';
 import type { Schedule } from '../../timers.ts';
@@ -120,7 +120,7 @@ function textTemplate(eventWith: (text: string) => string): (text: string) => st
   return (text) => before + JSON.stringify(text) + after;
 }
 
-type TextDelta = Extract<GenerationUpdate, { type: 'text-delta' }>;
+type PartDelta = Extract<AnswerEvent, { type: 'part-delta' }>;
 
 interface ReadChoicesOptions {
   readonly choices: readonly Choice[];
@@ -129,7 +129,7 @@ interface ReadChoicesOptions {
   /** Called when a replica has begun a choice, each time that one does. */
   readonly onBegin?: () => void;
   /** Takes a choice's text; when it returns a promise, reading of that choice goes on once it has resolved. */
-  readonly onDelta: (index: number, delta: TextDelta) => Promise<void> | undefined;
+  readonly onDelta: (index: number, delta: PartDelta) => Promise<void> | undefined;
   readonly onEnd?: (index: number, completion: Completion) => void;
   /** Called with the error of the first choice that fails, while others may go on. */
   readonly onFailure?: (error: SkeinError) => void;
@@ -166,19 +166,23 @@ async function readChoice(
   index: number,
   { signal, onBegin, onDelta, onEnd, observer }: ReadChoicesOptions,
 ): Promise<Completion> {
-  for await (const event of choice) {
+  for await (const event of answerEvents(choice)) {
     switch (event.type) {
-      case 'generation-begin':
+      case 'begin':
         onBegin?.();
         break;
-      case 'text-delta': {
+      case 'part-start':
+      case 'part-end':
+        // All that OpenAI's answers say is text.
+        break;
+      case 'part-delta': {
         observer.onTokens(index, event.tokens.length);
         const behind = onDelta(index, event);
         if (behind !== undefined) await behind;
         signal.throwIfAborted();
         break;
       }
-      case 'generation-end': {
+      case 'finish': {
         if (choice.route === undefined) throw new SkeinError('internal', 'a generation ended at no lead');
         const completion = { ...choice.route, end: event };
         observer.onEnd(index, event);

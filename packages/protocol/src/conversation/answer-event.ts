@@ -1,0 +1,27 @@
+import type { DescribedLogprobs, FinishReason, GenerationTimings, Usage } from '../generation/events.ts';
+import type { MessagePart } from './message.ts';
+
+/**
+ * An event of an answer, the one form that every API writes its own from. Parts come one after the other, each with its
+ * start, its deltas and its end; then the answer finishes. An answer that fails throws instead.
+ */
+export type AnswerEvent =
+  /** A replica has begun. Another one may begin again, before the first part. */
+  | { readonly type: 'begin' }
+  | { readonly type: 'part-start'; readonly part: MessagePart['type'] }
+  | {
+      readonly type: 'part-delta';
+      /** More of the part. May be empty while something is held back. */
+      readonly text: string;
+      /** Ids of the tokens that it is made of. */
+      readonly tokens: readonly number[];
+      /** One for each token, when they were asked for. */
+      readonly logprobs?: readonly DescribedLogprobs[] | undefined;
+    }
+  | { readonly type: 'part-end' }
+  | {
+      readonly type: 'finish';
+      readonly finishReason: FinishReason;
+      readonly usage: Usage;
+      readonly timings: GenerationTimings;
+    };

@@ -1,0 +1,33 @@
+import type { AnswerEvent } from '@skein/protocol';
+
+import type { GenerationUpdate } from '../generation/generate.ts';
+
+/**
+ * Reads a generation as an answer in parts: all text is one part. Leaving the loop leaves the generation. Throws the
+ * errors of the generation.
+ */
+export async function* answerEvents(
+  generation: AsyncIterable<GenerationUpdate>,
+): AsyncGenerator<AnswerEvent, void, undefined> {
+  let isOpen = false;
+  for await (const update of generation) {
+    switch (update.type) {
+      case 'generation-begin':
+        yield { type: 'begin' };
+        break;
+      case 'text-delta': {
+        const { text, tokens, logprobs } = update;
+        if (!isOpen) yield { type: 'part-start', part: 'text' };
+        isOpen = true;
+        yield { type: 'part-delta', text, tokens, logprobs };
+        break;
+      }
+      case 'generation-end': {
+        const { finishReason, usage, timings } = update;
+        if (isOpen) yield { type: 'part-end' };
+        yield { type: 'finish', finishReason, usage, timings };
+        break;
+      }
+    }
+  }
+}
