@@ -1,13 +1,12 @@
 import { methods, type Method, type Role, type Signed } from '@skein/protocol';
-import { multiaddr } from '@multiformats/multiaddr';
 
-import { createHost } from '../../packages/mesh/src/host/create-host.ts';
 import { createIdentity, type Identity } from '../../packages/mesh/src/identity/identity.ts';
-import { ByteStream } from '../../packages/mesh/src/streams/byte-stream.ts';
 import { FrameStream } from '../../packages/mesh/src/streams/frame-stream.ts';
+import type { ByteStream } from '../../packages/mesh/src/transport/byte-stream.ts';
+import { createLibp2pTransport } from '../../packages/mesh/src/transport/libp2p/libp2p-transport.ts';
 import type { Target } from './attack.ts';
 
-/** A libp2p host that keeps to none of our rules. */
+/** An end of the network that keeps to none of our rules. */
 export interface Attacker extends AsyncDisposable {
   readonly identity: Identity;
   /** Opens a stream of any method, admitted or not. */
@@ -27,14 +26,14 @@ export interface Attacker extends AsyncDisposable {
  */
 export async function startAttacker(target: Target, identity?: Identity): Promise<Attacker> {
   const own = identity ?? (await createIdentity());
-  const host = await createHost({ privateKey: own.privateKey, listen: [] });
-  await host.start();
-  const connection = await host.dial(
-    target.addresses.map((address) => multiaddr(address)),
-    { force: true, signal: AbortSignal.any([target.signal, AbortSignal.timeout(5000)]) },
-  );
+  const transport = await createLibp2pTransport({ privateKey: own.privateKey, listen: [] });
+  await transport.start();
+  const signal = AbortSignal.any([target.signal, AbortSignal.timeout(5000)]);
+  const connection = await transport.dial(target.addresses, { force: true, signal });
+  // Whatever the target sends, it is not cut off.
+  transport.admit(connection.remotePeerId);
   const openBytes = async (method: Method): Promise<ByteStream> =>
-    new ByteStream(await connection.newStream(method.id, { signal: AbortSignal.timeout(5000) }));
+    await connection.openStream(method.id, { signal: AbortSignal.timeout(5000) });
   const open = async (method: Method): Promise<FrameStream> =>
     new FrameStream(await openBytes(method), { maxFrameBytes: 2 ** 24 });
   return {
@@ -46,8 +45,8 @@ export async function startAttacker(target: Target, identity?: Identity): Promis
       await stream.write({ type: 'gate-hello', certificate, revocations: Number.MAX_SAFE_INTEGER });
       return (await stream.read({ timeoutMs: 5000 }))?.header;
     },
-    isConnected: () => connection.status === 'open',
-    [Symbol.asyncDispose]: async () => await host.stop(),
+    isConnected: () => connection.isOpen,
+    [Symbol.asyncDispose]: async () => await transport.stop(),
   };
 }
 

@@ -1,9 +1,7 @@
 import { cardSignatureContext, encodeValue, methods, type Card } from '@skein/protocol';
-import { multiaddr } from '@multiformats/multiaddr';
 
-import { createHost } from '../../packages/mesh/src/host/create-host.ts';
-import { ByteStream } from '../../packages/mesh/src/streams/byte-stream.ts';
 import { FrameStream } from '../../packages/mesh/src/streams/frame-stream.ts';
+import { createLibp2pTransport } from '../../packages/mesh/src/transport/libp2p/libp2p-transport.ts';
 import { enroll, type MeshKey } from '../detection/membership.ts';
 
 const heartbeatMs = 2000;
@@ -30,26 +28,24 @@ export async function startSimulatedPeer(
 ): Promise<Connected> {
   const { identity, membership } = await enroll(key);
   await using stack = new AsyncDisposableStack();
-  const host = await createHost({ privateKey: identity.privateKey, listen: [] });
-  await host.start();
-  stack.defer(async () => await host.stop());
+  const transport = await createLibp2pTransport({ privateKey: identity.privateKey, listen: [] });
+  await transport.start();
+  stack.defer(async () => await transport.stop());
   const startedAt = performance.now();
-  const connection = await host.dial(multiaddr(address), { force: true });
+  const connection = await transport.dial([address], { force: true });
+  transport.admit(connection.remotePeerId);
   const dialledAt = performance.now();
   let gateBytes = 0;
-  const gate = new FrameStream(
-    new ByteStream(await connection.newStream(methods.gate.id), {
-      sent: (bytes) => (gateBytes += bytes),
-      received: (bytes) => (gateBytes += bytes),
-    }),
-    methods.gate,
-  );
+  const gate = new FrameStream(await connection.openStream(methods.gate.id), {
+    ...methods.gate,
+    meter: { sent: (bytes) => (gateBytes += bytes), received: (bytes) => (gateBytes += bytes) },
+  });
   const { certificate } = membership.credentials;
   await gate.write({ type: 'gate-hello', certificate, revocations: membership.revocations.version });
   await gate.read();
   const admittedAt = performance.now();
   if (membersSeen !== undefined) {
-    const stream = new FrameStream(new ByteStream(await connection.newStream(methods.card.id)), methods.card);
+    const stream = new FrameStream(await connection.openStream(methods.card.id), methods.card);
     const send = async (): Promise<void> => {
       const card: Card = {
         peer: identity.peerId,

@@ -8,6 +8,7 @@ import { roleBeyond } from './membership/role-beyond.ts';
 import { livenessPresets } from './liveness/presets.ts';
 import { Member } from './member.ts';
 import type { Mesh } from './mesh.ts';
+import { createLibp2pTransport } from './transport/libp2p/libp2p-transport.ts';
 import { defaultListen, defaultName, type MeshOptions } from './options.ts';
 
 /**
@@ -23,12 +24,14 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
     const fix = `get another invite with \`skein invite --role ${missing}\` and join again`;
     throw new SkeinError('not-permitted', `this machine was not let in as a ${missing}; ${fix}`);
   }
+  const listen = options.listen ?? defaultListen;
   return await Member.create({
+    transport: await createLibp2pTransport({ privateKey: identity.privateKey, listen }),
     identity,
     membership,
     authority,
     kept: kept ?? (async () => undefined),
-    listen: options.listen ?? defaultListen,
+    listen,
     peers: options.peers ?? [],
     mdns: options.mdns ?? true,
     interfaces: options.interfaces,

@@ -7,7 +7,7 @@ export { Holders } from './calls/holders.ts';
 export { measureLink, type LinkMeasurement, type MeasureLinkOptions } from './calls/measure-link.ts';
 export type { Absent } from './cards/absent.ts';
 export type { Cards } from './cards/cards.ts';
-export type { Remote, StreamHandler } from './host/serve.ts';
+export type { Remote, StreamHandler } from './connections/serve.ts';
 export { askMdns, type MdnsAnswers } from './diagnosis/ask-mdns.ts';
 export { testPath, type PathStep, type PathStepName, type TestPathOptions } from './diagnosis/test-path.ts';
 export { withPeerId } from './discovery/addresses.ts';

@@ -1,4 +1,3 @@
-import type { Connection } from '@libp2p/interface';
 import {
   isolated,
   leaveAnswerSchema,
@@ -11,7 +10,6 @@ import {
   type Logger,
   type Method,
 } from '@skein/protocol';
-import type { Libp2p } from 'libp2p';
 
 import { Gathering, type Absent } from './cards/absent.ts';
 import { saysWhatItServes } from './cards/card-book.ts';
@@ -19,20 +17,17 @@ import { CardStreams } from './cards/card-streams.ts';
 import { CardsView, type Cards } from './cards/cards.ts';
 import { Gossip } from './cards/gossip.ts';
 import { OwnCard, type CardContent } from './cards/own-card.ts';
-import { isLoopbackOnly, peerIdOf, reachableAddresses } from './discovery/addresses.ts';
+import { isLoopbackOnly, reachableAddresses } from './discovery/addresses.ts';
 import { Dialer } from './discovery/dialer.ts';
 import { chooseInterfaces } from './discovery/interfaces.ts';
 import { MdnsDiscovery } from './discovery/mdns.ts';
 import { serviceTag } from './discovery/service-tag.ts';
 import { Gate } from './gate/gate.ts';
-import { Arrivals } from './host/arrivals.ts';
-import { Connections } from './host/connections.ts';
-import { createHost } from './host/create-host.ts';
-import { hostOf } from './host/host-of.ts';
-import { openStream } from './host/open-stream.ts';
-import { OwnCalls } from './host/own-calls.ts';
-import { RemoteLimits } from './host/remote-limits.ts';
-import { serve, type StreamHandler } from './host/serve.ts';
+import { Connections } from './connections/connections.ts';
+import { openStream } from './connections/open-stream.ts';
+import { OwnCalls } from './connections/own-calls.ts';
+import { RemoteLimits } from './connections/remote-limits.ts';
+import { serve, type StreamHandler } from './connections/serve.ts';
 import type { Identity } from './identity/identity.ts';
 import { askForCredentials, authorityAmong } from './membership/ask-for-credentials.ts';
 import type { Authority } from './membership/authority.ts';
@@ -47,8 +42,12 @@ import type { Verdict } from './liveness/silence.ts';
 import type { CardChange, Mesh } from './mesh.ts';
 import type { FrameStream } from './streams/frame-stream.ts';
 import { TrafficCounter, type Traffic } from './streams/traffic.ts';
+import { peerIdOf } from './transport/addresses.ts';
+import type { Connection, Transport } from './transport/transport.ts';
 
 export interface MemberOptions {
+  /** Not started. The member stops it. */
+  readonly transport: Transport;
   readonly identity: Identity;
   readonly membership: Membership;
   /** On the one machine that has it. */
@@ -67,9 +66,7 @@ export interface MemberOptions {
 
 /** What a member is made of, before it is one. */
 interface MemberParts {
-  readonly host: Libp2p;
   readonly gate: Gate;
-  readonly arrivals: Arrivals;
   readonly denials: Denials;
 }
 
@@ -80,7 +77,7 @@ const certificateCheckMs = 10_000;
 export class Member implements Mesh {
   readonly peerId: string;
   readonly #options: MemberOptions;
-  readonly #host: Libp2p;
+  readonly #transport: Transport;
   readonly #connections: Connections;
   readonly #dialer: Dialer;
   readonly #mdns: MdnsDiscovery | undefined;
@@ -106,37 +103,35 @@ export class Member implements Mesh {
   #started: Promise<void> | undefined;
   #stopped: Promise<void> | undefined;
 
-  /** Makes the host and its gate, then everything that stands behind the gate. */
+  /** Puts the gate before the transport, then makes everything that stands behind the gate. */
   static async create(options: MemberOptions): Promise<Member> {
-    const { identity, membership, listen, logger } = options;
+    const { transport, membership, logger } = options;
     const denials = new Denials(isolated(options.onDenial, toLog(logger, 'denials')));
     const onDenied = (denial: Omit<Denial, 'count'>): void => denials.add(denial);
-    const arrivals = new Arrivals((connection, peer) => {
-      const address = hostOf(connection);
+    transport.onFlood(({ peerId: peer, host: address }) => {
       logger.debug({ peer, address }, 'too many bytes before the gate');
       onDenied({ reason: 'overloaded', address, peer });
     });
-    const host = await createHost({ privateKey: identity.privateKey, listen, arrivals });
-    const gate = new Gate({ host, membership, logger, onDenied });
+    const gate = new Gate({ transport, membership, logger, onDenied });
     await gate.install();
-    const member = new Member(options, { host, gate, arrivals, denials });
+    const member = new Member(options, { gate, denials });
     for (const method of Object.values(methods)) {
       if (method === methods.gate) continue;
-      const components = { host, gate, traffic: member.#traffic, limits: member.#limits, onDenied, logger };
+      const components = { transport, gate, traffic: member.#traffic, limits: member.#limits, onDenied, logger };
       await serve(components, method, () => member.#handlers.get(method.id));
     }
     return member;
   }
 
-  private constructor(options: MemberOptions, { host, gate, arrivals, denials }: MemberParts) {
-    const { identity, membership, authority, logger } = options;
+  private constructor(options: MemberOptions, { gate, denials }: MemberParts) {
+    const { transport, identity, membership, authority, logger } = options;
     this.#options = options;
-    this.#host = host;
+    this.#transport = transport;
     this.#gate = gate;
     this.#denials = denials;
     this.peerId = identity.peerId;
     this.#connections = new Connections(
-      { host, gate, arrivals },
+      { transport, gate },
       {
         onUse: (connection) => this.#onUse(connection),
         onPeerLost: (peerId) => this.#onPeerLost(peerId),
@@ -146,7 +141,7 @@ export class Member implements Mesh {
       ownPeerId: this.peerId,
       logger,
       isConnected: (peerId) => this.#connections.has(peerId),
-      connect: async (addresses, signal) => (await this.#connections.dial(addresses, { signal })).remotePeer.toString(),
+      connect: async (addresses, signal) => (await this.#connections.dial(addresses, { signal })).remotePeerId,
     });
     this.#gossip = new Gossip({
       own: new OwnCard({ ...identity, membership }, options.content),
@@ -167,7 +162,7 @@ export class Member implements Mesh {
       logger,
       isConnected: (peerId) => this.#connections.has(peerId),
       open: async (peerId) => await this.open(peerId, methods.alive),
-      receivedBytes: (peerId) => arrivals.bytesFrom(peerId),
+      receivedBytes: (peerId) => transport.receivedBytes(peerId),
       onDead: (verdict) => this.#onDead(verdict),
     });
     this.#ownCalls = new OwnCalls(this.peerId, logger);
@@ -189,7 +184,7 @@ export class Member implements Mesh {
     membership.onChange(() => this.#recheck(), logger);
     this.handle(methods.card, async (stream, { peerId }) => await this.#gossip.exchange(peerId, stream));
     this.handle(methods.alive, async (stream, { peerId }) => await this.#liveness.listen(peerId, stream));
-    host.addEventListener('self:peer:update', () => this.#announce());
+    transport.onAddresses(() => this.#announce());
     for (const address of options.peers) this.#dialer.learn('explicit', [address], peerIdOf(address));
   }
 
@@ -227,8 +222,7 @@ export class Member implements Mesh {
 
   addresses(): readonly string[] {
     const { listen, interfaces } = this.#options;
-    const bound = this.#host.getMultiaddrs().map((address) => address.toString());
-    return reachableAddresses(bound, { listen, only: interfaces });
+    return reachableAddresses(this.#transport.addresses(), { listen, only: interfaces });
   }
 
   connectedPeers(): readonly string[] {
@@ -305,7 +299,7 @@ export class Member implements Mesh {
   async #start(): Promise<void> {
     const { logger, listen } = this.#options;
     try {
-      await this.#host.start();
+      await this.#transport.start();
     } catch (error) {
       throw new SkeinError(
         'invalid-request',
@@ -341,8 +335,8 @@ export class Member implements Mesh {
     await this.#mdns?.stop();
     await this.#gossip.stop();
     // A polite close would end every open stream cleanly: half a generation would look like a whole one.
-    for (const connection of this.#host.getConnections()) connection.abort(stopping);
-    await this.#host.stop();
+    for (const connection of this.#transport.connections()) connection.abort(stopping);
+    await this.#transport.stop();
     await this.#adopting;
     await this.#options.kept();
     this.#options.logger.info({ peer: this.peerId }, 'mesh member stopped');
@@ -392,7 +386,7 @@ export class Member implements Mesh {
   }
 
   #onUse(connection: Connection): void {
-    const peerId = connection.remotePeer.toString();
+    const peerId = connection.remotePeerId;
     // The dialling side opens the card stream, so that there is one. Beats go both ways, each on a stream of its own.
     if (this.#hasDialled(peerId)) void this.#cardStreams.keep(peerId);
     this.#liveness.connected(peerId);

@@ -3,7 +3,7 @@ import type { Method } from '@skein/protocol';
 import type { Absent } from './cards/absent.ts';
 import type { Cards } from './cards/cards.ts';
 import type { CardContent } from './cards/own-card.ts';
-import type { StreamHandler } from './host/serve.ts';
+import type { StreamHandler } from './connections/serve.ts';
 import type { Authority } from './membership/authority.ts';
 import type { Credentials, Membership } from './membership/membership.ts';
 import type { FrameStream } from './streams/frame-stream.ts';

@@ -1,7 +1,7 @@
 import { encodeValue, machineName, methods, shortPeer, SkeinError, type ModelManifest } from '@skein/protocol';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
-import type { StreamHandler } from '../host/serve.ts';
+import type { StreamHandler } from '../connections/serve.ts';
 import { createIdentity } from '../identity/identity.ts';
 import type { Mesh } from '../mesh.ts';
 import { Cluster } from '../testing/cluster.ts';

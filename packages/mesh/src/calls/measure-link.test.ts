@@ -1,7 +1,7 @@
 import { measureLimits, methods } from '@skein/protocol';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
-import type { StreamHandler } from '../host/serve.ts';
+import type { StreamHandler } from '../connections/serve.ts';
 import type { Mesh } from '../mesh.ts';
 import type { FrameStream } from '../streams/frame-stream.ts';
 import { Cluster } from '../testing/cluster.ts';

@@ -1,7 +1,7 @@
-import type { Ed25519PrivateKey } from '@libp2p/interface';
 import { cardSchema, encodeValue, limits, parseHeader, SkeinError, type Card } from '@skein/protocol';
 
 import type { Membership } from '../membership/membership.ts';
+import type { PrivateKey } from '../transport/keys.ts';
 import { signCard, withLabels, type SignedCard } from './signed-card.ts';
 
 /** What a member may say about itself; who it is, its labels and which version this is are not its to choose. */
@@ -12,7 +12,7 @@ const rememberedVersions = 256;
 
 /** Our own card: changed at will, signed when it is sent. */
 export class OwnCard {
-  readonly #privateKey: Ed25519PrivateKey;
+  readonly #privateKey: PrivateKey;
   readonly #membership: Membership;
   readonly #nowMs: () => number;
   #card: Card;
@@ -21,7 +21,7 @@ export class OwnCard {
   readonly #sent: number[] = [];
 
   constructor(
-    owner: { readonly peerId: string; readonly privateKey: Ed25519PrivateKey; readonly membership: Membership },
+    owner: { readonly peerId: string; readonly privateKey: PrivateKey; readonly membership: Membership },
     content: CardContent,
     nowMs: () => number = Date.now,
   ) {

@@ -1,4 +1,3 @@
-import type { Ed25519PrivateKey } from '@libp2p/interface';
 import {
   cardSchema,
   cardSignatureContext,
@@ -16,7 +15,8 @@ import {
 
 import type { Membership } from '../membership/membership.ts';
 import { roleBeyond } from '../membership/role-beyond.ts';
-import { isSignedBy, ownedCopy } from '../membership/statement.ts';
+import { ownedCopy } from '../membership/statement.ts';
+import { isSignedBy, type PrivateKey } from '../transport/keys.ts';
 
 /** A card together with the bytes that its member signed, as they travel. */
 export interface SignedCard {
@@ -32,7 +32,7 @@ const context = new TextEncoder().encode(cardSignatureContext);
 /** Signs a card. Throws `frame-too-large` for one that others would refuse. */
 export async function signCard(
   card: Card,
-  { privateKey, certificate }: { readonly privateKey: Ed25519PrivateKey; readonly certificate: Signed },
+  { privateKey, certificate }: { readonly privateKey: PrivateKey; readonly certificate: Signed },
 ): Promise<SignedCard> {
   const bytes = encodeValue(card);
   assertSize(bytes);

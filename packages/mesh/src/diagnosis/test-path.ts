@@ -1,17 +1,14 @@
 import { lookup } from 'node:dns/promises';
 import { connect, isIP } from 'node:net';
 
-import type { Connection } from '@libp2p/interface';
-import { multiaddr } from '@multiformats/multiaddr';
 import { asSkeinError, gateWelcomeSchema, isSkeinError, methods, parseHeader, type Method } from '@skein/protocol';
-import type { Libp2p } from 'libp2p';
 
 import { measureLink } from '../calls/measure-link.ts';
-import { createHost } from '../host/create-host.ts';
 import type { Identity } from '../identity/identity.ts';
 import type { Membership } from '../membership/membership.ts';
-import { ByteStream } from '../streams/byte-stream.ts';
 import { FrameStream } from '../streams/frame-stream.ts';
+import { createLibp2pTransport } from '../transport/libp2p/libp2p-transport.ts';
+import type { Connection, Transport } from '../transport/transport.ts';
 
 export type PathStepName = 'resolve' | 'tcp' | 'noise' | 'certificate' | 'protocol' | 'link';
 
@@ -48,10 +45,10 @@ export async function* testPath(options: TestPathOptions): AsyncGenerator<PathSt
   const reached = await dialTcp(name, Number(port), signal);
   yield reached;
   if (!reached.ok) return;
-  const host = await createHost({ privateKey: identity.privateKey, listen: [] });
-  await host.start();
+  const transport = await createLibp2pTransport({ privateKey: identity.privateKey, listen: [] });
+  await transport.start();
   try {
-    const { connection, ...noise } = await dialNoise(host, options);
+    const { connection, ...noise } = await dialNoise(transport, options);
     yield noise;
     if (connection === undefined) return;
     const admitted = await showCertificate(connection, options);
@@ -59,7 +56,7 @@ export async function* testPath(options: TestPathOptions): AsyncGenerator<PathSt
     if (!admitted.ok) return;
     yield* speak(connection, options);
   } finally {
-    await host.stop();
+    await transport.stop();
   }
 }
 
@@ -108,16 +105,16 @@ function explainTcp(code: string, port: number): { readonly detail: string; read
 }
 
 async function dialNoise(
-  host: Libp2p,
+  transport: Transport,
   { address, signal }: TestPathOptions,
 ): Promise<PathStep & { readonly connection?: Connection }> {
   try {
     const bounds = AbortSignal.any([signal, AbortSignal.timeout(stepTimeoutMs)]);
-    const connection = await host.dial(multiaddr(address), { signal: bounds, force: true });
-    return { step: 'noise', ok: true, detail: `encrypted with ${connection.remotePeer.toString()}`, connection };
+    const connection = await transport.dial([address], { signal: bounds, force: true });
+    return { step: 'noise', ok: true, detail: `encrypted with ${connection.remotePeerId}`, connection };
   } catch (error) {
     signal.throwIfAborted();
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = causeOf(error);
     const fix = explainNoise(reason, address);
     return { step: 'noise', ok: false, detail: `no encrypted connection (${reason.slice(0, 200)})`, fix };
   }
@@ -142,7 +139,7 @@ async function showCertificate(connection: Connection, { membership, signal }: T
       .read({ signal: bounds })
       .catch((error: unknown) => Promise.reject(membership.explainRefusal(error)));
     const theirs = parseHeader(gateWelcomeSchema, frame?.header);
-    const { name, roles } = await membership.verify(theirs.certificate, connection.remotePeer.toString());
+    const { name, roles } = await membership.verify(theirs.certificate, connection.remotePeerId);
     return {
       step: 'certificate',
       ok: true,
@@ -196,7 +193,13 @@ async function* speak(connection: Connection, { signal }: TestPathOptions): Asyn
 
 async function open(connection: Connection, method: Method, signal: AbortSignal): Promise<FrameStream> {
   const bounds = AbortSignal.any([signal, AbortSignal.timeout(stepTimeoutMs)]);
-  return new FrameStream(new ByteStream(await connection.newStream(method.id, { signal: bounds })), method);
+  return new FrameStream(await connection.openStream(method.id, { signal: bounds }), method);
+}
+
+/** Returns what the transport found, where its error passes that on. */
+function causeOf(error: unknown): string {
+  const cause = error instanceof Error ? (error.cause ?? error) : error;
+  return cause instanceof Error ? cause.message : String(cause);
 }
 
 function codeOf(error: unknown): string {

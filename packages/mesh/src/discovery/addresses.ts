@@ -1,34 +1,13 @@
 import { networkInterfaces } from 'node:os';
 
-import { multiaddr } from '@multiformats/multiaddr';
-
+import { hostOf } from '../transport/addresses.ts';
 import { chooseInterfaces, type NetworkInterfaces } from './interfaces.ts';
 
 const wildcards = new Set(['0.0.0.0', '::']);
 
-/** The host part of a multiaddr: an IP address or a DNS name. Undefined for text that is no multiaddr. */
-export function hostOf(address: string): string | undefined {
-  try {
-    return multiaddr(address).getComponents()[0]?.value;
-  } catch {
-    return undefined;
-  }
-}
-
 /** Whether a multiaddr names a TCP port of an IP address, so that dialling it asks nobody else. */
 export function isIpAddress(address: string): boolean {
   return /^\/ip[46]\/[0-9a-f.:]+\/tcp\/\d+(\/p2p\/\w+)?$/.test(address);
-}
-
-/** The peer id at the end of a multiaddr, if it has one. */
-export function peerIdOf(address: string): string | undefined {
-  try {
-    return multiaddr(address)
-      .getComponents()
-      .findLast((component) => component.name === 'p2p')?.value;
-  } catch {
-    return undefined;
-  }
 }
 
 /** A multiaddr that says whom it leads to: nobody else can answer then. */

@@ -1,6 +1,7 @@
 import { asSkeinError, type Logger } from '@skein/protocol';
 
-import { isIpAddress, peerIdOf } from './addresses.ts';
+import { peerIdOf } from '../transport/addresses.ts';
+import { isIpAddress } from './addresses.ts';
 import { backoffMs } from './backoff.ts';
 
 /** How an address was learned. Told by a person, it is dialled for ever; heard of, until it fails for long. */

@@ -1,6 +1,6 @@
 import type { ResponsePacket } from 'multicast-dns';
 
-import { hostOf, peerIdOf } from './addresses.ts';
+import { hostOf, peerIdOf } from '../transport/addresses.ts';
 
 /** Before the multiaddr in a TXT record. */
 export const textPrefix = 'dnsaddr=';

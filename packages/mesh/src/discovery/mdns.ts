@@ -3,7 +3,8 @@ import { networkInterfaces } from 'node:os';
 import type { Logger } from '@skein/protocol';
 import multicastDns, { type MulticastDNS, type ResponsePacket } from 'multicast-dns';
 
-import { hostOf, withPeerId } from './addresses.ts';
+import { hostOf } from '../transport/addresses.ts';
+import { withPeerId } from './addresses.ts';
 import type { LocalInterface } from './interfaces.ts';
 import { readAnswer, textPrefix } from './mdns-answer.ts';
 

@@ -1,18 +1,16 @@
-import type { Libp2p } from '@libp2p/interface';
-import { multiaddr } from '@multiformats/multiaddr';
 import { encodeFrame, methods, silentLogger, type Certificate, type Method } from '@skein/protocol';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
-import { createHost } from '../host/create-host.ts';
 import { createIdentity, type Identity } from '../identity/identity.ts';
 import { Authority } from '../membership/authority.ts';
 import { testPath } from '../diagnosis/test-path.ts';
 import { Membership, type Credentials } from '../membership/membership.ts';
 import { signStatement } from '../membership/statement.ts';
 import type { Mesh } from '../mesh.ts';
-import { ByteStream } from '../streams/byte-stream.ts';
 import { FrameStream } from '../streams/frame-stream.ts';
 import { Cluster, untilCards } from '../testing/cluster.ts';
+import { createLibp2pTransport } from '../transport/libp2p/libp2p-transport.ts';
+import type { Connection, Transport } from '../transport/transport.ts';
 
 const guarded: readonly Method[] = Object.values(methods).filter(({ callers }) => callers !== 'anybody');
 /** Answered by members themselves, some by the one that holds the authority. */
@@ -30,7 +28,7 @@ let authority: Authority;
 let authorityKey: Identity;
 let member: Mesh;
 let served: string[];
-let stranger: Libp2p;
+let stranger: Transport;
 let strangersIdentity: Identity;
 
 beforeEach(async () => {
@@ -47,7 +45,7 @@ beforeEach(async () => {
     });
   }
   strangersIdentity = await createIdentity();
-  stranger = await createHost({ ...strangersIdentity, listen: [] });
+  stranger = await createLibp2pTransport({ ...strangersIdentity, listen: [] });
   await stranger.start();
 });
 
@@ -56,21 +54,20 @@ afterEach(async () => {
   await cluster[Symbol.asyncDispose]();
 });
 
-async function dialAsStranger(): ReturnType<Libp2p['dial']> {
-  const addresses = member.addresses().map((address) => multiaddr(address));
-  return await stranger.dial(addresses, { force: true });
+async function dialAsStranger(): Promise<Connection> {
+  return await stranger.dial(member.addresses(), { force: true });
 }
 
 test('gives a host that skips the gate no service on any method', async () => {
   for (const method of guarded) {
     const connection = await dialAsStranger();
     const attempt = async (): Promise<unknown> => {
-      const stream = new FrameStream(new ByteStream(await connection.newStream(method.id)), method);
+      const stream = new FrameStream(await connection.openStream(method.id), method);
       await stream.write({ type: 'anything' });
       return await stream.read({ timeoutMs: 2000 });
     };
-    await expect(attempt()).rejects.toThrow(/lost|reset|closed/i);
-    await vi.waitFor(() => expect(connection.status).not.toBe('open'));
+    await expect(attempt()).rejects.toMatchObject({ code: 'peer-lost' });
+    await connection.closed;
   }
   expect(served).toEqual([]);
 });
@@ -89,7 +86,7 @@ test('gives a member of another mesh no service on any method, and tells it why'
 /** Shows a certificate at the gate, and resolves with the answer. */
 async function show(certificate: Credentials['certificate']): Promise<unknown> {
   const connection = await dialAsStranger();
-  const gate = new FrameStream(new ByteStream(await connection.newStream(methods.gate.id)), methods.gate);
+  const gate = new FrameStream(await connection.openStream(methods.gate.id), methods.gate);
   await gate.write({ type: 'gate-hello', certificate, revocations: 0 });
   return (await gate.read())?.header;
 }
@@ -150,7 +147,7 @@ test.each([
     message: expect.stringMatching(reason) as string,
   });
   expect(member.connectedPeers()).toEqual([]);
-  await vi.waitFor(() => expect(stranger.getConnections()).toEqual([]));
+  await vi.waitFor(() => expect(stranger.connections()).toEqual([]));
 });
 
 test('tells a member that is refused since the clocks differ which one is ahead, and by how much', async () => {
@@ -220,9 +217,8 @@ test('closes the connections of a revoked member everywhere', async () => {
 
 test('closes a connection that does nothing within three seconds', async () => {
   const connection = await dialAsStranger();
-  const closed = new Promise((resolve) => connection.addEventListener('close', resolve));
   const openedAt = performance.now();
-  await closed;
+  await connection.closed;
   expect(performance.now() - openedAt).toBeLessThan(4000);
 });
 
@@ -234,9 +230,10 @@ test('survives garbage and oversized frames at the gate', async () => {
   ];
   for (const bytes of garbage) {
     const connection = await dialAsStranger();
-    const stream = new ByteStream(await connection.newStream(methods.gate.id));
+    const stream = await connection.openStream(methods.gate.id);
     await stream.write(bytes);
-    await vi.waitFor(() => expect(connection.status).not.toBe('open'));
+    await connection.closed;
+    expect(connection.isOpen).toBe(false);
   }
   const newcomer = await cluster.add([member]);
   await untilCards(newcomer, (cards) => cards.length === 2);

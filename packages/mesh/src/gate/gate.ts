@@ -1,13 +1,11 @@
-import type { Connection, Stream } from '@libp2p/interface';
 import { asSkeinError, methods, SkeinError, type Logger, type Method } from '@skein/protocol';
-import type { Libp2p } from 'libp2p';
 
 import type { Membership } from '../membership/membership.ts';
 import type { Denial } from '../membership/denials.ts';
-import { ByteStream } from '../streams/byte-stream.ts';
-import { hostOf } from '../host/host-of.ts';
 import { FrameStream } from '../streams/frame-stream.ts';
 import { untilAborted } from '../streams/wait.ts';
+import type { ByteStream } from '../transport/byte-stream.ts';
+import type { Connection, Transport } from '../transport/transport.ts';
 import { answerKnock, knock, type AdmittedRemote } from './handshake.ts';
 
 /** Connections of one remote host that have been through Noise and have not passed yet. Each may cost megabytes. */
@@ -24,7 +22,7 @@ interface Admission {
 }
 
 export interface GateComponents {
-  readonly host: Libp2p;
+  readonly transport: Transport;
   readonly membership: Membership;
   readonly logger: Logger;
   /** Told of each connection from outside that is closed for what its other end is. */
@@ -37,7 +35,7 @@ export interface GateComponents {
  * longer.
  */
 export class Gate {
-  readonly #host: Libp2p;
+  readonly #transport: Transport;
   readonly #membership: Membership;
   readonly #logger: Logger;
   readonly #onDenied: GateComponents['onDenied'];
@@ -48,18 +46,18 @@ export class Gate {
   readonly #unpassed = new Map<string, number>();
 
   constructor(components: GateComponents) {
-    this.#host = components.host;
+    this.#transport = components.transport;
     this.#membership = components.membership;
     this.#logger = components.logger;
     this.#onDenied = components.onDenied;
   }
 
-  /** Must be called before the host starts, so that no connection escapes. */
+  /** Must be called before the transport starts, so that no connection escapes. */
   async install(): Promise<void> {
     const { id, maxInboundStreams } = methods.gate;
-    this.#host.addEventListener('connection:open', (event) => void this.#admit(event.detail));
-    await this.#host.handle(id, async (stream, connection) => await this.#answer(stream, connection), {
-      maxInboundStreams,
+    this.#transport.onConnection((connection) => void this.#admit(connection));
+    await this.#transport.accept(id, { maxInboundStreams }, (stream, connection) => {
+      void this.#answer(stream, connection);
     });
   }
 
@@ -89,7 +87,7 @@ export class Gate {
 
   /** Closes all connections whose certificates are good no longer. */
   recheck(): void {
-    for (const connection of this.#host.getConnections()) {
+    for (const connection of this.#transport.connections()) {
       const certificate = this.#admissions.get(connection)?.remote?.certificate;
       if (certificate === undefined) continue;
       try {
@@ -121,7 +119,7 @@ export class Gate {
     const tooLate = setTimeout(() => {
       this.#refuse(connection, new SkeinError('not-a-member', 'the gate was not passed in time'));
     }, methods.gate.openTimeoutMs);
-    const host = connection.direction === 'inbound' ? (hostOf(connection) ?? '') : undefined;
+    const host = connection.direction === 'inbound' ? (connection.remoteHost ?? '') : undefined;
     const unpassed = host === undefined ? 0 : (this.#unpassed.get(host) ?? 0) + 1;
     if (host !== undefined) this.#unpassed.set(host, unpassed);
     let isSettled = false;
@@ -131,7 +129,7 @@ export class Gate {
       clearTimeout(tooLate);
       if (host !== undefined) this.#leave(host);
     };
-    connection.addEventListener('close', () => {
+    void connection.closed.then(() => {
       settle();
       admission.passed.reject(new SkeinError('peer-lost', 'the connection was closed at the gate'));
     });
@@ -143,7 +141,7 @@ export class Gate {
     if (connection.direction !== 'outbound') return;
     try {
       const signal = AbortSignal.timeout(methods.gate.openTimeoutMs);
-      const stream = await connection.newStream(methods.gate.id, { signal });
+      const stream = await connection.openStream(methods.gate.id, { signal });
       await this.#run(knock, stream, connection);
     } catch (error) {
       this.#refuse(connection, error);
@@ -156,7 +154,7 @@ export class Gate {
     else this.#unpassed.delete(host);
   }
 
-  async #answer(stream: Stream, connection: Connection): Promise<void> {
+  async #answer(stream: ByteStream, connection: Connection): Promise<void> {
     try {
       await this.#run(answerKnock, stream, connection);
     } catch (error) {
@@ -164,11 +162,11 @@ export class Gate {
     }
   }
 
-  async #run(side: typeof knock, stream: Stream, connection: Connection): Promise<void> {
+  async #run(side: typeof knock, stream: ByteStream, connection: Connection): Promise<void> {
     const admission = this.#admission(connection);
-    const frames = new FrameStream(new ByteStream(stream), methods.gate);
+    const frames = new FrameStream(stream, methods.gate);
     try {
-      const remotePeerId = connection.remotePeer.toString();
+      const { remotePeerId } = connection;
       await side({
         stream: frames,
         membership: this.#membership,
@@ -191,11 +189,11 @@ export class Gate {
     const admission = this.#admission(connection);
     admission.remote = undefined;
     admission.passed.reject(error);
-    if (connection.status === 'open') {
-      const remote = { peer: connection.remotePeer.toString(), address: connection.remoteAddr.toString() };
+    if (connection.isOpen) {
+      const remote = { peer: connection.remotePeerId, address: connection.remoteAddress };
       this.#logger.debug({ ...remote, code: error.code, reason: error.message }, 'connection refused at the gate');
       const isTheirs = connection.direction === 'inbound' && error.code !== 'peer-lost';
-      if (isTheirs) this.#onDenied({ reason: error.code, address: hostOf(connection), peer: remote.peer });
+      if (isTheirs) this.#onDenied({ reason: error.code, address: connection.remoteHost, peer: remote.peer });
     }
     connection.abort(error);
   }

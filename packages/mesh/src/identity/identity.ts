@@ -1,17 +1,21 @@
 import { join } from 'node:path';
 
-import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys';
-import type { Ed25519PrivateKey } from '@libp2p/interface';
-import { peerIdFromPrivateKey } from '@libp2p/peer-id';
 import { SkeinError } from '@skein/protocol';
 
+import {
+  decodePrivateKey,
+  encodePrivateKey,
+  generatePrivateKey,
+  peerIdOfPrivateKey,
+  type PrivateKey,
+} from '../transport/keys.ts';
 import { isSealed, seal, unseal } from './sealing.ts';
 import { createSecretFile, readSecretFile, replaceSecretFile } from './secret-file.ts';
 
 /** Who a member is: an Ed25519 key and the peer id made from it. */
 export interface Identity {
   readonly peerId: string;
-  readonly privateKey: Ed25519PrivateKey;
+  readonly privateKey: PrivateKey;
 }
 
 const fileName = 'identity.key';
@@ -71,33 +75,30 @@ export async function loadOrCreateKey(path: string, options: KeyOptions = {}): P
 
 /** Keeps a key in a file, unless there is one. False when there is. */
 export async function createKeyFile(path: string, key: Identity, { passphrase }: KeyOptions = {}): Promise<boolean> {
-  const bytes = privateKeyToProtobuf(key.privateKey);
+  const bytes = encodePrivateKey(key.privateKey);
   return await createSecretFile(path, passphrase === undefined ? bytes : await seal(bytes, passphrase));
 }
 
 /** A new identity that is kept nowhere. */
 export async function createIdentity(): Promise<Identity> {
-  return identityOf(await generateKeyPair('Ed25519'));
+  return identityOf(await generatePrivateKey());
 }
 
 /** The bytes of a key, for a backup. */
 export function encodeKey({ privateKey }: Identity): Uint8Array {
-  return privateKeyToProtobuf(privateKey);
+  return encodePrivateKey(privateKey);
 }
 
 /** Throws `disk-failed` for what is no key of ours; `path` says where it was found. */
 export function decodeKey(bytes: Uint8Array, path: string): Identity {
-  const fix = `${path} is damaged; restore it from a backup, or move it away to get a new one`;
-  let key;
   try {
-    key = privateKeyFromProtobuf(bytes);
+    return identityOf(decodePrivateKey(bytes));
   } catch (error) {
+    const fix = `${path} is damaged; restore it from a backup, or move it away to get a new one`;
     throw new SkeinError('disk-failed', fix, { cause: error });
   }
-  if (key.type !== 'Ed25519') throw new SkeinError('disk-failed', fix);
-  return identityOf(key);
 }
 
-function identityOf(privateKey: Ed25519PrivateKey): Identity {
-  return { peerId: peerIdFromPrivateKey(privateKey).toString(), privateKey };
+function identityOf(privateKey: PrivateKey): Identity {
+  return { peerId: peerIdOfPrivateKey(privateKey), privateKey };
 }

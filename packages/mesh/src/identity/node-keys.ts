@@ -1,9 +1,8 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 
-import { publicKeyFromRaw } from '@libp2p/crypto/keys';
-import { peerIdFromPublicKey, peerIdFromString } from '@libp2p/peer-id';
 import { SkeinError } from '@skein/protocol';
 
+import { peerIdOfPublicKey, publicKeyBytes } from '../transport/keys.ts';
 import type { Identity } from './identity.ts';
 
 /** What comes before the 32 bytes of an Ed25519 key in PKCS #8 and in a SubjectPublicKeyInfo (RFC 8410). */
@@ -19,7 +18,7 @@ export function signingKeyOf({ privateKey }: Identity): KeyObject {
 
 /** The public key that a peer id is made of. Throws `invalid-request` for what is no id of a member. */
 export function publicKeyOf(peerId: string): KeyObject {
-  const raw = rawKeyOf(peerId);
+  const raw = publicKeyBytes(peerId);
   if (raw === undefined) {
     throw new SkeinError(
       'invalid-request',
@@ -32,14 +31,5 @@ export function publicKeyOf(peerId: string): KeyObject {
 /** The peer id of the member with this Ed25519 public key. */
 export function peerIdOf(key: KeyObject): string {
   const raw = key.export({ format: 'der', type: 'spki' }).subarray(-keyBytes);
-  return peerIdFromPublicKey(publicKeyFromRaw(raw)).toString();
-}
-
-function rawKeyOf(peerId: string): Uint8Array | undefined {
-  try {
-    const key = peerIdFromString(peerId).publicKey;
-    return key?.type === 'Ed25519' ? key.raw : undefined;
-  } catch {
-    return undefined;
-  }
+  return peerIdOfPublicKey(raw);
 }

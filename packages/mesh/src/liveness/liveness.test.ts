@@ -2,7 +2,7 @@ import { silentLogger, type Alive } from '@skein/protocol';
 import { expect, test } from 'vitest';
 
 import { FrameStream } from '../streams/frame-stream.ts';
-import { memoryStreamPair } from '../streams/memory-stream.ts';
+import { memoryStreamPair } from '../transport/memory/memory-stream.ts';
 import { Liveness } from './liveness.ts';
 
 const maxFrameBytes = 256;

@@ -1,21 +1,13 @@
-import { multiaddr } from '@multiformats/multiaddr';
-import {
-  isolated,
-  isSkeinError,
-  joinAnswerSchema,
-  methods,
-  parseHeader,
-  SkeinError,
-  type Invite,
-} from '@skein/protocol';
+import { isolated, joinAnswerSchema, methods, parseHeader, SkeinError, type Invite } from '@skein/protocol';
 
 import { asWarning } from '../as-warning.ts';
 import { withPeerId } from '../discovery/addresses.ts';
-import { createHost } from '../host/create-host.ts';
 import type { Identity } from '../identity/identity.ts';
-import { ByteStream } from '../streams/byte-stream.ts';
 import { FrameStream } from '../streams/frame-stream.ts';
 import { pause, throwIfAborted } from '../streams/wait.ts';
+import { createLibp2pTransport } from '../transport/libp2p/libp2p-transport.ts';
+import type { ByteStream } from '../transport/byte-stream.ts';
+import type { Transport } from '../transport/transport.ts';
 import { Membership } from './membership.ts';
 
 export interface JoinOptions {
@@ -38,13 +30,13 @@ const approvalPauseMs = 10_000;
  * and what the signal was aborted with.
  */
 export async function askToJoin(options: JoinOptions): Promise<Membership> {
-  const { identity, invite, signal } = options;
-  // A host of its own: what it dials need not pass our gate, and it listens to nobody.
-  const host = await createHost({ privateKey: identity.privateKey, listen: [] });
-  await host.start();
+  const { identity, signal } = options;
+  // One of its own: what it dials need not pass our gate, and it listens to nobody.
+  const transport = await createLibp2pTransport({ privateKey: identity.privateKey, listen: [] });
+  await transport.start();
   try {
     for (let isFirst = true; ; isFirst = false) {
-      const membership = await askOnce(host, options);
+      const membership = await askOnce(transport, options);
       if (membership !== undefined) return membership;
       if (isFirst && options.onPending !== undefined) isolated(options.onPending, asWarning)();
       await pause(approvalPauseMs, signal);
@@ -52,36 +44,47 @@ export async function askToJoin(options: JoinOptions): Promise<Membership> {
     }
   } catch (error) {
     throwIfAborted(signal);
-    if (isSkeinError(error)) throw error;
-    const at = invite.addresses.join(' or ');
-    throw new SkeinError('peer-lost', `nobody of the mesh answers at ${at}; is the machine that invited still up?`, {
-      cause: error,
-    });
+    throw error;
   } finally {
-    await host.stop();
+    await transport.stop();
   }
 }
 
-async function askOnce(
-  host: Awaited<ReturnType<typeof createHost>>,
-  { invite, name, signal }: JoinOptions,
-): Promise<Membership | undefined> {
-  const addresses = invite.addresses.map((address) => multiaddr(withPeerId(address, invite.peer)));
+async function askOnce(transport: Transport, options: JoinOptions): Promise<Membership | undefined> {
+  const { invite, name, signal } = options;
   const bounded = AbortSignal.any([signal, AbortSignal.timeout(questionTimeoutMs)]);
-  const connection = await host.dial(addresses, { signal: bounded, force: true });
+  const connection = await reach(transport, options, bounded);
   try {
-    const bytes = new ByteStream(await connection.newStream(methods.join.id, { signal: bounded }));
     // The answer holds a revocation list, which the bound of requests has no room for.
-    const stream = new FrameStream(bytes, methods.revocations);
+    const stream = new FrameStream(connection.stream, methods.revocations);
     await stream.write({ type: 'join-request', secret: invite.secret, name }, undefined, { signal: bounded });
     const frame = await stream.read({ signal: bounded });
     if (frame === undefined) throw new SkeinError('peer-lost', 'the other end left without an answer');
     const answer = parseHeader(joinAnswerSchema, frame.header);
     if (answer.type === 'join-pending') return undefined;
     const membership = await Membership.open(invite.mesh, answer, { receivedAt: Date.now() });
-    if (membership.certificate.peer === host.peerId.toString()) return membership;
+    if (membership.certificate.peer === transport.peerId) return membership;
     throw new SkeinError('protocol-violation', 'the authority sent a certificate of another machine');
   } finally {
-    await connection.close();
+    connection.abort();
+  }
+}
+
+/** Opens a stream to the machine that an invite names. @throws SkeinError `peer-lost` when that is not there */
+async function reach(
+  transport: Transport,
+  { invite }: JoinOptions,
+  signal: AbortSignal,
+): Promise<{ readonly stream: ByteStream; readonly abort: () => void }> {
+  try {
+    const addresses = invite.addresses.map((address) => withPeerId(address, invite.peer));
+    const connection = await transport.dial(addresses, { signal, force: true });
+    const stream = await connection.openStream(methods.join.id, { signal });
+    return { stream, abort: () => connection.abort(new SkeinError('aborted', 'the question is answered')) };
+  } catch (error) {
+    const at = invite.addresses.join(' or ');
+    throw new SkeinError('peer-lost', `nobody of the mesh answers at ${at}; is the machine that invited still up?`, {
+      cause: error,
+    });
   }
 }

@@ -1,6 +1,6 @@
 import { parseHeader, revocationsSchema, type Logger } from '@skein/protocol';
 
-import type { StreamHandler } from '../host/serve.ts';
+import type { StreamHandler } from '../connections/serve.ts';
 import type { FrameStream } from '../streams/frame-stream.ts';
 import type { Membership } from './membership.ts';
 

@@ -12,7 +12,7 @@ import {
   type Method,
 } from '@skein/protocol';
 
-import type { StreamHandler } from '../host/serve.ts';
+import type { StreamHandler } from '../connections/serve.ts';
 import type { FrameStream } from '../streams/frame-stream.ts';
 import type { Authority } from './authority.ts';
 import { JoinLimits } from './join-limits.ts';

@@ -1,10 +1,10 @@
-import type { Ed25519PrivateKey } from '@libp2p/interface';
-import { peerIdFromString } from '@libp2p/peer-id';
 import { decodeValue, encodeValue, parseHeader, SkeinError, type Signed } from '@skein/protocol';
 import type { z } from 'zod';
 
+import { isSignedBy, type PrivateKey } from '../transport/keys.ts';
+
 /** Signs a value. The context keeps a signature of one kind of statement from being used as one of another. */
-export async function signStatement(context: string, value: object, key: Ed25519PrivateKey): Promise<Signed> {
+export async function signStatement(context: string, value: object, key: PrivateKey): Promise<Signed> {
   const bytes = encodeValue(value);
   return { bytes, signature: Uint8Array.from(await key.sign(signedBytes(context, bytes))) };
 }
@@ -24,16 +24,6 @@ export async function openStatement<Schema extends z.ZodType>(
     throw new SkeinError('protocol-violation', `a statement is not signed by ${signer}`);
   }
   return parseHeader(schema, decodeValue(signed.bytes));
-}
-
-/** Whether the owner of a peer id has signed a message. */
-export async function isSignedBy(peerId: string, message: Uint8Array, signature: Uint8Array): Promise<boolean> {
-  try {
-    const key = peerIdFromString(peerId).publicKey;
-    return key?.type === 'Ed25519' && (await key.verify(message, signature));
-  } catch {
-    return false;
-  }
 }
 
 /** A copy that keeps no larger received chunk alive. */

@@ -11,10 +11,11 @@ import {
   type Frame,
 } from '@skein/protocol';
 
-import type { ByteChannel } from './byte-channel.ts';
+import type { ByteStream } from '../transport/byte-stream.ts';
 import type { ByteDuplex } from './byte-duplex.ts';
 import type { HeldFrames } from './held-frames.ts';
 import type { Pace } from './pace.ts';
+import type { TrafficMeter } from './traffic.ts';
 import { pause, waitSignal, type WaitOptions } from './wait.ts';
 
 /** What bounds the bytes of one stream, shared with the remote's other streams. */
@@ -33,6 +34,8 @@ export interface FrameStreamOptions {
   readonly firstReadTimeoutMs?: number;
   /** Bounds on what the remote may send over this and its other streams; left out, none. */
   readonly limits?: StreamLimits;
+  /** Counts what is read and written. */
+  readonly meter?: TrafficMeter | undefined;
 }
 
 /** Shorter ones are not worth counting: the number of streams bounds them. */
@@ -46,10 +49,11 @@ const mostCopiedBytes = 256 * 1024;
  * side when the remote has ended its own, and aborts otherwise.
  */
 export class FrameStream implements AsyncIterable<Frame>, AsyncDisposable {
-  readonly #bytes: ByteChannel;
+  readonly #bytes: ByteStream;
   readonly #parser: FrameParser;
   #firstReadTimeoutMs: number | undefined;
   readonly #limits: StreamLimits | undefined;
+  readonly #meter: TrafficMeter | undefined;
   /** Room for the frame that is being read, and for the one that was read last. */
   #room: Disposable | undefined;
   #lastRoom: Disposable | undefined;
@@ -58,11 +62,12 @@ export class FrameStream implements AsyncIterable<Frame>, AsyncDisposable {
   #sawEnd = false;
   #detached = false;
 
-  constructor(bytes: ByteChannel, options: FrameStreamOptions) {
+  constructor(bytes: ByteStream, options: FrameStreamOptions) {
     this.#bytes = bytes;
     this.#parser = new FrameParser(options);
     this.#firstReadTimeoutMs = options.firstReadTimeoutMs;
     this.#limits = options.limits;
+    this.#meter = options.meter;
     if (options.limits !== undefined) void bytes.closed.then(() => this.#releaseAll());
   }
 
@@ -101,7 +106,7 @@ export class FrameStream implements AsyncIterable<Frame>, AsyncDisposable {
       }
       signal ??= waitSignal({ timeoutMs: this.#firstReadTimeoutMs, ...options });
       if (this.#limits !== undefined) await this.#makeRoom(this.#limits.held, signal);
-      const chunk = await this.#bytes.read({ signal });
+      const chunk = await this.#read({ signal });
       if (chunk === undefined) {
         this.#sawEnd = true;
         if (this.#parser.pendingBytes === 0) return undefined;
@@ -122,11 +127,11 @@ export class FrameStream implements AsyncIterable<Frame>, AsyncDisposable {
   async write(header: object, payload?: Uint8Array, options: WaitOptions = {}): Promise<void> {
     this.#assertFramed();
     if (payload === undefined || payload.byteLength <= mostCopiedBytes) {
-      return await this.#bytes.write(encodeFrame(header, payload), options);
+      return await this.#write(encodeFrame(header, payload), options);
     }
     // Both are queued at once, so that no other frame gets between them.
-    const head = this.#bytes.write(encodeFrameHead(header, payload.byteLength), options);
-    await Promise.all([head, this.#bytes.write(payload, options)]);
+    const head = this.#write(encodeFrameHead(header, payload.byteLength), options);
+    await Promise.all([head, this.#write(payload, options)]);
   }
 
   /** Sends one or more whole frames that were encoded elsewhere, as {@link write} does. The bytes must not change any more. */
@@ -163,13 +168,12 @@ export class FrameStream implements AsyncIterable<Frame>, AsyncDisposable {
   detach(): ByteDuplex {
     this.#assertFramed();
     this.#detached = true;
-    const bytes = this.#bytes;
     const received = this.#parser.takeRest();
     return {
-      readable: readToEnd(bytes, received),
-      write: async (chunk) => await bytes.write(chunk),
-      end: async () => await bytes.end(),
-      abort: (error) => bytes.abort(error),
+      readable: this.#readToEnd(received),
+      write: async (chunk) => await this.#write(chunk, {}),
+      end: async () => await this.#bytes.end(),
+      abort: (error) => this.#bytes.abort(error),
     };
   }
 
@@ -190,6 +194,30 @@ export class FrameStream implements AsyncIterable<Frame>, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#sawEnd) return this.abort();
     return await this.end().catch(() => this.abort());
+  }
+
+  async *#readToEnd(received: Uint8Array[]): AsyncGenerator<Uint8Array, void, undefined> {
+    let ended = false;
+    try {
+      yield* received;
+      for (let chunk = await this.#read({}); chunk !== undefined; chunk = await this.#read({})) yield chunk;
+      ended = true;
+    } finally {
+      if (!ended) this.#bytes.abort();
+    }
+  }
+
+  async #read(options: WaitOptions): Promise<Uint8Array | undefined> {
+    const chunk = await this.#bytes.read(options);
+    if (chunk !== undefined) this.#meter?.received(chunk.byteLength);
+    return chunk;
+  }
+
+  /** Counts before the wait: what was queued goes out even when that is aborted. */
+  async #write(bytes: Uint8Array, options: WaitOptions): Promise<void> {
+    const written = this.#bytes.write(bytes, options);
+    if (!this.lost.aborted) this.#meter?.sent(bytes.byteLength);
+    await written;
   }
 
   #assertFramed(): void {
@@ -221,17 +249,6 @@ export class FrameStream implements AsyncIterable<Frame>, AsyncDisposable {
     }
     if (isStreamError(frame?.header)) throw fromWireError(parseHeader(streamErrorSchema, frame?.header).error);
     return frame;
-  }
-}
-
-async function* readToEnd(bytes: ByteChannel, received: Uint8Array[]): AsyncGenerator<Uint8Array, void, undefined> {
-  let ended = false;
-  try {
-    yield* received;
-    for (let chunk = await bytes.read(); chunk !== undefined; chunk = await bytes.read()) yield chunk;
-    ended = true;
-  } finally {
-    if (!ended) bytes.abort();
   }
 }
 

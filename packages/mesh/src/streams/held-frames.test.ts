@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 
 import { FrameStream } from './frame-stream.ts';
 import { HeldFrames } from './held-frames.ts';
-import { memoryStreamPair } from './memory-stream.ts';
+import { memoryStreamPair } from '../transport/memory/memory-stream.ts';
 
 const large = encodeFrame({ type: 'large' }, new Uint8Array(200_000));
 const half = large.subarray(0, 100_000);

@@ -3,7 +3,7 @@ import { expect, onTestFinished, test, vi } from 'vitest';
 
 import { FrameStream } from './frame-stream.ts';
 import { HeldFrames } from './held-frames.ts';
-import { memoryStreamPair } from './memory-stream.ts';
+import { memoryStreamPair } from '../transport/memory/memory-stream.ts';
 import { Pace } from './pace.ts';
 
 test('a burst is free, what is beyond it is waited for', () => {

@@ -3,7 +3,7 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { encodeFrame, FrameParser, methods } from '@skein/protocol';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
-import type { StreamHandler } from '../host/serve.ts';
+import type { StreamHandler } from '../connections/serve.ts';
 import type { Mesh } from '../mesh.ts';
 import { Cluster } from '../testing/cluster.ts';
 import type { FrameStream } from './frame-stream.ts';
@@ -231,19 +231,20 @@ test('holds no more of what one member has begun to send than there is room for'
   });
   const written = Promise.allSettled(writes);
   const received = (): number => first.traffic().peers.get(second.peerId)?.receivedBytes ?? 0;
+  const least = 100 * 1024 * 1024;
   let before = -1;
   await vi.waitUntil(
     () => {
       // Cards and beats go on.
       const isStill = reads.length === writes.length && received() - before < 64 * 1024;
       before = received();
-      return isStill;
+      // A machine with much to do may make it look still earlier.
+      return isStill && before > least;
     },
     { timeout: 20_000, interval: 500 },
   );
-  const mebibytes = received() / 1024 / 1024;
-  expect(mebibytes).toBeGreaterThan(100);
-  expect(mebibytes).toBeLessThan(135);
+  expect(received()).toBeGreaterThan(least);
+  expect(received()).toBeLessThan(135 * 1024 * 1024);
   over.abort();
   await Promise.all([first.stop(), written]);
 }, 30_000);

@@ -1,10 +1,10 @@
-import type { Connection } from '@libp2p/interface';
-import { isSkeinError, methods, SkeinError, type Method } from '@skein/protocol';
+import { hasCode, methods, SkeinError, type Method } from '@skein/protocol';
 
-import { ByteStream } from '../streams/byte-stream.ts';
 import { FrameStream, type StreamLimits } from '../streams/frame-stream.ts';
 import type { TrafficMeter } from '../streams/traffic.ts';
-import { throwIfAborted, waitSignal } from '../streams/wait.ts';
+import { waitSignal } from '../streams/wait.ts';
+import type { ByteStream } from '../transport/byte-stream.ts';
+import type { Connection } from '../transport/transport.ts';
 import type { Connections } from './connections.ts';
 
 export interface OpenRequest {
@@ -22,18 +22,24 @@ export async function openStream(
   components: { readonly connections: Connections; readonly meter: TrafficMeter; readonly limits: StreamLimits },
   request: OpenRequest,
 ): Promise<FrameStream> {
-  const { method, name } = request;
+  const { method } = request;
   const timeoutMs = method.openTimeoutMs;
   const signal = waitSignal({ signal: request.signal, timeoutMs }) ?? AbortSignal.timeout(timeoutMs);
+  const connection = await connect(components.connections, { ...request, signal });
+  const bytes = await openOn(connection, { ...request, signal });
+  const { meter, limits } = components;
+  const { maxFrameBytes, maxHeaderBytes } = method;
+  return new FrameStream(bytes, { maxFrameBytes, maxHeaderBytes, limits, meter });
+}
+
+async function openOn(
+  connection: Connection,
+  { method, name, signal }: OpenRequest & { readonly signal: AbortSignal },
+): Promise<ByteStream> {
   try {
-    const connection = await connect(components.connections, { ...request, signal });
-    const stream = await connection.newStream(method.id, { signal, maxOutboundStreams: Number.MAX_SAFE_INTEGER });
-    const { meter, limits } = components;
-    const { maxFrameBytes, maxHeaderBytes } = method;
-    return new FrameStream(new ByteStream(stream, meter), { maxFrameBytes, maxHeaderBytes, limits });
+    return await connection.openStream(method.id, { signal });
   } catch (error) {
-    throwIfAborted(signal);
-    if (isSkeinError(error)) throw error;
+    if (!hasCode(error, 'peer-lost') || signal.aborted) throw error;
     throw new SkeinError('peer-lost', `can't open ${method.id} to ${name}`, { cause: error });
   }
 }

@@ -1,11 +1,8 @@
-import type { Connection } from '@libp2p/interface';
-import { multiaddr } from '@multiformats/multiaddr';
-import { isSkeinError, methods, SkeinError } from '@skein/protocol';
-import type { Libp2p } from 'libp2p';
+import { methods, SkeinError } from '@skein/protocol';
 
 import type { Gate } from '../gate/gate.ts';
-import type { Arrivals } from './arrivals.ts';
 import { throwIfAborted } from '../streams/wait.ts';
+import type { Connection, Transport } from '../transport/transport.ts';
 
 // Both ends may dial at once, bulk has its own connection, and stale ones linger for a while. More is abuse.
 const maxConnectionsPerPeer = 8;
@@ -16,9 +13,8 @@ const reopenedMethods: ReadonlySet<string> = new Set(
 );
 
 export interface ConnectionsComponents {
-  readonly host: Libp2p;
+  readonly transport: Transport;
   readonly gate: Gate;
-  readonly arrivals: Arrivals;
 }
 
 export interface ConnectionsEvents {
@@ -33,9 +29,8 @@ export interface ConnectionsEvents {
  * moment have two; they keep the one that the lesser peer id dialled, and what comes later is opened on that.
  */
 export class Connections {
-  readonly #host: Libp2p;
+  readonly #transport: Transport;
   readonly #gate: Gate;
-  readonly #arrivals: Arrivals;
   readonly #events: ConnectionsEvents;
   /** In the order of {@link #compare}. */
   readonly #open = new Map<string, readonly Connection[]>();
@@ -45,11 +40,10 @@ export class Connections {
   readonly #bulk = new Map<string, Promise<Connection>>();
 
   constructor(components: ConnectionsComponents, events: ConnectionsEvents) {
-    this.#host = components.host;
+    this.#transport = components.transport;
     this.#gate = components.gate;
-    this.#arrivals = components.arrivals;
     this.#events = events;
-    this.#host.addEventListener('connection:open', (event) => void this.#track(event.detail));
+    this.#transport.onConnection((connection) => void this.#track(connection));
   }
 
   /** Members with a connection. */
@@ -73,16 +67,12 @@ export class Connections {
   async dial(addresses: readonly string[], options: { signal: AbortSignal; force?: boolean }): Promise<Connection> {
     throwIfAborted(options.signal);
     try {
-      const connection = await this.#host.dial(
-        addresses.map((address) => multiaddr(address)),
-        options,
-      );
+      const connection = await this.#transport.dial(addresses, options);
       await this.#gate.passed(connection);
       return connection;
     } catch (error) {
       throwIfAborted(options.signal);
-      if (isSkeinError(error)) throw error;
-      throw new SkeinError('peer-lost', `nobody answers at ${addresses.join(' or ')}`, { cause: error });
+      throw error;
     }
   }
 
@@ -93,7 +83,7 @@ export class Connections {
       bulk = this.#dialBulk(peerId, addresses);
       this.#bulk.set(peerId, bulk);
       const forget = (): boolean => this.#bulk.delete(peerId);
-      bulk.then((connection) => connection.addEventListener('close', forget), forget);
+      void bulk.then(async ({ closed }) => await closed).then(forget, forget);
     }
     return await bulk;
   }
@@ -111,7 +101,7 @@ export class Connections {
         if (connection.direction !== 'outbound') continue;
         this.#duplicates.add(connection);
         if (!known.has(connection)) continue;
-        if (connection.streams.some(({ protocol }) => !reopenedMethods.has(protocol))) continue;
+        if (connection.protocols().some((protocol) => !reopenedMethods.has(protocol))) continue;
         connection.abort(new SkeinError('aborted', 'there is another connection between the same two members'));
       }
     }
@@ -123,9 +113,9 @@ export class Connections {
   }
 
   async #track(connection: Connection): Promise<void> {
-    const peerId = connection.remotePeer.toString();
-    const siblings = this.#host.getConnections(connection.remotePeer).length;
-    if (this.#host.peerId.equals(connection.remotePeer) || siblings > maxConnectionsPerPeer) {
+    const peerId = connection.remotePeerId;
+    const siblings = this.#transport.connections(peerId).length;
+    if (this.#transport.peerId === peerId || siblings > maxConnectionsPerPeer) {
       connection.abort(new SkeinError('overloaded', 'too many connections between the same two members'));
       return;
     }
@@ -134,9 +124,9 @@ export class Connections {
     } catch {
       return;
     }
-    if (connection.status !== 'open') return;
-    this.#arrivals.admit(peerId);
-    connection.addEventListener('close', () => this.#forget(peerId, connection));
+    if (!connection.isOpen) return;
+    this.#transport.admit(peerId);
+    void connection.closed.then(() => this.#forget(peerId, connection));
     // Sorting is stable: of two alike, the older one counts.
     const connections = [...(this.#open.get(peerId) ?? []), connection].toSorted(this.#compare);
     this.#open.set(peerId, connections);
@@ -147,7 +137,7 @@ export class Connections {
   readonly #compare = (one: Connection, other: Connection): number => {
     const rank = (connection: Connection): number => {
       if (this.#isExtra(connection)) return 2;
-      const isOursToKeep = this.#host.peerId.toString() < connection.remotePeer.toString();
+      const isOursToKeep = this.#transport.peerId < connection.remotePeerId;
       return isOursToKeep === (connection.direction === 'outbound') ? 0 : 1;
     };
     return rank(one) - rank(other);

@@ -1,8 +1,9 @@
-import type { Ed25519PrivateKey, MultiaddrConnection, PeerId } from '@libp2p/interface';
+import type { ConnectionGater } from '@libp2p/interface';
 import { tcp } from '@libp2p/tcp';
 import { createLibp2p, type Libp2p } from 'libp2p';
 
-import type { Arrivals } from './arrivals.ts';
+import { toLibp2pKey } from '../keys.ts';
+import type { TransportOptions } from '../transport.ts';
 import { PendingInbound } from './pending-inbound.ts';
 import { quickNoise } from './quick-noise.ts';
 import { sparingYamux } from './sparing-yamux.ts';
@@ -17,26 +18,28 @@ const streamWindowBytes = 256 * 1024;
 const maxPendingConnections = 256;
 const maxPendingConnectionsPerHost = 16;
 
+/** Sees each connection whose other end has proved its peer id, before anything is done with it. */
+export type ProvenConnectionObserver = (
+  ...given: Parameters<NonNullable<ConnectionGater['denyOutboundEncryptedConnection']>>
+) => void;
+
 /**
- * A libp2p node, not started: TCP, Noise and Yamux, and nothing that dials on its own or leaves the mesh (no relay, hole
- * punching, DHT or public bootstrap).
+ * Makes a libp2p node, not started: TCP, Noise and Yamux, and nothing that dials on its own or leaves the mesh (no relay,
+ * hole punching, DHT or public bootstrap).
  */
-export async function createHost(options: {
-  readonly privateKey: Ed25519PrivateKey;
-  /** Multiaddrs to listen on. */
-  readonly listen: readonly string[];
-  /** Counts what comes over every connection; left out, nobody does. */
-  readonly arrivals?: Arrivals;
-}): Promise<Libp2p> {
+export async function createHost(
+  { privateKey, listen }: TransportOptions,
+  onProven?: ProvenConnectionObserver,
+): Promise<Libp2p> {
   const pending = new PendingInbound({ maxPerHost: maxPendingConnectionsPerHost });
-  const letInAndCount = (remote: PeerId, connection: MultiaddrConnection): boolean => {
-    options.arrivals?.count(remote, connection);
+  const letIn: NonNullable<ConnectionGater['denyOutboundEncryptedConnection']> = (...given) => {
+    onProven?.(...given);
     return false;
   };
   return await createLibp2p({
     start: false,
-    privateKey: options.privateKey,
-    addresses: { listen: [...options.listen] },
+    privateKey: toLibp2pKey(privateKey),
+    addresses: { listen: [...listen] },
     transports: [tcp()],
     connectionEncrypters: [quickNoise()],
     streamMuxers: [
@@ -60,8 +63,8 @@ export async function createHost(options: {
     connectionGater: {
       denyInboundConnection: pending.denyInboundConnection,
       denyInboundUpgradedConnection: pending.denyInboundUpgradedConnection,
-      denyInboundEncryptedConnection: letInAndCount,
-      denyOutboundEncryptedConnection: letInAndCount,
+      denyInboundEncryptedConnection: letIn,
+      denyOutboundEncryptedConnection: letIn,
     },
     // A backstop behind the beats of members. Much shorter, and bulk transfers would look like death.
     connectionMonitor: { pingInterval: 10_000 },

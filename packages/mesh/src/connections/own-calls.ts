@@ -1,10 +1,10 @@
 import type { Logger, Method } from '@skein/protocol';
 
 import { FrameStream } from '../streams/frame-stream.ts';
-import { memoryStreamPair } from '../streams/memory-stream.ts';
+import { memoryStreamPair } from '../transport/memory/memory-stream.ts';
 import { answerStream, type StreamHandler } from './serve.ts';
 
-/** Calls of a member to itself: libp2p doesn't dial its own host. */
+/** Calls of a member to itself, which no transport dials. */
 export class OwnCalls {
   readonly #peerId: string;
   readonly #logger: Logger;

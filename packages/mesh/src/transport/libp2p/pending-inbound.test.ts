@@ -2,7 +2,7 @@ import { connect, createServer, type Socket } from 'node:net';
 
 import { expect, test } from 'vitest';
 
-import { Cluster } from '../testing/cluster.ts';
+import { Cluster } from '../../testing/cluster.ts';
 
 test('lets a member in while strangers at several addresses connect and say nothing', async (context) => {
   if (!(await hasManyLoopbackAddresses())) context.skip('this machine has one loopback address only');

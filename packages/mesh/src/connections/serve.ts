@@ -1,13 +1,11 @@
-import type { Connection, Stream } from '@libp2p/interface';
 import { asSkeinError, isSkeinError, SkeinError, type Logger, type Method } from '@skein/protocol';
-import type { Libp2p } from 'libp2p';
 
 import type { Gate } from '../gate/gate.ts';
 import type { Denial } from '../membership/denials.ts';
-import { ByteStream } from '../streams/byte-stream.ts';
 import { FrameStream } from '../streams/frame-stream.ts';
 import type { TrafficCounter } from '../streams/traffic.ts';
-import { hostOf } from './host-of.ts';
+import type { ByteStream } from '../transport/byte-stream.ts';
+import type { Connection, Transport } from '../transport/transport.ts';
 import type { RemoteLimits } from './remote-limits.ts';
 
 /** Who opened a stream. */
@@ -27,11 +25,11 @@ export type StreamHandler = (stream: FrameStream, remote: Remote) => Promise<voi
 
 // After our end the remote may still be reading or writing; a remote that never ends must not hold the stream.
 const lingerMs = 10_000;
-// Room for libp2p's own count, so that a stream over the limit reaches us and is refused with a reason.
+// Room for the transport's own count, so that a stream over the limit reaches us and is refused with a reason.
 const refusalStreams = 16;
 
 export interface ServeComponents {
-  readonly host: Libp2p;
+  readonly transport: Transport;
   readonly gate: Gate;
   readonly traffic: TrafficCounter;
   readonly limits: RemoteLimits;
@@ -39,60 +37,57 @@ export interface ServeComponents {
   readonly logger: Logger;
 }
 
-/** Registers a method at the host. `find` gives its handler at the time of a call. */
+/** Accepts streams of a method. `find` gives its handler at the time of a call. */
 export async function serve(
   components: ServeComponents,
   method: Method,
   find: () => StreamHandler | undefined,
 ): Promise<void> {
-  const { host, gate, traffic, limits, onDenied, logger } = components;
+  const { transport, gate, traffic, limits, onDenied, logger } = components;
   const openStreams = new Map<string, number>();
 
-  const answer = async (stream: Stream, connection: Connection): Promise<void> => {
-    const peerId = connection.remotePeer.toString();
+  const answer = async (stream: ByteStream, connection: Connection): Promise<void> => {
+    const { remotePeerId: peerId, remoteHost: host } = connection;
     // Of strangers nothing is remembered: there is no end of them.
     const isMember = method.callers !== 'anybody';
-    const frames = new FrameStream(new ByteStream(stream, isMember ? traffic.meter(peerId) : undefined), {
+    const frames = new FrameStream(stream, {
       maxFrameBytes: method.maxFrameBytes,
       maxHeaderBytes: method.maxHeaderBytes,
       firstReadTimeoutMs: method.openTimeoutMs,
-      ...(isMember && { limits: limits.of(peerId, method) }),
+      ...(isMember && { limits: limits.of(peerId, method), meter: traffic.meter(peerId) }),
     });
     const open = (openStreams.get(peerId) ?? 0) + 1;
     openStreams.set(peerId, open);
     const handler = open > method.maxInboundStreams ? refuseOverload(method) : find();
-    await answerStream({ frames, handler, method, remote: { peerId, host: hostOf(connection) }, logger });
+    await answerStream({ frames, handler, method, remote: { peerId, host }, logger });
     const left = (openStreams.get(peerId) ?? 1) - 1;
     if (left > 0) openStreams.set(peerId, left);
     else openStreams.delete(peerId);
   };
 
   /** A stranger is cut off; a member that lacks a role is told so. */
-  const refuse = (stream: Stream, connection: Connection, reason: unknown): void => {
-    const peerId = connection.remotePeer.toString();
+  const refuse = (stream: ByteStream, connection: Connection, reason: unknown): void => {
+    const { remotePeerId: peerId, remoteHost: address } = connection;
     const error = asSkeinError(reason);
     logger.debug({ peer: peerId, method: method.id, code: error.code }, 'stream refused');
-    onDenied({ reason: error.code, address: hostOf(connection), peer: peerId });
+    onDenied({ reason: error.code, address, peer: peerId });
     if (error.code === 'not-permitted') {
-      void new FrameStream(new ByteStream(stream), method).fail(error);
+      void new FrameStream(stream, method).fail(error);
       return;
     }
     stream.abort(error);
     connection.abort(error);
   };
 
-  await host.handle(
-    method.id,
-    (stream, connection) => {
-      try {
-        gate.assertMayCall(connection, method);
-        void answer(stream, connection);
-      } catch (error) {
-        refuse(stream, connection, error);
-      }
-    },
-    { maxInboundStreams: method.maxInboundStreams + refusalStreams, maxOutboundStreams: Number.MAX_SAFE_INTEGER },
-  );
+  const maxInboundStreams = method.maxInboundStreams + refusalStreams;
+  await transport.accept(method.id, { maxInboundStreams }, (stream, connection) => {
+    try {
+      gate.assertMayCall(connection, method);
+      void answer(stream, connection);
+    } catch (error) {
+      refuse(stream, connection, error);
+    }
+  });
 }
 
 /** Lets a handler answer one stream, and sees to it that the stream is over afterwards. Never throws. */

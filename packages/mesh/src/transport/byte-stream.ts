@@ -1,7 +1,7 @@
-import type { WaitOptions } from './wait.ts';
+import type { WaitOptions } from '../streams/wait.ts';
 
-/** What frames travel on: bytes both ways with backpressure, where a loss can be told from an end. */
-export interface ByteChannel {
+/** Bytes both ways with backpressure, on one stream of a connection, where a loss can be told from an end. */
+export interface ByteStream {
   /** Aborted, with a SkeinError, when the stream is lost or aborted by either side; not at a clean end. */
   readonly lost: AbortSignal;
   /** Resolves when the stream is over in both directions, cleanly or not. */

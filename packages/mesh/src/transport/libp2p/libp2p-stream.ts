@@ -1,9 +1,8 @@
 import type { Stream } from '@libp2p/interface';
 import { asSkeinError, ChunkQueue, onAbort, SkeinError } from '@skein/protocol';
 
-import type { ByteChannel } from './byte-channel.ts';
-import type { TrafficMeter } from './traffic.ts';
-import { throwIfAborted, waitSignal, type WaitOptions } from './wait.ts';
+import { throwIfAborted, waitSignal, type WaitOptions } from '../../streams/wait.ts';
+import type { ByteStream } from '../byte-stream.ts';
 
 // Above the high mark the remote is paused, below the low one resumed. The Yamux window (256 KiB) comes on top.
 const readHighWaterBytes = 1024 * 1024;
@@ -16,9 +15,8 @@ const defaultEndTimeoutMs = 30_000;
  * A libp2p stream made safe to use: pull reads and awaited writes with real backpressure, and a loss that can be told
  * from an end. The one place that knows the traps of libp2p's stream events.
  */
-export class ByteStream implements ByteChannel {
+export class Libp2pStream implements ByteStream {
   readonly #stream: Stream;
-  readonly #meter: TrafficMeter | undefined;
   readonly #received = new ChunkQueue();
   #wakeReader: (() => void) | undefined;
   #paused = false;
@@ -31,9 +29,8 @@ export class ByteStream implements ByteChannel {
   readonly #lost = new AbortController();
   readonly #over = Promise.withResolvers<void>();
 
-  constructor(stream: Stream, meter?: TrafficMeter) {
+  constructor(stream: Stream) {
     this.#stream = stream;
-    this.#meter = meter;
     stream.addEventListener('message', (event) => {
       const data = event.data;
       this.#take(data instanceof Uint8Array ? [data] : data);
@@ -91,7 +88,6 @@ export class ByteStream implements ByteChannel {
     } catch (error) {
       throw new SkeinError('peer-lost', 'the stream can no longer be written to', { cause: error });
     }
-    this.#meter?.sent(bytes.byteLength);
     if (this.unsentBytes > writeLowWaterBytes) await this.#drained(waitSignal(options));
   }
 
@@ -137,10 +133,7 @@ export class ByteStream implements ByteChannel {
 
   #take(chunks: Iterable<Uint8Array>): void {
     if (this.#readError !== undefined) return;
-    for (const chunk of chunks) {
-      this.#received.push(chunk);
-      this.#meter?.received(chunk.byteLength);
-    }
+    for (const chunk of chunks) this.#received.push(chunk);
     this.#wakeReader?.();
     this.#flow();
     this.#settleRead();

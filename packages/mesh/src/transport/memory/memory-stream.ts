@@ -1,32 +1,45 @@
 import { asSkeinError, onAbort, SkeinError } from '@skein/protocol';
 
-import type { ByteChannel } from './byte-channel.ts';
-import { throwIfAborted, waitSignal, type WaitOptions } from './wait.ts';
+import { throwIfAborted, waitSignal, type WaitOptions } from '../../streams/wait.ts';
+import type { ByteStream } from '../byte-stream.ts';
 
 const highWaterBytes = 256 * 1024;
 
+/** Told of the bytes that come to an end of a stream, before they can be read. */
+export type ReceiptObserver = (bytes: number) => void;
+
 /**
- * Two ends of a stream inside one process, for a member that calls itself: libp2p doesn't dial its own host. Behaves as a
- * stream between two members does, losses included.
+ * Makes two ends of a stream inside one process: for a member that calls itself, since libp2p doesn't dial its own host, and
+ * for connections of the in-memory transport. Behaves as a stream between two members does, losses included.
  */
-export function memoryStreamPair(): [ByteChannel, ByteChannel] {
-  const left = new MemoryStream();
-  const right = new MemoryStream();
+export function memoryStreamPair(
+  onReceive: { readonly left?: ReceiptObserver; readonly right?: ReceiptObserver } = {},
+): [MemoryStream, MemoryStream] {
+  const left = new MemoryStream(onReceive.left);
+  const right = new MemoryStream(onReceive.right);
   left.connect(right);
   right.connect(left);
   return [left, right];
 }
 
-class MemoryStream implements ByteChannel {
+/** One end of a stream inside one process. */
+export class MemoryStream implements ByteStream {
   readonly #lost = new AbortController();
   readonly #over = Promise.withResolvers<void>();
   readonly #received: Uint8Array[] = [];
   #receivedBytes = 0;
   #remoteEnded = false;
   #weEnded = false;
+  /** Set when reading failed for good. */
+  #readError: SkeinError | undefined;
+  readonly #onReceive: ReceiptObserver | undefined;
   #remote: MemoryStream | undefined;
   /** Woken by anything that a waiting read or write may be interested in. */
   #changed = Promise.withResolvers<void>();
+
+  constructor(onReceive?: ReceiptObserver) {
+    this.#onReceive = onReceive;
+  }
 
   connect(remote: MemoryStream): void {
     this.#remote = remote;
@@ -44,6 +57,11 @@ class MemoryStream implements ByteChannel {
     return this.#remote?.receivedBytes ?? 0;
   }
 
+  /** Whether it is over in both directions, cleanly or not. */
+  get isOver(): boolean {
+    return this.lost.aborted || (this.#weEnded && this.#remoteEnded);
+  }
+
   get receivedBytes(): number {
     return this.#receivedBytes;
   }
@@ -57,6 +75,7 @@ class MemoryStream implements ByteChannel {
         this.#remote?.wake();
         return chunk;
       }
+      if (this.#readError !== undefined) throw this.#readError;
       if (this.#remoteEnded) return undefined;
       await this.#change(signal);
     }
@@ -69,7 +88,10 @@ class MemoryStream implements ByteChannel {
     this.#remote?.receive(bytes);
     if (this.unsentBytes <= highWaterBytes) return;
     const signal = waitSignal(options);
-    while (this.unsentBytes > highWaterBytes) await this.#change(signal);
+    while (this.unsentBytes > highWaterBytes) {
+      throwIfAborted(this.lost);
+      await this.#change(signal);
+    }
     throwIfAborted(this.lost);
   }
 
@@ -81,10 +103,12 @@ class MemoryStream implements ByteChannel {
   }
 
   abort(error: Error = new SkeinError('aborted', 'the stream was given up')): void {
+    if (this.isOver) return;
     this.#received.length = 0;
     this.#receivedBytes = 0;
-    this.lose(asSkeinError(error, 'aborted'));
-    this.#remote?.lose(new SkeinError('peer-lost', 'the stream was lost before its end'));
+    this.#readError = asSkeinError(error, 'aborted');
+    this.lose(this.#readError);
+    this.#remote?.lose(lossCausedBy(undefined));
   }
 
   receive(bytes: Uint8Array): void {
@@ -92,6 +116,7 @@ class MemoryStream implements ByteChannel {
     this.#received.push(bytes);
     this.#receivedBytes += bytes.byteLength;
     this.wake();
+    this.#onReceive?.(bytes.byteLength);
   }
 
   receiveEnd(): void {
@@ -100,8 +125,10 @@ class MemoryStream implements ByteChannel {
     this.wake();
   }
 
+  /** Takes the stream as lost. What came before can be read still. */
   lose(error: SkeinError): void {
-    if (this.#weEnded && this.#remoteEnded) return;
+    if (this.isOver) return;
+    if (!this.#remoteEnded) this.#readError ??= error;
     this.#lost.abort(error);
     this.#over.resolve();
     this.wake();
@@ -113,11 +140,15 @@ class MemoryStream implements ByteChannel {
   }
 
   async #change(signal: AbortSignal | undefined): Promise<void> {
-    throwIfAborted(this.lost);
     throwIfAborted(signal);
     const changed = this.#changed.promise;
     const aborted = Promise.withResolvers<void>();
     using _abort = onAbort(signal, aborted.resolve);
     await Promise.race([changed, aborted.promise]);
   }
+}
+
+/** Returns the error of a stream that was cut. */
+export function lossCausedBy(cause: Error | undefined): SkeinError {
+  return new SkeinError('peer-lost', 'the stream was lost before its end', { cause });
 }

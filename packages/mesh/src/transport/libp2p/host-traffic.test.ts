@@ -2,7 +2,7 @@ import type { Connection, Stream } from '@libp2p/interface';
 import type { Libp2p } from 'libp2p';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
-import { createIdentity } from '../identity/identity.ts';
+import { createIdentity } from '../../identity/identity.ts';
 import { createHost } from './create-host.ts';
 
 const protocol = '/test/1';
