@@ -105,10 +105,35 @@ const documentedFunctions = {
   },
 };
 
+/**
+ * Keeps libraries to the folders that may import them. Options: a list of `{ library, within, message }`, where `library` is a
+ * pattern of the module's name, and `within` a part of the importing file's path; left out, nobody may.
+ */
+const librariesWithin = {
+  meta: { schema: [{ type: 'array' }] },
+  create: (context) => {
+    const path = context.filename.replaceAll('\\', '/');
+    const forbidden = context.options[0].filter(({ within }) => within === undefined || !path.includes(within));
+    const check = (node, source) => {
+      if (source?.type !== 'Literal') return;
+      const rule = forbidden.find(({ library }) => new RegExp(library).test(source.value));
+      if (rule !== undefined) context.report({ node, message: rule.message });
+    };
+    return {
+      ImportDeclaration: (node) => check(node, node.source),
+      ExportNamedDeclaration: (node) => check(node, node.source),
+      ExportAllDeclaration: (node) => check(node, node.source),
+      ImportExpression: (node) => check(node, node.source),
+      TSImportType: (node) => check(node, node.source ?? node.argument),
+    };
+  },
+};
+
 export default {
   meta: { name: 'skein' },
   rules: {
     'documented-functions': documentedFunctions,
+    'libraries-within': librariesWithin,
     'no-error-class': noErrorClass,
     'no-raw-abort-listener': noRawAbortListener,
     'no-stand-in': noStandIn,

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { expect, test } from 'vitest';
@@ -10,13 +10,15 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const abortRule = 'skein(no-raw-abort-listener)';
 const standInRule = 'skein(no-stand-in)';
 const errorClassRule = 'skein(no-error-class)';
+const librariesRule = 'skein(libraries-within)';
 const docstringRule = 'skein(documented-functions)';
 
-/** Returns how often a rule complains about a source text. */
-async function complaints(rule: string, source: string): Promise<number> {
+/** Returns how often a rule complains about a source text, in a file of a given path. */
+async function complaints(rule: string, source: string, path = 'source.ts'): Promise<number> {
   const directory = await mkdtemp(join(tmpdir(), 'skein-lint-'));
   try {
-    const file = join(directory, 'source.ts');
+    const file = join(directory, path);
+    await mkdir(dirname(file), { recursive: true });
     await writeFile(file, source);
     const command = [join(root, 'node_modules/oxlint/bin/oxlint'), '--config', join(root, '.oxlintrc.json'), file];
     const { stdout } = spawnSync(process.execPath, command, { encoding: 'utf8' });
@@ -91,4 +93,30 @@ test.each([
   'function count(): number {',
 ])('takes a docstring that begins with a verb, and functions of one file: %s', async (opening) => {
   expect(await complaints(docstringRule, `${opening}\n  return 1;\n}\n`)).toBe(0);
+});
+
+const libp2pImports = [
+  `import { createLibp2p } from 'libp2p';`,
+  `import type { Stream } from '@libp2p/interface';`,
+  `export { yamux } from '@chainsafe/libp2p-yamux';`,
+  `export * from '@multiformats/multiaddr';`,
+  `import { Uint8ArrayList } from 'uint8arraylist';`,
+  `export const tcp = await import('@libp2p/tcp');`,
+  `export type Address = import('@multiformats/multiaddr').Multiaddr;`,
+];
+
+test.each(libp2pImports)('refuses libp2p outside of the transport: %s', async (line) => {
+  expect(await complaints(librariesRule, line, 'packages/mesh/src/gate/gate.ts')).toBe(1);
+  expect(await complaints(librariesRule, line, 'scripts/attacks/attacker.ts')).toBe(1);
+});
+
+test('takes libp2p in the transport', async () => {
+  const file = 'packages/mesh/src/transport/libp2p/create-host.ts';
+  expect(await complaints(librariesRule, libp2pImports.join('\n'), file)).toBe(0);
+});
+
+test('refuses private files of node-llama-cpp everywhere, and takes its own API', async () => {
+  const line = `export { GbnfJsonGenerator } from 'node-llama-cpp/dist/utils/gbnfJson/GbnfJsonGenerator.js';`;
+  expect(await complaints(librariesRule, line, 'packages/node/src/engine/json-schema/to-grammar.ts')).toBe(1);
+  expect(await complaints(librariesRule, `export { getLlama } from 'node-llama-cpp';`)).toBe(0);
 });
