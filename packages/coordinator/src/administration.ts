@@ -9,8 +9,7 @@ export function administrationOf(mesh: Mesh, deployments: Deployments): AdminHan
   return {
     status: () => meshStatus(mesh, deployments.list()),
     deploy: async (request, { signal, onEvent }) => ({
-      deployment: await deployments.deploy({
-        ...request,
+      deployment: await deployments.deploy(request, {
         signal,
         onProgress: (deployment) => onEvent({ deployment }),
       }),

@@ -27,7 +27,7 @@ export {
   type DeploymentRoute,
   type DeploymentsOptions,
   type DeploymentTimeouts,
-  type DeployRequest,
+  type DeployOptions,
 } from './deployments/index.ts';
 export {
   createAppServer,

@@ -5,7 +5,6 @@ import {
   limits,
   SkeinError,
   toWireError,
-  type DeploymentSpec,
   type DeploymentState,
   type DeploymentStatus,
   type Logger,
@@ -28,10 +27,8 @@ export interface DeploymentOptions {
   readonly plan: Plan;
   /** Names of the plan's machines, by stage. */
   readonly machines: readonly string[];
-  /** The request with all defaults. */
-  readonly spec: DeploymentSpec;
-  /** The plan's options: a replica that is deployed anew may get less than requested. */
-  readonly planned: PlannedSpec;
+  /** The spec as it was planned. */
+  readonly spec: PlannedSpec;
   readonly timeouts: StageTimeouts;
   /** Start of the deployment, in milliseconds since 1970. */
   readonly startedAt: number;
@@ -51,7 +48,6 @@ export class Deployment {
   readonly #observers = new Set<DeploymentObserver>();
   #state: DeploymentState = 'loading';
   #running: number | undefined;
-  #draining: Promise<void> | undefined;
   #ending: Promise<void> | undefined;
   #error: SkeinError | undefined;
 
@@ -68,16 +64,6 @@ export class Deployment {
 
   get id(): string {
     return this.#options.id;
-  }
-
-  /** SHA-256 of the model. */
-  get model(): string {
-    return this.#options.model.model;
-  }
-
-  /** Its request with all defaults, for deploying the model anew after a loss. */
-  get spec(): DeploymentSpec {
-    return this.#options.spec;
   }
 
   get state(): DeploymentState {
@@ -101,8 +87,8 @@ export class Deployment {
   }
 
   status(): DeploymentStatus {
-    const { id, model, planned, plan, startedAt } = this.#options;
-    const { stages: _stages, layers: _layers, ...settings } = planned;
+    const { id, model, spec, plan, startedAt } = this.#options;
+    const { stages: _stages, layers: _layers, ...settings } = spec;
     return {
       ...settings,
       id,
@@ -148,19 +134,14 @@ export class Deployment {
     void this.#end('failed', error);
   }
 
-  /**
-   * Drains the deployment: it takes no more requests. Resolves when none runs any more, or when it is over in another
-   * way. Does nothing to one that does not serve.
-   */
-  async drain(): Promise<void> {
-    if (this.#state === 'ready') {
-      this.#enter('draining');
-      // A link that is lost fails the deployment, which is the end of the wait, too.
-      this.#draining = this.#link(0)
-        .drain()
-        .catch(async () => await this.over);
-    }
-    await this.#draining;
+  /** Drains the deployment: it takes no more requests, and its status says how many run. Ignored where it does not serve. */
+  drain(): void {
+    if (this.#state !== 'ready') return;
+    this.#enter('draining');
+    // A link that is lost fails the deployment, which says more.
+    this.#link(0)
+      .drain()
+      .catch(() => undefined);
   }
 
   /** Takes the deployment down. Resolves when the peers have released it. */
@@ -179,7 +160,7 @@ export class Deployment {
   }
 
   async #loadStage(stage: number): Promise<void> {
-    const { id, model, plan, planned: spec, timeouts } = this.#options;
+    const { id, model, plan, spec, timeouts } = this.#options;
     const place = plan.stages[stage];
     if (place === undefined) throw new SkeinError('internal', 'a stage without a plan');
     const previous = plan.stages.length > 1 ? plan.stages.at(stage - 1)?.peer : undefined;

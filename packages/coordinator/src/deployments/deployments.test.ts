@@ -49,7 +49,7 @@ function peer(index: number): ScriptedPeer {
 describe('deploying', () => {
   it('loads the whole model on its holder and relays progress', async () => {
     const states: DeploymentStatus[] = [];
-    const status = await deployments.deploy({ model: 'tiny', onProgress: (state) => states.push(state) });
+    const status = await deployments.deploy({ model: 'tiny' }, { onProgress: (state) => states.push(state) });
     expect(status).toMatchObject({
       id: 'deployment-1',
       model: manifest.model,
@@ -116,13 +116,13 @@ describe('deploying', () => {
       told += 1;
       throw new Error('the fault of an observer');
     };
-    expect(await deployments.deploy({ model: 'tiny', onProgress })).toMatchObject({ state: 'ready' });
+    expect(await deployments.deploy({ model: 'tiny' }, { onProgress })).toMatchObject({ state: 'ready' });
     expect(told).toBeGreaterThan(1);
   });
 
   it('shows how far a stage is for as long as it loads', async () => {
     const states: DeploymentStatus[] = [];
-    const status = await deployments.deploy({ model: 'tiny', onProgress: (state) => states.push(state) });
+    const status = await deployments.deploy({ model: 'tiny' }, { onProgress: (state) => states.push(state) });
     const seen = states.flatMap(({ stages }) => stages.map((stage) => [stage.state, stage.progress !== undefined]));
     expect(seen).toContainEqual(['loading', true]);
     expect(status.stages[0]).not.toHaveProperty('progress');
@@ -144,7 +144,7 @@ describe('deploying', () => {
     const onProgress = ({ stages }: DeploymentStatus) => {
       if (stages[0]?.progress !== undefined) caller.abort();
     };
-    await expect(deployments.deploy({ model: 'tiny', signal: caller.signal, onProgress })).rejects.toMatchObject({
+    await expect(deployments.deploy({ model: 'tiny' }, { signal: caller.signal, onProgress })).rejects.toMatchObject({
       code: 'aborted',
     });
     await vi.waitFor(() => expect(peer(0).held.size).toBe(0));
@@ -191,15 +191,10 @@ describe('ensuring that a model is deployed', () => {
 
   it('deploys anew after a peer was lost, with the stages that the planner finds room for', async () => {
     const failed = Promise.withResolvers<DeploymentStatus>();
-    await deployments.deploy({
-      model: 'tiny',
-      stages: 2,
-      contextTokens: 512,
-      sequences: 2,
-      onProgress: (status) => {
-        if (status.state === 'failed') failed.resolve(status);
-      },
-    });
+    const onProgress = (status: DeploymentStatus) => {
+      if (status.state === 'failed') failed.resolve(status);
+    };
+    await deployments.deploy({ model: 'tiny', stages: 2, contextTokens: 512, sequences: 2 }, { onProgress });
     await peer(1).mesh.stop();
     expect((await failed.promise).error?.code).toBe('peer-lost');
     await vi.waitFor(() => expect(peer(0).held.size).toBe(0));
@@ -276,7 +271,7 @@ describe('ensuring a model again after its lead has failed', () => {
     await vi.waitFor(() => expect(deployments.list()).toMatchObject([{ id, state: 'failed' }]));
     const shown: number[] = [];
     const onProgress = () => shown.push(mesh.cards.snapshot().flatMap((card) => card.stages).length);
-    const again = deployments.deploy({ model: 'tiny', onProgress });
+    const again = deployments.deploy({ model: 'tiny' }, { onProgress });
     peer(0).showStages();
     expect(await again).toMatchObject({ id: 'deployment-2' });
     expect(shown[0]).toBe(0);
@@ -361,11 +356,13 @@ describe('taking down', () => {
   });
 
   it('says what to wait for when what drains has the memory', async () => {
+    deployments = newDeployments({ timeouts: { letGoMs: 20 } });
     const contextTokens = 1_000_000;
     const { id } = await deployments.deploy({ model: 'tiny', contextTokens, stages: 1 });
     await begin(id, peer(0));
     const down = deployments.undeploy(id);
     peer(0).showStages(id);
+    await vi.waitFor(() => expect(mesh.cards.snapshot().flatMap((card) => card.stages)).toHaveLength(1));
     const needs = { model: 'tiny', contextTokens: 7_000_000, stages: 1 };
     await expect(deployments.deploy(needs)).rejects.toMatchObject({
       code: 'no-peers',

@@ -1,30 +1,25 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { fetchManifest, untilAborted, type Mesh } from '@skein/mesh';
+import { untilAborted, type Mesh } from '@skein/mesh';
 import {
   asSkeinError,
   deploymentSpec,
   isSkeinError,
-  machineName,
   maxDeadAfterMs,
-  mayFitWithLess,
   onAbort,
-  plannedSpec,
   SkeinError,
-  type DeploymentOptions,
-  type DeploymentSpec,
+  type DeploymentRequest,
   type DeploymentState,
   type DeploymentStatus,
   type Logger,
-  type PlannedSpec,
 } from '@skein/protocol';
 
-import { plan, type Plan, type PlanSnapshot } from '../planner/index.ts';
-import type { DeploymentRoute, DeployRequest } from './deploy-request.ts';
-import { Deployment, type DeploymentObserver } from './deployment.ts';
+import type { Deployment, DeploymentObserver } from './deployment.ts';
+import { DeploymentJob } from './deployment-job.ts';
+import { DesiredState, type DesiredDeployment } from './desired-state.ts';
 import { EndedDeployments } from './ended-deployments.ts';
-import { findHeldModel, type MeshModel } from './held-model.ts';
-import { placedStages } from './placed-stages.ts';
+import { findHeldModel } from './held-model.ts';
+import { deploymentFor, reconcile, type Action, type Observed } from './reconcile.ts';
 import type { StageTimeouts } from './stage-link.ts';
 
 export interface DeploymentsComponents {
@@ -70,6 +65,13 @@ const defaultTimeouts: DeploymentTimeouts = {
   letGoMs: 8000,
 };
 
+export interface DeployOptions {
+  /** Aborting it takes the deployment down, as long as it is not ready. */
+  readonly signal?: AbortSignal | undefined;
+  /** Told of the state at first and after every change. */
+  readonly onProgress?: DeploymentObserver | undefined;
+}
+
 export interface UndeployOptions {
   /** Whether to cut the answers that run instead of letting them end. Default false. */
   readonly now?: boolean | undefined;
@@ -87,44 +89,59 @@ export interface EnsureOptions {
   readonly failed?: readonly string[] | undefined;
 }
 
+/** The place that requests of a deployment go to. */
+export interface DeploymentRoute {
+  readonly deployment: string;
+  /** Peer id of the lead. */
+  readonly lead: string;
+}
+
 /**
  * The replicas that this coordinator has put on peers. They live as long as it does: its streams hold them. A failed one
  * stays in the list, with its error, until its model is deployed anew.
+ *
+ * Callers change the desired state; whenever that or the mesh changes, {@link reconcile} decides what to do next, and it is
+ * done here.
  */
 export class Deployments {
   readonly #components: DeploymentsComponents;
   readonly #options: DeploymentsOptions;
   readonly #timeouts: DeploymentTimeouts;
-  readonly #deployments = new Map<string, Deployment>();
-  /** Deployments in progress that {@link ensure} waits for, by model. */
-  readonly #jobs = new Map<string, Promise<Deployment>>();
-  /** Deployments that are no longer in the table, for cards that are a moment old. */
-  readonly #gone: EndedDeployments;
+  readonly #desired = new DesiredState();
+  /** One for each desired deployment, by id. */
+  readonly #jobs = new Map<string, DeploymentJob>();
+  /** Those that are no longer desired, whatever a card that is a moment old says. */
+  readonly #ended: EndedDeployments;
   readonly #stopped = new AbortController();
+  #stopWatching: (() => void) | undefined;
+  #isScheduled = false;
 
   constructor(components: DeploymentsComponents, options: DeploymentsOptions = {}) {
     this.#components = components;
     this.#options = options;
     this.#timeouts = { ...defaultTimeouts, ...options.timeouts };
-    this.#gone = new EndedDeployments(components);
+    this.#ended = new EndedDeployments(components);
   }
 
   /** Lists the deployments in the order in which they were started. */
   list(): readonly DeploymentStatus[] {
-    return [...this.#deployments.values()].map((deployment) => deployment.status());
+    return [...this.#jobs.values()].flatMap(({ deployment }) => deployment?.status() ?? []);
   }
 
   /** Returns the peer ids of the stages of a deployment of ours, in pipeline order; undefined for an unknown one. */
   peersOf(id: string): readonly string[] | undefined {
-    return this.#deployments
+    return this.#jobs
       .get(id)
-      ?.status()
+      ?.deployment?.status()
       .stages.map(({ peer }) => peer);
   }
 
   /** Tells whether a deployment may serve: false for one of ours that is not ready. Others' count as their cards say. */
   mayServe(id: string): boolean {
-    return !this.#gone.has(id) && (this.#deployments.get(id)?.state ?? 'ready') === 'ready';
+    if (this.#ended.has(id)) return false;
+    const desired = this.#desired.get(id);
+    if (desired === undefined) return true;
+    return desired.goal === 'serve' && this.#jobs.get(id)?.deployment?.state === 'ready';
   }
 
   /**
@@ -134,8 +151,10 @@ export class Deployments {
    * `does-not-fit`, `split-unsupported`); the failure of a stage; `peer-lost`, `deadline-exceeded`, `aborted`,
    * `not-running`
    */
-  async deploy(request: DeployRequest): Promise<DeploymentStatus> {
-    return (await this.#begin(request)).status();
+  async deploy(request: DeploymentRequest, options: DeployOptions = {}): Promise<DeploymentStatus> {
+    const { model } = findHeldModel(this.#components.mesh, request.model);
+    const job = this.#want({ spec: deploymentSpec(request, model), isReplacement: false }, options);
+    return (await job.ready).status();
   }
 
   /**
@@ -143,15 +162,12 @@ export class Deployments {
    * the options of the replica that failed before it, as far as they are still possible, else the defaults. Concurrent
    * calls wait for the same one.
    *
-   * @throws SkeinError as {@link deploy} does
+   * @throws SkeinError as {@link deploy} does; `not-deployed` when somebody else cancelled the deployment
    */
   async ensure(model: string, { signal, failed = [] }: EnsureOptions): Promise<DeploymentRoute> {
-    const id = findHeldModel(this.#components.mesh, model).model;
+    const { model: hash } = findHeldModel(this.#components.mesh, model);
     await untilAborted(Promise.all(failed.map(async (one) => await this.#untilNoticed(one))), signal);
-    const ready = [...this.#deployments.values()].find(
-      (one) => one.model === id && one.state === 'ready' && !failed.includes(one.id),
-    );
-    const deployment = ready ?? (await this.#sharedJob(id, signal));
+    const deployment = await this.#shared(this.#jobFor(hash, failed), signal);
     return { deployment: deployment.id, lead: deployment.lead };
   }
 
@@ -163,27 +179,79 @@ export class Deployments {
    * @throws SkeinError `not-found` for an unknown id
    */
   async undeploy(id: string, { now = false, onProgress }: UndeployOptions = {}): Promise<DeploymentStatus> {
-    const deployment = this.#deployments.get(id);
-    if (deployment === undefined) throw this.#notFound(id);
+    const job = this.#jobs.get(id);
+    if (job?.deployment === undefined) throw this.#notFound(id);
     using observation = new DisposableStack();
-    if (onProgress !== undefined) observation.defer(deployment.observe(onProgress));
-    if (!now) await deployment.drain();
-    this.#remove(deployment);
-    await deployment.close();
-    this.#components.logger.info({ deployment: id }, 'a deployment was taken down');
-    return deployment.status();
+    if (onProgress !== undefined) observation.defer(job.deployment.observe(onProgress));
+    this.#desired.takeDown(id, now ? 'end' : 'drain');
+    this.#schedule();
+    await job.gone;
+    return job.deployment.status();
   }
 
   /** Takes all deployments down, for good. Takes `closeMs` at most. */
   async stop(): Promise<void> {
-    this.#stopped.abort(new SkeinError('not-running', 'the coordinator is stopping'));
-    await Promise.all([...this.#deployments.values()].map(async (deployment) => await deployment.close()));
+    const reason = new SkeinError('not-running', 'the coordinator is stopping');
+    this.#stopped.abort(reason);
+    this.#stopWatching?.();
+    const jobs = [...this.#jobs];
+    for (const [id] of jobs) this.#cancel(id, reason);
+    await Promise.all(jobs.map(async ([, { gone }]) => await gone));
+  }
+
+  /** Adds a deployment to the desired state. Aborting the signal takes it down, as long as it is not ready. */
+  #want(
+    deployment: Pick<DesiredDeployment, 'spec' | 'isReplacement'>,
+    { signal, onProgress }: DeployOptions = {},
+  ): DeploymentJob {
+    this.#stopped.signal.throwIfAborted();
+    const id = this.#components.newId();
+    const job = new DeploymentJob(this.#components, {
+      id,
+      model: deployment.spec.model,
+      timeouts: this.#timeouts,
+      onProgress,
+      onChange: () => this.#schedule(),
+    });
+    this.#desired.add({ ...deployment, id });
+    this.#jobs.set(id, job);
+    const abort = onAbort(signal, () => this.#cancel(id, asSkeinError(signal?.reason, 'aborted')));
+    const forget = () => abort[Symbol.dispose]();
+    job.ready.then(forget, forget);
+    this.#stopWatching ??= this.#components.mesh.cards.onChange(() => this.#schedule());
+    this.#schedule();
+    return job;
+  }
+
+  #cancel(id: string, reason: SkeinError): void {
+    this.#jobs.get(id)?.cancel(reason);
+    this.#desired.takeDown(id, 'end');
+    this.#schedule();
+  }
+
+  /** Returns the job of a deployment that answers a request; begins one where there is none. */
+  #jobFor(model: string, failed: readonly string[]): DeploymentJob {
+    const demand = deploymentFor({ model, failed }, this.#desired.list(), this.#observe());
+    const job = demand.type === 'use' ? this.#jobs.get(demand.id) : undefined;
+    if (job !== undefined) return job;
+    const lost = demand.type === 'add' ? demand.spec : undefined;
+    return this.#want({ spec: lost ?? deploymentSpec({}, model), isReplacement: lost !== undefined });
+  }
+
+  async #shared(job: DeploymentJob, signal: AbortSignal): Promise<Deployment> {
+    try {
+      return await untilAborted(job.ready, signal);
+    } catch (error) {
+      if (signal.aborted || !isSkeinError(error) || error.code !== 'aborted') throw error;
+      // Someone else's doing: this caller cancelled nothing.
+      throw new SkeinError('not-deployed', 'the deployment was cancelled while it loaded; try again', { cause: error });
+    }
   }
 
   #notFound(id: string): SkeinError {
     const shown = id.slice(0, 100);
     const stages = this.#components.mesh.cards.snapshot().flatMap((card) => card.stages);
-    if (stages.some((stage) => stage.deployment === id) && !this.#gone.has(id)) {
+    if (stages.some((stage) => stage.deployment === id) && !this.#ended.has(id)) {
       const message = `another coordinator made the deployment ${shown}; run \`skein undeploy\` on its machine`;
       return new SkeinError('not-found', message);
     }
@@ -192,165 +260,60 @@ export class Deployments {
 
   /** Waits for the end of a deployment that a request has found lost; resolves early when it is not ours or over. */
   async #untilNoticed(id: string): Promise<void> {
-    const deployment = this.#deployments.get(id);
+    const deployment = this.#jobs.get(id)?.deployment;
     if (deployment?.state === 'ready') {
       await Promise.race([deployment.over, delay(this.#timeouts.lossNoticeMs, undefined, { ref: false })]);
     }
   }
 
-  /**
-   * Waits until no card shows a stage of a replica of ours that is over. An earlier plan would count its memory as
-   * taken, and might choose the peer that it was lost with.
-   */
-  async #untilLetGo(signal: AbortSignal): Promise<void> {
-    const { cards } = this.#components.mesh;
-    const inTime = AbortSignal.any([signal, AbortSignal.timeout(this.#timeouts.letGoMs)]);
-    for await (const snapshot of cards.watch({ signal: inTime })) {
-      if (!snapshot.some(({ stages }) => stages.some(({ deployment }) => this.#isOver(deployment)))) return;
-    }
-  }
-
-  #isOver(id: string): boolean {
-    const state = this.#deployments.get(id)?.state;
-    return this.#gone.has(id) || state === 'failed' || state === 'closed';
-  }
-
-  async #sharedJob(model: string, signal: AbortSignal): Promise<Deployment> {
-    const job = this.#jobs.get(model) ?? this.#begin({ ...this.#failedSpec(model), model }, { isAnew: true });
-    try {
-      return await untilAborted(job, signal);
-    } catch (error) {
-      if (signal.aborted || !isSkeinError(error) || error.code !== 'aborted') throw error;
-      // Someone else's doing: this caller cancelled nothing.
-      throw new SkeinError('not-deployed', 'the deployment was cancelled while it loaded; try again', { cause: error });
-    }
-  }
-
-  /** Returns the options of the last failed replica of a model. */
-  #failedSpec(model: string): DeploymentOptions {
-    const failed = [...this.#deployments.values()].filter((one) => one.model === model && one.state === 'failed');
-    return failed.at(-1)?.spec ?? {};
-  }
-
-  /** Starts a deployment; until it is ready or has failed, {@link ensure} waits for it, too. */
-  async #begin(request: DeployRequest, { isAnew = false } = {}): Promise<Deployment> {
-    const model = findHeldModel(this.#components.mesh, request.model);
-    const job = this.#run(model, { request, isAnew });
-    this.#jobs.set(model.model, job);
-    const forget = () => {
-      if (this.#jobs.get(model.model) === job) this.#jobs.delete(model.model);
-    };
-    job.then(forget, forget);
-    return await job;
-  }
-
-  async #run(
-    model: MeshModel,
-    { request, isAnew }: { readonly request: DeployRequest; readonly isAnew: boolean },
-  ): Promise<Deployment> {
-    const signal = AbortSignal.any([this.#stopped.signal, ...(request.signal === undefined ? [] : [request.signal])]);
-    await this.#untilLetGo(signal);
-    if (signal.aborted) throw asSkeinError(signal.reason, 'aborted');
-    const deployment = await this.#place({ model, request, isAnew, signal });
-    const cancel = () => {
-      this.#remove(deployment);
-      void deployment.close();
-    };
-    using _abort = onAbort(signal, cancel);
-    try {
-      await deployment.load();
-    } catch (error) {
-      throw signal.aborted ? asSkeinError(signal.reason, 'aborted') : error;
-    }
-    this.#components.logger.info(
-      { deployment: deployment.id, stages: deployment.status().stages.length },
-      'a deployment is ready',
-    );
-    return deployment;
-  }
-
-  /** Plans a deployment and enters it into the table, without a pause between: the next plan counts its memory. */
-  async #place(job: {
-    readonly model: MeshModel;
-    readonly request: DeployRequest;
-    readonly isAnew: boolean;
-    readonly signal: AbortSignal;
-  }): Promise<Deployment> {
-    const { model, request, isAnew, signal } = job;
-    const { mesh, newId, now } = this.#components;
-    const { manifest } = await fetchManifest({
-      mesh,
-      model: model.model,
-      digest: model.manifest,
-      holders: model.holders,
-      signal,
+  /** Has what is desired reconciled with what is there, once all that runs now has been said. */
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    queueMicrotask(() => {
+      this.#isScheduled = false;
+      const observed = this.#observe();
+      for (const action of reconcile(this.#desired.list(), observed, this.#options)) this.#do(action, observed);
     });
-    if (signal.aborted) throw asSkeinError(signal.reason, 'aborted');
-    const { signal: _signal, onProgress, ...options } = request;
-    const spec = deploymentSpec(options, model.model);
-    const snapshot = { cards: mesh.cards.snapshot(), manifest, placed: placedStages(this.list()) };
-    const asTheyFit = { ...spec, stages: undefined, layers: undefined };
-    const specs = isAnew ? [spec, asTheyFit, { ...asTheyFit, contextTokens: undefined }] : [spec];
-    const planned = this.#plan(snapshot, specs);
-    const deployment = new Deployment(this.#components, {
-      id: newId(),
-      model,
-      spec,
-      ...planned,
-      machines: planned.plan.stages.map(({ peer }) => machineName(snapshot.cards, peer)),
-      timeouts: this.#timeouts,
-      startedAt: now(),
-    });
-    let state: DeploymentState = 'loading';
-    deployment.observe((status) => {
-      const before = state;
-      ({ state } = status);
-      if (state !== before) this.#components.onTransition?.(status, before);
-    });
-    if (onProgress !== undefined) deployment.observe(onProgress);
-    for (const other of this.#deployments.values()) {
-      if (other.model === deployment.model && other.state === 'failed') this.#remove(other);
+  }
+
+  #observe(): Observed {
+    const progress = new Map([...this.#jobs].map(([id, job]) => [id, job.progress]));
+    return { cards: this.#components.mesh.cards.snapshot(), progress, ended: this.#ended };
+  }
+
+  #do(action: Action, { cards }: Observed): void {
+    const { id } = action;
+    const job = this.#jobs.get(id);
+    if (job === undefined) return;
+    switch (action.type) {
+      case 'fetch':
+        void job.fetch();
+        break;
+      case 'place':
+        job.place(action.placement, cards);
+        break;
+      case 'drain':
+        job.drain();
+        break;
+      case 'refuse':
+        this.#remove(id);
+        job.refuse(action.error);
+        break;
+      case 'close':
+        this.#remove(id);
+        void job.close();
+        break;
+      case 'remove':
+        this.#remove(id);
+        break;
     }
-    this.#deployments.set(deployment.id, deployment);
-    return deployment;
   }
 
-  /**
-   * Plans the first of the specs that there are machines and memory for. Throws the failure of the first spec; while a
-   * deployment is draining, that its memory has to be waited for.
-   */
-  #plan(
-    snapshot: PlanSnapshot,
-    specs: readonly DeploymentSpec[],
-  ): { readonly plan: Plan; readonly planned: PlannedSpec } {
-    let failure: unknown;
-    for (const spec of specs) {
-      const planned = plannedSpec(spec, snapshot.manifest.shape, this.#options.contextTokens);
-      try {
-        return { plan: plan(snapshot, planned), planned };
-      } catch (error) {
-        failure ??= error;
-        if (!isSkeinError(error) || !mayFitWithLess(error.code)) break;
-      }
-    }
-    if (isSkeinError(failure) && failure.code === 'does-not-fit') throw this.#untilDrained(failure);
-    throw failure;
-  }
-
-  #untilDrained(failure: SkeinError): SkeinError {
-    const draining = [...this.#deployments.values()].find(({ state }) => state === 'draining');
-    if (draining === undefined) return failure;
-    const { id, name } = draining.status();
-    return new SkeinError(
-      'no-peers',
-      `there is no room yet: ${name} is being taken down, and its running answers end first; ask again in a moment, or cut them with \`skein undeploy ${id} --now\``,
-      { cause: failure },
-    );
-  }
-
-  #remove(deployment: Deployment): void {
-    if (!this.#deployments.has(deployment.id)) return;
-    this.#deployments.delete(deployment.id);
-    this.#gone.add(deployment.id);
+  #remove(id: string): void {
+    // Cards may show the stages of one that was placed for a while yet.
+    if (this.#jobs.get(id)?.deployment !== undefined) this.#ended.add(id);
+    this.#jobs.delete(id);
+    this.#desired.remove(id);
   }
 }

@@ -1,9 +1,10 @@
-export type { DeploymentRoute, DeployRequest } from './deploy-request.ts';
 export {
   Deployments,
+  type DeploymentRoute,
   type DeploymentsComponents,
   type DeploymentsOptions,
   type DeploymentTimeouts,
+  type DeployOptions,
   type EnsureOptions,
   type UndeployOptions,
 } from './deployments.ts';

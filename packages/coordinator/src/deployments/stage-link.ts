@@ -44,7 +44,6 @@ export class StageLink {
   readonly #options: StageLinkOptions;
   readonly #ready = Promise.withResolvers<StageReady>();
   readonly #connected = Promise.withResolvers<void>();
-  readonly #drained = Promise.withResolvers<void>();
   readonly #over: Promise<void>;
   #isReady = false;
   #isClosing = false;
@@ -55,7 +54,6 @@ export class StageLink {
     // Whoever waits gets the rejection; when nobody does, onLost tells.
     this.#ready.promise.catch(() => undefined);
     this.#connected.promise.catch(() => undefined);
-    this.#drained.promise.catch(() => undefined);
     this.#over = this.#follow();
   }
 
@@ -103,12 +101,11 @@ export class StageLink {
   }
 
   /**
-   * Drains the lead: it takes no more generations. Resolves when none runs any more; rejects when the stage is lost or
-   * closed before. Has no deadline: generations end by themselves, and a lead that hangs is lost.
+   * Drains the lead: it takes no more generations, and tells `onRunning` how many run until none does. That has no
+   * deadline: generations end by themselves, and a lead that hangs is lost. Throws when the stage is lost.
    */
   async drain(): Promise<void> {
     await this.#stream.write({ type: 'stage-drain' } satisfies StageCommand);
-    await this.#drained.promise;
   }
 
   /** Unloads the stage. Resolves when the peer has released it, or has not answered in time. Never throws. */
@@ -133,7 +130,6 @@ export class StageLink {
     else this.#stream.abort();
     this.#ready.reject(failure);
     this.#connected.reject(failure);
-    this.#drained.reject(failure);
     if (!this.#isClosing) this.#options.onLost(failure);
   }
 
@@ -164,9 +160,7 @@ export class StageLink {
       case 'stage-connected':
         return this.#connected.resolve();
       case 'stage-draining':
-        this.#options.onRunning(event.running);
-        if (event.running === 0) this.#drained.resolve();
-        return;
+        return this.#options.onRunning(event.running);
       case 'stage-failed': {
         // The peer says "this machine".
         const { code, message, details } = fromWireError(event.error);

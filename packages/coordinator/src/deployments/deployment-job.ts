@@ -1,0 +1,164 @@
+import { fetchManifest, type Mesh } from '@skein/mesh';
+import {
+  asSkeinError,
+  invariant,
+  machineName,
+  SkeinError,
+  type Card,
+  type DeploymentState,
+  type DeploymentStatus,
+  type Logger,
+} from '@skein/protocol';
+
+import { Deployment, type DeploymentObserver } from './deployment.ts';
+import { findHeldModel, type MeshModel } from './held-model.ts';
+import type { Placement } from './placement.ts';
+import type { Progress } from './reconcile.ts';
+import type { StageTimeouts } from './stage-link.ts';
+
+export interface DeploymentJobComponents {
+  readonly mesh: Pick<Mesh, 'absent' | 'cards' | 'open'>;
+  readonly logger: Logger;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** Told when a deployment goes from one state to another. */
+  readonly onTransition?: ((status: DeploymentStatus, before: DeploymentState) => void) | undefined;
+}
+
+export interface DeploymentJobOptions {
+  readonly id: string;
+  /** SHA-256. */
+  readonly model: string;
+  readonly timeouts: StageTimeouts & { readonly letGoMs: number };
+  /** Told of the deployment's status after every change. */
+  readonly onProgress: DeploymentObserver | undefined;
+  /** Called after every change of {@link DeploymentJob.progress}. */
+  readonly onChange: () => void;
+}
+
+/** The work on one desired deployment. It takes the steps that it is told to, and says how far it is. */
+export class DeploymentJob {
+  readonly #components: DeploymentJobComponents;
+  readonly #options: DeploymentJobOptions;
+  readonly #ready = Promise.withResolvers<Deployment>();
+  readonly #gone = Promise.withResolvers<void>();
+  readonly #cancelled = new AbortController();
+  readonly #overdue: NodeJS.Timeout;
+  #progress: Exclude<Progress, { step: 'placed' }> = { step: 'asked' };
+  #model: MeshModel | undefined;
+  #deployment: Deployment | undefined;
+
+  constructor(components: DeploymentJobComponents, options: DeploymentJobOptions) {
+    this.#components = components;
+    this.#options = options;
+    this.#overdue = setTimeout(() => this.#advance({ step: 'overdue' }), options.timeouts.letGoMs).unref();
+    // Nobody may be waiting any more.
+    this.ready.catch(() => undefined);
+  }
+
+  get progress(): Progress {
+    return this.#deployment === undefined ? this.#progress : { step: 'placed', status: this.#deployment.status() };
+  }
+
+  /** The deployment on its peers; undefined until it is placed. */
+  get deployment(): Deployment | undefined {
+    return this.#deployment;
+  }
+
+  /** Resolves when the deployment serves. Rejects with the reason why it never will. */
+  get ready(): Promise<Deployment> {
+    return this.#ready.promise;
+  }
+
+  /** Resolves when the deployment was closed or refused, and its peers have released it. */
+  get gone(): Promise<void> {
+    return this.#gone.promise;
+  }
+
+  /** Ends the waits of the job. Callers that wait for it get the first reason, once it is closed. */
+  cancel(reason: SkeinError): void {
+    this.#cancelled.abort(reason);
+  }
+
+  /** Finds the model's holders and gets its manifest from one of them. */
+  async fetch(): Promise<void> {
+    const { mesh } = this.#components;
+    const { signal } = this.#cancelled;
+    clearTimeout(this.#overdue);
+    this.#advance({ step: 'fetching' });
+    try {
+      const found = findHeldModel(mesh, this.#options.model);
+      const { model, manifest: digest, holders } = found;
+      const { manifest } = await fetchManifest({ mesh, model, digest, holders, signal });
+      this.#model = found;
+      this.#advance({ step: 'fetched', manifest });
+    } catch (error) {
+      this.#advance({ step: 'not-fetched', error });
+    }
+  }
+
+  /** Puts the deployment on its peers; from then on, its status tells how far it is. Needs to have {@link fetch}ed. */
+  place({ plan, spec }: Placement, cards: readonly Card[]): void {
+    const { now, logger, onTransition } = this.#components;
+    const { id, timeouts, onProgress, onChange } = this.#options;
+    const deployment = new Deployment(this.#components, {
+      id,
+      model: invariant(this.#model, 'a plan is made from a manifest'),
+      plan,
+      spec,
+      machines: plan.stages.map(({ peer }) => machineName(cards, peer)),
+      timeouts,
+      startedAt: now(),
+    });
+    this.#deployment = deployment;
+    let state: DeploymentState = 'loading';
+    deployment.observe((status) => {
+      const before = state;
+      ({ state } = status);
+      onChange();
+      if (state !== before) onTransition?.(status, before);
+    });
+    if (onProgress !== undefined) deployment.observe(onProgress);
+    deployment.load().then(
+      () => {
+        logger.info({ deployment: id, stages: plan.stages.length }, 'a deployment is ready');
+        this.#ready.resolve(deployment);
+      },
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  /** Gives up on a deployment that was not placed. */
+  refuse(error: unknown): void {
+    this.#fail(error);
+    this.#gone.resolve();
+  }
+
+  /** Drains the deployment, if it serves. */
+  drain(): void {
+    this.#deployment?.drain();
+  }
+
+  /** Takes the deployment down, however far it is. */
+  async close(): Promise<void> {
+    this.cancel(new SkeinError('aborted', 'the deployment was taken down'));
+    this.#fail(this.#cancelled.signal.reason);
+    if (this.#deployment !== undefined) {
+      await this.#deployment.close();
+      this.#components.logger.info({ deployment: this.#options.id }, 'a deployment was taken down');
+    }
+    this.#gone.resolve();
+  }
+
+  /** A job that was cancelled fails with the reason for that, whatever it met with because of it. */
+  #fail(error: unknown): void {
+    const { signal } = this.#cancelled;
+    clearTimeout(this.#overdue);
+    this.#ready.reject(signal.aborted ? asSkeinError(signal.reason, 'aborted') : error);
+  }
+
+  #advance(progress: Exclude<Progress, { step: 'placed' }>): void {
+    this.#progress = progress;
+    this.#options.onChange();
+  }
+}

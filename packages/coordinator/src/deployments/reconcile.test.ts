@@ -1,0 +1,239 @@
+import {
+  asSkeinError,
+  deploymentSpec,
+  SkeinError,
+  type DeploymentOptions,
+  type DeploymentSpec,
+  type DeploymentState,
+} from '@skein/protocol';
+import { describe, expect, it, test } from 'vitest';
+
+import { cardOf, gibibyte, heldStageOf, manifestOf, mebibyte, peerIdOf, statusOf } from '../testing/fixtures.ts';
+import type { DesiredDeployment } from './desired-state.ts';
+import { deploymentFor, reconcile, type Action, type Observed, type Progress } from './reconcile.ts';
+
+const [ada, bob] = [peerIdOf(1), peerIdOf(2)];
+const manifest = manifestOf({ name: 'tiny', layers: 8 });
+const { model } = manifest;
+/** Leaves too little for a second one on either machine. */
+const large = { contextTokens: 700_000 };
+
+interface Wanted extends Partial<Pick<DesiredDeployment, 'goal' | 'isReplacement'>> {
+  readonly options?: DeploymentOptions;
+  readonly model?: string;
+}
+
+function desired(id: string, { options = {}, model: named = model, ...wanted }: Wanted = {}): DesiredDeployment {
+  return { id, spec: deploymentSpec(options, named), goal: 'serve', isReplacement: false, ...wanted };
+}
+
+function placed(id: string, state: DeploymentState, change: Parameters<typeof statusOf>[0] = {}): Progress {
+  return { step: 'placed', status: statusOf({ id, model, state, ...change }) };
+}
+
+const fetched: Progress = { step: 'fetched', manifest };
+
+/** Two machines of which the first, and roomier one, holds the model. Deployments that are named are shown on its card. */
+function observed(
+  progress: Readonly<Record<string, Progress>>,
+  world: { shown?: string; ended?: string } = {},
+): Observed {
+  const { shown, ended } = world;
+  const stages = shown === undefined ? [] : [heldStageOf(shown)];
+  return {
+    cards: [
+      cardOf({ peer: ada, freeBytes: 3 * gibibyte, holds: [manifest], card: { stages } }),
+      cardOf({ peer: bob, freeBytes: 2.5 * gibibyte }),
+    ],
+    progress: new Map(Object.entries(progress)),
+    ended: new Set(ended === undefined ? [] : [ended]),
+  };
+}
+
+/** An action in a few words. */
+function told(action: Action): string {
+  const { type, id } = action;
+  if (type === 'refuse') return `refuse ${id}: ${asSkeinError(action.error).code}`;
+  if (type !== 'place') return `${type} ${id}`;
+  const { plan, spec } = action.placement;
+  const machines = plan.stages.map(({ peer }) => (peer === ada ? 'ada' : 'bob'));
+  return `place ${id} on ${machines.join(' and ')} with ${spec.contextTokens}`;
+}
+
+const first = desired('a');
+
+describe('a deployment that is to serve', () => {
+  it.each<[title: string, Progress | undefined, { shown?: string; ended?: string }, readonly string[]]>([
+    ['is begun with the manifest of its model', undefined, {}, ['fetch a']],
+    ['is begun beside deployments of others', { step: 'asked' }, { shown: 'of-others' }, ['fetch a']],
+    ['waits while a card shows a stage of one that is over', { step: 'asked' }, { shown: 'z', ended: 'z' }, []],
+    ['waits for that no longer than it may', { step: 'overdue' }, { shown: 'z', ended: 'z' }, ['fetch a']],
+    ['is left alone while its manifest is under way', { step: 'fetching' }, {}, []],
+    ['is placed when its manifest is there', fetched, {}, ['place a on ada with 2048']],
+    [
+      'is refused when nobody gives the manifest',
+      { step: 'not-fetched', error: new SkeinError('model-unreachable', 'no holder answered') },
+      {},
+      ['refuse a: model-unreachable'],
+    ],
+    ['is left alone while it loads', placed('a', 'loading'), {}, []],
+    ['is left alone while its ring is closed', placed('a', 'connecting'), {}, []],
+    ['is left alone while it serves', placed('a', 'ready'), {}, []],
+    ['is not placed again by itself when it is lost', placed('a', 'failed'), {}, []],
+  ])('%s', (_, progress, world, actions) => {
+    const known = progress === undefined ? {} : { a: progress };
+    expect(reconcile([first], observed(known, world)).map(told)).toEqual(actions);
+  });
+
+  it('waits for cards to show no stage of one that was lost', () => {
+    const both = [first, desired('b')];
+    const progress = { a: placed('a', 'failed'), b: { step: 'asked' } as const };
+    expect(reconcile(both, observed(progress, { shown: 'a' }))).toEqual([]);
+    expect(reconcile(both, observed(progress)).map(told)).toEqual(['fetch b']);
+  });
+
+  it('gets no more context unasked than the coordinator gives', () => {
+    const given = reconcile([first], observed({ a: fetched }), { contextTokens: 1024 });
+    expect(given.map(told)).toEqual(['place a on ada with 1024']);
+  });
+
+  it('is refused when it does not fit as it was asked for', () => {
+    const asked = desired('a', { options: { contextTokens: 16_000_000 } });
+    expect(reconcile([asked], observed({ a: fetched })).map(told)).toEqual(['refuse a: does-not-fit']);
+    const split = desired('a', { options: { stages: 3 } });
+    expect(reconcile([split], observed({ a: fetched })).map(told)).toEqual(['refuse a: no-peers']);
+  });
+
+  it('sees the memory that others take which are placed at the same moment', () => {
+    const both = [desired('a', { options: large }), desired('b', { options: large })];
+    expect(reconcile(both, observed({ a: fetched, b: fetched })).map(told)).toEqual([
+      'place a on ada with 700000',
+      'place b on bob with 700000',
+    ]);
+  });
+
+  it('sees the memory of stages that load, which cards do not show yet', () => {
+    const stage = { peer: ada, block: { from: 0, to: 8 }, plannedBytes: 2 * gibibyte, state: 'loading' as const };
+    const progress = { a: placed('a', 'loading', { stages: [stage] }), b: fetched };
+    const both = [first, desired('b', { options: large })];
+    expect(reconcile(both, observed(progress)).map(told)).toEqual(['place b on bob with 700000']);
+  });
+
+  it('is promised room when one that is drained has it', () => {
+    const both = [desired('a', { goal: 'drain' }), desired('b', { options: { contextTokens: 16_000_000 } })];
+    const progress = { a: placed('a', 'draining', { running: 1, name: 'tiny' }), b: fetched };
+    const [refused] = reconcile(both, observed(progress));
+    expect(refused).toMatchObject({
+      type: 'refuse',
+      id: 'b',
+      error: { code: 'no-peers', message: expect.stringContaining('`skein undeploy a --now`') as string },
+    });
+  });
+});
+
+describe('a replacement', () => {
+  it.each<[title: string, DeploymentOptions, string]>([
+    ['gets what was asked for', { stages: 2, contextTokens: 512 }, 'place b on bob and ada with 512'],
+    [
+      'gets other stages where there are too few machines',
+      { stages: 3, contextTokens: 512 },
+      'place b on ada with 512',
+    ],
+    [
+      'gets the default context where that much does not fit',
+      { contextTokens: 16_000_000 },
+      'place b on ada with 2048',
+    ],
+    ['gets no other layers than the model has', { layers: [3, 3] }, 'refuse b: invalid-request'],
+  ])('%s', (_, options, action) => {
+    const replacement = desired('b', { options, isReplacement: true });
+    expect(reconcile([replacement], observed({ b: fetched })).map(told)).toEqual([action]);
+  });
+
+  it('is refused with what stands against the spec as it was asked for', () => {
+    const wide = manifestOf({ name: 'tiny', layers: 8, layerBytes: 900 * mebibyte });
+    const replacement = desired('b', { options: { stages: 3 }, isReplacement: true });
+    const actions = reconcile([replacement], observed({ b: { step: 'fetched', manifest: wide } }));
+    expect(actions.map(told)).toEqual(['refuse b: no-peers']);
+  });
+
+  it('takes lost deployments of its model off the list, and of no other one', () => {
+    const other = 'f'.repeat(64);
+    const all = [first, desired('o', { model: other }), desired('b', { isReplacement: true })];
+    const progress = { a: placed('a', 'failed'), o: placed('o', 'failed', { model: other }), b: fetched };
+    expect(reconcile(all, observed(progress)).map(told)).toEqual(['place b on ada with 2048', 'remove a']);
+  });
+
+  it('leaves lost ones in the list when it is refused itself', () => {
+    const all = [first, desired('b', { options: { layers: [3, 3] }, isReplacement: true })];
+    expect(reconcile(all, observed({ a: placed('a', 'failed'), b: fetched })).map(told)).toEqual([
+      'refuse b: invalid-request',
+    ]);
+  });
+});
+
+describe('a deployment that is to go', () => {
+  it.each<[goal: 'drain' | 'end', what: string, Progress, readonly string[]]>([
+    ['drain', 'that serves', placed('a', 'ready'), ['drain a']],
+    ['drain', 'that is drained, before it says what runs', placed('a', 'draining'), []],
+    ['drain', 'of which an answer runs', placed('a', 'draining', { running: 1 }), []],
+    ['drain', 'of which none runs any more', placed('a', 'draining', { running: 0 }), ['close a']],
+    ['drain', 'that loads', placed('a', 'loading'), ['close a']],
+    ['drain', 'whose ring is being closed', placed('a', 'connecting'), ['close a']],
+    ['drain', 'that is lost', placed('a', 'failed'), ['close a']],
+    ['drain', 'of which the manifest is under way', { step: 'fetching' }, ['close a']],
+    ['end', 'that serves', placed('a', 'ready'), ['close a']],
+    ['end', 'of which answers run', placed('a', 'draining', { running: 2 }), ['close a']],
+    ['end', 'that nothing was done for', { step: 'asked' }, ['close a']],
+    ['end', 'that was to be planned', fetched, ['close a']],
+  ])('%ss: one %s', (goal, _, progress, actions) => {
+    expect(reconcile([desired('a', { goal })], observed({ a: progress })).map(told)).toEqual(actions);
+  });
+});
+
+test('decides for each deployment by itself, in their order', () => {
+  const all = [desired('a', { goal: 'end' }), desired('b'), desired('c', { goal: 'drain' })];
+  const progress = { a: placed('a', 'ready'), b: fetched, c: placed('c', 'ready') };
+  expect(reconcile(all, observed(progress)).map(told)).toEqual(['close a', 'place b on ada with 2048', 'drain c']);
+});
+
+describe('the deployment that answers a request', () => {
+  const spec = deploymentSpec({ stages: 2 }, model);
+  const lost = (id: string) => ({ ...desired(id), spec });
+
+  interface Case {
+    readonly all: readonly DesiredDeployment[];
+    readonly progress: Readonly<Record<string, Progress>>;
+    readonly failed?: readonly string[];
+    /** Id of the one to use; else what is added. */
+    readonly is: string | { readonly spec: DeploymentSpec | undefined };
+  }
+  const [ready, alsoReady] = [placed('a', 'ready'), placed('b', 'ready')];
+  const both = [first, desired('b')];
+  const elsewhere = desired('a', { model: 'f'.repeat(64) });
+
+  it.each<[title: string, Case]>([
+    ['is a new one where there is none', { all: [], progress: {}, is: { spec: undefined } }],
+    ['is the first that serves', { all: both, progress: { a: ready, b: alsoReady }, is: 'a' }],
+    ['is one that serves rather than one that is coming', { all: both, progress: { b: alsoReady }, is: 'b' }],
+    ['is none that has just failed', { all: both, progress: { a: ready, b: alsoReady }, failed: ['a'], is: 'b' }],
+    ['is the one that is coming', { all: [first], progress: { a: { step: 'fetching' } }, is: 'a' }],
+    ['is the last one of those', { all: both, progress: { a: placed('a', 'loading') }, is: 'b' }],
+    [
+      'is a new one beside those that go',
+      { all: [desired('a', { goal: 'drain' })], progress: { a: ready }, is: { spec: undefined } },
+    ],
+    ['is a new one beside another model', { all: [elsewhere], progress: { a: ready }, is: { spec: undefined } }],
+    [
+      'is like the one that was lost last',
+      { all: [first, lost('b')], progress: { a: placed('a', 'failed'), b: placed('b', 'failed') }, is: { spec } },
+    ],
+    [
+      'is the one that replaces a lost one already',
+      { all: [lost('a'), desired('b')], progress: { a: placed('a', 'failed'), b: fetched }, is: 'b' },
+    ],
+  ])('%s', (_, { all, progress, failed = [], is }) => {
+    const expected = typeof is === 'string' ? { type: 'use', id: is } : { type: 'add', ...is };
+    expect(deploymentFor({ model, failed }, all, observed(progress))).toEqual(expected);
+  });
+});
