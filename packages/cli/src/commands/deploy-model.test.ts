@@ -1,5 +1,5 @@
 import type { Deployment } from '@skein/client';
-import type { Card } from '@skein/protocol';
+import { deploymentDefaults, type Card } from '@skein/protocol';
 import { expect, test } from 'vitest';
 
 import { describeDeployment, stepOf } from './deploy-model.ts';
@@ -12,10 +12,8 @@ const deployment: Deployment = {
   name: 'tiny',
   state: 'ready',
   stages: [{ peer: 'peer-of-attic-000001', block, plannedBytes: 9, state: 'ready' }],
+  ...deploymentDefaults,
   contextTokens: 512,
-  sequences: 4,
-  cacheType: 'f16',
-  activations: 'f32',
   explanation: 'one peer holds it all',
   startedAt: 1,
 };

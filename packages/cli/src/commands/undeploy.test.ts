@@ -1,4 +1,4 @@
-import type { DaemonStatus, DeploymentStatus, MeshStatus } from '@skein/protocol';
+import { deploymentDefaults, type DaemonStatus, type DeploymentStatus, type MeshStatus } from '@skein/protocol';
 import { expect, test } from 'vitest';
 
 import { runInProcess } from '../testing/run-in-process.ts';
@@ -11,10 +11,8 @@ const deployment: DeploymentStatus = {
   name: 'tiny',
   state: 'ready',
   stages: [],
+  ...deploymentDefaults,
   contextTokens: 512,
-  sequences: 4,
-  cacheType: 'f16',
-  activations: 'f32',
   explanation: 'one peer holds it all',
   startedAt: 1,
 };

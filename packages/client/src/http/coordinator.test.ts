@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 
-import type { MeshStatus } from '@skein/protocol';
+import { deploymentDefaults, type MeshStatus } from '@skein/protocol';
 import { expect, test } from 'vitest';
 
 import { beginEvents, startScriptedServer, type Script } from '../testing/scripted-server.ts';
@@ -15,10 +15,8 @@ function deployment(state: Deployment['state']): Deployment {
     stages: [
       { peer: 'one', block: { from: 0, to: 4 }, plannedBytes: 9, state: state === 'ready' ? 'connected' : 'loading' },
     ],
+    ...deploymentDefaults,
     contextTokens: 512,
-    sequences: 4,
-    cacheType: 'f16',
-    activations: 'f32',
     explanation: 'one peer holds it all',
     startedAt: 1,
   };

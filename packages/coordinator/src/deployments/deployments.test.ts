@@ -1,5 +1,12 @@
 import { Authority, createMesh, type Mesh } from '@skein/mesh';
-import { type DeploymentStatus, encodeValue, machineName, packPrompt, silentLogger } from '@skein/protocol';
+import {
+  deploymentDefaults,
+  type DeploymentStatus,
+  encodeValue,
+  machineName,
+  packPrompt,
+  silentLogger,
+} from '@skein/protocol';
 import { generate, type GenerationUpdate } from '@skein/serving';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
@@ -63,7 +70,7 @@ describe('deploying', () => {
       { manifest: manifestDigest(manifest), stage: 0, stages: 1, block: { from: 0, to: 8 } },
     ]);
     expect(peer(0).loads.map(({ spec }) => spec)).toEqual([
-      { model: manifest.model, contextTokens: 2048, sequences: 4, cacheType: 'f16', activations: 'f32' },
+      { ...deploymentDefaults, model: manifest.model, contextTokens: 2048 },
     ]);
     expect(states.map((state) => state.stages[0]?.progress)).toContainEqual({
       phase: 'fetch',

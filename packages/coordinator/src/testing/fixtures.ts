@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 
 import {
+  deploymentDefaults,
   type Card,
   type DeploymentStatus,
   encodeValue,
@@ -134,10 +135,8 @@ export function statusOf(change: Partial<DeploymentStatus> = {}): DeploymentStat
     name: 'tiny',
     state: 'ready',
     stages: [],
+    ...deploymentDefaults,
     contextTokens: 4096,
-    sequences: 4,
-    cacheType: 'f16',
-    activations: 'f32',
     explanation: 'not split',
     startedAt: 1,
     ...change,

@@ -1,19 +1,23 @@
 import { expect, test } from 'vitest';
 
 import { check } from '../validation/check.ts';
-import { deploymentRequestSchema, deploymentSpec, plannedSpec, plannedSpecSchema } from './spec.ts';
+import { deploymentDefaults, deploymentRequestSchema, deploymentSpec, plannedSpec, plannedSpecSchema } from './spec.ts';
 
 const model = 'a'.repeat(64);
 
 test('fills in what a request leaves out, and nothing that is decided later', () => {
-  expect(deploymentSpec({}, model)).toEqual({ model, sequences: 4, cacheType: 'f16', activations: 'f32' });
+  const spec = deploymentSpec({}, model);
+  expect(spec).toMatchObject({ model, sequences: 4, cacheType: 'f16', activations: 'f32' });
+  for (const decidedLater of ['stages', 'layers', 'contextTokens', 'threads']) {
+    expect(spec).not.toHaveProperty(decidedLater);
+  }
 });
 
 test('keeps what a request says, under the hash of the model that it named', () => {
   const options = { stages: 2, layers: [3, 5], contextTokens: 512, sequences: 2, threads: 3 };
   const rounded = { cacheType: 'q8_0', activations: 'f16' } as const;
   const request = { model: 'tiny', ...options, ...rounded };
-  expect(deploymentSpec(request, model)).toEqual({ model, ...options, ...rounded });
+  expect(deploymentSpec(request, model)).toMatchObject({ model, ...options, ...rounded });
 });
 
 test.each([
@@ -42,6 +46,6 @@ test.each([
 
 test('takes a stage from a coordinator that knows options which this build does not', () => {
   const spec = plannedSpecSchema.parse({ model, contextTokens: 512, futureOption: 'on' });
-  expect(spec).toEqual({ model, contextTokens: 512, sequences: 4, cacheType: 'f16', activations: 'f32' });
+  expect(spec).toEqual({ ...deploymentDefaults, model, contextTokens: 512 });
   expect(plannedSpecSchema.safeParse({ model }).success).toBe(false);
 });

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 
+import type { Immutable } from '../admin/route.ts';
 import { arraySchema } from '../codec/array-schema.ts';
 import { sha256Schema } from '../ids.ts';
 import { limits } from '../limits.ts';
@@ -15,7 +16,7 @@ export const defaultContextTokens = 4096;
 
 const count = (most: number) => z.number().int().positive().max(most);
 
-/** The options of a deployment. To add one, enter it here, its default, if it has one, in the spec, and its flag below. */
+/** The options of a deployment. To add one, enter it here, its default below, and its flag at the end. */
 const options = {
   /** Number of stages of the pipeline. Default: the planner takes as few as the model fits on. */
   stages: count(limits.maxStages).optional(),
@@ -36,13 +37,22 @@ const options = {
   threads: count(1024).optional(),
 };
 
+/** The options with a default that is the same for all models and machines. */
+const optionsWithDefault = {
+  sequences: options.sequences.unwrap().default(4),
+  cacheType: cacheTypeSchema.default('f16'),
+  activations: activationsSchema.default('f32'),
+};
+/** Those defaults. */
+export const deploymentDefaults = z.object(optionsWithDefault).parse({});
+
 /** A request to deploy a model, as people and programs send it. Options that are left out get their defaults. */
 export const deploymentRequestSchema = z.strictObject({
   /** Name, alias or SHA-256 of a model that some peer holds. */
   model: z.string().min(1).max(limits.maxNameLength),
   ...options,
 });
-export type DeploymentRequest = z.infer<typeof deploymentRequestSchema>;
+export type DeploymentRequest = Immutable<z.infer<typeof deploymentRequestSchema>>;
 
 /** Options of a deployment without the model. */
 export type DeploymentOptions = Omit<DeploymentRequest, 'model'>;
@@ -55,9 +65,7 @@ export const deploymentSpecSchema = z.object({
   ...options,
   /** SHA-256 of the model. */
   model: sha256Schema,
-  sequences: options.sequences.unwrap().default(4),
-  cacheType: cacheTypeSchema.default('f16'),
-  activations: activationsSchema.default('f32'),
+  ...optionsWithDefault,
 });
 export type DeploymentSpec = z.infer<typeof deploymentSpecSchema>;
 
@@ -87,9 +95,6 @@ export function plannedSpec(
   return { ...spec, contextTokens: spec.contextTokens ?? Math.min(contextLength, atMost) };
 }
 
-/** Defaults of the options that have one; they are the same for all models and machines. */
-export const deploymentDefaults = deploymentSpecSchema.omit({ model: true }).parse({});
-
 /** An option on the command line. */
 export interface DeploymentFlag {
   /** Its synopsis, e.g. `--ctx <tokens>`. */
@@ -99,7 +104,7 @@ export interface DeploymentFlag {
   readonly otherwise?: string;
 }
 
-/** The options on the command line, in the order of its help. One without an entry can be given over HTTP only. */
+/** The options on the command line. One without an entry can be given over HTTP only. */
 export const deploymentFlags: Readonly<Partial<Record<keyof DeploymentOptions, DeploymentFlag>>> = {
   stages: { flag: '--stages <count>', description: 'over how many machines', otherwise: 'as few as it fits on' },
   layers: {
