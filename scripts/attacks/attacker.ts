@@ -41,8 +41,8 @@ export async function startAttacker(target: Target, identity?: Identity): Promis
     open,
     openBytes,
     async show(certificate) {
-      const stream = await open(methods.gate);
-      await stream.write({ type: 'gate-hello', certificate, revocations: Number.MAX_SAFE_INTEGER });
+      const stream = await open(methods.handshake);
+      await stream.write({ type: 'handshake-hello', certificate, revocations: Number.MAX_SAFE_INTEGER });
       return (await stream.read({ timeoutMs: 5000 }))?.header;
     },
     isConnected: () => connection.isOpen,

@@ -11,7 +11,7 @@ import { startSimulatedPeer, type Connected } from './simulated-peer.ts';
 const usage = `Measures what membership costs: certificates on a connection, and cards on the wire.
 usage: npm run cost [-- --json]
 One member runs in a process of its own; the others are simulated, each with a connection and a certificate of its own.
-  --json   print one JSON object, and nothing else, on stdout: { connection: { dialMs, gateMs, gateBytes }, cards: [...] }`;
+  --json   print one JSON object, and nothing else, on stdout: { connection: { dialMs, handshakeMs, handshakeBytes }, cards: [...] }`;
 
 interface Said {
   readonly addresses: readonly string[];
@@ -37,9 +37,9 @@ async function measure(isJson: boolean): Promise<void> {
     process.stdout.write(`${JSON.stringify({ connection, cards })}\n`);
     return;
   }
-  const { dialMs, gateMs, gateBytes } = connection;
+  const { dialMs, handshakeMs, handshakeBytes } = connection;
   const lines = [
-    `a connection: ${dialMs.toFixed(1)} ms for TCP, Noise and Yamux; ${gateMs.toFixed(1)} ms and ${gateBytes} bytes more for both certificates`,
+    `a connection: ${dialMs.toFixed(1)} ms for TCP, Noise and Yamux; ${handshakeMs.toFixed(1)} ms and ${handshakeBytes} bytes more for both certificates`,
     ...cards.map(({ members, sent, received, cpu }) => {
       const [out, into] = [sent, received].map((bytes) => (bytes / 1024).toFixed(1));
       return `cards in a mesh of ${members}: a member sends ${out} KiB/s, gets ${into} KiB/s, and computes ${(cpu * 100).toFixed(1)} % of a core`;
@@ -48,7 +48,9 @@ async function measure(isJson: boolean): Promise<void> {
   process.stdout.write(`${lines.join('\n')}\n`);
 }
 
-async function measureConnections(key: string): Promise<{ dialMs: number; gateMs: number; gateBytes: number }> {
+async function measureConnections(
+  key: string,
+): Promise<{ dialMs: number; handshakeMs: number; handshakeBytes: number }> {
   await using member = await startMember(key);
   const measured = [];
   for (let count = 0; count < connections; count += 1) {
@@ -57,8 +59,8 @@ async function measureConnections(key: string): Promise<{ dialMs: number; gateMs
   }
   return {
     dialMs: median(measured.map(({ dialMs }) => dialMs)),
-    gateMs: median(measured.map(({ gateMs }) => gateMs)),
-    gateBytes: median(measured.map(({ gateBytes }) => gateBytes)),
+    handshakeMs: median(measured.map(({ handshakeMs }) => handshakeMs)),
+    handshakeBytes: median(measured.map(({ handshakeBytes }) => handshakeBytes)),
   };
 }
 

@@ -11,9 +11,9 @@ export interface Connected extends AsyncDisposable {
   /** Time until Noise and Yamux are done. */
   readonly dialMs: number;
   /** Time from there until both certificates have been shown. */
-  readonly gateMs: number;
+  readonly handshakeMs: number;
   /** Bytes of both frames of admission. */
-  readonly gateBytes: number;
+  readonly handshakeBytes: number;
 }
 
 /**
@@ -35,14 +35,14 @@ export async function startSimulatedPeer(
   const connection = await transport.dial([address], { force: true });
   transport.admit(connection.remotePeerId);
   const dialledAt = performance.now();
-  let gateBytes = 0;
-  const gate = new FrameStream(await connection.openStream(methods.gate.id), {
-    ...methods.gate,
-    meter: { sent: (bytes) => (gateBytes += bytes), received: (bytes) => (gateBytes += bytes) },
+  let handshakeBytes = 0;
+  const handshake = new FrameStream(await connection.openStream(methods.handshake.id), {
+    ...methods.handshake,
+    meter: { sent: (bytes) => (handshakeBytes += bytes), received: (bytes) => (handshakeBytes += bytes) },
   });
   const { certificate } = membership.credentials;
-  await gate.write({ type: 'gate-hello', certificate, revocations: membership.revocations.version });
-  await gate.read();
+  await handshake.write({ type: 'handshake-hello', certificate, revocations: membership.revocations.version });
+  await handshake.read();
   const admittedAt = performance.now();
   if (membersSeen !== undefined) {
     const stream = new FrameStream(await connection.openStream(methods.card.id), methods.card);
@@ -72,8 +72,8 @@ export async function startSimulatedPeer(
   const running = stack.move();
   return {
     dialMs: dialledAt - startedAt,
-    gateMs: admittedAt - dialledAt,
-    gateBytes,
+    handshakeMs: admittedAt - dialledAt,
+    handshakeBytes,
     [Symbol.asyncDispose]: async () => await running.disposeAsync(),
   };
 }

@@ -13,8 +13,8 @@ import {
   encodeInvite,
   encodeValue,
   FrameParser,
-  gateHelloSchema,
-  gateWelcomeSchema,
+  handshakeHelloSchema,
+  handshakeWelcomeSchema,
   generationEventSchema,
   generationRequestSchema,
   joinAnswerSchema,
@@ -83,8 +83,8 @@ function headerTargets(signed: object): readonly [string, z.ZodType, readonly ob
   };
   const credentials = { certificate: signed, revocations: signed };
   return [
-    ['gate', gateHelloSchema, [{ type: 'gate-hello', certificate: signed, revocations: 1 }]],
-    ['gate answer', gateWelcomeSchema, [{ type: 'gate-welcome', certificate: signed, revocations: 1 }]],
+    ['handshake', handshakeHelloSchema, [{ type: 'handshake-hello', certificate: signed, revocations: 1 }]],
+    ['handshake answer', handshakeWelcomeSchema, [{ type: 'handshake-welcome', certificate: signed, revocations: 1 }]],
     ['join', joinRequestSchema, [{ type: 'join-request', secret: new Uint8Array(16), name: 'attic' }]],
     ['join answer', joinAnswerSchema, [{ type: 'join-granted', ...credentials }, { type: 'join-pending' }]],
     ['renewal', renewRequestSchema, [{ type: 'renew-request' }]],
@@ -304,7 +304,15 @@ function packedPromptTargets(): FuzzTarget[] {
 /** Lists the routes of the admin contract: requests at the daemon, answers and events at its caller. */
 function adminTargets(statement: Uint8Array): FuzzTarget[] {
   const traffic = { total: { sentBytes: 1, receivedBytes: 2 }, peers: {} };
-  const status = { pid: 42, peer, url: 'http://127.0.0.1:7331', startedAtMs: 1, hasTwin: false, traffic, cards: [] };
+  const status = {
+    pid: 42,
+    peer,
+    url: 'http://127.0.0.1:7331',
+    startedAtMs: 1,
+    hasIdentityConflict: false,
+    traffic,
+    cards: [],
+  };
   const text = Buffer.from(statement).toString('base64');
   const signed = { bytes: text, signature: text };
   const stage = { peer, block, plannedBytes: 1, state: 'ready', backend: 'cpu', fetchedBytes: 0, fileBytes: 1 };

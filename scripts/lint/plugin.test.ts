@@ -106,7 +106,7 @@ const libp2pImports = [
 ];
 
 test.each(libp2pImports)('refuses libp2p outside of the transport: %s', async (line) => {
-  expect(await complaints(librariesRule, line, 'packages/mesh/src/gate/gate.ts')).toBe(1);
+  expect(await complaints(librariesRule, line, 'packages/mesh/src/admission/member-admission.ts')).toBe(1);
   expect(await complaints(librariesRule, line, 'scripts/attacks/attacker.ts')).toBe(1);
 });
 

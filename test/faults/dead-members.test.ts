@@ -58,7 +58,7 @@ async function untilAllSee(all: readonly MemberProcess[]): Promise<void> {
 
 describe('a member', () => {
   it('that is busy is not taken for dead, nor does it take others for that', async () => {
-    // Patient enough for a machine that is busy with other tests. Where patience ends, the tests of `Silence` say.
+    // Patient enough for a machine that is busy with other tests. Where patience ends, the tests of `FailureDetector` say.
     using members = await Members.start('wifi');
     const [left, right] = members.all;
     const signal = AbortSignal.timeout(patienceMs);

@@ -22,7 +22,7 @@ import { Dialer } from './discovery/dialer.ts';
 import { chooseInterfaces } from './discovery/interfaces.ts';
 import { MdnsDiscovery } from './discovery/mdns.ts';
 import { serviceTag } from './discovery/service-tag.ts';
-import { Gate } from './gate/gate.ts';
+import { MemberAdmission } from './admission/member-admission.ts';
 import { Connections } from './connections/connections.ts';
 import { openStream } from './connections/open-stream.ts';
 import { OwnCalls } from './connections/own-calls.ts';
@@ -38,7 +38,7 @@ import { RevocationSpread } from './membership/revocation-spread.ts';
 import { serveAuthority } from './membership/serve-authority.ts';
 import { Liveness } from './liveness/liveness.ts';
 import type { LivenessTimes } from './liveness/presets.ts';
-import type { Verdict } from './liveness/silence.ts';
+import type { Verdict } from './liveness/failure-detector.ts';
 import type { CardChange, Mesh } from './mesh.ts';
 import type { FrameStream } from './streams/frame-stream.ts';
 import { TrafficCounter, type Traffic } from './streams/traffic.ts';
@@ -66,7 +66,7 @@ export interface MemberOptions {
 
 /** What a member is made of, before it is one. */
 interface MemberParts {
-  readonly gate: Gate;
+  readonly admission: MemberAdmission;
   readonly denials: Denials;
 }
 
@@ -88,7 +88,7 @@ export class Member implements Mesh {
   readonly #ownCalls: OwnCalls;
   readonly #handlers = new Map<string, StreamHandler>();
   readonly #cardStreams: CardStreams;
-  readonly #gate: Gate;
+  readonly #admission: MemberAdmission;
   readonly #denials: Denials;
   readonly #revocations: RevocationSpread;
   readonly #renewal: Renewal;
@@ -103,35 +103,35 @@ export class Member implements Mesh {
   #started: Promise<void> | undefined;
   #stopped: Promise<void> | undefined;
 
-  /** Puts the gate before the transport, then makes everything that stands behind the gate. */
+  /** Makes a member. Admission is installed first, so that nothing is served to a connection before its handshake. */
   static async create(options: MemberOptions): Promise<Member> {
     const { transport, membership, logger } = options;
     const denials = new Denials(isolated(options.onDenial, toLog(logger, 'denials')));
     const onDenied = (denial: Omit<Denial, 'count'>): void => denials.add(denial);
     transport.onFlood(({ peerId: peer, host: address }) => {
-      logger.debug({ peer, address }, 'too many bytes before the gate');
+      logger.debug({ peer, address }, 'too many bytes before the handshake');
       onDenied({ reason: 'overloaded', address, peer });
     });
-    const gate = new Gate({ transport, membership, logger, onDenied });
-    await gate.install();
-    const member = new Member(options, { gate, denials });
+    const admission = new MemberAdmission({ transport, membership, logger, onDenied });
+    await admission.install();
+    const member = new Member(options, { admission, denials });
     for (const method of Object.values(methods)) {
-      if (method === methods.gate) continue;
-      const components = { transport, gate, traffic: member.#traffic, limits: member.#limits, onDenied, logger };
+      if (method === methods.handshake) continue;
+      const components = { transport, admission, traffic: member.#traffic, limits: member.#limits, onDenied, logger };
       await serve(components, method, () => member.#handlers.get(method.id));
     }
     return member;
   }
 
-  private constructor(options: MemberOptions, { gate, denials }: MemberParts) {
+  private constructor(options: MemberOptions, { admission, denials }: MemberParts) {
     const { transport, identity, membership, authority, logger } = options;
     this.#options = options;
     this.#transport = transport;
-    this.#gate = gate;
+    this.#admission = admission;
     this.#denials = denials;
     this.peerId = identity.peerId;
     this.#connections = new Connections(
-      { transport, gate },
+      { transport, admission },
       {
         onUse: (connection) => this.#onUse(connection),
         onPeerLost: (peerId) => this.#onPeerLost(peerId),
@@ -205,8 +205,8 @@ export class Member implements Mesh {
     return { lost: this.#gossip.lostCards, isGathering };
   }
 
-  get hasTwin(): boolean {
-    return this.#gossip.hasTwin;
+  get hasIdentityConflict(): boolean {
+    return this.#gossip.hasIdentityConflict;
   }
 
   async start(): Promise<void> {
@@ -387,10 +387,10 @@ export class Member implements Mesh {
 
   #onUse(connection: Connection): void {
     const peerId = connection.remotePeerId;
-    // The dialling side opens the card stream, so that there is one. Beats go both ways, each on a stream of its own.
+    // The dialling side opens the card stream, so that there is one. Heartbeats go both ways, each on a stream of its own.
     if (this.#hasDialled(peerId)) void this.#cardStreams.keep(peerId);
     this.#liveness.connected(peerId);
-    this.#revocations.greet(peerId, this.#gate.remoteOf(connection)?.revocations ?? 0);
+    this.#revocations.greet(peerId, this.#admission.remoteOf(connection)?.revocations ?? 0);
   }
 
   /** Whether the connection to a member is one that we dialled. */
@@ -431,7 +431,7 @@ export class Member implements Mesh {
   #recheck(): void {
     if (this.#started === undefined || this.#stopped !== undefined) return;
     this.#tellProblem();
-    this.#gate.recheck();
+    this.#admission.recheck();
     this.#connections.dropDuplicates();
     void this.#gossip.recheck();
     void this.#renewal.check();

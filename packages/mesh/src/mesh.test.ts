@@ -118,7 +118,9 @@ test('two daemons with one identity notice each other through anybody that both 
   const identity = await createIdentity();
   const original = await cluster.add([between], { identity });
   const copy = await cluster.add([between], { identity });
-  for (const { hasTwin } of [between, original]) expect(hasTwin).toBe(false);
-  await expect.poll(() => [original.hasTwin, copy.hasTwin], { timeout: 30_000 }).toEqual([true, true]);
-  expect(between.hasTwin).toBe(false);
+  for (const { hasIdentityConflict } of [between, original]) expect(hasIdentityConflict).toBe(false);
+  await expect
+    .poll(() => [original.hasIdentityConflict, copy.hasIdentityConflict], { timeout: 30_000 })
+    .toEqual([true, true]);
+  expect(between.hasIdentityConflict).toBe(false);
 }, 40_000);

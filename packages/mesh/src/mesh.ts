@@ -55,7 +55,7 @@ export interface Mesh {
   /** Asks the authority to take this member off. Throws `invalid-request` on the machine that holds it, and `peer-lost`. */
   leave(): Promise<void>;
   /** Whether another daemon uses this member's identity, as a copied data directory makes it. Noticed within seconds. */
-  readonly hasTwin: boolean;
+  readonly hasIdentityConflict: boolean;
   /** Bytes exchanged with other members so far. */
   traffic(): Traffic;
 }

@@ -115,7 +115,7 @@ export {
   type RevocationList,
   type Signed,
 } from './mesh/certificate.ts';
-export { gateHelloSchema, gateWelcomeSchema } from './mesh/gate.ts';
+export { handshakeHelloSchema, handshakeWelcomeSchema } from './mesh/handshake.ts';
 export { decodeInvite, encodeInvite, type Invite } from './mesh/invite.ts';
 export {
   clientRequestSchema,

@@ -32,7 +32,7 @@ const control = {
   callers: everyMember,
   isBulk: false,
 };
-const ungated = {
+const preAdmission = {
   maxFrameBytes: 8192,
   maxHeaderBytes: 8192,
   maxInboundStreams: 2,
@@ -42,8 +42,8 @@ const ungated = {
 } as const;
 
 export const methods = Object.freeze({
-  gate: { ...ungated, id: '/skein/gate/2' },
-  join: { ...ungated, id: '/skein/join/1' },
+  handshake: { ...preAdmission, id: '/skein/handshake/1' },
+  join: { ...preAdmission, id: '/skein/join/1' },
   renew: { ...control, id: '/skein/renew/1', maxFrameBytes: 1024 * 1024, maxInboundStreams: 1 },
   admitClient: {
     ...control,

@@ -8,7 +8,7 @@ import { signStatement } from '../../../packages/mesh/src/membership/statement.t
 import { expectRefusal, type Attack, type Target } from '../attack.ts';
 import { startAttacker, startHostileMember } from '../attacker.ts';
 
-const refusedAtGate = /refused at the gate/;
+const refusedInHandshake = /refused in the handshake/;
 const guarded: readonly Method[] = Object.values(methods).filter(({ callers }) => callers !== 'anybody');
 
 /** Shows a certificate from a host with this identity. */
@@ -38,7 +38,7 @@ async function forge(target: Target, identity: Identity, change: Partial<Certifi
 function changed(name: string, change: (certificate: Signed, target: Target) => Signed | Promise<Signed>): Attack {
   return {
     name,
-    logged: refusedAtGate,
+    logged: refusedInHandshake,
     run: async (target) => {
       const { identity, membership } = await target.authority.enroll(['peer']);
       await show(target, await change(membership.credentials.certificate, target), identity);
@@ -70,7 +70,7 @@ export const certificates: readonly Attack[] = [
   })),
   {
     name: 'a certificate of another mesh',
-    logged: refusedAtGate,
+    logged: refusedInHandshake,
     run: async (target) => {
       const { identity, membership } = await (await Authority.ephemeral()).enroll(['coordinator']);
       await show(target, membership.credentials.certificate, identity);
@@ -78,7 +78,7 @@ export const certificates: readonly Attack[] = [
   },
   {
     name: "another member's certificate",
-    logged: refusedAtGate,
+    logged: refusedInHandshake,
     run: async (target) => {
       const { membership } = await target.authority.enroll(['coordinator']);
       await show(target, membership.credentials.certificate);
@@ -86,7 +86,7 @@ export const certificates: readonly Attack[] = [
   },
   {
     name: 'a certificate that its holder has signed',
-    logged: refusedAtGate,
+    logged: refusedInHandshake,
     run: async (target) => {
       const identity = await createIdentity();
       await show(target, await forge(target, identity), identity);
@@ -94,7 +94,7 @@ export const certificates: readonly Attack[] = [
   },
   {
     name: 'a certificate that names its holder as the mesh',
-    logged: refusedAtGate,
+    logged: refusedInHandshake,
     run: async (target) => {
       const identity = await createIdentity();
       await show(target, await forge(target, identity, { mesh: identity.peerId }), identity);
@@ -123,7 +123,7 @@ export const certificates: readonly Attack[] = [
   changed('a certificate that is too long', ({ signature }) => ({ bytes: randomBytes(5000), signature })),
   {
     name: 'a revoked member that connects again',
-    logged: refusedAtGate,
+    logged: refusedInHandshake,
     run: async (target) => {
       const hostile = await startHostileMember(target, ['peer']);
       await target.authority.revoke(hostile.identity.peerId);

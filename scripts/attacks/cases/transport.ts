@@ -72,40 +72,40 @@ export const transport: readonly Attack[] = [
   },
   {
     name: 'a host that passes Noise and then says nothing',
-    logged: /refused at the gate/,
+    logged: /refused in the handshake/,
     run: async (target) => {
       await using attacker = await startAttacker(target);
       await untilCutOff(attacker.isConnected);
     },
   },
   {
-    name: 'a gate that is opened and left',
+    name: 'a handshake that is opened and left',
     run: async (target) => {
       await using attacker = await startAttacker(target);
-      await attacker.openBytes(methods.gate);
+      await attacker.openBytes(methods.handshake);
       await untilCutOff(attacker.isConnected);
     },
   },
   {
-    name: 'a frame at the gate that says it has four gigabytes',
+    name: 'a frame in the handshake that says it has four gigabytes',
     run: async (target) => {
       await using attacker = await startAttacker(target);
-      const bytes = await attacker.openBytes(methods.gate);
+      const bytes = await attacker.openBytes(methods.handshake);
       await bytes.write(new Uint8Array(8).fill(0xff));
       await untilCutOff(attacker.isConnected);
     },
   },
   {
-    name: 'garbage at the gate',
+    name: 'garbage in the handshake',
     run: async (target) => {
       await using attacker = await startAttacker(target);
-      const bytes = await attacker.openBytes(methods.gate);
+      const bytes = await attacker.openBytes(methods.handshake);
       await bytes.write(Buffer.concat([Uint8Array.of(60, 0, 0, 0, 50, 0, 0, 0), randomBytes(56)]));
       await untilCutOff(attacker.isConnected);
     },
   },
   {
-    name: 'a hundred streams before the gate',
+    name: 'a hundred streams before the handshake',
     run: async (target) => {
       await using attacker = await startAttacker(target);
       const streams = Array.from({ length: 100 }, async () => await attacker.openBytes(methods.join));
@@ -114,8 +114,8 @@ export const transport: readonly Attack[] = [
     },
   },
   {
-    name: 'a hundred kilobytes before the gate',
-    logged: /too many bytes before the gate/,
+    name: 'a hundred kilobytes before the handshake',
+    logged: /too many bytes before the handshake/,
     run: async (target) => {
       await using attacker = await startAttacker(target);
       const bytes = await attacker.openBytes(methods.join);

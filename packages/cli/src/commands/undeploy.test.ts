@@ -55,7 +55,13 @@ async function fetch({ method, url }: Request): Promise<Response> {
 /** Runs the command where a daemon coordinates. */
 async function undeploy(commandLine: readonly string[], signal?: AbortSignal) {
   asked = [];
-  const daemonStatus = { ...view, pid: process.pid, url: 'http://127.0.0.1:1', startedAtMs: 1, hasTwin: false };
+  const daemonStatus = {
+    ...view,
+    pid: process.pid,
+    url: 'http://127.0.0.1:1',
+    startedAtMs: 1,
+    hasIdentityConflict: false,
+  };
   await using daemon = await startTestDaemon({ daemonStatus: () => daemonStatus }, () => ({ fetch }));
   const options = { data: daemon.directory, isTTY: true, ...(signal !== undefined && { signal }) };
   return await runInProcess(['undeploy', ...commandLine], options);

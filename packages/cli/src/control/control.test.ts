@@ -17,7 +17,7 @@ const status: DaemonStatus = {
   pid: 42,
   peer: '12D3KooWBmAwcd4PJNJvfV89HwE48nwkRmAgo8Vy3uQEyNNHBox2',
   startedAtMs: 1,
-  hasTwin: false,
+  hasIdentityConflict: false,
   traffic: { total: { sentBytes: 1, receivedBytes: 2 }, peers: {} },
   cards: [],
 };

@@ -3,7 +3,7 @@ import type { DaemonStatus } from '@skein/protocol';
 
 /** Returns the daemon's status for `skein status`. */
 export function daemonStatus(options: {
-  readonly mesh: Pick<Mesh, 'peerId' | 'cards' | 'hasTwin' | 'traffic'>;
+  readonly mesh: Pick<Mesh, 'peerId' | 'cards' | 'hasIdentityConflict' | 'traffic'>;
   readonly url: string | undefined;
   /** Milliseconds since 1970. */
   readonly startedAtMs: number;
@@ -15,7 +15,7 @@ export function daemonStatus(options: {
     peer: mesh.peerId,
     ...(url !== undefined && { url }),
     startedAtMs,
-    hasTwin: mesh.hasTwin,
+    hasIdentityConflict: mesh.hasIdentityConflict,
     traffic: { total, peers: Object.fromEntries(peers) },
     cards: [...mesh.cards.snapshot()],
   };

@@ -43,7 +43,7 @@ const healthy: Facts = {
   clockGap: undefined,
   certificate,
   isEncrypted: true,
-  daemon: { peer: own, hasTwin: false, cards: [card(own), card(attic)] },
+  daemon: { peer: own, hasIdentityConflict: false, cards: [card(own), card(attic)] },
   knownMembers: 1,
   mdns: [{ interface: 'eth0', address: '192.168.1.10', answers: [ownAnswer, { peer: attic, sender: '192.168.1.20' }] }],
   passedOver: [],
@@ -89,7 +89,9 @@ test.each<[string, Partial<Facts>, string, RegExp]>([
   ['no daemon', { daemon: undefined }, 'daemon', /skein up/],
   [
     'a machine that others can not dial',
-    { daemon: { peer: own, hasTwin: false, cards: [card(own, { addresses: ['/ip4/127.0.0.1/tcp/7330'] })] } },
+    {
+      daemon: { peer: own, hasIdentityConflict: false, cards: [card(own, { addresses: ['/ip4/127.0.0.1/tcp/7330'] })] },
+    },
     'address',
     /--listen/,
   ],
@@ -115,7 +117,7 @@ test.each<[string, Partial<Facts>, string, RegExp]>([
   ],
   [
     'another daemon with the same identity',
-    { daemon: { peer: own, hasTwin: true, cards: [card(own)] } },
+    { daemon: { peer: own, hasIdentityConflict: true, cards: [card(own)] } },
     'identity',
     /was copied/,
   ],
@@ -129,16 +131,23 @@ test.each<[string, Partial<Facts>, string, RegExp]>([
     'identity',
     /was copied/,
   ],
-  ['members that are gone', { daemon: { peer: own, hasTwin: false, cards: [card(own)] } }, 'members', /doctor --peer/],
+  [
+    'members that are gone',
+    { daemon: { peer: own, hasIdentityConflict: false, cards: [card(own)] } },
+    'members',
+    /doctor --peer/,
+  ],
   [
     'a clock that is wrong',
-    { daemon: { peer: own, hasTwin: false, cards: [card(own), card(attic, { version: now - 3_600_000 })] } },
+    {
+      daemon: { peer: own, hasIdentityConflict: false, cards: [card(own), card(attic, { version: now - 3_600_000 })] },
+    },
     'clock',
     /NTP/,
   ],
   [
     'another version',
-    { daemon: { peer: own, hasTwin: false, cards: [card(own), card(attic, { software: 'skein/0.9.0' })] } },
+    { daemon: { peer: own, hasIdentityConflict: false, cards: [card(own), card(attic, { software: 'skein/0.9.0' })] } },
     'version',
     /same version/,
   ],

@@ -27,7 +27,8 @@ export interface Facts {
   readonly certificate: Certificate | undefined;
   readonly isEncrypted: boolean;
   /** State of the daemon; undefined when none runs. */
-  readonly daemon: { readonly peer: string; readonly hasTwin: boolean; readonly cards: readonly Card[] } | undefined;
+  readonly daemon:
+    { readonly peer: string; readonly hasIdentityConflict: boolean; readonly cards: readonly Card[] } | undefined;
   /** Number of members that were known before. */
   readonly knownMembers: number;
   readonly mdns: readonly MdnsAnswers[];
@@ -48,7 +49,7 @@ export function findings(facts: Facts): readonly Finding[] {
     ...clock(facts),
     keys(facts),
     daemon(facts),
-    ...twins(facts),
+    ...identityConflicts(facts),
     ...reachability(facts),
     multicast(facts),
     ...members(facts),
@@ -100,13 +101,13 @@ function daemon({ daemon: running }: Facts): Finding {
   };
 }
 
-function* twins({ daemon: running, directory, mdns }: Facts): Generator<Finding> {
+function* identityConflicts({ daemon: running, directory, mdns }: Facts): Generator<Finding> {
   if (running === undefined) return;
   const own = addressesOf(running).map((address) => address.split('/')[2]);
   const elsewhere = mdns
     .flatMap(({ answers }) => answers)
     .find(({ peer, sender }) => peer === running.peer && own.length > 0 && !own.includes(sender));
-  if (!running.hasTwin && elsewhere === undefined) return;
+  if (!running.hasIdentityConflict && elsewhere === undefined) return;
   const where = elsewhere === undefined ? '' : ` at ${elsewhere.sender}`;
   const what = `another daemon${where} runs with the identity of this one`;
   const fix = `${directory} was copied to it, or from it: stop one of them, delete its copy, and join anew there`;

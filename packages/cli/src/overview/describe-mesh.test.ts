@@ -42,7 +42,7 @@ function describe(cores: number, queued: number): string {
     pid: 1,
     peer: card.peer,
     startedAtMs: 0,
-    hasTwin: false,
+    hasIdentityConflict: false,
     traffic: { total: { sentBytes: 0, receivedBytes: 0 }, peers: {} },
     cards: [{ ...card, hardware, stages: [stage] }],
   });

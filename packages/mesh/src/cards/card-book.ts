@@ -76,7 +76,7 @@ export class CardBook {
     const gone: string[] = [];
     for (const [peerId, entry] of this.#entries) {
       if (!entry.present) continue;
-      // Silence is counted from the end of the connection at the earliest.
+      // FailureDetector is counted from the end of the connection at the earliest.
       if (isConnected(peerId)) entry.heardAtMs = Math.max(entry.heardAtMs, nowMs);
       else if (nowMs - entry.heardAtMs > this.#silenceMs) {
         markLost(entry, nowMs);

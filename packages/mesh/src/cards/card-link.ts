@@ -1,7 +1,7 @@
 import { asSkeinError, type Frame } from '@skein/protocol';
 
 import type { FrameStream } from '../streams/frame-stream.ts';
-import type { Pace } from '../streams/pace.ts';
+import type { TokenBucket } from '../streams/token-bucket.ts';
 import { pause } from '../streams/wait.ts';
 import type { SignedCard } from './signed-card.ts';
 
@@ -15,10 +15,10 @@ export class CardLink {
   readonly #waiting = new Map<string, SignedCard>();
   #wake: (() => void) | undefined;
   readonly #over = new AbortController();
-  readonly #pace: Pace;
+  readonly #pace: TokenBucket;
 
   /** @param pace pace of the member's cards, on whatever stream they come */
-  constructor(peerId: string, stream: FrameStream, pace: Pace) {
+  constructor(peerId: string, stream: FrameStream, pace: TokenBucket) {
     this.peerId = peerId;
     this.#stream = stream;
     this.#pace = pace;

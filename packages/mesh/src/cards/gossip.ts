@@ -2,14 +2,14 @@ import { asSkeinError, type Card, type Frame, type Logger } from '@skein/protoco
 
 import type { Membership } from '../membership/membership.ts';
 import type { FrameStream } from '../streams/frame-stream.ts';
-import { Pace } from '../streams/pace.ts';
+import { TokenBucket } from '../streams/token-bucket.ts';
 import { lostForMs } from './absent.ts';
 import { CardBook } from './card-book.ts';
 import { CardLink } from './card-link.ts';
 import { hearsAll } from './hears-all.ts';
 import type { CardContent, OwnCard } from './own-card.ts';
 import { verifyCard, type SignedCard } from './signed-card.ts';
-import { TwinWatch } from './twin-watch.ts';
+import { IdentityConflictWatch } from './identity-conflict.ts';
 
 export interface GossipComponents {
   readonly own: OwnCard;
@@ -40,8 +40,8 @@ export class Gossip {
   readonly #book = new CardBook();
   readonly #links = new Set<CardLink>();
   readonly #relayedAtMs = new Map<string, number>();
-  readonly #twins = new TwinWatch();
-  readonly #paces = new Map<string, Pace>();
+  readonly #conflicts = new IdentityConflictWatch();
+  readonly #paces = new Map<string, TokenBucket>();
   #signed: SignedCard | undefined;
   #publishing: Promise<void> = Promise.resolve();
   #timers: NodeJS.Timeout[] = [];
@@ -79,8 +79,8 @@ export class Gossip {
   }
 
   /** Whether another daemon uses our identity, as a copied data directory makes it. */
-  get hasTwin(): boolean {
-    return this.#twins.sees(performance.now());
+  get hasIdentityConflict(): boolean {
+    return this.#conflicts.sees(performance.now());
   }
 
   /** Changes our card and sends it to everyone soon. */
@@ -121,7 +121,7 @@ export class Gossip {
    * @throws SkeinError `peer-lost` when the stream is lost; the fault when the other end breaks the protocol
    */
   async exchange(peerId: string, stream: FrameStream): Promise<void> {
-    const pace = this.#paces.get(peerId) ?? new Pace(cardPace, performance.now());
+    const pace = this.#paces.get(peerId) ?? new TokenBucket(cardPace, performance.now());
     this.#paces.set(peerId, pace);
     const link = new CardLink(peerId, stream, pace);
     this.#links.add(link);
@@ -175,10 +175,10 @@ export class Gossip {
    */
   #onForeignOwn(isBehind: boolean): void {
     const nowMs = performance.now();
-    const hadTwin = this.#twins.sees(nowMs);
+    const hadConflict = this.#conflicts.sees(nowMs);
     // Two daemons that answered each other at once would never stop.
-    if (this.#twins.note(nowMs) && isBehind) this.#publish();
-    if (hadTwin || !this.#twins.sees(nowMs)) return;
+    if (this.#conflicts.note(nowMs) && isBehind) this.#publish();
+    if (hadConflict || !this.#conflicts.sees(nowMs)) return;
     this.#components.logger.error(
       {},
       'another daemon uses the identity of this one, as a copied data directory does; let one of them join anew',

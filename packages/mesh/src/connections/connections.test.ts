@@ -1,7 +1,7 @@
 import { methods, silentLogger } from '@skein/protocol';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 
-import { Gate } from '../gate/gate.ts';
+import { MemberAdmission } from '../admission/member-admission.ts';
 import { createIdentity, type Identity } from '../identity/identity.ts';
 import { Authority } from '../membership/authority.ts';
 import { networks, type TestNetwork } from '../transport/testing/networks.ts';
@@ -18,18 +18,18 @@ beforeEach(async () => {
 });
 afterEach(async () => await stack.disposeAsync());
 
-/** A transport with a gate and its connections, and nothing that uses them. */
+/** A transport with admission and its connections, and nothing that uses them. */
 async function start() {
   const { identity, membership } = await authority.enroll(['peer']);
   const { privateKey } = identity;
   const transport = await network.createTransport({ privateKey, listen: ['/ip4/127.0.0.1/tcp/0'] });
   stack.defer(async () => await transport.stop());
-  const gate = new Gate({ transport, membership, logger: silentLogger, onDenied: () => undefined });
-  await gate.install();
+  const admission = new MemberAdmission({ transport, membership, logger: silentLogger, onDenied: () => undefined });
+  await admission.install();
   const used: Connection[] = [];
   const lost = vi.fn<(peerId: string) => void>();
   const connections = new Connections(
-    { transport, gate },
+    { transport, admission },
     { onUse: (connection) => used.push(connection), onPeerLost: lost },
   );
   await transport.start();

@@ -1,6 +1,6 @@
 import { methods, SkeinError } from '@skein/protocol';
 
-import type { Gate } from '../gate/gate.ts';
+import type { MemberAdmission } from '../admission/member-admission.ts';
 import { throwIfAborted } from '../streams/wait.ts';
 import type { Connection, Transport } from '../transport/transport.ts';
 
@@ -9,28 +9,28 @@ const maxConnectionsPerPeer = 8;
 const bulkDialTimeoutMs = 4000;
 /** Streams that whoever opened them opens again: a connection with nothing else on it can be spared. */
 const reopenedMethods: ReadonlySet<string> = new Set(
-  [methods.gate, methods.card, methods.alive, methods.revocations].map(({ id }) => id),
+  [methods.handshake, methods.card, methods.alive, methods.revocations].map(({ id }) => id),
 );
 
 export interface ConnectionsComponents {
   readonly transport: Transport;
-  readonly gate: Gate;
+  readonly admission: MemberAdmission;
 }
 
 export interface ConnectionsEvents {
-  /** The connection to use for a member is another one from now on, which has passed the gate: the first one, as a rule. */
+  /** The connection to use for a member is another one from now on, which has passed the handshake: the first one, as a rule. */
   readonly onUse: (connection: Connection) => void;
   /** The last connection to a member is gone. */
   readonly onPeerLost: (peerId: string) => void;
 }
 
 /**
- * The connections to other members: all that have passed the gate, by peer id. Two members that dial each other at the same
+ * The connections to other members: all that have passed the handshake, by peer id. Two members that dial each other at the same
  * moment have two; they keep the one that the lesser peer id dialled, and what comes later is opened on that.
  */
 export class Connections {
   readonly #transport: Transport;
-  readonly #gate: Gate;
+  readonly #admission: MemberAdmission;
   readonly #events: ConnectionsEvents;
   /** In the order of {@link #compare}. */
   readonly #open = new Map<string, readonly Connection[]>();
@@ -41,7 +41,7 @@ export class Connections {
 
   constructor(components: ConnectionsComponents, events: ConnectionsEvents) {
     this.#transport = components.transport;
-    this.#gate = components.gate;
+    this.#admission = components.admission;
     this.#events = events;
     this.#transport.onConnection((connection) => void this.#track(connection));
   }
@@ -61,14 +61,14 @@ export class Connections {
   }
 
   /**
-   * Dials a member, at all its addresses, and passes the gate. Resolves with the existing connection when there is one.
+   * Dials a member, at all its addresses, and passes the handshake. Resolves with the existing connection when there is one.
    * Throws `not-a-member`, `peer-lost`, `deadline-exceeded` or `aborted`.
    */
   async dial(addresses: readonly string[], options: { signal: AbortSignal; force?: boolean }): Promise<Connection> {
     throwIfAborted(options.signal);
     try {
       const connection = await this.#transport.dial(addresses, options);
-      await this.#gate.passed(connection);
+      await this.#admission.passed(connection);
       return connection;
     } catch (error) {
       throwIfAborted(options.signal);
@@ -120,7 +120,7 @@ export class Connections {
       return;
     }
     try {
-      await this.#gate.passed(connection);
+      await this.#admission.passed(connection);
     } catch {
       return;
     }
@@ -144,11 +144,11 @@ export class Connections {
   };
 
   #isExtra(connection: Connection): boolean {
-    return this.#gate.remoteOf(connection)?.isExtra === true;
+    return this.#admission.remoteOf(connection)?.isExtra === true;
   }
 
   async #dialBulk(peerId: string, addresses: readonly string[]): Promise<Connection> {
-    using _expected = this.#gate.expectExtra(peerId);
+    using _expected = this.#admission.expectExtra(peerId);
     return await this.dial(addresses, { signal: AbortSignal.timeout(bulkDialTimeoutMs), force: true });
   }
 

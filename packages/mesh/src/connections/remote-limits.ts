@@ -1,8 +1,8 @@
 import type { Method } from '@skein/protocol';
 
 import type { StreamLimits } from '../streams/frame-stream.ts';
-import { HeldFrames } from '../streams/held-frames.ts';
-import { Pace } from '../streams/pace.ts';
+import { InboundBudget } from '../streams/inbound-budget.ts';
+import { TokenBucket } from '../streams/token-bucket.ts';
 
 /** Three of the longest frames. What engines send takes a few mebibytes at most. */
 const maxHeldBytes = 128 * 1024 * 1024;
@@ -11,7 +11,7 @@ const pace = { unitsPerSecond: 4 * 1024 * 1024, burst: 32 * 1024 * 1024 };
 
 /** What members may make us read and hold, by member. One per mesh. */
 export class RemoteLimits {
-  readonly #remotes = new Map<string, { readonly held: HeldFrames; readonly pace: Pace }>();
+  readonly #remotes = new Map<string, { readonly held: InboundBudget; readonly pace: TokenBucket }>();
 
   /** The last connection to a member is gone, and with it all that was held. */
   forget(peerId: string): void {
@@ -21,7 +21,7 @@ export class RemoteLimits {
   of(peerId: string, { isBulk }: Method): StreamLimits {
     let remote = this.#remotes.get(peerId);
     if (remote === undefined) {
-      remote = { held: new HeldFrames({ maxBytes: maxHeldBytes }), pace: new Pace(pace, performance.now()) };
+      remote = { held: new InboundBudget({ maxBytes: maxHeldBytes }), pace: new TokenBucket(pace, performance.now()) };
       this.#remotes.set(peerId, remote);
     }
     return { held: remote.held, pace: isBulk ? undefined : remote.pace };

@@ -1,6 +1,6 @@
 import { asSkeinError, isSkeinError, SkeinError, type Logger, type Method } from '@skein/protocol';
 
-import type { Gate } from '../gate/gate.ts';
+import type { MemberAdmission } from '../admission/member-admission.ts';
 import type { Denial } from '../membership/denials.ts';
 import { FrameStream } from '../streams/frame-stream.ts';
 import type { TrafficCounter } from '../streams/traffic.ts';
@@ -30,7 +30,7 @@ const refusalStreams = 16;
 
 export interface ServeComponents {
   readonly transport: Transport;
-  readonly gate: Gate;
+  readonly admission: MemberAdmission;
   readonly traffic: TrafficCounter;
   readonly limits: RemoteLimits;
   readonly onDenied: (denial: Omit<Denial, 'count'>) => void;
@@ -43,7 +43,7 @@ export async function serve(
   method: Method,
   find: () => StreamHandler | undefined,
 ): Promise<void> {
-  const { transport, gate, traffic, limits, onDenied, logger } = components;
+  const { transport, admission, traffic, limits, onDenied, logger } = components;
   const openStreams = new Map<string, number>();
 
   const answer = async (stream: ByteStream, connection: Connection): Promise<void> => {
@@ -82,7 +82,7 @@ export async function serve(
   const maxInboundStreams = method.maxInboundStreams + refusalStreams;
   await transport.accept(method.id, { maxInboundStreams }, (stream, connection) => {
     try {
-      gate.assertMayCall(connection, method);
+      admission.assertMayCall(connection, method);
       void answer(stream, connection);
     } catch (error) {
       refuse(stream, connection, error);

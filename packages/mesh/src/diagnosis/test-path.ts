@@ -1,7 +1,7 @@
 import { lookup } from 'node:dns/promises';
 import { connect, isIP } from 'node:net';
 
-import { asSkeinError, gateWelcomeSchema, isSkeinError, methods, parseHeader, type Method } from '@skein/protocol';
+import { asSkeinError, handshakeWelcomeSchema, isSkeinError, methods, parseHeader, type Method } from '@skein/protocol';
 
 import { measureLink } from '../calls/measure-link.ts';
 import type { Identity } from '../identity/identity.ts';
@@ -131,14 +131,16 @@ function explainNoise(reason: string, address: string): string {
 async function showCertificate(connection: Connection, { membership, signal }: TestPathOptions): Promise<PathStep> {
   const bounds = AbortSignal.any([signal, AbortSignal.timeout(stepTimeoutMs)]);
   try {
-    const stream = await open(connection, methods.gate, bounds);
+    const stream = await open(connection, methods.handshake, bounds);
     const { certificate } = membership.credentials;
     const revocations = membership.revocations.version;
-    await stream.write({ type: 'gate-hello', certificate, revocations, extra: true }, undefined, { signal: bounds });
+    await stream.write({ type: 'handshake-hello', certificate, revocations, extra: true }, undefined, {
+      signal: bounds,
+    });
     const frame = await stream
       .read({ signal: bounds })
       .catch((error: unknown) => Promise.reject(membership.explainRefusal(error)));
-    const theirs = parseHeader(gateWelcomeSchema, frame?.header);
+    const theirs = parseHeader(handshakeWelcomeSchema, frame?.header);
     const { name, roles } = await membership.verify(theirs.certificate, connection.remotePeerId);
     return {
       step: 'certificate',
@@ -149,7 +151,7 @@ async function showCertificate(connection: Connection, { membership, signal }: T
     signal.throwIfAborted();
     const { code, message } = asSkeinError(error, 'peer-lost');
     const isRefusal = code === 'not-a-member';
-    const detail = isRefusal ? `not let in: ${message}` : `the gate gave no answer (${message})`;
+    const detail = isRefusal ? `not let in: ${message}` : `the handshake got no answer (${message})`;
     const fix = isRefusal
       ? explainRefusal(message)
       : 'it may run another version of Skein: use the same on all machines';

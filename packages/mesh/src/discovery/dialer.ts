@@ -10,7 +10,7 @@ export type AddressSource = 'explicit' | 'mdns' | 'card';
 export interface DialerComponents {
   readonly ownPeerId: string;
   readonly logger: Logger;
-  /** Connects to one member at any of these addresses and passes the gate. Resolves with its peer id. */
+  /** Connects to one member at any of these addresses and passes the handshake. Resolves with its peer id. */
   readonly connect: (addresses: readonly string[], signal: AbortSignal) => Promise<string>;
   readonly isConnected: (peerId: string) => boolean;
   /** In [0, 1). Default Math.random. */
@@ -31,13 +31,13 @@ interface Target {
 
 /** How often it is looked whether a member that we were connected to still is. A lost one is dialled at once. */
 const connectedCheckMs = 15_000;
-/** Longest that one attempt may take: dialling all addresses of a member, and passing its gate. */
+/** Longest that one attempt may take: dialling all addresses of a member, and passing its handshake. */
 const attemptTimeoutMs = 6000;
 const maxTargets = 1024;
 const maxAddressesPerTarget = 16;
 const maxDialsAtOnce = 16;
 // Anyone on the LAN can answer mDNS. So what nothing but mDNS says waits for what members and people say, is dialled beside
-// it, and is no more than a few targets for each host, until it has passed the gate.
+// it, and is no more than a few targets for each host, until it has passed the handshake.
 const maxUnprovenDialsAtOnce = 12;
 const maxUnprovenPerHost = 8;
 // About a minute of trying. What is still alive is heard of again.

@@ -26,11 +26,11 @@ function livenessOf(isConnected: () => boolean = () => true) {
   return { liveness, died: died.promise, opened, [Symbol.dispose]: () => liveness.stop() };
 }
 
-/** Lets it hear one beat of a member. Resolves when the stream is over. */
-async function hear(liveness: Liveness, peerId: string, beat: Alive): Promise<void> {
+/** Lets it hear one heartbeat of a member. Resolves when the stream is over. */
+async function hear(liveness: Liveness, peerId: string, heartbeat: Alive): Promise<void> {
   const [near, far] = memoryStreamPair();
   const sender = new FrameStream(far, { maxFrameBytes });
-  await sender.write(beat);
+  await sender.write(heartbeat);
   await sender.end();
   await liveness.listen(peerId, new FrameStream(near, { maxFrameBytes }));
 }
@@ -51,16 +51,16 @@ test('takes a member for dead that is connected and never sends anything', async
   expect(await member.died).toBe('cut off at once');
 }, 20_000);
 
-test('refuses a beat that asks for more patience than there is', async () => {
+test('refuses a heartbeat that asks for more patience than there is', async () => {
   using member = livenessOf();
-  const beat: Alive = { type: 'alive', deadAfterMs: 60_000 };
-  await expect(hear(member.liveness, 'greedy', beat)).rejects.toMatchObject({ code: 'protocol-violation' });
+  const heartbeat: Alive = { type: 'alive', deadAfterMs: 60_000 };
+  await expect(hear(member.liveness, 'greedy', heartbeat)).rejects.toMatchObject({ code: 'protocol-violation' });
 });
 
-test('sends beats on one stream to a member, on another one when that is lost, and none after the end', async () => {
+test('sends heartbeats on one stream to a member, on another one when that is lost, and none after the end', async () => {
   let isConnected = true;
   using member = livenessOf(() => isConnected);
-  const done = Promise.all([member.liveness.beat('other'), member.liveness.beat('other')]);
+  const done = Promise.all([member.liveness.heartbeat('other'), member.liveness.heartbeat('other')]);
   await expect.poll(() => member.opened.length).toBe(1);
   const [first] = member.opened;
   for (let count = 0; count < 3; count += 1) {

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { aliveSchema, methods, parseHeader, type Alive, type Logger } from '@skein/protocol';
 
 import type { FrameStream } from '../streams/frame-stream.ts';
-import { Silence, type Verdict } from './silence.ts';
+import { FailureDetector, type Verdict } from './failure-detector.ts';
 import type { LivenessTimes } from './presets.ts';
 
 export interface LivenessComponents {
@@ -29,7 +29,7 @@ export class Liveness {
   readonly #components: LivenessComponents;
   readonly #beating = new Set<string>();
   readonly #stopping = new AbortController();
-  readonly #silence = new Silence(performance.now());
+  readonly #silence = new FailureDetector(performance.now());
   #timer: NodeJS.Timeout | undefined;
 
   constructor(components: LivenessComponents) {
@@ -47,7 +47,7 @@ export class Liveness {
   }
 
   /** Sends heartbeats to a member for as long as we are connected. Does nothing where that is done already. */
-  async beat(peerId: string): Promise<void> {
+  async heartbeat(peerId: string): Promise<void> {
     if (this.#beating.has(peerId)) return;
     this.#beating.add(peerId);
     const { times, logger, isConnected, open } = this.#components;
@@ -56,7 +56,7 @@ export class Liveness {
       try {
         await this.#send(await open(peerId));
       } catch (error) {
-        logger.debug({ peer: peerId, error }, 'a stream of beats was lost');
+        logger.debug({ peer: peerId, error }, 'a stream of heartbeats was lost');
       }
       if (isWanted()) await pause(times.beatMs, this.#stopping.signal);
     }
@@ -75,7 +75,7 @@ export class Liveness {
   /** Notes that there is a connection to a member, the first one or another. */
   connected(peerId: string): void {
     this.#silence.expect(peerId, Math.max(this.#components.times.deadAfterMs, methods.alive.openTimeoutMs));
-    void this.beat(peerId);
+    void this.heartbeat(peerId);
   }
 
   /** Notes that the last connection to a member is gone. */
@@ -85,12 +85,12 @@ export class Liveness {
 
   async #send(stream: FrameStream): Promise<void> {
     const { beatMs, deadAfterMs } = this.#components.times;
-    const beat: Alive = { type: 'alive', deadAfterMs };
+    const heartbeat: Alive = { type: 'alive', deadAfterMs };
     const over = AbortSignal.any([stream.lost, this.#stopping.signal]);
     try {
       while (!over.aborted) {
         // One that has not left yet says as much as two.
-        if (stream.unsentBytes === 0) await stream.write(beat);
+        if (stream.unsentBytes === 0) await stream.write(heartbeat);
         await pause(beatMs, over);
       }
     } finally {

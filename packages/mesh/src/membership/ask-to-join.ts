@@ -31,7 +31,7 @@ const approvalPauseMs = 10_000;
  */
 export async function askToJoin(options: JoinOptions): Promise<Membership> {
   const { identity, signal } = options;
-  // One of its own: what it dials need not pass our gate, and it listens to nobody.
+  // One of its own: what it dials need not pass our handshake, and it listens to nobody.
   const transport = await createLibp2pTransport({ privateKey: identity.privateKey, listen: [] });
   await transport.start();
   try {

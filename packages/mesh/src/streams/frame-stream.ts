@@ -13,16 +13,16 @@ import {
 
 import type { ByteStream } from '../transport/byte-stream.ts';
 import type { ByteDuplex } from './byte-duplex.ts';
-import type { HeldFrames } from './held-frames.ts';
-import type { Pace } from './pace.ts';
+import type { InboundBudget } from './inbound-budget.ts';
+import type { TokenBucket } from './token-bucket.ts';
 import type { TrafficMeter } from './traffic.ts';
 import { pause, waitSignal, type WaitOptions } from './wait.ts';
 
 /** What bounds the bytes of one stream, shared with the remote's other streams. */
 export interface StreamLimits {
-  readonly held: HeldFrames;
+  readonly held: InboundBudget;
   /** Left out for bulk, which the network and its readers bound. */
-  readonly pace: Pace | undefined;
+  readonly pace: TokenBucket | undefined;
 }
 
 export interface FrameStreamOptions {
@@ -225,7 +225,7 @@ export class FrameStream implements AsyncIterable<Frame>, AsyncDisposable {
   }
 
   /** Before the rest of a large frame is taken from the remote. */
-  async #makeRoom(held: HeldFrames, signal: AbortSignal | undefined): Promise<void> {
+  async #makeRoom(held: InboundBudget, signal: AbortSignal | undefined): Promise<void> {
     const bytes = this.#parser.begunFrameBytes;
     if (this.#room !== undefined || bytes <= largeFrameBytes) return;
     const over = signal === undefined ? this.lost : AbortSignal.any([signal, this.lost]);

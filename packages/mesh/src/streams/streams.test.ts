@@ -236,7 +236,7 @@ test('holds no more of what one member has begun to send than there is room for'
   let before = -1;
   await vi.waitUntil(
     () => {
-      // Cards and beats go on.
+      // Cards and heartbeats go on.
       const isStill = reads.length === writes.length && received() - before < 64 * 1024;
       before = received();
       // A machine with much to do may make it look still earlier.

@@ -32,7 +32,7 @@ export const daemonStatusSchema = z.object({
   /** Start of the daemon, in milliseconds since 1970. */
   startedAtMs: z.number().int().positive(),
   /** Whether another daemon uses this one's identity. */
-  hasTwin: z.boolean(),
+  hasIdentityConflict: z.boolean(),
   /** Traffic since the daemon started. */
   traffic: trafficSchema,
   /** Cards of all members, its own included. */

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { HeldFrames, Pace, untilAborted, Watchdog } from '@skein/mesh';
+import { InboundBudget, TokenBucket, untilAborted, Watchdog } from '@skein/mesh';
 import { formatBytes, isSkeinError, limits, SkeinError } from '@skein/protocol';
 
 import { clientLeft } from '../client-left.ts';
@@ -50,10 +50,10 @@ export type BodyChunks = AsyncIterable<Uint8Array>;
  * waiting.
  */
 export class RequestBodies {
-  readonly #held: HeldFrames;
+  readonly #held: InboundBudget;
   /** Admission of long bodies to the rate, one at a time. */
-  readonly #gate = new HeldFrames({ maxBytes: 1 });
-  readonly #pace = new Pace(pace, performance.now());
+  readonly #gate = new InboundBudget({ maxBytes: 1 });
+  readonly #pace = new TokenBucket(pace, performance.now());
   readonly #turns: Turns;
   readonly #waitMs: number;
   readonly #arrivalMs: number;
@@ -65,7 +65,7 @@ export class RequestBodies {
     turns = new Turns(),
   }: RequestBodiesOptions = {}) {
     this.#turns = turns;
-    this.#held = new HeldFrames({ maxBytes: maxHeldBytes });
+    this.#held = new InboundBudget({ maxBytes: maxHeldBytes });
     this.#waitMs = waitMs;
     this.#arrivalMs = arrivalMs;
   }

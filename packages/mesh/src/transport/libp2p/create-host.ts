@@ -66,7 +66,7 @@ export async function createHost(
       denyInboundEncryptedConnection: letIn,
       denyOutboundEncryptedConnection: letIn,
     },
-    // A backstop behind the beats of members. Much shorter, and bulk transfers would look like death.
+    // A backstop behind the heartbeats of members. Much shorter, and bulk transfers would look like death.
     connectionMonitor: { pingInterval: 10_000 },
   });
 }

@@ -4,7 +4,7 @@ import { SkeinError } from '@skein/protocol';
 import type { Libp2p } from 'libp2p';
 
 import { throwIfAborted } from '../../streams/wait.ts';
-import { Arrivals } from '../arrivals.ts';
+import { ReceivedBytes } from '../received-bytes.ts';
 import type { Connection, DialOptions, RemoteEnd, StreamAcceptor, Transport, TransportOptions } from '../transport.ts';
 import { createHost } from './create-host.ts';
 import { hostOf } from './host-of.ts';
@@ -13,36 +13,39 @@ import { Libp2pStream } from './libp2p-stream.ts';
 
 /** Opens the network over TCP, with Noise and Yamux. Nothing is listened on before it is started. */
 export async function createLibp2pTransport(options: TransportOptions): Promise<Transport> {
-  const arrivals = new Arrivals();
+  const receivedBytes = new ReceivedBytes();
   const floods = new Set<(remote: RemoteEnd) => void>();
   const count = (peer: PeerId, connection: MultiaddrConnection): void => {
     const peerId = peer.toString();
-    const counter = arrivals.begin(peerId, connection.direction);
+    const counter = receivedBytes.begin(peerId, connection.direction);
     // Noise reads them already, so nothing is taken away from it.
     connection.addEventListener('message', ({ data }) => {
       if (counter.add(data.byteLength)) return;
-      connection.abort(new SkeinError('overloaded', 'more bytes before the gate than passing it takes'));
+      connection.abort(new SkeinError('overloaded', 'more bytes before the handshake than passing it takes'));
       for (const observer of floods) observer({ peerId, host: hostOf(connection) });
     });
     connection.addEventListener('close', () => counter.end());
   };
-  return new Libp2pTransport(await createHost(options, count), { arrivals, floods });
+  return new Libp2pTransport(await createHost(options, count), { receivedBytes, floods });
 }
 
 class Libp2pTransport implements Transport {
   readonly peerId: string;
   readonly #host: Libp2p;
-  readonly #arrivals: Arrivals;
+  readonly #receivedBytes: ReceivedBytes;
   readonly #floods: Set<(remote: RemoteEnd) => void>;
   readonly #connections = new WeakMap<HostConnection, Connection>();
 
   constructor(
     host: Libp2p,
-    { arrivals, floods }: { readonly arrivals: Arrivals; readonly floods: Set<(remote: RemoteEnd) => void> },
+    {
+      receivedBytes,
+      floods,
+    }: { readonly receivedBytes: ReceivedBytes; readonly floods: Set<(remote: RemoteEnd) => void> },
   ) {
     this.peerId = host.peerId.toString();
     this.#host = host;
-    this.#arrivals = arrivals;
+    this.#receivedBytes = receivedBytes;
     this.#floods = floods;
   }
 
@@ -104,11 +107,11 @@ class Libp2pTransport implements Transport {
   }
 
   receivedBytes(peerId: string): number {
-    return this.#arrivals.bytesFrom(peerId);
+    return this.#receivedBytes.bytesFrom(peerId);
   }
 
   admit(peerId: string): void {
-    this.#arrivals.admit(peerId);
+    this.#receivedBytes.admit(peerId);
   }
 
   #wrap(connection: HostConnection): Connection {

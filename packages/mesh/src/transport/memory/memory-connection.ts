@@ -1,7 +1,7 @@
 import { invariant, SkeinError } from '@skein/protocol';
 
 import { throwIfAborted } from '../../streams/wait.ts';
-import type { ArrivalCounter } from '../arrivals.ts';
+import type { ReceivedBytesCounter } from '../received-bytes.ts';
 import type { ByteStream } from '../byte-stream.ts';
 import type { Connection, RemoteEnd, StreamAcceptor } from '../transport.ts';
 import { lossCausedBy, memoryStreamPair, type MemoryStream } from './memory-stream.ts';
@@ -17,7 +17,7 @@ export interface MemoryConnectionComponents {
   readonly remotePeerId: string;
   readonly remoteAddress: string;
   readonly direction: 'inbound' | 'outbound';
-  readonly arrivals: ArrivalCounter;
+  readonly receivedBytes: ReceivedBytesCounter;
   /** Told when the other end was cut off for what it sent. */
   readonly onFlood: (remote: RemoteEnd) => void;
   /** How this end accepts streams; undefined for a protocol that it doesn't know. */
@@ -121,8 +121,8 @@ export class MemoryConnection implements Connection {
   }
 
   #receive(bytes: number): void {
-    if (this.#components.arrivals.add(bytes)) return;
-    this.abort(new SkeinError('overloaded', 'more bytes before the gate than passing it takes'));
+    if (this.#components.receivedBytes.add(bytes)) return;
+    this.abort(new SkeinError('overloaded', 'more bytes before the handshake than passing it takes'));
     this.#components.onFlood({ peerId: this.remotePeerId, host: this.remoteHost });
   }
 
@@ -130,7 +130,7 @@ export class MemoryConnection implements Connection {
     if (!this.#isOpen) return;
     this.#isOpen = false;
     for (const { stream } of this.#streams) stream.lose(lossCausedBy(cause));
-    this.#components.arrivals.end();
+    this.#components.receivedBytes.end();
     this.#over.resolve();
   }
 }

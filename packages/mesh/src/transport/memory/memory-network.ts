@@ -4,7 +4,7 @@ import { SkeinError } from '@skein/protocol';
 
 import { throwIfAborted, untilAborted, waitSignal } from '../../streams/wait.ts';
 import { peerIdOf } from '../addresses.ts';
-import { Arrivals } from '../arrivals.ts';
+import { ReceivedBytes } from '../received-bytes.ts';
 import { peerIdOfPrivateKey } from '../keys.ts';
 import type { Connection, DialOptions, RemoteEnd, StreamAcceptor, Transport, TransportOptions } from '../transport.ts';
 import { joinConnections, MemoryConnection, type Acceptance } from './memory-connection.ts';
@@ -57,7 +57,7 @@ class MemoryTransport implements Transport {
   readonly peerId: string;
   readonly #network: MemoryNetwork;
   readonly #listen: readonly string[];
-  readonly #arrivals = new Arrivals();
+  readonly #receivedBytes = new ReceivedBytes();
   readonly #acceptances = new Map<string, Acceptance>();
   readonly #connections = new Set<MemoryConnection>();
   readonly #connectionObservers = new Set<(connection: Connection) => void>();
@@ -135,11 +135,11 @@ class MemoryTransport implements Transport {
   }
 
   receivedBytes(peerId: string): number {
-    return this.#arrivals.bytesFrom(peerId);
+    return this.#receivedBytes.bytesFrom(peerId);
   }
 
   admit(peerId: string): void {
-    this.#arrivals.admit(peerId);
+    this.#receivedBytes.admit(peerId);
   }
 
   #connect(listener: MemoryTransport, address: string): Connection {
@@ -163,7 +163,7 @@ class MemoryTransport implements Transport {
   }): MemoryConnection {
     return new MemoryConnection({
       ...given,
-      arrivals: this.#arrivals.begin(given.remotePeerId, given.direction),
+      receivedBytes: this.#receivedBytes.begin(given.remotePeerId, given.direction),
       onFlood: (remote) => {
         for (const observer of this.#floodObservers) observer(remote);
       },

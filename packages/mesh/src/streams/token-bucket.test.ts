@@ -2,12 +2,12 @@ import { encodeFrame } from '@skein/protocol';
 import { expect, onTestFinished, test, vi } from 'vitest';
 
 import { FrameStream } from './frame-stream.ts';
-import { HeldFrames } from './held-frames.ts';
+import { InboundBudget } from './inbound-budget.ts';
 import { memoryStreamPair } from '../transport/memory/memory-stream.ts';
-import { Pace } from './pace.ts';
+import { TokenBucket } from './token-bucket.ts';
 
 test('a burst is free, what is beyond it is waited for', () => {
-  const pace = new Pace({ unitsPerSecond: 1000, burst: 5000 }, 0);
+  const pace = new TokenBucket({ unitsPerSecond: 1000, burst: 5000 }, 0);
   expect(pace.take(5000, 0)).toBe(0);
   expect(pace.take(2000, 0)).toBe(2000);
   expect(pace.take(0, 2000)).toBe(0);
@@ -15,7 +15,7 @@ test('a burst is free, what is beyond it is waited for', () => {
 });
 
 test('rest earns a burst and no more, and a clock that stands still or goes back earns nothing', () => {
-  const pace = new Pace({ unitsPerSecond: 1000, burst: 5000 }, 0);
+  const pace = new TokenBucket({ unitsPerSecond: 1000, burst: 5000 }, 0);
   expect(pace.take(5000, 0)).toBe(0);
   expect(pace.take(5000, 1_000_000)).toBe(0);
   expect(pace.take(1000, 1_000_000)).toBe(1000);
@@ -25,8 +25,8 @@ test('rest earns a burst and no more, and a clock that stands still or goes back
 test('a stream that brings more than its pace rests before it goes on', async () => {
   vi.useFakeTimers();
   onTestFinished(() => void vi.useRealTimers());
-  const pace = new Pace({ unitsPerSecond: 1000, burst: 1000 }, performance.now());
-  const limits = { held: new HeldFrames({ maxBytes: 1000 }), pace };
+  const pace = new TokenBucket({ unitsPerSecond: 1000, burst: 1000 }, performance.now());
+  const limits = { held: new InboundBudget({ maxBytes: 1000 }), pace };
   const [near, far] = memoryStreamPair();
   const stream = new FrameStream(near, { maxFrameBytes: 100_000, limits });
   const read = vi.fn<() => void>();

@@ -2,14 +2,14 @@ import { encodeFrame, SkeinError } from '@skein/protocol';
 import { expect, test } from 'vitest';
 
 import { FrameStream } from './frame-stream.ts';
-import { HeldFrames } from './held-frames.ts';
+import { InboundBudget } from './inbound-budget.ts';
 import { memoryStreamPair } from '../transport/memory/memory-stream.ts';
 
 const large = encodeFrame({ type: 'large' }, new Uint8Array(200_000));
 const half = large.subarray(0, 100_000);
 const rest = large.subarray(100_000);
 
-function startStream(held: HeldFrames) {
+function startStream(held: InboundBudget) {
   const [near, far] = memoryStreamPair();
   return { far, stream: new FrameStream(near, { maxFrameBytes: 1_000_000, limits: { held, pace: undefined } }) };
 }
@@ -26,7 +26,7 @@ async function isSettled(promise: Promise<unknown>): Promise<boolean> {
 }
 
 test('a large frame waits while other streams of the same remote hold all the room', async () => {
-  const held = new HeldFrames({ maxBytes: 300_000 });
+  const held = new InboundBudget({ maxBytes: 300_000 });
   const [one, other] = [startStream(held), startStream(held)];
   await Promise.all([one.far.write(half), other.far.write(half)]);
   const first = one.stream.read();
@@ -43,7 +43,7 @@ test('a large frame waits while other streams of the same remote hold all the ro
 });
 
 test('small frames never wait, and one alone is never too large', async () => {
-  const held = new HeldFrames({ maxBytes: 1000 });
+  const held = new InboundBudget({ maxBytes: 1000 });
   const [one, other] = [startStream(held), startStream(held)];
   await one.far.write(half);
   const first = one.stream.read();
@@ -54,7 +54,7 @@ test('small frames never wait, and one alone is never too large', async () => {
 });
 
 test('a stream that is lost or given up leaves its room to others', async () => {
-  const held = new HeldFrames({ maxBytes: 250_000 });
+  const held = new InboundBudget({ maxBytes: 250_000 });
   for (const end of ['remote', 'local', 'deadline'] as const) {
     const [one, other] = [startStream(held), startStream(held)];
     await one.far.write(half);
@@ -72,7 +72,7 @@ test('a stream that is lost or given up leaves its room to others', async () => 
 });
 
 test('one that no longer waits does not hold up those behind it', async () => {
-  const held = new HeldFrames({ maxBytes: 100 });
+  const held = new InboundBudget({ maxBytes: 100 });
   const first = await held.reserve(60);
   const giveUp = new AbortController();
   const second = held.reserve(90, giveUp.signal);

@@ -58,7 +58,7 @@ async function dialAsStranger(): Promise<Connection> {
   return await stranger.dial(member.addresses(), { force: true });
 }
 
-test('gives a host that skips the gate no service on any method', async () => {
+test('gives a host that skips the handshake no service on any method', async () => {
   for (const method of guarded) {
     const connection = await dialAsStranger();
     const attempt = async (): Promise<unknown> => {
@@ -83,12 +83,12 @@ test('gives a member of another mesh no service on any method, and tells it why'
   expect(member.cards.snapshot()).toHaveLength(1);
 });
 
-/** Shows a certificate at the gate, and resolves with the answer. */
+/** Shows a certificate in the handshake, and resolves with the answer. */
 async function show(certificate: Credentials['certificate']): Promise<unknown> {
   const connection = await dialAsStranger();
-  const gate = new FrameStream(await connection.openStream(methods.gate.id), methods.gate);
-  await gate.write({ type: 'gate-hello', certificate, revocations: 0 });
-  return (await gate.read())?.header;
+  const handshake = new FrameStream(await connection.openStream(methods.handshake.id), methods.handshake);
+  await handshake.write({ type: 'handshake-hello', certificate, revocations: 0 });
+  return (await handshake.read())?.header;
 }
 
 /** A certificate for the stranger, with some claims changed, and signed by the mesh's authority or by somebody else. */
@@ -110,7 +110,7 @@ async function certificateWith(change: Partial<Certificate>, signer?: Identity):
 }
 
 test('lets a host in that shows a good certificate', async () => {
-  expect(await show(await certificateWith({}))).toMatchObject({ type: 'gate-welcome' });
+  expect(await show(await certificateWith({}))).toMatchObject({ type: 'handshake-welcome' });
 });
 
 test.each([
@@ -222,15 +222,15 @@ test('closes a connection that does nothing within three seconds', async () => {
   expect(performance.now() - openedAt).toBeLessThan(4000);
 });
 
-test('survives garbage and oversized frames at the gate', async () => {
+test('survives garbage and oversized frames in the handshake', async () => {
   const garbage = [
     new Uint8Array(512).fill(0xff),
-    encodeFrame({ type: 'gate-hello', certificate: { bytes: new Uint8Array(5), signature: new Uint8Array(64) } }),
-    encodeFrame({ type: 'gate-hello' }, new Uint8Array(20_000)),
+    encodeFrame({ type: 'handshake-hello', certificate: { bytes: new Uint8Array(5), signature: new Uint8Array(64) } }),
+    encodeFrame({ type: 'handshake-hello' }, new Uint8Array(20_000)),
   ];
   for (const bytes of garbage) {
     const connection = await dialAsStranger();
-    const stream = await connection.openStream(methods.gate.id);
+    const stream = await connection.openStream(methods.handshake.id);
     await stream.write(bytes);
     await connection.closed;
     expect(connection.isOpen).toBe(false);

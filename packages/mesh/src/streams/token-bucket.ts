@@ -1,4 +1,4 @@
-export interface PaceOptions {
+export interface TokenBucketOptions {
   /** Bytes, or other units, that may come in a second. */
   readonly unitsPerSecond: number;
   /** Units that may come at once after a rest. */
@@ -9,12 +9,12 @@ export interface PaceOptions {
  * A token bucket: it tells how long a reader has to rest so that a remote's units come no faster, in the long run, than
  * they may.
  */
-export class Pace {
-  readonly #options: PaceOptions;
+export class TokenBucket {
+  readonly #options: TokenBucketOptions;
   #allowance: number;
   #atMs: number;
 
-  constructor(options: PaceOptions, nowMs: number) {
+  constructor(options: TokenBucketOptions, nowMs: number) {
     this.#options = options;
     this.#allowance = options.burst;
     this.#atMs = nowMs;

@@ -11,10 +11,10 @@ const introduction = {
   /** Version of the revocation list that this end knows: the other end sends its own where that is newer. */
   revocations: z.number().int().nonnegative(),
 };
-export const gateHelloSchema = z.object({
-  type: z.literal('gate-hello'),
+export const handshakeHelloSchema = z.object({
+  type: z.literal('handshake-hello'),
   ...introduction,
   /** Whether the connection was dialled beside an existing one, for bulk or for a test. Default: false. */
   extra: z.boolean().optional(),
 });
-export const gateWelcomeSchema = z.object({ type: z.literal('gate-welcome'), ...introduction });
+export const handshakeWelcomeSchema = z.object({ type: z.literal('handshake-welcome'), ...introduction });

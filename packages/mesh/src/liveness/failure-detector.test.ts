@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
 
 import { livenessPresets } from './presets.ts';
-import { Silence } from './silence.ts';
+import { FailureDetector } from './failure-detector.ts';
 
 /** A clock that is moved by hand, and members that send a byte at some of its ticks. */
 class Observer {
-  readonly silence = new Silence(0);
+  readonly silence = new FailureDetector(0);
   readonly received = new Map<string, number>();
   nowMs = 0;
 
@@ -80,7 +80,7 @@ test('judges by the latest word on how patient to be with a member', () => {
   expect(observer.runTo(6000)).toEqual([{ peerId: 'laptop', atMs: 4200 }]);
 });
 
-test('has presets that can be mixed: the least patient member waits for two beats of any other', () => {
+test('has presets that can be mixed: the least patient member waits for two heartbeats of any other', () => {
   const all = Object.values(livenessPresets);
   const longestBeatMs = Math.max(...all.map(({ beatMs }) => beatMs));
   for (const { deadAfterMs } of all) expect(deadAfterMs).toBeGreaterThanOrEqual(2 * longestBeatMs);

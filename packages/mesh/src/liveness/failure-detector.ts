@@ -19,7 +19,7 @@ const stallMs = 500;
  * The judgement by silence which members are dead. Any byte is life. Silence counts only while we are awake ourselves:
  * after a stall of our own everyone gets a fresh period. Keeps no clock and does no I/O: times and counts come in.
  */
-export class Silence {
+export class FailureDetector {
   readonly #watched = new Map<string, Watched>();
   #checkedAtMs: number;
 

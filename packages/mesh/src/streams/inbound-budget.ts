@@ -12,7 +12,7 @@ interface Waiting {
  * being worked on. A frame that finds no room waits until others are done, and its sender with it. Alone, any frame has
  * room.
  */
-export class HeldFrames {
+export class InboundBudget {
   readonly #maxBytes: number;
   readonly #waiting: Waiting[] = [];
   #heldBytes = 0;

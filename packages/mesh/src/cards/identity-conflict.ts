@@ -5,7 +5,7 @@ const leastTimes = 3;
  * Notices that another daemon uses our identity: cards of ours come that we did not send. One now and then may be our own,
  * from before a restart when the clock was ahead. Times come in, in milliseconds.
  */
-export class TwinWatch {
+export class IdentityConflictWatch {
   #timesMs: number[] = [];
 
   /** Counts such a card. True for the first one in a while. */

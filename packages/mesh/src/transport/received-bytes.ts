@@ -5,7 +5,7 @@ interface Remote {
 }
 
 /** Counts what arrives on one connection. */
-export interface ArrivalCounter {
+export interface ReceivedBytesCounter {
   /** Adds bytes. Returns false once the remote has sent more than it may before it is admitted: cut it off. */
   add(bytes: number): boolean;
   /** Says that the connection is over. */
@@ -13,7 +13,7 @@ export interface ArrivalCounter {
 }
 
 /**
- * What a remote that dialled may send before it has passed the gate: handshakes, a certificate of less than a kilobyte, an
+ * What a remote that dialled may send before it has passed the handshake: handshakes, a certificate of less than a kilobyte, an
  * invite. A dozen bytes open a stream, which costs kilobytes, so this bounds memory as well.
  */
 const maxStrangerBytes = 16 * 1024;
@@ -25,7 +25,7 @@ const maxUnseenBytes = 2 * 1024 * 1024;
  * network. Streams see less of it: a Yamux frame of 256 KiB shows there only when it is complete, which takes seconds where
  * many share a slow link.
  */
-export class Arrivals {
+export class ReceivedBytes {
   readonly #remotes = new Map<string, Remote>();
 
   /** Only grows for as long as there is a connection; 0 where there is none. */
@@ -33,14 +33,14 @@ export class Arrivals {
     return this.#remotes.get(peerId)?.bytes ?? 0;
   }
 
-  /** Says that a remote has passed the gate. Holds until its last connection is closed. */
+  /** Says that a remote has passed the handshake. Holds until its last connection is closed. */
   admit(peerId: string): void {
     const remote = this.#remotes.get(peerId);
     if (remote !== undefined) remote.isAdmitted = true;
   }
 
   /** Begins to count for one more connection. */
-  begin(peerId: string, direction: 'inbound' | 'outbound'): ArrivalCounter {
+  begin(peerId: string, direction: 'inbound' | 'outbound'): ReceivedBytesCounter {
     const remote = this.#remotes.get(peerId) ?? { bytes: 0, connections: 0, isAdmitted: false };
     this.#remotes.set(peerId, remote);
     remote.connections += 1;

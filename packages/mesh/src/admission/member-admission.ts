@@ -6,7 +6,7 @@ import { FrameStream } from '../streams/frame-stream.ts';
 import { untilAborted } from '../streams/wait.ts';
 import type { ByteStream } from '../transport/byte-stream.ts';
 import type { Connection, Transport } from '../transport/transport.ts';
-import { answerKnock, knock, type AdmittedRemote } from './handshake.ts';
+import { answerHandshake, beginHandshake, type AdmittedRemote } from './handshake.ts';
 
 /** Connections of one remote host that have been through Noise and have not passed yet. Each may cost megabytes. */
 const maxUnpassedPerHost = 32;
@@ -14,14 +14,14 @@ const maxUnpassedPerHost = 32;
 const refusalLingerMs = 500;
 
 /** Where one connection stands. */
-interface Admission {
+interface AdmissionState {
   /** Set once the remote's certificate was found good: it may be served. */
   remote: AdmittedRemote | undefined;
   /** Settled when both ends have found each other's certificate good, or one did not. */
   readonly passed: PromiseWithResolvers<void>;
 }
 
-export interface GateComponents {
+export interface MemberAdmissionComponents {
   readonly transport: Transport;
   readonly membership: Membership;
   readonly logger: Logger;
@@ -34,18 +34,18 @@ export interface GateComponents {
  * after dialling; a connection that has not passed within three seconds is closed, and so is one whose certificate is good no
  * longer.
  */
-export class Gate {
+export class MemberAdmission {
   readonly #transport: Transport;
   readonly #membership: Membership;
   readonly #logger: Logger;
-  readonly #onDenied: GateComponents['onDenied'];
+  readonly #onDenied: MemberAdmissionComponents['onDenied'];
   /** Members that we are dialling though they are connected. */
   readonly #extraDials = new Set<string>();
-  readonly #admissions = new WeakMap<Connection, Admission>();
+  readonly #admissions = new WeakMap<Connection, AdmissionState>();
   /** By remote host: connections from it that have not passed yet. */
   readonly #unpassed = new Map<string, number>();
 
-  constructor(components: GateComponents) {
+  constructor(components: MemberAdmissionComponents) {
     this.#transport = components.transport;
     this.#membership = components.membership;
     this.#logger = components.logger;
@@ -54,7 +54,7 @@ export class Gate {
 
   /** Must be called before the transport starts, so that no connection escapes. */
   async install(): Promise<void> {
-    const { id, maxInboundStreams } = methods.gate;
+    const { id, maxInboundStreams } = methods.handshake;
     this.#transport.onConnection((connection) => void this.#admit(connection));
     await this.#transport.accept(id, { maxInboundStreams }, (stream, connection) => {
       void this.#answer(stream, connection);
@@ -68,7 +68,7 @@ export class Gate {
   assertMayCall(connection: Connection, { id, callers }: Method): void {
     if (callers === 'anybody') return;
     const certificate = this.#admissions.get(connection)?.remote?.certificate;
-    if (certificate === undefined) throw new SkeinError('not-a-member', 'no service before the gate');
+    if (certificate === undefined) throw new SkeinError('not-a-member', 'no service before the handshake');
     this.#membership.assertGood(certificate);
     if (callers.some((role) => certificate.roles.includes(role))) return;
     throw new SkeinError('not-permitted', `${id} is for members that are ${callers.join(' or ')}`);
@@ -103,7 +103,7 @@ export class Gate {
     await this.#admission(connection).passed.promise;
   }
 
-  #admission(connection: Connection): Admission {
+  #admission(connection: Connection): AdmissionState {
     let admission = this.#admissions.get(connection);
     if (admission === undefined) {
       admission = { remote: undefined, passed: Promise.withResolvers<void>() };
@@ -117,8 +117,8 @@ export class Gate {
   async #admit(connection: Connection): Promise<void> {
     const admission = this.#admission(connection);
     const tooLate = setTimeout(() => {
-      this.#refuse(connection, new SkeinError('not-a-member', 'the gate was not passed in time'));
-    }, methods.gate.openTimeoutMs);
+      this.#refuse(connection, new SkeinError('not-a-member', 'the handshake was not passed in time'));
+    }, methods.handshake.openTimeoutMs);
     const host = connection.direction === 'inbound' ? (connection.remoteHost ?? '') : undefined;
     const unpassed = host === undefined ? 0 : (this.#unpassed.get(host) ?? 0) + 1;
     if (host !== undefined) this.#unpassed.set(host, unpassed);
@@ -131,18 +131,18 @@ export class Gate {
     };
     void connection.closed.then(() => {
       settle();
-      admission.passed.reject(new SkeinError('peer-lost', 'the connection was closed at the gate'));
+      admission.passed.reject(new SkeinError('peer-lost', 'the connection was closed in the handshake'));
     });
     admission.passed.promise.then(settle, settle);
     if (unpassed > maxUnpassedPerHost) {
-      this.#refuse(connection, new SkeinError('overloaded', 'too many connections of one host before the gate'));
+      this.#refuse(connection, new SkeinError('overloaded', 'too many connections of one host before the handshake'));
       return;
     }
     if (connection.direction !== 'outbound') return;
     try {
-      const signal = AbortSignal.timeout(methods.gate.openTimeoutMs);
-      const stream = await connection.openStream(methods.gate.id, { signal });
-      await this.#run(knock, stream, connection);
+      const signal = AbortSignal.timeout(methods.handshake.openTimeoutMs);
+      const stream = await connection.openStream(methods.handshake.id, { signal });
+      await this.#run(beginHandshake, stream, connection);
     } catch (error) {
       this.#refuse(connection, error);
     }
@@ -156,15 +156,15 @@ export class Gate {
 
   async #answer(stream: ByteStream, connection: Connection): Promise<void> {
     try {
-      await this.#run(answerKnock, stream, connection);
+      await this.#run(answerHandshake, stream, connection);
     } catch (error) {
       this.#refuse(connection, error);
     }
   }
 
-  async #run(side: typeof knock, stream: ByteStream, connection: Connection): Promise<void> {
+  async #run(side: typeof beginHandshake, stream: ByteStream, connection: Connection): Promise<void> {
     const admission = this.#admission(connection);
-    const frames = new FrameStream(stream, methods.gate);
+    const frames = new FrameStream(stream, methods.handshake);
     try {
       const { remotePeerId } = connection;
       await side({
@@ -172,13 +172,13 @@ export class Gate {
         membership: this.#membership,
         remotePeerId,
         isExtra: connection.direction === 'outbound' && this.#extraDials.has(remotePeerId),
-        signal: AbortSignal.timeout(methods.gate.openTimeoutMs),
+        signal: AbortSignal.timeout(methods.handshake.openTimeoutMs),
         onAdmitted: (remote) => (admission.remote = remote),
       });
       admission.passed.resolve();
     } catch (error) {
       // Whoever dialled is told why, unless it was who refused.
-      if (side === answerKnock && !frames.lost.aborted) await explain(frames, error);
+      if (side === answerHandshake && !frames.lost.aborted) await explain(frames, error);
       else frames.abort();
       throw error;
     }
@@ -191,7 +191,7 @@ export class Gate {
     admission.passed.reject(error);
     if (connection.isOpen) {
       const remote = { peer: connection.remotePeerId, address: connection.remoteAddress };
-      this.#logger.debug({ ...remote, code: error.code, reason: error.message }, 'connection refused at the gate');
+      this.#logger.debug({ ...remote, code: error.code, reason: error.message }, 'connection refused in the handshake');
       const isTheirs = connection.direction === 'inbound' && error.code !== 'peer-lost';
       if (isTheirs) this.#onDenied({ reason: error.code, address: connection.remoteHost, peer: remote.peer });
     }

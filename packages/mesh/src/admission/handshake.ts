@@ -1,11 +1,17 @@
-import { gateHelloSchema, gateWelcomeSchema, parseHeader, SkeinError, type Certificate } from '@skein/protocol';
+import {
+  handshakeHelloSchema,
+  handshakeWelcomeSchema,
+  parseHeader,
+  SkeinError,
+  type Certificate,
+} from '@skein/protocol';
 import type { z } from 'zod';
 
 import type { Membership } from '../membership/membership.ts';
 import type { FrameStream } from '../streams/frame-stream.ts';
 
 /** One handshake on one connection. */
-export interface GateRun {
+export interface HandshakeRun {
   readonly stream: FrameStream;
   readonly membership: Membership;
   /** Peer id of the other end, as Noise has proved it. */
@@ -31,12 +37,16 @@ export interface AdmittedRemote {
  *
  * @throws SkeinError `not-a-member`, with the reason, when either certificate is found wanting
  */
-export async function knock(run: GateRun): Promise<void> {
+export async function beginHandshake(run: HandshakeRun): Promise<void> {
   const { stream, signal, isExtra } = run;
-  await stream.write({ type: 'gate-hello', ...introduction(run), ...(isExtra ? { extra: true } : {}) }, undefined, {
-    signal,
-  });
-  await admit(run, gateWelcomeSchema);
+  await stream.write(
+    { type: 'handshake-hello', ...introduction(run), ...(isExtra ? { extra: true } : {}) },
+    undefined,
+    {
+      signal,
+    },
+  );
+  await admit(run, handshakeWelcomeSchema);
   await stream.end({ signal });
 }
 
@@ -45,25 +55,28 @@ export async function knock(run: GateRun): Promise<void> {
  *
  * @throws SkeinError `not-a-member` when the other's certificate is found wanting
  */
-export async function answerKnock(run: GateRun): Promise<void> {
+export async function answerHandshake(run: HandshakeRun): Promise<void> {
   const { stream, signal } = run;
-  await admit(run, gateHelloSchema);
-  await stream.write({ type: 'gate-welcome', ...introduction(run) }, undefined, { signal });
+  await admit(run, handshakeHelloSchema);
+  await stream.write({ type: 'handshake-welcome', ...introduction(run) }, undefined, { signal });
   await stream.end({ signal });
 }
 
-function introduction({ membership }: GateRun): object {
+function introduction({ membership }: HandshakeRun): object {
   const { certificate } = membership.credentials;
   return { certificate, revocations: membership.revocations.version };
 }
 
-async function admit(run: GateRun, schema: typeof gateHelloSchema | typeof gateWelcomeSchema): Promise<void> {
+async function admit(
+  run: HandshakeRun,
+  schema: typeof handshakeHelloSchema | typeof handshakeWelcomeSchema,
+): Promise<void> {
   const { stream, membership, remotePeerId, signal } = run;
   // What the other end says of our certificate, at most.
   const frame = await stream
     .read({ signal })
     .catch((error: unknown) => Promise.reject(membership.explainRefusal(error)));
-  if (frame === undefined) throw new SkeinError('not-a-member', 'the other end left in the middle of the gate');
+  if (frame === undefined) throw new SkeinError('not-a-member', 'the other end left in the middle of the handshake');
   const { certificate, revocations, ...rest }: z.output<typeof schema> = parseHeader(schema, frame.header);
   const isExtra = run.isExtra || ('extra' in rest && rest.extra === true);
   run.onAdmitted({ certificate: await membership.verify(certificate, remotePeerId), revocations, isExtra });
