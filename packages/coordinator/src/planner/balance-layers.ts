@@ -1,7 +1,6 @@
 import { invariant, type Block } from '@skein/protocol';
 
-import type { DecodeWork } from './decode-work.ts';
-import type { StageMemory } from './stage-memory.ts';
+import type { DecodeWork, StageMemory } from './block-costs.ts';
 
 /** The facts about a peer that balancing needs. */
 export interface BalancedPeer {

@@ -1,2 +1,2 @@
 export { plan, type Plan, type PlannedStage, type PlanSnapshot } from './plan.ts';
-export type { PlacedStage } from './usable-bytes.ts';
+export type { PlacedStage } from './usable-peers.ts';

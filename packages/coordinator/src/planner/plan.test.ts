@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 
 import { cardOf, gibibyte, manifestOf, mebibyte, peerIdOf, randomNumbers } from '../testing/fixtures.ts';
 import { plan, type PlanSnapshot } from './plan.ts';
-import { stageMemory } from './stage-memory.ts';
+import { stageMemory } from './block-costs.ts';
 
 const manifest = manifestOf();
 const request = plannedSpecSchema.parse({ model: manifest.model, contextTokens: 1024 });

@@ -1,12 +1,17 @@
-import { formatBytes, limits, type Block, type Card, type ModelManifest, type PlannedSpec } from '@skein/protocol';
+import {
+  formatBytes,
+  limits,
+  SkeinError,
+  type Block,
+  type Card,
+  type ModelManifest,
+  type PlannedSpec,
+} from '@skein/protocol';
 
-import { balanceLayers, maximumStages } from './balance-layers.ts';
-import { decodeWork, type DecodeWork } from './decode-work.ts';
-import { doesNotFit, noPeers, splitUnsupported, wrongLayers } from './errors.ts';
-import { peerPools } from './peer-pools.ts';
-import { stageMemory, type StageMemory } from './stage-memory.ts';
-import type { PlacedStage } from './usable-bytes.ts';
-import { usablePeers, type UsablePeer } from './usable-peers.ts';
+import { maximumStages, type Balanced } from './balance-layers.ts';
+import { decodeWork, stageMemory } from './block-costs.ts';
+import { bestSplit, type SplitModel } from './split.ts';
+import { usablePeers, type PlacedStage, type UsablePeer } from './usable-peers.ts';
 
 /** The facts of planning: nothing else enters a plan. */
 export interface PlanSnapshot {
@@ -75,8 +80,8 @@ export function plan(snapshot: PlanSnapshot, spec: PlannedSpec): Plan {
   for (let count = stages ?? 2; count <= greatestCount; count += 1) {
     // Splitting never takes less than the whole: no need to try every order to know that it can't fit.
     if (peers.slice(0, count).reduce((sum, peer) => sum + peer.freeBytes, 0) < neededBytes) continue;
-    const split = splitOver(peers, { ...model, stages: count });
-    if (split !== undefined) return split;
+    const split = bestSplit(peers, { ...model, stages: count });
+    if (split !== undefined) return planSplit(split, { ...model, stages: count });
   }
   throw doesNotFit(failure, stages === undefined ? {} : { stages });
 }
@@ -127,36 +132,64 @@ function planWhole(peer: UsablePeer, { layers, neededBytes }: { layers: number; 
   };
 }
 
-interface SplitModel {
-  readonly layers: number;
-  readonly multiple: number;
-  readonly stages: number;
-  readonly memory: StageMemory;
-  readonly decodeWork: DecodeWork;
-  readonly ends: readonly number[] | undefined;
+function planSplit(split: readonly Balanced<UsablePeer>[], { memory, ends }: SplitModel): Plan {
+  const parts = split.map(
+    ({ peer, block }) =>
+      `layers ${block.from}-${block.to - 1} on ${peer.name} (${formatBytes(memory(block))} of ${formatBytes(peer.freeBytes)} free)`,
+  );
+  const how = ends === undefined ? 'so that the slowest stage is as fast as can be' : 'as asked for';
+  return {
+    stages: split.map(({ peer, block }) => ({ peer: peer.peer, block, bytes: memory(block) })),
+    explanation: `split ${how}: ${parts.join(', ')}`,
+  };
 }
 
-/** Finds the best split over any of the pools that the peers make; of those in a fixed order the first. */
-function splitOver(peers: readonly UsablePeer[], model: SplitModel): Plan | undefined {
-  let fastest: { plan: Plan; slowest: number } | undefined;
-  for (const pool of peerPools(peers, model.stages)) {
-    if (fastest !== undefined && pool.isOrderFixed) break;
-    const split = balanceLayers({ ...model, ...pool });
-    if (split === undefined) continue;
-    const slowest = Math.max(...split.map(({ peer, block }) => model.decodeWork(block) / peer.speed));
-    if (fastest !== undefined && fastest.slowest <= slowest) continue;
-    const parts = split.map(
-      ({ peer, block }) =>
-        `layers ${block.from}-${block.to - 1} on ${peer.name} (${formatBytes(model.memory(block))} of ${formatBytes(peer.freeBytes)} free)`,
-    );
-    const how = model.ends === undefined ? 'so that the slowest stage is as fast as can be' : 'as asked for';
-    fastest = {
-      slowest,
-      plan: {
-        stages: split.map(({ peer, block }) => ({ peer: peer.peer, block, bytes: model.memory(block) })),
-        explanation: `split ${how}: ${parts.join(', ')}`,
-      },
-    };
-  }
-  return fastest?.plan;
+/** The facts with which planning explains its failure. */
+interface PlanFailure {
+  readonly name: string;
+  /** Bytes that the whole model takes on one peer. */
+  readonly neededBytes: number;
+  /** Usable peers, most free memory first. */
+  readonly peers: readonly UsablePeer[];
+  readonly contextTokens: number;
+}
+
+/** Makes the error `no-peers` for fewer usable peers than wanted stages. */
+function noPeers(name: string, wanted: number, usable: number): SkeinError {
+  const message =
+    usable === 0
+      ? `no machine can serve ${name} now; start a peer with \`skein up\` or \`skein join\``
+      : `${name} was asked for in ${wanted} stages, but only ${usable} ${usable === 1 ? 'machine' : 'machines'} can serve; join more machines or ask for fewer stages`;
+  return new SkeinError('no-peers', message, { details: { wanted, usable } });
+}
+
+/** Makes the error `does-not-fit`, with the numbers and the options that would help. */
+function doesNotFit(failure: PlanFailure, options: { stages?: number; noSplitReason?: string }): SkeinError {
+  const { name, neededBytes, peers, contextTokens } = failure;
+  const considered = options.noSplitReason === undefined ? peers.slice(0, options.stages) : peers.slice(0, 1);
+  const availableBytes = considered.reduce((sum, peer) => sum + peer.freeBytes, 0);
+  const where =
+    considered.length === 1
+      ? `${considered[0]?.name}, the machine with the most, has ${formatBytes(availableBytes)} free`
+      : `${considered.map((peer) => `${peer.name} ${formatBytes(peer.freeBytes)}`).join(', ')} are free`;
+  const why = options.noSplitReason === undefined ? '' : ` It can't be split: ${options.noSplitReason}.`;
+  const overhead = considered.length === 1 ? '' : ', and each stage adds its own buffers';
+  return new SkeinError(
+    'does-not-fit',
+    `${name} with a context of ${contextTokens} tokens needs ${formatBytes(neededBytes)}${overhead}; ${where}.${why} ` +
+      'Free memory, ask for fewer contextTokens, choose a smaller quantization or join another machine',
+    { details: { neededBytes, availableBytes } },
+  );
+}
+
+/** Makes the error `split-unsupported` for a model that can't be split. */
+function splitUnsupported(name: string, reason: string): SkeinError {
+  return new SkeinError('split-unsupported', `${name} can't be split: ${reason}; deploy it without stages`);
+}
+
+/** Makes the error `invalid-request` for layers that are not the model's. */
+function wrongLayers(name: string, reason: string): SkeinError {
+  return new SkeinError('invalid-request', `${name} can't be split like that: ${reason}`, {
+    details: { param: 'layers' },
+  });
 }

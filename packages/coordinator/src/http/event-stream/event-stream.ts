@@ -2,8 +2,7 @@ import type { ServerResponse } from 'node:http';
 
 import type { Schedule } from '../../timers.ts';
 import { errorBody } from '../error-response.ts';
-import { NodeBody } from './node-body.ts';
-import { WebBody } from './web-body.ts';
+import { NodeBody, WebBody } from './body.ts';
 
 /** A sink of server-sent events. Those for a client that is gone are dropped. */
 export interface EventSink {

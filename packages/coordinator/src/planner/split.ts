@@ -1,9 +1,30 @@
+import { balanceLayers, type Balanced, type BalanceOptions } from './balance-layers.ts';
 import type { UsablePeer } from './usable-peers.ts';
 
 /** Most peers of which every choice and order is tried: 2 to the power of this many sets of them. */
 const maxPool = 6;
 
-export interface PeerPool {
+/** The model to split, and how. */
+export type SplitModel = Omit<BalanceOptions<UsablePeer>, 'peers' | 'isOrderFixed'>;
+
+/**
+ * Finds the best split over any of the pools that the peers make; of those in a fixed order the first.
+ *
+ * @param peers most free memory first
+ */
+export function bestSplit(peers: readonly UsablePeer[], model: SplitModel): Balanced<UsablePeer>[] | undefined {
+  let fastest: { split: Balanced<UsablePeer>[]; slowest: number } | undefined;
+  for (const pool of peerPools(peers, model.stages)) {
+    if (fastest !== undefined && pool.isOrderFixed) break;
+    const split = balanceLayers({ ...model, ...pool });
+    if (split === undefined) continue;
+    const slowest = Math.max(...split.map(({ peer, block }) => model.decodeWork(block) / peer.speed));
+    if (fastest === undefined || slowest < fastest.slowest) fastest = { split, slowest };
+  }
+  return fastest?.split;
+}
+
+interface PeerPool {
   readonly peers: readonly UsablePeer[];
   /** Whether they are taken in this order, one a stage. */
   readonly isOrderFixed: boolean;
@@ -17,7 +38,7 @@ export interface PeerPool {
  *
  * @param peers most free memory first
  */
-export function* peerPools(peers: readonly UsablePeer[], stages: number): Generator<PeerPool> {
+function* peerPools(peers: readonly UsablePeer[], stages: number): Generator<PeerPool> {
   if (stages <= maxPool) {
     yield { peers: peers.slice(0, maxPool), isOrderFixed: false };
     if (peers.length > maxPool) yield { peers: bySpeed(peers).slice(0, maxPool), isOrderFixed: false };

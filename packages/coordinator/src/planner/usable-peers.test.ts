@@ -2,7 +2,7 @@ import type { Card, HeldStage } from '@skein/protocol';
 import { expect, test } from 'vitest';
 
 import { cardOf, gibibyte, manifestOf, peerIdOf } from '../testing/fixtures.ts';
-import { usableBytes, type PlacedStage } from './usable-bytes.ts';
+import { usableBytes, type PlacedStage } from './usable-peers.ts';
 
 const [ada, bob] = [peerIdOf(1), peerIdOf(2)];
 const model = manifestOf();

@@ -1,0 +1,123 @@
+import {
+  invariant,
+  kvBytes,
+  microBatchRows,
+  swapTokens,
+  type Block,
+  type KvCacheOptions,
+  type ModelManifest,
+  type ModelShape,
+  type TensorSection,
+} from '@skein/protocol';
+
+/** Allowance for the engine process itself: runtime, llama.cpp and its smaller buffers. Not measured yet. */
+const engineBytes = 96 * 1024 * 1024;
+/**
+ * Rows of activations alive at once in a layer's graph, in multiples of the hidden size: the residual, the norm, queries,
+ * keys and values, and the two feed-forward intermediates, which are three to four times as wide as the hidden state.
+ */
+const activationRows = 16;
+const floatBytes = 4;
+
+/**
+ * Share of the computed tokens that a token is drawn after: the others are a prompt's, and need no output matrix.
+ * Earlier turns of a conversation are in the cache and not computed again, so prompts are the smaller part.
+ */
+const drawnShare = 0.75;
+
+/** Bytes of memory that a peer needs for a block of a model. */
+export type StageMemory = (block: Block) => number;
+
+/**
+ * Makes the memory formula of one model with one KV cache. A stage takes
+ *
+ *     weights   its layers + the small global tensors + token embeddings (lead) + output matrix (tail)
+ *     KV cache  kvBytesPerTokenPerLayer * layers of the block * (contextTokens + swapTokens) (* 34 / 64 in q8_0)
+ *     compute   batch * 4 * (16 * hiddenSize + contextTokens + vocabularySize (tail)) + 96 MiB
+ *
+ * where swapTokens are those of finished sequences in main memory ({@link swapTokens}) and
+ * batch = min(contextTokens, microBatchRows): activations, attention mask and logits are f32. The
+ * estimate leans to the high side: memory that runs out kills an engine, memory left over costs nothing.
+ */
+export function stageMemory(manifest: ModelManifest, options: KvCacheOptions): StageMemory {
+  const bytes = partsOf(manifest, (tensor) => tensor.bytes);
+  const { shape } = manifest;
+  const { contextTokens, cacheType } = options;
+  const tokens = contextTokens + swapTokens(shape, options);
+  const layerBytesOf = blockSums(bytes.layers);
+  return (block) => {
+    const { from, to } = block;
+    const isLead = from === 0;
+    const isTail = to === shape.layers;
+    // A whole model with tied weights holds the one matrix once.
+    const embeddingBytes = isLead && !(isTail && bytes.isTied) ? bytes.embedding : 0;
+    const outputBytes = isTail ? bytes.output : 0;
+    const layers = layerBytesOf(block);
+    const cacheBytes = kvBytes(shape, { layers: to - from, tokens, cacheType });
+    return (
+      layers + bytes.shared + embeddingBytes + outputBytes + cacheBytes + computeBytes(shape, contextTokens, isTail)
+    );
+  };
+}
+
+/** Weights that a stage multiplies with for one token on average: its layers', and on the tail the output matrix's. */
+export type DecodeWork = (block: Block) => number;
+
+/**
+ * Returns the work of a model's blocks. It counts weights rather than their bytes: on the CPUs measured, a weight of 8
+ * bits takes no longer than one of 4 (SmolLM2's output matrix in Q8_0 takes as long as 7.4 of its layers in Q4_1, has
+ * as many weights as 8 of them, and as many bytes as 13.6). Experts that a token does not use count, too: the share
+ * that it uses is the same in all layers.
+ */
+export function decodeWork(manifest: ModelManifest): DecodeWork {
+  const weights = partsOf(manifest, ({ shape }) => shape.reduce((product, extent) => product * extent, 1));
+  const layerWeightsOf = blockSums(weights.layers);
+  return (block) => layerWeightsOf(block) + (block.to === manifest.shape.layers ? drawnShare * weights.output : 0);
+}
+
+function computeBytes(shape: ModelShape, contextTokens: number, isTail: boolean): number {
+  const batch = Math.min(contextTokens, microBatchRows);
+  const columns = activationRows * shape.hiddenSize + contextTokens + (isTail ? shape.vocabularySize : 0);
+  return batch * columns * floatBytes + engineBytes;
+}
+
+/** A model's tensors, added up by the stage that will hold them. */
+interface ModelParts {
+  /** Each layer's, in order. */
+  readonly layers: readonly number[];
+  /** Token embeddings: the lead looks token rows up in them. */
+  readonly embedding: number;
+  /** Output matrix of the tail; the token embeddings once more where the model ties the two. */
+  readonly output: number;
+  /** Small global tensors (norms, rope factors), which every stage gets. */
+  readonly shared: number;
+  /** Whether `output` is the token embeddings, which a model that is not split holds once. */
+  readonly isTied: boolean;
+}
+
+/** Adds an amount of each tensor up by part. Leaves out metadata (a few megabytes at most). */
+function partsOf({ shape, sections }: ModelManifest, amountOf: (tensor: TensorSection) => number): ModelParts {
+  const layers = Array.from({ length: shape.layers }, () => 0);
+  let [embedding, output, shared] = [0, 0, 0];
+  for (const section of sections) {
+    if (section.kind !== 'tensor') continue;
+    const amount = amountOf(section);
+    const layer = Number(/^blk\.(\d+)\./.exec(section.name)?.[1] ?? Number.NaN);
+    const sum = layers[layer];
+    if (sum !== undefined) layers[layer] = sum + amount;
+    else if (section.name.startsWith('token_embd.')) embedding += amount;
+    else if (section.name.startsWith('output.')) output += amount;
+    else shared += amount;
+  }
+  const isTied = output === 0;
+  return { layers, embedding, output: isTied ? embedding : output, shared, isTied };
+}
+
+/** Returns a function for the sum of the values of a block, which may be empty. */
+function blockSums(values: readonly number[]): (block: Block) => number {
+  const sums = [0];
+  let sum = 0;
+  for (const value of values) sums.push((sum += value));
+  const upTo = (index: number): number => invariant(sums[index], 'a block lies among the values');
+  return ({ from, to }) => upTo(to) - upTo(from);
+}
