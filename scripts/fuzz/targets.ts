@@ -2,37 +2,14 @@ import { isDeepStrictEqual } from 'node:util';
 
 import {
   adminRoutes,
-  bytesAnswerSchema,
-  bytesRequestSchema,
   cardSchema,
   cardSignatureContext,
-  clientRequestSchema,
-  credentialsSchema,
   decodeInvite,
   decodeValue,
   encodeInvite,
   encodeValue,
   FrameParser,
-  handshakeHelloSchema,
-  handshakeWelcomeSchema,
-  generationEventSchema,
-  generationRequestSchema,
-  joinAnswerSchema,
-  joinRequestSchema,
-  leaveRequestSchema,
-  manifestAnswerSchema,
-  manifestRequestSchema,
-  measureEchoSchema,
-  measureProbeSchema,
   parseHeader,
-  renewRequestSchema,
-  revocationsSchema,
-  ringMessageSchema,
-  ringOpenSchema,
-  stageCommandSchema,
-  stageEventSchema,
-  stageLoadSchema,
-  streamErrorSchema,
   fromText,
   packPrompt,
   unpackPrompt,
@@ -54,6 +31,7 @@ import { grammarOf } from '../../packages/node/src/engine/json-schema/index.ts';
 import { decodeActivations } from '../../packages/node/src/engine/stage/activations.ts';
 import { memorySource, readGgufLayout } from '../../packages/node/src/gguf/index.ts';
 import { seededRandom } from '../fixtures/random.ts';
+import { messagesOf, streamErrors, type WireMessages } from '../golden/wire-messages.ts';
 import { RandomSchemas } from '../schemas/random-schema.ts';
 import { bytesLike, framesLike, headersLike, jsonLike } from './inputs.ts';
 
@@ -73,85 +51,12 @@ const maxFrameBytes = 4096;
 const turns = new Turns();
 const tag = '_skein-0123456789abcdef._udp.local';
 
-/** Lists schemas of messages from other members, with messages that they accept. */
-function headerTargets(signed: object): readonly [string, z.ZodType, readonly object[]][] {
-  const step = {
-    type: 'step',
-    step: 1,
-    operations: [{ type: 'copy', sequence: 0, to: 1, before: 4 }],
-    entries: [{ sequence: 0, position: 0, count: 2, sample: true, draft: [7] }],
-  };
-  const credentials = { certificate: signed, revocations: signed };
-  return [
-    ['handshake', handshakeHelloSchema, [{ type: 'handshake-hello', certificate: signed, revocations: 1 }]],
-    ['handshake answer', handshakeWelcomeSchema, [{ type: 'handshake-welcome', certificate: signed, revocations: 1 }]],
-    ['join', joinRequestSchema, [{ type: 'join-request', secret: new Uint8Array(16), name: 'attic' }]],
-    ['join answer', joinAnswerSchema, [{ type: 'join-granted', ...credentials }, { type: 'join-pending' }]],
-    ['renewal', renewRequestSchema, [{ type: 'renew-request' }]],
-    ['client', clientRequestSchema, [{ type: 'client-request', peer }]],
-    ['credentials', credentialsSchema, [{ type: 'credentials', ...credentials }]],
-    ['leave', leaveRequestSchema, [{ type: 'leave-request' }]],
-    ['revocations', revocationsSchema, [{ type: 'revocations', list: signed }]],
-    ['manifest request', manifestRequestSchema, [{ type: 'manifest-request', model: sha256 }]],
-    ['manifest answer', manifestAnswerSchema, [{ type: 'manifest' }]],
-    [
-      'bytes request',
-      bytesRequestSchema,
-      [{ type: 'bytes-request', model: sha256, ranges: [{ offset: 0, bytes: 9 }] }],
-    ],
-    ['bytes answer', bytesAnswerSchema, [{ type: 'model-bytes' }, { type: 'bytes-end' }]],
-    ['measure', measureProbeSchema, [{ type: 'measure-probe' }]],
-    ['measure answer', measureEchoSchema, [{ type: 'measure-echo', bytes: 5 }]],
-    [
-      'stage',
-      stageLoadSchema,
-      [
-        {
-          type: 'stage-load',
-          deployment: 'deployment-1',
-          manifest: sha256,
-          name: 'tiny',
-          stage: 0,
-          stages: 1,
-          block,
-          sources: [peer],
-          spec: { model: sha256, contextTokens: 256, sequences: 1, layers: [8] },
-        },
-      ],
-    ],
-    ['stage command', stageCommandSchema, [{ type: 'stage-connect', next: peer }, { type: 'stage-drain' }]],
-    ['stage event', stageEventSchema, [{ type: 'stage-progress', phase: 'fetch', doneBytes: 1, totalBytes: 2 }]],
-    ['ring open', ringOpenSchema, [{ type: 'ring-open', deployment: 'deployment-1', stage: 1 }]],
-    [
-      'ring',
-      ringMessageSchema,
-      [step, { type: 'sampled', step: 1, draws: [{ sequence: 0, tokens: [1], mus: [2.5] }] }],
-    ],
-    [
-      'generation',
-      generationRequestSchema,
-      [
-        {
-          type: 'generate',
-          request: 'chatcmpl-1',
-          deployment: 'deployment-1',
-          prompt: 'chat',
-          sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 },
-          stop: ['.'],
-          resume: { promptHash: sha256, tokens: [5, 6, 7], emittedCharacters: 4, mu: 9.5 },
-        },
-      ],
-    ],
-    [
-      'generation event',
-      generationEventSchema,
-      [
-        { type: 'generation-begin', promptTokens: 3, promptHash: sha256, maxTokens: 8 },
-        { type: 'text-delta', text: 'x', tokens: [1], mu: 1.5 },
-      ],
-    ],
-    ['error', streamErrorSchema, [{ type: 'stream-error', error: { code: 'overloaded', message: 'x' } }]],
-  ];
+/** Lists the messages of all methods. */
+function wireMessages(): readonly WireMessages[] {
+  const ofMethods = Object.entries(messagesOf).flatMap(([method, messages]) =>
+    messages.map((one) => ({ ...one, name: `${method} ${one.name}` })),
+  );
+  return [...ofMethods, streamErrors];
 }
 
 /** Lists every decoder of bytes that come from another machine. */
@@ -159,7 +64,7 @@ export async function fuzzTargets(): Promise<readonly FuzzTarget[]> {
   const authority = await Authority.ephemeral();
   const { identity, membership } = await authority.enroll(['peer']);
   const { certificate, revocations } = membership.credentials;
-  const headers = headerTargets({ ...certificate });
+  const headers = wireMessages();
   const card = encodeValue({
     peer: identity.peerId,
     version: 1,
@@ -174,14 +79,14 @@ export async function fuzzTargets(): Promise<readonly FuzzTarget[]> {
   const invite = { mesh: peer, secret: new Uint8Array(16), peer, addresses: ['/ip4/127.0.0.1/tcp/1'] };
   const schemas = new RandomSchemas(seededRandom(1));
   return [
-    ...headers.map(([name, schema, examples]): FuzzTarget => ({
+    ...headers.map(({ name, schema, examples }): FuzzTarget => ({
       name: `${name} header`,
       inputs: headersLike(accepted(schema, examples)),
       decode: (input) => void parseHeader(schema, unwrapped(input)),
     })),
     {
       name: 'frames',
-      inputs: framesLike(headers.flatMap(([, , examples]) => examples)),
+      inputs: framesLike(headers.flatMap(({ examples }) => examples)),
       decode: (input) => {
         const parser = new FrameParser({ maxFrameBytes });
         // In pieces, as a network cuts them.

@@ -1,0 +1,284 @@
+import {
+  aliveSchema,
+  bytesAnswerSchema,
+  bytesRequestSchema,
+  cardSchema,
+  certificateSchema,
+  clientRequestSchema,
+  credentialsSchema,
+  generationEventSchema,
+  generationRequestSchema,
+  handshakeHelloSchema,
+  handshakeWelcomeSchema,
+  joinAnswerSchema,
+  joinRequestSchema,
+  leaveAnswerSchema,
+  leaveRequestSchema,
+  manifestAnswerSchema,
+  manifestRequestSchema,
+  measureEchoSchema,
+  measureProbeSchema,
+  renewRequestSchema,
+  revocationListSchema,
+  revocationsSchema,
+  ringMessageSchema,
+  ringOpenAnswerSchema,
+  ringOpenSchema,
+  signedCardSchema,
+  stageCommandSchema,
+  stageEventSchema,
+  stageLoadSchema,
+  streamErrorSchema,
+  type methods,
+} from '@skein/protocol';
+import type { z } from 'zod';
+
+/** Messages of one schema, an example of each that there is. */
+export interface WireMessages {
+  readonly name: string;
+  readonly schema: z.ZodType;
+  readonly examples: readonly object[];
+}
+
+const peer = '12D3KooWBmAwcd4PJNJvfV89HwE48nwkRmAgo8Vy3uQEyNNHBox2';
+const mesh = '12D3KooWBmAwcd4PJNJvfV89HwE48nwkRmAgo8Vy3uQEyNNHBox2';
+const sha256 = 'ab'.repeat(32);
+const block = { from: 0, to: 2 };
+const signed = { bytes: Uint8Array.of(1, 2, 3), signature: new Uint8Array(64) };
+const credentials = { certificate: signed, revocations: signed };
+const error = { code: 'overloaded', message: 'x', details: { stage: 1 } };
+const operations = [
+  { type: 'remove', sequence: 0, from: 2 },
+  { type: 'copy', sequence: 0, to: 1, before: 4 },
+  { type: 'swap-out', sequence: 1, place: 0, from: 1, before: 3 },
+  { type: 'swap-in', place: 0, sequence: 1, before: 3 },
+  { type: 'swap-discard', place: 0 },
+  {
+    type: 'sample-with',
+    sequence: 0,
+    sampling: { temperature: 0.5, topP: 0.9, topK: 40, minP: 0.05, seed: 7 },
+    history: [1, 2],
+    generated: 1,
+    mu: 2.5,
+  },
+];
+const logprobs = [{ token: 1, logprob: -0.5, bytes: [97], top: [{ token: 2, logprob: -1.5, bytes: [98] }] }];
+
+const of = (name: string, schema: z.ZodType, ...examples: object[]): WireMessages => ({ name, schema, examples });
+
+/** All messages of each method. A method without any does not compile. */
+export const messagesOf: Readonly<Record<keyof typeof methods, readonly WireMessages[]>> = {
+  handshake: [
+    of('hello', handshakeHelloSchema, {
+      type: 'handshake-hello',
+      certificate: signed,
+      revocations: 1,
+      extra: true,
+    }),
+    of('welcome', handshakeWelcomeSchema, { type: 'handshake-welcome', certificate: signed, revocations: 1 }),
+  ],
+  join: [
+    of('request', joinRequestSchema, { type: 'join-request', secret: new Uint8Array(16), name: 'attic' }),
+    of('answer', joinAnswerSchema, { type: 'join-granted', ...credentials }, { type: 'join-pending' }),
+  ],
+  renew: [
+    of('request', renewRequestSchema, { type: 'renew-request' }),
+    of('answer', credentialsSchema, { type: 'credentials', ...credentials }),
+  ],
+  admitClient: [
+    of('request', clientRequestSchema, { type: 'client-request', peer }),
+    of('answer', credentialsSchema, { type: 'credentials', ...credentials }),
+  ],
+  leave: [
+    of('request', leaveRequestSchema, { type: 'leave-request' }),
+    of('answer', leaveAnswerSchema, { type: 'left' }),
+  ],
+  revocations: [of('list', revocationsSchema, { type: 'revocations', list: signed })],
+  card: [of('card', signedCardSchema, { type: 'card', signature: new Uint8Array(64), certificate: signed })],
+  alive: [of('heartbeat', aliveSchema, { type: 'alive', deadAfterMs: 1200 })],
+  manifest: [
+    of('request', manifestRequestSchema, { type: 'manifest-request', model: sha256 }),
+    of('answer', manifestAnswerSchema, { type: 'manifest' }),
+  ],
+  bytes: [
+    of('request', bytesRequestSchema, {
+      type: 'bytes-request',
+      model: sha256,
+      ranges: [{ offset: 0, bytes: 9 }],
+    }),
+    of('answer', bytesAnswerSchema, { type: 'model-bytes' }, { type: 'bytes-end' }),
+  ],
+  measure: [
+    of('probe', measureProbeSchema, { type: 'measure-probe' }),
+    of('echo', measureEchoSchema, { type: 'measure-echo', bytes: 5 }),
+  ],
+  stage: [
+    of('load', stageLoadSchema, {
+      type: 'stage-load',
+      deployment: 'deployment-1',
+      manifest: sha256,
+      name: 'tiny',
+      stage: 0,
+      stages: 2,
+      block,
+      previous: peer,
+      sources: [peer],
+      spec: {
+        model: sha256,
+        stages: 2,
+        layers: [2, 6],
+        contextTokens: 256,
+        sequences: 1,
+        cacheType: 'q8_0',
+        activations: 'f16',
+        threads: 2,
+      },
+    }),
+    of('command', stageCommandSchema, { type: 'stage-connect', next: peer }, { type: 'stage-drain' }),
+    of(
+      'event',
+      stageEventSchema,
+      { type: 'stage-progress', phase: 'fetch', doneBytes: 1, totalBytes: 2 },
+      { type: 'stage-ready', backend: 'cpu', fetchedBytes: 1, fileBytes: 2 },
+      { type: 'stage-connected' },
+      { type: 'stage-draining', running: 1 },
+      { type: 'stage-failed', error },
+    ),
+  ],
+  ring: [
+    of('open', ringOpenSchema, { type: 'ring-open', deployment: 'deployment-1', stage: 1 }),
+    of('answer', ringOpenAnswerSchema, { type: 'ring-accepted' }),
+    of(
+      'message',
+      ringMessageSchema,
+      {
+        type: 'step',
+        step: 1,
+        operations,
+        entries: [{ sequence: 0, position: 0, count: 2, sample: true, draft: [7] }],
+        activations: 'f16',
+      },
+      {
+        type: 'sampled',
+        step: 1,
+        draws: [
+          {
+            sequence: 0,
+            tokens: [1],
+            logprobs: [{ token: 1, logprob: -0.5, top: [{ token: 2, logprob: -1.5 }] }],
+            mus: [2.5],
+          },
+          { sequence: 1, tokens: [], error },
+        ],
+      },
+      { type: 'step-failed', step: 1, operations: [], error },
+    ),
+  ],
+  generate: [
+    of('request', generationRequestSchema, {
+      type: 'generate',
+      request: 'chatcmpl-1',
+      deployment: 'deployment-1',
+      prompt: 'chat',
+      sampling: {
+        temperature: 0.5,
+        topP: 0.9,
+        topK: 40,
+        minP: 0.05,
+        typicalP: 0.9,
+        xtc: { probability: 0.5, threshold: 0.1 },
+        penalties: { lastTokens: 64, repeat: 1.1, frequency: 0.5, presence: 0.5 },
+        dry: { multiplier: 1, base: 1.75, allowedLength: 2, lastTokens: -1, breakers: ['.'] },
+        mirostat: { version: 2, tau: 5, eta: 0.1 },
+        logitBias: [{ token: 1, bias: -100 }],
+        grammar: 'root ::= "a"',
+        logprobs: 1,
+        seed: 7,
+      },
+      maxTokens: 8,
+      stop: ['.'],
+      jsonSchema: '{}',
+      speculation: false,
+      askedAt: 1_700_000_000_000,
+      resume: { promptHash: sha256, tokens: [5, 6, 7], emittedCharacters: 4, mu: 9.5 },
+    }),
+    of(
+      'event',
+      generationEventSchema,
+      { type: 'generation-begin', promptTokens: 3, promptHash: sha256, maxTokens: 8 },
+      { type: 'text-delta', text: 'x', tokens: [1], logprobs, mu: 1.5 },
+      {
+        type: 'generation-end',
+        finishReason: 'stop',
+        usage: { promptTokens: 3, completionTokens: 1, cachedTokens: 2, draftedTokens: 2, acceptedTokens: 1 },
+        timings: { firstTokenMs: 1.5, decodeMs: 2.5 },
+      },
+      { type: 'generation-error', error },
+    ),
+  ],
+};
+
+/** The message that may end any stream. */
+export const streamErrors: WireMessages = of('error', streamErrorSchema, { type: 'stream-error', error });
+
+/** Statements that are signed as they are encoded, each with an example. */
+export const statements: Readonly<Record<string, WireMessages>> = {
+  'certificate-1': of('certificate', certificateSchema, {
+    mesh,
+    peer,
+    roles: ['peer', 'coordinator'],
+    name: 'attic',
+    labels: { room: 'attic' },
+    epoch: 1,
+    issuedAt: 1_700_000_000_000,
+    expiresAt: 1_800_000_000_000,
+  }),
+  'revocation-list-1': of('revocation list', revocationListSchema, {
+    mesh,
+    version: 2,
+    issuedAt: 1_700_000_000_000,
+    epoch: 1,
+    graceEndsAt: 0,
+    holder: peer,
+    revoked: [{ peer, revokedAt: 1_700_000_000_000 }],
+  }),
+  'card-2': of('card', cardSchema, {
+    peer,
+    version: 1,
+    roles: ['peer'],
+    authority: true,
+    labels: { room: 'attic' },
+    name: 'attic',
+    software: 'skein/0.1.0',
+    connected: 3,
+    addresses: ['/ip4/127.0.0.1/tcp/1'],
+    hardware: {
+      platform: 'linux x64',
+      cpu: 'a processor',
+      cores: 4,
+      memoryBytes: 8,
+      freeMemoryBytes: 4,
+      backend: 'cpu',
+      gpus: [{ name: 'a GPU', memoryBytes: 8, freeMemoryBytes: 4 }],
+    },
+    models: [{ model: sha256, manifest: sha256, name: 'tiny', aliases: ['small'], bytes: 1, unusable: 'is damaged' }],
+    stages: [
+      {
+        deployment: 'deployment-1',
+        model: sha256,
+        name: 'tiny',
+        stage: 0,
+        stages: 1,
+        block,
+        state: 'ready',
+        contextTokens: 256,
+        sequences: 1,
+        bytes: 9,
+        active: 1,
+        queued: 0,
+        speed: { decodeMsPerLayer: 0.5, prefillMsPerTokenPerLayer: 0.25, headMs: 1.5 },
+      },
+    ],
+    links: [{ peer, roundTripMs: 0.5, bytesPerSecond: 1000, measuredAt: 1_700_000_000_000 }],
+  }),
+};
