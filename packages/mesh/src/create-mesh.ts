@@ -12,8 +12,10 @@ import { createLibp2pTransport } from './transport/libp2p/libp2p-transport.ts';
 import { defaultListen, defaultName, type MeshOptions } from './options.ts';
 
 /**
- * Creates a member. Nothing is opened before it is started. Throws `not-a-member` where the directory belongs to no mesh, or
- * its certificate is good no longer; `not-permitted` for a role that the certificate does not give.
+ * Creates a member. Opens nothing before it is started.
+ *
+ * @throws SkeinError `not-a-member` where the directory belongs to no mesh, or its certificate is not valid any more;
+ * `not-permitted` for a role that the certificate does not give
  */
 export async function createMesh(options: MeshOptions): Promise<Mesh> {
   const { identity, membership, authority, kept }: Origin =
@@ -54,7 +56,7 @@ interface Origin {
   readonly identity: Identity;
   readonly membership: Membership;
   readonly authority?: Authority | undefined;
-  /** Waits until what the membership has learned is kept. */
+  /** Waits until all changes of the membership are saved. */
   readonly kept?: () => Promise<void>;
 }
 

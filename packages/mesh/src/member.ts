@@ -46,13 +46,13 @@ import { peerIdOf } from './transport/addresses.ts';
 import type { Connection, Transport } from './transport/transport.ts';
 
 export interface MemberOptions {
-  /** Not started. The member stops it. */
+  /** Transport that is not started yet. The member stops it. */
   readonly transport: Transport;
   readonly identity: Identity;
   readonly membership: Membership;
-  /** On the one machine that has it. */
+  /** The authority, on the one machine that holds it. */
   readonly authority: Authority | undefined;
-  /** Waits until what the membership has learned is kept. */
+  /** Waits until all changes of the membership are saved. */
   readonly kept: () => Promise<void>;
   readonly listen: readonly string[];
   readonly peers: readonly string[];
@@ -64,16 +64,16 @@ export interface MemberOptions {
   readonly onDenial: (denial: Denial) => void;
 }
 
-/** What a member is made of, before it is one. */
+/** The parts of a member, before it is one. */
 interface MemberParts {
   readonly admission: MemberAdmission;
   readonly denials: Denials;
 }
 
-/** How often certificates are looked at, which end by themselves. What is revoked ends at once. */
+/** Pause between two checks of certificates, which end by themselves, in milliseconds. Revoked ones end at once. */
 const certificateCheckMs = 10_000;
 
-/** Composes the parts of one member. */
+/** One member, composed of its parts. */
 export class Member implements Mesh {
   readonly peerId: string;
   readonly #options: MemberOptions;
@@ -93,11 +93,11 @@ export class Member implements Mesh {
   readonly #revocations: RevocationSpread;
   readonly #renewal: Renewal;
   #rechecking: NodeJS.Timeout | undefined;
-  /** What was wrong with our own certificate the last time. */
+  /** The last problem with our own certificate. */
   #problem: string | undefined;
   /** Undefined until it is started. */
   #gathering: Gathering | undefined;
-  /** The authority's own newest list is being taken. */
+  /** The adoption of the authority's own newest list. */
   #adopting: Promise<void> = Promise.resolve();
   readonly #liveness: Liveness;
   #started: Promise<void> | undefined;
@@ -343,8 +343,8 @@ export class Member implements Mesh {
   }
 
   /**
-   * How many there should be that are not, or do not say yet what they serve: those that a person has named, and serving
-   * members that the authority knows.
+   * Returns how many members are missing, or have not announced yet what they serve: those that a person has named, and
+   * serving members that the authority knows.
    */
   #expected(): number {
     const cards = this.#gossip.snapshot();
@@ -393,7 +393,7 @@ export class Member implements Mesh {
     this.#revocations.greet(peerId, this.#admission.remoteOf(connection)?.revocations ?? 0);
   }
 
-  /** Whether the connection to a member is one that we dialled. */
+  /** Tells whether the connection to a member is one that we dialled. */
   #hasDialled(peerId: string): boolean {
     return this.#connections.get(peerId)?.direction === 'outbound';
   }
@@ -427,7 +427,7 @@ export class Member implements Mesh {
     );
   }
 
-  /** Looks at everybody's certificates again, after the list has changed, or time has passed. */
+  /** Checks everybody's certificates again, after the list has changed, or time has passed. */
   #recheck(): void {
     if (this.#started === undefined || this.#stopped !== undefined) return;
     this.#tellProblem();
@@ -437,7 +437,7 @@ export class Member implements Mesh {
     void this.#renewal.check();
   }
 
-  /** Others take nothing from us while our certificate is no good: whoever runs this machine has to know. */
+  /** Reports a problem with our own certificate: others take nothing from us then, so the machine's owner has to know. */
   #tellProblem(): void {
     const { problem } = this.membership;
     if (problem !== undefined && problem.fault !== this.#problem) {

@@ -9,43 +9,46 @@ import type { Denial } from './membership/denials.ts';
 import type { LivenessPreset } from './liveness/presets.ts';
 
 interface CommonOptions {
-  /** What this member does, at least one; its certificate must give it the right to. */
+  /** Roles of this member, at least one; its certificate must give them. */
   readonly roles: readonly Role[];
-  /** What its owner calls it. Default: the host name. */
+  /** Name that its owner gives it. Default: the host name. */
   readonly name?: string;
   /** Name and version of the program, e.g. `skein/0.1.0`. Default `skein`. */
   readonly software?: string;
   /** Multiaddrs to listen on. Default `/ip4/127.0.0.1/tcp/0`: a free port, this machine only. */
   readonly listen?: readonly string[];
-  /** Multiaddrs of members to stay connected to, with or without `/p2p/<peer id>`. Default none. */
+  /** Multiaddrs of members to stay connected to, with or without `/p2p/<peer id>`. Default: none. */
   readonly peers?: readonly string[];
-  /** Look for members on the local network. Default true; on the loopback interface when nothing else is listened on. */
+  /**
+   * Whether to look for members on the local network. Default true; on the loopback interface when nothing else is
+   * listened on.
+   */
   readonly mdns?: boolean;
   /** Names of the network interfaces to be found and dialled at. Default: the physical ones. */
   readonly interfaces?: readonly string[];
   /**
-   * By which links this member is reached, and so how long it may be silent before it counts as dead, and the others to it;
-   * of two members' wishes the longer holds. Default `lan`.
+   * Kind of links by which this member is reached, and so how long it may be silent before it counts as dead, and the
+   * others to it; of two members' times the longer holds. Default `lan`.
    */
   readonly liveness?: LivenessPreset;
   /**
-   * Told of what was refused to others: the first of a kind at once, those alike that follow within a minute together.
-   * Default: nobody.
+   * Called with refusals to others: the first of a kind at once, equal ones that follow within a minute together.
+   * Default: none.
    */
   readonly onDenial?: ((denial: Denial) => void) | undefined;
-  /** Default: none. */
+  /** Logger. Default: none. */
   readonly logger?: Logger;
 }
 
 /**
- * How to create a mesh member. Who it is, and that it is one, lies in `directory`, as `skein join` or `skein up` left it, or
- * is given.
+ * The options of a mesh member. Its identity and its membership lie in `directory`, as `skein join` or `skein up` left
+ * them, or are given.
  */
 export type MeshOptions = CommonOptions &
   (
     | {
         readonly directory: string;
-        /** Of its keys; see `KeyOptions`. */
+        /** Passphrase of its keys; see `KeyOptions`. */
         readonly passphrase?: string | undefined;
         readonly identity?: never;
         readonly membership?: never;
@@ -54,7 +57,7 @@ export type MeshOptions = CommonOptions &
     | {
         readonly identity: Identity;
         readonly membership: Membership;
-        /** Only on the one machine that has it. */
+        /** The authority, on the one machine that holds it. */
         readonly authority?: Authority | undefined;
         readonly directory?: never;
       }
@@ -62,7 +65,7 @@ export type MeshOptions = CommonOptions &
 
 export const defaultListen: readonly string[] = ['/ip4/127.0.0.1/tcp/0'];
 
-/** The host name, as long as a card can hold. */
+/** Returns the host name, as long as a card can hold. */
 export function defaultName(): string {
   return hostname().slice(0, 256);
 }

@@ -8,12 +8,12 @@ import type { ByteStream } from '../transport/byte-stream.ts';
 import type { Connection, Transport } from '../transport/transport.ts';
 import { answerHandshake, beginHandshake, type AdmittedRemote } from './handshake.ts';
 
-/** Connections of one remote host that have been through Noise and have not passed yet. Each may cost megabytes. */
+/** Most connections of one remote host that have been through Noise and are not admitted yet. Each may cost megabytes. */
 const maxUnpassedPerHost = 32;
-/** How long a connection stays open after a refusal was sent on it. */
+/** Time for which a connection stays open after a refusal was sent on it, in milliseconds. */
 const refusalLingerMs = 500;
 
-/** Where one connection stands. */
+/** The state of one connection's admission. */
 interface AdmissionState {
   /** Set once the remote's certificate was found good: it may be served. */
   remote: AdmittedRemote | undefined;
@@ -25,14 +25,14 @@ export interface MemberAdmissionComponents {
   readonly transport: Transport;
   readonly membership: Membership;
   readonly logger: Logger;
-  /** Told of each connection from outside that is closed for what its other end is. */
+  /** Called with each connection from outside that is closed because of its other end. */
   readonly onDenied: (denial: Omit<Denial, 'count'>) => void;
 }
 
 /**
- * Lets nobody in without a good certificate. Both ends show theirs on every connection, beginning with its dialler right
- * after dialling; a connection that has not passed within three seconds is closed, and so is one whose certificate is good no
- * longer.
+ * The admission of connections, which takes a good certificate. Both ends show theirs on every connection, beginning
+ * with its dialler right after dialling; a connection that is not admitted within three seconds is closed, and so is
+ * one whose certificate is not valid any more.
  */
 export class MemberAdmission {
   readonly #transport: Transport;
@@ -42,7 +42,7 @@ export class MemberAdmission {
   /** Members that we are dialling though they are connected. */
   readonly #extraDials = new Set<string>();
   readonly #admissions = new WeakMap<Connection, AdmissionState>();
-  /** By remote host: connections from it that have not passed yet. */
+  /** Number of connections that are not admitted yet, by remote host. */
   readonly #unpassed = new Map<string, number>();
 
   constructor(components: MemberAdmissionComponents) {
@@ -52,7 +52,7 @@ export class MemberAdmission {
     this.#onDenied = components.onDenied;
   }
 
-  /** Must be called before the transport starts, so that no connection escapes. */
+  /** Installs the admission. Call it before the transport starts, so that no connection escapes. */
   async install(): Promise<void> {
     const { id, maxInboundStreams } = methods.handshake;
     this.#transport.onConnection((connection) => void this.#admit(connection));
@@ -62,8 +62,10 @@ export class MemberAdmission {
   }
 
   /**
-   * Throws unless the other end of this very connection may call a method: `not-a-member` before it has passed,
-   * `not-permitted` where its certificate has none of the roles that may.
+   * Checks that the other end of this very connection may call a method.
+   *
+   * @throws SkeinError `not-a-member` before it is admitted, `not-permitted` where its certificate has none of the
+   * roles that may
    */
   assertMayCall(connection: Connection, { id, callers }: Method): void {
     if (callers === 'anybody') return;
@@ -74,18 +76,24 @@ export class MemberAdmission {
     throw new SkeinError('not-permitted', `${id} is for members that are ${callers.join(' or ')}`);
   }
 
-  /** Until the returned object is disposed, what is dialled to a member is beside another connection, and it is told so. */
+  /**
+   * Marks further dials to a member as ones beside another connection, until the returned object is disposed. The
+   * member is told so.
+   */
   expectExtra(peerId: string): Disposable {
     this.#extraDials.add(peerId);
     return { [Symbol.dispose]: () => this.#extraDials.delete(peerId) };
   }
 
-  /** What the authority says of the other end of a connection that has passed, and the revocation list that it knows. */
+  /**
+   * Returns the authority's statement about the other end of an admitted connection, with the revocation list that it
+   * knows.
+   */
   remoteOf(connection: Connection): AdmittedRemote | undefined {
     return this.#admissions.get(connection)?.remote;
   }
 
-  /** Closes all connections whose certificates are good no longer. */
+  /** Closes all connections whose certificates are not valid any more. */
   recheck(): void {
     for (const connection of this.#transport.connections()) {
       const certificate = this.#admissions.get(connection)?.remote?.certificate;
@@ -98,7 +106,11 @@ export class MemberAdmission {
     }
   }
 
-  /** Resolves once this very connection may be used. Throws `not-a-member` or `peer-lost` when it never will. */
+  /**
+   * Resolves once this very connection may be used.
+   *
+   * @throws SkeinError `not-a-member` or `peer-lost` when it never will be
+   */
   async passed(connection: Connection): Promise<void> {
     await this.#admission(connection).passed.promise;
   }
@@ -199,7 +211,7 @@ export class MemberAdmission {
   }
 }
 
-/** Says why, and gives the other end a moment to read it before the connection is closed under it. */
+/** Sends the reason, and gives the other end a moment to read it before the connection is closed under it. */
 async function explain(frames: FrameStream, error: unknown): Promise<void> {
   await frames.fail(error);
   await untilAborted(frames.closed, AbortSignal.timeout(refusalLingerMs)).catch(() => undefined);

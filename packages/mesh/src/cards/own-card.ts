@@ -4,10 +4,10 @@ import type { Membership } from '../membership/membership.ts';
 import type { PrivateKey } from '../transport/keys.ts';
 import { signCard, withLabels, type SignedCard } from './signed-card.ts';
 
-/** What a member may say about itself; who it is, its labels and which version this is are not its to choose. */
+/** The fields of a card that its member chooses; its id, its labels and its version are not among them. */
 export type CardContent = Omit<Card, 'peer' | 'version' | 'connected' | 'labels'>;
 
-/** Of a minute, at one card every two seconds and many more while much changes. */
+/** Most versions that are remembered: those of a minute, at one card every two seconds and many more while much changes. */
 const rememberedVersions = 256;
 
 /** Our own card: changed at will, signed when it is sent. */
@@ -17,7 +17,7 @@ export class OwnCard {
   readonly #nowMs: () => number;
   #card: Card;
   readonly #firstVersion: number;
-  /** Versions sent, the newest ones. */
+  /** The newest versions that were sent. */
   readonly #sent: number[] = [];
 
   constructor(
@@ -38,15 +38,17 @@ export class OwnCard {
   }
 
   /**
-   * Replaces the given fields. Throws `protocol-violation` for values that no card may hold and `frame-too-large` for more
-   * than fits into one; nothing changes then.
+   * Replaces the given fields.
+   *
+   * @throws SkeinError `protocol-violation` for values that no card may hold, `frame-too-large` for more than fits into
+   * one; nothing changes then
    */
   update(change: Partial<CardContent>): void {
     const { peer, version } = this.#card;
     this.#card = publishable({ ...this.#card, ...change, peer, version });
   }
 
-  /** A signed card, newer than all before it, that says how many members we are connected to. */
+  /** Signs the card, with a newer version than all before it and the number of members that we are connected to. */
   async sign(connected: number): Promise<SignedCard> {
     this.#card = { ...this.#card, connected, version: Math.max(this.#nowMs(), this.#card.version + 1) };
     this.#sent.push(this.#card.version);
@@ -55,12 +57,12 @@ export class OwnCard {
     return await signCard(this.#card, { privateKey: this.#privateKey, certificate });
   }
 
-  /** Whether a card of ours can't be one that we have sent, nor one from before a restart. */
+  /** Tells whether a card of ours can't be one that we have sent, nor one from before a restart. */
   isForeign(version: number): boolean {
     return version > this.#firstVersion && !this.#sent.includes(version);
   }
 
-  /** Moves past a version that we sent before a restart, when the clock was ahead. True when that was needed. */
+  /** Skips past a version that we sent before a restart, when the clock was ahead. Returns true when that was needed. */
   skipPast(version: number): boolean {
     if (version <= this.#card.version) return false;
     this.#card = { ...this.#card, version: version + 1 };
@@ -68,7 +70,10 @@ export class OwnCard {
   }
 }
 
-/** A card that the others will take, whatever its version. The schema counts characters, so a card within it may not fit. */
+/**
+ * Checks that others will take a card, whatever its version. The schema counts characters, so a card within it may not
+ * fit.
+ */
 function publishable(content: Card): Card {
   const card = parseHeader(cardSchema, content);
   const { byteLength } = encodeValue({ ...card, version: Number.MAX_SAFE_INTEGER });

@@ -23,13 +23,17 @@ export interface SignedCard {
   readonly card: Card;
   readonly bytes: Uint8Array;
   readonly signature: Uint8Array;
-  /** What the authority says of its member. */
+  /** The authority's statement about its member. */
   readonly certificate: Signed;
 }
 
 const context = new TextEncoder().encode(cardSignatureContext);
 
-/** Signs a card. Throws `frame-too-large` for one that others would refuse. */
+/**
+ * Signs a card.
+ *
+ * @throws SkeinError `frame-too-large` for one that others would refuse
+ */
 export async function signCard(
   card: Card,
   { privateKey, certificate }: { readonly privateKey: PrivateKey; readonly certificate: Signed },
@@ -41,8 +45,10 @@ export async function signCard(
 }
 
 /**
- * Checks a received card: its size, its schema, that the member it speaks of has signed it, and that this is a member, in
- * all the roles that it claims. Throws `frame-too-large`, `protocol-violation`, `not-a-member` or `not-permitted`.
+ * Checks a received card: its size, its schema, the signature by its member, and that this is a member in all the roles
+ * that the card claims.
+ *
+ * @throws SkeinError `frame-too-large`, `protocol-violation`, `not-a-member` or `not-permitted`
  */
 export async function verifyCard(frame: Frame, membership: Membership): Promise<SignedCard> {
   const { signature, certificate } = parseHeader(signedCardSchema, frame.header);
@@ -62,7 +68,7 @@ export async function verifyCard(frame: Frame, membership: Membership): Promise<
   return { card, bytes, signature: Uint8Array.from(signature), certificate: ownedCopy(certificate) };
 }
 
-/** A card with the labels that the authority has given its member, and no others. */
+/** Returns a card with the labels that the authority has given its member, and no others. */
 export function withLabels(content: Card, { labels }: Pick<Certificate, 'labels'>): Card {
   const { labels: _, ...card } = content;
   return Object.keys(labels).length === 0 ? card : { ...card, labels };

@@ -7,7 +7,10 @@ import type { Connection, Transport } from '../transport/transport.ts';
 // Both ends may dial at once, bulk has its own connection, and stale ones linger for a while. More is abuse.
 const maxConnectionsPerPeer = 8;
 const bulkDialTimeoutMs = 4000;
-/** Streams that whoever opened them opens again: a connection with nothing else on it can be spared. */
+/**
+ * Methods whose streams are opened again by the end that opened them: a connection with nothing else on it can be
+ * spared.
+ */
 const reopenedMethods: ReadonlySet<string> = new Set(
   [methods.handshake, methods.card, methods.alive, methods.revocations].map(({ id }) => id),
 );
@@ -20,7 +23,7 @@ export interface ConnectionsComponents {
 export interface ConnectionsEvents {
   /** The connection to use for a member is another one from now on, which has passed the handshake: the first one, as a rule. */
   readonly onUse: (connection: Connection) => void;
-  /** The last connection to a member is gone. */
+  /** Called when the last connection to a member is gone. */
   readonly onPeerLost: (peerId: string) => void;
 }
 
@@ -32,11 +35,11 @@ export class Connections {
   readonly #transport: Transport;
   readonly #admission: MemberAdmission;
   readonly #events: ConnectionsEvents;
-  /** In the order of {@link #compare}. */
+  /** Connections by peer id, in the order of {@link #compare}. */
   readonly #open = new Map<string, readonly Connection[]>();
-  /** Seen by {@link dropDuplicates} the last time. */
+  /** Connections that {@link dropDuplicates} saw the last time. */
   #duplicates = new WeakSet<Connection>();
-  /** Opened by {@link bulk}; control messages stay off them. */
+  /** Connections that {@link bulk} opened; control messages stay off them. */
   readonly #bulk = new Map<string, Promise<Connection>>();
 
   constructor(components: ConnectionsComponents, events: ConnectionsEvents) {
@@ -46,7 +49,7 @@ export class Connections {
     this.#transport.onConnection((connection) => void this.#track(connection));
   }
 
-  /** Members with a connection. */
+  /** Peer ids of members with a connection. */
   get peerIds(): readonly string[] {
     return [...this.#open.keys()];
   }
@@ -55,7 +58,7 @@ export class Connections {
     return this.#open.has(peerId);
   }
 
-  /** The connection to use for a member; undefined when there is none. */
+  /** Returns the connection to use for a member; undefined when there is none. */
   get(peerId: string): Connection | undefined {
     return this.#open.get(peerId)?.[0];
   }
@@ -76,7 +79,10 @@ export class Connections {
     }
   }
 
-  /** A second connection for bulk data, so that control messages don't queue behind it. Shared by all of a member's bulk. */
+  /**
+   * Returns a second connection for bulk data, so that control messages don't queue behind it. All of a member's bulk
+   * shares it.
+   */
   async bulk(peerId: string, addresses: readonly string[]): Promise<Connection> {
     let bulk = this.#bulk.get(peerId);
     if (bulk === undefined) {
@@ -89,8 +95,8 @@ export class Connections {
   }
 
   /**
-   * Closes connections that are one too many: those that we dialled, beside one that is kept, once nothing runs on them that
-   * would be lost. To be called every few seconds: they go the second time, when the other end has long known which to use.
+   * Closes superfluous connections: those that we dialled, beside one that is kept, once nothing runs on them that
+   * would be lost. Call it every few seconds: they go the second time, when the other end has long known which to use.
    */
   dropDuplicates(): void {
     const known = this.#duplicates;
@@ -107,7 +113,7 @@ export class Connections {
     }
   }
 
-  /** Drops all connections to a member at once. What waits on their streams fails with `peer-lost`, caused by `error`. */
+  /** Drops all connections to a member at once. Waits on their streams fail with `peer-lost`, caused by `error`. */
   abort(peerId: string, error: Error): void {
     for (const connection of this.#open.get(peerId) ?? []) connection.abort(error);
   }
@@ -133,7 +139,7 @@ export class Connections {
     if (connections[0] === connection) this.#events.onUse(connection);
   }
 
-  /** Those that are beside others last; of the others first those that the lesser peer id has dialled. */
+  /** Sorts connections: those beside others last; of the others first those that the lesser peer id has dialled. */
   readonly #compare = (one: Connection, other: Connection): number => {
     const rank = (connection: Connection): number => {
       if (this.#isExtra(connection)) return 2;

@@ -9,15 +9,19 @@ import type { Connections } from './connections.ts';
 
 export interface OpenRequest {
   readonly peerId: string;
-  /** Of its machine, for messages. */
+  /** Name of its machine, for messages. */
   readonly name: string;
   readonly method: Method;
-  /** Where to dial when there is no connection. */
+  /** Addresses to dial when there is no connection. */
   readonly addresses: readonly string[];
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Opens a stream of a method. Throws `peer-lost`, `not-a-member`, `deadline-exceeded` or `aborted`. */
+/**
+ * Opens a stream of a method.
+ *
+ * @throws SkeinError `peer-lost`, `not-a-member`, `deadline-exceeded` or `aborted`
+ */
 export async function openStream(
   components: { readonly connections: Connections; readonly meter: TrafficMeter; readonly limits: StreamLimits },
   request: OpenRequest,

@@ -26,7 +26,7 @@ export class OwnCalls {
     return stream;
   }
 
-  /** No connection closes these streams, so stopping has to. */
+  /** Ends all streams: no connection closes them. */
   stop(reason: Error): void {
     for (const stream of this.#open) stream.abort(reason);
   }

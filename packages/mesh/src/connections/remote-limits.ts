@@ -4,16 +4,19 @@ import type { StreamLimits } from '../streams/frame-stream.ts';
 import { InboundBudget } from '../streams/inbound-budget.ts';
 import { TokenBucket } from '../streams/token-bucket.ts';
 
-/** Three of the longest frames. What engines send takes a few mebibytes at most. */
+/** Most bytes of large frames of one member: three of the longest. Engines send a few mebibytes at most. */
 const maxHeldBytes = 128 * 1024 * 1024;
-/** More than prompts, cards and questions of any use: text for a million tokens a second. */
+/**
+ * Rate at which one member is read: more than prompts, cards and requests of any use, namely text for a million tokens
+ * a second.
+ */
 const pace = { unitsPerSecond: 4 * 1024 * 1024, burst: 32 * 1024 * 1024 };
 
-/** What members may make us read and hold, by member. One per mesh. */
+/** Bounds on the bytes that members make us read and hold, by member. One per mesh. */
 export class RemoteLimits {
   readonly #remotes = new Map<string, { readonly held: InboundBudget; readonly pace: TokenBucket }>();
 
-  /** The last connection to a member is gone, and with it all that was held. */
+  /** Notes that the last connection to a member is gone, and with it all held frames. */
   forget(peerId: string): void {
     this.#remotes.delete(peerId);
   }

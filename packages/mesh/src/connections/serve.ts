@@ -8,18 +8,18 @@ import type { ByteStream } from '../transport/byte-stream.ts';
 import type { Connection, Transport } from '../transport/transport.ts';
 import type { RemoteLimits } from './remote-limits.ts';
 
-/** Who opened a stream. */
+/** The end that opened a stream. */
 export interface Remote {
   readonly peerId: string;
-  /** Aborted when the remote is gone or has given the stream up. The same as the stream's `lost`. */
+  /** Aborts when the remote is gone or has given the stream up. The same as the stream's `lost`. */
   readonly signal: AbortSignal;
   /** Host name or address that it calls from; undefined for ourselves. */
   readonly host?: string | undefined;
 }
 
 /**
- * Answers one stream. When it returns our side of the stream is ended; what it throws is sent as a `stream-error`, in
- * its public form.
+ * A handler that answers one stream. When it returns, our side of the stream is ended; its error is sent as a
+ * `stream-error`, in its public form.
  */
 export type StreamHandler = (stream: FrameStream, remote: Remote) => Promise<void>;
 
@@ -37,7 +37,7 @@ export interface ServeComponents {
   readonly logger: Logger;
 }
 
-/** Accepts streams of a method. `find` gives its handler at the time of a call. */
+/** Accepts streams of a method. `find` returns its handler at the time of a call. */
 export async function serve(
   components: ServeComponents,
   method: Method,
@@ -65,7 +65,7 @@ export async function serve(
     else openStreams.delete(peerId);
   };
 
-  /** A stranger is cut off; a member that lacks a role is told so. */
+  /** Refuses a stream: cuts a stranger off, and sends the reason to a member that lacks a role. */
   const refuse = (stream: ByteStream, connection: Connection, reason: unknown): void => {
     const { remotePeerId: peerId, remoteHost: address } = connection;
     const error = asSkeinError(reason);
@@ -90,7 +90,7 @@ export async function serve(
   });
 }
 
-/** Lets a handler answer one stream, and sees to it that the stream is over afterwards. Never throws. */
+/** Runs a handler on one stream, and ends the stream afterwards. Never throws. */
 export async function answerStream(call: {
   readonly frames: FrameStream;
   readonly handler: StreamHandler | undefined;

@@ -12,13 +12,13 @@ import type { Connection, Transport } from '../transport/transport.ts';
 
 export type PathStepName = 'resolve' | 'tcp' | 'noise' | 'certificate' | 'protocol' | 'link';
 
-/** One step on the way to another machine. */
+/** One step on the path to another machine. */
 export interface PathStep {
   readonly step: PathStepName;
   readonly ok: boolean;
-  /** What was found. */
+  /** Finding of the step. */
   readonly detail: string;
-  /** What to do about it, where it is not well. */
+  /** Fix for the problem, where there is one. */
   readonly fix?: string;
 }
 
@@ -33,8 +33,8 @@ export interface TestPathOptions {
 const stepTimeoutMs = 5000;
 
 /**
- * Goes the way to another member step by step: name, TCP, Noise, both certificates, the protocol, round trip and bandwidth.
- * Ends with the first step that fails. Never throws but what the signal was aborted with.
+ * Tests the path to another member step by step: name, TCP, Noise, both certificates, the protocol, round trip and
+ * bandwidth. Ends with the first step that fails. Throws nothing but the signal's reason.
  */
 export async function* testPath(options: TestPathOptions): AsyncGenerator<PathStep, void, undefined> {
   const { address, identity, signal } = options;
@@ -159,7 +159,7 @@ async function showCertificate(connection: Connection, { membership, signal }: T
   }
 }
 
-/** By what the other end says of a certificate, or we of its. */
+/** Returns the fix for a refused certificate, by either end's reason. */
 function explainRefusal(reason: string): string {
   if (/expired/.test(reason))
     return 'where one of the clocks is wrong set it; else get a new invite with `skein invite` and join again';

@@ -5,32 +5,32 @@ import { chooseInterfaces, type NetworkInterfaces } from './interfaces.ts';
 
 const wildcards = new Set(['0.0.0.0', '::']);
 
-/** Whether a multiaddr names a TCP port of an IP address, so that dialling it asks nobody else. */
+/** Tells whether a multiaddr names a TCP port of an IP address, so that dialling it asks nobody else. */
 export function isIpAddress(address: string): boolean {
   return /^\/ip[46]\/[0-9a-f.:]+\/tcp\/\d+(\/p2p\/\w+)?$/.test(address);
 }
 
-/** A multiaddr that says whom it leads to: nobody else can answer then. */
+/** Adds a peer id to a multiaddr that has none: no other peer can answer then. */
 export function withPeerId(address: string, peerId: string): string {
   return address.includes('/p2p/') ? address : `${address}/p2p/${peerId}`;
 }
 
-/** Whether all listen addresses are loopback ones, so that nobody off this machine can connect. */
+/** Tells whether all listen addresses are loopback ones, so that nobody off this machine can connect. */
 export function isLoopbackOnly(listen: readonly string[]): boolean {
   return listen.every((address) => /^(127\.|::1$|localhost$)/.test(hostOf(address) ?? ''));
 }
 
 export interface ReachableOptions {
-  /** What the member was told to listen on. */
+  /** Multiaddrs that the member was told to listen on. */
   readonly listen: readonly string[];
-  /** Names of the interfaces to use; left out, the physical ones. */
+  /** Names of the interfaces to use. Default: the physical ones. */
   readonly only?: readonly string[] | undefined;
   readonly interfaces?: NetworkInterfaces;
 }
 
 /**
- * Which of a host's addresses others should be told. An address that was asked for by name stays; of those that a
- * wildcard stands for, only the chosen interfaces' do.
+ * Returns the addresses of a host to announce. An address that was asked for by name stays; of those that a wildcard
+ * stands for, only those of the chosen interfaces stay.
  */
 export function reachableAddresses(bound: readonly string[], options: ReachableOptions): string[] {
   const { listen, only, interfaces = networkInterfaces() } = options;

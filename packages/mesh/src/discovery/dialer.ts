@@ -4,7 +4,7 @@ import { peerIdOf } from '../transport/addresses.ts';
 import { isIpAddress } from './addresses.ts';
 import { backoffMs } from './backoff.ts';
 
-/** How an address was learned. Told by a person, it is dialled for ever; heard of, until it fails for long. */
+/** The source of an address. One that a person gave is dialled for ever; one that was heard of, until it fails for long. */
 export type AddressSource = 'explicit' | 'mdns' | 'card';
 
 export interface DialerComponents {
@@ -13,23 +13,23 @@ export interface DialerComponents {
   /** Connects to one member at any of these addresses and passes the handshake. Resolves with its peer id. */
   readonly connect: (addresses: readonly string[], signal: AbortSignal) => Promise<string>;
   readonly isConnected: (peerId: string) => boolean;
-  /** In [0, 1). Default Math.random. */
+  /** Returns a random number in [0, 1). Default: `Math.random`. */
   readonly random?: () => number;
 }
 
 interface Target {
   readonly key: string;
-  /** Unknown for an explicit address without one, until it has been reached. */
+  /** Peer id; undefined for an explicit address without one, until it has been reached. */
   peerId: string | undefined;
   readonly sources: Map<AddressSource, readonly string[]>;
   failures: number;
   timer: NodeJS.Timeout | undefined;
   dialling: boolean;
-  /** It has answered a dial of ours once. */
+  /** Whether it has answered a dial of ours once. */
   reached: boolean;
 }
 
-/** How often it is looked whether a member that we were connected to still is. A lost one is dialled at once. */
+/** Pause between two checks of a member that we were connected to, in milliseconds. A lost one is dialled at once. */
 const connectedCheckMs = 15_000;
 /** Longest that one attempt may take: dialling all addresses of a member, and passing its handshake. */
 const attemptTimeoutMs = 6000;
@@ -46,12 +46,12 @@ const maxFailuresOfHearsay = 10;
 // head start.
 const courtesyMs = 400;
 
-/** Keeps us connected to every member we know an address of, by dialling again with growing pauses. */
+/** A dialler that keeps us connected to every member with a known address, by dialling again with growing pauses. */
 export class Dialer {
   readonly #components: DialerComponents;
   readonly #random: () => number;
   readonly #targets = new Map<string, Target>();
-  /** Those whose time to be dialled has come, in this order. */
+  /** Targets that are due to be dialled, in this order. */
   readonly #due = new Set<Target>();
   readonly #dials = new Set<Target>();
   #stopping = new AbortController();
@@ -76,7 +76,7 @@ export class Dialer {
     for (const target of this.#targets.values()) clearTimeout(target.timer);
   }
 
-  /** Says where a member is. Replaces what the same source said before; dials soon when that is news. */
+  /** Learns addresses of a member. They replace the earlier ones of the same source; dials soon when they are new. */
   learn(source: AddressSource, addresses: readonly string[], peerId: string | undefined): void {
     const key = peerId ?? addresses[0];
     if (key === undefined || peerId === this.#components.ownPeerId) return;
@@ -95,27 +95,27 @@ export class Dialer {
     this.#schedule(target, this.#headStartMs(target));
   }
 
-  /** Says that the last connection to a member is gone. */
+  /** Notes that the last connection to a member is gone. */
   lost(peerId: string): void {
     for (const target of this.#targets.values()) {
       if (target.peerId === peerId) this.#schedule(target, this.#headStartMs(target) + this.#pauseMs(target));
     }
   }
 
-  /** Where a member can be dialled, best known first. */
+  /** Returns the addresses at which a member can be dialled, best known first. */
   addressesOf(peerId: string): readonly string[] {
     const target = this.#targets.get(peerId);
     return target === undefined ? [] : addressesOf(target);
   }
 
-  /** How many of those that a person has told of were never met. */
+  /** Number of targets that a person has named and that were never met. */
   get unmet(): number {
     const { isConnected } = this.#components;
     const isMet = ({ peerId, reached }: Target) => reached || (peerId !== undefined && isConnected(peerId));
     return [...this.#targets.values()].filter((target) => target.sources.has('explicit') && !isMet(target)).length;
   }
 
-  /** Whether one more target may be kept; where there are too many, one that nobody has ever reached goes. */
+  /** Tells whether one more target may be kept. Where there are too many, one that nobody has ever reached goes. */
   #hasRoom(source: AddressSource, addresses: readonly string[]): boolean {
     const unproven = [...this.#targets.values()].filter((target) => this.#isUnproven(target));
     if (source === 'mdns') {
@@ -132,7 +132,7 @@ export class Dialer {
     return true;
   }
 
-  /** Known by mDNS alone, and no connection has shown yet that it is a member. */
+  /** Tells whether a target is known by mDNS alone, and no connection has shown yet that it is a member. */
   #isUnproven({ peerId, reached, sources }: Target): boolean {
     const isHearsay = sources.has('mdns') && sources.size === 1;
     return isHearsay && !reached && !(peerId !== undefined && this.#components.isConnected(peerId));
@@ -157,7 +157,10 @@ export class Dialer {
     }
   }
 
-  /** Whoever somebody vouches for; else who has failed least often, while there is room for them. */
+  /**
+   * Chooses the next target: one that somebody vouches for; else the one with the fewest failures, while there is room
+   * for it.
+   */
   #nextDue(): Target | undefined {
     let next: Target | undefined;
     for (const target of this.#due) {
@@ -207,7 +210,7 @@ export class Dialer {
     this.#targets.delete(target.key);
   }
 
-  /** An address that a person gave is worth a warning, once for each row of failures. */
+  /** Reports a failure. For an address that a person gave it is a warning, once for each row of failures. */
   #report(target: Target, error: unknown, failuresBefore: number): void {
     if (!this.#running || failuresBefore > 0) return;
     const { code, message } = asSkeinError(error, 'peer-lost');
@@ -218,7 +221,7 @@ export class Dialer {
   }
 }
 
-/** The host of an address that {@link isIpAddress} has seen; an mDNS answer names that of its sender only. */
+/** Returns the host of an address that {@link isIpAddress} has checked; an mDNS answer names that of its sender only. */
 function ipOf(addresses: readonly string[] = []): string | undefined {
   return addresses[0]?.split('/', 3)[2];
 }

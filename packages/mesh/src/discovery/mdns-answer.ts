@@ -2,13 +2,14 @@ import type { ResponsePacket } from 'multicast-dns';
 
 import { hostOf, peerIdOf } from '../transport/addresses.ts';
 
-/** Before the multiaddr in a TXT record. */
+/** Prefix of the multiaddr in a TXT record. */
 export const textPrefix = 'dnsaddr=';
 const maxAddressesPerAnswer = 8;
 
 /**
- * What a packet says of a member: its peer id, and where it can be dialled. Undefined when it is no answer to our question.
- * Anyone on the LAN can answer. We dial nobody but the sender itself, so an answer can't send us elsewhere.
+ * Reads from a packet the peer id of a member and the addresses at which it can be dialled. Returns undefined when it
+ * is no answer to our question. Anyone on the LAN can answer. We dial nobody but the sender itself, so an answer can't
+ * send us elsewhere.
  *
  * @param tag the name that was asked for
  * @param sender IP address that the packet came from

@@ -16,11 +16,11 @@ const answerPauseMs = 500;
 export interface MdnsComponents {
   readonly logger: Logger;
   readonly ownPeerId: string;
-  /** See {@link serviceTag}. */
+  /** Name of the service, see {@link serviceTag}. */
   readonly tag: string;
-  /** Where we can be dialled, as multiaddrs. */
+  /** Returns the multiaddrs at which we can be dialled. */
   readonly addresses: () => readonly string[];
-  /** Which interfaces to use now. Asked again every few seconds, since they come and go. */
+  /** Chooses the interfaces to use now. Called again every few seconds, since they come and go. */
   readonly interfaces: (all: ReturnType<typeof networkInterfaces>) => readonly LocalInterface[];
   readonly onFound: (peerId: string, addresses: readonly string[]) => void;
 }
@@ -29,13 +29,13 @@ interface InterfaceSocket {
   readonly dns: MulticastDNS;
   readonly address: string;
   lastAnswerMs: number;
-  /** Set while an answer waits for the pause to pass. */
+  /** Timer of an answer that waits for the pause to pass. */
   pendingAnswer: NodeJS.Timeout | undefined;
 }
 
 /**
- * Finds other members on the local network. One socket per interface, each announcing that interface's addresses alone:
- * a single socket would use the default route's interface, and none where there is no such route.
+ * The search for other members on the local network. It has one socket per interface, each announcing that interface's
+ * addresses alone: a single socket would use the default route's interface, and none where there is no such route.
  */
 export class MdnsDiscovery {
   readonly #components: MdnsComponents;

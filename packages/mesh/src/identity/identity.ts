@@ -12,7 +12,7 @@ import {
 import { isSealed, seal, unseal } from './sealing.ts';
 import { createSecretFile, readSecretFile, replaceSecretFile } from './secret-file.ts';
 
-/** Who a member is: an Ed25519 key and the peer id made from it. */
+/** The identity of a member: an Ed25519 key and the peer id made from it. */
 export interface Identity {
   readonly peerId: string;
   readonly privateKey: PrivateKey;
@@ -20,30 +20,40 @@ export interface Identity {
 
 const fileName = 'identity.key';
 
-/** How a key lies on the disk. */
+/** The storage of a key on the disk. */
 export interface KeyOptions {
   /**
-   * Encrypts it (scrypt and AES-256-GCM). One that was there in the clear is encrypted when it is read. Left out: a file of
-   * mode 0600 has to do.
+   * Passphrase that encrypts it (scrypt and AES-256-GCM). A key in the clear is encrypted when it is read. Default: the
+   * key stays in the clear, in a file of mode 0600.
    */
   readonly passphrase?: string | undefined;
 }
 
 /**
- * The identity kept in `directory` (file `identity.key`, mode 0600), created when there is none. Throws `disk-failed`
- * when the file is damaged or other users can read it, `invalid-request` without the passphrase that it needs.
+ * Loads the identity kept in `directory` (file `identity.key`, mode 0600), and creates one when there is none.
+ *
+ * @throws SkeinError `disk-failed` when the file is damaged or other users can read it, `invalid-request` without the
+ * passphrase that it needs
  */
 export async function loadIdentity(directory: string, options: KeyOptions = {}): Promise<Identity> {
   return await loadOrCreateKey(join(directory, fileName), options);
 }
 
-/** Whether the identity kept in `directory` is encrypted. False where there is none. */
+/**
+ * Tells whether the identity kept in `directory` is encrypted. False where there is none.
+ *
+ * @throws SkeinError `disk-failed` when other users can read it
+ */
 export async function isIdentityEncrypted(directory: string): Promise<boolean> {
   const stored = await readSecretFile(join(directory, fileName));
   return stored !== undefined && isSealed(stored);
 }
 
-/** The key in a file; undefined when there is none. Throws as {@link loadIdentity} does. */
+/**
+ * Reads the key in a file; undefined when there is none.
+ *
+ * @throws SkeinError as {@link loadIdentity} does
+ */
 export async function readKey(path: string, { passphrase }: KeyOptions = {}): Promise<Identity | undefined> {
   const stored = await readSecretFile(path);
   if (stored === undefined) return undefined;
@@ -61,7 +71,11 @@ export async function readKey(path: string, { passphrase }: KeyOptions = {}): Pr
   return decodeKey(await unseal(stored, passphrase), path);
 }
 
-/** The key in a file, created when there is none. */
+/**
+ * Loads the key in a file, and creates one when there is none.
+ *
+ * @throws SkeinError as {@link loadIdentity} does
+ */
 export async function loadOrCreateKey(path: string, options: KeyOptions = {}): Promise<Identity> {
   const stored = await readKey(path, options);
   if (stored !== undefined) return stored;
@@ -73,23 +87,32 @@ export async function loadOrCreateKey(path: string, options: KeyOptions = {}): P
   return winner;
 }
 
-/** Keeps a key in a file, unless there is one. False when there is. */
+/**
+ * Saves a key in a file, unless there is one: returns false then.
+ *
+ * @throws SkeinError `disk-failed` when it can't be written
+ */
 export async function createKeyFile(path: string, key: Identity, { passphrase }: KeyOptions = {}): Promise<boolean> {
   const bytes = encodePrivateKey(key.privateKey);
   return await createSecretFile(path, passphrase === undefined ? bytes : await seal(bytes, passphrase));
 }
 
-/** A new identity that is kept nowhere. */
+/** Makes a new identity that is kept nowhere. */
 export async function createIdentity(): Promise<Identity> {
   return identityOf(await generatePrivateKey());
 }
 
-/** The bytes of a key, for a backup. */
+/** Encodes a key, for a backup. */
 export function encodeKey({ privateKey }: Identity): Uint8Array {
   return encodePrivateKey(privateKey);
 }
 
-/** Throws `disk-failed` for what is no key of ours; `path` says where it was found. */
+/**
+ * Decodes a key.
+ *
+ * @param path its file, for errors
+ * @throws SkeinError `disk-failed` for bytes that are no Ed25519 key
+ */
 export function decodeKey(bytes: Uint8Array, path: string): Identity {
   try {
     return identityOf(decodePrivateKey(bytes));

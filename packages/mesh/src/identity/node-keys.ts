@@ -5,18 +5,22 @@ import { SkeinError } from '@skein/protocol';
 import { peerIdOfPublicKey, publicKeyBytes } from '../transport/keys.ts';
 import type { Identity } from './identity.ts';
 
-/** What comes before the 32 bytes of an Ed25519 key in PKCS #8 and in a SubjectPublicKeyInfo (RFC 8410). */
+/** Prefix of the 32 bytes of an Ed25519 key in PKCS #8; that in a SubjectPublicKeyInfo follows (RFC 8410). */
 const privatePrefix = Buffer.from('302e020100300506032b657004220420', 'hex');
 const publicPrefix = Buffer.from('302a300506032b6570032100', 'hex');
 const keyBytes = 32;
 
-/** The private key of an identity as Node's crypto takes it. */
+/** Returns the private key of an identity as Node's crypto takes it. */
 export function signingKeyOf({ privateKey }: Identity): KeyObject {
   const key = Buffer.concat([privatePrefix, privateKey.raw.subarray(0, keyBytes)]);
   return createPrivateKey({ key, format: 'der', type: 'pkcs8' });
 }
 
-/** The public key that a peer id is made of. Throws `invalid-request` for what is no id of a member. */
+/**
+ * Returns the public key that a peer id is made of.
+ *
+ * @throws SkeinError `invalid-request` for text that is no id of a member
+ */
 export function publicKeyOf(peerId: string): KeyObject {
   const raw = publicKeyBytes(peerId);
   if (raw === undefined) {
@@ -28,7 +32,7 @@ export function publicKeyOf(peerId: string): KeyObject {
   return createPublicKey({ key: Buffer.concat([publicPrefix, raw]), format: 'der', type: 'spki' });
 }
 
-/** The peer id of the member with this Ed25519 public key. */
+/** Returns the peer id of the member with this Ed25519 public key. */
 export function peerIdOf(key: KeyObject): string {
   const raw = key.export({ format: 'der', type: 'spki' }).subarray(-keyBytes);
   return peerIdOfPublicKey(raw);

@@ -13,21 +13,23 @@ import { Membership } from './membership.ts';
 export interface JoinOptions {
   readonly identity: Identity;
   readonly invite: Invite;
-  /** What this machine is called. */
+  /** Name of this machine. */
   readonly name: string;
   readonly signal: AbortSignal;
-  /** Called once when somebody has to approve the join. What it throws is shown as a warning; the join goes on. */
+  /** Called once when somebody has to approve the join. Its errors are shown as warnings; the join goes on. */
   readonly onPending?: () => void;
 }
 
-/** Longest that one question may take, with its dial. */
+/** Longest request, with its dial, in milliseconds. */
 const questionTimeoutMs = 5000;
 const approvalPauseMs = 10_000;
 
 /**
- * Exchanges an invite for a membership, on an encrypted connection to the one machine that it names. Waits while the join
- * is to be approved. Throws `not-a-member` for an invite that is not good, `peer-lost` when that machine can't be reached,
- * and what the signal was aborted with.
+ * Exchanges an invite for a membership, on an encrypted connection to the one machine that it names. Waits while the
+ * join is to be approved.
+ *
+ * @throws SkeinError `not-a-member` for an invite that is not valid, `peer-lost` when that machine can't be reached;
+ * the signal's reason when that aborts
  */
 export async function askToJoin(options: JoinOptions): Promise<Membership> {
   const { identity, signal } = options;
@@ -70,7 +72,11 @@ async function askOnce(transport: Transport, options: JoinOptions): Promise<Memb
   }
 }
 
-/** Opens a stream to the machine that an invite names. @throws SkeinError `peer-lost` when that is not there */
+/**
+ * Opens a stream to the machine that an invite names.
+ *
+ * @throws SkeinError `peer-lost` when it is not there
+ */
 async function reach(
   transport: Transport,
   { invite }: JoinOptions,

@@ -8,13 +8,13 @@ export interface RevocationSpreadComponents {
   readonly membership: Membership;
   readonly logger: Logger;
   readonly connectedPeers: () => readonly string[];
-  /** Opens a stream of the method that takes them. */
+  /** Opens a stream of the method for revocation lists. */
   readonly open: (peerId: string) => Promise<FrameStream>;
 }
 
 const sendTimeoutMs = 2000;
 
-/** Sees to it that every member has the newest revocation list: who gets a newer one passes it on. */
+/** The spread of the newest revocation list: every member that gets a newer one passes it on. */
 export class RevocationSpread {
   readonly #components: RevocationSpreadComponents;
 
@@ -29,12 +29,12 @@ export class RevocationSpread {
     if (await this.#components.membership.adopt(list)) this.tellAll(peerId);
   };
 
-  /** A member has connected that knows a list of this version. */
+  /** Notes that a member has connected that knows a list of this version. */
   greet(peerId: string, version: number): void {
     if (version < this.#components.membership.revocations.version) void this.#tell(peerId);
   }
 
-  /** Passes the list on to everybody, but for the one that it came from. */
+  /** Passes the list on to everybody, except for the member that it came from. */
   tellAll(from?: string): void {
     for (const peerId of this.#components.connectedPeers()) if (peerId !== from) void this.#tell(peerId);
   }

@@ -24,7 +24,7 @@ export interface AuthorityService {
   readonly logger: Logger;
 }
 
-/** Each renewal is written to the disk. */
+/** Shortest pause between two renewals of one member, in milliseconds: each is written to the disk. */
 const renewalPauseMs = 5000;
 
 /** Answers joins, renewals and leaves on the machine that holds the authority. */

@@ -10,9 +10,10 @@ export async function signStatement(context: string, value: object, key: Private
 }
 
 /**
- * The value in a statement that the owner of a peer id has signed. Throws `protocol-violation` for anything else.
+ * Opens a statement that the owner of a peer id has signed, and returns its value.
  *
- * @param signer peer id of who must have signed; its public key lies in it
+ * @param signer peer id of the member that must have signed; its public key lies in it
+ * @throws SkeinError `protocol-violation` for any other statement
  */
 export async function openStatement<Schema extends z.ZodType>(
   context: string,
@@ -26,7 +27,7 @@ export async function openStatement<Schema extends z.ZodType>(
   return parseHeader(schema, decodeValue(signed.bytes));
 }
 
-/** A copy that keeps no larger received chunk alive. */
+/** Copies a signed statement, so that it keeps no larger received chunk alive. */
 export function ownedCopy({ bytes, signature }: Signed): Signed {
   return { bytes: Uint8Array.from(bytes), signature: Uint8Array.from(signature) };
 }

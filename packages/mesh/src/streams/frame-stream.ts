@@ -18,10 +18,10 @@ import type { TokenBucket } from './token-bucket.ts';
 import type { TrafficMeter } from './traffic.ts';
 import { pause, waitSignal, type WaitOptions } from './wait.ts';
 
-/** What bounds the bytes of one stream, shared with the remote's other streams. */
+/** Bounds on the bytes of one stream, shared with the remote's other streams. */
 export interface StreamLimits {
   readonly held: InboundBudget;
-  /** Left out for bulk, which the network and its readers bound. */
+  /** Rate of the remote. Left out for bulk, which the network and its readers bound. */
   readonly pace: TokenBucket | undefined;
 }
 
@@ -30,17 +30,17 @@ export interface FrameStreamOptions {
   readonly maxFrameBytes: number;
   /** Longest header inside it. Default: that of frames between engines. */
   readonly maxHeaderBytes?: number;
-  /** Longest wait for the remote's first frame where the reader sets none; left out, no bound. */
+  /** Longest wait for the remote's first frame where the reader sets none, in milliseconds. Default: no bound. */
   readonly firstReadTimeoutMs?: number;
-  /** Bounds on what the remote may send over this and its other streams; left out, none. */
+  /** Bounds on the bytes that the remote may send over this and its other streams. Default: none. */
   readonly limits?: StreamLimits;
   /** Counts what is read and written. */
   readonly meter?: TrafficMeter | undefined;
 }
 
-/** Shorter ones are not worth counting: the number of streams bounds them. */
+/** Length from which a frame counts, in bytes: the number of streams bounds shorter ones. */
 const largeFrameBytes = 64 * 1024;
-/** Larger payloads are not copied: megabytes at once would hold up everything else. */
+/** Largest payload that is copied, in bytes: megabytes at once would hold up everything else. */
 const mostCopiedBytes = 256 * 1024;
 
 /**
@@ -57,7 +57,7 @@ export class FrameStream implements AsyncIterable<Frame>, AsyncDisposable {
   /** Room for the frame that is being read, and for the one that was read last. */
   #room: Disposable | undefined;
   #lastRoom: Disposable | undefined;
-  /** What was wrong with the remote's bytes; where the next frame starts is unknown then. */
+  /** Fault of the remote's bytes, after which the start of the next frame is unknown. */
   #broken: SkeinError | undefined;
   #sawEnd = false;
   #detached = false;
@@ -71,7 +71,7 @@ export class FrameStream implements AsyncIterable<Frame>, AsyncDisposable {
     if (options.limits !== undefined) void bytes.closed.then(() => this.#releaseAll());
   }
 
-  /** Aborted, with a SkeinError as reason, when the stream is lost or aborted by either side; not at a clean end. */
+  /** Aborts, with a SkeinError as reason, when the stream is lost or aborted by either side; not at a clean end. */
   get lost(): AbortSignal {
     return this.#bytes.lost;
   }
@@ -87,9 +87,11 @@ export class FrameStream implements AsyncIterable<Frame>, AsyncDisposable {
   }
 
   /**
-   * The next frame; undefined at the remote's clean end. One read at a time; one that is aborted or times out loses
-   * nothing. Throws the remote's error when it sent one, `peer-lost` when the stream was lost, `deadline-exceeded`,
-   * `aborted`; `frame-too-large` and `protocol-violation`, after which nothing more can be read, only written.
+   * Reads the next frame; undefined at the remote's clean end. One read at a time; one that is aborted or times out
+   * loses nothing.
+   *
+   * @throws SkeinError the remote's error when it sent one; `peer-lost` when the stream was lost; `deadline-exceeded`;
+   * `aborted`; `frame-too-large` and `protocol-violation`, after which nothing more can be read, only written
    */
   async read(options: WaitOptions = {}): Promise<Frame | undefined> {
     this.#assertFramed();
@@ -120,9 +122,11 @@ export class FrameStream implements AsyncIterable<Frame>, AsyncDisposable {
   }
 
   /**
-   * Sends a frame and waits while the remote is slower than we are. The payload may be reused after that, but for one of
-   * more than 256 KiB, which is not copied: it must not change any more. Throws `peer-lost` when the stream was lost; an
-   * aborted wait leaves the frame on its way.
+   * Sends a frame and waits while the remote is slower than we are. The payload may be reused after that, unless it is
+   * larger than 256 KiB and so not copied: that one must not change any more. An aborted wait leaves the frame on its
+   * way.
+   *
+   * @throws SkeinError `peer-lost` when the stream was lost, `deadline-exceeded`, `aborted`
    */
   async write(header: object, payload?: Uint8Array, options: WaitOptions = {}): Promise<void> {
     this.#assertFramed();
@@ -134,13 +138,13 @@ export class FrameStream implements AsyncIterable<Frame>, AsyncDisposable {
     await Promise.all([head, this.#write(payload, options)]);
   }
 
-  /** Sends one or more whole frames that were encoded elsewhere, as {@link write} does. The bytes must not change any more. */
+  /** Sends whole frames that were encoded elsewhere, as {@link write} does. The bytes must not change any more. */
   async writeFrames(frames: Uint8Array, options: WaitOptions = {}): Promise<void> {
     this.#assertFramed();
     await this.#bytes.write(frames, options);
   }
 
-  /** Sends why we give up, then ends our side. Never throws: a remote that is gone needs no explanation. */
+  /** Sends the reason of a failure, then ends our side. Never throws: a remote that is gone needs no explanation. */
   async fail(error: unknown): Promise<void> {
     const bounds = { timeoutMs: 5000 };
     try {
@@ -151,7 +155,7 @@ export class FrameStream implements AsyncIterable<Frame>, AsyncDisposable {
     }
   }
 
-  /** Says that nothing more will be written, after what was. Reading goes on. Gives up after 30 s by default. */
+  /** Ends our side after all written frames. Reading goes on. Gives up after 30 s by default. */
   async end(options: WaitOptions = {}): Promise<void> {
     await this.#bytes.end(options);
   }
@@ -162,8 +166,8 @@ export class FrameStream implements AsyncIterable<Frame>, AsyncDisposable {
   }
 
   /**
-   * Goes on without frames, starting with the bytes received but not read yet. This object can't read or write after
-   * that; `end`, `abort` and `lost` keep working.
+   * Detaches the bytes, starting with those received but not read yet, for going on without frames. This object can't
+   * read or write after that; `end`, `abort` and `lost` keep working.
    */
   detach(): ByteDuplex {
     this.#assertFramed();
@@ -213,7 +217,7 @@ export class FrameStream implements AsyncIterable<Frame>, AsyncDisposable {
     return chunk;
   }
 
-  /** Counts before the wait: what was queued goes out even when that is aborted. */
+  /** Writes bytes. Counts them before the wait: queued bytes go out even when that is aborted. */
   async #write(bytes: Uint8Array, options: WaitOptions): Promise<void> {
     const written = this.#bytes.write(bytes, options);
     if (!this.lost.aborted) this.#meter?.sent(bytes.byteLength);
@@ -224,7 +228,7 @@ export class FrameStream implements AsyncIterable<Frame>, AsyncDisposable {
     if (this.#detached) throw new SkeinError('internal', 'the stream was detached from its frames');
   }
 
-  /** Before the rest of a large frame is taken from the remote. */
+  /** Waits for room before the rest of a large frame is taken from the remote. */
   async #makeRoom(held: InboundBudget, signal: AbortSignal | undefined): Promise<void> {
     const bytes = this.#parser.begunFrameBytes;
     if (this.#room !== undefined || bytes <= largeFrameBytes) return;
@@ -252,7 +256,10 @@ export class FrameStream implements AsyncIterable<Frame>, AsyncDisposable {
   }
 }
 
-/** Looks at the type alone: this runs for every frame, and almost none is an error. */
+/**
+ * Tells whether a header is a stream error. Reads its type alone: this runs for every frame, and almost none is an
+ * error.
+ */
 function isStreamError(header: unknown): boolean {
   return typeof header === 'object' && header !== null && 'type' in header && header.type === 'stream-error';
 }

@@ -8,7 +8,7 @@ import {
 import type { Ed25519PrivateKey, Ed25519PublicKey } from '@libp2p/interface';
 import { peerIdFromPublicKey, peerIdFromString } from '@libp2p/peer-id';
 
-/** An Ed25519 key. The peer id of its owner holds its public part, so whoever knows that can check signatures. */
+/** An Ed25519 key. The peer id of its owner holds its public part, so everyone that knows the id can check signatures. */
 export interface PrivateKey {
   /** 32 bytes that it is made of, then the 32 bytes of its public key. */
   readonly raw: Uint8Array;
@@ -28,7 +28,11 @@ export function encodePrivateKey(key: PrivateKey): Uint8Array {
   return privateKeyToProtobuf(toLibp2pKey(key));
 }
 
-/** Decodes what {@link encodePrivateKey} returns. @throws Error for anything else */
+/**
+ * Decodes the result of {@link encodePrivateKey}.
+ *
+ * @throws Error for other bytes
+ */
 export function decodePrivateKey(bytes: Uint8Array): PrivateKey {
   return assertEd25519(privateKeyFromProtobuf(bytes));
 }

@@ -4,11 +4,11 @@ interface Remote {
   isAdmitted: boolean;
 }
 
-/** Counts what arrives on one connection. */
+/** A counter of the bytes that arrive on one connection. */
 export interface ReceivedBytesCounter {
   /** Adds bytes. Returns false once the remote has sent more than it may before it is admitted: cut it off. */
   add(bytes: number): boolean;
-  /** Says that the connection is over. */
+  /** Ends the count, when the connection is over. */
   end(): void;
 }
 
@@ -17,18 +17,18 @@ export interface ReceivedBytesCounter {
  * invite. A dozen bytes open a stream, which costs kilobytes, so this bounds memory as well.
  */
 const maxStrangerBytes = 16 * 1024;
-/** What one that was dialled may send until its welcome has been looked at. It may take us for admitted by then. */
+/** Most bytes of a remote that was dialled until its welcome has been checked. It may take us for admitted by then. */
 const maxUnseenBytes = 2 * 1024 * 1024;
 
 /**
- * Counts what arrives from each remote whose peer id is proven, on all its connections together, as it comes off the
- * network. Streams see less of it: a Yamux frame of 256 KiB shows there only when it is complete, which takes seconds where
- * many share a slow link.
+ * The bytes that arrive from each remote whose peer id is proven, on all its connections together, counted as they come
+ * off the network. Streams see fewer of them: a Yamux frame of 256 KiB shows there only when it is complete, which
+ * takes seconds where many share a slow link.
  */
 export class ReceivedBytes {
   readonly #remotes = new Map<string, Remote>();
 
-  /** Only grows for as long as there is a connection; 0 where there is none. */
+  /** Returns the bytes from a remote. The number only grows while there is a connection; 0 where there is none. */
   bytesFrom(peerId: string): number {
     return this.#remotes.get(peerId)?.bytes ?? 0;
   }

@@ -9,16 +9,19 @@ import { quickNoise } from './quick-noise.ts';
 import { sparingYamux } from './sparing-yamux.ts';
 
 /**
- * Yamux's own default (16 MiB) exceeds a stream's 4 MiB read buffer, so a paused stream would be reset. Small windows
- * also keep control streams quick beside bulk transfers, and still fill a gigabit link.
+ * Window of a stream, in bytes. Yamux's own default (16 MiB) exceeds a stream's 4 MiB read buffer, so a paused stream
+ * would be reset. Small windows also keep control streams quick beside bulk transfers, and still fill a gigabit link.
  */
 const streamWindowBytes = 256 * 1024;
 
-/** Inbound connections before their handshake is done, which takes 3 s at most: of all hosts, and of one. */
+/**
+ * Most inbound connections before their handshake is done, which takes 3 s at most: of all hosts together. That of one
+ * follows.
+ */
 const maxPendingConnections = 256;
 const maxPendingConnectionsPerHost = 16;
 
-/** Sees each connection whose other end has proved its peer id, before anything is done with it. */
+/** An observer of each connection whose other end has proved its peer id, before anything is done with it. */
 export type ProvenConnectionObserver = (
   ...given: Parameters<NonNullable<ConnectionGater['denyOutboundEncryptedConnection']>>
 ) => void;

@@ -13,7 +13,7 @@ const defaultEndTimeoutMs = 30_000;
 
 /**
  * A libp2p stream made safe to use: pull reads and awaited writes with real backpressure, and a loss that can be told
- * from an end. The one place that knows the traps of libp2p's stream events.
+ * from an end. No other file knows the traps of libp2p's stream events.
  */
 export class Libp2pStream implements ByteStream {
   readonly #stream: Stream;
@@ -112,7 +112,10 @@ export class Libp2pStream implements ByteStream {
     this.#stream.abort(error);
   }
 
-  /** libp2p fires `drain` on every stream of a connection, so one event says little about this stream: look again. */
+  /**
+   * Waits until the stream has room. libp2p fires `drain` on every stream of a connection, so one event says little
+   * about this stream: it looks again.
+   */
   async #drained(signal: AbortSignal | undefined): Promise<void> {
     let event = Promise.withResolvers<void>();
     const listener = (): void => event.resolve();
@@ -180,7 +183,7 @@ export class Libp2pStream implements ByteStream {
     this.#over.resolve();
   }
 
-  /** Reading is over once the remote ended or is gone, and all it sent has been taken over. */
+  /** Settles waiting reads once the remote has ended or is gone, and all its bytes have been taken over. */
   #settleRead(): void {
     if (this.#readDone || !(this.#remoteEnded || this.#closed)) return;
     const undelivered = this.#stream.readBufferLength > 0 && this.#stream.readStatus !== 'closed';

@@ -3,8 +3,8 @@ import type { ConnectionGater, MultiaddrConnection } from '@libp2p/interface';
 import { hostOf } from './host-of.ts';
 
 /**
- * Bounds the connections of each remote host that have not been through Noise yet. libp2p counts them for all hosts
- * together, so a stranger that connects and says nothing would use up everyone's places.
+ * A bound on the connections of each remote host that have not been through Noise yet. libp2p counts them for all hosts
+ * together, so a stranger that connects and stays silent would use up everyone's places.
  */
 export class PendingInbound implements ConnectionGater {
   readonly #maxPerHost: number;

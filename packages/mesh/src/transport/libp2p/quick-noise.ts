@@ -1,6 +1,6 @@
 import { noise } from '@chainsafe/libp2p-noise';
 
-/** What the pinned version of Noise has inside. */
+/** The insides of the pinned version of Noise. */
 interface SecuredInside {
   readonly decoder: { lengthDecoder: (bytes: Readable) => number };
 }
@@ -10,10 +10,13 @@ interface Readable {
   get(index: number): number;
 }
 
-/** Noise's decoder catches it wherever bytes end, which is after each message: made once, it does not cost a stack trace each. */
+/**
+ * Error that Noise's decoder catches wherever bytes end, which is after each message: made once, it does not cost a
+ * stack trace each.
+ */
 const incomplete = new RangeError('the length is not complete');
 
-/** Noise whose decoder of lengths does not make an error, with its stack trace, for each message that comes. */
+/** Makes a Noise whose decoder of lengths does not make an error, with its stack trace, for each message. */
 export function quickNoise(...options: Parameters<typeof noise>): ReturnType<typeof noise> {
   const create = noise(...options);
   return (components) => {
@@ -31,7 +34,7 @@ function quick<Secured extends { readonly connection: unknown }>(secured: Secure
   return secured;
 }
 
-/** Two bytes, big-endian. */
+/** Reads a length of two bytes, big-endian. Throws one and the same RangeError when they have not come. */
 export function readLength(bytes: Readable): number {
   if (bytes.byteLength < 2) throw incomplete;
   return bytes.get(0) * 256 + bytes.get(1);

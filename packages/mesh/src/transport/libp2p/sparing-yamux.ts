@@ -1,10 +1,10 @@
 import { yamux } from '@chainsafe/libp2p-yamux';
 import type { StreamMuxerFactory } from '@libp2p/interface';
 
-/** Share of the window that is left to the remote without an update. More of it would slow down links with long ways. */
+/** Share of the window that is left to the remote without an update. A larger one would slow down long links. */
 const quietShare = 0.75;
 
-/** What the pinned version of Yamux has inside. */
+/** The insides of the pinned version of Yamux. */
 interface MuxerInside {
   _newStream(...stream: readonly unknown[]): StreamInside;
 }
@@ -17,12 +17,12 @@ interface StreamInside {
   sendWindowUpdate(): void;
 }
 
-/** `StreamState.Established`: before that updates open the stream, after that they end it. */
+/** Value of `StreamState.Established`: before that state updates open the stream, after it they end it. */
 const established = 3;
 
 /**
- * Yamux that tells the remote of bytes that were read when a quarter of the window is used up, and not after each
- * frame: one micro-batch would cost four wake-ups and two encryptions instead of two and one.
+ * Makes a Yamux that tells the remote of read bytes when a quarter of the window is used up, and not after each frame:
+ * one micro-batch would cost four wake-ups and two encryptions instead of two and one.
  */
 export function sparingYamux(...options: Parameters<typeof yamux>): () => StreamMuxerFactory {
   const create = yamux(...options);

@@ -6,21 +6,21 @@ import type { ByteStream } from '../byte-stream.ts';
 import type { Connection, RemoteEnd, StreamAcceptor } from '../transport.ts';
 import { lossCausedBy, memoryStreamPair, type MemoryStream } from './memory-stream.ts';
 
-/** How one end accepts streams of a protocol. */
+/** The way in which one end accepts streams of a protocol. */
 export interface Acceptance {
   readonly maxInboundStreams: number;
   readonly acceptor: StreamAcceptor;
 }
 
-/** What one end of a connection is told when it is made. */
+/** The parts that one end of a connection is made of. */
 export interface MemoryConnectionComponents {
   readonly remotePeerId: string;
   readonly remoteAddress: string;
   readonly direction: 'inbound' | 'outbound';
   readonly receivedBytes: ReceivedBytesCounter;
-  /** Told when the other end was cut off for what it sent. */
+  /** Called when the other end was cut off for sending too much. */
   readonly onFlood: (remote: RemoteEnd) => void;
-  /** How this end accepts streams; undefined for a protocol that it doesn't know. */
+  /** Returns the way in which this end accepts streams; undefined for a protocol that it doesn't know. */
   readonly find: (protocol: string) => Acceptance | undefined;
 }
 
@@ -110,7 +110,7 @@ export class MemoryConnection implements Connection {
     acceptor(open.stream, this);
   }
 
-  /** Streams that are not over at this moment: those that are leave the set a little later. */
+  /** Returns the streams that are not over at this moment: those that are leave the set a little later. */
   #openStreams(): readonly OpenStream[] {
     return [...this.#streams].filter(({ stream }) => !stream.isOver);
   }

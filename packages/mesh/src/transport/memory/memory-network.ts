@@ -14,7 +14,7 @@ const firstPort = 49_152;
 
 /** A network inside one process, for tests: its transports reach each other by addresses that stand for no machine. */
 export class MemoryNetwork {
-  /** By address, without a peer id; undefined for one where nobody answers, and nobody refuses either. */
+  /** Listeners by address, without a peer id; undefined for one where nobody answers, and nobody refuses either. */
   readonly #listeners = new Map<string, MemoryTransport | undefined>();
   #nextPort = firstPort;
 
@@ -27,7 +27,11 @@ export class MemoryNetwork {
     return this.listen('/ip4/127.0.0.1/tcp/0', undefined);
   }
 
-  /** Binds an address and returns it, with a port in place of 0. @throws Error when it is in use */
+  /**
+   * Binds an address and returns it, with a port in place of 0.
+   *
+   * @throws Error when it is in use
+   */
   listen(address: string, listener: MemoryTransport | undefined): string {
     const bound = address.replace(/\/tcp\/0$/, () => `/tcp/${this.#nextPort++}`);
     if (this.#listeners.has(bound)) throw new Error(`${bound} is in use`);
@@ -39,7 +43,7 @@ export class MemoryNetwork {
     this.#listeners.delete(address);
   }
 
-  /** Finds who listens at the first of these addresses that anybody listens at, and is the peer that it names, if any. */
+  /** Finds the listener at the first of these addresses that has one, which is the peer that the address names, if any. */
   find(addresses: readonly string[]): { readonly address: string; readonly listener: MemoryTransport | undefined } {
     for (const address of addresses) {
       const bare = address.replace(/\/p2p\/.*$/, '');

@@ -5,7 +5,7 @@ import type { ByteStream } from '../byte-stream.ts';
 
 const highWaterBytes = 256 * 1024;
 
-/** Told of the bytes that come to an end of a stream, before they can be read. */
+/** An observer of the bytes that come to an end of a stream, before they can be read. */
 export type ReceiptObserver = (bytes: number) => void;
 
 /**
@@ -34,7 +34,7 @@ export class MemoryStream implements ByteStream {
   #readError: SkeinError | undefined;
   readonly #onReceive: ReceiptObserver | undefined;
   #remote: MemoryStream | undefined;
-  /** Woken by anything that a waiting read or write may be interested in. */
+  /** Resolves at anything that a waiting read or write may be interested in. */
   #changed = Promise.withResolvers<void>();
 
   constructor(onReceive?: ReceiptObserver) {
@@ -125,7 +125,7 @@ export class MemoryStream implements ByteStream {
     this.wake();
   }
 
-  /** Takes the stream as lost. What came before can be read still. */
+  /** Marks the stream as lost. Earlier bytes can be read still. */
   lose(error: SkeinError): void {
     if (this.isOver) return;
     if (!this.#remoteEnded) this.#readError ??= error;
@@ -148,7 +148,7 @@ export class MemoryStream implements ByteStream {
   }
 }
 
-/** Returns the error of a stream that was cut. */
+/** Makes the error `peer-lost` of a stream that was cut. */
 export function lossCausedBy(cause: Error | undefined): SkeinError {
   return new SkeinError('peer-lost', 'the stream was lost before its end', { cause });
 }

@@ -8,11 +8,11 @@ import type { Transport, TransportOptions } from '../transport.ts';
 /** A network for one test. */
 export interface TestNetwork extends AsyncDisposable {
   readonly createTransport: (options: TransportOptions) => Promise<Transport>;
-  /** Returns an address where connections are taken, and nothing is ever said. */
+  /** Returns an address where connections are accepted, and nothing is ever said. */
   readonly listenSilently: () => Promise<string>;
 }
 
-/** The implementations of the transport, each with what makes a network of its own. */
+/** The implementations of the transport, each with a maker of a network of its own. */
 export const networks: readonly { readonly name: string; readonly open: () => TestNetwork }[] = [
   { name: 'libp2p over TCP', open: openLoopback },
   { name: 'in memory', open: openMemory },
