@@ -13,9 +13,9 @@ export interface GoldenLine {
   readonly hex: string;
 }
 
-/** The messages of one version of a method, or of one statement, and how they are encoded. */
+/** The messages of one version of a method, or of one statement, with their encoder. */
 export interface GoldenFile {
-  /** Without its ending: `generate-1`. Another version has another file. */
+  /** Name without its ending: `generate-1`. Another version has another file. */
   readonly name: string;
   readonly messages: readonly WireMessages[];
   readonly encode: (message: object) => Uint8Array;
@@ -35,7 +35,7 @@ export function goldenFiles(): readonly GoldenFile[] {
   return [...ofMethods, { name: 'stream-error-1', messages: [streamErrors], encode: encodeFrame }, ...ofStatements];
 }
 
-/** Returns the lines that examples of today make. */
+/** Returns the lines of today's examples. */
 export function linesOf({ messages, encode }: GoldenFile): readonly GoldenLine[] {
   return messages.flatMap(({ name, examples }) =>
     examples.map((example) => ({ name, hex: Buffer.from(encode(example)).toString('hex') })),
@@ -57,7 +57,7 @@ export async function committedLines({ name }: GoldenFile): Promise<readonly Gol
     });
 }
 
-/** Appends the lines that a file lacks. What is there is never changed. Returns how many were added. */
+/** Appends the lines that a file lacks, and changes no other. Returns how many were added. */
 export async function addMissing(file: GoldenFile): Promise<number> {
   const known = new Set((await committedLines(file)).map(({ hex }) => hex));
   const missing = linesOf(file).filter(({ hex }) => !known.has(hex));

@@ -33,7 +33,7 @@ import {
 } from '@skein/protocol';
 import type { z } from 'zod';
 
-/** Messages of one schema, an example of each that there is. */
+/** Messages of one schema, with an example of each kind. */
 export interface WireMessages {
   readonly name: string;
   readonly schema: z.ZodType;

@@ -19,24 +19,24 @@ import type { StageTimeouts } from './stage-link.ts';
 export interface DeploymentJobComponents {
   readonly mesh: Pick<Mesh, 'absent' | 'cards' | 'open'>;
   readonly logger: Logger;
-  /** Milliseconds since 1970. */
+  /** Returns milliseconds since 1970. */
   readonly now: () => number;
-  /** Told when a deployment goes from one state to another. */
+  /** Called when a deployment goes from one state to another. */
   readonly onTransition?: ((status: DeploymentStatus, before: DeploymentState) => void) | undefined;
 }
 
 export interface DeploymentJobOptions {
   readonly id: string;
-  /** SHA-256. */
+  /** SHA-256 of the model. */
   readonly model: string;
   readonly timeouts: StageTimeouts & { readonly letGoMs: number };
-  /** Told of the deployment's status after every change. */
+  /** Called with the deployment's status after every change. */
   readonly onProgress: DeploymentObserver | undefined;
   /** Called after every change of {@link DeploymentJob.progress}. */
   readonly onChange: () => void;
 }
 
-/** The work on one desired deployment. It takes the steps that it is told to, and says how far it is. */
+/** The work on one desired deployment. It takes its steps on command, and reports its progress. */
 export class DeploymentJob {
   readonly #components: DeploymentJobComponents;
   readonly #options: DeploymentJobOptions;
@@ -97,7 +97,7 @@ export class DeploymentJob {
     }
   }
 
-  /** Puts the deployment on its peers; from then on, its status tells how far it is. Needs to have {@link fetch}ed. */
+  /** Puts the deployment on its peers; from then on, its status tells the progress. Requires an earlier {@link fetch}. */
   place({ plan, spec }: Placement, cards: readonly Card[]): void {
     const { now, logger, onTransition } = this.#components;
     const { id, timeouts, onProgress, onChange } = this.#options;
@@ -139,7 +139,7 @@ export class DeploymentJob {
     this.#deployment?.drain();
   }
 
-  /** Takes the deployment down, however far it is. */
+  /** Takes the deployment down, whatever its progress. */
   async close(): Promise<void> {
     this.cancel(new SkeinError('aborted', 'the deployment was taken down'));
     this.#fail(this.#cancelled.signal.reason);
@@ -150,7 +150,7 @@ export class DeploymentJob {
     this.#gone.resolve();
   }
 
-  /** A job that was cancelled fails with the reason for that, whatever it met with because of it. */
+  /** Fails the job. One that was cancelled fails with the reason of that, whatever error it caused. */
   #fail(error: unknown): void {
     const { signal } = this.#cancelled;
     clearTimeout(this.#overdue);

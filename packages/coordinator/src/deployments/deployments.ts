@@ -66,9 +66,9 @@ const defaultTimeouts: DeploymentTimeouts = {
 };
 
 export interface DeployOptions {
-  /** Aborting it takes the deployment down, as long as it is not ready. */
+  /** Takes the deployment down when it aborts, as long as it is not ready. */
   readonly signal?: AbortSignal | undefined;
-  /** Told of the state at first and after every change. */
+  /** Called with the state at first and after every change. */
   readonly onProgress?: DeploymentObserver | undefined;
 }
 
@@ -89,7 +89,7 @@ export interface EnsureOptions {
   readonly failed?: readonly string[] | undefined;
 }
 
-/** The place that requests of a deployment go to. */
+/** The target of a deployment's requests. */
 export interface DeploymentRoute {
   readonly deployment: string;
   /** Peer id of the lead. */
@@ -97,11 +97,11 @@ export interface DeploymentRoute {
 }
 
 /**
- * The replicas that this coordinator has put on peers. They live as long as it does: its streams hold them. A failed one
- * stays in the list, with its error, until its model is deployed anew.
+ * The replicas that this coordinator has put on peers. They live as long as it does: its streams hold them. A failed
+ * one stays in the list, with its error, until its model is deployed anew.
  *
- * Callers change the desired state; whenever that or the mesh changes, {@link reconcile} decides what to do next, and it is
- * done here.
+ * Callers change the desired state; whenever that or the mesh changes, {@link reconcile} decides the next steps, which
+ * are taken here.
  */
 export class Deployments {
   readonly #components: DeploymentsComponents;
@@ -110,7 +110,7 @@ export class Deployments {
   readonly #desired = new DesiredState();
   /** One for each desired deployment, by id. */
   readonly #jobs = new Map<string, DeploymentJob>();
-  /** Those that are no longer desired, whatever a card that is a moment old says. */
+  /** Deployments that are no longer desired, for cards that are a moment old. */
   readonly #ended: EndedDeployments;
   readonly #stopped = new AbortController();
   #stopWatching: (() => void) | undefined;
@@ -266,7 +266,7 @@ export class Deployments {
     }
   }
 
-  /** Has what is desired reconciled with what is there, once all that runs now has been said. */
+  /** Schedules a reconciliation of the desired state with the mesh, after all events of this turn. */
   #schedule(): void {
     if (this.#isScheduled) return;
     this.#isScheduled = true;

@@ -8,13 +8,13 @@ export interface DesiredDeployment {
   readonly id: string;
   readonly spec: DeploymentSpec;
   readonly goal: Goal;
-  /** Whether it takes the place of a lost one: it gets less than its spec where there is no room for all of that any more. */
+  /** Whether it replaces a lost one: it gets less than its spec where there is no room for all of it any more. */
   readonly isReplacement: boolean;
 }
 
 /**
- * The desired state: the deployments that people and requests asked for, in the order in which they did. A lost one stays,
- * so that its spec is known to the request that replaces it, until it is replaced or taken down.
+ * The desired state: the requested deployments, in the order of their requests. A lost one stays, so that its spec is
+ * known to the request that replaces it, until it is replaced or taken down.
  */
 export class DesiredState {
   readonly #deployments = new Map<string, DesiredDeployment>();
@@ -24,7 +24,10 @@ export class DesiredState {
     this.#deployments.set(deployment.id, { ...deployment, goal: 'serve' });
   }
 
-  /** Has a deployment drained or ended. One that is to end at once is never drained instead. Ignores unknown ids. */
+  /**
+   * Marks a deployment for draining or for ending. One that is to end at once is never drained instead. Ignores unknown
+   * ids.
+   */
   takeDown(id: string, goal: 'drain' | 'end'): void {
     const deployment = this.#deployments.get(id);
     if (deployment !== undefined && deployment.goal !== 'end') this.#deployments.set(id, { ...deployment, goal });

@@ -10,11 +10,11 @@ export interface Placement {
 }
 
 /**
- * Plans a deployment. A replacement that does not fit as it was asked for is planned with as many stages as it fits on,
- * then with the default context, too.
+ * Plans a deployment. A replacement that does not fit with its spec is planned with as many stages as it fits on, then
+ * with the default context, too.
  *
- * @param contextTokens tokens of a context that nobody asked for, at most. Default 4096
- * @throws SkeinError what the planner throws for the spec as it was asked for
+ * @param contextTokens most tokens of a context that the spec leaves out. Default 4096
+ * @throws SkeinError the planner's error for the whole spec
  */
 export function placeDeployment(
   { spec, isReplacement }: Pick<DesiredDeployment, 'spec' | 'isReplacement'>,

@@ -12,9 +12,9 @@ import type { DesiredDeployment } from './desired-state.ts';
 import { placeDeployment, placedStages, type Placement } from './placement.ts';
 
 /**
- * How far a desired deployment is. `asked`: nothing was done for it yet; it waits for memory that lost deployments held
- * until it is `overdue`. `fetching`, then `fetched` or `not-fetched`: the model's manifest, without which there is no plan.
- * `placed`: on its peers, as its status says.
+ * The progress of a desired deployment. `asked`: nothing was done for it yet; it waits for memory that lost deployments
+ * held until it is `overdue`. `fetching`, then `fetched` or `not-fetched`: the model's manifest, without which there is
+ * no plan. `placed`: on its peers, with a status of its own.
  */
 export type Progress =
   | { readonly step: 'asked' | 'overdue' | 'fetching' }
@@ -25,7 +25,7 @@ export type Progress =
 /** The mesh as it is now: nothing else enters a decision. */
 export interface Observed {
   readonly cards: readonly Card[];
-  /** By id, for every desired deployment. */
+  /** Progress of every desired deployment, by id. */
   readonly progress: ReadonlyMap<string, Progress>;
   /** Ids of deployments that are no longer desired, and were placed. */
   readonly ended: Pick<ReadonlySet<string>, 'has'>;
@@ -38,14 +38,14 @@ export type Action =
   | { readonly type: 'refuse'; readonly id: string; readonly error: unknown };
 
 export interface ReconcileOptions {
-  /** Tokens of a context that nobody asked for, at most. Default 4096. */
+  /** Most tokens of a context that a spec leaves out. Default 4096. */
   readonly contextTokens?: number | undefined;
 }
 
 /**
- * Decides what to do next so that the mesh becomes as desired. Pure: equal arguments, equal actions. Once the actions are
- * begun, and whenever something changes, it is asked again; when there is nothing to do or all of it is under way, it
- * returns none. A lost deployment is not placed again by itself: {@link deploymentFor} has a request replace it.
+ * Decides the next steps by which the mesh becomes as desired. Pure: equal arguments, equal actions. Call it again once
+ * the actions are begun, and whenever something changes; it returns none when there is nothing to do or all of it is
+ * under way. A lost deployment is not placed again by itself: a request replaces it, by way of {@link deploymentFor}.
  */
 export function reconcile(
   desired: readonly DesiredDeployment[],
@@ -132,7 +132,10 @@ function stagesToLoad(deployment: string, { plan }: Placement): readonly PlacedS
   return plan.stages.map(({ peer, bytes }, stage) => ({ peer, deployment, stage, bytes, isLoading: true }));
 }
 
-/** Says of a deployment that does not fit that it will, while one that is draining has the memory. */
+/**
+ * Returns the failure of a deployment that does not fit, with the advice to wait while one that is draining has the
+ * memory.
+ */
 function untilDrained(failure: unknown, statuses: readonly DeploymentStatus[]): unknown {
   const draining = statuses.find(({ state }) => state === 'draining');
   if (draining === undefined || !isSkeinError(failure) || failure.code !== 'does-not-fit') return failure;

@@ -83,7 +83,7 @@ function computeBytes(shape: ModelShape, contextTokens: number, isTail: boolean)
 
 /** A model's tensors, added up by the stage that will hold them. */
 interface ModelParts {
-  /** Each layer's, in order. */
+  /** Sums of the layers, in order. */
   readonly layers: readonly number[];
   /** Token embeddings: the lead looks token rows up in them. */
   readonly embedding: number;

@@ -66,7 +66,7 @@ test('takes the median round trip and the rate of the longest train, and sends l
   expect(sizes.filter((bytes) => bytes > 0).length).toBeLessThanOrEqual(3);
 });
 
-/** How many trains of 1, 2, 4... full probes have been answered. */
+/** Counts the answered trains of 1, 2, 4... full probes. */
 function trainsOf(sizes: readonly number[]): number {
   return Math.floor(Math.log2(sizes.filter((bytes) => bytes > 0).length + 1));
 }

@@ -21,15 +21,15 @@ export interface ConnectionsComponents {
 }
 
 export interface ConnectionsEvents {
-  /** The connection to use for a member is another one from now on, which has passed the handshake: the first one, as a rule. */
+  /** Called when another connection, which has been admitted, is used for a member from now on: its first one, as a rule. */
   readonly onUse: (connection: Connection) => void;
   /** Called when the last connection to a member is gone. */
   readonly onPeerLost: (peerId: string) => void;
 }
 
 /**
- * The connections to other members: all that have passed the handshake, by peer id. Two members that dial each other at the same
- * moment have two; they keep the one that the lesser peer id dialled, and what comes later is opened on that.
+ * The connections to other members: all that have been admitted, by peer id. Two members that dial each other at the
+ * same moment have two; both keep the one that the lesser peer id dialled, and open later streams on that.
  */
 export class Connections {
   readonly #transport: Transport;
@@ -64,8 +64,10 @@ export class Connections {
   }
 
   /**
-   * Dials a member, at all its addresses, and passes the handshake. Resolves with the existing connection when there is one.
-   * Throws `not-a-member`, `peer-lost`, `deadline-exceeded` or `aborted`.
+   * Dials a member, at all its addresses, and waits for admission. Resolves with the existing connection when there is
+   * one.
+   *
+   * @throws SkeinError `not-a-member`, `peer-lost`, `deadline-exceeded` or `aborted`
    */
   async dial(addresses: readonly string[], options: { signal: AbortSignal; force?: boolean }): Promise<Connection> {
     throwIfAborted(options.signal);

@@ -10,7 +10,7 @@ export type AddressSource = 'explicit' | 'mdns' | 'card';
 export interface DialerComponents {
   readonly ownPeerId: string;
   readonly logger: Logger;
-  /** Connects to one member at any of these addresses and passes the handshake. Resolves with its peer id. */
+  /** Connects to one member at any of these addresses and waits for admission. Resolves with its peer id. */
   readonly connect: (addresses: readonly string[], signal: AbortSignal) => Promise<string>;
   readonly isConnected: (peerId: string) => boolean;
   /** Returns a random number in [0, 1). Default: `Math.random`. */
@@ -31,7 +31,7 @@ interface Target {
 
 /** Pause between two checks of a member that we were connected to, in milliseconds. A lost one is dialled at once. */
 const connectedCheckMs = 15_000;
-/** Longest that one attempt may take: dialling all addresses of a member, and passing its handshake. */
+/** Longest attempt, in milliseconds: dialling all addresses of a member, and its admission. */
 const attemptTimeoutMs = 6000;
 const maxTargets = 1024;
 const maxAddressesPerTarget = 16;

@@ -13,7 +13,7 @@ export interface ReceivedBytesCounter {
 }
 
 /**
- * What a remote that dialled may send before it has passed the handshake: handshakes, a certificate of less than a kilobyte, an
+ * Most bytes of a remote that dialled before it is admitted: handshakes, a certificate of less than a kilobyte, an
  * invite. A dozen bytes open a stream, which costs kilobytes, so this bounds memory as well.
  */
 const maxStrangerBytes = 16 * 1024;
@@ -33,7 +33,7 @@ export class ReceivedBytes {
     return this.#remotes.get(peerId)?.bytes ?? 0;
   }
 
-  /** Says that a remote has passed the handshake. Holds until its last connection is closed. */
+  /** Notes that a remote is admitted. Holds until its last connection is closed. */
   admit(peerId: string): void {
     const remote = this.#remotes.get(peerId);
     if (remote !== undefined) remote.isAdmitted = true;

@@ -11,11 +11,11 @@ export type AnswerEvent =
   | { readonly type: 'part-start'; readonly part: MessagePart['type'] }
   | {
       readonly type: 'part-delta';
-      /** More of the part. May be empty while something is held back. */
+      /** More text of the part, empty while something is held back. */
       readonly text: string;
-      /** Ids of the tokens that it is made of. */
+      /** Ids of the tokens behind the text. */
       readonly tokens: readonly number[];
-      /** One for each token, when they were asked for. */
+      /** One entry for each token, when they were asked for. */
       readonly logprobs?: readonly DescribedLogprobs[] | undefined;
     }
   | { readonly type: 'part-end' }

@@ -43,7 +43,7 @@ const optionsWithDefault = {
   cacheType: cacheTypeSchema.default('f16'),
   activations: activationsSchema.default('f32'),
 };
-/** Those defaults. */
+/** The default options themselves. */
 export const deploymentDefaults = z.object(optionsWithDefault).parse({});
 
 /** A request to deploy a model, as people and programs send it. Options that are left out get their defaults. */

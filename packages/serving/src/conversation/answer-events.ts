@@ -3,8 +3,9 @@ import type { AnswerEvent } from '@skein/protocol';
 import type { GenerationUpdate } from '../generation/generate.ts';
 
 /**
- * Reads a generation as an answer in parts: all text is one part. Leaving the loop leaves the generation. Throws the
- * errors of the generation.
+ * Yields a generation as an answer in parts: all text is one part. Leaving the loop leaves the generation.
+ *
+ * @throws SkeinError the errors of the generation
  */
 export async function* answerEvents(
   generation: AsyncIterable<GenerationUpdate>,
