@@ -29,7 +29,7 @@ export interface DeploymentJobOptions {
   readonly id: string;
   /** SHA-256 of the model. */
   readonly model: string;
-  readonly timeouts: StageTimeouts & { readonly letGoMs: number };
+  readonly timeouts: StageTimeouts & { readonly releaseMs: number };
   /** Called with the deployment's status after every change. */
   readonly onProgress: DeploymentObserver | undefined;
   /** Called after every change of {@link DeploymentJob.progress}. */
@@ -51,7 +51,7 @@ export class DeploymentJob {
   constructor(components: DeploymentJobComponents, options: DeploymentJobOptions) {
     this.#components = components;
     this.#options = options;
-    this.#overdue = setTimeout(() => this.#advance({ step: 'overdue' }), options.timeouts.letGoMs).unref();
+    this.#overdue = setTimeout(() => this.#advance({ step: 'overdue' }), options.timeouts.releaseMs).unref();
     // Nobody may be waiting any more.
     this.ready.catch(() => undefined);
   }

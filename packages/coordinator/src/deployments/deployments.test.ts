@@ -285,7 +285,7 @@ describe('ensuring a model again after its lead has failed', () => {
   });
 
   it('plans all the same when a peer shows a lost stage for too long', async () => {
-    deployments = newDeployments({ timeouts: { letGoMs: 20 } });
+    deployments = newDeployments({ timeouts: { releaseMs: 20 } });
     const { id } = await deployments.deploy({ model: 'tiny' });
     peer(0).showStages(id);
     await vi.waitFor(() => expect(mesh.cards.snapshot().flatMap((card) => card.stages)).toHaveLength(1));
@@ -363,7 +363,7 @@ describe('taking down', () => {
   });
 
   it('says what to wait for when what drains has the memory', async () => {
-    deployments = newDeployments({ timeouts: { letGoMs: 20 } });
+    deployments = newDeployments({ timeouts: { releaseMs: 20 } });
     const contextTokens = 1_000_000;
     const { id } = await deployments.deploy({ model: 'tiny', contextTokens, stages: 1 });
     await begin(id, peer(0));

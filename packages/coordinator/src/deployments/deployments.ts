@@ -54,7 +54,7 @@ export interface DeploymentTimeouts extends StageTimeouts {
    * For cards to show no more stages of replicas that are over, before a plan is made. Default 8,000: peers release
    * theirs within a moment, and a member that is gone leaves the cards after six seconds at most.
    */
-  readonly letGoMs: number;
+  readonly releaseMs: number;
 }
 
 const defaultTimeouts: DeploymentTimeouts = {
@@ -62,7 +62,7 @@ const defaultTimeouts: DeploymentTimeouts = {
   connectMs: 30_000,
   closeMs: 5000,
   lossNoticeMs: maxDeadAfterMs + 1000,
-  letGoMs: 8000,
+  releaseMs: 8000,
 };
 
 export interface DeployOptions {

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 
 import { IdentityConflictWatch } from './identity-conflict.ts';
 
-test('one newer card of ours, from before a restart, is no twin', () => {
+test('one newer card of ours, from before a restart, is no identity conflict', () => {
   const watch = new IdentityConflictWatch();
   expect(watch.note(1000)).toBe(true);
   expect(watch.sees(1000)).toBe(false);
