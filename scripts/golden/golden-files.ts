@@ -1,9 +1,10 @@
 import { appendFile, readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 
-import { encodeFrame, encodeValue, hasCode, methods } from '@skein/protocol';
+import { hasCode, methods } from '@skein/protocol';
 
-import { messagesOf, statements, streamErrors, type WireMessages } from './wire-messages.ts';
+import { headerCodec, inviteCodec, promptCodec, valueCodec, type Codec } from './codecs.ts';
+import { invites, messagesOf, packedPrompts, statements, streamErrors, type WireMessages } from './wire-messages.ts';
 
 const directory = fileURLToPath(new URL('../../packages/protocol/golden/', import.meta.url));
 
@@ -13,26 +14,31 @@ export interface GoldenLine {
   readonly hex: string;
 }
 
-/** The messages of one version of a method, or of one statement, with their encoder. */
-export interface GoldenFile {
+/** The messages of one version of a method, or of one statement, with their codec. */
+export interface GoldenFile extends Codec {
   /** Name without its ending: `generate-1`. Another version has another file. */
   readonly name: string;
   readonly messages: readonly WireMessages[];
-  readonly encode: (message: object) => Uint8Array;
 }
 
 /** Lists the golden files of the versions that this build speaks. */
 export function goldenFiles(): readonly GoldenFile[] {
   const ofMethods = Object.entries(messagesOf).map(([method, messages]) => {
     const { id } = methods[method as keyof typeof methods];
-    return { name: id.replace('/skein/', '').replace('/', '-'), messages, encode: encodeFrame };
+    return { name: id.replace('/skein/', '').replace('/', '-'), messages, ...headerCodec };
   });
   const ofStatements = Object.entries(statements).map(([name, messages]) => ({
     name: `statement-${name}`,
     messages: [messages],
-    encode: encodeValue,
+    ...valueCodec,
   }));
-  return [...ofMethods, { name: 'stream-error-1', messages: [streamErrors], encode: encodeFrame }, ...ofStatements];
+  return [
+    ...ofMethods,
+    { name: 'stream-error-1', messages: [streamErrors], ...headerCodec },
+    { name: 'packed-prompt-2', messages: [packedPrompts], ...promptCodec },
+    { name: 'invite-1', messages: [invites], ...inviteCodec },
+    ...ofStatements,
+  ];
 }
 
 /** Returns the lines of today's examples. */

@@ -1,15 +1,12 @@
-import { decodeValue, FrameParser, parseHeader } from '@skein/protocol';
+import { parseHeader } from '@skein/protocol';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 
 import { committedLines, goldenFiles, linesOf, type GoldenFile } from './golden-files.ts';
 
 /** Decodes golden bytes as a member does. */
-function decoded({ name }: GoldenFile, hex: string): unknown {
-  const bytes = new Uint8Array(Buffer.from(hex, 'hex'));
-  if (name.startsWith('statement-')) return decodeValue(bytes);
-  const [frame] = new FrameParser().push(bytes);
-  return frame?.header;
+function decoded({ decode }: GoldenFile, hex: string): unknown {
+  return decode(new Uint8Array(Buffer.from(hex, 'hex')));
 }
 
 /** Returns the types of messages that a schema takes. */

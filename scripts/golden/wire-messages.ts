@@ -7,9 +7,11 @@ import {
   clientRequestSchema,
   credentialsSchema,
   generationEventSchema,
+  fromText,
   generationRequestSchema,
   handshakeHelloSchema,
   handshakeWelcomeSchema,
+  inviteSchema,
   joinAnswerSchema,
   joinRequestSchema,
   leaveAnswerSchema,
@@ -18,6 +20,8 @@ import {
   manifestRequestSchema,
   measureEchoSchema,
   measureProbeSchema,
+  modelManifestSchema,
+  promptSchema,
   renewRequestSchema,
   revocationListSchema,
   revocationsSchema,
@@ -221,8 +225,55 @@ export const messagesOf: Readonly<Record<keyof typeof methods, readonly WireMess
 /** The message that may end any stream. */
 export const streamErrors: WireMessages = of('error', streamErrorSchema, { type: 'stream-error', error });
 
-/** Statements that are signed as they are encoded, each with an example. */
+/** Prompts, which go as payloads. */
+export const packedPrompts: WireMessages = of(
+  'prompt',
+  promptSchema,
+  { type: 'text', text: 'h\u00e9' },
+  { type: 'tokens', tokens: [1, 2, 300] },
+  {
+    type: 'chat',
+    messages: [
+      fromText({ role: 'user', content: 'hello', name: 'me' }),
+      {
+        role: 'assistant',
+        parts: [
+          { type: 'text', text: 'a' },
+          { type: 'text', text: '' },
+        ],
+      },
+    ],
+  },
+);
+
+/** Invites, which people copy as text. */
+export const invites: WireMessages = of('invite', inviteSchema, {
+  mesh,
+  secret: new Uint8Array(16),
+  peer,
+  addresses: ['/ip4/127.0.0.1/tcp/1'],
+});
+
+/** Statements that are hashed or signed as they are encoded, each with an example. */
 export const statements: Readonly<Record<string, WireMessages>> = {
+  'manifest-1': of('manifest', modelManifestSchema, {
+    model: sha256,
+    bytes: 9,
+    name: 'tiny',
+    shape: {
+      architecture: 'llama',
+      layers: 8,
+      hiddenSize: 64,
+      vocabularySize: 512,
+      contextLength: 256,
+      kvBytesPerTokenPerLayer: 128,
+      split: { allowed: true, multiple: 1 },
+    },
+    sections: [
+      { kind: 'metadata', name: 'general.name', offset: 0, bytes: 4, sha256 },
+      { kind: 'tensor', name: 'output.weight', offset: 4, bytes: 5, sha256, type: 1, shape: [5] },
+    ],
+  }),
   'certificate-1': of('certificate', certificateSchema, {
     mesh,
     peer,

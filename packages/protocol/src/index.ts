@@ -73,7 +73,13 @@ export {
   type Logprobs,
   type Usage,
 } from './generation/events.ts';
-export { packPrompt, packPromptInSteps, unpackPrompt, type PackedPrompt } from './generation/packed-prompt.ts';
+export {
+  packPrompt,
+  packPromptInSteps,
+  promptTypeSchema,
+  unpackPrompt,
+  type PackedPrompt,
+} from './generation/packed-prompt.ts';
 export { promptSchema, tokensSchema, type Prompt } from './generation/prompt.ts';
 export {
   generationRequestSchema,
@@ -116,7 +122,7 @@ export {
   type Signed,
 } from './mesh/certificate.ts';
 export { handshakeHelloSchema, handshakeWelcomeSchema } from './mesh/handshake.ts';
-export { decodeInvite, encodeInvite, type Invite } from './mesh/invite.ts';
+export { decodeInvite, encodeInvite, inviteSchema, type Invite } from './mesh/invite.ts';
 export {
   clientRequestSchema,
   credentialsSchema,

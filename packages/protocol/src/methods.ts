@@ -79,7 +79,7 @@ export const methods = Object.freeze({
   },
   generate: {
     ...control,
-    id: '/skein/generate/1',
+    id: '/skein/generate/2',
     // A request, with its prompt as payload, and in that the list of its messages.
     maxFrameBytes: 4 + limits.maxControlHeaderBytes + limits.maxPromptBytes + 1024 * 1024,
     maxInboundStreams: 256,
