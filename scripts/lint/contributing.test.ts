@@ -33,7 +33,7 @@ test('the table of CONTRIBUTING.md leads to every folder with a behaviour, and t
   const packages = await readdir(join(root, 'packages'));
   const folders = (await Promise.all(packages.map((name) => sourceFolders(`packages/${name}/src`)))).flat();
   const isFound = (folder: string): boolean => named.some((path) => folder === path || folder.startsWith(`${path}/`));
-  // What lies beside folders that are named composes them.
+  // Files beside named folders compose them.
   const composes = (folder: string): boolean => named.some((path) => path.startsWith(`${folder}/`));
   const hidden = folders.filter((folder) => !isFound(folder) && !composes(folder));
   expect(hidden).toEqual([]);

@@ -14,7 +14,7 @@ export function administrationOf(mesh: Mesh, deployments: Deployments): AdminHan
         onProgress: (deployment) => onEvent({ deployment }),
       }),
     }),
-    // Who leaves cuts no answer that runs.
+    // A caller that leaves cuts no running answer.
     undeploy: async ({ id, now }, { onEvent }) => ({
       deployment: await deployments.undeploy(id, { now, onProgress: (deployment) => onEvent({ deployment }) }),
     }),

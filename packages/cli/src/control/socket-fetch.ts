@@ -23,7 +23,7 @@ export function fetchOver(socket: Socket, explain: (cause: unknown) => Error): F
       ...(signal instanceof AbortSignal && { signal }),
     });
     const answer = once(outgoing, 'response') as Promise<[IncomingMessage]>;
-    // What breaks later shows in the answer's body.
+    // A later break shows in the answer's body.
     outgoing.on('error', () => undefined);
     outgoing.end(body);
     const [incoming] = await answer.catch((error: unknown) => Promise.reject(failure(error)));

@@ -37,7 +37,7 @@ function unknownUrl(method: string, path: string): Response {
 
 /** Lists the methods of a path. */
 function allowedMethods(app: Hono, path: string): readonly string[] {
-  // What middleware is registered for is every method there is.
+  // Middleware is registered for every method.
   const isRouted = (method: string) => app.router.match(method, path)[0].some(([[, route]]) => route.method === method);
   return ['GET', 'POST', 'DELETE'].filter(isRouted);
 }

@@ -1,28 +1,13 @@
 import type { Card, HeldStage } from '@skein/protocol';
 import { expect, test } from 'vitest';
 
-import { cardOf, gibibyte, manifestOf, peerIdOf } from '../testing/fixtures.ts';
+import { cardOf, gibibyte, heldStageOf, peerIdOf } from '../testing/fixtures.ts';
 import { usableBytes, type PlacedStage } from './usable-peers.ts';
 
 const [ada, bob] = [peerIdOf(1), peerIdOf(2)];
-const model = manifestOf();
 
 function held(change: Partial<HeldStage>): HeldStage {
-  return {
-    deployment: 'deployment-1',
-    model: model.model,
-    name: model.name,
-    stage: 0,
-    stages: 1,
-    block: { from: 0, to: 8 },
-    state: 'ready',
-    contextTokens: 1024,
-    sequences: 4,
-    bytes: 0,
-    active: 0,
-    queued: 0,
-    ...change,
-  };
+  return { ...heldStageOf('deployment-1'), ...change };
 }
 
 function placed(change: Partial<PlacedStage>): PlacedStage {

@@ -150,7 +150,7 @@ async function readChoices(options: ReadChoicesOptions): Promise<readonly Comple
         return await readChoice(choice, index, options);
       } catch (thrown) {
         if (failure !== undefined) return undefined;
-        // Who aborted knows better why than the stream that was cut.
+        // The signal knows better why than the stream that was cut.
         failure = asSkeinError(signal.aborted ? signal.reason : thrown);
         onFailure?.(failure);
         return undefined;

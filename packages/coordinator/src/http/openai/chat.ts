@@ -21,7 +21,7 @@ import {
   tokenLimit,
   unsupported,
 } from './parameters.ts';
-import { promptSize, toInputs, type ParsedRequest, type ParseOptions } from './request.ts';
+import { toParsedRequest, type ParsedRequest, type ParseOptions } from './request.ts';
 
 const textPartSchema = z.strictObject({ type: z.literal('text'), text: z.string() });
 
@@ -113,18 +113,11 @@ const chatRequestSchema = z
  */
 export async function parseChatRequest(body: unknown, options: ParseOptions): Promise<ParsedRequest> {
   const request = validate(chatRequestSchema, body);
-  const { model, stream = false, stream_options } = request;
   const messages = await validateEach(messageSchema, request.messages, { name: 'messages', turns: options.turns });
   const maxTokens = request.max_completion_tokens ?? request.max_tokens;
   const logprobs = request.logprobs === true ? (request.top_logprobs ?? 0) : undefined;
   const prompt = { type: 'chat', messages } as const;
-  return {
-    model,
-    inputs: await toInputs(request, { prompt, maxTokens, logprobs }, options),
-    promptSize: promptSize(prompt),
-    stream,
-    includeUsage: stream_options?.include_usage ?? false,
-  };
+  return await toParsedRequest(request, { prompt, maxTokens, logprobs }, options);
 }
 
 /** Format of `chat.completion` and its chunks. */

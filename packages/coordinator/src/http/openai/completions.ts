@@ -14,7 +14,7 @@ import {
   type TokenLogprob,
 } from './answer-format.ts';
 import { optional, refuseConflicts, sharedParameters, unsupported } from './parameters.ts';
-import { promptSize, toInputs, type ParsedRequest, type ParseOptions } from './request.ts';
+import { toParsedRequest, type ParsedRequest, type ParseOptions } from './request.ts';
 
 /**
  * OpenAI's default for the tokens of plain completions; chats get an equal share of the context (see
@@ -54,14 +54,8 @@ const completionRequestSchema = z
  */
 export async function parseCompletionRequest(body: unknown, options: ParseOptions): Promise<ParsedRequest> {
   const request = validate(completionRequestSchema, body);
-  const { model, prompt, logprobs, max_tokens: maxTokens = defaultMaxTokens, stream = false, stream_options } = request;
-  return {
-    model,
-    inputs: await toInputs(request, { prompt, maxTokens, logprobs }, options),
-    promptSize: promptSize(prompt),
-    stream,
-    includeUsage: stream_options?.include_usage ?? false,
-  };
+  const { prompt, logprobs, max_tokens: maxTokens = defaultMaxTokens } = request;
+  return await toParsedRequest(request, { prompt, maxTokens, logprobs }, options);
 }
 
 /** Format of `text_completion`, whose chunks look like the whole. */

@@ -32,24 +32,53 @@ interface InputParameters extends SamplingParameters {
   readonly speculation?: boolean | undefined;
 }
 
+/** The facts of a checked request that both endpoints have, under OpenAI's names. */
+interface CheckedRequest extends InputParameters {
+  readonly model: string;
+  readonly stream?: boolean | undefined;
+  readonly stream_options?: { readonly include_usage?: boolean | undefined } | undefined;
+}
+
+/** The facts that each endpoint finds in its own parameters. */
+interface EndpointInput {
+  readonly prompt: Prompt;
+  /** {@link noLimit}, like undefined, leaves it to the engine. */
+  readonly maxTokens: number | undefined;
+  readonly logprobs: number | undefined;
+}
+
+/**
+ * Makes the parsed request of a checked body.
+ *
+ * @throws SkeinError as {@link toInputs} does
+ */
+export async function toParsedRequest(
+  request: CheckedRequest,
+  input: EndpointInput,
+  options: ParseOptions,
+): Promise<ParsedRequest> {
+  const { model, stream = false, stream_options } = request;
+  return {
+    model,
+    inputs: await toInputs(request, input, options),
+    promptSize: promptSize(input.prompt),
+    stream,
+    includeUsage: stream_options?.include_usage ?? false,
+  };
+}
+
 /**
  * Turns a checked request into the engine's terms, once for each choice.
  *
  * @throws SkeinError `request-too-large` for a prompt over the limit; `invalid-request` for sampling that the engine
  * refuses
  */
-export async function toInputs(
+async function toInputs(
   parameters: InputParameters,
-  more: {
-    prompt: Prompt;
-    /** {@link noLimit}, like undefined, leaves it to the engine. */
-    maxTokens: number | undefined;
-    logprobs: number | undefined;
-  },
+  { prompt, maxTokens, logprobs }: EndpointInput,
   { randomSeed, turns }: ParseOptions,
 ): Promise<[GenerationInput, ...GenerationInput[]]> {
   const { n, stop, response_format: format, speculation } = parameters;
-  const { prompt, maxTokens, logprobs } = more;
   const jsonSchema = jsonSchemaOf(format);
   const input = {
     prompt: await packPromptInSteps(prompt, async () => await turns.next()),
@@ -90,7 +119,7 @@ function choiceSeed(seed: number, choice: number): number {
 }
 
 /** Returns the length of a prompt: characters of all messages together, or tokens where it came as such. */
-export function promptSize(prompt: Prompt): number {
+function promptSize(prompt: Prompt): number {
   switch (prompt.type) {
     case 'chat':
       return prompt.messages.reduce((sum, message) => sum + textOf(message).length, 0);

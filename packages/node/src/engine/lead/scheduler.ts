@@ -175,7 +175,7 @@ export class Scheduler {
     this.#admission.forgetCopies();
     this.#operations.add(...this.#cache.forgetSwapped());
     const lost = this.#inFlight.fail(step, { answerIsDue });
-    // What a stage has of them after a failure is not known.
+    // After a failure it is unknown which of their cells a stage has.
     for (const sequence of lost) this.#retire(sequence, { keep: false });
     this.#admit();
     return Array.from(lost, (sequence) => ({ type: 'sequence-failed', sequence, error }));
