@@ -30,7 +30,7 @@ export async function startAttacker(target: Target, identity?: Identity): Promis
   await transport.start();
   const signal = AbortSignal.any([target.signal, AbortSignal.timeout(5000)]);
   const connection = await transport.dial(target.addresses, { force: true, signal });
-  // Whatever the target sends, it is not cut off.
+  // The target is not cut off, whatever it sends.
   transport.admit(connection.remotePeerId);
   const openBytes = async (method: Method): Promise<ByteStream> =>
     await connection.openStream(method.id, { signal: AbortSignal.timeout(5000) });

@@ -69,7 +69,7 @@ export async function complete(
     const [choice] = choices ?? [];
     if (choice === undefined) continue;
     text += choice.text ?? '';
-    // What has neither is no news about a token.
+    // A chunk with neither tells nothing about a token.
     const isEnd = choice.finish_reason !== undefined && choice.finish_reason !== null;
     if ((choice.text ?? '') !== '' || (isEnd && arrivalsMs.length === 0)) arrivalsMs.push(performance.now());
   }

@@ -94,5 +94,5 @@ say({ type: 'ready', peer: mesh.peerId });
 for await (const line of createInterface(process.stdin)) {
   obey(JSON.parse(line) as MemberCommand).catch((error: unknown) => say({ type: 'failed', reason: String(error) }));
 }
-// Whoever started this is gone, or done with it.
+// The process that started this is gone, or done with it.
 process.exit();

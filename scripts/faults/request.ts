@@ -52,7 +52,7 @@ export async function ask(url: string, wanted: KnownRequest, signal: AbortSignal
     const response = await post(url, wanted, lifetime);
     const error = await read(response, text, onByte);
     if (error !== undefined) return { kind: 'lost', error, ...ending() };
-    // What was said to be all of it, and is not, is as wrong as a wrong text.
+    // A part that claims to be the whole is as wrong as a wrong text.
     const fault = text.fault ?? (text.isWhole ? undefined : ({ kind: 'missing', at: text.length } as const));
     return { kind: 'answered', characters: text.length, fault };
   } catch (error) {

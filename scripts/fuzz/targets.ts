@@ -260,7 +260,7 @@ const chatExamples = [
 
 /** Parses JSON in steps. Throws an error that is no SkeinError when `JSON.parse` gives another result. */
 function parseLikeJson(input: Uint8Array): void {
-  // What is no UTF-8 does not get as far as this.
+  // Input that is no UTF-8 is refused before it gets here.
   const text = Buffer.from(input).toString('utf8');
   const parser = new JsonParser(Buffer.from(text));
   while (!parser.advance()) continue;

@@ -61,7 +61,7 @@ test('lets nothing through while it is cut, tells nobody, and goes on after that
   pair.far.on('data', (chunk) => (arrived += String(chunk)));
   pair.far.on('close', () => closed.push('far'));
   pair.near.end('behind');
-  // What a relay that isn't cut would have carried by now.
+  // A relay that isn't cut would have carried "behind" by the time that another one carried this.
   await using other = await through({});
   other.near.write('compare');
   await read(other.far, 7);

@@ -105,6 +105,41 @@ const documentedFunctions = {
   },
 };
 
+/** A sentence that opens with a relative clause, and is no question. */
+const relativeOpening = /(?:^|[.:!?]\s)\s*((?:What|Who|Whoever|Which|Whichever|Whatever)\b[^.!?]*)(?:[.!]|$)/;
+
+/** Forbids comments with a sentence whose subject is a relative clause: "What is left over is freed." */
+const namedSubject = {
+  create: (context) => ({
+    Program() {
+      let lines = [];
+      const check = () => {
+        const text = lines
+          .map(({ value }) => value.replaceAll(/^\s*\*+/gm, ' '))
+          .join(' ')
+          .replaceAll(/\s+/g, ' ')
+          .trim();
+        const opening = relativeOpening.exec(text)?.[1];
+        if (opening !== undefined) {
+          context.report({
+            node: lines[0],
+            message: `name the subject of "${opening}"; no relative clause stands for it`,
+          });
+        }
+        lines = [];
+      };
+      for (const comment of context.sourceCode.getAllComments()) {
+        const last = lines.at(-1);
+        const goesOn =
+          last?.type === 'Line' && comment.type === 'Line' && comment.loc.start.line === last.loc.end.line + 1;
+        if (!goesOn && lines.length > 0) check();
+        lines.push(comment);
+      }
+      if (lines.length > 0) check();
+    },
+  }),
+};
+
 /**
  * Keeps libraries to the folders that may import them. Options: a list of `{ library, within, message }`, where `library` is a
  * pattern of the module's name, and `within` a part of the importing file's path; left out, nobody may.
@@ -134,6 +169,7 @@ export default {
   rules: {
     'documented-functions': documentedFunctions,
     'libraries-within': librariesWithin,
+    'named-subject': namedSubject,
     'no-error-class': noErrorClass,
     'no-raw-abort-listener': noRawAbortListener,
     'no-stand-in': noStandIn,

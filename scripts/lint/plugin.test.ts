@@ -12,6 +12,7 @@ const standInRule = 'skein(no-stand-in)';
 const errorClassRule = 'skein(no-error-class)';
 const librariesRule = 'skein(libraries-within)';
 const docstringRule = 'skein(documented-functions)';
+const subjectRule = 'skein(named-subject)';
 
 /** Returns how often a rule complains about a source text, in a file of a given path. */
 async function complaints(rule: string, source: string, path = 'source.ts'): Promise<number> {
@@ -119,4 +120,23 @@ test('refuses private files of node-llama-cpp everywhere, and takes its own API'
   const line = `export { GbnfJsonGenerator } from 'node-llama-cpp/dist/utils/gbnfJson/GbnfJsonGenerator.js';`;
   expect(await complaints(librariesRule, line, 'packages/node/src/engine/json-schema/to-grammar.ts')).toBe(1);
   expect(await complaints(librariesRule, `export { getLlama } from 'node-llama-cpp';`)).toBe(0);
+});
+
+test.each([
+  '// What is left over is freed.',
+  '/** Frees memory. Whoever waits is told. */',
+  '// Frees what\n// is left over. Who waits is\n// told.',
+  '/**\n * Frees memory.\n *\n * Which of them comes first does not matter.\n */',
+])('refuses a sentence whose subject is a relative clause: %s', async (comment) => {
+  expect(await complaints(subjectRule, `${comment}\nexport const one = 1;\n`)).toBe(1);
+});
+
+test('takes questions, and relative clauses elsewhere', async () => {
+  const source = `
+    // Who is there? Frees what is left over, whoever waits.
+    export const one = 1;
+    // Nothing is left of what
+    // Whole sentences said.
+    export const two = 'What is left over is freed.';`;
+  expect(await complaints(subjectRule, source)).toBe(0);
 });

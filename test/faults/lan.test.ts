@@ -121,7 +121,7 @@ describe('on a network of its own', () => {
       );
       for (const member of left) await untilSees(member, left);
       for (const member of right) await untilSees(member, right);
-      // Whoever comes last has heard the answers of all, and is heard by all.
+      // The last member has heard the answers of all, and is heard by all.
       const last = await startMember(lan, 4, one, right[0]?.addresses);
       await untilSees(last, left);
       for (const member of left) await untilSees(member, [last]);

@@ -19,7 +19,7 @@ it('brings a peer without the model exactly the sections of its stage, once', as
   const sectionBytes = (block: Block, kind: 'stage' | 'front'): number =>
     sectionsOf(planStageFile(manifest, block, kind)).reduce((sum, { bytes }) => sum + bytes, 0);
 
-  // Which of the two leads may change with their free memory; by the third deployment it has led before.
+  // Their free memory decides who leads; by the third deployment each lead has led before.
   const cached = new Set<string>();
   for (let round = 0; round < 3; round += 1) {
     const { id, stages } = await deployments.deploy({ model: held.model, stages: 2 });

@@ -38,7 +38,7 @@ interface Answer {
 
 async function ask({ coordinatorMesh, coordinator }: Cluster, deployment: string, question: string): Promise<Answer> {
   const lead = coordinator.deployments.list().find(({ id }) => id === deployment)?.stages[0]?.peer ?? '';
-  // What others' draft tokens leave free when they fall would put this one's cells out of order (docs/limits.md).
+  // Fallen draft tokens of others leave cells free, and these would put this sequence's cells out of order (docs/limits.md).
   const request = {
     deployment,
     prompt: packPrompt(chat(question)),

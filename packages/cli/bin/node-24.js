@@ -93,7 +93,7 @@ function nodeModulesUpward(directory) {
 
 function runAsChild(node, args) {
   const child = spawn(node, args, { stdio: 'inherit' });
-  // What a terminal sends reaches the child by itself as well; the child takes signals that come together as one.
+  // A terminal signals the child, too; the child takes signals that come together as one.
   // Windows has no signals to forward: kill() there would end the child with no chance to tidy up.
   const forward = (signal) => process.platform !== 'win32' && child.kill(signal);
   ['SIGINT', 'SIGTERM', 'SIGHUP'].forEach((signal) => process.on(signal, forward));

@@ -4,7 +4,7 @@ import { setFlagsFromString } from 'node:v8';
 import '@skein/node/loader';
 
 // Keeps the space of young objects at the 1 MB that it starts with. While modules are loaded V8 lets it grow to 32 MB, and a
-// daemon under load to more; it holds those ever after. What it costs is a collection of a millisecond in 25 tokens. V8 looks
+// daemon under load to more; it holds those ever after. The price is a collection of a millisecond in 25 tokens. V8 looks
 // at this flag each time that the space would grow, so a running V8 obeys it as well.
 setFlagsFromString('--semi-space-growth-factor=1');
 

@@ -380,7 +380,7 @@ export class Member implements Mesh {
     try {
       this.#gossip.update({ addresses });
     } catch (error) {
-      // No caller is here to be told. Who knows an address of ours finds us still.
+      // No caller is here to be told. Members that know an address of ours find us still.
       this.#options.logger.error({ error, addresses }, 'the card can not tell where this member can be dialled');
     }
   }

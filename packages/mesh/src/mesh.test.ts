@@ -107,7 +107,7 @@ test('answers a method by one handler at a time, until it is disposed', async ()
   first[Symbol.dispose]();
   await expect(ask()).rejects.toMatchObject({ code: 'not-running' });
   using _second = answering('second');
-  // What is disposed is that handler, not its successor.
+  // Disposing removes that handler, not its successor.
   first[Symbol.dispose]();
   expect((await ask())?.header).toEqual({ text: 'second' });
 });

@@ -29,7 +29,7 @@ function strippedCode(path) {
   if (kept === undefined) return undefined;
   const source = readFileSync(path, 'utf8');
   const code = readStripped(kept, source);
-  // What one attempt could not make, the next one can't either.
+  // A second attempt could make no more than the first.
   if (code !== undefined || haveStripped) return code;
   haveStripped = true;
   const script = fileURLToPath(new URL('strip-sources.js', import.meta.url));

@@ -18,7 +18,7 @@ for (const file of globSync('*/src/**/*.ts', { cwd: packagesDirectory, exclude: 
     writeFileSync(temporary, encodeStripped(source, code));
     renameSync(temporary, kept);
   } catch {
-    // It does not parse, or the directory is not ours to write to. Whoever imports the file has Node strip it, and gets
+    // It does not parse, or the directory is not ours to write to. Importers have Node strip it, and get
     // Node's own words.
   }
 }

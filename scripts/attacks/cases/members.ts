@@ -61,7 +61,7 @@ function badCard(
     run: async (target) => {
       await using hostile = await startHostileMember(target, ['peer']);
       await send(hostile, target);
-      // What comes after it, and is good, shows that it was looked at.
+      // A good card that comes after it shows that it was looked at.
       const marker = `after ${name}`.slice(0, 200);
       await sendCard(hostile, cardOf(hostile.identity.peerId, { name: marker, version: Date.now() + 1000 }));
       await until(() => target.members().some((member) => member.name === marker));

@@ -99,7 +99,7 @@ async function attempt(name: string, { target, clients, daemons, quiet, signal }
     waits.push(...clients.takeWaits());
   }
   const attackMs = performance.now() - startedMs;
-  // What was asked for during the attack may be answered after it.
+  // Requests of the time of the attack may be answered after it.
   for (const least = performance.now() + recoveryMs; waits.length < leastSamples && performance.now() < least;) {
     await delay(100, undefined, { signal });
     waits.push(...clients.takeWaits());

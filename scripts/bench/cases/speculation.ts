@@ -36,7 +36,7 @@ async function compare(mesh: BenchMesh, { kind, prompt, context }: CompareOption
   const maxTokens = model.key === 'synthetic' ? 48 : 128;
   const prompts = Array.from({ length: rounds + 1 }, (_, round) => prompt(model, round));
   const ask = (speculation: boolean) => async (round: number) => {
-    // What was in the cache before decides where a text's cells lie, and so in which order attention adds them up.
+    // Sequences in the cache decide where a text's cells lie, and so in which order attention adds them up.
     await using _deployment = await mesh.deploy({ contextTokens: 4096, sequences: 2 });
     return await complete(
       { ...endpoint, parameters: { ...endpoint.parameters, speculation } },

@@ -47,7 +47,7 @@ function nested(draw: Drawing, depth: number): unknown {
     (inner) => ({ type: 'array', items: inner, minItems: 3, maxItems: 9 }),
   ]);
   let result: unknown = { type: 'integer' };
-  // What has its inner part twice doubles in size with each level.
+  // A wrapper that repeats its inner part doubles in size with each level.
   for (let level = 0; level < depth && JSON.stringify(result).length < 50_000; level += 1) result = wrap(result);
   return result;
 }

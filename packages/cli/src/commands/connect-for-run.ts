@@ -72,7 +72,7 @@ async function throughCoordinator(
   if (named === undefined) {
     throw new SkeinError('model-not-found', 'no member holds a model; get one with `skein pull smollm2-135m-instruct`');
   }
-  // What no card tells of yet is the coordinator's to judge, which may have heard more since.
+  // The coordinator judges names that no card tells of: it may have heard more since.
   const model = resolveModel(meshCatalog(cards), named)?.model ?? named;
   const ready = deploymentsOf(cards).filter((deployment) => deployment.isReady && deployment.model === model);
   const isServed = ready.some(({ stages }) => wanted.stages === undefined || stages.length === wanted.stages);

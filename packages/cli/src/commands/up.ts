@@ -75,7 +75,7 @@ async function up(command: Command, flags: UpFlags, context: CommandContext): Pr
   if (given !== undefined && flags.model === undefined) {
     command.error(`error: ${given} needs --model: it says how that model is deployed`, { exitCode: exitCodes.usage });
   }
-  // What means nothing is found out before anything is made, and before others can join.
+  // A bad reference is refused before anything is made, and before others can join.
   if (flags.model !== undefined && flags.serve) await assertModel(flags.model);
   const orderly = flags.parentLifeline === true ? [parentLifeline(context.stdin)] : [];
   const { directory, controlPath, passphrase, logLevel } = await openData(command);

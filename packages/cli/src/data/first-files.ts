@@ -17,7 +17,7 @@ const storeNames: readonly string[] = ['models', 'manifests'];
  */
 export async function missingFirstFiles(directory: string): Promise<readonly string[]> {
   const paths = [...names, ...storeNames].map((name) => join(directory, name));
-  // What is no way to be read is there all the same, and not ours to remove.
+  // An unreadable entry counts as there: it is not ours to remove.
   const isThere = await Promise.all(paths.map(isAnything));
   return paths.filter((_, index) => isThere[index] === false);
 }

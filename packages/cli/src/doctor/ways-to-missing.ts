@@ -48,7 +48,7 @@ async function tryWay(
     const fix = 'it is about to come back, or its daemon refuses this one: look at the logs of both';
     return { check: 'missing', level: 'note', what: `${where} is not in the mesh, but answers`, fix };
   }
-  // Who is switched off has no problem; who answers and is not let in has.
+  // A machine that is switched off is no problem; one that answers and is not let in is.
   const level = last.step === 'certificate' || last.step === 'protocol' ? 'problem' : 'note';
   return {
     check: 'missing',

@@ -69,7 +69,7 @@ export class Generation implements AsyncIterable<TextDelta> {
     this.#begin = begin;
     this.#deadlines = options.deadlines;
     this.#signal = options.signal;
-    // Who only iterates sees the failure there; it must not end the process a second time from here.
+    // Callers that only iterate see the failure there; unhandled here, it would end the process.
     this.#result.promise.catch(() => undefined);
   }
 

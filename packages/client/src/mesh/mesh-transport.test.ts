@@ -149,7 +149,7 @@ test('asks the model that is meant, where two have one name', async () => {
   });
   expect((await client.chat({ ...question, model: first }).result()).text).toBe('one two');
   expect((await client.chat({ ...question, model: second }).result()).text).toBe('one two');
-  // Whoever names none gets the same one each time, whatever the load.
+  // A request that names no model gets the same one each time, whatever the load.
   await client.chat(question).result();
   await client.chat(question).result();
   expect(asked).toEqual(['one', 'other', 'one', 'one']);

@@ -131,7 +131,7 @@ test('loses nothing that it said was written when its process is killed', async 
     for await (const line of createInterface({ input: child.stdout })) {
       acknowledged.push(Number(line));
       left -= 1;
-      // What it says after that, until it is dead, counts as well.
+      // Lines that it prints until it is dead count as well.
       if (left === 0) child.kill('SIGKILL');
     }
     await exited;

@@ -9,7 +9,7 @@ export class DirectoryChanges implements Disposable {
 
   constructor(directory: string) {
     this.#watcher = watch(directory, () => this.#changed.resolve());
-    // Who waits finds out by looking.
+    // Waiters look at the directory and find out.
     this.#watcher.on('error', () => this.#changed.resolve());
   }
 

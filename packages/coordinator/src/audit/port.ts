@@ -8,7 +8,7 @@ export interface AuditPort {
    */
   append(event: AuditEvent): Promise<number>;
   /**
-   * Checks that events can be recorded. What has to be recorded must not happen otherwise.
+   * Checks that events can be recorded. Call it before anything that must not happen unrecorded.
    *
    * @throws SkeinError `disk-failed` while nothing can be recorded
    */

@@ -187,7 +187,7 @@ it('answers nothing while it can not record', async () => {
   });
   const obstacle = join(directory.path, 'head.json.new');
   await mkdir(obstacle);
-  // What runs when the disk fails is answered; it is recorded when the disk is there again.
+  // A request that runs when the disk fails is answered, and recorded when the disk is there again.
   expect((await post('/v1/chat/completions', chat)).status).toBe(200);
   await vi.waitFor(async () => await expect(audit.assertWritable()).rejects.toMatchObject({ code: 'disk-failed' }));
   const refused = await post('/v1/chat/completions', chat);

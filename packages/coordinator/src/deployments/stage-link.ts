@@ -51,7 +51,7 @@ export class StageLink {
   private constructor(stream: FrameStream, options: StageLinkOptions) {
     this.#stream = stream;
     this.#options = options;
-    // Whoever waits gets the rejection; when nobody does, onLost tells.
+    // Waiters get the rejection; when there are none, onLost tells.
     this.#ready.promise.catch(() => undefined);
     this.#connected.promise.catch(() => undefined);
     this.#over = this.#follow();

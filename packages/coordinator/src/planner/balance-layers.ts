@@ -45,7 +45,7 @@ export function maximumStages(layers: number, multiple: number): number {
  */
 export function balanceLayers<Peer extends BalancedPeer>(options: BalanceOptions<Peer>): Balanced<Peer>[] | undefined {
   const moves = possibleMoves(options);
-  // Which splits share the least bottleneck is only known once that is: costs that add up are a second pass of their own.
+  // The first pass finds the least bottleneck; costs that add up are compared in a second one, among the splits that have it.
   const bottleneck = best(moves, (move, [slowest = 0]) => [Math.max(move.time, slowest)]);
   if (bottleneck === undefined) return undefined;
   const [slowest = 0] = bottleneck.cost;

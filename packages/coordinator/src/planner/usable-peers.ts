@@ -67,7 +67,7 @@ function steady(bytes: number): number {
  *     min(free now - stages that load, all memory - all stages), and not below 0
  *
  * Free memory alone promises too much: a stage that loads has not taken its bytes yet, mapped weights count as free for
- * as long as it is loaded, and a GPU may have been measured before it was. What the stages leave of all memory alone
+ * as long as it is loaded, and a GPU may have been measured before it was. All memory less the stages
  * promises too much where other programs run. The stages are those of the card and those we placed; one that is both
  * counts once, with the larger size.
  *

@@ -72,7 +72,7 @@ async function admit(
   schema: typeof handshakeHelloSchema | typeof handshakeWelcomeSchema,
 ): Promise<void> {
   const { stream, membership, remotePeerId, signal } = run;
-  // What the other end says of our certificate, at most.
+  // At most the other end's word on our certificate.
   const frame = await stream
     .read({ signal })
     .catch((error: unknown) => Promise.reject(membership.explainRefusal(error)));

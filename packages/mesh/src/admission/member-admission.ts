@@ -119,7 +119,7 @@ export class MemberAdmission {
     let admission = this.#admissions.get(connection);
     if (admission === undefined) {
       admission = { remote: undefined, passed: Promise.withResolvers<void>() };
-      // Whoever cares awaits it; a stranger's failure is nobody's unhandled rejection.
+      // Without this, a stranger's failure that nobody awaits would be an unhandled rejection.
       admission.passed.promise.catch(() => undefined);
       this.#admissions.set(connection, admission);
     }
@@ -189,7 +189,7 @@ export class MemberAdmission {
       });
       admission.passed.resolve();
     } catch (error) {
-      // Whoever dialled is told why, unless it was who refused.
+      // The side that dialled is told why, unless it refused itself.
       if (side === answerHandshake && !frames.lost.aborted) await explain(frames, error);
       else frames.abort();
       throw error;

@@ -62,7 +62,7 @@ export async function measureLink(
   const roundTripMs = median(tripsMs.slice(warmUps));
   const bytesPerSecond = await measureBandwidth(async (probes) => await trip(probes, bulk), roundTripMs);
   await stream.end({ signal });
-  // What comes after the answers is of no use; that nothing does lets the stream end cleanly.
+  // The stream ends cleanly when nothing follows the answers.
   if ((await stream.read({ signal })) !== undefined) {
     throw new SkeinError('protocol-violation', 'answered more probes than were sent');
   }

@@ -105,7 +105,7 @@ export async function answerStream(call: {
     await frames.end();
   } catch (error) {
     const fields = { peer: remote.peerId, method: method.id, error };
-    // What isn't ours is a bug; the rest the remote is told, and a lost stream is everyday life.
+    // An error that is not ours is a bug. Ours are told to the remote, and a lost stream is everyday life.
     if (isSkeinError(error) || frames.lost.aborted) logger.debug(fields, 'a stream was refused or lost');
     else logger.error(fields, 'a stream handler failed');
     await frames.fail(error);

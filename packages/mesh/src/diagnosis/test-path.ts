@@ -182,7 +182,7 @@ async function* speak(connection: Connection, { signal }: TestPathOptions): Asyn
     yield { step: 'link', ok: true, detail: speed };
   } catch (error) {
     signal.throwIfAborted();
-    // Whoever answers that it is busy, or not to be asked, speaks the protocol.
+    // An answer that says "busy", or refuses the question, is the protocol spoken.
     const known = isSkeinError(error) && error.code !== 'peer-lost' && error.code !== 'internal';
     const { message } = asSkeinError(error, 'peer-lost');
     if (known) yield { step: 'protocol', ok: true, detail: `speaks Skein; it measures nothing now (${message})` };

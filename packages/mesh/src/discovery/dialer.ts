@@ -40,7 +40,7 @@ const maxDialsAtOnce = 16;
 // it, and is no more than a few targets for each host, until it has passed the handshake.
 const maxUnprovenDialsAtOnce = 12;
 const maxUnprovenPerHost = 8;
-// About a minute of trying. What is still alive is heard of again.
+// About a minute of trying. A member that is still alive is heard of again.
 const maxFailuresOfHearsay = 10;
 // Two members that learn of each other together would both dial; the one with the greater peer id gives the other a
 // head start.

@@ -55,7 +55,7 @@ export async function unseal(bytes: Uint8Array, passphrase: string): Promise<Uin
 }
 
 function parse(bytes: Uint8Array): z.output<typeof sealedSchema> | undefined {
-  // What is no JSON object is told apart without parsing it.
+  // Bytes that are no JSON object are told apart without parsing them.
   if (bytes[0] !== '{'.charCodeAt(0)) return undefined;
   const checked = checkJson(sealedSchema, bytes);
   return checked.ok ? checked.data : undefined;

@@ -9,7 +9,7 @@ class Observer {
   readonly received = new Map<string, number>();
   nowMs = 0;
 
-  /** Checks every 100 ms, as ours does, up to a time. What members send arrives before the check. */
+  /** Checks every 100 ms, as ours does, up to a time. Heartbeats of that time arrive before the check. */
   runTo(untilMs: number, sends: (nowMs: number) => readonly string[] = () => []): { peerId: string; atMs: number }[] {
     const dead: { peerId: string; atMs: number }[] = [];
     while (this.nowMs < untilMs) {

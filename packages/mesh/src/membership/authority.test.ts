@@ -194,7 +194,7 @@ test('closes the door behind whom it has put out: no invite that it came with, o
     for (const asking of [joiner, stranger]) await expect(authority.redeem(secret, asking)).rejects.toEqual(refused);
   }
   expect(authority.pending).toEqual([]);
-  // Who leaves may let the others come that it was to be followed by.
+  // An invite of several uses outlives a member that leaves by itself.
   const open = await authority.invite({ uses: 2 });
   await authority.redeem(open, joiner);
   await authority.revoke(joiner.peer, 'left');

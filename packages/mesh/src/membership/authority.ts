@@ -176,7 +176,7 @@ export class Authority {
       }
       const invite: InviteRecord = {
         hash: hashOf(secret).toString('hex'),
-        // Who plans may hold layers, too.
+        // A coordinator may hold layers, too.
         roles: role === 'coordinator' ? ['coordinator', 'peer'] : [role],
         labels,
         expiresAt: this.#now() + expiresInMs,

@@ -95,7 +95,7 @@ export class FrameStream implements AsyncIterable<Frame>, AsyncDisposable {
    */
   async read(options: WaitOptions = {}): Promise<Frame | undefined> {
     this.#assertFramed();
-    // Whoever reads on is done with the frame before.
+    // A reader that reads on is done with the frame before.
     this.#lastRoom?.[Symbol.dispose]();
     // One deadline for the whole frame, however many chunks it takes.
     let signal: AbortSignal | undefined;

@@ -34,7 +34,7 @@ test('a large frame waits while other streams of the same remote hold all the ro
   await one.far.write(rest);
   await other.far.write(rest);
   expect((await first)?.header).toEqual({ type: 'large' });
-  // Whoever has read it is at work on it.
+  // A frame that was read is still being worked on.
   expect(await isSettled(second)).toBe(false);
   const next = one.stream.read();
   expect((await second)?.header).toEqual({ type: 'large' });

@@ -53,7 +53,7 @@ export function createPeer(options: PeerOptions): Peer {
     if (serving === undefined) return;
     const { host, links } = serving;
     const now = { hardware: describeHardware(serving.hardware), stages: host.describe(), links: links.describe() };
-    // What does not fit is left out, the least important first: what is served matters more than what could be.
+    // A card that is too large loses its least important part first: deployments matter more than models that could be served.
     const nameless = models.map(({ aliases: _aliases, ...model }) => model);
     for (const offered of [models, nameless, []]) {
       try {

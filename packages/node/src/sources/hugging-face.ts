@@ -58,7 +58,7 @@ async function* readToEnd(
     } catch (error) {
       signal.throwIfAborted();
       fruitless += 1;
-      // What is not retryable is a fact about the server's answer; a new connection would not change it.
+      // An error that is not retryable is a fact about the server's answer; a new connection would not change it.
       if (fruitless === fruitlessAttempts || (isSkeinError(error) && !error.retryable)) {
         throw asSkeinError(error, 'model-unreachable');
       }

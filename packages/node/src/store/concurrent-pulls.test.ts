@@ -54,7 +54,7 @@ test('says that it waits for another process, be it dead or alive', async () => 
   await using fixture = await storeFixture();
   const { content, file, sha256, store } = fixture;
   const model = catalogReference(content, [{ kind: 'local-file', path: file }]);
-  // What a process has that was killed a moment ago, or is still at it.
+  // The lock of a process that was killed a moment ago, or still works.
   const lock = join(dirname(fixture.partial(sha256)), `${sha256}.lock`);
   await mkdir(lock);
   const phases = new Set<string>();

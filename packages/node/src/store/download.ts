@@ -36,7 +36,7 @@ export async function download(offer: OfferedFile, options: DownloadOptions): Pr
   let doneBytes = resumedBytes;
   let reportedBytes = 0;
   const report = (bytes: number) => {
-    // What arrived in a temporary file is counted again when it is copied; progress must not go backwards.
+    // Bytes of a temporary file are counted again when it is copied; progress must not go backwards.
     reportedBytes = Math.max(reportedBytes, bytes);
     onProgress(reportedBytes);
   };

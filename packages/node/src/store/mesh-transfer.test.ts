@@ -155,7 +155,7 @@ test('goes on with the next holder at the byte where one was lost', async () => 
     arrived.resolve();
   }
   expect(Buffer.concat(received)).toEqual(expected);
-  // What came before the cut was not fetched again.
+  // The bytes before the cut were not fetched again.
   expect(fetching.fetchedBytes).toBe(expected.byteLength);
 });
 

@@ -8,7 +8,7 @@ export function arraySchema<Element extends z.ZodType>(
   element: Element,
   { least = 0, most }: { readonly least?: number; readonly most: number },
 ): z.ZodType<z.output<Element>[], z.input<Element>[]> {
-  // What goes in is an array of the element's input; that the first half looks at the number alone is not its caller's matter.
+  // The first half only counts the elements, so its input type is wider than that of the whole.
   return z.array(z.unknown()).min(least).max(most).pipe(z.array(element)) as z.ZodType<
     z.output<Element>[],
     z.input<Element>[]

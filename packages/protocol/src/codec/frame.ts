@@ -27,7 +27,7 @@ const prefixBytes = 8;
 const bytesPerValue = 4;
 const emptyPayload = new Uint8Array(0);
 
-// Plain maps and no extension types. What comes in is looked at by `assertDecodable` before: these options do not keep msgpackr
+// Plain maps and no extension types. `assertDecodable` looks at input before: these options do not keep msgpackr
 // from decoding extensions.
 const options = {
   useRecords: false,
@@ -35,7 +35,7 @@ const options = {
   mapsAsObjects: true,
   // The shortest form, so that a value has one encoding only: manifests are named by the hash of theirs.
   variableMapSize: true,
-  // Which would be an extension.
+  // `undefined` would be an extension.
   skipValues: [undefined],
   useBigIntExtension: false,
   int64AsType: 'number' as const,

@@ -5,7 +5,7 @@ import * as protocol from '../index.ts';
 import { check } from './check.ts';
 import { explainIssue } from './explain-issue.ts';
 
-/** What Zod itself says, in the words of its English locale. */
+/** Words of Zod's English locale. */
 const wordsOfZod = /invalid|too (small|big)|unrecognized|received|to be |[<>]=?\d|must match|not instance/i;
 
 const badValues: readonly unknown[] = [undefined, null, '', 'x'.repeat(600), -1, 0.5, 1e300, Number.NaN, true, [], {}];

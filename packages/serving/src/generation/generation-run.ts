@@ -51,7 +51,7 @@ export class GenerationRun implements AsyncIterable<GenerationUpdate> {
     this.#mesh = mesh;
     this.#options = { ...options, request: { askedAt: Date.now(), ...options.request } };
     this.#engines = options.engines ?? new EnginesAtRisk();
-    // Whoever iterates hears of the failure there.
+    // Iterating throws the failure; unhandled here, it would end the process.
     this.#begun.promise.catch(() => undefined);
   }
 

@@ -31,7 +31,7 @@ export const uploads: readonly HttpAttack[] = [
       for (let pieces = 0; pieces < 64 && !answered.signal.aborted && !sent.destroyed; pieces += 1) {
         if (!sent.write(piece)) await Promise.race([once(sent, 'drain'), answer, once(sent, 'close')]);
       }
-      // Whoever sends on for too long after the answer is cut off, and may not get to read it.
+      // A client that sends on for too long after the answer is cut off, and may not get to read it.
       await expectStatus(answer, 413).catch((error: unknown) => {
         if (!hasCode(error, 'EPIPE') && !hasCode(error, 'ECONNRESET')) throw error;
       });

@@ -61,7 +61,7 @@ it('has the producer wait for a client that does not read, and tells when that o
   await using asked = await ask(produce, { cancel: () => gone.abort() });
   await behind.promise;
   asked.response.destroy();
-  // What fits into the buffers of a connection, not what a producer makes without end.
+  // Only as much as a connection's buffers hold, though the producer never ends.
   expect(await over.promise).toBeLessThan(100_000);
 });
 

@@ -61,7 +61,7 @@ export class ChannelFilter {
         return rest;
       }
       case this.#marks.channel:
-        // What stands before it is the role.
+        // The text before it is the role.
         this.#header = [];
         return noBytes;
       case this.#marks.message:

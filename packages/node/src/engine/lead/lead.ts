@@ -291,7 +291,7 @@ function assertHasState({ tokens, mu }: Resume, { mirostat }: Sampling): void {
 
 /** Returns the cost of a sequence so far. */
 function costOf({ cachedTokens, draftedTokens, request }: Sequence): SequenceCost {
-  // What another lead had generated is in the cache, too, where this one resumes it a second time.
+  // Tokens of another lead are in the cache, too, where this one resumes a request a second time.
   return { cachedTokens: Math.min(cachedTokens, request.prompt.length), draftedTokens };
 }
 

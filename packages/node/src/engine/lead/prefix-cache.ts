@@ -113,7 +113,7 @@ export class PrefixCache {
     const swapped = this.#swapped.longest(tokens, most, Infinity)?.tokens ?? 0;
     const keptTokens = kept?.tokens ?? 0;
     const isKeptBest = kept !== undefined && keptTokens > liveTokens && keptTokens >= swapped;
-    // What the sequence goes on from stays where it is. Of one that it turns off from, cells would be left that nobody needs.
+    // Cells that the sequence goes on from stay. Where it turns off from them earlier, the rest would be left, needed by nobody.
     const turnsOff =
       kept !== undefined && keptTokens < kept.source.tokens.length && this.#swapped.fits(kept.source.tokens.length);
     const source = isKeptBest && !(swapsOut && turnsOff) ? kept.source : undefined;
@@ -256,7 +256,7 @@ export class PrefixCache {
       operations.push({ type: 'swap-in', place, sequence: slot, before: tokens });
       return { slot, cachedTokens: tokens, operations };
     }
-    // What made room for it has taken its place in main memory.
+    // The sequence that made room for it has taken its place in main memory.
     return { slot, cachedTokens: 0, operations };
   }
 

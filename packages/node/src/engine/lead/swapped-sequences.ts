@@ -112,7 +112,7 @@ export class SwappedSequences {
       this.use(longer);
       return { place: undefined, discards: [] };
     }
-    // What it goes on from is part of it now.
+    // A sequence that it goes on from is part of it now.
     const parts = this.#swapped.filter(
       (swapped) => commonPrefix(swapped.tokens, tokens, swapped.tokens.length) === swapped.tokens.length,
     );

@@ -58,7 +58,7 @@ export class EngineProcess implements AsyncDisposable {
   private constructor(options: EngineProcessOptions) {
     this.#logger = options.logger;
     this.#child = new EngineChild(options.logger);
-    // Whoever awaits start() sees the rejection; without this, one that comes later would count as unhandled.
+    // Callers of start() see the rejection; without this, one that comes later would count as unhandled.
     this.#ready.promise.catch(() => undefined);
     this.#readControl();
     const timeoutMs = options.stallTimeoutMs ?? defaultStallTimeoutMs;

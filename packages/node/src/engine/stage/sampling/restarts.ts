@@ -47,7 +47,7 @@ export class Restarts {
    * @param from first token that counts; not before that of an earlier call
    */
   tokensSince(tokens: readonly number[], from: number): number {
-    // What is older than the longest tail can be no more than it was found to be.
+    // Positions further back than the longest tail keep the tail that was found.
     const first = Math.max(from, this.#scanned - mostTailTokens);
     for (let position = tokens.length - 1; position >= first; position -= 1) {
       const tailTokens = this.#longestTail(tokens, position);
