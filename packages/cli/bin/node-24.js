@@ -92,11 +92,11 @@ function nodeModulesUpward(directory) {
 }
 
 function runAsChild(node, args) {
-  const child = spawn(node, args, { stdio: 'inherit' });
+  const child = spawn(node, args, { stdio: 'inherit', windowsHide: true });
   // A terminal signals the child, too; the child takes signals that come together as one.
   // Windows has no signals to forward: kill() there would end the child with no chance to tidy up.
   const forward = (signal) => process.platform !== 'win32' && child.kill(signal);
-  ['SIGINT', 'SIGTERM', 'SIGHUP'].forEach((signal) => process.on(signal, forward));
+  ['SIGINT', 'SIGBREAK', 'SIGTERM', 'SIGHUP'].forEach((signal) => process.on(signal, forward));
   child.on('error', (error) => {
     process.stderr.write(`error: can't start ${node}: ${error.message}; run \`npm ci\` to install it again\n`);
     process.exitCode = 1;

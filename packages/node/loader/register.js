@@ -33,6 +33,6 @@ function strippedCode(path) {
   if (code !== undefined || haveStripped) return code;
   haveStripped = true;
   const script = fileURLToPath(new URL('strip-sources.js', import.meta.url));
-  spawnSync(process.execPath, [script], { stdio: 'ignore' });
+  spawnSync(process.execPath, [script], { stdio: 'ignore', windowsHide: true });
   return readStripped(kept, source);
 }

@@ -156,10 +156,10 @@ test.each<[string, Partial<Facts>, string, RegExp]>([
 });
 
 test.each<[NodeJS.Platform, RegExp]>([
-  ['linux', /ufw allow 7330\/tcp/],
+  ['linux', /ufw allow 7330\/tcp.* 5353\/udp/],
   ['darwin', /Firewall/],
-  ['win32', /New-NetFirewallRule.*7330/],
-])('names the firewall command of %s, with the port in use', (platform, command) => {
+  ['win32', /New-NetFirewallRule.*TCP -LocalPort 7330 .*New-NetFirewallRule.*UDP -LocalPort 5353 /],
+])('names the firewall command of %s, with the port in use and that of mDNS', (platform, command) => {
   const address = findings({ ...healthy, platform }).find(({ check }) => check === 'address');
   expect(address?.fix).toMatch(command);
 });

@@ -6,6 +6,6 @@ export const exitCodesHelp = `Exit codes:
   1    failed; one line on stderr says why and what to do
   2    wrong usage: an unknown command or flag, or a value that makes no sense
   3    \`audit verify\`: the log is not as the coordinator wrote it
-  130  interrupted (Ctrl-C); everything that was started has been stopped in order
+  130  interrupted (Ctrl-C, or Ctrl-Break on Windows); everything that was started has been stopped in order
   141  whoever read the output went away; likewise
   143  terminated (SIGTERM); likewise`;

@@ -14,6 +14,7 @@ function setup() {
 
 test.each([
   ['SIGINT', 130],
+  ['SIGBREAK', 130],
   ['SIGTERM', 143],
 ])('stops in order at the first %s', (name, code) => {
   const { process, exits, interruption } = setup();

@@ -2,8 +2,9 @@ import { constants } from 'node:os';
 
 import { SkeinError } from '@skein/protocol';
 
-type StopSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
-const stopSignals: readonly StopSignal[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+type StopSignal = 'SIGINT' | 'SIGBREAK' | 'SIGTERM' | 'SIGHUP';
+/** Signals that ask a process to end. SIGBREAK is the Ctrl-Break of Windows, and never comes elsewhere. */
+const stopSignals: readonly StopSignal[] = ['SIGINT', 'SIGBREAK', 'SIGTERM', 'SIGHUP'];
 
 /**
  * Time within which signals count as one, in milliseconds. A terminal's Ctrl-C reaches every process of the foreground
@@ -56,12 +57,16 @@ export class Interruption implements Disposable {
 
   #receive(name: StopSignal): void {
     const first = this.#first;
-    // 128 + number is how shells report it.
     if (first === undefined) {
-      this.stop(128 + constants.signals[name]);
+      this.stop(exitCodeOf(name));
       this.#components.onInterrupt?.();
     } else if (this.#components.nowMs() - first.atMs >= sameWishMs) {
       this.#components.exit(first.code);
     }
   }
+}
+
+/** Returns the exit code that shells report for a process that a signal ended. Ctrl-Break counts as Ctrl-C. */
+function exitCodeOf(name: StopSignal): number {
+  return 128 + constants.signals[name === 'SIGBREAK' ? 'SIGINT' : name];
 }

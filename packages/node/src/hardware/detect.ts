@@ -71,7 +71,7 @@ async function detect(backend: Backend | 'auto'): Promise<Detected | { failure: 
   const script = fileURLToPath(new URL('detect-main.ts', import.meta.url));
   let output: { readonly stdout: string; readonly stderr: string };
   try {
-    output = await run(process.execPath, [script, backend], { timeout: detectTimeoutMs });
+    output = await run(process.execPath, [script, backend], { timeout: detectTimeoutMs, windowsHide: true });
   } catch (cause) {
     return { failure: failureOf(cause), cause };
   }

@@ -53,21 +53,26 @@ function run(directory: string, file: string, signal: AbortSignal | undefined): 
   const script = fileURLToPath(new URL('../child/check-main.ts', import.meta.url));
   const loader = new URL('../../../loader/register.js', import.meta.url).href;
   const args = [`--max-old-space-size=${heapMebibytes}`, `--import=${loader}`, script, directory, file];
-  const options = {
-    timeout: timeoutMs,
-    killSignal: 'SIGKILL',
-    maxBuffer: maxOutputBytes,
-    ...(signal && { signal }),
-  } as const;
   return new Promise((resolve) => {
-    const child = execFile(process.execPath, args, options, (error, output, errors) => {
-      if (error === null) return resolve({ output, errors, failure: undefined });
-      const { signalCode, exitCode } = child;
-      const timedOut = error.killed === true && signalCode === 'SIGKILL';
-      const how = signalCode ?? `exit code ${exitCode}`;
-      const killed = signalCode === 'SIGKILL';
-      resolve({ output, errors, failure: timedOut ? { timedOut } : { timedOut, how, killed } });
-    });
+    const child = execFile(
+      process.execPath,
+      args,
+      {
+        timeout: timeoutMs,
+        killSignal: 'SIGKILL',
+        maxBuffer: maxOutputBytes,
+        windowsHide: true,
+        ...(signal && { signal }),
+      },
+      (error, output, errors) => {
+        if (error === null) return resolve({ output, errors, failure: undefined });
+        const { signalCode, exitCode } = child;
+        const timedOut = error.killed === true && signalCode === 'SIGKILL';
+        const how = signalCode ?? `exit code ${exitCode}`;
+        const killed = signalCode === 'SIGKILL';
+        resolve({ output, errors, failure: timedOut ? { timedOut } : { timedOut, how, killed } });
+      },
+    );
   });
 }
 

@@ -16,6 +16,13 @@ const heapMebibytes = 512;
 /** Room for young objects, in MiB, taken twice: V8 would take 16 and more while modules are loaded, and hold them. */
 const youngMebibytes = 1;
 
+/**
+ * Standard streams and pipes of an engine process. Windows reads and writes an `overlapped` pipe at the same time; on a
+ * plain one, what the engine writes would be stuck for as long as it waits for more to read. Other systems make no
+ * difference.
+ */
+export const engineStdio = ['ignore', 'ignore', 'pipe', 'overlapped', 'overlapped'] as const;
+
 /** The operating system's side of an engine process: its pipes, its log, and the reason of its end. */
 export class EngineChild {
   readonly #child: ChildProcess;
@@ -36,7 +43,7 @@ export class EngineChild {
         `--import=${loader}`,
         script,
       ],
-      { stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'] },
+      { stdio: [...engineStdio], windowsHide: true },
     );
     this.ended = new Promise((resolve) => {
       this.#child.once('error', (cause) =>
