@@ -164,14 +164,52 @@ const librariesWithin = {
   },
 };
 
+const fileSystem = /^(node:)?fs(\/promises)?$/;
+const entryChanges = new Set(['link', 'rename', 'rm', 'unlink'].flatMap((name) => [name, `${name}Sync`]));
+
+/** Forbids what renames, links and removes files without patience: on Windows others may have them open for a moment. */
+const patientFiles = {
+  create: (context) => ({
+    ImportDeclaration(node) {
+      if (!fileSystem.test(node.source.value)) return;
+      for (const specifier of node.specifiers) {
+        const isNamed = specifier.type === 'ImportSpecifier';
+        if (isNamed && !entryChanges.has(specifier.imported.name)) continue;
+        const message = isNamed
+          ? 'change files with `renameFile`, `linkFile`, `removeFile` or `removeTree` of packages/mesh/src/files, which wait on Windows until a scanner lets go'
+          : 'import what you use of `fs` by name';
+        context.report({ node: specifier, message });
+      }
+    },
+  }),
+};
+
+const starters = new Set(['execFile', 'execFileSync', 'spawn', 'spawnSync']);
+
+const hasWindowsHide = (node) =>
+  node.type === 'ObjectExpression' && node.properties.some(({ key }) => key?.name === 'windowsHide');
+
+/** Demands `windowsHide` where a process is started: a daemon without a console would pop one up on Windows. */
+const hiddenConsoles = {
+  create: (context) => ({
+    CallExpression(node) {
+      if (node.callee.type !== 'Identifier' || !starters.has(node.callee.name)) return;
+      if (node.arguments.some(hasWindowsHide)) return;
+      context.report({ node, message: 'say `windowsHide: true`, or a console window pops up on Windows' });
+    },
+  }),
+};
+
 export default {
   meta: { name: 'skein' },
   rules: {
     'documented-functions': documentedFunctions,
+    'hidden-consoles': hiddenConsoles,
     'libraries-within': librariesWithin,
     'named-subject': namedSubject,
     'no-error-class': noErrorClass,
     'no-raw-abort-listener': noRawAbortListener,
     'no-stand-in': noStandIn,
+    'patient-files': patientFiles,
   },
 };

@@ -13,6 +13,8 @@ const errorClassRule = 'skein(no-error-class)';
 const librariesRule = 'skein(libraries-within)';
 const docstringRule = 'skein(documented-functions)';
 const subjectRule = 'skein(named-subject)';
+const patienceRule = 'skein(patient-files)';
+const consoleRule = 'skein(hidden-consoles)';
 
 /** Returns how often a rule complains about a source text, in a file of a given path. */
 async function complaints(rule: string, source: string, path = 'source.ts'): Promise<number> {
@@ -139,4 +141,31 @@ test('takes questions, and relative clauses elsewhere', async () => {
     // Whole sentences said.
     export const two = 'What is left over is freed.';`;
   expect(await complaints(subjectRule, source)).toBe(0);
+});
+
+test.each([
+  `import { rename } from 'node:fs/promises';`,
+  `import { rm as remove } from 'node:fs/promises';`,
+  `import { unlinkSync } from 'fs';`,
+  `import * as fs from 'node:fs';`,
+  `import fs from 'node:fs/promises';`,
+])('refuses to change files past what waits for a scanner: %s', async (line) => {
+  expect(await complaints(patienceRule, `${line}\n`)).toBe(1);
+});
+
+test('takes reads and writes, and changes in tests', async () => {
+  const source =
+    "import { readFile, rmdir, writeFile } from 'node:fs/promises';\nimport type { Stats } from 'node:fs';\n";
+  expect(await complaints(patienceRule, source)).toBe(0);
+  expect(await complaints(patienceRule, "import { rm } from 'node:fs/promises';\n", 'source.test.ts')).toBe(0);
+});
+
+test.each([
+  [`spawn('pip', ['--version'], { stdio: 'ignore' });`, 1],
+  [`execFile('pip', (error) => error);`, 1],
+  [`spawn('pip', ['--version'], { windowsHide: true });`, 0],
+  [`execFile('pip', [], { timeout: 1, windowsHide: true }, (error) => error);`, 0],
+  [`engine.spawn('pip');`, 0],
+])('demands that a process opens no window: %s', async (line, count) => {
+  expect(await complaints(consoleRule, `${line}\n`)).toBe(count);
 });

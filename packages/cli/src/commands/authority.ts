@@ -1,6 +1,13 @@
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 
-import { exportAuthority, importAuthority, loadAuthority, ofAnotherMesh, removeAuthority } from '@skein/mesh';
+import {
+  exportAuthority,
+  importAuthority,
+  loadAuthority,
+  ofAnotherMesh,
+  removeFile,
+  removeAuthority,
+} from '@skein/mesh';
 import { asSkeinError, hasCode, SkeinError } from '@skein/protocol';
 import type { Command } from 'commander';
 
@@ -114,7 +121,7 @@ async function writeNew(file: string, bytes: Uint8Array): Promise<void> {
     await writeFile(file, bytes, { mode: 0o600, flag: 'wx', flush: true });
   } catch (error) {
     // Half a backup is none, and would be in the way of the next try. One that was there before is somebody's.
-    if (!hasCode(error, 'EEXIST')) await rm(file, { force: true }).catch(() => undefined);
+    if (!hasCode(error, 'EEXIST')) await removeFile(file).catch(() => undefined);
     throw new SkeinError('disk-failed', `can't write ${file}; it must be new, in a directory that can be written to`, {
       cause: error,
     });

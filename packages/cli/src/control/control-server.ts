@@ -1,9 +1,9 @@
 import { once } from 'node:events';
-import { rename, rm } from 'node:fs/promises';
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 
 import { createAppServer, createLocalApp, type AdminHandlers, type LocalAppComponents } from '@skein/coordinator';
+import { removeFile, renameFile } from '@skein/mesh';
 import { asSkeinError, hasCode, SkeinError } from '@skein/protocol';
 
 import { dialControl } from './control-client.ts';
@@ -53,14 +53,14 @@ async function claim(server: Server, path: string): Promise<void> {
     // Out of the way first, and looked at again there: what is removed must not be a socket that another starter has just
     // made at the old place.
     const aside = `${path}.old`;
-    await rename(path, aside).catch(() => undefined);
+    await renameFile(path, aside).catch(() => undefined);
     try {
       await assertNobodyAnswers(aside);
     } catch (error) {
-      await rename(aside, path);
+      await renameFile(aside, path);
       throw error;
     }
-    await rm(aside, { force: true });
+    await removeFile(aside);
   }
 }
 

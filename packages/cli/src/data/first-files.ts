@@ -1,7 +1,7 @@
-import { rm, rmdir } from 'node:fs/promises';
+import { rmdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 
-import { isAnything, membershipFiles } from '@skein/mesh';
+import { isAnything, membershipFiles, removeTree } from '@skein/mesh';
 
 import { auditName } from './audit-directory.ts';
 
@@ -26,7 +26,7 @@ export async function missingFirstFiles(directory: string): Promise<readonly str
 export async function removeFirstFiles(paths: readonly string[]): Promise<void> {
   const removals = paths.map(async (path) => {
     if (storeNames.includes(basename(path))) await rmdir(path).catch(() => undefined);
-    else await rm(path, { force: true, recursive: true });
+    else await removeTree(path);
   });
   await Promise.all(removals);
 }

@@ -1,7 +1,8 @@
 import type { KeyObject } from 'node:crypto';
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { renameFile } from '@skein/mesh';
 import { hasCode, sha256Schema } from '@skein/protocol';
 import { z } from 'zod';
 
@@ -39,7 +40,7 @@ export async function writeHead(
   const path = join(directory, headName);
   await onDisk(directory, async () => {
     await writeFile(`${path}.new`, content, { mode: 0o600, flush: true });
-    await rename(`${path}.new`, path);
+    await renameFile(`${path}.new`, path);
   });
 }
 

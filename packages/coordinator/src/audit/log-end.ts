@@ -1,9 +1,10 @@
 import type { KeyObject } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { rename, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 
+import { renameFile } from '@skein/mesh';
 import { hasCode, SkeinError } from '@skein/protocol';
 
 import { Chain } from './chain.ts';
@@ -96,7 +97,7 @@ async function copyAside(
   await onDisk(directory, async () => {
     const copy = createWriteStream(`${path}.new`, { mode: 0o600, flush: true });
     await pipeline(createReadStream(join(directory, file), { start }), copy);
-    await rename(`${path}.new`, path);
+    await renameFile(`${path}.new`, path);
   });
 }
 

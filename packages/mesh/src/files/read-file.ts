@@ -1,7 +1,9 @@
 import type { Stats } from 'node:fs';
-import { constants, lstat, open, rename, stat, type FileHandle } from 'node:fs/promises';
+import { constants, lstat, open, stat, type FileHandle } from 'node:fs/promises';
 
 import { hasCode, isSkeinError, SkeinError } from '@skein/protocol';
+
+import { renameFile } from './change-files.ts';
 
 // A named pipe would keep us waiting for a writer. Windows has no such flag, and ors undefined to nothing.
 const readWithoutWaiting = constants.O_RDONLY | constants.O_NONBLOCK;
@@ -74,7 +76,7 @@ export async function isAnything(path: string): Promise<boolean> {
 export async function setAside(path: string, nowMs: number = Date.now()): Promise<string> {
   const aside = `${path}.damaged-${new Date(nowMs).toISOString().replaceAll(/[:.]/g, '-')}`;
   try {
-    await rename(path, aside);
+    await renameFile(path, aside);
     return aside;
   } catch (error) {
     const message = `${path} is damaged and can't be set aside${codeOf(error)}; move it away`;

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { link, mkdir, open, rename, unlink, writeFile } from 'node:fs/promises';
+import { mkdir, open, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 import { hasCode, SkeinError } from '@skein/protocol';
 
+import { linkFile, removeFile, renameFile } from '../files/change-files.ts';
 import { readFileIfAny } from '../files/read-file.ts';
 
 const defaultMaxBytes = 4096;
@@ -44,9 +45,9 @@ export async function createSecretFile(path: string, bytes: Uint8Array): Promise
     try {
       await writeFile(temporary, bytes, { mode: 0o600, flag: 'wx', flush: true });
       // Unlike rename, link fails where a file exists: two processes that start at once agree on one secret.
-      await link(temporary, path);
+      await linkFile(temporary, path);
     } finally {
-      await unlink(temporary).catch(() => undefined);
+      await removeFile(temporary).catch(() => undefined);
     }
     await syncDirectory(directory);
     return true;
@@ -67,9 +68,9 @@ export async function replaceSecretFile(path: string, bytes: Uint8Array): Promis
   try {
     try {
       await writeFile(temporary, bytes, { mode: 0o600, flag: 'wx', flush: true });
-      await rename(temporary, path);
+      await renameFile(temporary, path);
     } catch (error) {
-      await unlink(temporary).catch(() => undefined);
+      await removeFile(temporary).catch(() => undefined);
       throw error;
     }
     await syncDirectory(dirname(path));

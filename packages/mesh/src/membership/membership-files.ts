@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import {
@@ -11,6 +10,7 @@ import {
 } from '@skein/protocol';
 import { z } from 'zod';
 
+import { removeFile } from '../files/change-files.ts';
 import {
   createKeyFile,
   decodeKey,
@@ -91,7 +91,7 @@ export function keepMembership(
 
 /** Removes the membership. The identity stays. */
 export async function removeMembership(directory: string): Promise<void> {
-  await rm(join(directory, credentialsFile), { force: true });
+  await removeFile(join(directory, credentialsFile));
 }
 
 /**
@@ -173,7 +173,7 @@ export async function importAuthority(
 
 /** Removes the authority from a directory, after it was exported to be moved. */
 export async function removeAuthority(directory: string): Promise<void> {
-  for (const name of [authorityKeyFile, authorityStateFile]) await rm(join(directory, name), { force: true });
+  for (const name of [authorityKeyFile, authorityStateFile]) await removeFile(join(directory, name));
 }
 
 /** Makes the error `invalid-request` for a directory of another mesh: a directory is of one mesh only. */

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { open, rename, rm, writeFile } from 'node:fs/promises';
+import { open, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+
+import { removeFile, renameFile } from '@skein/mesh';
 
 import { onDisk } from './on-disk.ts';
 
@@ -11,7 +13,7 @@ import { onDisk } from './on-disk.ts';
  */
 export async function renameDurably(from: string, to: string): Promise<void> {
   await onDisk(dirname(to), async () => {
-    await rename(from, to);
+    await renameFile(from, to);
     await syncDirectory(dirname(to));
   });
 }
@@ -27,7 +29,7 @@ export async function replaceFile(path: string, content: Uint8Array | string): P
     await onDisk(dirname(path), () => writeFile(temporary, content, { flush: true }));
     await renameDurably(temporary, path);
   } catch (error) {
-    await rm(temporary, { force: true });
+    await removeFile(temporary);
     throw error;
   }
 }

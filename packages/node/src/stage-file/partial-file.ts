@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { open, readdir, rm, type FileHandle } from 'node:fs/promises';
+import { open, readdir, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
+import { removeFile } from '@skein/mesh';
 import { hasCode } from '@skein/protocol';
 
 import { onDisk, renameDurably } from '../disk/index.ts';
@@ -66,7 +67,7 @@ export class PartialFile implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#close();
-    await rm(this.#temporaryPath, { force: true });
+    await removeFile(this.#temporaryPath);
     active.delete(basename(this.#temporaryPath));
   }
 
@@ -82,7 +83,7 @@ export async function removeStalePartialFiles(directory: string): Promise<void> 
   for (const name of await readdir(directory)) {
     const writer = partialName.exec(name)?.[1];
     if (writer === undefined || active.has(name)) continue;
-    if (Number(writer) === process.pid || !isAlive(Number(writer))) await rm(join(directory, name), { force: true });
+    if (Number(writer) === process.pid || !isAlive(Number(writer))) await removeFile(join(directory, name));
   }
 }
 

@@ -1,5 +1,7 @@
-import { readdir, rm, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+
+import { removeUnlessUsed } from '@skein/mesh';
 
 import { onDisk } from '../disk/index.ts';
 
@@ -31,11 +33,7 @@ export async function trimStageFiles(options: {
   for (const file of files) {
     if (bytes <= maxBytes) return;
     if (inUse.has(file.path) || file.usedAtMs > sparedSinceMs) continue;
-    const isRemoved = await rm(file.path, { force: true }).then(
-      () => true,
-      () => false,
-    );
-    if (isRemoved) bytes -= file.bytes;
+    if (await removeUnlessUsed(file.path)) bytes -= file.bytes;
   }
 }
 

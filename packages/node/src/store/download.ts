@@ -1,7 +1,7 @@
-import { mkdir, open, rm } from 'node:fs/promises';
+import { mkdir, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-import { statIfAny } from '@skein/mesh';
+import { removeFile, removeTree, statIfAny } from '@skein/mesh';
 import { SkeinError } from '@skein/protocol';
 
 import type { OfferedFile } from '../sources/index.ts';
@@ -31,7 +31,7 @@ export async function download(offer: OfferedFile, options: DownloadOptions): Pr
   const resumedBytes = await usableBytes(partial, offer.bytes);
   await assertRoom(directory, offer.bytes - resumedBytes + offer.scratchBytes, options.freeBytes);
   // The caller holds the lock of this download, so a scratch directory that exists is left from a process that died.
-  await rm(scratch, { recursive: true, force: true });
+  await removeTree(scratch);
   await onDisk(directory, () => mkdir(scratch));
   let doneBytes = resumedBytes;
   let reportedBytes = 0;
@@ -59,8 +59,8 @@ export async function download(offer: OfferedFile, options: DownloadOptions): Pr
     await onDisk(directory, () => file.sync());
     return { resumedBytes };
   } finally {
-    await rm(scratch, { recursive: true, force: true });
-    if (doneBytes === 0) await rm(partial, { force: true });
+    await removeTree(scratch);
+    if (doneBytes === 0) await removeFile(partial);
   }
 }
 
@@ -72,7 +72,7 @@ async function usableBytes(partial: string, offeredBytes: number): Promise<numbe
   const status = await statIfAny(partial);
   if (status === undefined) return 0;
   if (status.size <= offeredBytes) return status.size;
-  await rm(partial, { force: true });
+  await removeFile(partial);
   return 0;
 }
 

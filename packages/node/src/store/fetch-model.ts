@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { rm, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 
+import { removeFile } from '@skein/mesh';
 import { encodeValue, isSkeinError, SkeinError, type HeldModel, type ModelManifest } from '@skein/protocol';
 
 import { findCatalogEntryByHash } from '../catalog/index.ts';
@@ -92,7 +93,7 @@ async function downloadAndAccept(components: FetchComponents, attempt: Attempt):
   if (isOffered && source.transfer === 'download') throw error;
   // A copy costs nothing to make again.
   const isWrong = error.code === 'hash-mismatch' || resumedBytes > 0 || source.transfer === 'copy';
-  if (isWrong) await rm(paths.partial, { force: true });
+  if (isWrong) await removeFile(paths.partial);
   // The fault may lie in what an earlier try left, perhaps from another source. So this one gets a fair chance.
   if (resumedBytes === 0) throw error;
   return downloadAndAccept(components, attempt);
@@ -155,7 +156,7 @@ async function accept(
 ): Promise<HeldModel> {
   const known = await held.find(manifest.model);
   if (known !== undefined) {
-    await rm(partial, { force: true });
+    await removeFile(partial);
     return known;
   }
   await replaceFile(layout.manifest(manifest.model), encodeValue(manifest));
