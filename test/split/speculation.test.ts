@@ -34,7 +34,7 @@ interface Asked {
 
 async function ask(deployment: string, lead: string, { text, ...rest }: Asked) {
   if (cluster === undefined) throw new Error('there is no cluster');
-  const request = { deployment, prompt: packPrompt({ type: 'text', text }), maxTokens: 60, stop: [], ...rest };
+  const request = { deployment, prompt: packPrompt({ type: 'text', text }), maxTokens: 40, stop: [], ...rest };
   const tokens: number[] = [];
   let usage: Usage | undefined;
   for await (const event of generate(cluster.coordinatorMesh, lead, request)) {
