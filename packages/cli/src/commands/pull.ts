@@ -13,7 +13,9 @@ Examples:
   $ skein pull smollm2-135m-instruct
   $ skein pull ~/models/llama-3.2-1b-q4_k_m.gguf
   $ skein pull hf:owner/repository/file.gguf
+  $ skein pull hf:owner/repository/big-00001-of-00003.gguf
 
+Parts of a model (-00001-of-00003.gguf) become one file; name any of them.
 The file is checked before it is used; an interrupted pull goes on where it stopped.
 A daemon that runs in the same data directory offers the model to the mesh at once.`;
 

@@ -1,4 +1,6 @@
 export { memorySource, openFileSource, type ByteSource, type FileSource } from './byte-source.ts';
+export { readGgufHead, type GgufHead } from './head.ts';
+export { planMerge, type MergedRange, type MergePlan } from './merge.ts';
 export {
   decodeMetadataEntry,
   readGgufLayout,

@@ -52,11 +52,20 @@ export class HttpDownload {
     return { bytes, sha256: linked.sha256, validator };
   }
 
-  /** Streams from `offset` until the connection ends, which may be before the file does. */
-  async *read(options: { offset: number; bytes: number; signal: AbortSignal }): AsyncGenerator<Uint8Array> {
-    const { offset, bytes, signal } = options;
+  /** Streams from `offset` until the connection ends, which may be before the byte `end` of a file of `bytes` bytes. */
+  async *read(options: {
+    readonly offset: number;
+    readonly end: number;
+    readonly bytes: number;
+    readonly signal: AbortSignal;
+  }): AsyncGenerator<Uint8Array> {
+    const { offset, end, bytes, signal } = options;
     using guard = this.#guard(signal, this.#answerTimeoutMs);
-    const { response } = await this.#request('GET', { range: `bytes=${offset}-` }, guard);
+    const { response } = await this.#request(
+      'GET',
+      { range: `bytes=${offset}-${end === bytes ? '' : end - 1}` },
+      guard,
+    );
     using idle = this.#guard(guard.signal, this.#idleTimeoutMs);
     guard[Symbol.dispose]();
     // A server that knows no ranges sends everything: what is there already is passed over.
@@ -117,8 +126,11 @@ export class HttpDownload {
     throw unreachable(from, `it redirects to ${target.protocol}, where the download could be changed on its way`);
   }
 
-  #checkRange(response: Response, { offset, bytes }: { offset: number; bytes: number }): void {
-    const expected = `bytes ${offset}-${bytes - 1}/${bytes}`;
+  #checkRange(
+    response: Response,
+    { offset, end, bytes }: { readonly offset: number; readonly end: number; readonly bytes: number },
+  ): void {
+    const expected = `bytes ${offset}-${end - 1}/${bytes}`;
     const sent = response.headers.get('content-range');
     if (sent !== expected) throw unreachable(this.#url, `it sent the range "${sent}" instead of "${expected}"`);
   }

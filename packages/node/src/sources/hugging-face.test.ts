@@ -77,7 +77,13 @@ test('stops when it is aborted', async () => {
   const controller = new AbortController();
   const offer = await source(server).open({ signal: controller.signal });
   const reading = (async () => {
-    const chunks = offer.read({ offset: 0, scratchDirectory: '', onArrived: () => {}, signal: controller.signal });
+    const chunks = offer.read({
+      offset: 0,
+      end: offer.bytes,
+      scratchDirectory: '',
+      onArrived: () => {},
+      signal: controller.signal,
+    });
     for await (const chunk of chunks) if (chunk.byteLength > 0) controller.abort();
   })();
   await expect(reading).rejects.toMatchObject({ name: 'AbortError' });

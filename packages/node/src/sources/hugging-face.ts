@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { asSkeinError, isSkeinError, SkeinError } from '@skein/protocol';
 
+import { exactly } from './exactly.ts';
 import { HttpDownload, type HttpOptions } from './http-download.ts';
 import type { ModelSource, OfferedFile } from './model-source.ts';
 import type { HuggingFaceSpec } from './source-spec.ts';
@@ -34,8 +35,11 @@ export function huggingFaceSource(spec: HuggingFaceSpec, options: HuggingFaceOpt
         bytes,
         sha256,
         scratchBytes: 0,
-        read: ({ offset, signal }) =>
-          readToEnd(download, { offset, bytes, signal, retryDelayMs: options.retryDelayMs ?? 1000 }),
+        read: ({ offset, end, signal }) =>
+          exactly(
+            readToEnd(download, { offset, end, bytes, signal, retryDelayMs: options.retryDelayMs ?? 1000 }),
+            end - offset,
+          ),
       };
     },
   };
@@ -43,14 +47,14 @@ export function huggingFaceSource(spec: HuggingFaceSpec, options: HuggingFaceOpt
 
 async function* readToEnd(
   download: HttpDownload,
-  options: { offset: number; bytes: number; signal: AbortSignal; retryDelayMs: number },
+  options: { offset: number; end: number; bytes: number; signal: AbortSignal; retryDelayMs: number },
 ): AsyncGenerator<Uint8Array> {
-  const { bytes, signal, retryDelayMs } = options;
+  const { end, bytes, signal, retryDelayMs } = options;
   let offset = options.offset;
   let fruitless = 0;
-  while (offset < bytes) {
+  while (offset < end) {
     try {
-      for await (const chunk of download.read({ offset, bytes, signal })) {
+      for await (const chunk of download.read({ offset, end, bytes, signal })) {
         yield chunk;
         offset += chunk.byteLength;
         fruitless = 0;
@@ -65,7 +69,7 @@ async function* readToEnd(
       await delay(retryDelayMs, undefined, { signal });
       continue;
     }
-    if (offset === bytes) return;
+    if (offset >= end) return;
     fruitless += 1;
     if (fruitless === fruitlessAttempts) {
       throw new SkeinError('model-unreachable', `the server closes the connection at ${offset} of ${bytes} bytes`);

@@ -31,8 +31,8 @@ export function localFileSource(spec: LocalFileSpec): ModelSource {
         identity: `file:${path}?bytes=${status.size}&modified=${status.mtimeMs}`,
         bytes: status.size,
         scratchBytes: 0,
-        read: ({ offset, signal }) =>
-          createReadStream(path, { start: offset, end: status.size - 1, highWaterMark: chunkBytes, signal }),
+        read: ({ offset, end, signal }) =>
+          createReadStream(path, { start: offset, end: end - 1, highWaterMark: chunkBytes, signal }),
       };
     },
   };

@@ -39,6 +39,10 @@ test('names the models of the catalog when a name is unknown', () => {
   expect(() => parseModelReference('gpt-7')).toThrow(/smollm2-135m-instruct, gemma-3-270m/);
 });
 
-test('refuses one file of several', () => {
-  expect(() => parseModelReference('hf:owner/repo/model-00001-of-00003.gguf')).toThrow(/merge/);
+test('takes any part of a model for the whole', () => {
+  expect(parseModelReference('hf:owner/repo/q4/model-00002-of-00003.gguf')).toMatchObject({
+    kind: 'hugging-face',
+    file: 'q4/model-00002-of-00003.gguf',
+  });
+  expect(parseModelReference('model-00001-of-00003.gguf')).toMatchObject({ kind: 'local-file' });
 });

@@ -10,10 +10,10 @@ export type ModelReference =
 const huggingFacePrefix = 'hf:';
 /** Pattern of owner and repository names at Hugging Face. */
 const segment = /^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$/;
-const lastSplitPart = /-\d{5}-of-\d{5}\.gguf$/i;
 
 /**
- * Parses a model reference: a catalog name, `hf:owner/repository/file.gguf`, or the path of a GGUF.
+ * Parses a model reference: a catalog name, `hf:owner/repository/file.gguf`, or the path of a GGUF. One
+ * of several parts (`-00001-of-00003.gguf`) stands for all of them.
  *
  * @throws SkeinError `invalid-request` for anything else; the message lists the possible forms
  */
@@ -23,7 +23,6 @@ export function parseModelReference(text: string): ModelReference {
   const entry = findCatalogEntry(reference);
   if (entry !== undefined) return { kind: 'catalog', entry };
   if (!reference.toLowerCase().endsWith('.gguf')) throw unknownModel(reference);
-  assertOneFile(reference);
   return { kind: 'local-file', path: reference };
 }
 
@@ -37,16 +36,7 @@ function parseHuggingFace(reference: string): HuggingFaceSpec {
   if (!isValid) {
     throw new SkeinError('invalid-request', `"${reference}" is not of the form hf:owner/repository/file.gguf`);
   }
-  assertOneFile(reference);
   return { kind: 'hugging-face', repository: `${owner}/${repository}`, revision: 'main', file: path.join('/') };
-}
-
-function assertOneFile(reference: string): void {
-  if (!lastSplitPart.test(reference)) return;
-  throw new SkeinError(
-    'invalid-request',
-    `"${reference}" is one of several files; merge them with "llama-gguf-split --merge" and pull the merged file by its path`,
-  );
 }
 
 function unknownModel(reference: string): SkeinError {

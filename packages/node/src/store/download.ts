@@ -46,7 +46,7 @@ export async function download(offer: OfferedFile, options: DownloadOptions): Pr
     const isComplete = resumedBytes === offer.bytes;
     const content = isComplete
       ? []
-      : offer.read({ offset: resumedBytes, scratchDirectory: scratch, signal, onArrived: report });
+      : offer.read({ offset: resumedBytes, end: offer.bytes, scratchDirectory: scratch, signal, onArrived: report });
     for await (const chunk of content) {
       signal.throwIfAborted();
       if (doneBytes + chunk.byteLength > offer.bytes) throw wrongSize(offer.bytes, 'more');

@@ -109,11 +109,12 @@ type Verdict =
 
 /** Hashes a file and reads it as a GGUF, in one pass, and has llama.cpp check it. */
 async function verify(components: FetchComponents, attempt: Attempt): Promise<Verdict> {
-  const { paths, name, signal, sha256, source, onProgress } = attempt;
+  const { paths, name, signal, sha256, offer, source, onProgress } = attempt;
   try {
     const { manifest } = await createManifest({
       file: paths.partial,
       name,
+      checks: offer.checks,
       signal,
       onProgress: ({ bytes, totalBytes }) => {
         onProgress({ source: source.label, phase: 'verify', doneBytes: bytes, totalBytes });
@@ -125,6 +126,7 @@ async function verify(components: FetchComponents, attempt: Attempt): Promise<Ve
     // Peers that pulled the same file under different names shall have the same manifest, hence the same digest.
     return { manifest: { ...manifest, name: findCatalogEntryByHash(manifest.model)?.name ?? manifest.name } };
   } catch (error) {
+    if (isSkeinError(error) && error.code === 'hash-mismatch') return { error, isOffered: false };
     if (!isSkeinError(error) || error.code !== 'model-invalid') throw error;
     if (sha256 === undefined) return { error, isOffered: false };
     // A wrong file is seldom a GGUF; where the right one is known, that it is wrong says more than how.

@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 
-import type { ModelReference, SourceSpec } from '../sources/index.ts';
+import { withoutPart, type ModelReference, type SourceSpec } from '../sources/index.ts';
 
 /** The steps to which a reference comes down. */
 export interface PullPlan {
@@ -34,5 +34,5 @@ export function planPull(reference: ModelReference): PullPlan {
 }
 
 function modelName(path: string): string {
-  return basename(path).replace(/\.gguf$/i, '') || 'model';
+  return basename(withoutPart(path)).replace(/\.gguf$/i, '') || 'model';
 }

@@ -4,6 +4,8 @@ import type { AddressInfo } from 'node:net';
 /** Behaviour of a {@link FileServer}; change it at any time. */
 export interface FileServerBehaviour {
   content: Uint8Array;
+  /** Files by the last segment of their URL's path, instead of `content`, each with the SHA-256 to name. */
+  files?: Readonly<Record<string, { readonly content: Uint8Array; readonly sha256: string }>>;
   /** SHA-256 to send as Hugging Face does: on a redirect to the content. */
   linkedSha256?: string;
   /** Whether to send everything, whatever range is asked for. */
@@ -48,24 +50,32 @@ function serve(
   ranges: string[],
   { request, response }: { request: IncomingMessage; response: ServerResponse },
 ): void {
-  const { content, linkedSha256, redirect, status } = behaviour;
+  const { redirect, status, files } = behaviour;
+  const path = request.url ?? '';
+  const file = files?.[path.slice(path.lastIndexOf('/') + 1)];
+  const content = file?.content ?? behaviour.content;
+  const linkedSha256 = file?.sha256 ?? behaviour.linkedSha256;
   if (status !== undefined) return void response.writeHead(status).end();
+  if (files !== undefined && file === undefined) return void response.writeHead(404).end();
   if (redirect !== undefined) return void response.writeHead(302, { location: redirect }).end();
-  if (linkedSha256 !== undefined && request.url !== '/storage') {
+  if (linkedSha256 !== undefined && !path.startsWith('/storage')) {
     const linked = { 'x-linked-etag': `"${linkedSha256}"`, 'x-linked-size': content.byteLength };
-    return void response.writeHead(302, { ...linked, location: '/storage', 'content-length': 0 }).end();
+    const location = file === undefined ? '/storage' : `/storage${path}`;
+    return void response.writeHead(302, { ...linked, location, 'content-length': 0 }).end();
   }
-  const asked = behaviour.ignoresRanges === true ? undefined : /^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1];
+  const isRanged = behaviour.ignoresRanges !== true;
+  const [, asked, last] = (isRanged ? /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '') : null) ?? [];
   const start = Number(asked ?? 0);
-  const range = `bytes ${start}-${content.byteLength - 1}/${content.byteLength}`;
+  const end = last === undefined || last === '' ? content.byteLength : Number(last) + 1;
+  const range = `bytes ${start}-${end - 1}/${content.byteLength}`;
   response.writeHead(asked === undefined ? 200 : 206, {
-    'content-length': content.byteLength - start,
+    'content-length': end - start,
     etag: '"first"',
     ...(asked !== undefined && { 'content-range': range }),
   });
   if (request.method === 'HEAD') return void response.end();
   ranges.push(request.headers.range ?? '');
-  send(behaviour, content.subarray(start), response);
+  send(behaviour, content.subarray(start, end), response);
 }
 
 function send(behaviour: FileServerBehaviour, content: Uint8Array, response: ServerResponse): void {

@@ -6,5 +6,6 @@ import type { ModelSource, ReadOptions } from '../model-source.ts';
 export async function readOffer(source: ModelSource, options: Partial<ReadOptions> = {}): Promise<Buffer> {
   const signal = options.signal ?? new AbortController().signal;
   const offer = await source.open({ signal });
-  return await buffer(offer.read({ offset: 0, scratchDirectory: '', onArrived: () => {}, signal, ...options }));
+  const whole = { offset: 0, end: offer.bytes, scratchDirectory: '', onArrived: () => {}, signal };
+  return await buffer(offer.read({ ...whole, ...options }));
 }

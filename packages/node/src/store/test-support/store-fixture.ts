@@ -4,7 +4,6 @@ import { join } from 'node:path';
 
 import { writeTinyModel } from '../../../../../scripts/fixtures/tiny-models.ts';
 import type { CatalogEntry } from '../../catalog/index.ts';
-import { huggingFaceSource } from '../../sources/hugging-face.ts';
 import { createSource, type ModelReference, type SourceSpec } from '../../sources/index.ts';
 import { temporaryDirectory } from '../../sources/test-support/temporary-directory.ts';
 import { openStore, type StoreOptions } from '../model-store.ts';
@@ -17,10 +16,7 @@ export async function storeFixture(options: { readonly endpoint?: string } & Sto
   await writeTinyModel('llama', file);
   const content = await readFile(file);
   const storeOptions: StoreOptions = {
-    createSource: (spec) =>
-      spec.kind === 'hugging-face'
-        ? huggingFaceSource(spec, { endpoint: options.endpoint, retryDelayMs: 0 })
-        : createSource(spec),
+    createSource: (spec) => createSource(spec, { endpoint: options.endpoint, retryDelayMs: 0 }),
     // Most tests are about files; what llama.cpp says of them costs a process each.
     checkModel: () => Promise.resolve(),
     ...options,
