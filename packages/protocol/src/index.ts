@@ -196,3 +196,5 @@ export {
   type StagePhase,
 } from './stage/messages.ts';
 export { kvBytes, microBatchRows, swapTokens, type KvCacheOptions } from './stage/memory.ts';
+export { maxGpus, placedDeviceBytes, stagePlacementSchema, type StagePlacement } from './stage/placement.ts';
+export { keptDeviceBytes, memoryRoom, type MemoryRoom, type TakenMemory } from './stage/room.ts';

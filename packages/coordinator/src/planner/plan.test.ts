@@ -1,4 +1,12 @@
-import { isSkeinError, plannedSpecSchema, type CacheType, type ErrorCode, type PlannedSpec } from '@skein/protocol';
+import {
+  invariant,
+  isSkeinError,
+  plannedSpecSchema,
+  type CacheType,
+  type Card,
+  type ErrorCode,
+  type PlannedSpec,
+} from '@skein/protocol';
 import { describe, expect, it } from 'vitest';
 
 import { cardOf, gibibyte, manifestOf, mebibyte, peerIdOf, randomNumbers } from '../testing/fixtures.ts';
@@ -17,6 +25,57 @@ function failure(snapshot: PlanSnapshot, options: PlannedSpec): { code: ErrorCod
   }
   return { code: undefined, message: 'planned' };
 }
+
+/** Makes the card of a peer with GPUs whose memory is all free. */
+function gpuCardOf(machine: {
+  peer: string;
+  mainBytes: number;
+  gpuBytes: readonly number[];
+  isShared?: boolean;
+}): Card {
+  const { peer, mainBytes, gpuBytes, isShared = false } = machine;
+  const card = cardOf({ peer, freeBytes: mainBytes });
+  const gpus = gpuBytes.map((bytes) => ({
+    name: 'gpu',
+    memoryBytes: bytes,
+    freeMemoryBytes: bytes,
+    sharesMainMemory: isShared,
+  }));
+  const hardware = { ...invariant(card.hardware, 'the fixture has hardware'), backend: 'vulkan', gpus };
+  return { ...card, hardware: { ...hardware, memoryBytes: Math.max(mainBytes, hardware.memoryBytes) } };
+}
+
+describe('GPUs', () => {
+  const large = manifestOf({ layers: 8, layerBytes: 2 * gibibyte });
+
+  it('hold a model before a machine with more main memory does', () => {
+    const cards = [
+      cardOf({ peer: ada, freeBytes: 16 * gibibyte }),
+      gpuCardOf({ peer: bob, mainBytes: gibibyte, gpuBytes: [4 * gibibyte] }),
+    ];
+    expect(plan({ cards, manifest }, request).stages[0]?.peer).toBe(bob);
+  });
+
+  it('of two machines hold a model together before one computes part of it on its CPU', () => {
+    const gpuBytes = [6 * gibibyte, 6 * gibibyte];
+    const cards = [ada, bob].map((peer) => gpuCardOf({ peer, mainBytes: 16 * gibibyte, gpuBytes }));
+    const blocks = plan({ cards, manifest: large }, request).stages.map(({ block }) => block.to - block.from);
+    expect(blocks).toEqual([4, 4]);
+  });
+
+  it('and main memory hold what GPUs alone can not', () => {
+    const cards = [gpuCardOf({ peer: ada, mainBytes: 12 * gibibyte, gpuBytes: [8 * gibibyte] }), cardOf({ peer: bob })];
+    expect(plan({ cards, manifest: large }, request).stages).toMatchObject([{ peer: ada, block: { from: 0, to: 8 } }]);
+  });
+
+  it('that share main memory are no reason to prefer a machine', () => {
+    const cards = [
+      cardOf({ peer: ada, freeBytes: 16 * gibibyte }),
+      gpuCardOf({ peer: bob, mainBytes: 8 * gibibyte, gpuBytes: [8 * gibibyte], isShared: true }),
+    ];
+    expect(plan({ cards, manifest }, request).stages[0]?.peer).toBe(ada);
+  });
+});
 
 describe('a model that fits on one peer', () => {
   it('goes to the peer with the most free memory', () => {
@@ -55,11 +114,11 @@ describe('a model that fits on one peer', () => {
   });
 
   it('counts the free memory of a GPU', () => {
-    const gpuMachine = cardOf({ peer: ada, freeBytes: mebibyte });
-    const gpus = [{ name: 'gpu', memoryBytes: gibibyte, freeMemoryBytes: gibibyte }];
-    if (gpuMachine.hardware === undefined) throw new Error('the fixture has hardware');
-    const cards = [{ ...gpuMachine, hardware: { ...gpuMachine.hardware, backend: 'vulkan', gpus } }];
-    expect(plan({ cards, manifest }, request).stages).toHaveLength(1);
+    const cards = [
+      gpuCardOf({ peer: ada, mainBytes: mebibyte, gpuBytes: [2 * gibibyte] }),
+      cardOf({ peer: bob, freeBytes: mebibyte }),
+    ];
+    expect(plan({ cards, manifest }, request).stages[0]?.peer).toBe(ada);
   });
 
   it('keeps away from memory that stages take which are still loading', () => {

@@ -11,7 +11,7 @@ import {
 import { maximumStages, type Balanced } from './balance-layers.ts';
 import { decodeWork, stageMemory } from './block-costs.ts';
 import { bestSplit, type SplitModel } from './split.ts';
-import { usablePeers, type PlacedStage, type UsablePeer } from './usable-peers.ts';
+import { gpuPeers, usablePeers, type PlacedStage, type UsablePeer } from './usable-peers.ts';
 
 /** The facts of planning: nothing else enters a plan. */
 export interface PlanSnapshot {
@@ -44,46 +44,76 @@ export interface Plan {
  */
 export function plan(snapshot: PlanSnapshot, spec: PlannedSpec): Plan {
   const { manifest, cards, placed = [] } = snapshot;
-  const { shape, name } = manifest;
+  const { shape } = manifest;
   const { contextTokens, layers } = spec;
   const stages = spec.stages ?? layers?.length;
   if (layers !== undefined) checkLayers(layers, { manifest, stages });
   const peers = usablePeers(cards, { model: manifest.model, placed });
   const memory = stageMemory(manifest, spec);
-  const neededBytes = memory({ from: 0, to: shape.layers });
-  const failure = { name, neededBytes, peers, contextTokens };
-  if (peers.length < (stages ?? 1)) throw noPeers(name, stages ?? 1, peers.length);
+  const { split } = shape;
+  const most = split.allowed ? Math.min(maximumStages(shape.layers, split.multiple), limits.maxStages) : 1;
+  const search = {
+    stages,
+    most,
+    neededBytes: memory({ from: 0, to: shape.layers }),
+    model: {
+      layers: shape.layers,
+      multiple: split.allowed ? split.multiple : shape.layers,
+      memory,
+      decodeWork: decodeWork(manifest),
+      ends: layers && endsOf(layers),
+    },
+  };
+  // GPUs are many times as fast as CPUs: two machines that hold a model on theirs beat one with memory for all.
+  const found = findPlan(gpuPeers(peers), search) ?? findPlan(peers, search);
+  if (found !== undefined) return found;
+  throw noPlan(manifest, { ...search, peers, contextTokens });
+}
 
+/** The replica that is looked for: the wanted number of stages, and the most that the model can be cut into. */
+interface PlanSearch {
+  readonly stages: number | undefined;
+  readonly most: number;
+  /** Bytes that the whole model takes on one peer. */
+  readonly neededBytes: number;
+  readonly model: Omit<SplitModel, 'stages'>;
+}
+
+/** Finds the plan with the fewest stages for which there is room; undefined when there is none. */
+function findPlan(peers: readonly UsablePeer[], search: PlanSearch): Plan | undefined {
+  const { stages, most, neededBytes, model } = search;
+  if (peers.length < (stages ?? 1)) return undefined;
   if (stages === undefined || stages === 1) {
     const peer = wholeModelPeer(peers, neededBytes);
-    if (peer !== undefined) return planWhole(peer, { layers: shape.layers, neededBytes });
-    if (stages === 1) throw doesNotFit(failure, { stages });
+    if (peer !== undefined) return planWhole(peer, { layers: model.layers, neededBytes });
   }
-  if (!shape.split.allowed) {
-    if (stages === undefined) throw doesNotFit(failure, { noSplitReason: shape.split.reason });
-    throw splitUnsupported(name, shape.split.reason);
-  }
-
-  const { multiple } = shape.split;
-  const most = Math.min(maximumStages(shape.layers, multiple), limits.maxStages);
-  if (stages !== undefined && stages > most) {
-    throw splitUnsupported(name, `its ${shape.layers} layers make ${most} stages at most, not ${stages}`);
-  }
-  const model = {
-    layers: shape.layers,
-    multiple,
-    memory,
-    decodeWork: decodeWork(manifest),
-    ends: layers && endsOf(layers),
-  };
-  const greatestCount = stages ?? Math.min(peers.length, most);
-  for (let count = stages ?? 2; count <= greatestCount; count += 1) {
+  const greatestCount = Math.min(stages ?? peers.length, most);
+  for (let count = Math.max(stages ?? 2, 2); count <= greatestCount; count += 1) {
     // Splitting never takes less than the whole: no need to try every order to know that it can't fit.
     if (peers.slice(0, count).reduce((sum, peer) => sum + peer.freeBytes, 0) < neededBytes) continue;
     const split = bestSplit(peers, { ...model, stages: count });
     if (split !== undefined) return planSplit(split, { ...model, stages: count });
   }
-  throw doesNotFit(failure, stages === undefined ? {} : { stages });
+  return undefined;
+}
+
+/** Makes the error that says why there is no plan. */
+function noPlan(
+  { name, shape }: ModelManifest,
+  failure: PlanSearch & { readonly peers: readonly UsablePeer[]; readonly contextTokens: number },
+): SkeinError {
+  const { stages, most, peers } = failure;
+  if (peers.length < (stages ?? 1)) return noPeers(name, stages ?? 1, peers.length);
+  const facts = { ...failure, name };
+  if (stages === 1) return doesNotFit(facts, { stages });
+  if (!shape.split.allowed) {
+    const { reason } = shape.split;
+    return stages === undefined ? doesNotFit(facts, { noSplitReason: reason }) : splitUnsupported(name, reason);
+  }
+  if (stages !== undefined && stages > most) {
+    return splitUnsupported(name, `its ${shape.layers} layers make ${most} stages at most, not ${stages}`);
+  }
+  return doesNotFit(facts, stages === undefined ? {} : { stages });
 }
 
 function checkLayers(

@@ -1,8 +1,8 @@
-import type { Card, HeldStage } from '@skein/protocol';
-import { expect, test } from 'vitest';
+import { invariant, type HeldStage } from '@skein/protocol';
+import { describe, expect, test } from 'vitest';
 
 import { cardOf, gibibyte, heldStageOf, peerIdOf } from '../testing/fixtures.ts';
-import { usableBytes, type PlacedStage } from './usable-peers.ts';
+import { roomOn, type PlacedStage } from './usable-peers.ts';
 
 const [ada, bob] = [peerIdOf(1), peerIdOf(2)];
 
@@ -16,8 +16,8 @@ function placed(change: Partial<PlacedStage>): PlacedStage {
 
 /** Gibibytes that a stage may take on a machine with 16, of which `free` are free. */
 function usable(free: number, stages: readonly HeldStage[], known: readonly PlacedStage[] = []): number | undefined {
-  const bytes = usableBytes(cardOf({ peer: ada, freeBytes: free * gibibyte, card: { stages: [...stages] } }), known);
-  return bytes === undefined ? undefined : bytes / gibibyte;
+  const room = roomOn(cardOf({ peer: ada, freeBytes: free * gibibyte, card: { stages: [...stages] } }), known);
+  return room && room.bytes / gibibyte;
 }
 
 test('is what is free, without stages', () => {
@@ -55,18 +55,38 @@ test('is never below nothing', () => {
   expect(usable(1, [held({ bytes: 20 * gibibyte })])).toBe(0);
 });
 
-test('takes stages from the memory of a GPU, too, whose free bytes may be as old as the peer', () => {
+describe('on a machine with a GPU of 24 GiB, 23 of them free, and 2 GiB of free main memory', () => {
   const gpus = [{ name: 'gpu', memoryBytes: 24 * gibibyte, freeMemoryBytes: 23 * gibibyte }];
-  const withGpu = (stages: HeldStage[]): Card => {
-    const card = cardOf({ peer: ada, freeBytes: 2 * gibibyte, card: { stages } });
-    if (card.hardware === undefined) throw new Error('the fixture has hardware');
-    return { ...card, hardware: { ...card.hardware, backend: 'vulkan', gpus } };
-  };
-  expect(usableBytes(withGpu([]), [])).toBe(23 * gibibyte);
-  expect(usableBytes(withGpu([held({ bytes: 10 * gibibyte })]), [])).toBe(14 * gibibyte);
+  function room(stages: readonly HeldStage[], known: readonly PlacedStage[] = []) {
+    const card = cardOf({ peer: ada, freeBytes: 2 * gibibyte, card: { stages: [...stages] } });
+    const hardware = invariant(card.hardware, 'the fixture has hardware');
+    const found = roomOn({ ...card, hardware: { ...hardware, backend: 'vulkan', gpus } }, known);
+    return found && [found.deviceBytes / gibibyte, found.bytes / gibibyte];
+  }
+
+  test('is that of the GPU less 1 GiB, and main memory for what does not fit there', () => {
+    expect(room([])).toEqual([22, 24]);
+  });
+
+  test('takes stages from the memory that they lie in, whose free bytes may be older', () => {
+    const onGpu = { name: 'gpu', layers: 8, bytes: 10 * gibibyte };
+    const placement = { backend: 'vulkan', devices: [onGpu], cpuLayers: 0, fallbacks: [] };
+    expect(room([held({ bytes: 10 * gibibyte, placement })])).toEqual([13, 15]);
+    const split = { ...placement, cpuLayers: 8 };
+    expect(room([held({ bytes: 25 * gibibyte, placement: split })])).toEqual([13, 14]);
+  });
+
+  test('takes those that do not say from the GPU first', () => {
+    expect(room([held({ bytes: 10 * gibibyte })])).toEqual([13, 15]);
+    expect(room([], [placed({ bytes: 10 * gibibyte, isLoading: true })])).toEqual([12, 14]);
+  });
+
+  test('is nothing once the GPU is full', () => {
+    expect(room([held({ bytes: 23 * gibibyte })])).toEqual([0, 0]);
+  });
 });
 
 test('is undefined for a member without hardware', () => {
   const { hardware: _, ...card } = cardOf({ peer: ada });
-  expect(usableBytes(card, [])).toBeUndefined();
+  expect(roomOn(card, [])).toBeUndefined();
 });

@@ -1,4 +1,4 @@
-import type { Card } from '@skein/protocol';
+import { memoryRoom, placedDeviceBytes, type Card, type MemoryRoom, type TakenMemory } from '@skein/protocol';
 
 /** A stage that this coordinator has put on a peer. Its card may not show it yet. */
 export interface PlacedStage {
@@ -17,6 +17,8 @@ export interface UsablePeer {
   readonly name: string;
   /** Bytes that a stage may take on it, rounded down by up to 6 %. */
   readonly freeBytes: number;
+  /** Bytes of them in the memory of GPUs, where a stage computes fast. 0 where there is none. */
+  readonly gpuBytes: number;
   /** Speed of decoding, see {@link peerSpeed}. */
   readonly speed: number;
   /** Whether it holds the whole model, so that nothing needs to be fetched. */
@@ -36,19 +38,31 @@ export function usablePeers(cards: readonly Card[], { model, placed }: UsablePee
   return cards
     .flatMap((card): UsablePeer[] => {
       const { peer, name, roles, models, stages } = card;
-      const exactBytes = usableBytes(card, placed);
-      if (exactBytes === undefined || !roles.includes('peer')) return [];
-      const freeBytes = steady(exactBytes);
+      const room = roomOn(card, placed);
+      if (room === undefined || !roles.includes('peer')) return [];
+      const freeBytes = steady(room.bytes);
+      const gpuBytes = steady(gpuRoom(card, room));
       const holdsModel = models.some((held) => held.model === model);
       const servesModel = stages.some((stage) => stage.model === model);
-      return [{ peer, name, freeBytes, speed: peerSpeed(card), holdsModel, servesModel }];
+      return [{ peer, name, freeBytes, gpuBytes, speed: peerSpeed(card), holdsModel, servesModel }];
     })
-    .sort(
-      (first, second) =>
-        second.freeBytes - first.freeBytes ||
-        Number(second.holdsModel) - Number(first.holdsModel) ||
-        (first.peer < second.peer ? -1 : 1),
-    );
+    .sort(byFreeMemory);
+}
+
+/** Returns the peers with GPUs as a plan sees them that lies in the memory of GPUs alone, most of it free first. */
+export function gpuPeers(peers: readonly UsablePeer[]): readonly UsablePeer[] {
+  return peers
+    .filter(({ gpuBytes }) => gpuBytes > 0)
+    .map((peer) => ({ ...peer, freeBytes: peer.gpuBytes }))
+    .sort(byFreeMemory);
+}
+
+function byFreeMemory(first: UsablePeer, second: UsablePeer): number {
+  return (
+    second.freeBytes - first.freeBytes ||
+    Number(second.holdsModel) - Number(first.holdsModel) ||
+    (first.peer < second.peer ? -1 : 1)
+  );
 }
 
 /**
@@ -62,39 +76,31 @@ function steady(bytes: number): number {
 }
 
 /**
- * Bytes that one more stage may take on a peer; undefined when its card tells of no hardware:
- *
- *     min(free now - stages that load, all memory - all stages), and not below 0
- *
- * Free memory alone promises too much: a stage that loads has not taken its bytes yet, mapped weights count as free for
- * as long as it is loaded, and a GPU may have been measured before it was. All memory less the stages
- * promises too much where other programs run. The stages are those of the card and those we placed; one that is both
- * counts once, with the larger size.
- *
- * A GPU with more room than the machine takes the stage whole. Both are not added up: on machines with unified memory
- * they are the same bytes, and on others a plan that needs the last byte of each would not survive a browser tab. For the
- * same reason stages count against both: cards do not say in which of the two a stage lies.
+ * Returns the room for one more stage on a peer; undefined when its card tells of no hardware. The stages that it holds
+ * are those of the card and those we placed; one that is both counts once, with the larger size.
  */
-export function usableBytes({ peer, hardware, stages }: Card, placed: readonly PlacedStage[]): number | undefined {
+export function roomOn({ peer, hardware, stages }: Card, placed: readonly PlacedStage[]): MemoryRoom | undefined {
   if (hardware === undefined) return undefined;
-  const known = new Map<string, { bytes: number; isLoading: boolean }>();
-  for (const { deployment, stage, bytes, state } of stages) {
-    known.set(`${deployment}/${stage}`, { bytes, isLoading: state === 'loading' });
+  const known = new Map<string, TakenMemory>();
+  for (const { deployment, stage, bytes, state, placement } of stages) {
+    const deviceBytes = placement && placedDeviceBytes(placement);
+    known.set(`${deployment}/${stage}`, { bytes, deviceBytes, isLoading: state === 'loading' });
   }
   for (const { deployment, stage, bytes, isLoading } of placed.filter((one) => one.peer === peer)) {
     const key = `${deployment}/${stage}`;
-    known.set(key, { bytes: Math.max(bytes, known.get(key)?.bytes ?? 0), isLoading });
+    const shown = known.get(key);
+    known.set(key, { deviceBytes: shown?.deviceBytes, bytes: Math.max(bytes, shown?.bytes ?? 0), isLoading });
   }
-  const all = [...known.values()];
-  const allBytes = sumBytes(all);
-  const loadingBytes = sumBytes(all.filter(({ isLoading }) => isLoading));
-  const left = (memory: { freeMemoryBytes: number; memoryBytes: number }) =>
-    Math.max(0, Math.min(memory.freeMemoryBytes - loadingBytes, memory.memoryBytes - allBytes));
-  return hardware.backend === 'cpu' ? left(hardware) : Math.max(left(hardware), ...hardware.gpus.map(left));
+  return memoryRoom(hardware, [...known.values()]);
 }
 
-function sumBytes(stages: readonly { readonly bytes: number }[]): number {
-  return stages.reduce((sum, { bytes }) => sum + bytes, 0);
+/**
+ * Returns the room on a peer's GPUs. Integrated GPUs do not count: their memory is main memory, and hardly faster. On
+ * Apple silicon, where it is the same bytes too, it is fast.
+ */
+function gpuRoom({ hardware }: Card, { deviceBytes }: MemoryRoom): number {
+  const isIntegrated = hardware?.gpus.some(({ sharesMainMemory }) => sharesMainMemory) === true;
+  return isIntegrated && hardware?.backend !== 'metal' ? 0 : deviceBytes;
 }
 
 /**

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { plannedSpecSchema } from '../deployment/spec.ts';
 import { wireErrorSchema } from '../errors/skein-error.ts';
 import { blockSchema, stagePhaseSchema } from '../stage/messages.ts';
+import { stagePlacementSchema } from '../stage/placement.ts';
 
 const byteCount = z.number().nonnegative();
 
@@ -21,6 +22,8 @@ const stageStatusSchema = z.object({
   fetchedBytes: byteCount.optional(),
   /** Once ready: size of the files that were loaded. */
   fileBytes: byteCount.optional(),
+  /** Once ready: where it lies, if its peer says so. */
+  placement: stagePlacementSchema.optional(),
 });
 export type StageStatus = z.infer<typeof stageStatusSchema>;
 

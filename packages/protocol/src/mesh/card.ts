@@ -5,23 +5,38 @@ import { bytesSchema } from '../codec/bytes-schema.ts';
 import { deploymentIdSchema, peerIdSchema, sha256Schema } from '../ids.ts';
 import { limits } from '../limits.ts';
 import { blockSchema } from '../stage/messages.ts';
+import { maxGpus, stagePlacementSchema } from '../stage/placement.ts';
 import { labelsSchema, signedCertificateSchema } from './certificate.ts';
 import { roleSchema } from './role.ts';
 
 const byteCount = z.number().nonnegative().max(Number.MAX_SAFE_INTEGER);
 const shortText = z.string().max(256);
 
+/** A GPU that stages on this machine are placed on. */
+const gpuSchema = z.object({
+  name: shortText,
+  /** Memory of this GPU alone. */
+  memoryBytes: byteCount,
+  freeMemoryBytes: byteCount,
+  /** Whether that is main memory, shared with the CPU, rather than memory of its own. Default: false. */
+  sharesMainMemory: z.boolean().optional(),
+});
+
 export const hardwareSchema = z.object({
   platform: shortText,
   cpu: shortText,
   /** Physical cores. */
   cores: z.number().int().positive(),
+  /** Main memory, or as much of it as this process may use. */
   memoryBytes: byteCount,
-  /** Memory that models may take now. */
+  /** Main memory that models may take now. */
   freeMemoryBytes: byteCount,
   /** The engine's backend on this machine: `cpu`, `cuda`, `vulkan` or `metal`. */
   backend: z.string().max(32),
-  gpus: arraySchema(z.object({ name: shortText, memoryBytes: byteCount, freeMemoryBytes: byteCount }), { most: 16 }),
+  /** GPUs that stages use: the ones that were asked for, else those with memory of their own, else integrated ones. */
+  gpus: arraySchema(gpuSchema, { most: maxGpus }),
+  /** Reason why the CPU computes although a GPU was looked for. Left out where none is amiss. */
+  fallback: shortText.optional(),
 });
 export type Hardware = z.infer<typeof hardwareSchema>;
 
@@ -104,6 +119,8 @@ export const heldStageSchema = z.object({
   queued: z.number().int().nonnegative(),
   /** Left out until the stage is loaded, and by peers that do not measure. */
   speed: stageSpeedSchema.optional(),
+  /** Where the stage lies. Left out until it is loaded, and by peers that do not say. */
+  placement: stagePlacementSchema.optional(),
 });
 export type HeldStage = z.infer<typeof heldStageSchema>;
 

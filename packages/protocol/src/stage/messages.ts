@@ -5,6 +5,7 @@ import { plannedSpecSchema } from '../deployment/spec.ts';
 import { wireErrorSchema } from '../errors/skein-error.ts';
 import { deploymentIdSchema, peerIdSchema, sha256Schema } from '../ids.ts';
 import { limits } from '../limits.ts';
+import { stagePlacementSchema } from './placement.ts';
 
 const layer = z.number().int().nonnegative().max(limits.maxLayers);
 
@@ -83,6 +84,8 @@ export const stageEventSchema = z.discriminatedUnion('type', [
     fetchedBytes: z.number().int().nonnegative(),
     /** Size of the loaded file: the stage file or the whole model. */
     fileBytes: z.number().int().nonnegative(),
+    /** Where the stage lies. Left out by peers that do not say. */
+    placement: stagePlacementSchema.optional(),
   }),
   z.object({ type: z.literal('stage-connected') }),
   /** Answer to `stage-drain`, at once and whenever `running` changes: generations that the engine has not ended yet. */
