@@ -12,6 +12,7 @@ export type { Remote, StreamHandler } from './connections/serve.ts';
 export { askMdns, type MdnsAnswers } from './diagnosis/ask-mdns.ts';
 export { testPath, type PathStep, type PathStepName, type TestPathOptions } from './diagnosis/test-path.ts';
 export { withPeerId } from './discovery/addresses.ts';
+export { localNetworkFix } from './discovery/local-network.ts';
 export { chooseInterfaces } from './discovery/interfaces.ts';
 export {
   createIdentity,

@@ -116,6 +116,12 @@ test.each<[string, Partial<Facts>, string, RegExp]>([
     /--peer/,
   ],
   [
+    'a program that macOS keeps from the local network',
+    { mdns: [{ interface: 'en0', address: '192.168.1.10', answers: [], error: 'send EHOSTUNREACH', isDenied: true }] },
+    'local network',
+    /Privacy & Security, Local Network/,
+  ],
+  [
     'another daemon with the same identity',
     { daemon: { peer: own, hasIdentityConflict: true, cards: [card(own)] } },
     'identity',

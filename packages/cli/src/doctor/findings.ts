@@ -1,4 +1,4 @@
-import type { Advice, MdnsAnswers } from '@skein/mesh';
+import { localNetworkFix, type Advice, type MdnsAnswers } from '@skein/mesh';
 import type { Card, Certificate } from '@skein/protocol';
 
 import { counted } from '../output/format.ts';
@@ -144,6 +144,10 @@ function* reachability({ daemon: running, platform, release, passedOver }: Facts
 
 function multicast({ mdns, daemon: running, knownMembers }: Facts): Finding {
   const check = 'mdns';
+  if (mdns.some(({ isDenied }) => isDenied === true)) {
+    const what = 'macOS keeps this program from the local network: nobody is found, and nobody there can be dialled';
+    return { check: 'local network', level: 'problem', what, fix: localNetworkFix };
+  }
   const broken = mdns.find(({ error }) => error !== undefined);
   if (broken !== undefined) {
     const what = `no multicast on ${broken.interface}: ${broken.error}`;

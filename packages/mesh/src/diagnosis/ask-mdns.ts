@@ -3,6 +3,7 @@ import { networkInterfaces } from 'node:os';
 import multicastDns from 'multicast-dns';
 
 import { chooseInterfaces } from '../discovery/interfaces.ts';
+import { isLocalNetworkDenied } from '../discovery/local-network.ts';
 import { readAnswer } from '../discovery/mdns-answer.ts';
 import { serviceTag } from '../discovery/service-tag.ts';
 import { pause } from '../streams/wait.ts';
@@ -15,6 +16,8 @@ export interface MdnsAnswers {
   readonly answers: readonly { readonly peer: string; readonly sender: string }[];
   /** Reason why nothing could be asked there. */
   readonly error?: string;
+  /** Whether macOS keeps this program from the local network. */
+  readonly isDenied?: boolean;
 }
 
 /** Asks for members of a mesh on each interface on which members are looked for, and waits for answers. */
@@ -31,10 +34,12 @@ export async function askMdns(
   return await Promise.all(
     interfaces.map(async ({ name, address }) => {
       const answers = new Map<string, { peer: string; sender: string }>();
-      let error: string | undefined;
+      let error: Error | undefined;
       const dns = multicastDns({ interface: address, bind: '0.0.0.0', reuseAddr: true });
-      dns.on('ready', () => dns.query({ questions: [{ name: tag, type: 'PTR' }] }));
-      dns.on('error', (reason) => (error ??= reason.message));
+      dns.on('ready', () => {
+        dns.query({ questions: [{ name: tag, type: 'PTR' }] }, (reason) => (error ??= reason ?? undefined));
+      });
+      dns.on('error', (reason) => (error ??= reason));
       dns.on('warning', () => undefined);
       dns.on('response', (packet, { address: sender }) => {
         const answer = readAnswer(packet, { tag, sender });
@@ -42,7 +47,8 @@ export async function askMdns(
       });
       await pause(waitMs, signal);
       await new Promise<void>((resolve) => dns.destroy(resolve));
-      return { interface: name, address, answers: [...answers.values()], ...(error !== undefined && { error }) };
+      const failure = error && { error: error.message, isDenied: isLocalNetworkDenied(error) };
+      return { interface: name, address, answers: [...answers.values()], ...failure };
     }),
   );
 }

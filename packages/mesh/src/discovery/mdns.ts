@@ -6,6 +6,7 @@ import multicastDns, { type MulticastDNS, type ResponsePacket } from 'multicast-
 import { hostOf } from '../transport/addresses.ts';
 import { withPeerId } from './addresses.ts';
 import type { LocalInterface } from './interfaces.ts';
+import { isLocalNetworkDenied, localNetworkFix } from './local-network.ts';
 import { readAnswer, textPrefix } from './mdns-answer.ts';
 
 const queryIntervalMs = 5000;
@@ -76,10 +77,7 @@ export class MdnsDiscovery {
     const dns = multicastDns({ interface: address, bind: '0.0.0.0', reuseAddr: true });
     const socket: InterfaceSocket = { dns, address, lastAnswerMs: -Infinity, pendingAnswer: undefined };
     this.#sockets.set(address, socket);
-    dns.on('ready', () => {
-      this.#failing.delete(address);
-      this.#query(socket);
-    });
+    dns.on('ready', () => this.#query(socket));
     dns.on('query', (packet) => {
       if (packet.questions?.some(({ name }) => name === tag) === true) this.#answer(socket);
     });
@@ -87,11 +85,19 @@ export class MdnsDiscovery {
     // Malformed packets of others come as warnings as well.
     dns.on('warning', (error) => logger.debug({ interface: address, error }, 'mDNS warning'));
     dns.on('error', (error) => {
-      const level = this.#failing.has(address) ? 'debug' : 'warn';
-      logger[level]({ interface: address, error }, 'no mDNS on this interface; explicit addresses still work');
-      this.#failing.add(address);
+      this.#onFailure(address, error);
       void this.#close(address);
     });
+  }
+
+  /** Warns of an interface when it begins to fail. */
+  #onFailure(address: string, error: unknown): void {
+    const level = this.#failing.has(address) ? 'debug' : 'warn';
+    this.#failing.add(address);
+    const message = isLocalNetworkDenied(error)
+      ? `macOS keeps this program from the local network; ${localNetworkFix}`
+      : 'no mDNS on this interface; explicit addresses still work';
+    this.#components.logger[level]({ interface: address, error }, message);
   }
 
   async #close(address: string): Promise<void> {
@@ -110,7 +116,12 @@ export class MdnsDiscovery {
   }
 
   #query(socket: InterfaceSocket): void {
-    socket.dns.query({ questions: [{ name: this.#components.tag, type: 'PTR' }] });
+    socket.dns.query({ questions: [{ name: this.#components.tag, type: 'PTR' }] }, (error) => {
+      // A socket that was closed meanwhile says nothing about its interface.
+      if (this.#sockets.get(socket.address) !== socket) return;
+      if (error) this.#onFailure(socket.address, error);
+      else this.#failing.delete(socket.address);
+    });
   }
 
   #answer(socket: InterfaceSocket): void {
