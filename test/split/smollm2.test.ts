@@ -23,8 +23,6 @@ beforeAll(async () => {
   }
   cluster = await startCluster({ peers: 3, models: [model.path] });
   whole = await answersOf(cluster, 1);
-  expect(whole[0]?.text).toContain('Paris');
-  expect(whole.at(-1)?.promptTokens).toBeGreaterThan(600);
 }, 180_000);
 
 afterAll(async () => {
@@ -79,6 +77,13 @@ async function answersOf(running: Cluster, stages: number): Promise<Answer[]> {
 }
 
 describe('SmolLM2 split over peers', () => {
+  it('is compared with answers that make sense, one of them to a long prompt', ({ skip }) => {
+    if (cluster === undefined) return skip(unreachable);
+    expect(whole[0]?.text).toContain('Paris');
+    expect(whole.at(-1)?.promptTokens).toBeGreaterThan(600);
+    return undefined;
+  });
+
   it('answers token for token as the whole model does, with 2 and with 3 stages', async ({ skip }) => {
     if (cluster === undefined) return skip(unreachable);
     expect(await answersOf(cluster, 2)).toEqual(whole);
