@@ -62,6 +62,18 @@ const noStandIn = {
   }),
 };
 
+/** Forbids `list.splice(list.indexOf(element), 1)`: where the list lacks the element, its last one goes. */
+const noAbsentSplice = {
+  create: (context) => ({
+    CallExpression(node) {
+      const [start] = node.arguments;
+      if (calledName(node) !== 'splice' || start?.type !== 'CallExpression') return;
+      if (!calledName(start)?.match(/^find(Last)?Index$|^(lastI|i)ndexOf$/)) return;
+      context.report({ node, message: 'look whether the element is there: at -1, `splice` takes the last one' });
+    },
+  }),
+};
+
 /** Forbids `instanceof SkeinError`: two copies of the package have two classes. */
 const noErrorClass = {
   create: (context) => ({
@@ -207,6 +219,7 @@ export default {
     'hidden-consoles': hiddenConsoles,
     'libraries-within': librariesWithin,
     'named-subject': namedSubject,
+    'no-absent-splice': noAbsentSplice,
     'no-error-class': noErrorClass,
     'no-raw-abort-listener': noRawAbortListener,
     'no-stand-in': noStandIn,

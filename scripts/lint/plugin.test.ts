@@ -9,6 +9,7 @@ import { expect, test } from 'vitest';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const abortRule = 'skein(no-raw-abort-listener)';
 const standInRule = 'skein(no-stand-in)';
+const spliceRule = 'skein(no-absent-splice)';
 const errorClassRule = 'skein(no-error-class)';
 const librariesRule = 'skein(libraries-within)';
 const docstringRule = 'skein(documented-functions)';
@@ -73,6 +74,14 @@ test('takes defaults of what may be missing', async () => {
     `;
   expect(await complaints(standInRule, source)).toBe(0);
 });
+
+test.each(['list.splice(list.indexOf(1), 1)', 'list.splice(list.findIndex(isWanted), 1)'])(
+  'refuses to remove an element that may be absent: %s',
+  async (expression) => {
+    const source = `declare const list: number[];\n${expression};\nlist.splice(0, 1);\n`;
+    expect(await complaints(spliceRule, source)).toBe(1);
+  },
+);
 
 test('refuses to ask for the class of an error, of which there may be two', async () => {
   const source = 'declare const error: unknown;\nexport const isOurs = error instanceof SkeinError;\n';

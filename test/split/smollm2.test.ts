@@ -86,6 +86,8 @@ describe('SmolLM2 split over peers', () => {
 
   it('answers token for token as the whole model does, with 2 and with 3 stages', async ({ skip }) => {
     if (cluster === undefined) return skip(unreachable);
+    expect(whole[0]?.text).toContain('Paris');
+    expect(whole.at(-1)?.promptTokens).toBeGreaterThan(600);
     expect(await answersOf(cluster, 2)).toEqual(whole);
     expect(await answersOf(cluster, 3)).toEqual(whole);
     return undefined;

@@ -65,7 +65,10 @@ function oneAfterTheOther(...deployments: readonly string[]): ReplicaSource {
       return {
         deployment,
         lead: member.peerId,
-        [Symbol.dispose]: () => void taken.splice(taken.indexOf(deployment), 1),
+        [Symbol.dispose]() {
+          expect(taken).toContain(deployment);
+          taken = taken.filter((other) => other !== deployment);
+        },
       };
     },
   };

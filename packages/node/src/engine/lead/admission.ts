@@ -2,7 +2,7 @@ import { SkeinError } from '@skein/protocol';
 
 import { commonPrefix, negligibleTokens } from './common-prefix.ts';
 import type { Placement, PrefixCache } from './prefix-cache.ts';
-import { Sequence, sum, type SequenceRequest } from './sequence.ts';
+import { removeSequence, Sequence, sum, type SequenceRequest } from './sequence.ts';
 
 export interface AdmissionOptions {
   /** Sequences generated at once. */
@@ -67,7 +67,7 @@ export class Admission {
   }
 
   remove(sequence: Sequence): void {
-    this.#waiting.splice(this.#waiting.indexOf(sequence), 1);
+    removeSequence(this.#waiting, sequence);
   }
 
   /** Forgets the copies of preempted sequences in main memory: they are computed anew. */

@@ -1,4 +1,4 @@
-import type { Sequence } from './sequence.ts';
+import { removeSequence, type Sequence } from './sequence.ts';
 
 /** The sequences that run, in the order of their turns and in the order in which they began. */
 export class RunningSequences {
@@ -25,13 +25,13 @@ export class RunningSequences {
   }
 
   remove(sequence: Sequence): void {
-    this.#byTurn.splice(this.#byTurn.indexOf(sequence), 1);
-    this.#byAge.splice(this.#byAge.indexOf(sequence), 1);
+    removeSequence(this.#byTurn, sequence);
+    removeSequence(this.#byAge, sequence);
   }
 
   /** Puts a sequence that has had its turn behind all others. */
   passTurn(sequence: Sequence): void {
-    this.#byTurn.splice(this.#byTurn.indexOf(sequence), 1);
+    removeSequence(this.#byTurn, sequence);
     this.#byTurn.push(sequence);
   }
 }

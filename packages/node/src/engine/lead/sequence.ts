@@ -252,6 +252,17 @@ export class Sequence {
   }
 }
 
+/**
+ * Removes a sequence from a list.
+ *
+ * @throws SkeinError `internal` when the list does not hold it
+ */
+export function removeSequence(list: Sequence[], sequence: Sequence): void {
+  const index = list.indexOf(sequence);
+  invariant(list[index], 'a sequence leaves a list that holds it');
+  list.splice(index, 1);
+}
+
 /** Adds a number up over sequences. */
 export function sum(sequences: readonly Sequence[], of: (sequence: Sequence) => number): number {
   return sequences.reduce((total, sequence) => total + of(sequence), 0);
