@@ -132,6 +132,7 @@ export const messagesOf: Readonly<Record<keyof typeof methods, readonly WireMess
         stages: 2,
         layers: [2, 6],
         contextTokens: 256,
+        microBatchRows: 512,
         sequences: 1,
         cacheType: 'q8_0',
         activations: 'f16',

@@ -29,6 +29,7 @@ export {
   deploymentRequestSchema,
   deploymentSpec,
   deploymentSpecSchema,
+  microBatchRows,
   plannedSpec,
   plannedSpecSchema,
   type CacheType,
@@ -195,6 +196,6 @@ export {
   type StageLoad,
   type StagePhase,
 } from './stage/messages.ts';
-export { kvBytes, microBatchRows, swapTokens, type KvCacheOptions } from './stage/memory.ts';
+export { kvBytes, swapTokens, type KvCacheOptions } from './stage/memory.ts';
 export { maxGpus, placedDeviceBytes, stagePlacementSchema, type StagePlacement } from './stage/placement.ts';
 export { keptDeviceBytes, memoryRoom, type MemoryRoom, type TakenMemory } from './stage/room.ts';

@@ -68,7 +68,7 @@ export const methods = Object.freeze({
     callers: servingMembers,
     isBulk: true,
   },
-  stage: { ...control, id: '/skein/stage/2', maxInboundStreams: 16, callers: ['coordinator'] },
+  stage: { ...control, id: '/skein/stage/3', maxInboundStreams: 16, callers: ['coordinator'] },
   ring: {
     ...control,
     id: '/skein/ring/1',

@@ -8,7 +8,7 @@ import { engineArguments, serveCommands, type EngineResult } from './commands.ts
 
 /** Skein's own engine with a whole model, one thread, in a plain loop: no pipeline can be faster than its engines. */
 const { path, hiddenSize, contextTokens, sequences } = engineArguments();
-const batchTokens = microBatchRows;
+const batchTokens = microBatchRows.cpu;
 const sampling = samplingSchema.parse({ temperature: 0, seed: 0 });
 using stage = new Stage(loadLibllama(await libraryDirectory('cpu')), {
   file: path,

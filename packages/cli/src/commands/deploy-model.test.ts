@@ -14,6 +14,7 @@ const deployment: Deployment = {
   stages: [{ peer: 'peer-of-attic-000001', block, plannedBytes: 9, state: 'ready' }],
   ...deploymentDefaults,
   contextTokens: 512,
+  microBatchRows: 128,
   explanation: 'one peer holds it all',
   startedAt: 1,
 };

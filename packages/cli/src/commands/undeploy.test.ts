@@ -13,6 +13,7 @@ const deployment: DeploymentStatus = {
   stages: [],
   ...deploymentDefaults,
   contextTokens: 512,
+  microBatchRows: 128,
   explanation: 'one peer holds it all',
   startedAt: 1,
 };

@@ -17,6 +17,7 @@ function deployment(state: Deployment['state']): Deployment {
     ],
     ...deploymentDefaults,
     contextTokens: 512,
+    microBatchRows: 128,
     explanation: 'one peer holds it all',
     startedAt: 1,
   };

@@ -70,7 +70,7 @@ describe('deploying', () => {
       { manifest: manifestDigest(manifest), stage: 0, stages: 1, block: { from: 0, to: 8 } },
     ]);
     expect(peer(0).loads.map(({ spec }) => spec)).toEqual([
-      { ...deploymentDefaults, model: manifest.model, contextTokens: 2048 },
+      { ...deploymentDefaults, model: manifest.model, contextTokens: 2048, microBatchRows: 128 },
     ]);
     expect(states.map((state) => state.stages[0]?.progress)).toContainEqual({
       phase: 'fetch',

@@ -27,7 +27,8 @@ export function placeDeployment(
   for (const candidate of [spec, ...lesser]) {
     const planned = plannedSpec(candidate, snapshot.manifest.shape, contextTokens);
     try {
-      return { plan: plan(snapshot, planned), spec: planned };
+      const placed = plan(snapshot, planned);
+      return { plan: placed, spec: { ...planned, microBatchRows: placed.microBatchRows } };
     } catch (error) {
       failure ??= error;
       if (!isSkeinError(error) || !mayFitWithLess(error.code)) break;

@@ -27,7 +27,7 @@ function* allSplits(options: Options, from = 0, used: readonly BalancedPeer[] = 
   for (const peer of peers.filter((one) => !used.includes(one))) {
     for (let to = from + multiple; to < layers + multiple; to += multiple) {
       const block = { from, to: Math.min(to, layers) };
-      if (block.from >= block.to || memory(block) > peer.freeBytes) continue;
+      if (block.from >= block.to || memory(block, peer) > peer.freeBytes) continue;
       for (const rest of allSplits(options, block.to, [...used, peer])) yield [{ peer, block }, ...rest];
     }
   }
@@ -90,7 +90,7 @@ it('covers all layers once, cut where it is allowed, on peers that have the room
     expect(ends.slice(0, -1).filter((end) => end % options.multiple !== 0)).toEqual([]);
     expect(split).toHaveLength(options.stages);
     expect(new Set(split.map(({ peer }) => peer)).size).toBe(options.stages);
-    for (const { peer, block } of split) expect(options.memory(block)).toBeLessThanOrEqual(peer.freeBytes);
+    for (const { peer, block } of split) expect(options.memory(block, peer)).toBeLessThanOrEqual(peer.freeBytes);
   }
 });
 
@@ -119,7 +119,9 @@ function inProportion({ layers, multiple, stages, memory, peers }: Options): Spl
     from = block.to;
     return { peer, block };
   });
-  return split.every(({ peer, block }) => block.from < block.to && memory(block) <= peer.freeBytes) ? split : undefined;
+  return split.every(({ peer, block }) => block.from < block.to && memory(block, peer) <= peer.freeBytes)
+    ? split
+    : undefined;
 }
 
 it('gives a peer that is twice as fast twice the layers', () => {

@@ -1,6 +1,6 @@
 import { invariant, type Block } from '@skein/protocol';
 
-import type { DecodeWork, StageMemory } from './block-costs.ts';
+import type { DecodeWork } from './block-costs.ts';
 
 /** The facts about a peer that balancing needs. */
 export interface BalancedPeer {
@@ -17,7 +17,8 @@ export interface BalanceOptions<Peer extends BalancedPeer> {
   /** Number of layers of which cut points are multiples; the layers between two of them are a unit. */
   readonly multiple: number;
   readonly stages: number;
-  readonly memory: StageMemory;
+  /** Returns the bytes that a block takes on a peer. */
+  readonly memory: (block: Block, peer: Peer) => number;
   readonly decodeWork: DecodeWork;
   /** Layers after which the stages end, where the request gives them. Default: the best ones. */
   readonly ends?: readonly number[] | undefined;
@@ -80,7 +81,7 @@ function possibleMoves<Peer extends BalancedPeer>(options: BalanceOptions<Peer>)
   const usedCount = isOrderFixed ? (used: number) => used : countBits;
   const stateOf = (used: number, unit: number) => used * (units + 1) + unit;
   const move = (peer: Peer, block: Block, next: number): Move<Peer> | undefined => {
-    if (memory(block) > peer.freeBytes) return undefined;
+    if (memory(block, peer) > peer.freeBytes) return undefined;
     const bytes = decodeWork(block);
     return { peer, block, time: bytes / peer.speed, fetchedBytes: peer.holdsModel ? 0 : bytes, next };
   };

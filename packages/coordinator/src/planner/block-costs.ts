@@ -18,6 +18,8 @@ const engineBytes = 96 * 1024 * 1024;
  */
 const activationRows = 16;
 const floatBytes = 4;
+/** Bound on the rows of a micro-batch that a token is drawn after: one of each sequence, and the draft tokens. */
+const mostLogitRows = 128;
 
 /**
  * Share of the computed tokens that a token is drawn after: the others are a prompt's, and need no output matrix.
@@ -25,18 +27,22 @@ const floatBytes = 4;
  */
 const drawnShare = 0.75;
 
-/** Bytes of memory that a peer needs for a block of a model. */
-export type StageMemory = (block: Block) => number;
+/**
+ * Returns the bytes of memory that a peer needs for a block of a model.
+ *
+ * @param rows of the largest micro-batch. Default: those of a CPU
+ */
+export type StageMemory = (block: Block, rows?: number) => number;
 
 /**
  * Makes the memory formula of one model with one KV cache. A stage takes
  *
  *     weights   its layers + the small global tensors + token embeddings (lead) + output matrix (tail)
  *     KV cache  kvBytesPerTokenPerLayer * layers of the block * (contextTokens + swapTokens) (* 34 / 64 in q8_0)
- *     compute   batch * 4 * (16 * hiddenSize + contextTokens + vocabularySize (tail)) + 96 MiB
+ *     compute   4 * (batch * (16 * hiddenSize + contextTokens) + min(batch, 128) * vocabularySize (tail)) + 96 MiB
  *
- * where swapTokens are those of finished sequences in main memory ({@link swapTokens}) and
- * batch = min(contextTokens, microBatchRows): activations, attention mask and logits are f32. The
+ * where swapTokens are those of finished sequences in main memory ({@link swapTokens}) and batch = min(contextTokens,
+ * rows of a micro-batch): activations, attention mask and logits are f32, and no more than 128 rows have logits. The
  * estimate leans to the high side: memory that runs out kills an engine, memory left over costs nothing.
  */
 export function stageMemory(manifest: ModelManifest, options: KvCacheOptions): StageMemory {
@@ -45,7 +51,7 @@ export function stageMemory(manifest: ModelManifest, options: KvCacheOptions): S
   const { contextTokens, cacheType } = options;
   const tokens = contextTokens + swapTokens(shape, options);
   const layerBytesOf = blockSums(bytes.layers);
-  return (block) => {
+  return (block, rows = microBatchRows.cpu) => {
     const { from, to } = block;
     const isLead = from === 0;
     const isTail = to === shape.layers;
@@ -55,7 +61,12 @@ export function stageMemory(manifest: ModelManifest, options: KvCacheOptions): S
     const layers = layerBytesOf(block);
     const cacheBytes = kvBytes(shape, { layers: to - from, tokens, cacheType });
     return (
-      layers + bytes.shared + embeddingBytes + outputBytes + cacheBytes + computeBytes(shape, contextTokens, isTail)
+      layers +
+      bytes.shared +
+      embeddingBytes +
+      outputBytes +
+      cacheBytes +
+      computeBytes(shape, Math.min(contextTokens, rows), { contextTokens, isTail })
     );
   };
 }
@@ -75,10 +86,14 @@ export function decodeWork(manifest: ModelManifest): DecodeWork {
   return (block) => layerWeightsOf(block) + (block.to === manifest.shape.layers ? drawnShare * weights.output : 0);
 }
 
-function computeBytes(shape: ModelShape, contextTokens: number, isTail: boolean): number {
-  const batch = Math.min(contextTokens, microBatchRows);
-  const columns = activationRows * shape.hiddenSize + contextTokens + (isTail ? shape.vocabularySize : 0);
-  return batch * columns * floatBytes + engineBytes;
+function computeBytes(
+  shape: ModelShape,
+  batch: number,
+  { contextTokens, isTail }: { readonly contextTokens: number; readonly isTail: boolean },
+): number {
+  const rows = batch * (activationRows * shape.hiddenSize + contextTokens);
+  const logits = isTail ? Math.min(batch, mostLogitRows) * shape.vocabularySize : 0;
+  return (rows + logits) * floatBytes + engineBytes;
 }
 
 /** A model's tensors, added up by the stage that will hold them. */

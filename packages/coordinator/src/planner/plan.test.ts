@@ -215,6 +215,42 @@ it('takes about half of the memory for a cache in q8_0, and for what is swapped 
   expect(bytesWith('f16') - bytesWith('q8_0')).toBe(f16Bytes * (1 - 34 / 64));
 });
 
+describe('micro-batches', () => {
+  const roomy = { mainBytes: 8 * gibibyte, gpuBytes: [8 * gibibyte] };
+  const wide = manifestOf({ layers: 8, shape: { hiddenSize: 4096, vocabularySize: 128_000 } });
+  const memory = stageMemory(wide, request);
+  const whole = { from: 0, to: 8 };
+
+  it('are larger where all stages have a GPU, with the buffers for them', () => {
+    const onGpu = plan({ cards: [gpuCardOf({ peer: ada, ...roomy })], manifest: wide }, request);
+    const onCpu = plan({ cards: [cardOf({ peer: ada })], manifest: wide }, request);
+    expect(onGpu.microBatchRows).toBe(512);
+    expect(onCpu.microBatchRows).toBe(128);
+    expect(onCpu.stages[0]?.bytes).toBe(memory(whole));
+    const rowBytes = (16 * 4096 + request.contextTokens) * 4;
+    expect(onGpu.stages[0]?.bytes).toBe(memory(whole) + (512 - 128) * rowBytes);
+  });
+
+  it('are those of a CPU where one stage has no GPU', () => {
+    const split = { ...request, stages: 2 };
+    const gpuCards = [ada, bob].map((peer) => gpuCardOf({ peer, ...roomy }));
+    expect(plan({ cards: gpuCards, manifest: wide }, split).microBatchRows).toBe(512);
+    const mixed = plan({ cards: [...gpuCards.slice(0, 1), cardOf({ peer: bob })], manifest: wide }, split);
+    expect(mixed.microBatchRows).toBe(128);
+    expect(mixed.stages.map(({ bytes }) => bytes)).toEqual(mixed.stages.map(({ block }) => memory(block)));
+  });
+
+  it('are those of a CPU on a GPU that has no room for the buffers of larger ones', () => {
+    const gpuBytes = [memory(whole, 300) + gibibyte];
+    const { stages, microBatchRows } = plan(
+      { cards: [gpuCardOf({ peer: ada, mainBytes: mebibyte, gpuBytes })], manifest: wide },
+      request,
+    );
+    expect(microBatchRows).toBe(128);
+    expect(stages).toMatchObject([{ block: whole, bytes: memory(whole) }]);
+  });
+});
+
 describe('which peers are usable', () => {
   it('leaves out members without hardware or without the peer role', () => {
     const { hardware: _, ...withoutHardware } = cardOf({ peer: ada });

@@ -1,6 +1,7 @@
 import {
   formatBytes,
   limits,
+  microBatchRows,
   SkeinError,
   type Block,
   type Card,
@@ -9,7 +10,7 @@ import {
 } from '@skein/protocol';
 
 import { maximumStages, type Balanced } from './balance-layers.ts';
-import { decodeWork, stageMemory } from './block-costs.ts';
+import { decodeWork, stageMemory, type StageMemory } from './block-costs.ts';
 import { bestSplit, type SplitModel } from './split.ts';
 import { gpuPeers, usablePeers, type PlacedStage, type UsablePeer } from './usable-peers.ts';
 
@@ -31,6 +32,8 @@ export interface PlannedStage {
 /** The peers of one replica's stages, in pipeline order: the first is the lead, the last the tail. */
 export interface Plan {
   readonly stages: readonly PlannedStage[];
+  /** Rows of the largest micro-batch, which all stages take. */
+  readonly microBatchRows: number;
   /** The decision with its numbers, in one line for people. */
   readonly explanation: string;
 }
@@ -56,43 +59,53 @@ export function plan(snapshot: PlanSnapshot, spec: PlannedSpec): Plan {
     stages,
     most,
     neededBytes: memory({ from: 0, to: shape.layers }),
+    memory,
     model: {
       layers: shape.layers,
       multiple: split.allowed ? split.multiple : shape.layers,
-      memory,
+      memory: (block: Block, peer: UsablePeer) => memory(block, peer.microBatchRows),
       decodeWork: decodeWork(manifest),
       ends: layers && endsOf(layers),
     },
   };
   // GPUs are many times as fast as CPUs: two machines that hold a model on theirs beat one with memory for all.
-  const found = findPlan(gpuPeers(peers), search) ?? findPlan(peers, search);
-  if (found !== undefined) return found;
+  for (const candidates of [gpuPeers(peers), peers]) {
+    const found = findPlan(candidates, search) ?? findPlan(withSmallBuffers(candidates), search);
+    if (found !== undefined) return found;
+  }
   throw noPlan(manifest, { ...search, peers, contextTokens });
+}
+
+/** Returns the peers with the micro-batches of a CPU, whose buffers fit where others do not. */
+function withSmallBuffers(peers: readonly UsablePeer[]): readonly UsablePeer[] {
+  return peers.map((peer) => ({ ...peer, microBatchRows: microBatchRows.cpu }));
 }
 
 /** The replica that is looked for: the wanted number of stages, and the most that the model can be cut into. */
 interface PlanSearch {
   readonly stages: number | undefined;
   readonly most: number;
-  /** Bytes that the whole model takes on one peer. */
+  /** Bytes that the whole model takes on one peer, at the least. */
   readonly neededBytes: number;
+  readonly memory: StageMemory;
   readonly model: Omit<SplitModel, 'stages'>;
 }
 
 /** Finds the plan with the fewest stages for which there is room; undefined when there is none. */
 function findPlan(peers: readonly UsablePeer[], search: PlanSearch): Plan | undefined {
-  const { stages, most, neededBytes, model } = search;
+  const { stages, most, neededBytes, memory, model } = search;
   if (peers.length < (stages ?? 1)) return undefined;
   if (stages === undefined || stages === 1) {
-    const peer = wholeModelPeer(peers, neededBytes);
-    if (peer !== undefined) return planWhole(peer, { layers: model.layers, neededBytes });
+    const block = { from: 0, to: model.layers };
+    const peer = wholeModelPeer(peers, (candidate) => model.memory(block, candidate));
+    if (peer !== undefined) return planWhole(peer, { block, neededBytes: model.memory(block, peer) });
   }
   const greatestCount = Math.min(stages ?? peers.length, most);
   for (let count = Math.max(stages ?? 2, 2); count <= greatestCount; count += 1) {
     // Splitting never takes less than the whole: no need to try every order to know that it can't fit.
     if (peers.slice(0, count).reduce((sum, peer) => sum + peer.freeBytes, 0) < neededBytes) continue;
     const split = bestSplit(peers, { ...model, stages: count });
-    if (split !== undefined) return planSplit(split, { ...model, stages: count });
+    if (split !== undefined) return planSplit(split, { memory, ends: model.ends });
   }
   return undefined;
 }
@@ -147,29 +160,39 @@ function endsOf(layers: readonly number[]): readonly number[] {
  * Chooses among the peers with room for all of it: one that does not serve the model yet, since a second replica beside
  * the first adds no speed; among those, one that holds it already; among those, the one with the most free memory.
  */
-function wholeModelPeer(peers: readonly UsablePeer[], neededBytes: number): UsablePeer | undefined {
-  const roomy = peers.filter((peer) => peer.freeBytes >= neededBytes);
+function wholeModelPeer(
+  peers: readonly UsablePeer[],
+  neededBytes: (peer: UsablePeer) => number,
+): UsablePeer | undefined {
+  const roomy = peers.filter((peer) => peer.freeBytes >= neededBytes(peer));
   const unused = roomy.filter((peer) => !peer.servesModel);
   const candidates = unused.length > 0 ? unused : roomy;
   return candidates.find((peer) => peer.holdsModel) ?? candidates[0];
 }
 
-function planWhole(peer: UsablePeer, { layers, neededBytes }: { layers: number; neededBytes: number }): Plan {
+function planWhole(peer: UsablePeer, { block, neededBytes }: { block: Block; neededBytes: number }): Plan {
   const holds = peer.holdsModel ? 'holds the model and ' : '';
   return {
-    stages: [{ peer: peer.peer, block: { from: 0, to: layers }, bytes: neededBytes }],
+    stages: [{ peer: peer.peer, block, bytes: neededBytes }],
+    microBatchRows: peer.microBatchRows,
     explanation: `not split: ${peer.name} ${holds}has ${formatBytes(peer.freeBytes)} free of ${formatBytes(neededBytes)} needed`,
   };
 }
 
-function planSplit(split: readonly Balanced<UsablePeer>[], { memory, ends }: SplitModel): Plan {
+function planSplit(
+  split: readonly Balanced<UsablePeer>[],
+  { memory, ends }: Pick<SplitModel, 'ends'> & { readonly memory: StageMemory },
+): Plan {
+  // A stage on a CPU gains nothing by more rows, and would pay for them with memory.
+  const rows = Math.min(...split.map(({ peer }) => peer.microBatchRows));
   const parts = split.map(
     ({ peer, block }) =>
-      `layers ${block.from}-${block.to - 1} on ${peer.name} (${formatBytes(memory(block))} of ${formatBytes(peer.freeBytes)} free)`,
+      `layers ${block.from}-${block.to - 1} on ${peer.name} (${formatBytes(memory(block, rows))} of ${formatBytes(peer.freeBytes)} free)`,
   );
   const how = ends === undefined ? 'so that the slowest stage is as fast as can be' : 'as asked for';
   return {
-    stages: split.map(({ peer, block }) => ({ peer: peer.peer, block, bytes: memory(block) })),
+    stages: split.map(({ peer, block }) => ({ peer: peer.peer, block, bytes: memory(block, rows) })),
+    microBatchRows: rows,
     explanation: `split ${how}: ${parts.join(', ')}`,
   };
 }

@@ -1,4 +1,11 @@
-import { memoryRoom, placedDeviceBytes, type Card, type MemoryRoom, type TakenMemory } from '@skein/protocol';
+import {
+  memoryRoom,
+  microBatchRows,
+  placedDeviceBytes,
+  type Card,
+  type MemoryRoom,
+  type TakenMemory,
+} from '@skein/protocol';
 
 /** A stage that this coordinator has put on a peer. Its card may not show it yet. */
 export interface PlacedStage {
@@ -23,6 +30,8 @@ export interface UsablePeer {
   readonly speed: number;
   /** Whether it holds the whole model, so that nothing needs to be fetched. */
   readonly holdsModel: boolean;
+  /** Rows of the largest micro-batch that suits its processor or GPU. */
+  readonly microBatchRows: number;
   /** Whether it serves a replica of the model, or a part of one, already. */
   readonly servesModel: boolean;
 }
@@ -44,7 +53,9 @@ export function usablePeers(cards: readonly Card[], { model, placed }: UsablePee
       const gpuBytes = steady(gpuRoom(card, room));
       const holdsModel = models.some((held) => held.model === model);
       const servesModel = stages.some((stage) => stage.model === model);
-      return [{ peer, name, freeBytes, gpuBytes, speed: peerSpeed(card), holdsModel, servesModel }];
+      const rows = card.hardware?.backend === 'cpu' ? microBatchRows.cpu : microBatchRows.gpu;
+      const speed = peerSpeed(card);
+      return [{ peer, name, freeBytes, gpuBytes, speed, holdsModel, microBatchRows: rows, servesModel }];
     })
     .sort(byFreeMemory);
 }

@@ -137,6 +137,7 @@ export function statusOf(change: Partial<DeploymentStatus> = {}): DeploymentStat
     stages: [],
     ...deploymentDefaults,
     contextTokens: 4096,
+    microBatchRows: 128,
     explanation: 'not split',
     startedAt: 1,
     ...change,

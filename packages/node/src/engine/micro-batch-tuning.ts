@@ -1,5 +1,3 @@
-import { microBatchRows } from '@skein/protocol';
-
 /** Sizes by which a lead composes micro-batches. */
 export interface MicroBatchTuning {
   /** Largest micro-batch, in rows. */
@@ -37,10 +35,12 @@ export const draftTokens = 32;
  */
 const cpu: MicroBatchTuning = { batchTokens: 63, chunkTokens: 48, tiles: { rows: 64, from: 768 }, draftTokens };
 
-/** The tuning for a GPU, whose attention is the same however many rows there are, and the more the better. */
-const gpu: MicroBatchTuning = { batchTokens: microBatchRows, chunkTokens: microBatchRows, draftTokens };
-
-/** Returns the tuning for the lead of a model: that for a GPU when some of its own layers are on one. */
-export function microBatchTuning(gpuLayers: number): MicroBatchTuning {
-  return gpuLayers > 0 ? gpu : cpu;
+/**
+ * Returns the tuning for the lead of a model: that for a GPU when some of its own layers are on one. A GPU's attention is
+ * the same however many rows there are, and the more the better, so its micro-batches are as large as the stages take.
+ *
+ * @param mostRows rows that every stage of the pipeline takes
+ */
+export function microBatchTuning(gpuLayers: number, mostRows: number): MicroBatchTuning {
+  return gpuLayers > 0 ? { batchTokens: mostRows, chunkTokens: mostRows, draftTokens } : cpu;
 }

@@ -46,6 +46,6 @@ test.each([
 
 test('takes a stage from a coordinator that knows options which this build does not', () => {
   const spec = plannedSpecSchema.parse({ model, contextTokens: 512, futureOption: 'on' });
-  expect(spec).toEqual({ ...deploymentDefaults, model, contextTokens: 512 });
+  expect(spec).toEqual({ ...deploymentDefaults, model, contextTokens: 512, microBatchRows: 128 });
   expect(plannedSpecSchema.safeParse({ model }).success).toBe(false);
 });

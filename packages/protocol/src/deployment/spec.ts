@@ -14,6 +14,12 @@ export type CacheType = z.infer<typeof cacheTypeSchema>;
 /** Tokens of KV cache for a deployment that does not ask; a model that was trained for fewer gets as many as that. */
 export const defaultContextTokens = 4096;
 
+/**
+ * Rows of the largest micro-batch of a pipeline: `gpu` where each of its machines has a GPU, else `cpu`. Compute buffers
+ * grow with it: the planner estimates them, and every stage allocates them.
+ */
+export const microBatchRows = { cpu: 128, gpu: limits.maxBatchTokens } as const;
+
 const count = (most: number) => z.number().int().positive().max(most);
 
 /** The options of a deployment. To add one, enter it here, its default below, and its flag at the end. */
@@ -69,8 +75,12 @@ export const deploymentSpecSchema = z.object({
 });
 export type DeploymentSpec = z.infer<typeof deploymentSpecSchema>;
 
-/** A spec with its context decided, as stages are planned and loaded with it. */
-export const plannedSpecSchema = deploymentSpecSchema.extend({ contextTokens: options.contextTokens.unwrap() });
+/** A spec with all decided that its peers decide, as stages are planned and loaded with it. */
+export const plannedSpecSchema = deploymentSpecSchema.extend({
+  contextTokens: options.contextTokens.unwrap(),
+  /** Rows of the largest micro-batch, see {@link microBatchRows}. Default: those of a CPU. */
+  microBatchRows: count(limits.maxBatchTokens).default(microBatchRows.cpu),
+});
 export type PlannedSpec = z.infer<typeof plannedSpecSchema>;
 
 /**
@@ -83,7 +93,7 @@ export function deploymentSpec(request: DeploymentOptions, model: string): Deplo
 }
 
 /**
- * Decides the context of a spec that leaves it out.
+ * Decides the context of a spec that leaves it out. Micro-batches are those of a CPU, until peers with a GPU are chosen.
  *
  * @param atMost tokens that a model gets unasked. Default: {@link defaultContextTokens}
  */
@@ -92,7 +102,11 @@ export function plannedSpec(
   { contextLength }: Pick<ModelShape, 'contextLength'>,
   atMost = defaultContextTokens,
 ): PlannedSpec {
-  return { ...spec, contextTokens: spec.contextTokens ?? Math.min(contextLength, atMost) };
+  return {
+    ...spec,
+    contextTokens: spec.contextTokens ?? Math.min(contextLength, atMost),
+    microBatchRows: microBatchRows.cpu,
+  };
 }
 
 /** An option on the command line. */

@@ -6,12 +6,6 @@ const cacheShares: Readonly<Record<CacheType, number>> = { f16: 1, q8_0: 34 / 64
 /** Most main memory for swapped sequences of one replica, in bytes, all stages together. */
 const maxSwapBytes = 512 * 1024 * 1024;
 
-/**
- * Rows of the largest micro-batch that our engines compute. Compute buffers grow with it: the planner estimates them,
- * and every stage allocates them.
- */
-export const microBatchRows = 128;
-
 /** The part of a spec that determines the size of its KV cache. */
 export type KvCacheOptions = Pick<PlannedSpec, 'contextTokens' | 'cacheType'>;
 

@@ -7,7 +7,7 @@ import {
   type StepEntry,
 } from '@skein/protocol';
 
-import type { ContextPointer, Libllama, MemoryPointer, ModelPointer } from '../libllama/libllama.ts';
+import type { Batch, ContextPointer, Libllama, MemoryPointer, ModelPointer } from '../libllama/libllama.ts';
 import { draftTokens } from '../micro-batch-tuning.ts';
 import { GraphHook } from './graph-hook.ts';
 import { MicroBatch } from './micro-batch.ts';
@@ -299,14 +299,34 @@ export class Stage {
 
   #decode(entries: readonly StepEntry[], input: StageInput, rows: number): void {
     const batch = this.#batch.fill(entries, input, this.#tail === undefined ? 'all' : 'sampled');
-    this.#hook?.expect(rows * this.#options.hiddenSize * bytesPerElement, 'hidden' in input ? input.hidden : undefined);
+    const hook = this.#hook;
+    hook?.expect({
+      rows,
+      bytes: rows * this.#options.hiddenSize * bytesPerElement,
+      input: 'hidden' in input ? input.hidden : undefined,
+    });
+    this.#compute(batch);
+    if (hook?.hasMissed === true) {
+      for (const entry of entries) this.#undo(entry);
+      hook.expectAgain();
+      this.#compute(batch);
+    }
+    hook?.check();
+  }
+
+  /** Removes the cells of an entry's rows, which were the last of its sequence. */
+  #undo({ sequence, position }: StepEntry): void {
+    if (this.#library.memoryRemove(this.#memory, sequence, position, -1)) return;
+    throw new SkeinError('engine-failed', `the rows of sequence ${sequence} can not be computed again`);
+  }
+
+  #compute(batch: Batch): void {
     const result = this.#library.decode(this.#context, batch);
     if (result === 1) throw new SkeinError('engine-failed', 'the KV cache is full; deploy with a larger context');
     if (result !== 0) throw new SkeinError('engine-failed', `llama_decode failed with ${result}`);
     // A GPU computes on after the call. Then rows that nobody reads would cost nothing by the clock, and the next step would
     // change the cache under them.
     this.#library.synchronize(this.#context);
-    this.#hook?.check();
   }
 }
 
