@@ -5,6 +5,7 @@ import type { Authority } from './membership/authority.ts';
 import { keepMembership, loadAuthority, loadMembership } from './membership/membership-files.ts';
 import type { Membership } from './membership/membership.ts';
 import { roleBeyond } from './membership/role-beyond.ts';
+import { choosePreset } from './liveness/choose-preset.ts';
 import { livenessPresets } from './liveness/presets.ts';
 import { Member } from './member.ts';
 import type { Mesh } from './mesh.ts';
@@ -26,7 +27,8 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
     const fix = `get another invite with \`skein invite --role ${missing}\` and join again`;
     throw new SkeinError('not-permitted', `this machine was not let in as a ${missing}; ${fix}`);
   }
-  const listen = options.listen ?? defaultListen;
+  const { listen = defaultListen, liveness = 'lan', interfaces } = options;
+  const preset = liveness === 'auto' ? await choosePreset({ listen, only: interfaces }) : liveness;
   return await Member.create({
     transport: await createLibp2pTransport({ privateKey: identity.privateKey, listen }),
     identity,
@@ -36,8 +38,8 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
     listen,
     peers: options.peers ?? [],
     mdns: options.mdns ?? true,
-    interfaces: options.interfaces,
-    liveness: livenessPresets[options.liveness ?? 'lan'],
+    interfaces,
+    liveness: livenessPresets[preset],
     logger: options.logger ?? silentLogger,
     onDenial: options.onDenial ?? (() => undefined),
     content: {

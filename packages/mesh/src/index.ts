@@ -14,6 +14,7 @@ export { testPath, type PathStep, type PathStepName, type TestPathOptions } from
 export { withPeerId } from './discovery/addresses.ts';
 export { localNetworkFix } from './discovery/local-network.ts';
 export { chooseInterfaces } from './discovery/interfaces.ts';
+export { findWireless } from './discovery/wireless.ts';
 export {
   createIdentity,
   isIdentityEncrypted,

@@ -28,9 +28,10 @@ interface CommonOptions {
   readonly interfaces?: readonly string[];
   /**
    * Kind of links by which this member is reached, and so how long it may be silent before it counts as dead, and the
-   * others to it; of two members' times the longer holds. Default `lan`.
+   * others to it; of two members' times the longer holds. `auto`: as {@link choosePreset} finds when the member is
+   * created. Default `lan`.
    */
-  readonly liveness?: LivenessPreset;
+  readonly liveness?: LivenessPreset | 'auto';
   /**
    * Called with refusals to others: the first of a kind at once, equal ones that follow within a minute together.
    * Default: none.

@@ -3,6 +3,7 @@ import { networkInterfaces, release } from 'node:os';
 import {
   askMdns,
   chooseInterfaces,
+  findWireless,
   isIdentityEncrypted,
   loadIdentity,
   loadMembership,
@@ -65,6 +66,7 @@ async function examine(data: OpenedData, { signal, stderr }: CommandContext): Pr
   const mdns = membership && (await askMdns(membership.mesh, { loopbackOnly, waitMs: mdnsWaitMs, signal }));
   const all = networkInterfaces();
   const used = new Set(chooseInterfaces(all).map(({ name }) => name));
+  const wireless = await findWireless(Object.fromEntries(Object.entries(all).filter(([name]) => used.has(name))));
   const known = await KnownMembers.load(directory, (text) => printWarning(stderr, text));
   const facts: Facts = {
     platform: process.platform,
@@ -80,6 +82,7 @@ async function examine(data: OpenedData, { signal, stderr }: CommandContext): Pr
     passedOver: Object.entries(all).flatMap(([name, infos]) =>
       used.has(name) || infos?.every(({ internal }) => internal) === true ? [] : [name],
     ),
+    wireless,
     software,
     now: Date.now(),
   };

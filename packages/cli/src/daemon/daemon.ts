@@ -34,7 +34,7 @@ export interface DaemonOptions {
   /** Multiaddrs of members to stay connected to. */
   readonly peers: readonly string[];
   readonly mdns: boolean;
-  readonly liveness: LivenessPreset;
+  readonly liveness: LivenessPreset | 'auto';
   /** Settings of the peer. Left out, this machine holds no layers. */
   readonly serve?: { readonly backend: Backend | 'auto'; readonly threads?: number | undefined } | undefined;
   /** Settings of the HTTP API. Left out, this machine does not plan, and has none. */

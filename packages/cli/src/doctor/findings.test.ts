@@ -47,6 +47,7 @@ const healthy: Facts = {
   knownMembers: 1,
   mdns: [{ interface: 'eth0', address: '192.168.1.10', answers: [ownAnswer, { peer: attic, sender: '192.168.1.20' }] }],
   passedOver: [],
+  wireless: [],
   software: 'skein/1.0.0',
   now,
 };
@@ -121,6 +122,7 @@ test.each<[string, Partial<Facts>, string, RegExp]>([
     'local network',
     /Privacy & Security, Local Network/,
   ],
+  ['a machine that is reached by radio', { wireless: ['wlan0'] }, 'wireless', /cable/],
   [
     'another daemon with the same identity',
     { daemon: { peer: own, hasIdentityConflict: true, cards: [card(own)] } },

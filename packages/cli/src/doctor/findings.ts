@@ -34,6 +34,8 @@ export interface Facts {
   readonly mdns: readonly MdnsAnswers[];
   /** Interfaces on which members are not looked for. */
   readonly passedOver: readonly string[];
+  /** Wireless interfaces on which it is reached. */
+  readonly wireless: readonly string[];
   readonly software: string;
   /** Time in milliseconds since 1970. */
   readonly now: number;
@@ -52,6 +54,7 @@ export function findings(facts: Facts): readonly Finding[] {
     ...identityConflicts(facts),
     ...reachability(facts),
     multicast(facts),
+    ...wirelessLinks(facts),
     ...members(facts),
   ];
 }
@@ -140,6 +143,12 @@ function* reachability({ daemon: running, platform, release, passedOver }: Facts
     const what = `not used: ${passedOver.join(', ')} (containers, tunnels, link-local)`;
     yield { check: 'interfaces', level: 'note', what, fix: '--listen with such an address uses it nevertheless' };
   }
+}
+
+function* wirelessLinks({ wireless }: Facts): Generator<Finding> {
+  if (wireless.length === 0) return;
+  const what = `${wireless.join(', ')} is wireless: others wait longer before they count this machine as lost, and answers of a split model may stall`;
+  yield { check: 'wireless', level: 'note', what, fix: 'a cable is faster; with one, start with --network lan' };
 }
 
 function multicast({ mdns, daemon: running, knownMembers }: Facts): Finding {

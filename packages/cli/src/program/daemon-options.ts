@@ -9,7 +9,7 @@ export interface DaemonFlags {
   readonly listen?: readonly string[];
   readonly peer?: readonly string[];
   readonly mdns: boolean;
-  readonly network: LivenessPreset;
+  readonly network: LivenessPreset | 'auto';
   readonly name?: string;
   readonly backend: Backend | 'auto';
   readonly threads?: number;
@@ -30,11 +30,11 @@ export function addDaemonOptions(command: Command, { listenDefault }: { readonly
     .addOption(
       new Option(
         '--network <preset>',
-        'how this machine is reached: the longer it may be silent before it counts as dead',
+        'how this machine is reached, and so how long it may be silent before it counts as dead; auto is wifi on a wireless interface, else lan',
       )
-        .choices(Object.keys(livenessPresets))
+        .choices(['auto', ...Object.keys(livenessPresets)])
         .env('SKEIN_NETWORK')
-        .default('lan'),
+        .default('auto'),
     )
     .addOption(
       new Option('--name <name>', 'what this machine is called (default: its host name)')

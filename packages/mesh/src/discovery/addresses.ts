@@ -3,7 +3,12 @@ import { networkInterfaces } from 'node:os';
 import { hostOf } from '../transport/addresses.ts';
 import { chooseInterfaces, type NetworkInterfaces } from './interfaces.ts';
 
-const wildcards = new Set(['0.0.0.0', '::']);
+const wildcards: ReadonlySet<string | undefined> = new Set(['0.0.0.0', '::']);
+
+/** Tells whether a host that is listened on stands for all addresses of this machine. */
+export function isWildcard(host: string | undefined): boolean {
+  return wildcards.has(host);
+}
 
 /** Tells whether a multiaddr names a TCP port of an IP address, so that dialling it asks nobody else. */
 export function isIpAddress(address: string): boolean {
@@ -34,7 +39,7 @@ export interface ReachableOptions {
  */
 export function reachableAddresses(bound: readonly string[], options: ReachableOptions): string[] {
   const { listen, only, interfaces = networkInterfaces() } = options;
-  const named = new Set(listen.map(hostOf).filter((host) => host !== undefined && !wildcards.has(host)));
+  const named = new Set(listen.map(hostOf).filter((host) => host !== undefined && !isWildcard(host)));
   const chosen = chooseInterfaces(interfaces, { only });
   const names = new Set(chosen.map(({ name }) => name));
   const usable = new Set(chosen.map(({ address }) => address));
