@@ -55,13 +55,12 @@ export class AnswerSampler implements AsyncDisposable {
         stage: 0,
         stages: 1,
         layers: manifest.shape.layers,
-        neededBytes: manifest.bytes,
+        cacheBytes: 0,
         hiddenTensor: 'l_out',
         hiddenSize: manifest.shape.hiddenSize,
         spec: plannedSpecSchema.parse({ model: manifest.model, contextTokens: sequences * 2048, sequences }),
         swapTokens: 0,
         threads: 1,
-        offload: false,
       },
     });
     return new AnswerSampler(engine, directory, logitBias);

@@ -66,7 +66,6 @@ function stage({ manifest }: Model, file: string, layers?: { tap: number }): Sta
     sequences: 4,
     batchTokens: 64,
     threads: 1,
-    gpuLayers: 0,
     ...(layers === undefined ? {} : { hiddenTensor: `${architecture?.hiddenTensor}-${layers.tap}` }),
     ...(takesHidden && architecture?.inputTensor !== undefined ? { inputTensor: architecture.inputTensor } : {}),
   });

@@ -197,5 +197,5 @@ export {
   type StagePhase,
 } from './stage/messages.ts';
 export { kvBytes, swapTokens, type KvCacheOptions } from './stage/memory.ts';
-export { maxGpus, placedDeviceBytes, stagePlacementSchema, type StagePlacement } from './stage/placement.ts';
-export { keptDeviceBytes, memoryRoom, type MemoryRoom, type TakenMemory } from './stage/room.ts';
+export { maxGpus, stagePlacementSchema, type StagePlacement } from './stage/placement.ts';
+export { keptDeviceBytes, memoryRoom, takenBy, type MemoryRoom, type TakenMemory } from './stage/room.ts';

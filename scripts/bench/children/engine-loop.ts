@@ -18,7 +18,6 @@ using stage = new Stage(loadLibllama(await libraryDirectory('cpu')), {
   sequences,
   batchTokens,
   threads: 1,
-  gpuLayers: 0,
 });
 await serveCommands((command) =>
   command.type === 'decode' ? decode(command) : prefillOf([{ sequence: 0, tokens: newTokens(command.tokens) }]),

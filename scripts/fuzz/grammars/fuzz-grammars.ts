@@ -132,13 +132,12 @@ class FuzzedEngine implements AsyncDisposable {
         stage: 0,
         stages: 1,
         layers: manifest.shape.layers,
-        neededBytes: manifest.bytes,
+        cacheBytes: 0,
         hiddenTensor: 'l_out',
         hiddenSize: manifest.shape.hiddenSize,
         spec: plannedSpecSchema.parse({ model: manifest.model, contextTokens: 512, sequences: 2 }),
         swapTokens: 0,
         threads: 1,
-        offload: false,
       },
     });
     const fuzzed = new FuzzedEngine(engine);

@@ -1,11 +1,4 @@
-import {
-  memoryRoom,
-  microBatchRows,
-  placedDeviceBytes,
-  type Card,
-  type MemoryRoom,
-  type TakenMemory,
-} from '@skein/protocol';
+import { memoryRoom, microBatchRows, takenBy, type Card, type MemoryRoom } from '@skein/protocol';
 
 /** A stage that this coordinator has put on a peer. Its card may not show it yet. */
 export interface PlacedStage {
@@ -92,11 +85,7 @@ function steady(bytes: number): number {
  */
 export function roomOn({ peer, hardware, stages }: Card, placed: readonly PlacedStage[]): MemoryRoom | undefined {
   if (hardware === undefined) return undefined;
-  const known = new Map<string, TakenMemory>();
-  for (const { deployment, stage, bytes, state, placement } of stages) {
-    const deviceBytes = placement && placedDeviceBytes(placement);
-    known.set(`${deployment}/${stage}`, { bytes, deviceBytes, isLoading: state === 'loading' });
-  }
+  const known = new Map(stages.map((held) => [`${held.deployment}/${held.stage}`, takenBy(held)]));
   for (const { deployment, stage, bytes, isLoading } of placed.filter((one) => one.peer === peer)) {
     const key = `${deployment}/${stage}`;
     const shown = known.get(key);

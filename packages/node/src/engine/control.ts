@@ -1,5 +1,7 @@
-import { plannedSpecSchema, wireErrorSchema, type GenerationRequest } from '@skein/protocol';
+import { plannedSpecSchema, stagePlacementSchema, wireErrorSchema, type GenerationRequest } from '@skein/protocol';
 import { z } from 'zod';
+
+import { gpuOptionsSchema } from '../hardware/gpu-options.ts';
 
 /**
  * File descriptor of the control pipe, with the messages between a peer and its engine process. The ring's messages
@@ -18,6 +20,8 @@ const engineLoadSchema = z.object({
   type: z.literal('engine-load'),
   /** Directory of llama.cpp's shared libraries. */
   libraryDirectory: z.string(),
+  /** Directory of an older build of the GPU backend, for when the first does not load. */
+  fallbackDirectory: z.string().optional(),
   /** Stage file, or the whole model when it is not split. */
   file: z.string(),
   /** The lead's file with tokenizer and token embeddings. Only on the lead of a split model. */
@@ -26,8 +30,8 @@ const engineLoadSchema = z.object({
   stages: z.number().int().positive(),
   /** Number of layers in the file. */
   layers: z.number().int().positive(),
-  /** Size of weights and KV cache of the file, in bytes: it decides how many layers fit on a GPU. */
-  neededBytes: z.number().nonnegative(),
+  /** Size of the KV cache of those layers, in bytes: with the weights it decides how many fit on GPUs. */
+  cacheBytes: z.number().nonnegative(),
   /** Names from the architecture's entry in the list of splittable ones; unused when the model is whole. */
   hiddenTensor: z.string(),
   inputTensor: z.string().optional(),
@@ -38,8 +42,8 @@ const engineLoadSchema = z.object({
   swapTokens: z.number().int().nonnegative(),
   /** Engine threads here: those of the spec, if it says so and the machine has them. */
   threads: z.number().int().positive(),
-  /** Whether to use the GPU where the libraries have one. */
-  offload: z.boolean(),
+  /** GPUs to use. Left out, the CPU computes, and no GPU is touched. */
+  gpu: z.object({ backend: z.string(), options: gpuOptionsSchema }).optional(),
 });
 export type EngineLoad = z.infer<typeof engineLoadSchema>;
 
@@ -74,9 +78,7 @@ export type ToEngine = z.infer<typeof toEngineSchema>;
 export const fromEngineSchema = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('engine-ready'),
-    /** Number of layers placed on a GPU. */
-    gpuLayers: z.number().int().nonnegative(),
-    device: z.string(),
+    placement: stagePlacementSchema,
     speed: stageSpeedSchema,
   }),
   z.object({ type: z.literal('engine-failed'), error: wireErrorSchema }),

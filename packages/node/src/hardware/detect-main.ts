@@ -1,27 +1,39 @@
+import koffi from 'koffi';
 import { getLlama } from 'node-llama-cpp';
 
+import { backendFailure } from '../engine/libllama/backend-failure.ts';
+import { listGpus } from '../engine/libllama/gpus.ts';
+import { loadLibllama } from '../engine/libllama/libllama.ts';
+
 /**
- * Asks node-llama-cpp which GPU backend works here, and prints the answer as JSON. A process of its own, because trying
- * a broken driver may crash.
+ * Looks for the GPUs of a backend as the engine does, or for the CPU's cores, and prints the answer as JSON. A process of
+ * its own, because trying a broken driver may crash.
  */
-const asked = process.argv[2] ?? 'auto';
-const llama = await getLlama({
-  gpu: asked === 'cpu' ? false : (asked as 'auto' | 'cuda' | 'vulkan' | 'metal'),
-  build: 'never',
-  skipDownload: true,
-  // Names backends that were tried in vain.
-  progressLogs: 'stderr',
-});
-const names = await llama.getGpuDeviceNames();
-const memory = await llama.getVramState();
-process.stdout.write(
-  JSON.stringify({
-    // A driver without a device is of no use.
-    backend: llama.gpu === false || names.length === 0 ? 'cpu' : llama.gpu,
-    devices: names,
-    memoryBytes: memory.total,
-    freeMemoryBytes: memory.free,
-    cores: llama.cpuMathCores,
-  }),
-  () => process.exit(0),
-);
+const [, , backend = 'cpu', directory = '', fallbackDirectory] = process.argv;
+const answer = backend === 'cpu' ? await lookForCores() : lookForGpus();
+process.stdout.write(JSON.stringify(answer), () => process.exit(0));
+
+async function lookForCores() {
+  const llama = await getLlama({ gpu: false, build: 'never', skipDownload: true, progressLogs: false });
+  return { cores: llama.cpuMathCores };
+}
+
+function lookForGpus() {
+  const library = loadLibllama(directory, { fallbackDirectory });
+  const gpus = listGpus(library, backend).map(({ device: _device, ...gpu }) => gpu);
+  const { usesFallback } = library;
+  return gpus.length > 0
+    ? { gpus, usesFallback }
+    : { gpus, usesFallback, failure: backendFailure(directory, backend), hasDriver: hasDriver() };
+}
+
+/** Tells whether the driver of an NVIDIA GPU is installed. */
+function hasDriver(): boolean {
+  if (backend !== 'cuda') return false;
+  try {
+    koffi.load(process.platform === 'win32' ? 'nvcuda.dll' : 'libcuda.so.1');
+    return true;
+  } catch {
+    return false;
+  }
+}

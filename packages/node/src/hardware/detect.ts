@@ -1,85 +1,187 @@
 import { execFile, type ExecFileException } from 'node:child_process';
-import { cpus, freemem, totalmem } from 'node:os';
+import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { promisify, stripVTControlCharacters } from 'node:util';
+import { promisify } from 'node:util';
 
 import { SkeinError, type Hardware } from '@skein/protocol';
 import { z } from 'zod';
 
-import { backends, type Backend } from './backend.ts';
+import { gpuBackends, libraryDirectories, type Backend, type LibraryDirectories } from './backend.ts';
+import { chooseGpus, type GpuDevice } from './devices.ts';
+import { applyGpuOptions, type GpuOptions } from './gpu-options.ts';
+import { gpuFix, noGpu } from './gpu-problem.ts';
+import type { MainMemory } from './main-memory.ts';
 
 const run = promisify(execFile);
 const detectTimeoutMs = 30_000;
 /** Longest quoted text of an error, in characters. */
 const reasonCharacters = 200;
+/** Longest reason on a card, in characters. */
+const fallbackCharacters = 256;
 
-const detectedSchema = z.object({
-  backend: z.enum(backends),
-  devices: z.array(z.string()),
-  memoryBytes: z.number().nonnegative(),
-  freeMemoryBytes: z.number().nonnegative(),
-  cores: z.number().int().positive(),
+const byteCount = z.number().nonnegative();
+const foundSchema = z.object({
+  gpus: z.array(
+    z.object({ name: z.string(), sharesMainMemory: z.boolean(), memoryBytes: byteCount, freeMemoryBytes: byteCount }),
+  ),
+  usesFallback: z.boolean(),
+  /** Words with which the backend's library does not load; left out where it does. */
+  failure: z.string().optional(),
+  /** Whether NVIDIA's driver is there. */
+  hasDriver: z.boolean().default(false),
 });
+const coresSchema = z.object({ cores: z.number().int().positive() });
 
-type Detected = z.infer<typeof detectedSchema> & {
-  /** node-llama-cpp's message about a backend that it could not use. */
-  readonly warning: string | undefined;
-};
+/** The GPUs that the engine sees with one backend. */
+export type FoundGpus = z.infer<typeof foundSchema> & { readonly libraries: LibraryDirectories };
 
-/** This machine's means of computing, found once at start. */
+/** A search that did not come to its end. */
+interface FailedSearch {
+  readonly searchFailure: string;
+  readonly cause: unknown;
+}
+
+/** This machine's means of computing. */
 export interface DetectedHardware {
   readonly backend: Backend;
+  readonly libraries: LibraryDirectories;
   readonly cores: number;
-  readonly gpus: Hardware['gpus'];
+  /** The GPUs that stages are placed on, as they were when they were last looked at. */
+  readonly gpus: readonly GpuDevice[];
+  readonly gpuOptions: GpuOptions;
   /**
-   * Reason why `auto` took the CPU, when the search for a GPU failed; absent when it found one, or found that there is
-   * none.
+   * Reason why `auto` took a slower backend than this machine's GPU may have; absent when it did not, or found that
+   * there is none.
    */
   readonly fallback?: string;
 }
 
 /**
- * Finds the backend to use: the named one, or with `auto` the choice of node-llama-cpp's own detection, and the CPU
- * when that fails.
+ * Finds the backend to use: the named one, or with `auto` the first that has a GPU, and the CPU where none has.
  *
- * @throws SkeinError `engine-incompatible` when the named backend does not work on this machine
+ * @throws SkeinError `engine-incompatible` when the named backend does not work on this machine, or its GPUs are not
+ * those that the options name
  */
-export async function detectHardware(backend: Backend | 'auto'): Promise<DetectedHardware> {
-  const found = await detect(backend);
-  if ('failure' in found) {
-    const { failure, cause } = found;
-    if (backend === 'auto') return { ...(await detectHardware('cpu')), fallback: failure };
-    throw new SkeinError(
-      'engine-incompatible',
-      `the ${backend} backend does not work on this machine (${failure}); use --backend auto or cpu`,
-      { cause },
-    );
-  }
-  if (backend !== 'auto' && found.backend !== backend) {
-    throw new SkeinError('engine-incompatible', `no device for ${backend} on this machine; use --backend auto or cpu`);
-  }
-  // node-llama-cpp tells memory for all devices together; the first stands for them.
-  const gpus = found.devices
-    .slice(0, 1)
-    .map((name) => ({ name, memoryBytes: found.memoryBytes, freeMemoryBytes: found.freeMemoryBytes }));
-  const { cores, warning } = found;
-  const hasFallenBack = backend === 'auto' && found.backend === 'cpu' && warning !== undefined;
-  return { backend: found.backend, cores, gpus, ...(hasFallenBack && { fallback: warning }) };
+export async function detectHardware(
+  backend: Backend | 'auto',
+  gpuOptions: GpuOptions = {},
+): Promise<DetectedHardware> {
+  const [cores, found] = await Promise.all([lookForCores(), findBackend(backend, gpuOptions)]);
+  return { ...found, cores, gpuOptions };
 }
 
-async function detect(backend: Backend | 'auto'): Promise<Detected | { failure: string; cause: unknown }> {
+async function findBackend(
+  backend: Backend | 'auto',
+  gpuOptions: GpuOptions,
+): Promise<Omit<DetectedHardware, 'cores' | 'gpuOptions'>> {
+  const problems: string[] = [];
+  const candidates = backend === 'auto' ? gpuBackends() : [backend].filter((named) => named !== 'cpu');
+  for (const candidate of candidates) {
+    const libraries = await librariesOf(candidate, { isNamed: backend !== 'auto' });
+    if (libraries === undefined) continue;
+    const found = await lookForGpus(candidate, libraries);
+    if (!('searchFailure' in found) && found.gpus.length > 0) {
+      const { gpus } = applyGpuOptions(found.gpus, gpuOptions, candidate);
+      return { backend: candidate, libraries, gpus, ...fallbackOf(problems) };
+    }
+    if (backend !== 'auto') throw unusable(candidate, found);
+    const problem = problemOf(candidate, found);
+    if (problem !== undefined) problems.push(problem);
+  }
+  // Numbers that no GPU has are refused, rather than left alone.
+  if (gpuOptions.gpus !== undefined) chooseGpus([], gpuOptions.gpus);
+  return { backend: 'cpu', libraries: await libraryDirectories('cpu'), gpus: [], ...fallbackOf(problems) };
+}
+
+/** Looks at the GPUs anew, for their free memory. Gives back what is known where that fails. */
+export async function measureGpus(detected: DetectedHardware): Promise<DetectedHardware> {
+  const { backend, libraries, gpuOptions } = detected;
+  if (backend === 'cpu') return detected;
+  const found = await lookForGpus(backend, libraries);
+  if ('searchFailure' in found || found.gpus.length === 0) return detected;
+  const { gpus } = applyGpuOptions(found.gpus, gpuOptions, backend);
+  return { ...detected, gpus };
+}
+
+/**
+ * Looks for the GPUs of a backend, in a process that loads what an engine loads.
+ *
+ * @param libraries of that backend
+ */
+export async function lookForGpus(backend: Backend, libraries: LibraryDirectories): Promise<FoundGpus | FailedSearch> {
+  const { directory, fallbackDirectory } = libraries;
+  const found = await ask(foundSchema, [backend, directory, ...(fallbackDirectory ? [fallbackDirectory] : [])]);
+  return 'searchFailure' in found ? found : { ...found, libraries };
+}
+
+/** Describes the machine for its card. */
+export function describeHardware({ backend, cores, gpus, fallback }: DetectedHardware, memory: MainMemory): Hardware {
+  return {
+    platform: `${process.platform}-${process.arch}`,
+    cpu: cpus()[0]?.model.trim() ?? 'unknown',
+    cores,
+    ...memory,
+    backend,
+    gpus: gpus.map((gpu) => ({ ...gpu, name: gpu.name.slice(0, fallbackCharacters) })),
+    ...(fallback !== undefined && { fallback }),
+  };
+}
+
+async function lookForCores(): Promise<number> {
+  const found = await ask(coresSchema, ['cpu']);
+  if ('cores' in found) return found.cores;
+  throw new SkeinError(
+    'engine-incompatible',
+    `the cpu backend does not work on this machine (${found.searchFailure}); run \`npm ci\` without --omit=optional`,
+    { cause: found.cause },
+  );
+}
+
+async function librariesOf(
+  backend: Backend,
+  { isNamed }: { readonly isNamed: boolean },
+): Promise<LibraryDirectories | undefined> {
+  if (isNamed) return await libraryDirectories(backend);
+  return await libraryDirectories(backend).catch(() => undefined);
+}
+
+function unusable(backend: Backend, found: FoundGpus | FailedSearch): SkeinError {
+  if (!('searchFailure' in found)) return noGpu(backend, found.failure);
+  return new SkeinError(
+    'engine-incompatible',
+    `the ${backend} backend does not work on this machine (${found.searchFailure}); use --backend auto or cpu`,
+    { cause: found.cause },
+  );
+}
+
+/** Returns the problem of a backend without GPUs; undefined where there is none, as on a machine without any. */
+function problemOf(backend: Backend, found: FoundGpus | FailedSearch): string | undefined {
+  if ('searchFailure' in found) return `${backend}: ${found.searchFailure}`;
+  const { failure, hasDriver } = found;
+  if (!hasDriver) return undefined;
+  return `${backend}: ${failure ?? "NVIDIA's driver lists no GPU"}; ${gpuFix(backend, failure)}`;
+}
+
+function fallbackOf(problems: readonly string[]): { readonly fallback?: string } {
+  return problems.length === 0 ? {} : { fallback: problems.join('; ').slice(0, fallbackCharacters) };
+}
+
+/** Runs the program of the detection, and checks its answer. */
+async function ask<Answer>(schema: z.ZodType<Answer>, argumentList: readonly string[]): Promise<Answer | FailedSearch> {
   const script = fileURLToPath(new URL('detect-main.ts', import.meta.url));
-  let output: { readonly stdout: string; readonly stderr: string };
+  let output: string;
   try {
-    output = await run(process.execPath, [script, backend], { timeout: detectTimeoutMs, windowsHide: true });
+    ({ stdout: output } = await run(process.execPath, [script, ...argumentList], {
+      timeout: detectTimeoutMs,
+      windowsHide: true,
+    }));
   } catch (cause) {
-    return { failure: failureOf(cause), cause };
+    return { searchFailure: failureOf(cause), cause };
   }
   try {
-    const warning = /\[node-llama-cpp\] (.+)/.exec(stripVTControlCharacters(output.stderr))?.[1];
-    return { ...detectedSchema.parse(JSON.parse(output.stdout)), warning: warning?.slice(0, reasonCharacters) };
+    return schema.parse(JSON.parse(output));
   } catch (cause) {
-    return { failure: 'the detection gave an unreadable answer', cause };
+    return { searchFailure: 'the detection gave an unreadable answer', cause };
   }
 }
 
@@ -91,20 +193,4 @@ function failureOf(error: unknown): string {
   // Node prints the line that threw, the error with its stack, and its own version.
   const thrown = /^(?:\w*Error|\w*Exception)(?: \[\w+\])?: (.+)$/m.exec(stderr)?.[1];
   return `the detection failed: ${thrown?.slice(0, reasonCharacters) ?? `exit code ${code}`}`;
-}
-
-/**
- * Describes the machine for its card. Main memory is as it is now; that of GPUs as it was found at start: the planner
- * allows for the memory that stages have taken since.
- */
-export function describeHardware(detected: DetectedHardware): Hardware {
-  return {
-    platform: `${process.platform}-${process.arch}`,
-    cpu: cpus()[0]?.model.trim() ?? 'unknown',
-    cores: detected.cores,
-    memoryBytes: totalmem(),
-    freeMemoryBytes: freemem(),
-    backend: detected.backend,
-    gpus: [...detected.gpus],
-  };
 }

@@ -1,4 +1,4 @@
-import { availableParallelism, freemem, totalmem } from 'node:os';
+import { availableParallelism } from 'node:os';
 
 import type { FrameStream, Mesh } from '@skein/mesh';
 import {
@@ -7,9 +7,11 @@ import {
   invariant,
   kvBytes,
   machineName,
+  memoryRoom,
   onAbort,
   SkeinError,
   swapTokens,
+  takenBy,
   type HeldStage,
   type Logger,
   type StageConnect,
@@ -19,6 +21,7 @@ import {
 
 import type { Generation } from '../engine/lead/lead.ts';
 import { EngineProcess } from '../engine/process/engine-process.ts';
+import type { Machine } from '../hardware/machine.ts';
 import { splitArchitecture } from '../stage-file/index.ts';
 import { openRing } from './ring-link.ts';
 import { pipeToStream, streamToPipe } from './splice.ts';
@@ -27,9 +30,7 @@ import { prepareStageFiles, type StageFiles, type StageFilesComponents } from '.
 export interface HostedStageComponents extends StageFilesComponents {
   readonly mesh: Mesh;
   readonly logger: Logger;
-  /** Directory of llama.cpp's shared libraries. */
-  readonly libraryDirectory: string;
-  readonly backend: string;
+  readonly machine: Machine;
   readonly threads: number;
   /** Called when the card's description of the stage has changed. */
   readonly onChange: () => void;
@@ -44,6 +45,7 @@ const loadHeartbeatMs = 5000;
 export class HostedStage implements AsyncDisposable {
   readonly load: StageLoad;
   readonly #components: HostedStageComponents;
+  readonly #others: () => readonly HeldStage[];
   readonly #ended = new AbortController();
   readonly #tasks = new Set<Promise<void>>();
   readonly #listeners = new DisposableStack();
@@ -53,9 +55,11 @@ export class HostedStage implements AsyncDisposable {
   #hasNext = false;
   #isDraining = false;
 
-  constructor(components: HostedStageComponents, load: StageLoad) {
+  /** @param others describes the machine's other stages, as they are when the stage is loaded */
+  constructor(components: HostedStageComponents, load: StageLoad, others: () => readonly HeldStage[]) {
     this.#components = components;
     this.load = load;
+    this.#others = others;
   }
 
   /** Fires, with a SkeinError as reason, when the stage can't serve any more. */
@@ -91,7 +95,7 @@ export class HostedStage implements AsyncDisposable {
     const counts = this.#engine?.load ?? { active: 0, queued: 0 };
     const state = this.#state;
     const bytes = this.#heldBytes();
-    const speed = this.#engine === undefined ? {} : { speed: this.#engine.speed };
+    const loaded = this.#engine === undefined ? {} : { speed: this.#engine.speed, placement: this.#engine.placement };
     return {
       deployment,
       model,
@@ -104,7 +108,7 @@ export class HostedStage implements AsyncDisposable {
       contextTokens,
       sequences,
       ...counts,
-      ...speed,
+      ...loaded,
     };
   }
 
@@ -119,7 +123,7 @@ export class HostedStage implements AsyncDisposable {
       onProgress: (phase, progress) => report({ type: 'stage-progress', phase, ...progress }),
     });
     this.#files = files;
-    this.#assertRoom();
+    await this.#assertRoom();
     const loading: StageEvent = { type: 'stage-progress', phase: 'load', doneBytes: 0, totalBytes: files.fileBytes };
     report(loading);
     // llama.cpp says nothing while it reads a big file; the coordinator must not take that for a hung peer.
@@ -130,7 +134,8 @@ export class HostedStage implements AsyncDisposable {
     engine.onLoad(this.#components.onChange);
     this.#components.onChange();
     const { fetchedBytes, fileBytes } = files;
-    report({ type: 'stage-ready', backend: this.#components.backend, fetchedBytes, fileBytes });
+    const { placement } = engine;
+    report({ type: 'stage-ready', backend: placement.backend, fetchedBytes, fileBytes, placement });
   }
 
   /** Opens the ring to the next stage. */
@@ -210,17 +215,23 @@ export class HostedStage implements AsyncDisposable {
     const architecture = splitArchitecture(shape.architecture);
     const isWhole = load.stages === 1;
     const layers = load.block.to - load.block.from;
+    const { backend, libraries, gpuOptions } = this.#components.machine.detected;
     return EngineProcess.start({
       logger: this.#components.logger,
       signal,
       load: {
-        libraryDirectory: this.#components.libraryDirectory,
+        libraryDirectory: libraries.directory,
+        ...(libraries.fallbackDirectory !== undefined && { fallbackDirectory: libraries.fallbackDirectory }),
         file: files.file,
         ...(files.frontFile === undefined ? {} : { frontFile: files.frontFile }),
         stage: load.stage,
         stages: load.stages,
         layers,
-        neededBytes: this.#neededBytes(load.spec.contextTokens),
+        cacheBytes: kvBytes(shape, {
+          layers,
+          tokens: load.spec.contextTokens,
+          cacheType: load.spec.cacheType,
+        }),
         hiddenTensor: isWhole
           ? ''
           : invariant(architecture, 'a model that is split has a known architecture').hiddenTensor,
@@ -229,15 +240,19 @@ export class HostedStage implements AsyncDisposable {
         spec: load.spec,
         swapTokens: swapTokens(shape, load.spec),
         threads: Math.min(load.spec.threads ?? this.#components.threads, availableParallelism()),
-        offload: this.#components.backend !== 'cpu',
+        ...(backend !== 'cpu' && { gpu: { backend, options: gpuOptions } }),
       },
     });
   }
 
-  /** Checks that there is room. The planner has done so, but not every stage was planned by an honest coordinator. */
-  #assertRoom(): void {
+  /**
+   * Checks that there is room beside the machine's other stages, by its memory as it is now. The planner has done so, but
+   * its numbers are older, and not every stage was planned by an honest coordinator.
+   */
+  async #assertRoom(): Promise<void> {
     const neededBytes = this.#heldBytes();
-    const roomBytes = this.#components.backend === 'cpu' ? freemem() : totalmem();
+    const hardware = await this.#components.machine.measure();
+    const { bytes: roomBytes } = memoryRoom(hardware, this.#others().map(takenBy));
     if (neededBytes <= roomBytes) return;
     throw new SkeinError(
       'does-not-fit',
@@ -247,18 +262,11 @@ export class HostedStage implements AsyncDisposable {
 
   /** Returns the bytes of weights, KV cache and swap space; 0 until the size of the files is known. */
   #heldBytes(): number {
-    const { spec } = this.load;
-    if (this.#files === undefined) return 0;
-    return this.#neededBytes(spec.contextTokens + swapTokens(this.#files.manifest.shape, spec));
-  }
-
-  /** Returns the bytes of weights, and of keys and values of so many tokens; 0 until the size of the files is known. */
-  #neededBytes(tokens: number): number {
     if (this.#files === undefined) return 0;
     const { block, spec } = this.load;
     const { manifest, fileBytes } = this.#files;
-    const { cacheType } = spec;
-    return fileBytes + kvBytes(manifest.shape, { layers: block.to - block.from, tokens, cacheType });
+    const tokens = spec.contextTokens + swapTokens(manifest.shape, spec);
+    return fileBytes + kvBytes(manifest.shape, { layers: block.to - block.from, tokens, cacheType: spec.cacheType });
   }
 
   #requireEngine(): EngineProcess {

@@ -3,8 +3,10 @@ import { join } from 'node:path';
 import type { Mesh } from '@skein/mesh';
 import { isolated, silentLogger, toLog, type HeldModel, type Logger } from '@skein/protocol';
 
-import { libraryDirectory, type Backend } from '../hardware/backend.ts';
-import { describeHardware, detectHardware, type DetectedHardware } from '../hardware/detect.ts';
+import type { Backend } from '../hardware/backend.ts';
+import { detectHardware } from '../hardware/detect.ts';
+import type { GpuOptions } from '../hardware/gpu-options.ts';
+import { Machine } from '../hardware/machine.ts';
 import { serveModels, type ModelStore } from '../store/index.ts';
 import { LinkMeasurements } from './link-measurements.ts';
 import { StageHost } from './stage-host.ts';
@@ -16,8 +18,10 @@ export interface PeerOptions {
   readonly directory: string;
   /** Default: none. */
   readonly logger?: Logger;
-  /** Backend of the engine. Default: the choice of node-llama-cpp's detection. */
+  /** Backend of the engine. Default: the first that has a GPU, and the CPU where none has. */
   readonly backend?: Backend | 'auto';
+  /** GPUs to use, and how stages are spread over them. Default: all with memory of their own, evenly. */
+  readonly gpuOptions?: GpuOptions | undefined;
   /** Engine threads of a stage. Default: the machine's physical cores. */
   readonly threads?: number | undefined;
 }
@@ -45,14 +49,13 @@ const refreshIntervalMs = 5000;
 export function createPeer(options: PeerOptions): Peer {
   const { mesh, store, logger = silentLogger } = options;
   let models: HeldModel[] = [];
-  let serving:
-    { readonly hardware: DetectedHardware; readonly host: StageHost; readonly links: LinkMeasurements } | undefined;
+  let serving: { readonly machine: Machine; readonly host: StageHost; readonly links: LinkMeasurements } | undefined;
   let running: AsyncDisposableStack | undefined;
 
   const announce = (): void => {
     if (serving === undefined) return;
-    const { host, links } = serving;
-    const now = { hardware: describeHardware(serving.hardware), stages: host.describe(), links: links.describe() };
+    const { machine, host, links } = serving;
+    const now = { hardware: machine.describe(), stages: host.describe(), links: links.describe() };
     // A card that is too large loses its least important part first: deployments matter more than models that could be served.
     const nameless = models.map(({ aliases: _aliases, ...model }) => model);
     for (const offered of [models, nameless, []]) {
@@ -80,16 +83,19 @@ export function createPeer(options: PeerOptions): Peer {
     async start() {
       if (running !== undefined) return;
       await using stack = new AsyncDisposableStack();
-      const hardware = await detectHardware(options.backend ?? 'auto');
+      const hardware = await detectHardware(options.backend ?? 'auto', options.gpuOptions);
       const { backend, fallback } = hardware;
-      if (fallback !== undefined) logger.warn({ reason: fallback }, 'no GPU is used: looking for one failed');
+      if (fallback !== undefined) {
+        logger.warn({ reason: fallback, backend }, "this machine's GPU is not used as it could be");
+      }
+      const machine = new Machine(hardware, logger);
+      stack.use(machine);
       const host = new StageHost({
         mesh,
         store,
         logger,
         directory: join(options.directory, 'stages'),
-        libraryDirectory: await libraryDirectory(backend),
-        backend,
+        machine,
         threads: options.threads ?? hardware.cores,
         onChange,
       });
@@ -98,9 +104,10 @@ export function createPeer(options: PeerOptions): Peer {
       stack.use(serveModels(mesh, store));
       const links = new LinkMeasurements({ mesh, logger, onChange });
       stack.use(links);
-      serving = { hardware, host, links };
+      serving = { machine, host, links };
       await announceModels();
       links.start();
+      machine.start();
       const timer = setInterval(refresh, refreshIntervalMs);
       stack.defer(() => clearInterval(timer));
       running = stack.move();

@@ -56,9 +56,9 @@ export class StageHost {
     await Promise.allSettled(this.#running);
   }
 
-  /** Describes the stages for the peer's card. */
-  describe(): HeldStage[] {
-    return [...this.#stages.values()].map((stage) => stage.describe());
+  /** Describes the stages for the peer's card, all but the one named if any is. */
+  describe({ except }: { readonly except?: string } = {}): HeldStage[] {
+    return [...this.#stages].filter(([key]) => key !== except).map(([, stage]) => stage.describe());
   }
 
   /** Holds a stage for as long as the coordinator keeps the stream open. */
@@ -69,7 +69,8 @@ export class StageHost {
       throw new SkeinError('overloaded', `this machine holds ${maxHeldStages} stages already; take a deployment down`);
     }
     if (this.#stages.has(key)) throw new SkeinError('protocol-violation', 'this stage is held already');
-    const stage = new HostedStage(this.#components, load);
+    const others = (): HeldStage[] => this.describe({ except: key });
+    const stage = new HostedStage(this.#components, load, others);
     this.#stages.set(key, stage);
     try {
       await this.#serveCoordinator(stream, stage);

@@ -1,4 +1,5 @@
-import type { Hardware } from '../mesh/card.ts';
+import type { Hardware, HeldStage } from '../mesh/card.ts';
+import { placedDeviceBytes } from './placement.ts';
 
 /**
  * Memory of each GPU that stages leave alone, in bytes: compute buffers, the driver's own needs, its owner's desktop.
@@ -21,6 +22,11 @@ export interface TakenMemory {
   readonly deviceBytes?: number | undefined;
   /** Whether it has not taken its bytes yet. */
   readonly isLoading: boolean;
+}
+
+/** Returns the memory of a stage as its card tells. */
+export function takenBy({ bytes, state, placement }: HeldStage): TakenMemory {
+  return { bytes, deviceBytes: placement && placedDeviceBytes(placement), isLoading: state === 'loading' };
 }
 
 interface Memory {

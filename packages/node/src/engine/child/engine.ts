@@ -23,9 +23,8 @@ import { activationBytes, decodeActivations, encodeActivations } from '../stage/
 import { measureSpeed, type MeasuredStage } from '../stage/measure-speed.ts';
 import { CompiledGrammars } from '../stage/sampling/grammar/grammar.ts';
 import { checkSampling } from '../stage/sampling/check-sampling.ts';
-import { Stage } from '../stage/stage.ts';
-import { chooseOffload } from './offload.ts';
-import { areWeightsRepacked } from './repacked-weights.ts';
+import type { Stage } from '../stage/stage.ts';
+import { loadStage } from './load-stage.ts';
 
 /** Slots for finished sequences whose prefixes may be of use again. */
 const keptSlots = 8;
@@ -51,15 +50,14 @@ export interface Engine {
 /**
  * Loads the stage that a message describes, and measures it.
  *
- * @throws SkeinError `model-invalid` when llama.cpp refuses the file, `engine-failed` when this machine can't load it
+ * @throws SkeinError `model-invalid` when llama.cpp refuses the file; the errors of {@link loadStage}
  */
 export async function createEngine(library: Libllama, load: EngineLoad, outputs: EngineOutputs): Promise<Engine> {
   const { spec } = load;
-  const offload = chooseOffload(library, load);
   const isSplit = load.stages > 1;
   const isTail = load.stage === load.stages - 1;
   const grammars = new CompiledGrammars();
-  const stage = new Stage(library, {
+  const { stage, placement } = await loadStage(library, load, {
     grammars,
     file: load.file,
     takesHidden: isSplit,
@@ -72,17 +70,16 @@ export async function createEngine(library: Libllama, load: EngineLoad, outputs:
     swapTokens: load.swapTokens,
     batchTokens: spec.microBatchRows,
     threads: load.threads,
-    gpuLayers: offload.layers,
-    mapsWeights: offload.layers > 0 || !(await areWeightsRepacked(load.file)),
   });
+  const gpuLayers = placement.devices.reduce((sum, { layers }) => sum + layers, 0);
   const { hiddenSize, layers } = load;
   const { contextTokens } = spec;
   const isLead = load.stage === 0;
   const measured = measureSpeed(stage, { hiddenSize, layers, takesHidden: isSplit, isTail, isLead, contextTokens });
   const engine = isLead
-    ? await leadEngine({ library, stage, measured, grammars, gpuLayers: offload.layers }, load, outputs)
+    ? await leadEngine({ library, stage, measured, grammars, gpuLayers }, load, outputs)
     : followerEngine(stage, load, outputs);
-  outputs.control({ type: 'engine-ready', gpuLayers: offload.layers, device: offload.device, speed: measured.speed });
+  outputs.control({ type: 'engine-ready', placement, speed: measured.speed });
   return engine;
 }
 

@@ -34,13 +34,12 @@ const load = {
   stage: 0,
   stages: 1,
   layers: 1,
-  neededBytes: 0,
+  cacheBytes: 0,
   hiddenTensor: 'l_out',
   hiddenSize: 1,
   spec: plannedSpecSchema.parse({ model: 'a'.repeat(64), contextTokens: 16, sequences: 1 }),
   swapTokens: 0,
   threads: 1,
-  offload: false,
 };
 const start = {
   type: 'generation-start',

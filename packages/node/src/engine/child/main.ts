@@ -45,6 +45,7 @@ async function load(message: EngineLoad): Promise<void> {
   try {
     // To stderr, which the peer keeps: level 3 and up, warnings and errors.
     const library = loadLibllama(message.libraryDirectory, {
+      fallbackDirectory: message.fallbackDirectory,
       log: (level, text) => level >= 3 && level <= 4 && process.stderr.write(text),
     });
     engine = await createEngine(library, message, {

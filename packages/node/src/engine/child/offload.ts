@@ -1,26 +1,99 @@
-import type { EngineLoad } from '../control.ts';
-import type { Libllama } from '../libllama/libllama.ts';
+import { invariant } from '@skein/protocol';
 
-/** Values of `ggml_backend_dev_type` that are GPUs: 1 has memory of its own, 2 shares the CPU's. 0 is the CPU. */
-const gpuDeviceTypes: ReadonlySet<number> = new Set([1, 2]);
-/** Share of a GPU's free memory that is left for compute buffers and for its owner's desktop. */
-const keptShare = 0.1;
+import type { Spread } from '../../hardware/gpu-options.ts';
+
+/** Sizes of the parts of a stage that llama.cpp places one by one, in bytes. */
+export interface StageSizes {
+  /** Weights, keys and values of each layer. */
+  readonly layers: readonly number[];
+  /** The output matrix and its norm; llama.cpp places them like one more layer, the last. */
+  readonly output: number;
+}
+
+/** The end of a stage that lies on GPUs; the layers before it lie in main memory. */
+export interface Offload {
+  /** Number of parts on GPUs, as llama.cpp counts them: the output matrix is the first, the layers follow from the last. */
+  readonly parts: number;
+  /** Share of each GPU, in the order in which they were given. */
+  readonly devices: readonly { readonly parts: number; readonly layers: number; readonly bytes: number }[];
+}
 
 /**
- * Chooses how many layers go to the GPU: all when weights and KV cache fit into its free memory, else as many as fit.
- * The output layer counts as one more in llama.cpp, which takes any greater number for all.
+ * Chooses how much of a stage goes to GPUs: all of it where it fits, else as many of the last parts as do.
+ *
+ * @param rooms bytes that the stage may take on each GPU
+ * @param most greatest number of parts to place. Default: all
  */
 export function chooseOffload(
-  library: Libllama,
-  load: Pick<EngineLoad, 'offload' | 'layers' | 'neededBytes'>,
-): { layers: number; device: string } {
-  const devices = Array.from({ length: library.deviceCount() }, (_, index) => library.device(index));
-  const gpu = load.offload ? devices.find((device) => gpuDeviceTypes.has(library.deviceType(device))) : undefined;
-  if (gpu === undefined) return { layers: 0, device: 'cpu' };
-  const free: [number] = [0];
-  const total: [number] = [0];
-  library.deviceMemory(gpu, free, total);
-  const share = (free[0] * (1 - keptShare)) / Math.max(load.neededBytes, 1);
-  const layers = share >= 1 ? load.layers + 1 : Math.floor(share * load.layers);
-  return { layers, device: library.deviceDescription(gpu) };
+  sizes: StageSizes,
+  { rooms, spread, most }: { readonly rooms: readonly number[]; readonly spread: Spread; readonly most?: number },
+): Offload {
+  const all = [...sizes.layers, sizes.output];
+  for (let parts = Math.min(most ?? all.length, all.length); parts > 0; parts -= 1) {
+    const placed = all.slice(all.length - parts);
+    const counts = spreadParts(placed, rooms, spread);
+    if (counts !== undefined) return { parts, devices: describe(placed, counts) };
+  }
+  return { parts: 0, devices: rooms.map(() => ({ parts: 0, layers: 0, bytes: 0 })) };
+}
+
+/** Returns how many of the parts, in their order, each GPU takes; undefined where they do not fit. */
+function spreadParts(parts: readonly number[], rooms: readonly number[], spread: Spread): number[] | undefined {
+  if (spread.by === 'shares') {
+    const counts = shareParts(parts.length, spread.shares);
+    return describe(parts, counts).every(({ bytes }, index) => bytes <= roomOf(rooms, index)) ? counts : undefined;
+  }
+  const full = fill(parts, rooms, 1);
+  if (full === undefined || spread.by === 'order') return full;
+  // The smallest share of all rooms that is enough; what is found is within 2⁻²⁰ of it.
+  let best = full;
+  let [tooLittle, enough] = [0, 1];
+  for (let step = 0; step < 20; step += 1) {
+    const share = (tooLittle + enough) / 2;
+    const counts = fill(parts, rooms, share);
+    if (counts === undefined) tooLittle = share;
+    else [best, enough] = [counts, share];
+  }
+  return best;
+}
+
+/** Gives each GPU as many of the parts as a share of its room takes; undefined where some are left. */
+function fill(parts: readonly number[], rooms: readonly number[], share: number): number[] | undefined {
+  let next = 0;
+  const counts = rooms.map((room) => {
+    const first = next;
+    for (let rest = room * share; next < parts.length; next += 1) {
+      rest -= invariant(parts[next], 'a part that is left is there');
+      if (rest < 0) break;
+    }
+    return next - first;
+  });
+  return next === parts.length ? counts : undefined;
+}
+
+function roomOf(rooms: readonly number[], index: number): number {
+  return invariant(rooms[index], 'each GPU has a room');
+}
+
+/** Shares parts out as llama.cpp does: part `k` of `n` goes to the first GPU whose share ends behind `k / n`. */
+function shareParts(count: number, shares: readonly number[]): number[] {
+  const sum = shares.reduce((total, share) => total + share, 0);
+  let [end, given] = [0, 0];
+  return shares.map((share, index) => {
+    end += share;
+    const upTo = index === shares.length - 1 ? count : Math.min(count, Math.ceil((end / sum) * count));
+    const taken = upTo - given;
+    given = upTo;
+    return taken;
+  });
+}
+
+function describe(parts: readonly number[], counts: readonly number[]): Offload['devices'] {
+  let next = 0;
+  return counts.map((count) => {
+    const own = parts.slice(next, next + count);
+    next += count;
+    const holdsOutput = count > 0 && next === parts.length;
+    return { parts: count, layers: count - Number(holdsOutput), bytes: own.reduce((sum, bytes) => sum + bytes, 0) };
+  });
 }

@@ -35,7 +35,7 @@ beforeAll(async () => {
   const { manifest } = await createManifest({ file, name: 'tiny' });
   library = loadLibllama(await libraryDirectory('cpu'));
   const { hiddenSize } = manifest.shape;
-  const size = { hiddenSize, contextTokens, sequences, batchTokens: 128, threads: 1, gpuLayers: 0 };
+  const size = { hiddenSize, contextTokens, sequences, batchTokens: 128, threads: 1 };
   stage = new Stage(library, { ...size, file, takesHidden: false });
 });
 
@@ -307,7 +307,7 @@ describe('the lead of a model that answers in channels', () => {
     const file = join(directory, 'harmony.gguf');
     await writeTinyModel('llama', file, { controls });
     const { hiddenSize } = (await createManifest({ file, name: 'harmony' })).manifest.shape;
-    const size = { hiddenSize, contextTokens, sequences, batchTokens: 128, threads: 1, gpuLayers: 0 };
+    const size = { hiddenSize, contextTokens, sequences, batchTokens: 128, threads: 1 };
     harmony = new Stage(library, { ...size, file, takesHidden: false });
   });
 

@@ -146,6 +146,10 @@ export type EvalCallback = (tensor: TensorPointer, ask: boolean) => boolean;
 
 const errorLevel = 4;
 
+/** Values of `ggml_backend_dev_type` for GPUs: with memory of their own, and built into the CPU. */
+export const deviceTypes = { gpu: 1, integratedGpu: 2 } as const;
+const gpuDeviceTypes: ReadonlySet<number> = new Set(Object.values(deviceTypes));
+
 /** A receiver of llama.cpp's log. Levels: 1 debug, 2 info, 3 warning, 4 error, 5 continues the line before. */
 export type LogSink = (level: number, text: string) => void;
 
@@ -153,24 +157,31 @@ export type Libllama = ReturnType<typeof bind>;
 
 let loaded: { directory: string; library: Libllama } | undefined;
 
+export interface LoadOptions {
+  /** Receiver of llama.cpp's log. Default: none, llama.cpp is silent. */
+  readonly log?: LogSink | undefined;
+  /** Directory of an older build of the GPU backend, loaded when the first one brings no GPU. Default: none. */
+  readonly fallbackDirectory?: string | undefined;
+}
+
 /**
  * Loads llama.cpp's shared libraries and its compute backends from a directory of a node-llama-cpp platform package. A
- * process can load one directory, since the libraries keep global state. Without `log` llama.cpp is silent.
+ * process can load one directory, since the libraries keep global state.
  *
  * @throws SkeinError `engine-incompatible` when a library is missing, has another version, or another build is loaded
  * already
  */
-export function loadLibllama(directory: string, options: { log?: LogSink } = {}): Libllama {
+export function loadLibllama(directory: string, options: LoadOptions = {}): Libllama {
   if (loaded !== undefined) {
     if (loaded.directory === directory) return loaded.library;
     throw new SkeinError('engine-incompatible', 'this process already runs another build of llama.cpp');
   }
-  const library = bind(directory, options.log ?? (() => undefined));
+  const library = bind(directory, options);
   loaded = { directory, library };
   return library;
 }
 
-function bind(directory: string, log: LogSink) {
+function bind(directory: string, { log = () => undefined, fallbackDirectory }: LoadOptions) {
   const base = openLibrary(directory, 'ggml-base');
   const ggml = openLibrary(directory, 'ggml');
   const llama = openLibrary(directory, 'llama');
@@ -193,6 +204,7 @@ function bind(directory: string, log: LogSink) {
     deviceCount: ggml.func('size_t ggml_backend_dev_count()') as () => number,
     device: ggml.func('void *ggml_backend_dev_get(size_t index)') as (index: number) => DevicePointer,
     deviceType: base.func('int ggml_backend_dev_type(void *device)') as (device: DevicePointer) => number,
+    deviceName: base.func('const char *ggml_backend_dev_name(void *device)') as (device: DevicePointer) => string,
     deviceDescription: base.func('const char *ggml_backend_dev_description(void *device)') as (
       device: DevicePointer,
     ) => string,
@@ -215,6 +227,8 @@ function bind(directory: string, log: LogSink) {
     typeTraits: base.func('void *ggml_get_type_traits(int type)') as (type: number) => TypeTraitsPointer,
 
     backendInit: llama.func('void llama_backend_init()') as () => void,
+    /** Returns the number of elements that llama.cpp reads of `tensor_split`. */
+    maxDevices: llama.func('size_t llama_max_devices()') as () => number,
     logSet: llama.func('void llama_log_set(void *callback, void *user_data)') as (
       callback: CallbackPointer,
       userData: null,
@@ -401,10 +415,20 @@ function bind(directory: string, log: LogSink) {
   };
   functions.logSet(koffi.register(sink, koffi.pointer(logCallback)) as CallbackPointer, null);
   functions.loadBackends(directory);
+  const hasGpu = (): boolean =>
+    Array.from({ length: functions.deviceCount() }, (_, index) => functions.deviceType(functions.device(index))).some(
+      (type) => gpuDeviceTypes.has(type),
+    );
+  const usesFallback = fallbackDirectory !== undefined && !hasGpu();
+  // Like node-llama-cpp: its package for CUDA has a build for CUDA 13, and one for CUDA 12 and older cards.
+  if (usesFallback) functions.loadBackends(fallbackDirectory);
   functions.backendInit();
 
   return {
     ...functions,
+
+    /** Whether the GPU backend is the older build of the fallback directory. */
+    usesFallback: usesFallback && hasGpu(),
 
     /**
      * Loads a model.
@@ -417,6 +441,22 @@ function bind(directory: string, log: LogSink) {
       const model = functions.modelLoadFromFile(path, params);
       if (model === null) throw loadFailure(errors.first, path);
       return model;
+    },
+
+    /**
+     * Makes a context of `n_ctx` tokens.
+     *
+     * @throws SkeinError `engine-failed` when llama.cpp can't; its detail `outOfMemory` tells whether memory ran out
+     */
+    makeContext(model: ModelPointer, params: Params & { readonly n_ctx: number }): ContextPointer {
+      errors.clear();
+      const context = functions.contextNew(model, params);
+      if (context !== null) return context;
+      throw new SkeinError(
+        'engine-failed',
+        `llama.cpp could not make a context of ${params.n_ctx} tokens; ask for a smaller one`,
+        { details: { outOfMemory: errors.tellOfMemory } },
+      );
     },
 
     /** Makes a callback for `cb_eval`. It lives as long as the process: contexts are as long-lived as engine processes. */
@@ -436,7 +476,7 @@ function bind(directory: string, log: LogSink) {
     },
 
     /** Returns the address of a typed array's memory. The caller keeps the array alive. */
-    addressOf(array: Int32Array): bigint {
+    addressOf(array: Int32Array | Float32Array | BigUint64Array): bigint {
       return koffi.address(array);
     },
 

@@ -19,14 +19,22 @@ export class ErrorLog {
   get first(): string | undefined {
     return this.#texts[0];
   }
+
+  /** Whether one of them says that memory ran out. */
+  get tellOfMemory(): boolean {
+    return this.#texts.some((text) => ofMemory.test(text));
+  }
 }
+
+/** llama.cpp's words for memory, of a GPU or main memory, that ran out. */
+const ofMemory = /alloc|out of memory/i;
 
 /** llama.cpp's words for faults of the machine rather than the file. */
 const ofTheMachine = /alloc|memory|mlock|mmap|failed to open|backend|device/i;
 
 /**
  * Makes the error for a file that llama.cpp did not load: `model-invalid` when the file is at fault, `engine-failed`
- * when the machine is.
+ * when the machine is; its detail `outOfMemory` then tells whether memory ran out.
  *
  * @param text llama.cpp's log of it; undefined when it logged nothing
  * @param path of the file, which the error keeps to itself
@@ -36,7 +44,9 @@ export function loadFailure(text: string | undefined, path: string): SkeinError 
     return new SkeinError('engine-failed', 'llama.cpp could not load the model, and does not say why');
   const reason = publicReason(text, path);
   return ofTheMachine.test(reason)
-    ? new SkeinError('engine-failed', `llama.cpp could not load the model: ${reason}`)
+    ? new SkeinError('engine-failed', `llama.cpp could not load the model: ${reason}`, {
+        details: { outOfMemory: ofMemory.test(text) },
+      })
     : new SkeinError('model-invalid', `llama.cpp refuses the model: ${reason}; choose another file or a newer Skein`);
 }
 

@@ -13,6 +13,7 @@ import {
   toLog,
   type Frame,
   type Logger,
+  type StagePlacement,
   type StageSpeed,
 } from '@skein/protocol';
 
@@ -48,7 +49,7 @@ export class EngineProcess implements AsyncDisposable {
   readonly #ready = Promise.withResolvers<Extract<FromEngine, { type: 'engine-ready' }>>();
   readonly #stallWatch: StallWatch;
   #failure: SkeinError | undefined;
-  #placement = { device: 'cpu', gpuLayers: 0 };
+  #placement: StagePlacement = { backend: 'cpu', devices: [], cpuLayers: 0, fallbacks: [] };
   #speed: StageSpeed = { decodeMsPerLayer: 0, prefillMsPerTokenPerLayer: 0, headMs: 0 };
   #stopping = false;
   #load = { active: 0, queued: 0 };
@@ -78,10 +79,10 @@ export class EngineProcess implements AsyncDisposable {
     using _abort = onAbort(options.signal, abort);
     try {
       engine.#send({ type: 'engine-load', ...options.load });
-      const { device, gpuLayers, speed } = await engine.#ready.promise;
-      engine.#placement = { device, gpuLayers };
+      const { placement, speed } = await engine.#ready.promise;
+      engine.#placement = placement;
       engine.#speed = speed;
-      options.logger.info({ pid: engine.pid, device, gpuLayers, stage: options.load.stage }, 'stage loaded');
+      options.logger.info({ pid: engine.pid, placement, stage: options.load.stage }, 'stage loaded');
       return engine;
     } catch (error) {
       await engine.stop();
@@ -94,8 +95,8 @@ export class EngineProcess implements AsyncDisposable {
     return this.#child.pid;
   }
 
-  /** Placement of the layers: `gpuLayers` of them on a GPU, the rest on the CPU. */
-  get placement(): { readonly device: string; readonly gpuLayers: number } {
+  /** Memory in which the stage lies. */
+  get placement(): StagePlacement {
     return this.#placement;
   }
 

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { writeTinyModel } from '../../../../../scripts/fixtures/tiny-models.ts';
 import { libraryDirectory } from '../../hardware/backend.ts';
 import { detectHardware } from '../../hardware/detect.ts';
+import type { GpuOptions } from '../../hardware/gpu-options.ts';
 import { createManifest, ensureStageFile, fileSectionSource } from '../../stage-file/index.ts';
 import { EngineProcess } from './engine-process.ts';
 import { eventsIn } from './test-support/events-in.ts';
@@ -33,7 +34,7 @@ afterAll(async () => {
   await rm(directory, { recursive: true });
 });
 
-async function tinyEngine(): Promise<EngineProcess> {
+async function tinyEngine(options: GpuOptions = {}): Promise<EngineProcess> {
   const file = join(directory, 'tiny.gguf');
   await writeTinyModel('llama', file);
   const { manifest } = await createManifest({ file, name: 'tiny' });
@@ -50,13 +51,13 @@ async function tinyEngine(): Promise<EngineProcess> {
       stage: 0,
       stages: 1,
       layers: shape.layers,
-      neededBytes: manifest.bytes,
+      cacheBytes: 0,
       hiddenTensor: 'l_out',
       hiddenSize: shape.hiddenSize,
       spec: plannedSpecSchema.parse({ model: manifest.model, contextTokens: 256, sequences: 1 }),
       swapTokens: 0,
       threads: 1,
-      offload: true,
+      gpu: { backend: 'vulkan', options },
     },
   });
 }
@@ -73,8 +74,9 @@ describe('the vulkan backend', () => {
   it('takes all layers when they fit, and generates', async ({ skip }) => {
     if (!hasVulkan) return skip('no Vulkan driver: install mesa-vulkan-drivers');
     await using engine = await tinyEngine();
-    expect(engine.placement.device).not.toBe('cpu');
-    expect(engine.placement.gpuLayers).toBeGreaterThan(0);
+    expect(engine.placement).toMatchObject({ backend: 'vulkan', cpuLayers: 0, fallbacks: [] });
+    expect(engine.placement.devices).toHaveLength(1);
+    expect(engine.placement.devices[0]?.layers).toBeGreaterThan(0);
     const sampling = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 };
     const prompt = packPrompt({ type: 'text', text: 'once upon a time' });
     const events = await Array.fromAsync(eventsIn(engine.generate({ prompt, sampling, maxTokens: 8, stop: [] })));
@@ -82,6 +84,14 @@ describe('the vulkan backend', () => {
     return undefined;
     // The software device waits for its threads by spinning, which takes many times as long beside another test.
   }, 240_000);
+
+  it('refuses a GPU that there is not, and names it', async ({ skip }) => {
+    if (!hasVulkan) return skip('no Vulkan driver: install mesa-vulkan-drivers');
+    const refusal = { code: 'engine-incompatible', message: expect.stringContaining('there is no GPU 3') as string };
+    await expect(detectHardware('vulkan', { gpus: [3] })).rejects.toMatchObject(refusal);
+    await expect(tinyEngine({ gpus: [3] })).rejects.toMatchObject(refusal);
+    return undefined;
+  });
 
   it('that was asked for but has no device is refused with the fix', async () => {
     vi.stubEnv('GGML_VK_VISIBLE_DEVICES', '99');

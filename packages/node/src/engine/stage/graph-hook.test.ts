@@ -75,7 +75,6 @@ class WatchedStage implements Disposable {
       sequences: 1,
       batchTokens: 64,
       threads: 1,
-      gpuLayers: 0,
     });
   }
 

@@ -7,7 +7,15 @@ import {
   type StepEntry,
 } from '@skein/protocol';
 
-import type { Batch, ContextPointer, Libllama, MemoryPointer, ModelPointer } from '../libllama/libllama.ts';
+import type {
+  Batch,
+  ContextPointer,
+  DevicePointer,
+  Libllama,
+  MemoryPointer,
+  ModelPointer,
+  Params,
+} from '../libllama/libllama.ts';
 import { draftTokens } from '../micro-batch-tuning.ts';
 import { GraphHook } from './graph-hook.ts';
 import { MicroBatch } from './micro-batch.ts';
@@ -43,10 +51,21 @@ export interface StageOptions {
   /** Largest micro-batch, in rows. */
   readonly batchTokens: number;
   readonly threads: number;
-  /** Layers to place on the GPU; 0 keeps all on the CPU, a negative number places all. */
-  readonly gpuLayers: number;
+  /** The end of the stage that lies on GPUs. Default: none of it, and no GPU is touched. */
+  readonly offload?: StageOffload | undefined;
   /** Whether to map the file into memory rather than read it. Default true. */
   readonly mapsWeights?: boolean;
+}
+
+/** The end of a stage that lies on GPUs. */
+export interface StageOffload {
+  readonly devices: readonly DevicePointer[];
+  /** Number of parts on them: the output matrix is the first, the layers follow from the last. */
+  readonly parts: number;
+  /** Share of each GPU, as ratios: numbers of parts place exactly so many. */
+  readonly shares: readonly number[];
+  /** Whether each matrix is spread over all GPUs by its rows, in these shares. */
+  readonly splitsRows: boolean;
 }
 
 export type StageInput = { tokens: Int32Array } | { hidden: Uint8Array };
@@ -71,6 +90,7 @@ const flashAttention = { automatic: -1, on: 1 };
 export class Stage {
   readonly #library: Libllama;
   readonly #options: StageOptions;
+  readonly #offload: OffloadArrays;
   readonly #model: ModelPointer;
   readonly #context: ContextPointer;
   readonly #memory: MemoryPointer;
@@ -88,9 +108,10 @@ export class Stage {
   constructor(library: Libllama, options: StageOptions) {
     this.#library = library;
     this.#options = options;
+    this.#offload = new OffloadArrays(library, options.offload);
     const model = library.loadModel(options.file, {
       ...library.modelDefaultParams(),
-      n_gpu_layers: options.gpuLayers,
+      ...this.#offload.params,
       load_mode: options.mapsWeights === false ? loadModes.read : loadModes.automatic,
     });
     this.#model = model;
@@ -99,7 +120,7 @@ export class Stage {
     // The tail un-embeds only rows that are drawn after: room for more would cost a vocabulary each.
     const outputs = isTail ? options.sequences + draftTokens : options.batchTokens;
     const cacheType = cacheTypes[options.cacheType ?? 'f16'];
-    const context = library.contextNew(model, {
+    const contextParams = {
       ...library.contextDefaultParams(),
       n_ctx: options.contextTokens,
       n_batch: options.batchTokens,
@@ -116,14 +137,16 @@ export class Stage {
       kv_unified: true,
       // Sequences are cut back and replayed at any position, which a cache of just the window would not allow.
       swa_full: true,
+      // Without a GPU of the model's own, llama.cpp would have any other compute large micro-batches.
+      op_offload: options.offload !== undefined,
       ...(this.#hook === undefined ? {} : { cb_eval: this.#hook.callback }),
-    });
-    if (context === null) {
+    };
+    let context: ContextPointer;
+    try {
+      context = library.makeContext(model, contextParams);
+    } catch (error) {
       library.modelFree(model);
-      throw new SkeinError(
-        'engine-failed',
-        `llama.cpp could not make a context of ${options.contextTokens} tokens; ask for a smaller one`,
-      );
+      throw error;
     }
     this.#context = context;
     this.#memory = library.memory(context);
@@ -327,6 +350,29 @@ export class Stage {
     // A GPU computes on after the call. Then rows that nobody reads would cost nothing by the clock, and the next step would
     // change the cache under them.
     this.#library.synchronize(this.#context);
+  }
+}
+
+/** Values of `llama_split_mode`. */
+const splitModes = { layer: 1, row: 2 };
+
+/** The offload of a model in memory that llama.cpp reads. The model's owner keeps it as long as the model. */
+class OffloadArrays {
+  /** Ends with null. A list of nothing but that keeps llama.cpp from choosing GPUs itself. */
+  readonly #devices: BigUint64Array;
+  readonly #shares: Float32Array;
+  readonly params: Params;
+
+  constructor(library: Libllama, offload: StageOffload | undefined) {
+    this.#devices = BigUint64Array.from([...(offload?.devices ?? []), 0n]);
+    this.#shares = new Float32Array(library.maxDevices());
+    this.#shares.set(offload?.shares ?? []);
+    this.params = {
+      devices: library.addressOf(this.#devices),
+      tensor_split: library.addressOf(this.#shares),
+      n_gpu_layers: offload?.parts ?? 0,
+      split_mode: offload?.splitsRows === true ? splitModes.row : splitModes.layer,
+    };
   }
 }
 

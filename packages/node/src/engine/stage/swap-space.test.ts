@@ -29,7 +29,6 @@ beforeAll(async () => {
     swapTokens,
     batchTokens: 200,
     threads: 1,
-    gpuLayers: 0,
   });
 });
 

@@ -191,7 +191,6 @@ function openStage(
     swapTokens: contextTokens,
     batchTokens: 128,
     threads: 1,
-    gpuLayers: 0,
     ...options,
   });
 }

@@ -38,7 +38,6 @@ beforeAll(async () => {
     sequences: 2,
     batchTokens: 128,
     threads: 1,
-    gpuLayers: 0,
   });
   tokenizer = new Tokenizer(library, stage.model);
 });
