@@ -79,6 +79,7 @@ async function examine(data: OpenedData, { signal, stderr }: CommandContext): Pr
     daemon: status,
     knownMembers: new Set(known.addresses.map((address) => address.split('/p2p/')[1])).size,
     mdns: mdns ?? [],
+    ownHosts: Object.values(all).flatMap((infos) => (infos ?? []).map(({ address }) => address)),
     passedOver: Object.entries(all).flatMap(([name, infos]) =>
       used.has(name) || infos?.every(({ internal }) => internal) === true ? [] : [name],
     ),

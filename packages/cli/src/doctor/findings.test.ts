@@ -46,6 +46,7 @@ const healthy: Facts = {
   daemon: { peer: own, hasIdentityConflict: false, cards: [card(own), card(attic)] },
   knownMembers: 1,
   mdns: [{ interface: 'eth0', address: '192.168.1.10', answers: [ownAnswer, { peer: attic, sender: '192.168.1.20' }] }],
+  ownHosts: ['127.0.0.1', '192.168.1.10'],
   passedOver: [],
   wireless: [],
   software: 'skein/1.0.0',
@@ -58,6 +59,14 @@ function find(change: Partial<Facts>, check: string): Finding | undefined {
 
 test('finds nothing wrong where nothing is', () => {
   expect(findings(healthy).filter(({ level }) => level !== 'ok')).toEqual([]);
+});
+
+test.each([
+  ['a new address that its card does not have yet', ['/ip4/192.168.1.99/tcp/7330']],
+  ['an address, and a card from before it had one', ['/ip4/127.0.0.1/tcp/7330']],
+])("takes no machine's own daemon for another: %s", (_, addresses) => {
+  const daemon = { peer: own, hasIdentityConflict: false, cards: [card(own, { addresses }), card(attic)] };
+  expect(find({ daemon }, 'identity')).toBeUndefined();
 });
 
 test.each<[string, Partial<Facts>, string, RegExp]>([

@@ -32,6 +32,8 @@ export interface Facts {
   /** Number of members that were known before. */
   readonly knownMembers: number;
   readonly mdns: readonly MdnsAnswers[];
+  /** IP addresses of this machine, on all its interfaces. */
+  readonly ownHosts: readonly string[];
   /** Interfaces on which members are not looked for. */
   readonly passedOver: readonly string[];
   /** Wireless interfaces on which it is reached. */
@@ -104,12 +106,12 @@ function daemon({ daemon: running }: Facts): Finding {
   };
 }
 
-function* identityConflicts({ daemon: running, directory, mdns }: Facts): Generator<Finding> {
+function* identityConflicts({ daemon: running, directory, mdns, ownHosts }: Facts): Generator<Finding> {
   if (running === undefined) return;
-  const own = addressesOf(running).map((address) => address.split('/')[2]);
+  // Its card may be older than an address, so what counts is what the machine itself has.
   const elsewhere = mdns
     .flatMap(({ answers }) => answers)
-    .find(({ peer, sender }) => peer === running.peer && own.length > 0 && !own.includes(sender));
+    .find(({ peer, sender }) => peer === running.peer && !ownHosts.includes(sender));
   if (!running.hasIdentityConflict && elsewhere === undefined) return;
   const where = elsewhere === undefined ? '' : ` at ${elsewhere.sender}`;
   const what = `another daemon${where} runs with the identity of this one`;
