@@ -87,6 +87,17 @@ export class MemberProcess implements Disposable {
     return await this.#until((message) => message.type === type && isAbout(message), bounds);
   }
 
+  /** Waits until the card of another member has these addresses. Throws the member's failure, and the signal's reason. */
+  async untilAddresses(
+    peer: string,
+    addresses: readonly string[],
+    bounds: { readonly signal: AbortSignal; readonly from?: number },
+  ): Promise<void> {
+    const isIt = (message: MemberMessage) =>
+      message.type === 'addresses' && message.peer === peer && message.addresses.join() === addresses.join();
+    await this.#until(isIt, bounds);
+  }
+
   /** Members whose cards went, or that it declared dead. */
   get lost(): readonly string[] {
     return this.messages.flatMap((message) =>

@@ -35,11 +35,17 @@ const mesh = await createMesh({
 });
 
 let present = new Set<string>();
+const addressesOf = new Map<string, string>();
 mesh.cards.onChange(() => {
   const others = mesh.cards.snapshot().map(({ peer }) => peer);
   const now = new Set(others.filter((peer) => peer !== mesh.peerId));
   for (const peer of now.difference(present)) say({ type: 'came', peer });
   for (const peer of present.difference(now)) say({ type: 'gone', peer });
+  for (const { peer, addresses } of mesh.cards.snapshot()) {
+    if (peer === mesh.peerId || addressesOf.get(peer) === addresses.join()) continue;
+    addressesOf.set(peer, addresses.join());
+    say({ type: 'addresses', peer, addresses });
+  }
   present = now;
 });
 

@@ -45,6 +45,8 @@ export type MemberMessage = { readonly atMs: number } & (
   | { readonly type: 'started'; readonly addresses: readonly string[] }
   /** The card of another member has come, or is gone. */
   | { readonly type: 'came' | 'gone'; readonly peer: string }
+  /** The addresses on the card of another member are these now. */
+  | { readonly type: 'addresses'; readonly peer: string; readonly addresses: readonly string[] }
   /** It has declared another member dead for its silence. */
   | { readonly type: 'declared-dead'; readonly peer: string }
   | { readonly type: 'blocked' }

@@ -21,6 +21,7 @@ import { isLoopbackOnly, reachableAddresses } from './discovery/addresses.ts';
 import { Dialer } from './discovery/dialer.ts';
 import { chooseInterfaces } from './discovery/interfaces.ts';
 import { MdnsDiscovery } from './discovery/mdns.ts';
+import { NetworkWatch } from './discovery/network-watch.ts';
 import { serviceTag } from './discovery/service-tag.ts';
 import { MemberAdmission } from './admission/member-admission.ts';
 import { Connections } from './connections/connections.ts';
@@ -80,6 +81,7 @@ export class Member implements Mesh {
   readonly #transport: Transport;
   readonly #connections: Connections;
   readonly #dialer: Dialer;
+  readonly #network = new NetworkWatch(() => this.#onNetwork());
   readonly #mdns: MdnsDiscovery | undefined;
   readonly #gossip: Gossip;
   readonly #view: CardsView;
@@ -184,7 +186,6 @@ export class Member implements Mesh {
     membership.onChange(() => this.#recheck(), logger);
     this.handle(methods.card, async (stream, { peerId }) => await this.#gossip.exchange(peerId, stream));
     this.handle(methods.alive, async (stream, { peerId }) => await this.#liveness.listen(peerId, stream));
-    transport.onAddresses(() => this.#announce());
     for (const address of options.peers) this.#dialer.learn('explicit', [address], peerIdOf(address));
   }
 
@@ -221,8 +222,8 @@ export class Member implements Mesh {
   }
 
   addresses(): readonly string[] {
-    const { listen, interfaces } = this.#options;
-    return reachableAddresses(this.#transport.addresses(), { listen, only: interfaces });
+    const { interfaces: only } = this.#options;
+    return reachableAddresses(this.#transport.addresses(), { interfaces: this.#network.interfaces, only });
   }
 
   connectedPeers(): readonly string[] {
@@ -312,6 +313,7 @@ export class Member implements Mesh {
     this.#gathering = new Gathering(performance.now());
     await this.authority?.holdAt(this.peerId);
     this.#announce();
+    this.#network.start();
     this.#gossip.start();
     this.#liveness.start();
     this.#dialer.start();
@@ -331,6 +333,7 @@ export class Member implements Mesh {
     this.#ownCalls.stop(stopping);
     this.#cardStreams.stop();
     this.#liveness.stop();
+    this.#network.stop();
     this.#dialer.stop();
     await this.#mdns?.stop();
     await this.#gossip.stop();
@@ -367,11 +370,20 @@ export class Member implements Mesh {
       ownPeerId: this.peerId,
       tag: serviceTag(membership.mesh),
       addresses: () => this.addresses(),
-      interfaces: (all) => chooseInterfaces(all, { only: interfaces, loopbackOnly: isLoopbackOnly(listen) }),
+      interfaces: () =>
+        chooseInterfaces(this.#network.interfaces, { only: interfaces, loopbackOnly: isLoopbackOnly(listen) }),
       onFound: (peerId, addresses) => this.#dialer.learn('mdns', addresses, peerId),
     });
   }
 
+  /** Follows the machine's networks: its card, the sockets for mDNS and the dials that have failed. */
+  #onNetwork(): void {
+    this.#announce();
+    this.#mdns?.look();
+    this.#dialer.retry();
+  }
+
+  /** Puts the present addresses on the card. */
   #announce(): void {
     if (this.#started === undefined || this.#stopped !== undefined) return;
     const addresses = this.addresses().slice(0, limits.maxAddresses);

@@ -23,14 +23,19 @@ export interface MdnsAnswers {
 /** Asks for members of a mesh on each interface on which members are looked for, and waits for answers. */
 export async function askMdns(
   mesh: string,
-  {
-    loopbackOnly,
-    waitMs,
-    signal,
-  }: { readonly loopbackOnly: boolean; readonly waitMs: number; readonly signal: AbortSignal },
+  options: {
+    readonly loopbackOnly: boolean;
+    /** Names of the interfaces to ask on. Default: the physical ones. */
+    readonly only?: readonly string[] | undefined;
+    readonly waitMs: number;
+    readonly signal: AbortSignal;
+  },
 ): Promise<readonly MdnsAnswers[]> {
+  const { loopbackOnly, only, waitMs, signal } = options;
   const tag = serviceTag(mesh);
-  const interfaces = chooseInterfaces(networkInterfaces(), { loopbackOnly });
+  const interfaces = chooseInterfaces(networkInterfaces(), { only, loopbackOnly }).flatMap(({ name, ipv4: address }) =>
+    address === undefined ? [] : { name, address },
+  );
   return await Promise.all(
     interfaces.map(async ({ name, address }) => {
       const answers = new Map<string, { peer: string; sender: string }>();

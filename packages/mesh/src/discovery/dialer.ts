@@ -102,6 +102,15 @@ export class Dialer {
     }
   }
 
+  /** Dials those that are not connected again, soon: the networks of this machine have changed. */
+  retry(): void {
+    for (const target of this.#targets.values()) {
+      if (target.peerId !== undefined && this.#components.isConnected(target.peerId)) continue;
+      target.failures = 0;
+      this.#schedule(target, this.#headStartMs(target));
+    }
+  }
+
   /** Returns the addresses at which a member can be dialled, best known first. */
   addressesOf(peerId: string): readonly string[] {
     const target = this.#targets.get(peerId);

@@ -1,51 +1,12 @@
 import { createSocket } from 'node:dgram';
-import type { NetworkInterfaceInfo } from 'node:os';
 
 import { methods, SkeinError, silentLogger } from '@skein/protocol';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 
 import { createIdentity, type Identity } from '../identity/identity.ts';
 import { Cluster, untilCards } from '../testing/cluster.ts';
-import { reachableAddresses } from './addresses.ts';
 import { backoffMs } from './backoff.ts';
 import { Dialer } from './dialer.ts';
-import { chooseInterfaces } from './interfaces.ts';
-
-const ipv4 = (address: string, internal = false): NetworkInterfaceInfo => ({
-  address,
-  internal,
-  family: 'IPv4',
-  netmask: '255.255.255.0',
-  mac: '00:00:00:00:00:00',
-  cidr: null,
-});
-
-const laptop = {
-  lo: [ipv4('127.0.0.1', true)],
-  eth0: [ipv4('192.168.1.5')],
-  wlan0: [ipv4('192.168.2.5')],
-  docker0: [ipv4('172.17.0.1')],
-  'br-4f2a': [ipv4('172.18.0.1')],
-  wg0: [ipv4('10.8.0.2')],
-  eth1: [ipv4('169.254.3.4')],
-};
-
-test('uses physical interfaces, and others only when they are named', () => {
-  expect(chooseInterfaces(laptop).map(({ name }) => name)).toEqual(['eth0', 'wlan0']);
-  expect(chooseInterfaces(laptop, { only: ['wg0'] }).map(({ name }) => name)).toEqual(['wg0']);
-  expect(chooseInterfaces({ lo: laptop.lo }).map(({ name }) => name)).toEqual(['lo']);
-  expect(chooseInterfaces(laptop, { loopbackOnly: true }).map(({ name }) => name)).toEqual(['lo']);
-});
-
-test('tells others the addresses that they can dial', () => {
-  const bound = Object.values(laptop).map(([info]) => `/ip4/${info?.address ?? ''}/tcp/4001`);
-  expect(reachableAddresses(bound, { listen: ['/ip4/0.0.0.0/tcp/4001'], interfaces: laptop })).toEqual([
-    '/ip4/192.168.1.5/tcp/4001',
-    '/ip4/192.168.2.5/tcp/4001',
-  ]);
-  const named = ['/ip4/10.8.0.2/tcp/4001'];
-  expect(reachableAddresses(named, { listen: named, interfaces: laptop })).toEqual(named);
-});
 
 test('waits longer after every failure, up to fifteen seconds, and not as long as everyone else', () => {
   expect(backoffMs(1, 0)).toBe(125);
@@ -79,6 +40,36 @@ test('dials again until it is answered, forgets hearsay that never is, and keeps
     dialer.stop();
     await vi.advanceTimersByTimeAsync(60_000);
     expect(attempts).toHaveLength(explicit.length + hearsay.length);
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+test('dials again at once where the network has changed', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  try {
+    const attempts: string[] = [];
+    const dialer = new Dialer({
+      ownPeerId: 'z',
+      logger: silentLogger,
+      random: () => 0,
+      isConnected: (peerId) => peerId === 'friend',
+      connect: async (addresses) => {
+        attempts.push(addresses.join());
+        throw new SkeinError('peer-lost', 'nobody there');
+      },
+    });
+    dialer.learn('explicit', ['/ip4/10.0.0.1/tcp/1'], undefined);
+    dialer.learn('card', ['/ip4/10.0.0.2/tcp/1'], 'friend');
+    dialer.start();
+    await vi.advanceTimersByTimeAsync(600_000);
+    // Right after a failure: the next pause is a long one.
+    await vi.advanceTimersToNextTimerAsync();
+    attempts.length = 0;
+    dialer.retry();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(attempts).toEqual(['/ip4/10.0.0.1/tcp/1']);
+    dialer.stop();
   } finally {
     vi.useRealTimers();
   }

@@ -23,7 +23,7 @@ test('warns once when the system refuses to send what looks for members', async 
     // More than a packet holds, so that the system refuses each one.
     tag: 'label.'.repeat(20_000),
     addresses: () => [],
-    interfaces: () => [{ name: 'lo', address: '127.0.0.1', internal: true }],
+    interfaces: () => [{ name: 'lo', ipv4: '127.0.0.1', addresses: ['127.0.0.1'] }],
     onFound: () => undefined,
   });
   onTestFinished(async () => await discovery.stop());

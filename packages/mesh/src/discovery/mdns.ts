@@ -1,5 +1,3 @@
-import { networkInterfaces } from 'node:os';
-
 import type { Logger } from '@skein/protocol';
 import multicastDns, { type MulticastDNS, type ResponsePacket } from 'multicast-dns';
 
@@ -21,8 +19,8 @@ export interface MdnsComponents {
   readonly tag: string;
   /** Returns the multiaddrs at which we can be dialled. */
   readonly addresses: () => readonly string[];
-  /** Chooses the interfaces to use now. Called again every few seconds, since they come and go. */
-  readonly interfaces: (all: ReturnType<typeof networkInterfaces>) => readonly LocalInterface[];
+  /** Returns the interfaces to use now. Called again every few seconds, since they come and go. */
+  readonly interfaces: () => readonly LocalInterface[];
   readonly onFound: (peerId: string, addresses: readonly string[]) => void;
 }
 
@@ -51,8 +49,8 @@ export class MdnsDiscovery {
 
   start(): void {
     if (this.#timer !== undefined) return;
-    this.#timer = setInterval(() => this.#tick(), queryIntervalMs);
-    this.#tick();
+    this.#timer = setInterval(() => this.look(), queryIntervalMs);
+    this.look();
   }
 
   async stop(): Promise<void> {
@@ -62,8 +60,11 @@ export class MdnsDiscovery {
     await Promise.all(closing);
   }
 
-  #tick(): void {
-    const wanted = new Set(this.#components.interfaces(networkInterfaces()).map(({ address }) => address));
+  /** Opens and closes sockets as the interfaces are now, and asks for members on each. Does nothing when stopped. */
+  look(): void {
+    if (this.#timer === undefined) return;
+    const addresses = this.#components.interfaces().map(({ ipv4 }) => ipv4);
+    const wanted = new Set(addresses.filter((address) => address !== undefined));
     for (const address of this.#sockets.keys()) if (!wanted.has(address)) void this.#close(address);
     for (const address of wanted) {
       const socket = this.#sockets.get(address);

@@ -1,9 +1,8 @@
 import { networkInterfaces } from 'node:os';
 
-import { isWildcard } from '../discovery/addresses.ts';
 import { chooseInterfaces, type NetworkInterfaces } from '../discovery/interfaces.ts';
 import { findWireless, type FindWireless } from '../discovery/wireless.ts';
-import { hostOf } from '../transport/addresses.ts';
+import { hostOf, isWildcard } from '../transport/addresses.ts';
 import type { LivenessPreset } from './presets.ts';
 
 export interface Reach {

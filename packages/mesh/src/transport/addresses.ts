@@ -19,3 +19,8 @@ export function peerIdOf(address: string): string | undefined {
     return undefined;
   }
 }
+
+/** Tells whether a host stands for all addresses of a machine. */
+export function isWildcard(host: string | undefined): boolean {
+  return host === '0.0.0.0' || host === '::';
+}

@@ -39,10 +39,11 @@ export interface Transport {
   start(): Promise<void>;
   /** Closes all connections, and listens no more. Their streams may end cleanly: abort connections first to avoid that. */
   stop(): Promise<void>;
-  /** Returns the multiaddrs that are listened on, with our peer id. Empty until started. */
+  /**
+   * Returns the multiaddrs that are listened on, with the port that stands for 0 and our peer id. A wildcard stays one:
+   * what it means changes with the networks of the machine. Empty until started.
+   */
   addresses(): readonly string[];
-  /** Calls back at each change of {@link addresses}. */
-  onAddresses(observer: () => void): void;
   /** Calls back with each new connection, dialled by either side, before any of its streams. */
   onConnection(observer: (connection: Connection) => void): void;
   /** Calls back with each connection that was cut off because its other end sent too much before it was admitted. */

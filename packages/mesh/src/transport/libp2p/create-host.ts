@@ -1,4 +1,4 @@
-import type { ConnectionGater } from '@libp2p/interface';
+import type { ConnectionGater, Listener } from '@libp2p/interface';
 import { tcp } from '@libp2p/tcp';
 import { createLibp2p, type Libp2p } from 'libp2p';
 
@@ -26,6 +26,9 @@ export type ProvenConnectionObserver = (
   ...given: Parameters<NonNullable<ConnectionGater['denyOutboundEncryptedConnection']>>
 ) => void;
 
+/** A libp2p node that shows its listeners, in the order of the addresses that it was told to listen on. */
+export type Host = Libp2p<{ listeners: () => readonly Listener[] }>;
+
 /**
  * Makes a libp2p node, not started: TCP, Noise and Yamux, and nothing that dials on its own or leaves the mesh (no relay,
  * hole punching, DHT or public bootstrap).
@@ -33,7 +36,7 @@ export type ProvenConnectionObserver = (
 export async function createHost(
   { privateKey, listen }: TransportOptions,
   onProven?: ProvenConnectionObserver,
-): Promise<Libp2p> {
+): Promise<Host> {
   const pending = new PendingInbound({ maxPerHost: maxPendingConnectionsPerHost });
   const letIn: NonNullable<ConnectionGater['denyOutboundEncryptedConnection']> = (...given) => {
     onProven?.(...given);
@@ -68,6 +71,12 @@ export async function createHost(
       denyInboundUpgradedConnection: pending.denyInboundUpgradedConnection,
       denyInboundEncryptedConnection: letIn,
       denyOutboundEncryptedConnection: letIn,
+    },
+    services: {
+      listeners:
+        ({ transportManager }) =>
+        () =>
+          transportManager.getListeners(),
     },
     // A backstop behind the heartbeats of members. Much shorter, and bulk transfers would look like death.
     connectionMonitor: { pingInterval: 10_000 },

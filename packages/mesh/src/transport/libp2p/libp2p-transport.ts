@@ -1,14 +1,13 @@
 import type { Connection as HostConnection, MultiaddrConnection, PeerId } from '@libp2p/interface';
 import { multiaddr } from '@multiformats/multiaddr';
 import { SkeinError } from '@skein/protocol';
-import type { Libp2p } from 'libp2p';
-
 import { throwIfAborted } from '../../streams/wait.ts';
 import { ReceivedBytes } from '../received-bytes.ts';
 import type { Connection, DialOptions, RemoteEnd, StreamAcceptor, Transport, TransportOptions } from '../transport.ts';
-import { createHost } from './create-host.ts';
+import { createHost, type Host } from './create-host.ts';
 import { hostOf } from './host-of.ts';
 import { Libp2pConnection } from './libp2p-connection.ts';
+import { boundAddress } from './bound-address.ts';
 import { Libp2pStream } from './libp2p-stream.ts';
 
 /** Opens the network over TCP, with Noise and Yamux. Nothing is listened on before it is started. */
@@ -26,25 +25,32 @@ export async function createLibp2pTransport(options: TransportOptions): Promise<
     });
     connection.addEventListener('close', () => counter.end());
   };
-  return new Libp2pTransport(await createHost(options, count), { receivedBytes, floods });
+  return new Libp2pTransport(await createHost(options, count), { listen: options.listen, receivedBytes, floods });
 }
 
 class Libp2pTransport implements Transport {
   readonly peerId: string;
-  readonly #host: Libp2p;
+  readonly #host: Host;
+  readonly #listen: readonly string[];
   readonly #receivedBytes: ReceivedBytes;
   readonly #floods: Set<(remote: RemoteEnd) => void>;
   readonly #connections = new WeakMap<HostConnection, Connection>();
 
   constructor(
-    host: Libp2p,
+    host: Host,
     {
+      listen,
       receivedBytes,
       floods,
-    }: { readonly receivedBytes: ReceivedBytes; readonly floods: Set<(remote: RemoteEnd) => void> },
+    }: {
+      readonly listen: readonly string[];
+      readonly receivedBytes: ReceivedBytes;
+      readonly floods: Set<(remote: RemoteEnd) => void>;
+    },
   ) {
     this.peerId = host.peerId.toString();
     this.#host = host;
+    this.#listen = listen;
     this.#receivedBytes = receivedBytes;
     this.#floods = floods;
   }
@@ -58,11 +64,10 @@ class Libp2pTransport implements Transport {
   }
 
   addresses(): readonly string[] {
-    return this.#host.getMultiaddrs().map((address) => address.toString());
-  }
-
-  onAddresses(observer: () => void): void {
-    this.#host.addEventListener('self:peer:update', () => observer());
+    const bound = this.#host.services
+      .listeners()
+      .map((listener, index) => boundAddress(this.#listen[index], listener.getAddrs()[0]?.toString()));
+    return bound.filter((address) => address !== undefined).map((address) => `${address}/p2p/${this.peerId}`);
   }
 
   onConnection(observer: (connection: Connection) => void): void {

@@ -65,7 +65,6 @@ class MemoryTransport implements Transport {
   readonly #acceptances = new Map<string, Acceptance>();
   readonly #connections = new Set<MemoryConnection>();
   readonly #connectionObservers = new Set<(connection: Connection) => void>();
-  readonly #addressObservers = new Set<() => void>();
   readonly #floodObservers = new Set<(remote: RemoteEnd) => void>();
   #bound: readonly string[] = [];
 
@@ -77,7 +76,6 @@ class MemoryTransport implements Transport {
 
   async start(): Promise<void> {
     this.#bound = this.#listen.map((address) => this.#network.listen(address, this));
-    for (const observer of this.#addressObservers) observer();
   }
 
   async stop(): Promise<void> {
@@ -89,10 +87,6 @@ class MemoryTransport implements Transport {
 
   addresses(): readonly string[] {
     return this.#bound.map((address) => `${address}/p2p/${this.peerId}`);
-  }
-
-  onAddresses(observer: () => void): void {
-    this.#addressObservers.add(observer);
   }
 
   onConnection(observer: (connection: Connection) => void): void {
