@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 
-import { defaultModelName, openStore } from '@skein/node';
+import { defaultModelName, openStore, readSourceSettings } from '@skein/node';
 import { formatBytes, isSkeinError } from '@skein/protocol';
 
 import { writeTinyModel } from '../fixtures/tiny-models.ts';
@@ -28,6 +28,7 @@ export async function getModel(options: {
   try {
     const held = await store.pull(defaultModelName, {
       signal,
+      sources: await readSourceSettings(process.env),
       onProgress: ({ source, totalBytes }) => {
         if (source === saidSource) return;
         saidSource = source;

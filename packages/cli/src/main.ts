@@ -29,6 +29,7 @@ const code = await runCommandLine(process.argv.slice(2), {
   stdout,
   stderr,
   signal: interruption.signal,
+  environment: process.env,
   defaultDataDirectory: ownDataDirectory(process.env),
 });
 process.exitCode = interruption.exitCode ?? code;

@@ -1,5 +1,11 @@
 export { defaultModelName } from './catalog/index.ts';
 export { backends, type Backend } from './hardware/backend.ts';
 export { createPeer, type Peer, type PeerOptions } from './peer/peer.ts';
-export { parseModelReference } from './sources/index.ts';
+export {
+  mayBePath,
+  parseModelReference,
+  readSourceSettings,
+  type ModelReference,
+  type SourceSettings,
+} from './sources/index.ts';
 export { openStore, type ModelStore, type PullOptions, type PullProgress } from './store/index.ts';

@@ -3,7 +3,7 @@ import { PassThrough } from 'node:stream';
 import { SkeinError, type HeldModel } from '@skein/protocol';
 import { expect, test } from 'vitest';
 
-import { pullModel } from './pull-model.ts';
+import { pullModel, readReference } from './pull-model.ts';
 
 async function pullFailingWith(error: Error): Promise<HeldModel> {
   const store = {
@@ -26,4 +26,15 @@ test('says what helps where no source can be reached', async () => {
 test('leaves any other error as it is', async () => {
   const error = new SkeinError('disk-failed', 'the disk is full; free some room');
   await expect(pullFailingWith(error)).rejects.toBe(error);
+});
+
+test('asks for nothing on the network where the path of something here may be meant', async () => {
+  // Tests run in the root of the project, where this is a directory.
+  await expect(readReference('packages/cli')).rejects.toMatchObject({
+    code: 'invalid-request',
+    message:
+      'there is something at packages/cli on this machine, too; write hf:packages/cli for the repository, or the path of a .gguf',
+  });
+  expect(await readReference('hf:packages/cli')).toMatchObject({ kind: 'repository', repository: 'packages/cli' });
+  expect(await readReference('owner/repository:Q8_0', { revision: 'v1' })).toMatchObject({ revision: 'v1' });
 });

@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
 
+import { readSourceSettings } from '@skein/node';
 import type { Coordinator } from '@skein/client';
 import type { DeploymentOptions } from '@skein/protocol';
 import { Option, type Command } from 'commander';
@@ -122,7 +123,9 @@ async function serveModel(
   const signal = AbortSignal.any([context.signal, ...stop]);
   const quiet = { ...context, signal };
   // A machine that holds no layers offers no models either: what it pulled would be of no use, somebody else must hold it.
-  const model = flags.serve ? (await pullModel(daemon.store, flags.model, quiet)).model : flags.model;
+  const model = flags.serve
+    ? (await pullModel(daemon.store, flags.model, quiet, await readSourceSettings(context.environment))).model
+    : flags.model;
   await daemon.announceModels();
   const deployment = await deployModel({ coordinator, request: { model, ...options } }, quiet);
   if (flags.json !== true) printLine(context.stdout, describeDeployment(deployment, daemon.mesh.cards.snapshot()));

@@ -11,6 +11,8 @@ export interface CommandContext {
   readonly stdin: Readable & { readonly isTTY?: boolean };
   /** Aborts when the person or the system wants an end. */
   readonly signal: AbortSignal;
+  /** Variables of the environment that concern other programs as well: proxies, and those of Hugging Face. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
   /** Directory of the data unless a flag or `SKEIN_DATA` names another. */
   readonly defaultDataDirectory: string;
 }

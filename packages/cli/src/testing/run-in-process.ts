@@ -18,6 +18,8 @@ export async function runInProcess(
     readonly isTTY?: boolean;
     /** Content of standard input. Default: nothing. */
     readonly input?: string;
+    /** Variables of the environment. Default: none. */
+    readonly environment?: Readonly<Record<string, string>>;
     /** Called when something was printed on stdout. */
     readonly onPrint?: () => void;
   } = {},
@@ -35,6 +37,7 @@ export async function runInProcess(
     stderr,
     stdin,
     signal: options.signal ?? new AbortController().signal,
+    environment: options.environment ?? {},
     defaultDataDirectory: options.data ?? '/nowhere',
   });
   stdout.end();

@@ -6,7 +6,13 @@ import { partsSource } from './parts.ts';
 import { pythonPackageSource } from './python-package.ts';
 import type { SourceSpec } from './source-spec.ts';
 
-/** Makes the adapter for a source. A file that is one of several parts stands for all of them. */
+export type CreateSource = typeof createSource;
+
+/**
+ * Makes the adapter for a source. A file that is one of several parts stands for all of them.
+ *
+ * @throws SkeinError `invalid-request` for settings that can't be used; `model-invalid` for an impossible part
+ */
 export function createSource(spec: SourceSpec, options: HuggingFaceOptions = {}): ModelSource {
   switch (spec.kind) {
     case 'hugging-face':

@@ -1,5 +1,8 @@
-import { isSkeinError, onAbort, SkeinError } from '@skein/protocol';
+import type { IncomingMessage } from 'node:http';
 
+import { hasCode, onAbort } from '@skein/protocol';
+
+import { explainFailure, unreachable, type HttpAnswer, type HttpClient } from './http-client.ts';
 import { StallGuard } from './stall-guard.ts';
 
 export interface HttpOptions {
@@ -21,18 +24,21 @@ export interface RemoteFile {
   readonly validator: string;
 }
 
-const maximumRedirects = 5;
+/** Codes for a URL that an earlier redirect led to, and that has expired. */
+const expired: readonly string[] = ['model-not-found', 'model-unreachable'];
 
-/**
- * One file by HTTPS, from any byte on. Follows redirects by hand, so that none leads from HTTPS to plain HTTP. Sends
- * nothing that identifies the user.
- */
+/** One file of a server, from any byte on. */
 export class HttpDownload {
+  readonly #client: HttpClient;
   readonly #url: URL;
   readonly #answerTimeoutMs: number;
   readonly #idleTimeoutMs: number;
+  /** URL of the storage that had the file the last time: asking it at once spares the redirect of each range. */
+  #storage: URL | undefined;
+  #sendsRanges = false;
 
-  constructor(url: URL, options: Partial<HttpOptions>) {
+  constructor(client: HttpClient, url: URL, options: Partial<HttpOptions>) {
+    this.#client = client;
     this.#url = url;
     this.#answerTimeoutMs = options.answerTimeoutMs ?? 5000;
     this.#idleTimeoutMs = options.idleTimeoutMs ?? 30_000;
@@ -45,11 +51,18 @@ export class HttpDownload {
    */
   async describe(signal: AbortSignal): Promise<RemoteFile> {
     using guard = this.#guard(signal, this.#answerTimeoutMs);
-    const { response, linked } = await this.#request('HEAD', {}, guard);
+    const { response, linked } = await this.#client.request({ url: this.#url, method: 'HEAD', ...waiting(guard) });
+    response.resume();
     const bytes = linked.bytes ?? contentLength(response);
     if (bytes === undefined) throw unreachable(this.#url, 'it does not say how big the file is');
-    const validator = response.headers.get('etag') ?? response.headers.get('last-modified') ?? '';
+    const { headers } = response;
+    const validator = headers.etag ?? headers['last-modified'] ?? '';
     return { bytes, sha256: linked.sha256, validator };
+  }
+
+  /** Whether the last answer with content was the range that was asked for. */
+  get sendsRanges(): boolean {
+    return this.#sendsRanges;
   }
 
   /** Streams from `offset` until the connection ends, which may be before the byte `end` of a file of `bytes` bytes. */
@@ -61,77 +74,56 @@ export class HttpDownload {
   }): AsyncGenerator<Uint8Array> {
     const { offset, end, bytes, signal } = options;
     using guard = this.#guard(signal, this.#answerTimeoutMs);
-    const { response } = await this.#request(
-      'GET',
-      { range: `bytes=${offset}-${end === bytes ? '' : end - 1}` },
-      guard,
-    );
+    const range = `bytes=${offset}-${end === bytes ? '' : end - 1}`;
+    const { response } = await this.#requestRange(range, guard);
     using idle = this.#guard(guard.signal, this.#idleTimeoutMs);
     guard[Symbol.dispose]();
-    // A server that knows no ranges sends everything: what is there already is passed over.
-    let skip = response.status === 206 ? 0 : offset;
-    if (response.status === 206) this.#checkRange(response, options);
-    else if (contentLength(response) !== bytes)
-      throw unreachable(this.#url, 'the file changed while it was downloaded');
-    const reader = response.body?.getReader();
-    if (reader === undefined) throw unreachable(this.#url, 'it sent no content');
-    const cancel = () => void reader.cancel(idle.signal.reason).catch(() => {});
-    using _abort = onAbort(idle.signal, cancel);
+    this.#sendsRanges = response.statusCode === 206;
+    using _abort = onAbort(idle.signal, () => void response.destroy());
     try {
-      for (let next = await reader.read(); !next.done; next = await reader.read()) {
+      // A server that knows no ranges sends everything: the bytes that are there already are passed over.
+      let skip = this.#sendsRanges ? 0 : offset;
+      if (this.#sendsRanges) this.#checkRange(response, options);
+      else if (contentLength(response) !== bytes)
+        throw unreachable(this.#url, 'the file changed while it was downloaded');
+      for await (const content of response as AsyncIterable<Uint8Array>) {
         idle.progress();
-        const chunk = next.value.subarray(Math.min(skip, next.value.byteLength));
-        skip -= next.value.byteLength - chunk.byteLength;
+        const chunk = content.subarray(Math.min(skip, content.byteLength));
+        skip -= content.byteLength - chunk.byteLength;
         if (chunk.byteLength > 0) yield chunk;
+        idle.progress();
       }
       idle.signal.throwIfAborted();
     } catch (error) {
-      throw this.#explain(error, idle.signal);
+      throw explainFailure(error, { url: this.#url, signal: idle.signal });
     } finally {
-      cancel();
+      response.destroy();
     }
   }
 
-  async #request(method: string, headers: Record<string, string>, guard: StallGuard) {
-    let url = this.#url;
-    let linked: { bytes?: number | undefined; sha256?: string | undefined } = {};
-    for (let hop = 0; hop <= maximumRedirects; hop++) {
-      const response = await fetch(url, {
-        method,
-        // Compressed content would make lengths and ranges meaningless.
-        headers: { ...headers, 'accept-encoding': 'identity' },
-        redirect: 'manual',
-        signal: guard.signal,
-      }).catch((error: unknown) => {
-        throw this.#explain(error, guard.signal);
-      });
-      guard.progress();
-      linked = { ...linked, ...linkedFile(response) };
-      const location = response.headers.get('location');
-      if (response.status < 300 || response.status >= 400 || location === null) {
-        if (response.ok) return { response, linked };
-        await response.body?.cancel();
-        throw refused(url, response.status);
+  async #requestRange(range: string, guard: StallGuard): Promise<HttpAnswer> {
+    const ask = async (url: URL) =>
+      await this.#client.request({ url, method: 'GET', headers: { range }, ...waiting(guard) });
+    if (this.#storage !== undefined) {
+      try {
+        return await ask(this.#storage);
+      } catch (error) {
+        guard.signal.throwIfAborted();
+        this.#storage = undefined;
+        if (!expired.some((code) => hasCode(error, code))) throw error;
       }
-      await response.body?.cancel();
-      url = this.#redirected(url, location);
     }
-    throw unreachable(this.#url, `it redirects more than ${maximumRedirects} times`);
-  }
-
-  #redirected(from: URL, location: string): URL {
-    const target = URL.parse(location, from.href);
-    if (target === null) throw unreachable(from, 'it redirects to an address that is none');
-    if (target.protocol === 'https:' || target.protocol === this.#url.protocol) return target;
-    throw unreachable(from, `it redirects to ${target.protocol}, where the download could be changed on its way`);
+    const answer = await ask(this.#url);
+    this.#storage = answer.url;
+    return answer;
   }
 
   #checkRange(
-    response: Response,
+    { headers }: IncomingMessage,
     { offset, end, bytes }: { readonly offset: number; readonly end: number; readonly bytes: number },
   ): void {
     const expected = `bytes ${offset}-${end - 1}/${bytes}`;
-    const sent = response.headers.get('content-range');
+    const sent = headers['content-range'];
     if (sent !== expected) throw unreachable(this.#url, `it sent the range "${sent}" instead of "${expected}"`);
   }
 
@@ -139,43 +131,13 @@ export class HttpDownload {
     const message = `${this.#url.hostname} did not answer for ${timeoutMs / 1000} s; check the connection and try again`;
     return new StallGuard({ signal, timeoutMs, message });
   }
-
-  #explain(error: unknown, signal: AbortSignal): unknown {
-    if (signal.aborted) return signal.reason;
-    if (isSkeinError(error)) return error;
-    return unreachable(this.#url, `the connection failed${errorCode(error)}`, error);
-  }
 }
 
-/** Reads the size and hash of a big file, which Hugging Face names on the redirect to its storage. */
-function linkedFile({ headers }: Response): { bytes?: number; sha256?: string } {
-  const sha256 = /^"?([0-9a-f]{64})"?$/.exec(headers.get('x-linked-etag') ?? '')?.[1];
-  const bytes = /^\d{1,15}$/.exec(headers.get('x-linked-size') ?? '')?.[0];
-  return { ...(sha256 !== undefined && { sha256 }), ...(bytes !== undefined && { bytes: Number(bytes) }) };
+function waiting(guard: StallGuard) {
+  return { signal: guard.signal, onProgress: () => guard.progress() };
 }
 
-function contentLength({ headers }: Response): number | undefined {
-  const text = /^\d{1,15}$/.exec(headers.get('content-length') ?? '')?.[0];
+function contentLength({ headers }: IncomingMessage): number | undefined {
+  const text = /^\d{1,15}$/.exec(String(headers['content-length']))?.[0];
   return text === undefined ? undefined : Number(text);
-}
-
-function refused(url: URL, status: number): SkeinError {
-  if (status === 404) {
-    return new SkeinError('model-not-found', `${url.hostname} has no such file; check owner, repository and file name`);
-  }
-  if (status === 401 || status === 403) {
-    const fix = 'download the file in a browser and pull it by its path';
-    return new SkeinError('model-not-found', `${url.hostname} does not give the file without an account; ${fix}`);
-  }
-  return unreachable(url, `it answered with status ${status}`);
-}
-
-function unreachable(url: URL, reason: string, cause?: unknown): SkeinError {
-  return new SkeinError('model-unreachable', `cannot download from ${url.hostname}: ${reason}`, { cause });
-}
-
-/** Returns the reason of a failed `fetch`, e.g. ENOTFOUND, which it hides in the cause. */
-function errorCode(error: unknown): string {
-  const cause = error instanceof Error ? error.cause : undefined;
-  return cause instanceof Error && 'code' in cause ? ` (${String(cause.code)})` : '';
 }

@@ -1,7 +1,11 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 
 import { expect, test } from 'vitest';
 
+import { AccessToken } from './access-token.ts';
 import { huggingFaceSource, type HuggingFaceOptions } from './hugging-face.ts';
 import { startFileServer, type FileServer } from './test-support/file-server.ts';
 import { readOffer } from './test-support/read-offer.ts';
@@ -87,4 +91,82 @@ test('stops when it is aborted', async () => {
     for await (const chunk of chunks) if (chunk.byteLength > 0) controller.abort();
   })();
   await expect(reading).rejects.toMatchObject({ name: 'AbortError' });
+});
+
+test('fetches several ranges at once where the server sends them, and asks the storage itself for the next', async () => {
+  await using server = await startFileServer({ content, linkedSha256: sha256 });
+  const options = { segmentBytes: 100_000, connections: 2 };
+  expect(await readOffer(source(server, options), { offset: 50_000 })).toEqual(content.subarray(50_000));
+  expect(server.ranges.toSorted()).toEqual(['bytes=150000-249999', 'bytes=250000-', 'bytes=50000-149999']);
+  const redirected = server.requests.filter(({ method, url }) => method === 'GET' && !url.startsWith('/storage'));
+  expect(redirected).toHaveLength(1);
+});
+
+test('goes on where several connections were cut', async () => {
+  await using server = await startFileServer({ content, cutsAfterBytes: 30_000 });
+  expect(await readOffer(source(server, { segmentBytes: 100_000, connections: 3 }))).toEqual(content);
+});
+
+test('takes all from one connection of a server that knows no ranges', async () => {
+  await using server = await startFileServer({ content, ignoresRanges: true });
+  expect(await readOffer(source(server, { segmentBytes: 100_000 }))).toEqual(content);
+  expect(server.ranges).toHaveLength(2);
+});
+
+test('sends the access token to the server itself, and to no other that it redirects to', async () => {
+  await using storage = await startFileServer({ content });
+  await using server = await startFileServer({ content, token: 'hf_secret' });
+  const token = new AccessToken('hf_secret', 'test');
+  expect(await readOffer(source(server, { token }))).toEqual(content);
+  server.behaviour.redirect = `${storage.endpoint}/storage`;
+  expect(await readOffer(source(server, { token }))).toEqual(content);
+  const sent = (to: FileServer) => new Set(to.requests.map(({ authorization }) => authorization));
+  expect(sent(server)).toEqual(new Set(['Bearer hf_secret']));
+  expect(sent(storage)).toEqual(new Set([undefined]));
+});
+
+test('says what helps where an access token is needed', async () => {
+  await using server = await startFileServer({ content, token: 'hf_secret' });
+  await expect(readOffer(source(server))).rejects.toMatchObject({
+    code: 'model-not-found',
+    message: /does not give the file \(status 401\); .*set HF_TOKEN to an access token/,
+  });
+  const token = new AccessToken('hf_wrong', 'test');
+  const failed = readOffer(source(server, { token }));
+  await expect(failed).rejects.toMatchObject({ message: /with the account of your access token/ });
+  await expect(failed).rejects.not.toThrow(/hf_wrong/);
+});
+
+test('asks through the proxy that is named, but for hosts that need none', async () => {
+  await using proxy = await startFileServer({ content });
+  const proxies = { HTTP_PROXY: proxy.endpoint, NO_PROXY: '127.0.0.1' };
+  expect(await readOffer(source({ endpoint: 'http://models.example' }, { proxies }))).toEqual(content);
+  const url = 'http://models.example/owner/model/resolve/main/sub/model.gguf';
+  expect(new Set(proxy.requests.map(({ url }) => url))).toEqual(new Set([url]));
+  await using server = await startFileServer({ content });
+  expect(await readOffer(source(server, { proxies }))).toEqual(content);
+});
+
+test.each(['http://127.0.0.1:1/', 'http://localhost/', 'http://[::1]/', 'http://169.254.169.254/', 'http://0x7f.1/'])(
+  'follows no redirect of a public server to %s',
+  async (redirect) => {
+    await using proxy = await startFileServer({ content, redirect });
+    const reading = readOffer(
+      source({ endpoint: 'http://models.example' }, { proxies: { HTTP_PROXY: proxy.endpoint } }),
+    );
+    await expect(reading).rejects.toThrow(/which is this machine or in a private network/);
+  },
+);
+
+test('refuses headers without end', async () => {
+  const server = createServer((_, response) => {
+    response.writeHead(200, { 'x-much': 'a'.repeat(1_000_000) }).end();
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const reading = readOffer(source({ endpoint: `http://127.0.0.1:${port}` }));
+  await expect(reading).rejects.toMatchObject({ code: 'model-unreachable', message: /HPE_HEADER_OVERFLOW/ });
+  server.closeAllConnections();
+  server.close();
 });

@@ -2,44 +2,58 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { asSkeinError, isSkeinError, SkeinError } from '@skein/protocol';
 
+import { concurrentSegments } from './concurrent-segments.ts';
 import { exactly } from './exactly.ts';
+import { HttpClient } from './http-client.ts';
 import { HttpDownload, type HttpOptions } from './http-download.ts';
-import type { ModelSource, OfferedFile } from './model-source.ts';
+import type { ModelSource, OfferedFile, ReadOptions } from './model-source.ts';
+import { RepositoryServer } from './repository-server.ts';
+import type { SourceSettings } from './source-settings.ts';
 import type { HuggingFaceSpec } from './source-spec.ts';
 
-export interface HuggingFaceOptions extends Partial<HttpOptions> {
-  /** URL of the server with the repositories, without a path. Default: `https://huggingface.co`. */
-  readonly endpoint?: string | undefined;
+export interface HuggingFaceOptions extends SourceSettings, Partial<HttpOptions> {
   /** Pause before a lost connection is opened again, in milliseconds. Default: 1000. */
   readonly retryDelayMs?: number | undefined;
+  /** Connections for one file, once its server has sent a range. Default: 4. */
+  readonly connections?: number | undefined;
+  /** Bytes that a connection fetches before the next range. Default: 16 MiB, so that 64 MiB wait in memory at most. */
+  readonly segmentBytes?: number | undefined;
 }
 
 /** Consecutive connections without a byte after which the source is given up. */
 const fruitlessAttempts = 3;
 
 /**
- * Makes a source of a file in a public Hugging Face repository. It resumes lost connections where they broke off, and
+ * Makes a source of a file in a Hugging Face repository. It resumes lost connections where they broke off, and
  * continues an interrupted download later as long as the repository still has the same file.
+ *
+ * @throws SkeinError `invalid-request` for settings that can't be used
  */
 export function huggingFaceSource(spec: HuggingFaceSpec, options: HuggingFaceOptions = {}): ModelSource {
-  const path = [...spec.repository.split('/'), 'resolve', spec.revision, ...spec.file.split('/')];
-  const url = new URL(path.map(encodeURIComponent).join('/'), options.endpoint ?? 'https://huggingface.co');
-  const download = new HttpDownload(url, options);
+  const { retryDelayMs = 1000, connections = 4, segmentBytes = 16 * 1024 * 1024 } = options;
+  const server = new RepositoryServer(options);
+  const url = server.url([...spec.repository.split('/'), 'resolve', spec.revision, ...spec.file.split('/')]);
+  const download = new HttpDownload(new HttpClient(server, options), url, options);
   return {
     label: url.hostname,
     transfer: 'download',
     async open({ signal }): Promise<OfferedFile> {
       const { bytes, sha256, validator } = await download.describe(signal);
+      const read = (range: Pick<ReadOptions, 'offset' | 'end' | 'signal'>) =>
+        exactly(readToEnd(download, { ...range, bytes, retryDelayMs }), range.end - range.offset);
       return {
         identity: `${url.href}#${sha256 ?? validator}`,
         bytes,
         sha256,
         scratchBytes: 0,
-        read: ({ offset, end, signal }) =>
-          exactly(
-            readToEnd(download, { offset, end, bytes, signal, retryDelayMs: options.retryDelayMs ?? 1000 }),
-            end - offset,
-          ),
+        read: async function* ({ offset, end, signal }) {
+          // One connection shows whether the server sends ranges.
+          const first = Math.min(end, offset + segmentBytes);
+          yield* read({ offset, end: first, signal });
+          const rest = { offset: first, end, signal };
+          if (download.sendsRanges) yield* concurrentSegments({ ...rest, read, connections, segmentBytes });
+          else yield* read(rest);
+        },
       };
     },
   };

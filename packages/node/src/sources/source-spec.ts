@@ -1,4 +1,15 @@
-/** A file of a public Hugging Face repository. */
+/** A model of a Hugging Face repository, whose file its list of files tells. */
+export interface RepositorySpec {
+  readonly kind: 'repository';
+  /** `owner/name`. */
+  readonly repository: string;
+  /** Branch, tag or commit. */
+  readonly revision: string;
+  /** Quantization, e.g. `Q4_K_M`; undefined where the repository has one model, or the usual one is meant. */
+  readonly quantization: string | undefined;
+}
+
+/** A file of a Hugging Face repository. */
 export interface HuggingFaceSpec {
   readonly kind: 'hugging-face';
   /** `owner/name`. */

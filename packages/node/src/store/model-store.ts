@@ -14,7 +14,7 @@ import {
 
 import { findCatalogEntryByHash } from '../catalog/index.ts';
 import { checkModel, type CheckModel } from '../engine/process/check-model.ts';
-import { createSource, type ModelReference } from '../sources/index.ts';
+import { createSource, type CreateSource, type ModelReference } from '../sources/index.ts';
 import { measureFreeBytes, onDisk, replaceFile, type MeasureFreeBytes } from '../disk/index.ts';
 import { HeldModels } from './held-models.ts';
 import { storeLayout } from './layout.ts';
@@ -26,8 +26,8 @@ import { readManifest } from './saved-manifest.ts';
 /** The models on this machine's disk. Several processes may use one store at the same time. */
 export interface ModelStore {
   /**
-   * Makes sure that a model is held: one of the catalog by name, `hf:owner/repository/file.gguf`, or the GGUF at a
-   * path, which is copied. Tries the sources in order. Uses the file only after it has the SHA-256 that the catalog or
+   * Makes sure that a model is held: one of the catalog by name, `owner/repository:Q4_K_M`,
+   * `hf:owner/repository/file.gguf`, or the GGUF at a path, which is copied. Tries the sources in order. Uses the file only after it has the SHA-256 that the catalog or
    * the source names, if either does, reads as a GGUF of a model that generates text, and is accepted by llama.cpp.
    * Another call continues an interrupted pull where it stopped.
    *
@@ -82,7 +82,7 @@ export interface StoreOptions {
   /** Receives warnings about files that are damaged or can't be read. Default: none. */
   readonly logger?: Logger;
   /** Makes the adapter of a source. Default: the real ones. */
-  readonly createSource?: typeof createSource | undefined;
+  readonly createSource?: CreateSource | undefined;
   /** Checks whether the engine would accept a file. Default: llama.cpp reads its header, in a process of its own. */
   readonly checkModel?: CheckModel | undefined;
   /** Measures the free room. Default: asks the file system. */

@@ -1,6 +1,12 @@
 import { basename } from 'node:path';
 
-import { withoutPart, type ModelReference, type SourceSpec } from '../sources/index.ts';
+import {
+  referenceTo,
+  withoutPart,
+  type ModelReference,
+  type RepositorySpec,
+  type SourceSpec,
+} from '../sources/index.ts';
 
 /** The steps to which a reference comes down. */
 export interface PullPlan {
@@ -15,16 +21,15 @@ export interface PullPlan {
 }
 
 /** Plans a pull: the model's name, its sources, and the hash that it must have. */
-export function planPull(reference: ModelReference): PullPlan {
+export function planPull(reference: Exclude<ModelReference, RepositorySpec>): PullPlan {
   switch (reference.kind) {
     case 'catalog': {
       const { name, sha256, bytes, sources } = reference.entry;
       return { name, pinned: { sha256, bytes }, remember: [], sources };
     }
     case 'hugging-face': {
-      const { repository, file } = reference;
-      const name = modelName(file);
-      return { name, remember: [name, `hf:${repository}/${file}`], sources: [reference] };
+      const name = modelName(reference.file);
+      return { name, remember: [name, referenceTo(reference)], sources: [reference] };
     }
     case 'local-file': {
       const name = modelName(reference.path);

@@ -17,6 +17,10 @@ export interface FileServerBehaviour {
   status?: number;
   /** URL to which every request is redirected. */
   redirect?: string;
+  /** Answer to every request for the list of a repository's files; any JSON. */
+  list?: unknown;
+  /** Access token without which nothing is given but by the storage. */
+  token?: string;
 }
 
 /** A web server on loopback that serves one file. */
@@ -25,19 +29,27 @@ export interface FileServer extends AsyncDisposable {
   readonly behaviour: FileServerBehaviour;
   /** Headers `range` of the GET requests for content so far; an empty string where there was none. */
   readonly ranges: string[];
+  /** All requests so far: method, URL as it was sent, and the header with the access token. */
+  readonly requests: { readonly method: string; readonly url: string; readonly authorization: string | undefined }[];
 }
 
 /** Starts a web server on loopback that serves one file, with a behaviour that the test may change at any time. */
 export async function startFileServer(initial: FileServerBehaviour): Promise<FileServer> {
   const behaviour = { ...initial };
   const ranges: string[] = [];
-  const server = createServer((request, response) => serve(behaviour, ranges, { request, response }));
+  const requests: FileServer['requests'] = [];
+  const server = createServer((request, response) => {
+    const { method = '', url = '', headers } = request;
+    requests.push({ method, url, authorization: headers.authorization });
+    serve(behaviour, ranges, { request, response });
+  });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
   return {
     endpoint: `http://127.0.0.1:${port}`,
     behaviour,
     ranges,
+    requests,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
@@ -50,12 +62,17 @@ function serve(
   ranges: string[],
   { request, response }: { request: IncomingMessage; response: ServerResponse },
 ): void {
-  const { redirect, status, files } = behaviour;
-  const path = request.url ?? '';
+  const { redirect, status, files, list, token } = behaviour;
+  // A request to a proxy has a whole URL.
+  const path = (request.url ?? '').replace(/^http:\/\/[^/]*/, '');
   const file = files?.[path.slice(path.lastIndexOf('/') + 1)];
   const content = file?.content ?? behaviour.content;
   const linkedSha256 = file?.sha256 ?? behaviour.linkedSha256;
   if (status !== undefined) return void response.writeHead(status).end();
+  const isOpen =
+    token === undefined || path.startsWith('/storage') || request.headers.authorization === `Bearer ${token}`;
+  if (!isOpen) return void response.writeHead(401).end();
+  if (list !== undefined && path.startsWith('/api/models/')) return void response.end(JSON.stringify(list));
   if (files !== undefined && file === undefined) return void response.writeHead(404).end();
   if (redirect !== undefined) return void response.writeHead(302, { location: redirect }).end();
   if (linkedSha256 !== undefined && !path.startsWith('/storage')) {

@@ -16,7 +16,7 @@ export async function storeFixture(options: { readonly endpoint?: string } & Sto
   await writeTinyModel('llama', file);
   const content = await readFile(file);
   const storeOptions: StoreOptions = {
-    createSource: (spec) => createSource(spec, { endpoint: options.endpoint, retryDelayMs: 0 }),
+    createSource: (spec, sources) => createSource(spec, { endpoint: options.endpoint, retryDelayMs: 0, ...sources }),
     // Most tests are about files; what llama.cpp says of them costs a process each.
     checkModel: () => Promise.resolve(),
     ...options,
