@@ -1,4 +1,3 @@
-import { limits } from '@skein/protocol';
 import { describe, expect, it } from 'vitest';
 
 import type { Value } from '../gguf/index.ts';
@@ -23,29 +22,26 @@ describe('splitRule', () => {
     });
   });
 
-  it('keeps a sliding-window layer in every block', () => {
+  it('cuts where the pattern of sliding windows begins anew', () => {
     expect(splitRule(metadata('gpt-oss', { block_count: 24 }))).toEqual({ allowed: true, multiple: 2 });
-    expect(splitRule(metadata('gemma3', { block_count: 34, 'attention.sliding_window': 1024 }))).toMatchObject({
-      multiple: 2,
-    });
-    const flags = {
-      'attention.sliding_window': 8,
-      'attention.sliding_window_pattern': [true, true, false, false, true, true],
-    };
-    expect(splitRule(metadata('gemma3', { block_count: 6, ...flags }))).toMatchObject({ multiple: 3 });
+    const gemma3 = { block_count: 34, 'attention.sliding_window': 1024 };
+    expect(splitRule(metadata('gemma3', gemma3))).toEqual({ allowed: true, multiple: 6 });
+    const withPeriod = (period: Value) =>
+      splitRule(metadata('gemma3', { ...gemma3, 'attention.sliding_window_pattern': period }));
+    expect(withPeriod(4)).toEqual({ allowed: true, multiple: 4 });
+    // A window on every layer.
+    expect(withPeriod(0)).toEqual({ allowed: true, multiple: 1 });
+    expect(withPeriod(1)).toMatchObject({ allowed: false, reason: /none of its layers/ });
+    for (const period of [35, 1.5, -2, 'six', true]) expect(withPeriod(period)).toMatchObject({ allowed: false });
   });
 
-  it('refuses more layers than a model may have before it lists them', () => {
-    for (const layers of [limits.maxLayers + 1, 0xffff_ffff, Infinity]) {
-      const absurd = metadata('gemma2', { block_count: layers });
-      expect(() => splitRule(absurd)).toThrow(expect.objectContaining({ code: 'model-invalid' }));
-    }
-  });
-
-  it('finds the cuts of a model whose windowed layers lie far apart', () => {
-    const flags = Array.from({ length: 1000 }, (_, layer) => layer === 999 || layer === 499);
-    const metadata1000 = metadata('gpt-oss', { block_count: 1000, 'attention.sliding_window_pattern': flags });
-    expect(splitRule(metadata1000)).toEqual({ allowed: true, multiple: 500 });
+  it('refuses a list of windowed layers that llama.cpp passes over, unless it says what is the default', () => {
+    const listed = (flags: Value) =>
+      splitRule(metadata('gpt-oss', { block_count: 5, 'attention.sliding_window_pattern': flags }));
+    expect(listed([true, false, true, false, true])).toEqual({ allowed: true, multiple: 2 });
+    expect(listed([1, 0, 1, 0, 1])).toEqual({ allowed: true, multiple: 2 });
+    expect(listed([false, true, false, true, false])).toMatchObject({ allowed: false, reason: /does not follow/ });
+    expect(listed([true, false])).toMatchObject({ allowed: false, reason: /one value per layer/ });
   });
 
   it('lets a gemma3 without a window be cut anywhere', () => {

@@ -1,4 +1,4 @@
-import { invariant, limits, SkeinError, type SplitRule } from '@skein/protocol';
+import type { SplitRule } from '@skein/protocol';
 
 import { architectureNumber, architectureOf, type MetadataView } from './metadata-view.ts';
 
@@ -28,8 +28,7 @@ export interface SplitArchitecture {
   readonly stageValues: Readonly<Record<string, number>>;
   /**
    * The pattern of layers that alternate between sliding-window and full attention; absent where none do. llama.cpp
-   * counts the pattern's period from a file's layer 0, so stages get the pattern layer by layer, and cuts need not be
-   * multiples of the period.
+   * counts the pattern's period from a file's layer 0, so cuts are multiples of the period.
    */
   readonly slidingWindow?: SlidingWindow;
   /** Returns the reason why this very model cannot be split, although its architecture can; undefined when it can. */
@@ -39,7 +38,7 @@ export interface SplitArchitecture {
 export interface SlidingWindow {
   /**
    * Period of the pattern, whose last layer attends fully, unless the metadata give another (llama.cpp's
-   * `load_swa_pattern`).
+   * `set_swa_pattern`).
    */
   readonly defaultPeriod: number;
   /** Whether the pattern counts only when the metadata give a window. */
@@ -53,6 +52,9 @@ const commonPerLayerKeys = [
   'feed_forward_length',
   'expert_used_count',
 ];
+
+/** Suffix of the key with the period of the pattern of sliding windows, or with a list of flags, one per layer. */
+export const windowPattern = 'attention.sliding_window_pattern';
 
 const plain = {
   hiddenTensor: 'l_out',
@@ -83,7 +85,7 @@ const architectures: readonly SplitArchitecture[] = [
     name: 'gemma2',
     inputTensor: 'inp_scaled',
     tokenScale: rootOfHiddenSize,
-    perLayerKeys: [...commonPerLayerKeys, 'attention.sliding_window_pattern'],
+    perLayerKeys: [...commonPerLayerKeys, windowPattern],
     slidingWindow: { defaultPeriod: 2, needsWindowKey: false },
     refusal: (metadata) => refuseGemma27(metadata, 46),
   },
@@ -92,7 +94,7 @@ const architectures: readonly SplitArchitecture[] = [
     ...plain,
     name: 'gemma3',
     tokenScale: rootOfHiddenSize,
-    perLayerKeys: [...commonPerLayerKeys, 'attention.sliding_window_pattern'],
+    perLayerKeys: [...commonPerLayerKeys, windowPattern],
     slidingWindow: { defaultPeriod: 6, needsWindowKey: true },
     refusal: (metadata) => refuseGemma27(metadata, 62),
   },
@@ -100,7 +102,7 @@ const architectures: readonly SplitArchitecture[] = [
   {
     ...plain,
     name: 'gpt-oss',
-    perLayerKeys: [...commonPerLayerKeys, 'expert_feed_forward_length', 'attention.sliding_window_pattern'],
+    perLayerKeys: [...commonPerLayerKeys, 'expert_feed_forward_length', windowPattern],
     slidingWindow: { defaultPeriod: 2, needsWindowKey: false },
   },
   // granite.cpp and build_inp_embd (llama-graph.cpp): embedding_scale is applied to hidden states that come in as well, so the
@@ -122,68 +124,30 @@ export function splitArchitecture(name: string): SplitArchitecture | undefined {
   return byName.get(name);
 }
 
-/**
- * Decides whether a model's layers may be cut, and returns the places of cuts or the reason against them.
- *
- * @throws SkeinError `model-invalid` when the metadata claim more layers than a model may have
- */
+/** Decides whether a model's layers may be cut, and returns the places of cuts or the reason against them. */
 export function splitRule(metadata: MetadataView): SplitRule {
   const name = architectureOf(metadata);
   const architecture = byName.get(name);
   if (architecture === undefined) {
     return refuse(`models of architecture ${name} run whole: that their split gives equal results is not proved`);
   }
-  const reason = architecture.refusal?.(metadata) ?? refuseUnknown(metadata, architecture);
+  const reason =
+    architecture.refusal?.(metadata) ??
+    refuseUnknown(metadata, architecture) ??
+    refuseWindows(metadata, architecture.slidingWindow);
   if (reason !== undefined) return refuse(reason);
-  const pattern = slidingWindowPattern(metadata, architecture);
-  const multiple = pattern === undefined ? 1 : cutMultiple(pattern);
-  return multiple === undefined ? refuse('none of its layers has a sliding window') : { allowed: true, multiple };
+  // Period 0 stands for a window on every layer, which may be cut anywhere.
+  return { allowed: true, multiple: slidingWindowPeriod(metadata, architecture) || 1 };
 }
 
 /**
- * Returns for each layer whether the model has a sliding window there; undefined when no layer of this model can have
- * one.
- *
- * @throws SkeinError `model-invalid` when the metadata claim more layers than a model may have
+ * Returns the number of layers after which a model's pattern of sliding windows begins anew, 0 when every layer has a
+ * window; undefined when no layer of this model can have one.
  */
-export function slidingWindowPattern(
-  metadata: MetadataView,
-  { slidingWindow }: SplitArchitecture,
-): readonly boolean[] | undefined {
+export function slidingWindowPeriod(metadata: MetadataView, { slidingWindow }: SplitArchitecture): number | undefined {
   if (slidingWindow === undefined) return undefined;
   if (slidingWindow.needsWindowKey && !architectureNumber(metadata, 'attention.sliding_window')) return undefined;
-  const value = metadata.get(`${architectureOf(metadata)}.attention.sliding_window_pattern`);
-  if (Array.isArray(value)) return value.map((flag) => flag === true || (typeof flag === 'number' && flag !== 0));
-  // llama_hparams::set_swa_pattern; period 0 stands for a window on every layer.
-  const period = typeof value === 'number' ? value : slidingWindow.defaultPeriod;
-  const layers = architectureNumber(metadata, 'block_count') ?? 0;
-  // Before anything is made of them: files and sections come from others.
-  if (layers > limits.maxLayers) {
-    throw new SkeinError(
-      'model-invalid',
-      `the model claims ${layers} layers, at most ${limits.maxLayers} are accepted`,
-    );
-  }
-  return Array.from({ length: layers }, (_, layer) => period === 0 || layer % period < period - 1);
-}
-
-/**
- * Returns the finest cut at which every block has a layer with a sliding window: llama.cpp makes two caches for these
- * architectures and aborts (`GGML_ASSERT(hparams.is_swa_any())`) when the first would have no layer.
- */
-function cutMultiple(pattern: readonly boolean[]): number | undefined {
-  const layers = pattern.length;
-  /** Number of layers with a window before each layer, so that a block is looked at in one step. */
-  let windowed = 0;
-  const windowedBefore = [windowed, ...pattern.map((isWindowed) => (windowed += isWindowed ? 1 : 0))];
-  const before = (layer: number) => invariant(windowedBefore[layer], 'a block lies within the layers');
-  const hasWindow = (from: number, to: number) => before(from) < before(to);
-  for (let multiple = 1; multiple <= layers; multiple++) {
-    let from = 0;
-    while (from < layers && hasWindow(from, Math.min(from + multiple, layers))) from += multiple;
-    if (from >= layers) return multiple;
-  }
-  return undefined;
+  return architectureNumber(metadata, windowPattern) ?? slidingWindow.defaultPeriod;
 }
 
 function refuse(reason: string): SplitRule {
@@ -204,6 +168,26 @@ function refuseUnknown(metadata: MetadataView, architecture: SplitArchitecture):
     if (!known.has(key)) return `it has the list ${key}, of which this version does not know how to cut it`;
   }
   return undefined;
+}
+
+/**
+ * Refuses windows that llama.cpp would place otherwise in a stage: it passes over a list of layers and takes the default
+ * period. It also aborts (`GGML_ASSERT(hparams.is_swa_any())`) when no layer has a window; within a period the first
+ * has one.
+ */
+function refuseWindows(metadata: MetadataView, slidingWindow: SlidingWindow | undefined): string | undefined {
+  if (slidingWindow === undefined) return undefined;
+  const layers = architectureNumber(metadata, 'block_count') ?? 0;
+  const { defaultPeriod } = slidingWindow;
+  const pattern = metadata.get(`${architectureOf(metadata)}.${windowPattern}`);
+  if (pattern === undefined) return undefined;
+  if (Array.isArray(pattern)) {
+    const isDefault = pattern.every((flag, layer) => Boolean(flag) === layer % defaultPeriod < defaultPeriod - 1);
+    return isDefault ? undefined : 'its list of layers with a sliding window is one that llama.cpp does not follow';
+  }
+  if (pattern === 1) return 'none of its layers has a sliding window';
+  if (Number.isInteger(pattern) && Number(pattern) >= 0 && Number(pattern) <= layers) return undefined;
+  return `its pattern of sliding windows does not repeat within ${layers} layers`;
 }
 
 /**

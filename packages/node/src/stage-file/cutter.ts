@@ -28,7 +28,7 @@ import { verifiedSections } from './verified-sections.ts';
  * Version of the file format, part of the file name: raise it when files cut by an older version must not be used any
  * more.
  */
-const formatVersion = 2;
+const formatVersion = 3;
 const defaultAlignment = 32;
 /** Default size of the cache: a machine that switches between models cuts and fetches nothing again. */
 const defaultMaxDirectoryBytes = 64 * 1024 ** 3;

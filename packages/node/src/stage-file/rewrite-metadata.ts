@@ -1,7 +1,13 @@
 import { SkeinError } from '@skein/protocol';
 
 import { encodeArrayEntry, encodeEntry, type MetadataEntry, type Scalar } from '../gguf/index.ts';
-import { slidingWindowPattern, splitArchitecture, type SplitArchitecture } from './architectures.ts';
+import {
+  slidingWindowPeriod,
+  splitArchitecture,
+  splitRule,
+  windowPattern,
+  type SplitArchitecture,
+} from './architectures.ts';
 import { architectureOf, metadataView, type MetadataView } from './metadata-view.ts';
 import type { StageFilePlan } from './sections.ts';
 
@@ -24,9 +30,25 @@ export function rewriteMetadata(plan: StageFilePlan, entries: readonly EncodedEn
     // The manifest came from a peer that knows more, or lies.
     throw new SkeinError('split-unsupported', `this peer cannot split models of architecture ${name}; update it`);
   }
+  assertCut(plan, metadata);
   const replaced = replacements(plan, architecture, metadata);
   const kept = entries.filter(({ entry }) => !replaced.has(entry.name));
   return [...kept.map(({ content }) => content), ...replaced.values()];
+}
+
+/**
+ * Checks a block against the model's own metadata: the manifest may be that of another version, whose llama.cpp could
+ * cut elsewhere.
+ */
+function assertCut({ block, part }: StageFilePlan, metadata: MetadataView): void {
+  const rule = splitRule(metadata);
+  const cuts = part === 'tail' ? [block.from] : [block.from, block.to];
+  if (rule.allowed && cuts.every((cut) => cut % rule.multiple === 0)) return;
+  const reason = rule.allowed ? `it can be cut at multiples of ${rule.multiple} layers only` : rule.reason;
+  throw new SkeinError(
+    'split-unsupported',
+    `this peer cannot split the model there: ${reason}; remove the model and pull it again`,
+  );
 }
 
 function replacements(
@@ -48,10 +70,10 @@ function replacements(
     const values = metadata.get(key);
     if (Array.isArray(values)) put(key, encodeLayerValues(key, values.slice(from, to)));
   }
-  const pattern = slidingWindowPattern(metadata, architecture);
-  if (pattern !== undefined) {
-    const key = `${architecture.name}.attention.sliding_window_pattern`;
-    put(key, encodeArrayEntry(key, 'bool', pattern.slice(from, to)));
+  const period = slidingWindowPeriod(metadata, architecture);
+  if (period !== undefined) {
+    const key = `${architecture.name}.${windowPattern}`;
+    put(key, encodeEntry(key, 'uint32', period));
   }
   for (const [suffix, value] of Object.entries(architecture.stageValues)) {
     const key = `${architecture.name}.${suffix}`;

@@ -67,13 +67,13 @@ describe('createManifest', () => {
   it('describes the model', () => {
     expect(model('gemma3').manifest.shape).toEqual({
       architecture: 'gemma3',
-      layers: 12,
+      layers: 16,
       hiddenSize: 96,
       vocabularySize: 338,
       contextLength: 2048,
       // 2 heads of 32 for keys and as much for values, in f16.
       kvBytesPerTokenPerLayer: 256,
-      split: { allowed: true, multiple: 2 },
+      split: { allowed: true, multiple: 6 },
     });
   });
 
@@ -159,9 +159,9 @@ describe('ensureStageFile', () => {
     expect(tensors.has('output.weight')).toBe(false);
   });
 
-  it('writes the sliding-window pattern of the block, layer by layer', async () => {
-    const layout = await cut('gemma3', { from: 4, to: 8 });
-    expect(valueOf(layout, 'gemma3.attention.sliding_window_pattern')).toEqual([true, false, true, true]);
+  it('writes the period of the sliding windows, from which llama.cpp counts in each stage', async () => {
+    const layout = await cut('gemma3', { from: 6, to: 12 });
+    expect(valueOf(layout, 'gemma3.attention.sliding_window_pattern')).toBe(6);
   });
 
   it('leaves the embedding scale to the lead', async () => {
@@ -170,10 +170,10 @@ describe('ensureStageFile', () => {
   });
 
   it('makes a front of all metadata and the token rows', async () => {
-    const layout = await cut('gemma3', { from: 0, to: 4 }, { kind: 'front' });
+    const layout = await cut('gemma3', { from: 0, to: 6 }, { kind: 'front' });
     expect([...layout.tensors.keys()]).toEqual(['token_embd.weight']);
     expect(layout.metadata.get('tokenizer.ggml.tokens')?.count).toBe(338);
-    expect(valueOf(layout, 'gemma3.block_count')).toBe(12);
+    expect(valueOf(layout, 'gemma3.block_count')).toBe(16);
   });
 
   it.each(tinyArchitectures.map(({ name }) => name))('keeps everything of a whole %s', async (name) => {
@@ -334,12 +334,24 @@ describe('ensureStageFile', () => {
   it('refuses blocks that are no cut of the model', async () => {
     await expect(request('gemma3', { from: 0, to: 3 }).then(ensureStageFile)).rejects.toMatchObject({
       code: 'split-unsupported',
-      message: /multiples of 2/,
+      message: /multiples of 6/,
     });
     await expect(request('llama', { from: 2, to: 9 }).then(ensureStageFile)).rejects.toMatchObject({
       code: 'split-unsupported',
     });
     const { manifest } = model('llama');
+    // As a version wrote it whose llama.cpp could cut there.
+    const finer = { ...model('gemma3').manifest };
+    const gemma3 = { ...finer, shape: { ...finer.shape, split: { allowed: true as const, multiple: 2 } } };
+    for (const block of [
+      { from: 4, to: 8 },
+      { from: 0, to: 4 },
+    ]) {
+      await expect(request('gemma3', block, { manifest: gemma3 }).then(ensureStageFile)).rejects.toMatchObject({
+        code: 'split-unsupported',
+        message: /multiples of 6 layers only; remove the model and pull it again/,
+      });
+    }
     const shape = { ...manifest.shape, split: { allowed: false as const, reason: 'it is mamba' } };
     const whole = await request('llama', { from: 0, to: 2 }, { manifest: { ...manifest, shape } });
     await expect(ensureStageFile(whole)).rejects.toMatchObject({ message: /it is mamba; run it on one machine/ });

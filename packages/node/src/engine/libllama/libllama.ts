@@ -17,7 +17,7 @@ import { ErrorLog, loadFailure } from './load-failure.ts';
  * node-llama-cpp bundles, and {@link loadLibllama} refuses any other version at start-up, since a struct that has
  * changed underneath would corrupt memory rather than fail.
  */
-export const supportedLlamaVersion = '0.5.0-dev';
+export const supportedLlamaVersion = '0.4.0-dev';
 
 /** Fields of a struct in declaration order: C name and koffi type. */
 export type StructLayout = readonly (readonly [field: string, type: string])[];
