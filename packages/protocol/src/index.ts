@@ -96,6 +96,7 @@ export { silentLogger, type Logger } from './logger.ts';
 export { aliveSchema, maxDeadAfterMs, type Alive } from './mesh/alive.ts';
 export {
   cardSchema,
+  hardwareSchema,
   cardSignatureContext,
   maxCardLinks,
   maxModelAliases,

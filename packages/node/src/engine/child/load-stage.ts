@@ -1,4 +1,4 @@
-import { isSkeinError, keptDeviceBytes, SkeinError, type StagePlacement } from '@skein/protocol';
+import { isSkeinError, SkeinError, type StagePlacement } from '@skein/protocol';
 
 import { applyGpuOptions, type GpuChoice } from '../../hardware/gpu-options.ts';
 import { noGpu } from '../../hardware/gpu-problem.ts';
@@ -8,7 +8,7 @@ import { listGpus, type EngineGpu } from '../libllama/gpus.ts';
 import type { Libllama } from '../libllama/libllama.ts';
 import { Stage, type StageOptions } from '../stage/stage.ts';
 import { areWeightsRepacked } from './repacked-weights.ts';
-import { chooseOffload, type Offload, type StageSizes } from './offload.ts';
+import { chooseOffload, roomsOn, type Offload, type StageSizes } from './offload.ts';
 import { readStageSizes } from './stage-sizes.ts';
 
 /** Share of a stage's parts that stays on GPUs when it is tried again after their memory ran out. */
@@ -70,7 +70,7 @@ function loadWithRetries(
 ): { readonly stage: Stage; readonly offload: Offload; readonly retries: number } {
   const { options, choice, sizes } = asked;
   const { gpus, spread, splitsRows } = choice;
-  const rooms = gpus.map(({ freeMemoryBytes }) => Math.max(0, freeMemoryBytes - keptDeviceBytes));
+  const rooms = roomsOn(gpus);
   let most = sizes.layers.length + 1;
   for (let retries = 0; ; retries += 1) {
     const offload = chooseOffload(sizes, { rooms, spread, most });

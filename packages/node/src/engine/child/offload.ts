@@ -1,5 +1,6 @@
-import { invariant } from '@skein/protocol';
+import { invariant, keptDeviceBytes } from '@skein/protocol';
 
+import type { GpuDevice } from '../../hardware/devices.ts';
 import type { Spread } from '../../hardware/gpu-options.ts';
 
 /** Sizes of the parts of a stage that llama.cpp places one by one, in bytes. */
@@ -16,6 +17,11 @@ export interface Offload {
   readonly parts: number;
   /** Share of each GPU, in the order in which they were given. */
   readonly devices: readonly { readonly parts: number; readonly layers: number; readonly bytes: number }[];
+}
+
+/** Returns the bytes that a stage may take on each GPU. */
+export function roomsOn(gpus: readonly Pick<GpuDevice, 'freeMemoryBytes'>[]): readonly number[] {
+  return gpus.map(({ freeMemoryBytes }) => Math.max(0, freeMemoryBytes - keptDeviceBytes));
 }
 
 /**
