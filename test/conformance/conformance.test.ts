@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { TokenEmbedder } from '../../packages/node/src/engine/lead/token-embedder.ts';
 import { loadLibllama, type Libllama } from '../../packages/node/src/engine/libllama/libllama.ts';
-import { Stage } from '../../packages/node/src/engine/stage/stage.ts';
+import { Stage, type StageOptions } from '../../packages/node/src/engine/stage/stage.ts';
 import {
   createManifest,
   ensureStageFile,
@@ -55,7 +55,10 @@ async function tinyModel(name: string, weights: 'f16' | 'q8_0'): Promise<Model> 
   return { file, manifest: (await createManifest({ file, name })).manifest };
 }
 
-function stage({ manifest }: Model, file: string, layers?: { tap: number }): Stage {
+/** Options of a stage, and the layer after which it ends where it is not the last. */
+type StageSettings = Partial<StageOptions> & { readonly tap?: number | undefined };
+
+function stage({ manifest }: Model, file: string, { tap, ...options }: StageSettings = {}): Stage {
   const architecture = splitArchitecture(manifest.shape.architecture);
   const takesHidden = file.includes('stages');
   return new Stage(library, {
@@ -66,12 +69,13 @@ function stage({ manifest }: Model, file: string, layers?: { tap: number }): Sta
     sequences: 4,
     batchTokens: 64,
     threads: 1,
-    ...(layers === undefined ? {} : { hiddenTensor: `${architecture?.hiddenTensor}-${layers.tap}` }),
+    ...(tap === undefined ? {} : { hiddenTensor: `${architecture?.hiddenTensor}-${tap}` }),
     ...(takesHidden && architecture?.inputTensor !== undefined ? { inputTensor: architecture.inputTensor } : {}),
+    ...options,
   });
 }
 
-async function staged(model: Model, cuts: readonly number[]): Promise<Pipeline> {
+async function staged(model: Model, cuts: readonly number[], options: Partial<StageOptions> = {}): Promise<Pipeline> {
   const { file, manifest } = model;
   const { layers } = manifest.shape;
   const source = fileSectionSource(file);
@@ -82,7 +86,8 @@ async function staged(model: Model, cuts: readonly number[]): Promise<Pipeline> 
   const stages: Stage[] = [];
   for (const [index, from] of edges.slice(0, -1).entries()) {
     const to = edges[index + 1] ?? layers;
-    stages.push(stage(model, await cut({ from, to }, 'stage'), to === layers ? undefined : { tap: to - from - 1 }));
+    const tap = to === layers ? undefined : to - from - 1;
+    stages.push(stage(model, await cut({ from, to }, 'stage'), { tap, ...options }));
   }
   return stagedPipeline(await TokenEmbedder.open(library, await cut({ from: 0, to: layers }, 'front')), stages);
 }
@@ -123,5 +128,23 @@ describe('a split model', () => {
       using split = await staged(model, cut);
       expect(greatestDifference(expected, runWorkload(split, vocabularySize)), `cut at ${cut.join(' and ')}`).toBe(0);
     }
+  });
+
+  it.each([
+    { cacheType: 'bf16' },
+    { cacheType: 'q4_0' },
+    { cacheType: 'q5_1' },
+    { cacheType: 'q8_0', valueCacheType: 'q4_0' },
+    { cacheType: 'f16', valueCacheType: 'q5_1' },
+  ] as const)('gives the logits of the whole model, with keys and values in %j', async (types) => {
+    const model = await tinyModel('llama', 'q8_0');
+    const { vocabularySize, layers } = model.manifest.shape;
+    using plain = wholePipeline(stage(model, model.file));
+    using whole = wholePipeline(stage(model, model.file, types));
+    using split = await staged(model, [layers / 3], types);
+    const expected = runWorkload(whole, vocabularySize);
+    expect(greatestDifference(expected, runWorkload(split, vocabularySize))).toBe(0);
+    // The type has been taken: none of them rounds as f16 does.
+    expect(greatestDifference(expected, runWorkload(plain, vocabularySize))).toBeGreaterThan(0);
   });
 });

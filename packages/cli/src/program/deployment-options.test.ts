@@ -12,7 +12,7 @@ function parse(...words: readonly string[]): Command {
 }
 
 test('reads each flag as the option that it stands for', () => {
-  const line = '--stages 2 --layers 17,13 --ctx 8192 --parallel 8 --cache-type q8_0 --activations f16';
+  const line = '--stages 2 --layers 17,13 --ctx 8192 --parallel 8 --cache-type q8_0 --cache-type-v q4_0 --activations f16';
   const read = deploymentOptions(parse(...line.split(' ')));
   expect(read).toMatchObject({
     stages: 2,
@@ -20,6 +20,7 @@ test('reads each flag as the option that it stands for', () => {
     contextTokens: 8192,
     sequences: 8,
     cacheType: 'q8_0',
+    valueCacheType: 'q4_0',
     activations: 'f16',
   });
 });
@@ -45,7 +46,7 @@ test.each([
   [['--stages', '65'], 'from 1 to 64'],
   [['--layers', '17;13'], 'whole number'],
   [['--layers', '17,2000'], 'layers[1]: expected a number of at most 1024'],
-  [['--cache-type', 'q4_0'], 'f16, q8_0'],
+  [['--cache-type', 'q3_0'], 'f16, bf16, q8_0, q5_1, q4_0'],
 ])('refuses %j', (words, reason) => {
   expect(() => deploymentOptions(parse(...words))).toThrow(reason);
 });

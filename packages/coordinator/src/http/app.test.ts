@@ -165,7 +165,8 @@ describe('deploying over HTTP', () => {
     ['stages', { stages: 0 }],
     ['layers', { layers: [] }],
     ['layers[1]', { layers: [5, 0] }],
-    ['cacheType', { cacheType: 'q4_0' }],
+    ['cacheType', { cacheType: 'q3_0' }],
+    ['valueCacheType', { valueCacheType: 'q3_0' }],
     ['activations', { activations: 'bf16' }],
   ])('names the field %s at fault', async (param, wrong) => {
     const response = await post(deploy.app, '/skein/v1/deployments', { model: 'tiny', ...wrong });

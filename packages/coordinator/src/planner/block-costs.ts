@@ -38,7 +38,7 @@ export type StageMemory = (block: Block, rows?: number) => number;
  * Makes the memory formula of one model with one KV cache. A stage takes
  *
  *     weights   its layers + the small global tensors + token embeddings (lead) + output matrix (tail)
- *     KV cache  kvBytesPerTokenPerLayer * layers of the block * (contextTokens + swapTokens) (* 34 / 64 in q8_0)
+ *     KV cache  kvBytesPerTokenPerLayer * layers of the block * (contextTokens + swapTokens) * size of the types
  *     compute   4 * (batch * (16 * hiddenSize + contextTokens) + min(batch, 128) * vocabularySize (tail)) + 96 MiB
  *
  * where swapTokens are those of finished sequences in main memory ({@link swapTokens}) and batch = min(contextTokens,
@@ -48,7 +48,7 @@ export type StageMemory = (block: Block, rows?: number) => number;
 export function stageMemory(manifest: ModelManifest, options: KvCacheOptions): StageMemory {
   const bytes = partsOf(manifest, (tensor) => tensor.bytes);
   const { shape } = manifest;
-  const { contextTokens, cacheType } = options;
+  const { contextTokens } = options;
   const tokens = contextTokens + swapTokens(shape, options);
   const layerBytesOf = blockSums(bytes.layers);
   return (block, rows = microBatchRows.cpu) => {
@@ -59,7 +59,7 @@ export function stageMemory(manifest: ModelManifest, options: KvCacheOptions): S
     const embeddingBytes = isLead && !(isTail && bytes.isTied) ? bytes.embedding : 0;
     const outputBytes = isTail ? bytes.output : 0;
     const layers = layerBytesOf(block);
-    const cacheBytes = kvBytes(shape, { layers: to - from, tokens, cacheType });
+    const cacheBytes = kvBytes(shape, { ...options, layers: to - from, tokens });
     return (
       layers +
       bytes.shared +

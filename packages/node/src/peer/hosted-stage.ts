@@ -266,7 +266,7 @@ export class HostedStage implements AsyncDisposable {
     const { block, spec } = this.load;
     const { manifest, fileBytes } = this.#files;
     const tokens = spec.contextTokens + swapTokens(manifest.shape, spec);
-    return fileBytes + kvBytes(manifest.shape, { layers: block.to - block.from, tokens, cacheType: spec.cacheType });
+    return fileBytes + kvBytes(manifest.shape, { ...spec, layers: block.to - block.from, tokens });
   }
 
   #requireEngine(): EngineProcess {

@@ -7,8 +7,8 @@ import { limits } from '../limits.ts';
 import type { ModelShape } from '../model/manifest.ts';
 import { activationsSchema } from '../ring/messages.ts';
 
-/** Storage of keys and values. */
-export const cacheTypeSchema = z.enum(['f16', 'q8_0']);
+/** Storage of keys or values in the KV cache, by the name of its ggml type. */
+export const cacheTypeSchema = z.enum(['f16', 'bf16', 'q8_0', 'q5_1', 'q4_0']);
 export type CacheType = z.infer<typeof cacheTypeSchema>;
 
 /** Tokens of KV cache for a deployment that does not ask; a model that was trained for fewer gets as many as that. */
@@ -35,8 +35,13 @@ const options = {
   contextTokens: count(16_777_216).optional(),
   /** Sequences served at once. */
   sequences: count(limits.maxSequences).optional(),
-  /** Storage of keys and values: `q8_0` takes about half of the memory of `f16`, and rounds. */
+  /**
+   * Storage of keys, and of values unless `valueCacheType` says otherwise: `q8_0` takes about half of the memory of
+   * `f16`, `q4_0` about a quarter, and they round.
+   */
   cacheType: cacheTypeSchema.optional(),
+  /** Storage of values. Default: that of keys. */
+  valueCacheType: cacheTypeSchema.optional(),
   /** Encoding of hidden rows on their way from stage to stage: `f16` takes half of the bytes of `f32`, and rounds. */
   activations: activationsSchema.optional(),
   /** Number of engine threads of each stage. Default: each peer decides. */
@@ -132,7 +137,15 @@ export const deploymentFlags: Readonly<Partial<Record<keyof DeploymentOptions, D
     otherwise: String(defaultContextTokens),
   },
   sequences: { flag: '--parallel <n>', description: 'answers at once' },
-  cacheType: { flag: '--cache-type <type>', description: 'storage of keys and values; q8_0 takes half, and rounds' },
+  cacheType: {
+    flag: '--cache-type <type>',
+    description: 'storage of keys and values; q8_0 takes half, q5_1 3/8, q4_0 a quarter, and they round',
+  },
+  valueCacheType: {
+    flag: '--cache-type-v <type>',
+    description: 'storage of values alone; on GPUs another type than that of keys may be slow',
+    otherwise: 'as keys',
+  },
   activations: {
     flag: '--activations <type>',
     description: 'what crosses between machines; f16 is half, and rounds',

@@ -66,6 +66,7 @@ export async function createEngine(library: Libllama, load: EngineLoad, outputs:
     hiddenSize: load.hiddenSize,
     contextTokens: spec.contextTokens,
     cacheType: spec.cacheType,
+    valueCacheType: spec.valueCacheType,
     sequences: slotsFor(spec.sequences),
     swapTokens: load.swapTokens,
     batchTokens: spec.microBatchRows,

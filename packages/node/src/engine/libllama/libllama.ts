@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { SkeinError } from '@skein/protocol';
 import koffi from 'koffi';
 
-import { ErrorLog, loadFailure } from './load-failure.ts';
+import { contextFailure, ErrorLog, loadFailure } from './load-failure.ts';
 
 /**
  * The C API of llama.cpp, called through koffi. All functions and parameter structs are declared here and nowhere else.
@@ -250,6 +250,7 @@ function bind(directory: string, { log = () => undefined, fallbackDirectory }: L
       model: ModelPointer,
       name: string | null,
     ) => string | null,
+    /** Returns null when the context can't be made; `makeContext` says why. */
     contextNew: llama.func('void *llama_init_from_model(void *model, llama_context_params params)') as (
       model: ModelPointer,
       params: Params,
@@ -444,19 +445,16 @@ function bind(directory: string, { log = () => undefined, fallbackDirectory }: L
     },
 
     /**
-     * Makes a context of `n_ctx` tokens.
+     * Makes a context of a model.
      *
-     * @throws SkeinError `engine-failed` when llama.cpp can't; its detail `outOfMemory` tells whether memory ran out
+     * @throws SkeinError `engine-failed` with llama.cpp's reason when it refuses; its detail `outOfMemory` tells whether
+     *   memory ran out
      */
-    makeContext(model: ModelPointer, params: Params & { readonly n_ctx: number }): ContextPointer {
+    makeContext(model: ModelPointer, params: Params): ContextPointer {
       errors.clear();
       const context = functions.contextNew(model, params);
-      if (context !== null) return context;
-      throw new SkeinError(
-        'engine-failed',
-        `llama.cpp could not make a context of ${params.n_ctx} tokens; ask for a smaller one`,
-        { details: { outOfMemory: errors.tellOfMemory } },
-      );
+      if (context === null) throw contextFailure(errors);
+      return context;
     },
 
     /** Makes a callback for `cb_eval`. It lives as long as the process: contexts are as long-lived as engine processes. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { ErrorLog, loadFailure, publicReason } from './load-failure.ts';
+import { contextFailure, ErrorLog, loadFailure, publicReason } from './load-failure.ts';
 
 const path = '/home/ada/skein/models/abc.partial';
 
@@ -25,6 +25,23 @@ test.each([
 
 test('quotes no more than a line of some length', () => {
   expect(publicReason(`load: ${'x'.repeat(5000)}`)).toHaveLength(300);
+});
+
+test.each([
+  [
+    'llama_init_from_model: K cache type q4_0 with block size 32 does not divide n_embd_head_k=80',
+    'K cache type q4_0 with block size 32 does not divide n_embd_head_k=80; choose another type for the KV cache',
+  ],
+  ['llama_kv_cache: failed to allocate buffer for kv cache', 'for kv cache; ask for a smaller context'],
+  [undefined, 'it does not say why; ask for a smaller context'],
+])('says what to do about a context that was refused with %j', (text, told) => {
+  const errors = new ErrorLog();
+  if (text !== undefined) errors.add(text);
+  expect(contextFailure(errors)).toMatchObject({
+    code: 'engine-failed',
+    message: expect.stringContaining(told) as string,
+    details: { outOfMemory: text?.includes('alloc') === true },
+  });
 });
 
 test('tells a bad file from a machine that can not load it', () => {

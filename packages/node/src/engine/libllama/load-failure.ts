@@ -51,6 +51,20 @@ export function loadFailure(text: string | undefined, path: string): SkeinError 
 }
 
 /**
+ * Makes the error `engine-failed` for a context that llama.cpp did not make; its detail `outOfMemory` tells whether
+ * memory ran out.
+ *
+ * @param errors llama.cpp's log of it
+ */
+export function contextFailure(errors: ErrorLog): SkeinError {
+  const reason = publicReason(errors.first ?? 'it does not say why');
+  const fix = /cache type|quantized V cache/i.test(reason) ? 'choose another type for the KV cache' : 'ask for a smaller context';
+  return new SkeinError('engine-failed', `llama.cpp could not make the context: ${reason}; ${fix}`, {
+    details: { outOfMemory: errors.tellOfMemory },
+  });
+}
+
+/**
  * Returns one line of llama.cpp's log, without the name of the function that wrote it, without paths of this machine
  * (`path` among them) and without control characters: texts of the model's file may be in it.
  */

@@ -42,8 +42,10 @@ export interface StageOptions {
   readonly hiddenSize: number;
   /** Size of the KV cache, in tokens, shared by all sequences. */
   readonly contextTokens: number;
-  /** Storage of keys and values. Default `f16`. */
+  /** Storage of keys. Default `f16`. */
   readonly cacheType?: CacheType | undefined;
+  /** Storage of values. Default: that of keys. */
+  readonly valueCacheType?: CacheType | undefined;
   /** Number of sequences that the cache tells apart: those that run and those that are kept. */
   readonly sequences: number;
   /** Tokens of sequences that may be kept outside the cache, in main memory. Default 0. */
@@ -77,11 +79,12 @@ export type StageOutput = { hidden: Uint8Array } | { draws: Sampled['draws'] };
 const spareSequences = 1;
 const bytesPerElement = 4;
 /** Values of `ggml_type` for keys and values. */
-const cacheTypes: Readonly<Record<CacheType, number>> = { f16: 1, q8_0: 8 };
+const cacheTypes: Readonly<Record<CacheType, number>> = { f16: 1, q4_0: 2, q5_1: 7, q8_0: 8, bf16: 30 };
 /** Values of `llama_load_mode`: mapped where the devices can, or read. */
 const loadModes = { automatic: -1, read: 0 };
 /** Values of `llama_flash_attn_type`: chosen by llama.cpp, or on, without which values can't be quantized. */
 const flashAttention = { automatic: -1, on: 1 };
+const isQuantized = (type: CacheType) => type.startsWith('q');
 
 /**
  * A contiguous block of a model's layers with its KV cache: the whole model, or a stage of a split. It computes one
@@ -119,8 +122,8 @@ export class Stage {
     if (!isTail || options.inputTensor !== undefined) this.#hook = new GraphHook(library, options);
     // The tail un-embeds only rows that are drawn after: room for more would cost a vocabulary each.
     const outputs = isTail ? options.sequences + draftTokens : options.batchTokens;
-    const cacheType = cacheTypes[options.cacheType ?? 'f16'];
-    const contextParams = {
+    const { cacheType = 'f16', valueCacheType = cacheType } = options;
+    const context = this.#newContext({
       ...library.contextDefaultParams(),
       n_ctx: options.contextTokens,
       n_batch: options.batchTokens,
@@ -128,9 +131,9 @@ export class Stage {
       n_seq_max: options.sequences + (this.swaps ? spareSequences : 0),
       n_outputs_max: outputs,
       n_outputs_max_per_seq: isTail ? draftTokens + 1 : options.batchTokens,
-      type_k: cacheType,
-      type_v: cacheType,
-      flash_attn_type: options.cacheType === 'q8_0' ? flashAttention.on : flashAttention.automatic,
+      type_k: cacheTypes[cacheType],
+      type_v: cacheTypes[valueCacheType],
+      flash_attn_type: [cacheType, valueCacheType].some(isQuantized) ? flashAttention.on : flashAttention.automatic,
       n_threads: options.threads,
       n_threads_batch: options.threads,
       // One decode then keeps its rows in order, which is what lets them cross to the next stage as they are.
@@ -140,14 +143,7 @@ export class Stage {
       // Without a GPU of the model's own, llama.cpp would have any other compute large micro-batches.
       op_offload: options.offload !== undefined,
       ...(this.#hook === undefined ? {} : { cb_eval: this.#hook.callback }),
-    };
-    let context: ContextPointer;
-    try {
-      context = library.makeContext(model, contextParams);
-    } catch (error) {
-      library.modelFree(model);
-      throw error;
-    }
+    });
     this.#context = context;
     this.#memory = library.memory(context);
     this.#swapSpace = new SwapSpace({
@@ -217,6 +213,16 @@ export class Stage {
     this.#tail?.sampler[Symbol.dispose]();
     this.#library.contextFree(this.#context);
     this.#library.modelFree(this.#model);
+  }
+
+  /** Makes the context; frees the model when llama.cpp refuses. */
+  #newContext(params: Params): ContextPointer {
+    try {
+      return this.#library.makeContext(this.#model, params);
+    } catch (error) {
+      this.#library.modelFree(this.#model);
+      throw error;
+    }
   }
 
   /** Applies every operation, so that the stages' caches stay alike. A failed one fails the step if it has rows. */
