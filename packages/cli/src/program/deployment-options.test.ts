@@ -12,7 +12,8 @@ function parse(...words: readonly string[]): Command {
 }
 
 test('reads each flag as the option that it stands for', () => {
-  const line = '--stages 2 --layers 17,13 --ctx 8192 --parallel 8 --cache-type q8_0 --cache-type-v q4_0 --activations f16';
+  const line =
+    '--stages 2 --layers 17,13 --ctx 8192 --parallel 8 --cache-type q8_0 --cache-type-v q4_0 --activations f16';
   const read = deploymentOptions(parse(...line.split(' ')));
   expect(read).toMatchObject({
     stages: 2,

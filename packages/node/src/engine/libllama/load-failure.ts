@@ -58,7 +58,9 @@ export function loadFailure(text: string | undefined, path: string): SkeinError 
  */
 export function contextFailure(errors: ErrorLog): SkeinError {
   const reason = publicReason(errors.first ?? 'it does not say why');
-  const fix = /cache type|quantized V cache/i.test(reason) ? 'choose another type for the KV cache' : 'ask for a smaller context';
+  const fix = /cache type|quantized V cache/i.test(reason)
+    ? 'choose another type for the KV cache'
+    : 'ask for a smaller context';
   return new SkeinError('engine-failed', `llama.cpp could not make the context: ${reason}; ${fix}`, {
     details: { outOfMemory: errors.tellOfMemory },
   });
