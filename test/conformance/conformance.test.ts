@@ -16,6 +16,7 @@ import {
   splitArchitecture,
 } from '../../packages/node/src/stage-file/index.ts';
 import { tinyArchitectures, writeTinyModel } from '../../scripts/fixtures/tiny-models.ts';
+import { greatestDifference } from './greatest-difference.ts';
 import { stagedPipeline, wholePipeline, type Pipeline } from './pipeline.ts';
 import { runWorkload } from './workload.ts';
 
@@ -90,18 +91,6 @@ async function staged(model: Model, cuts: readonly number[], options: Partial<St
     stages.push(stage(model, await cut({ from, to }, 'stage'), { tap, ...options }));
   }
   return stagedPipeline(await TokenEmbedder.open(library, await cut({ from: 0, to: layers }, 'front')), stages);
-}
-
-/** The greatest absolute difference between two runs' logits; NaN when one of them is NaN anywhere. */
-function greatestDifference(left: readonly Float32Array[], right: readonly Float32Array[]): number {
-  let greatest = 0;
-  for (const [row, logits] of left.entries()) {
-    for (const [token, value] of logits.entries()) {
-      const difference = Math.abs(value - (right[row]?.[token] ?? Number.NaN));
-      if (!(difference <= greatest)) greatest = difference;
-    }
-  }
-  return greatest;
 }
 
 const cases = tinyArchitectures.flatMap(({ name }) => (['f16', 'q8_0'] as const).map((weights) => ({ name, weights })));

@@ -1,8 +1,9 @@
 import type { MicroBatchOfTokens, Pipeline } from './pipeline.ts';
 
+/** Steps of decoding: they go past the sliding windows of the fixtures. */
+const defaultDecodeSteps = 32;
 /** Lengths of the prompts, in tokens. They differ, so that sequences sit at different positions. */
 const promptLengths = [23, 9, 14];
-const decodeSteps = 32;
 
 /**
  * Runs the load of a busy replica, with greedy tokens: one prompt alone in two chunks, a second chunk mixed with
@@ -10,7 +11,11 @@ const decodeSteps = 32;
  *
  * @returns the logits of every sampled row, in order
  */
-export function runWorkload(pipeline: Pipeline, vocabularySize: number): Float32Array[] {
+export function runWorkload(
+  pipeline: Pipeline,
+  vocabularySize: number,
+  { decodeSteps = defaultDecodeSteps }: { readonly decodeSteps?: number } = {},
+): Float32Array[] {
   const prompts = promptLengths.map((length, sequence) =>
     Int32Array.from({ length }, (_, index) => (index * 37 + sequence * 101 + 5) % vocabularySize),
   );
