@@ -27,6 +27,7 @@ const greatestAllowed = 1e-5;
 
 let directory: string;
 let library: Libllama;
+const log: string[] = [];
 let missing: string | undefined;
 
 beforeAll(async () => {
@@ -47,7 +48,7 @@ beforeAll(async () => {
     missing = 'the Vulkan build of llama.cpp does not see the software device twice';
     return;
   }
-  library = loadLibllama(libraries.directory);
+  library = loadLibllama(libraries.directory, { log: (_level, text) => void log.push(text) });
 });
 
 afterAll(async () => {
@@ -66,7 +67,7 @@ async function findDriver(): Promise<string | undefined> {
 
 /** Computes the workload with a tiny model on GPUs, and tells where it lay. */
 async function runOn(
-  gpuOptions: GpuOptions,
+  gpuOptions: GpuOptions | undefined,
 ): Promise<{ readonly logits: readonly Float32Array[]; readonly placement: StagePlacement }> {
   const file = join(directory, 'tiny.gguf');
   await writeTinyModel('llama', file, { weights: 'q8_0' });
@@ -87,7 +88,7 @@ async function runOn(
       spec: plannedSpecSchema.parse({ model, contextTokens: 512, sequences: 4 }),
       swapTokens: 0,
       threads: 1,
-      gpu: { backend: 'vulkan', options: gpuOptions },
+      ...(gpuOptions && { gpu: { backend: 'vulkan', options: gpuOptions } }),
     },
     { file, takesHidden: false, hiddenSize, contextTokens: 512, sequences: 4, batchTokens: 64, threads: 1 },
   );
@@ -105,4 +106,17 @@ test('a stage over two GPUs has the logits of one', async ({ skip }) => {
   expect(greatestDifference(one.logits, both.logits)).toBeLessThanOrEqual(greatestAllowed);
   return undefined;
   // The software device waits for its threads by spinning, which takes many times as long beside another test.
+}, 240_000);
+
+test('a stage on the CPU leaves GPUs alone that llama.cpp sees', async ({ skip }) => {
+  if (missing !== undefined) return skip(missing);
+  const linesOf = async (gpuOptions: GpuOptions | undefined): Promise<string> => {
+    log.length = 0;
+    const { placement } = await runOn(gpuOptions);
+    expect(placement.backend).toBe(gpuOptions === undefined ? 'cpu' : 'vulkan');
+    return log.join('');
+  };
+  expect(await linesOf({ gpus: [0] })).toContain('Vulkan0');
+  expect(await linesOf(undefined)).not.toContain('Vulkan');
+  return undefined;
 }, 240_000);
