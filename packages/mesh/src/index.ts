@@ -1,5 +1,5 @@
 export { asWarning } from './as-warning.ts';
-export { removeFile, removeTree, removeUnlessUsed, renameFile } from './files/change-files.ts';
+export { linkFile, removeFile, removeTree, removeUnlessUsed, renameFile } from './files/change-files.ts';
 export { isAnything, readFileIfAny, setAside, statIfAny } from './files/read-file.ts';
 export { answerMeasurements, type AnswerMeasurementsOptions } from './calls/answer-measurements.ts';
 export { decodeManifest, type EncodedManifest } from './calls/encoded-manifest.ts';

@@ -11,8 +11,11 @@ export interface GgufHead {
   readonly fileBytes: number;
 }
 
+/** Longest head of a file, in bytes: it is kept in memory. A big vocabulary takes 15 MB. */
+export const maxHeadBytes = 64 * 1024 * 1024;
 /** Bytes asked for first; each further request doubles what is there. */
 const firstBytes = 256 * 1024;
+
 /**
  * Reads the head of a GGUF that lies elsewhere, in few requests, and keeps its bytes.
  *

@@ -1,5 +1,5 @@
 export { memorySource, openFileSource, type ByteSource, type FileSource } from './byte-source.ts';
-export { readGgufHead, type GgufHead } from './head.ts';
+export { maxHeadBytes, readGgufHead, type GgufHead } from './head.ts';
 export { planMerge, type MergedRange, type MergePlan } from './merge.ts';
 export {
   decodeMetadataEntry,

@@ -24,6 +24,10 @@ export interface OfferedFile {
   readonly sha256?: string | undefined;
   /** Hashes of the pieces from which the file is put together, where the source names some. */
   readonly checks?: readonly ContentCheck[] | undefined;
+  /** Path under which the very file lies on this machine; absent where it has to be fetched, or put together. */
+  readonly path?: string | undefined;
+  /** Whether the store may have the file itself, by a hard link: nobody will write to it. Default: it gets a copy. */
+  readonly mayLink?: boolean | undefined;
   /** Most room that {@link OfferedFile.read} takes in the scratch directory, in bytes. */
   readonly scratchBytes: number;
   /**

@@ -3,13 +3,18 @@ import { buffer } from 'node:stream/consumers';
 
 import { invariant, isSkeinError, limits, SkeinError } from '@skein/protocol';
 
-import { planMerge, readGgufHead, type GgufHead, type MergedRange, type MergePlan } from '../gguf/index.ts';
+import {
+  maxHeadBytes,
+  planMerge,
+  readGgufHead,
+  type GgufHead,
+  type MergedRange,
+  type MergePlan,
+} from '../gguf/index.ts';
 import type { ContentCheck } from '../stage-file/index.ts';
 import { exactly } from './exactly.ts';
 import type { ModelSource, OfferedFile, ReadOptions } from './model-source.ts';
 
-/** Most bytes of the heads of all parts together: they are kept in memory. A big vocabulary takes 15 MB. */
-const maxHeadBytes = 64 * 1024 * 1024;
 /** The longest padding: as long as the greatest alignment that the reader accepts. */
 const zeros = new Uint8Array(64 * 1024);
 /** Parts that are asked for at the same time. */
@@ -55,6 +60,7 @@ async function readHeads(
   { signal }: { readonly signal: AbortSignal },
 ): Promise<GgufHead[]> {
   const heads: GgufHead[] = [];
+  // All heads are kept in memory together.
   let maxBytes = maxHeadBytes;
   let tensors = 0;
   for (const [index, offer] of offers.entries()) {

@@ -41,6 +41,11 @@ export interface PackagePart {
 export interface LocalFileSpec {
   readonly kind: 'local-file';
   readonly path: string;
+  /**
+   * Whether nobody will write to the file, so that the store may have it by a hard link. Default: only a file that is
+   * named by its own SHA-256.
+   */
+  readonly isFinal?: boolean;
 }
 
 /** A source of a model's file, as data. `createSource` makes the adapter for it. */

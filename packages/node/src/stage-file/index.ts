@@ -3,6 +3,7 @@ export { splitArchitecture, splitRule, type SlidingWindow, type SplitArchitectur
 export { ensureStageFile, type StageFile, type StageFileRequest } from './cutter.ts';
 export { generationKeys, whyItDoesNotGenerate } from './generates.ts';
 export { createManifest } from './manifest.ts';
+export { RunningManifest } from './running-manifest.ts';
 export { architectureOf, metadataView, type MetadataView } from './metadata-view.ts';
 export type { Progress } from './progress.ts';
 export { fileSectionSource, type SectionSource } from './section-source.ts';

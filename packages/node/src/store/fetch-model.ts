@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 
 import { removeFile } from '@skein/mesh';
@@ -7,9 +6,9 @@ import { encodeValue, isSkeinError, SkeinError, type HeldModel, type ModelManife
 
 import { findCatalogEntryByHash } from '../catalog/index.ts';
 import type { ModelSource, OfferedFile } from '../sources/index.ts';
-import { createManifest } from '../stage-file/index.ts';
+import { RunningManifest } from '../stage-file/index.ts';
 import { renameDurably, replaceFile, type MeasureFreeBytes } from '../disk/index.ts';
-import { download } from './download.ts';
+import { download, usableBytes } from './download.ts';
 import type { CheckModel } from '../engine/process/check-model.ts';
 import type { HeldModels } from './held-models.ts';
 import type { StoreLayout } from './layout.ts';
@@ -44,11 +43,12 @@ interface Attempt extends FetchRequest {
 }
 
 /**
- * Fetches a model from one source into the store: downloads it beside its final place, hashes it, reads it as a GGUF,
- * and only then gives it its name. One process at a time downloads a model; the others wait and find it there.
+ * Fetches a model from one source into the store: downloads it beside its final place, hashes it and reads it as a GGUF
+ * meanwhile, and only then gives it its name. One process at a time downloads a model; the others wait and find it there.
  *
- * @throws SkeinError `hash-mismatch`, after which nothing of the file is left; `model-invalid`, `disk-failed` and those
- * of the source, after which the download is kept for the next try, or for a version of Skein that can use it
+ * @throws SkeinError `hash-mismatch`, and `model-invalid` of a file that is no model, after which nothing of it is left;
+ * `model-invalid` of one that llama.cpp refuses, `disk-failed` and those of the source, after which the download is kept
+ * for the next try, or for a version of Skein that can use it
  */
 export async function fetchModel(components: FetchComponents, request: FetchRequest): Promise<HeldModel> {
   const { layout, held, names } = components;
@@ -77,62 +77,55 @@ export async function fetchModel(components: FetchComponents, request: FetchRequ
 }
 
 async function downloadAndAccept(components: FetchComponents, attempt: Attempt): Promise<HeldModel> {
-  const { offer, paths, source, signal, onProgress } = attempt;
-  const { resumedBytes } = await download(offer, {
-    ...paths,
-    signal,
-    freeBytes: components.freeBytes,
-    onProgress: (doneBytes) => {
-      onProgress({ source: source.label, phase: source.transfer, doneBytes, totalBytes: offer.bytes });
-    },
-  });
-  const verdict = await verify(components, attempt);
-  if ('manifest' in verdict) return accept(components, { ...paths, manifest: verdict.manifest });
-  const { error, isOffered } = verdict;
-  // The file is what its source has: downloading it again changes nothing, and a newer llama.cpp may take it.
-  if (isOffered && source.transfer === 'download') throw error;
-  // A copy costs nothing to make again.
-  const isWrong = error.code === 'hash-mismatch' || resumedBytes > 0 || source.transfer === 'copy';
-  if (isWrong) await removeFile(paths.partial);
-  // The fault may lie in what an earlier try left, perhaps from another source. So this one gets a fair chance.
-  if (resumedBytes === 0) throw error;
-  return downloadAndAccept(components, attempt);
+  const { offer, paths, sha256, source, signal } = attempt;
+  const resumedBytes = await usableBytes(paths.partial, offer.bytes);
+  let isComplete = false;
+  try {
+    const manifest = await downloadAndHash(components, attempt, resumedBytes);
+    isComplete = true;
+    await components.checkModel(paths.partial, { signal });
+    return await accept(components, { ...paths, manifest });
+  } catch (error) {
+    if (!isSkeinError(error) || (error.code !== 'model-invalid' && error.code !== 'hash-mismatch')) throw error;
+    const isOffered = isComplete && sha256 !== undefined;
+    // The file is what its source has: downloading it again changes nothing, and a newer llama.cpp may take it.
+    if (isOffered && source.transfer === 'download') throw error;
+    // A copy costs nothing to make again.
+    const isWrong = !isComplete || resumedBytes > 0 || source.transfer === 'copy';
+    if (isWrong) await removeFile(paths.partial);
+    // The fault may lie in what an earlier try left, perhaps from another source. So this one gets a fair chance.
+    if (resumedBytes === 0) throw error;
+    return await downloadAndAccept(components, attempt);
+  }
 }
 
-type Verdict =
-  | { readonly manifest: ModelManifest }
-  | {
-      readonly error: SkeinError;
-      /** Whether the file is known to be the one that the source offered. */
-      readonly isOffered: boolean;
-    };
-
-/** Hashes a file and reads it as a GGUF, in one pass, and has llama.cpp check it. */
-async function verify(components: FetchComponents, attempt: Attempt): Promise<Verdict> {
-  const { paths, name, signal, sha256, offer, source, onProgress } = attempt;
-  try {
-    const { manifest } = await createManifest({
-      file: paths.partial,
-      name,
-      checks: offer.checks,
-      signal,
-      onProgress: ({ bytes, totalBytes }) => {
-        onProgress({ source: source.label, phase: 'verify', doneBytes: bytes, totalBytes });
-      },
-    });
-    const wrong = hashMismatch(manifest.model, sha256);
-    if (wrong !== undefined) return { error: wrong, isOffered: false };
-    await components.checkModel(paths.partial, { signal });
-    // Peers that pulled the same file under different names shall have the same manifest, hence the same digest.
-    return { manifest: { ...manifest, name: findCatalogEntryByHash(manifest.model)?.name ?? manifest.name } };
-  } catch (error) {
-    if (isSkeinError(error) && error.code === 'hash-mismatch') return { error, isOffered: false };
-    if (!isSkeinError(error) || error.code !== 'model-invalid') throw error;
-    if (sha256 === undefined) return { error, isOffered: false };
-    // A wrong file is seldom a GGUF; where the right one is known, that it is wrong says more than how.
-    const wrong = hashMismatch(await hashFile(paths.partial, signal), sha256);
-    return wrong === undefined ? { error, isOffered: true } : { error: wrong, isOffered: false };
-  }
+/** Downloads a file and describes it in one pass, and checks its hash, where that is known. */
+async function downloadAndHash(
+  components: FetchComponents,
+  attempt: Attempt,
+  resumedBytes: number,
+): Promise<ModelManifest> {
+  const { offer, paths, sha256, source, signal } = attempt;
+  const { bytes: totalBytes, checks } = offer;
+  const running = new RunningManifest({ bytes: totalBytes, name: attempt.name, checks });
+  const report = (phase: PullProgress['phase'], doneBytes: number) => {
+    attempt.onProgress({ source: source.label, phase, doneBytes, totalBytes });
+  };
+  await download(offer, {
+    ...paths,
+    resumedBytes,
+    manifest: running,
+    signal,
+    freeBytes: components.freeBytes,
+    onRead: (doneBytes) => report('verify', doneBytes),
+    onProgress: (doneBytes) => report(source.transfer, doneBytes),
+  });
+  const manifest = running.finish();
+  const wrong = hashMismatch(manifest.model, sha256);
+  if (wrong !== undefined) throw wrong;
+  report('verify', totalBytes);
+  // Peers that pulled the same file under different names shall have the same manifest, hence the same digest.
+  return { ...manifest, name: findCatalogEntryByHash(manifest.model)?.name ?? manifest.name };
 }
 
 function hashMismatch(actual: string, expected: string | undefined): SkeinError | undefined {
@@ -140,12 +133,6 @@ function hashMismatch(actual: string, expected: string | undefined): SkeinError 
   return new SkeinError('hash-mismatch', `expected SHA-256 ${expected}, got ${actual}; the file was deleted`, {
     details: { expected, actual },
   });
-}
-
-async function hashFile(path: string, signal: AbortSignal): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path, { signal })) hash.update(chunk as Uint8Array);
-  return hash.digest('hex');
 }
 
 /**

@@ -47,15 +47,19 @@ test('downloads with progress, and verifies before the model is held', async () 
   server.behaviour.content = content;
   server.behaviour.linkedSha256 = sha256;
   const phases: string[] = [];
+  const verified: number[] = [];
   const totals = new Set<number>();
   const held = await store.pull(reference, {
     onProgress: ({ phase, doneBytes, totalBytes }) => {
       totals.add(totalBytes);
+      if (phase === 'verify') verified.push(doneBytes);
       if (doneBytes === totalBytes) phases.push(phase);
     },
   });
   expect([...totals]).toEqual([content.byteLength]);
   expect(phases).toEqual(['download', 'verify']);
+  // All bytes were hashed on their way: none is read again for that.
+  expect(verified).toEqual([content.byteLength]);
   expect(held.model).toBe(sha256);
   expect(await store.find(reference)).toEqual({ ...held, aliases: [reference] });
 });
@@ -245,4 +249,12 @@ test('keeps a download when looking at it failed', async () => {
   server.behaviour.content = fixture.content;
   await expect(fixture.store.pull(reference)).rejects.toMatchObject({ code: 'deadline-exceeded' });
   expect(await fixture.files()).toEqual([expect.stringMatching(/\.partial$/)]);
+});
+
+test('stops a download as soon as its head tells that it is no model', async () => {
+  const content = Buffer.concat([Buffer.from('<html>please sign in</html>'), Buffer.alloc(3_000_000)]);
+  await using server = await startFileServer({ content, stallsAfterBytes: 1_000_000 });
+  await using fixture = await storeFixture({ endpoint: server.endpoint });
+  await expect(fixture.store.pull(reference)).rejects.toMatchObject({ code: 'model-invalid', message: /not a GGUF/ });
+  expect(await fixture.files()).toEqual([]);
 });

@@ -1,0 +1,36 @@
+import { constants } from 'node:fs';
+import { copyFile, lstat, realpath } from 'node:fs/promises';
+
+import { linkFile, removeFile } from '@skein/mesh';
+
+/**
+ * Gives a file a second name without copying its content, where the file system can: as a clone, which shares blocks
+ * until one of the two is written to (APFS, Btrfs, XFS, ReFS), or as a hard link, where that is allowed. Returns false,
+ * and leaves nothing, where it can't: on another file system, or when the file belongs to somebody else.
+ *
+ * @param options.from path of the file; links lead to their target
+ * @param options.to path that does not exist yet
+ * @param options.mayLink whether a hard link is allowed: the two names then are one file, and what is written to one of
+ * them, the other one has, too
+ */
+export async function shareFile(options: {
+  readonly from: string;
+  readonly to: string;
+  readonly mayLink: boolean;
+}): Promise<boolean> {
+  const { from, to, mayLink } = options;
+  if (await succeeds(() => copyFile(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE_FORCE))) return true;
+  await removeFile(to);
+  // A link to a symbolic link would be one more symbolic link.
+  if (!mayLink || !(await succeeds(async () => await linkFile(await realpath(from), to)))) return false;
+  if ((await lstat(to)).isFile()) return true;
+  await removeFile(to);
+  return false;
+}
+
+async function succeeds(action: () => Promise<unknown>): Promise<boolean> {
+  return await action().then(
+    () => true,
+    () => false,
+  );
+}
