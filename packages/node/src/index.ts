@@ -1,3 +1,4 @@
+export { isDesktop } from './awake/desktop.ts';
 export { defaultModelName } from './catalog/index.ts';
 export { backends, type Backend } from './hardware/backend.ts';
 export { createPeer, type Peer, type PeerOptions } from './peer/peer.ts';

@@ -10,6 +10,7 @@ import {
   testPath,
   type Membership,
 } from '@skein/mesh';
+import { isDesktop } from '@skein/node';
 import { SkeinError, type DaemonStatus } from '@skein/protocol';
 import type { Command } from 'commander';
 
@@ -83,6 +84,7 @@ async function examine(data: OpenedData, { signal, stderr }: CommandContext): Pr
     passedOver: Object.entries(all).flatMap(([name, infos]) =>
       used.has(name) || infos?.every(({ internal }) => internal) === true ? [] : [name],
     ),
+    isDesktop: isDesktop(),
     wireless,
     software,
     now: Date.now(),

@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 
 import { askToJoin, loadIdentity, loadMembership, saveMembership, type KeyOptions, type Mesh } from '@skein/mesh';
+import { isDesktop } from '@skein/node';
 import { asSkeinError, decodeInvite, SkeinError, type Card, type Invite, type Logger } from '@skein/protocol';
 import type { Command } from 'commander';
 
@@ -10,6 +11,7 @@ import { defaultListenJoin, defaultMeshPort } from '../daemon/default-listen.ts'
 import { assertOfNoOther } from '../daemon/leaving.ts';
 import { untilStopped } from '../daemon/until-stopped.ts';
 import { printable } from '../output/format.ts';
+import { awakeNote } from '../output/awake-note.ts';
 import { keysNote } from '../output/keys-note.ts';
 import { exitCodes } from '../process/exit-codes.ts';
 import { parentLifeline } from '../process/lifeline.ts';
@@ -40,6 +42,7 @@ export function registerJoin(program: Command, context: CommandContext): void {
     );
   addDaemonOptions(command, {
     listenDefault: `/ip4/0.0.0.0/tcp/${defaultMeshPort}; this machine only when the invite is from this machine`,
+    keepAwake: isDesktop(),
   })
     .addHelpText('after', examples)
     .action(async (words: readonly string[], flags: DaemonFlags) => {
@@ -99,7 +102,7 @@ async function join(
     peers,
     mdns: flags.mdns,
     liveness: flags.network,
-    serve: { backend: flags.backend, threads: flags.threads },
+    serve: { backend: flags.backend, threads: flags.threads, keepAwake: flags.keepAwake },
     logger,
     signal,
   });
@@ -112,7 +115,8 @@ async function join(
     printJson(context.stdout, { pid: process.pid, peer: daemon.mesh.peerId, addresses: daemon.mesh.addresses() });
   } else {
     const others = members.map(({ name }) => printable(name)).join(', ');
-    printLine(context.stdout, keysNote(directory, passphrase));
+    for (const note of [keysNote(directory, passphrase), ...awakeNote(flags.keepAwake)])
+      printLine(context.stdout, note);
     printLine(context.stdout, `Joined: this machine serves, together with ${others}. \`skein status\` shows the mesh.`);
   }
   await untilStopped({ orderly: stop, interrupted: context.signal });

@@ -36,6 +36,23 @@ test('says how to let others in with the same command, as it was given', async (
   expect(next?.match(/--listen \S+/g)).toEqual(['--listen /ip4/0.0.0.0/tcp/7330']);
 });
 
+test('stays awake where that was asked for, says so, and repeats no opposite', async () => {
+  await using root = await temporaryData();
+  const words = [
+    'up',
+    '--data',
+    root.path,
+    ...quiet.filter((word) => word !== '--no-serve'),
+    '--backend',
+    'cpu',
+    ...here,
+  ];
+  const printed = await upOnce([...words, '--keep-awake']);
+  expect(printed).toContain('\nThis machine stays awake while it holds a stage');
+  expect(printed).toMatch(/^ {2}skein up .* --keep-awake(?! --no-keep-awake)/m);
+  expect(await upOnce([...words, '--no-keep-awake'])).not.toContain('awake while');
+}, 30_000);
+
 test('says no more than was given', async () => {
   await using root = await temporaryData();
   const printed = await upOnce(['up', '--data', root.path, ...quiet, ...here]);

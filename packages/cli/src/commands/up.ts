@@ -14,6 +14,7 @@ import { exitCodes } from '../process/exit-codes.ts';
 import { parentLifeline } from '../process/lifeline.ts';
 import { loopbackHost, wholeNumber } from '../program/arguments.ts';
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
+import { awakeNote } from '../output/awake-note.ts';
 import { keysNote } from '../output/keys-note.ts';
 import { addDaemonOptions, type DaemonFlags } from '../program/daemon-options.ts';
 import { openData } from '../program/data-options.ts';
@@ -65,7 +66,10 @@ export function registerUp(program: Command, context: CommandContext): void {
       '--model <model>',
       `pull this model and deploy it, as the flags from ${flags.at(0)} to ${flags.at(-1)} say`,
     );
-  addDaemonOptions(addDeploymentOptions(command), { listenDefault: defaultListenUp.join(', ') })
+  addDaemonOptions(addDeploymentOptions(command), {
+    listenDefault: defaultListenUp.join(', '),
+    keepAwake: false,
+  })
     .addHelpText('after', examples)
     .action(async (flags: UpFlags) => await up(command, flags, context));
 }
@@ -91,14 +95,15 @@ async function up(command: Command, flags: UpFlags, context: CommandContext): Pr
     peers: flags.peer ?? [],
     mdns: flags.mdns,
     liveness: flags.network,
-    serve: flags.serve ? { backend: flags.backend, threads: flags.threads } : undefined,
+    serve: flags.serve ? { backend: flags.backend, threads: flags.threads, keepAwake: flags.keepAwake } : undefined,
     coordinate: { host: flags.host, port: flags.port },
     logger: createLogger(context.stderr, logLevel),
     signal: AbortSignal.any([context.signal, ...orderly]),
   });
   if (flags.json !== true) {
     const given = givenOptions(command, { except: ['--listen'] });
-    await printFacts(context, daemon, { listen, given, keys: keysNote(directory, passphrase) });
+    const notes = [keysNote(directory, passphrase), ...awakeNote(flags.serve && flags.keepAwake)];
+    await printFacts(context, daemon, { listen, given, notes });
   }
   const stop = [daemon.stopRequested, ...orderly];
   if (flags.model !== undefined) {
@@ -143,11 +148,11 @@ function factsOf(daemon: Daemon): object {
 async function printFacts(
   { stdout }: CommandContext,
   daemon: Daemon,
-  facts: { readonly listen: readonly string[]; readonly given: readonly string[]; readonly keys: string },
+  facts: { readonly listen: readonly string[]; readonly given: readonly string[]; readonly notes: readonly string[] },
 ): Promise<void> {
-  const { listen, given, keys } = facts;
+  const { listen, given, notes } = facts;
   printLine(stdout, `Skein is up. Point any OpenAI client at ${urlOf(daemon)}/v1`);
-  printLine(stdout, keys);
+  for (const note of notes) printLine(stdout, note);
   // Only the machine with the authority can let others in.
   if (daemon.mesh.authority === undefined) return;
   printLine(stdout);

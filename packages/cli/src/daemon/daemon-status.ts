@@ -7,14 +7,17 @@ export function daemonStatus(options: {
   readonly url: string | undefined;
   /** Milliseconds since 1970. */
   readonly startedAtMs: number;
+  /** Whether this machine stays awake while it holds a stage. */
+  readonly keepsAwake: boolean;
 }): DaemonStatus {
-  const { mesh, url, startedAtMs } = options;
+  const { mesh, url, startedAtMs, keepsAwake } = options;
   const { total, peers } = mesh.traffic();
   return {
     pid: process.pid,
     peer: mesh.peerId,
     ...(url !== undefined && { url }),
     startedAtMs,
+    keepsAwake,
     hasIdentityConflict: mesh.hasIdentityConflict,
     traffic: { total, peers: Object.fromEntries(peers) },
     cards: [...mesh.cards.snapshot()],

@@ -36,7 +36,13 @@ export interface DaemonOptions {
   readonly mdns: boolean;
   readonly liveness: LivenessPreset | 'auto';
   /** Settings of the peer. Left out, this machine holds no layers. */
-  readonly serve?: { readonly backend: Backend | 'auto'; readonly threads?: number | undefined } | undefined;
+  readonly serve?:
+    | {
+        readonly backend: Backend | 'auto';
+        readonly threads?: number | undefined;
+        readonly keepAwake?: boolean | undefined;
+      }
+    | undefined;
   /** Settings of the HTTP API. Left out, this machine does not plan, and has none. */
   readonly coordinate?: { readonly host: string; readonly port: number } | undefined;
   readonly logger: Logger;
@@ -90,7 +96,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   stack.use(
     await openControlServer(options.controlPath, {
       administration: {
-        daemonStatus: () => daemonStatus({ ...whenRunning(), startedAtMs }),
+        daemonStatus: () => daemonStatus({ ...whenRunning(), startedAtMs, keepsAwake: serve?.keepAwake === true }),
         ...membershipHandlers(() => whenRunning().mesh, { directory, stop }),
         announceModels: async () => {
           await whenRunning().announceModels();

@@ -48,6 +48,7 @@ const healthy: Facts = {
   mdns: [{ interface: 'eth0', address: '192.168.1.10', answers: [ownAnswer, { peer: attic, sender: '192.168.1.20' }] }],
   ownHosts: ['127.0.0.1', '192.168.1.10'],
   passedOver: [],
+  isDesktop: false,
   wireless: [],
   software: 'skein/1.0.0',
   now,
@@ -131,6 +132,7 @@ test.each<[string, Partial<Facts>, string, RegExp]>([
     'local network',
     /Privacy & Security, Local Network/,
   ],
+  ['a laptop that falls asleep', { isDesktop: true }, 'sleep', /--keep-awake/],
   ['a machine that is reached by radio', { wireless: ['wlan0'] }, 'wireless', /cable/],
   [
     'another daemon with the same identity',

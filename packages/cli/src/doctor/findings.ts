@@ -28,7 +28,13 @@ export interface Facts {
   readonly isEncrypted: boolean;
   /** State of the daemon; undefined when none runs. */
   readonly daemon:
-    { readonly peer: string; readonly hasIdentityConflict: boolean; readonly cards: readonly Card[] } | undefined;
+    | {
+        readonly peer: string;
+        readonly hasIdentityConflict: boolean;
+        readonly keepsAwake?: boolean | undefined;
+        readonly cards: readonly Card[];
+      }
+    | undefined;
   /** Number of members that were known before. */
   readonly knownMembers: number;
   readonly mdns: readonly MdnsAnswers[];
@@ -36,6 +42,8 @@ export interface Facts {
   readonly ownHosts: readonly string[];
   /** Interfaces on which members are not looked for. */
   readonly passedOver: readonly string[];
+  /** Whether it is a desktop or a laptop, which go to sleep when nobody uses them. */
+  readonly isDesktop: boolean;
   /** Wireless interfaces on which it is reached. */
   readonly wireless: readonly string[];
   readonly software: string;
@@ -57,6 +65,7 @@ export function findings(facts: Facts): readonly Finding[] {
     ...reachability(facts),
     multicast(facts),
     ...wirelessLinks(facts),
+    ...sleep(facts),
     ...members(facts),
   ];
 }
@@ -151,6 +160,13 @@ function* wirelessLinks({ wireless }: Facts): Generator<Finding> {
   if (wireless.length === 0) return;
   const what = `${wireless.join(', ')} is wireless: others wait longer before they count this machine as lost, and answers of a split model may stall`;
   yield { check: 'wireless', level: 'note', what, fix: 'a cable is faster; with one, start with --network lan' };
+}
+
+function* sleep({ isDesktop, daemon: running }: Facts): Generator<Finding> {
+  const own = running?.cards.find(({ peer }) => peer === running.peer);
+  if (!isDesktop || running?.keepsAwake === true || own?.roles.includes('peer') !== true) return;
+  const what = 'this machine may go to sleep while it serves, and then everything that it holds a stage of stops';
+  yield { check: 'sleep', level: 'note', what, fix: '--keep-awake keeps it awake while it holds a stage' };
 }
 
 function multicast({ mdns, daemon: running, knownMembers }: Facts): Finding {

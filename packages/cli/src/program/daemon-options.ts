@@ -13,12 +13,23 @@ export interface DaemonFlags {
   readonly name?: string;
   readonly backend: Backend | 'auto';
   readonly threads?: number;
+  readonly keepAwake: boolean;
   readonly json?: boolean;
   readonly parentLifeline?: boolean;
 }
 
 /** Adds the options that `up` and `join` have in common to a command, which it returns. */
-export function addDaemonOptions(command: Command, { listenDefault }: { readonly listenDefault: string }): Command {
+export function addDaemonOptions(
+  command: Command,
+  {
+    listenDefault,
+    keepAwake,
+  }: {
+    readonly listenDefault: string;
+    /** Whether this machine stays awake unless a flag says otherwise. */
+    readonly keepAwake: boolean;
+  },
+): Command {
   return command
     .option(
       '--listen <multiaddr>',
@@ -52,6 +63,13 @@ export function addDaemonOptions(command: Command, { listenDefault }: { readonly
         .argParser(wholeNumber(1, 1024))
         .env('SKEIN_THREADS'),
     )
+    .addOption(
+      new Option('--keep-awake', 'do not let this machine go to sleep while it holds a stage').default(
+        keepAwake,
+        'on a desktop that joins',
+      ),
+    )
+    .option('--no-keep-awake', 'let it sleep as ever')
     .option('--json', 'print the facts as one line of JSON, once it is up')
     .addOption(new Option('--parent-lifeline', 'stop when standard input ends').hideHelp());
 }

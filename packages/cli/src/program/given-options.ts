@@ -14,8 +14,9 @@ export function givenOptions(command: Command, { except }: { readonly except: re
     .flatMap((option) => typed(option, values[option.attributeName()]));
 }
 
-function typed({ long = '' }: Option, value: unknown): readonly string[] {
-  if (typeof value === 'boolean') return [long];
+function typed({ long = '', negate }: Option, value: unknown): readonly string[] {
+  // Of an option and its opposite only one was given.
+  if (typeof value === 'boolean') return value === negate ? [] : [long];
   // Lists of texts come from an option that is repeated, numbers from one with commas.
   const isRepeated = Array.isArray(value) && value.every((item) => typeof item === 'string');
   const texts = isRepeated ? value : [String(value)];

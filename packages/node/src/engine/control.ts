@@ -42,6 +42,8 @@ const engineLoadSchema = z.object({
   swapTokens: z.number().int().nonnegative(),
   /** Engine threads here: those of the spec, if it says so and the machine has them. */
   threads: z.number().int().positive(),
+  /** Whether the machine shall stay awake for as long as the process runs. */
+  keepAwake: z.boolean().optional(),
   /** GPUs to use. Left out, the CPU computes, and no GPU is touched. */
   gpu: z.object({ backend: z.string(), options: gpuOptionsSchema }).optional(),
 });

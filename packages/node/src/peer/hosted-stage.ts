@@ -32,6 +32,8 @@ export interface HostedStageComponents extends StageFilesComponents {
   readonly logger: Logger;
   readonly machine: Machine;
   readonly threads: number;
+  /** Whether this machine stays awake while it holds a stage. */
+  readonly keepAwake: boolean;
   /** Called when the card's description of the stage has changed. */
   readonly onChange: () => void;
 }
@@ -240,6 +242,7 @@ export class HostedStage implements AsyncDisposable {
         spec: load.spec,
         swapTokens: swapTokens(shape, load.spec),
         threads: Math.min(load.spec.threads ?? this.#components.threads, availableParallelism()),
+        ...(this.#components.keepAwake && { keepAwake: true }),
         ...(backend !== 'cpu' && { gpu: { backend, options: gpuOptions } }),
       },
     });

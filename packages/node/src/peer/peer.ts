@@ -24,6 +24,8 @@ export interface PeerOptions {
   readonly gpuOptions?: GpuOptions | undefined;
   /** Engine threads of a stage. Default: the machine's physical cores. */
   readonly threads?: number | undefined;
+  /** Whether this machine stays awake while it holds a stage. Default false. */
+  readonly keepAwake?: boolean | undefined;
 }
 
 export interface Peer {
@@ -97,6 +99,7 @@ export function createPeer(options: PeerOptions): Peer {
         directory: join(options.directory, 'stages'),
         machine,
         threads: options.threads ?? hardware.cores,
+        keepAwake: options.keepAwake ?? false,
         onChange,
       });
       host.start();

@@ -31,6 +31,8 @@ export const daemonStatusSchema = z.object({
   url: z.string().optional(),
   /** Start of the daemon, in milliseconds since 1970. */
   startedAtMs: z.number().int().positive(),
+  /** Whether this machine stays awake while it holds a stage. Missing: it does not. */
+  keepsAwake: z.boolean().optional(),
   /** Whether another daemon uses this one's identity. */
   hasIdentityConflict: z.boolean(),
   /** Traffic since the daemon started. */

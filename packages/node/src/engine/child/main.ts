@@ -3,6 +3,7 @@ import { constants, setPriority } from 'node:os';
 import { parseHeader, SkeinError, toWireError } from '@skein/protocol';
 
 import { controlDescriptor, ringDescriptor, toEngineSchema, type EngineLoad, type ToEngine } from '../control.ts';
+import { stayAwake } from '../../awake/stay-awake.ts';
 import { loadLibllama } from '../libllama/libllama.ts';
 import { createEngine, type Engine } from './engine.ts';
 import { FramePipe } from './pipe.ts';
@@ -53,6 +54,8 @@ async function load(message: EngineLoad): Promise<void> {
       ring: (header, payload) => ring.send(header, payload),
       whenRingIsFlushed: (callback) => ring.whenFlushed(callback),
     });
+    if (message.keepAwake === true && !stayAwake())
+      process.stderr.write('this machine may go to sleep: Windows refuses\n');
   } catch (error) {
     await fail(error);
   }

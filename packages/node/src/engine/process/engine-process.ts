@@ -19,6 +19,7 @@ import {
 
 import { fromEngineSchema, type EngineLoad, type FromEngine, type ToEngine } from '../control.ts';
 import type { Generation } from '../lead/lead.ts';
+import { inhibitors, keepAwake } from '../../awake/keep-awake.ts';
 import { EngineChild } from './engine-child.ts';
 import { EventFrames } from './event-frames.ts';
 import { StallWatch } from './stall-watch.ts';
@@ -83,6 +84,10 @@ export class EngineProcess implements AsyncDisposable {
       engine.#placement = placement;
       engine.#speed = speed;
       options.logger.info({ pid: engine.pid, placement, stage: options.load.stage }, 'stage loaded');
+      const { pid } = engine;
+      if (options.load.keepAwake === true && pid !== undefined) {
+        void keepAwake(inhibitors(process.platform, pid), options.logger);
+      }
       return engine;
     } catch (error) {
       await engine.stop();
