@@ -18,7 +18,7 @@ import {
 import { tinyArchitectures, writeTinyModel } from '../../scripts/fixtures/tiny-models.ts';
 import { greatestDifference } from './greatest-difference.ts';
 import { stagedPipeline, wholePipeline, type Pipeline } from './pipeline.ts';
-import { runWorkload } from './workload.ts';
+import { runLongPrompt, runWorkload } from './workload.ts';
 
 /**
  * An architecture may be split because this passes: stages give the whole model's logits, bit for bit, on the CPU.
@@ -136,4 +136,23 @@ describe('a split model', () => {
     // The type has been taken: none of them rounds as f16 does.
     expect(greatestDifference(expected, runWorkload(plain, vocabularySize))).toBeGreaterThan(0);
   });
+
+  it.each(['gemma2', 'gemma3', 'gpt-oss'])(
+    'gives them with windowed caches, too, far beyond the window: %s',
+    async (name) => {
+      const model = await tinyModel(name, 'q8_0');
+      const { vocabularySize, slidingWindow } = model.manifest.shape;
+      // In f16 attention would be added up in f16, and its order show.
+      const cacheType = 'bf16';
+      const windowed = { windowedCache: true, cacheType } as const;
+      using full = wholePipeline(stage(model, model.file, { cacheType }));
+      using whole = wholePipeline(stage(model, model.file, windowed));
+      using split = await staged(model, [slidingWindow?.period ?? 0], windowed);
+      const expected = runLongPrompt(whole, vocabularySize);
+      expect(expected).toHaveLength(8);
+      expect(greatestDifference(expected, runLongPrompt(split, vocabularySize))).toBe(0);
+      // The window is the same; its cells lie elsewhere, and attention adds them up in another order.
+      expect(greatestDifference(expected, runLongPrompt(full, vocabularySize))).toBeLessThan(1e-3);
+    },
+  );
 });

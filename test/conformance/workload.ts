@@ -49,6 +49,15 @@ export function runWorkload(
   return logits;
 }
 
+/** Reads a prompt that fills most of the context, in chunks, and returns the logits after each. */
+export function runLongPrompt(pipeline: Pipeline, vocabularySize: number): Float32Array[] {
+  const rows = 60;
+  return Array.from({ length: 8 }, (_, chunk) => {
+    const tokens = Int32Array.from({ length: rows }, (__, index) => ((chunk * rows + index) * 37 + 5) % vocabularySize);
+    return pipeline.run(microBatch([{ sequence: 0, position: chunk * rows, tokens, sample: true }]));
+  }).flat();
+}
+
 interface Rows {
   readonly sequence: number;
   readonly position: number;

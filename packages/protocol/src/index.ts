@@ -197,6 +197,13 @@ export {
   type StageLoad,
   type StagePhase,
 } from './stage/messages.ts';
-export { kvBytes, swapTokens, type CacheTypes, type KvCacheOptions } from './stage/memory.ts';
+export {
+  kvBytes,
+  layerCacheBytes,
+  layerStateBytes,
+  swapTokens,
+  type CacheTypes,
+  type KvCacheOptions,
+} from './stage/memory.ts';
 export { maxGpus, stagePlacementSchema, type StagePlacement } from './stage/placement.ts';
 export { keptDeviceBytes, memoryRoom, takenBy, type MemoryRoom, type TakenMemory } from './stage/room.ts';

@@ -13,7 +13,7 @@ function parse(...words: readonly string[]): Command {
 
 test('reads each flag as the option that it stands for', () => {
   const line =
-    '--stages 2 --layers 17,13 --ctx 8192 --parallel 8 --cache-type q8_0 --cache-type-v q4_0 --activations f16';
+    '--stages 2 --layers 17,13 --ctx 8192 --parallel 8 --cache-type q8_0 --cache-type-v q4_0 --window-cache --activations f16';
   const read = deploymentOptions(parse(...line.split(' ')));
   expect(read).toMatchObject({
     stages: 2,
@@ -22,6 +22,7 @@ test('reads each flag as the option that it stands for', () => {
     sequences: 8,
     cacheType: 'q8_0',
     valueCacheType: 'q4_0',
+    windowedCache: true,
     activations: 'f16',
   });
 });

@@ -50,6 +50,7 @@ function optionOf(name: OptionName, { flag, description, otherwise }: Deployment
   const defaults: DeploymentOptions = deploymentDefaults;
   const option = new Option(flag, `${description} (default: ${otherwise ?? String(defaults[name])})`);
   const schema = optionsSchema.shape[name].unwrap();
+  if (schema instanceof z.ZodBoolean) return option;
   if (schema instanceof z.ZodEnum) return option.choices(schema.options.map(String));
   if (schema instanceof z.ZodNumber) return option.argParser(wholeNumber(1, schema.maxValue ?? undefined));
   return option.argParser(wholeNumbers);

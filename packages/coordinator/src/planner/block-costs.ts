@@ -1,8 +1,7 @@
 import {
   invariant,
-  kvBytes,
+  layerStateBytes,
   microBatchRows,
-  swapTokens,
   type Block,
   type KvCacheOptions,
   type ModelManifest,
@@ -38,10 +37,11 @@ export type StageMemory = (block: Block, rows?: number) => number;
  * Makes the memory formula of one model with one KV cache. A stage takes
  *
  *     weights   its layers + the small global tensors + token embeddings (lead) + output matrix (tail)
- *     KV cache  kvBytesPerTokenPerLayer * layers of the block * (contextTokens + swapTokens) * size of the types
+ *     KV cache  kvBytesPerTokenPerLayer * layers of the block * (contextTokens + swapTokens) * size of the types,
+ *               where windowed layers have a window for each sequence instead of contextTokens ({@link layerStateBytes})
  *     compute   4 * (batch * (16 * hiddenSize + contextTokens) + min(batch, 128) * vocabularySize (tail)) + 96 MiB
  *
- * where swapTokens are those of finished sequences in main memory ({@link swapTokens}) and batch = min(contextTokens,
+ * where swapTokens are those of finished sequences in main memory ({@link layerStateBytes}) and batch = min(contextTokens,
  * rows of a micro-batch): activations, attention mask and logits are f32, and no more than 128 rows have logits. The
  * estimate leans to the high side: memory that runs out kills an engine, memory left over costs nothing.
  */
@@ -49,7 +49,7 @@ export function stageMemory(manifest: ModelManifest, options: KvCacheOptions): S
   const bytes = partsOf(manifest, (tensor) => tensor.bytes);
   const { shape } = manifest;
   const { contextTokens } = options;
-  const tokens = contextTokens + swapTokens(shape, options);
+  const stateBytesOf = blockSums(layerStateBytes(shape, options));
   const layerBytesOf = blockSums(bytes.layers);
   return (block, rows = microBatchRows.cpu) => {
     const { from, to } = block;
@@ -59,13 +59,12 @@ export function stageMemory(manifest: ModelManifest, options: KvCacheOptions): S
     const embeddingBytes = isLead && !(isTail && bytes.isTied) ? bytes.embedding : 0;
     const outputBytes = isTail ? bytes.output : 0;
     const layers = layerBytesOf(block);
-    const cacheBytes = kvBytes(shape, { ...options, layers: to - from, tokens });
     return (
       layers +
       bytes.shared +
       embeddingBytes +
       outputBytes +
-      cacheBytes +
+      stateBytesOf(block) +
       computeBytes(shape, Math.min(contextTokens, rows), { contextTokens, isTail })
     );
   };

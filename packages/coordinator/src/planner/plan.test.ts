@@ -208,11 +208,31 @@ describe('a model that fits on no single peer', () => {
 it('takes about half of the memory for a cache in q8_0, and for what is swapped out of it', () => {
   const model = manifestOf({ shape: { kvBytesPerTokenPerLayer: 1024 } });
   const block = { from: 0, to: 8 };
-  const bytesWith = (cacheType: CacheType) => stageMemory(model, { contextTokens: 1024, cacheType })(block);
+  const bytesWith = (cacheType: CacheType) =>
+    stageMemory(model, { contextTokens: 1024, sequences: 4, cacheType })(block);
   const swapTokens = 1024;
   const f16Bytes = 1024 * 8 * (1024 + swapTokens);
   expect(bytesWith('f16')).toBe(bytesWith('f16'));
   expect(bytesWith('f16') - bytesWith('q8_0')).toBe(f16Bytes * (1 - 34 / 64));
+});
+
+describe('a windowed cache', () => {
+  const shape = { kvBytesPerTokenPerLayer: 1024, slidingWindow: { tokens: 128, period: 4 } };
+  const windowed = { ...request, contextTokens: 16_384, sequences: 4, windowedCache: true };
+
+  it('takes the window of each sequence and a micro-batch in layers that have one, and nothing is swapped out of it', () => {
+    const block = { from: 0, to: 8 };
+    const full = stageMemory(manifestOf({ shape }), { ...windowed, windowedCache: false })(block);
+    const saved = full - stageMemory(manifestOf({ shape }), windowed)(block);
+    const swapped = 8 * 16_384 * 1024;
+    expect(saved).toBe(6 * (16_384 - (4 * 128 + 512)) * 1024 + swapped);
+  });
+
+  it('is refused for a model without windows, with what to leave out', () => {
+    const { code, message } = failure({ cards: [cardOf({ peer: ada })], manifest }, windowed);
+    expect(code).toBe('invalid-request');
+    expect(message).toContain('--window-cache');
+  });
 });
 
 describe('micro-batches', () => {

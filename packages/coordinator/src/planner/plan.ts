@@ -43,7 +43,7 @@ export interface Plan {
  *
  * @throws SkeinError `no-peers` without enough usable peers, `does-not-fit` with the numbers and what would help,
  * `split-unsupported` when more stages are asked for than the model can be cut into, `invalid-request` for layers that
- * are not the model's
+ * are not the model's, or a windowed cache for a model without windows
  */
 export function plan(snapshot: PlanSnapshot, spec: PlannedSpec): Plan {
   const { manifest, cards, placed = [] } = snapshot;
@@ -51,6 +51,7 @@ export function plan(snapshot: PlanSnapshot, spec: PlannedSpec): Plan {
   const { contextTokens, layers } = spec;
   const stages = spec.stages ?? layers?.length;
   if (layers !== undefined) checkLayers(layers, { manifest, stages });
+  if (spec.windowedCache === true) checkWindow(manifest);
   const peers = usablePeers(cards, { model: manifest.model, placed });
   const memory = stageMemory(manifest, spec);
   const { split } = shape;
@@ -148,6 +149,15 @@ function checkLayers(
   if (layers.slice(0, -1).some((count) => count % multiple !== 0)) {
     throw wrongLayers(name, `each stage but the last needs a multiple of ${multiple} layers`);
   }
+}
+
+function checkWindow({ name, shape }: ModelManifest): void {
+  if (shape.slidingWindow !== undefined) return;
+  throw new SkeinError(
+    'invalid-request',
+    `no layer of ${name} is known to attend to a window; deploy it without windowedCache (--window-cache)`,
+    { details: { param: 'windowedCache' } },
+  );
 }
 
 /** Returns the layer after the last one of each stage. */

@@ -5,13 +5,15 @@ import {
   asSkeinError,
   formatBytes,
   invariant,
-  kvBytes,
+  layerCacheBytes,
+  layerStateBytes,
   machineName,
   memoryRoom,
   onAbort,
   SkeinError,
   swapTokens,
   takenBy,
+  type Block,
   type HeldStage,
   type Logger,
   type StageConnect,
@@ -229,11 +231,7 @@ export class HostedStage implements AsyncDisposable {
         stage: load.stage,
         stages: load.stages,
         layers,
-        cacheBytes: kvBytes(shape, {
-          layers,
-          tokens: load.spec.contextTokens,
-          cacheType: load.spec.cacheType,
-        }),
+        cacheBytes: sumOf(layerCacheBytes(shape, load.spec), load.block),
         hiddenTensor: isWhole
           ? ''
           : invariant(architecture, 'a model that is split has a known architecture').hiddenTensor,
@@ -268,8 +266,7 @@ export class HostedStage implements AsyncDisposable {
     if (this.#files === undefined) return 0;
     const { block, spec } = this.load;
     const { manifest, fileBytes } = this.#files;
-    const tokens = spec.contextTokens + swapTokens(manifest.shape, spec);
-    return fileBytes + kvBytes(manifest.shape, { ...spec, layers: block.to - block.from, tokens });
+    return fileBytes + sumOf(layerStateBytes(manifest.shape, spec), block);
   }
 
   #requireEngine(): EngineProcess {
@@ -311,6 +308,11 @@ export class HostedStage implements AsyncDisposable {
     this.#ended.abort(error);
     void this.#engine?.stop();
   }
+}
+
+/** Adds up what the layers of a block take. */
+function sumOf(layers: readonly number[], { from, to }: Block): number {
+  return layers.slice(from, to).reduce((sum, bytes) => sum + bytes, 0);
 }
 
 interface Neighbour {

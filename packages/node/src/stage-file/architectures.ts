@@ -1,4 +1,4 @@
-import type { SplitRule } from '@skein/protocol';
+import type { ModelShape, SplitRule } from '@skein/protocol';
 
 import { architectureNumber, architectureOf, type MetadataView } from './metadata-view.ts';
 
@@ -148,6 +148,14 @@ export function slidingWindowPeriod(metadata: MetadataView, { slidingWindow }: S
   if (slidingWindow === undefined) return undefined;
   if (slidingWindow.needsWindowKey && !architectureNumber(metadata, 'attention.sliding_window')) return undefined;
   return architectureNumber(metadata, windowPattern) ?? slidingWindow.defaultPeriod;
+}
+
+/** Returns the window of a model's layers; undefined where there is none, or the architecture is not one of the list. */
+export function slidingWindowOf(metadata: MetadataView): ModelShape['slidingWindow'] {
+  const architecture = byName.get(architectureOf(metadata));
+  const period = architecture && slidingWindowPeriod(metadata, architecture);
+  const tokens = architectureNumber(metadata, 'attention.sliding_window') ?? 0;
+  return period === undefined || tokens === 0 ? undefined : { tokens, period };
 }
 
 function refuse(reason: string): SplitRule {

@@ -2,7 +2,7 @@ import { check, modelShapeSchema, SkeinError, type ModelShape } from '@skein/pro
 import type { z } from 'zod';
 
 import type { GgufLayout } from '../gguf/index.ts';
-import { splitRule } from './architectures.ts';
+import { slidingWindowOf, splitRule } from './architectures.ts';
 import { whyItDoesNotGenerate } from './generates.ts';
 import {
   architectureNumber,
@@ -12,7 +12,7 @@ import {
   type MetadataView,
 } from './metadata-view.ts';
 
-const shapeNumbersSchema = modelShapeSchema.omit({ split: true });
+const shapeNumbersSchema = modelShapeSchema.omit({ split: true, slidingWindow: true });
 /** Bytes of an element of keys and values in the KV cache: f16. */
 const cacheElementBytes = 2;
 
@@ -47,7 +47,8 @@ export function modelShape(layout: GgufLayout): ModelShape {
     contextLength: required(metadata, 'context_length'),
     kvBytesPerTokenPerLayer: cacheBytesPerToken(metadata),
   });
-  return { ...numbers, split: splitRule(metadata) };
+  const slidingWindow = slidingWindowOf(metadata);
+  return { ...numbers, split: splitRule(metadata), ...(slidingWindow === undefined ? {} : { slidingWindow }) };
 }
 
 /** Returns the bytes of one token in one layer of the cache; where layers differ, in the widest. */

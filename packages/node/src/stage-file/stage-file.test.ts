@@ -74,6 +74,7 @@ describe('createManifest', () => {
       // 2 heads of 32 for keys and as much for values, in f16.
       kvBytesPerTokenPerLayer: 256,
       split: { allowed: true, multiple: 6 },
+      slidingWindow: { tokens: 8, period: 6 },
     });
   });
 

@@ -42,6 +42,11 @@ const options = {
   cacheType: cacheTypeSchema.optional(),
   /** Storage of values. Default: that of keys. */
   valueCacheType: cacheTypeSchema.optional(),
+  /**
+   * Whether layers that attend to a window keep the keys and values of that window alone. It saves memory; but such a
+   * cache can't be cut back, so nothing of an earlier prompt is used again, and no tokens are drafted. Default: no.
+   */
+  windowedCache: z.boolean().optional(),
   /** Encoding of hidden rows on their way from stage to stage: `f16` takes half of the bytes of `f32`, and rounds. */
   activations: activationsSchema.optional(),
   /** Number of engine threads of each stage. Default: each peer decides. */
@@ -145,6 +150,12 @@ export const deploymentFlags: Readonly<Partial<Record<keyof DeploymentOptions, D
     flag: '--cache-type-v <type>',
     description: 'storage of values alone; on GPUs another type than that of keys may be slow',
     otherwise: 'as keys',
+  },
+  windowedCache: {
+    flag: '--window-cache',
+    description:
+      'keep no more than the window in layers that attend to one (Gemma 3, gpt-oss): less memory, but every prompt is read from its start, and nothing is drafted',
+    otherwise: 'off',
   },
   activations: {
     flag: '--activations <type>',

@@ -43,6 +43,14 @@ export const splitRuleSchema = z.discriminatedUnion('allowed', [
   z.object({ allowed: z.literal(false), reason: z.string().max(limits.maxMessageLength) }),
 ]);
 
+/** The layers of a model that attend to the last few tokens only. */
+export const slidingWindowSchema = z.object({
+  /** Tokens that such a layer attends to. */
+  tokens: z.number().int().positive(),
+  /** Number of layers after which the pattern begins anew; the last of them attends to all tokens. 0: none does. */
+  period: z.number().int().nonnegative().max(limits.maxLayers),
+});
+
 /** Numbers of a model that planning needs. */
 export const modelShapeSchema = z.object({
   /** GGUF's `general.architecture`, e.g. `llama`. */
@@ -56,6 +64,8 @@ export const modelShapeSchema = z.object({
   /** Bytes that one token's keys and values take in one layer of an f16 KV cache. */
   kvBytesPerTokenPerLayer: z.number().int().nonnegative(),
   split: splitRuleSchema,
+  /** Left out where no layer has one, where this is not known, and by earlier versions. */
+  slidingWindow: slidingWindowSchema.optional(),
 });
 
 /**

@@ -25,8 +25,10 @@ test('of different types the larger one counts for more, whichever of the two it
 });
 
 test('as many tokens are swapped out as the cache holds, but no more than 512 MiB', () => {
-  expect(swapTokens(shape, { contextTokens: 2000, cacheType: 'f16' })).toBe(2000);
-  expect(swapTokens(shape, { contextTokens: 100_000, cacheType: 'f16' })).toBe(4096);
-  expect(swapTokens(shape, { contextTokens: 100_000, cacheType: 'q8_0' })).toBe(7710);
-  expect(swapTokens({ kvBytesPerTokenPerLayer: 0, layers: 32 }, { contextTokens: 2000, cacheType: 'f16' })).toBe(2000);
+  expect(swapTokens(shape, { contextTokens: 2000, cacheType: 'f16', sequences: 4 })).toBe(2000);
+  expect(swapTokens(shape, { contextTokens: 100_000, cacheType: 'f16', sequences: 4 })).toBe(4096);
+  expect(swapTokens(shape, { contextTokens: 100_000, cacheType: 'q8_0', sequences: 4 })).toBe(7710);
+  expect(
+    swapTokens({ kvBytesPerTokenPerLayer: 0, layers: 32 }, { contextTokens: 2000, cacheType: 'f16', sequences: 4 }),
+  ).toBe(2000);
 });

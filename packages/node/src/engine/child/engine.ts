@@ -67,7 +67,8 @@ export async function createEngine(library: Libllama, load: EngineLoad, outputs:
     contextTokens: spec.contextTokens,
     cacheType: spec.cacheType,
     valueCacheType: spec.valueCacheType,
-    sequences: slotsFor(spec.sequences),
+    windowedCache: spec.windowedCache,
+    sequences: slotsFor(spec),
     swapTokens: load.swapTokens,
     batchTokens: spec.microBatchRows,
     threads: load.threads,
@@ -84,9 +85,12 @@ export async function createEngine(library: Libllama, load: EngineLoad, outputs:
   return engine;
 }
 
-/** Returns the number of slots of a stage: one for each sequence that runs, and some for finished ones. */
-function slotsFor(sequences: number): number {
-  return Math.min(sequences + keptSlots, limits.maxSlots);
+/**
+ * Returns the number of slots of a stage: one for each sequence that runs, and some for finished ones, unless they are of
+ * no use again.
+ */
+function slotsFor({ sequences, windowedCache = false }: EngineLoad['spec']): number {
+  return windowedCache ? sequences : Math.min(sequences + keptSlots, limits.maxSlots);
 }
 
 async function leadEngine(
@@ -124,7 +128,7 @@ async function leadEngine(
     {
       stages: load.stages,
       sequences: load.spec.sequences,
-      slots: slotsFor(load.spec.sequences),
+      slots: slotsFor(load.spec),
       contextTokens: load.spec.contextTokens,
       ...microBatchTuning(gpuLayers, load.spec.microBatchRows),
       rewinds: stage.rewinds,

@@ -46,6 +46,8 @@ export interface StageOptions {
   readonly cacheType?: CacheType | undefined;
   /** Storage of values. Default: that of keys. */
   readonly valueCacheType?: CacheType | undefined;
+  /** Whether layers that attend to a window keep that window alone, so that no sequence can be cut back. Default false. */
+  readonly windowedCache?: boolean | undefined;
   /** Number of sequences that the cache tells apart: those that run and those that are kept. */
   readonly sequences: number;
   /** Tokens of sequences that may be kept outside the cache, in main memory. Default 0. */
@@ -138,8 +140,8 @@ export class Stage {
       n_threads_batch: options.threads,
       // One decode then keeps its rows in order, which is what lets them cross to the next stage as they are.
       kv_unified: true,
-      // Sequences are cut back and replayed at any position, which a cache of just the window would not allow.
-      swa_full: true,
+      // With a cache of just the window, sequences can't be cut back and replayed at any position.
+      swa_full: options.windowedCache !== true,
       // Without a GPU of the model's own, llama.cpp would have any other compute large micro-batches.
       op_offload: options.offload !== undefined,
       ...(this.#hook === undefined ? {} : { cb_eval: this.#hook.callback }),
@@ -161,9 +163,10 @@ export class Stage {
 
   /**
    * Whether a sequence can be cut back to any position. False for models that remember in a state instead of in cells,
-   * as recurrent ones do.
+   * as recurrent ones do, and with a windowed cache.
    */
   get rewinds(): boolean {
+    if (this.#options.windowedCache === true) return false;
     return !this.#library.modelIsRecurrent(this.#model) && !this.#library.modelIsHybrid(this.#model);
   }
 
