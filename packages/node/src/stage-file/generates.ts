@@ -1,3 +1,4 @@
+import { enumerators } from '../engine/libllama/c-headers.ts';
 import { architectureOf, type MetadataView } from './metadata-view.ts';
 
 const embeds = 'it makes embeddings';
@@ -34,9 +35,6 @@ const others: ReadonlyMap<string, string> = new Map([
   ...['pockettts', 'qwen3tts', 'wavtokenizer-dec'].map((name) => [name, 'it makes speech'] as const),
 ]);
 
-/** Values of `enum llama_pooling_type`: 0 pools nothing, 4 ranks. */
-const pooling = { none: 0, rank: 4 } as const;
-
 /** Suffixes of the keys that {@link whyItDoesNotGenerate} reads, behind the architecture's name. */
 export const generationKeys = ['pooling_type', 'attention.causal'] as const;
 
@@ -50,8 +48,8 @@ export function whyItDoesNotGenerate(metadata: MetadataView): string | undefined
   const [poolingType, isCausal] = generationKeys.map((suffix) => metadata.get(`${architecture}.${suffix}`));
   const reason =
     others.get(architecture) ??
-    (poolingType === pooling.rank ? 'it ranks documents' : undefined) ??
-    (typeof poolingType === 'number' && poolingType > pooling.none ? embeds : undefined) ??
+    (poolingType === enumerators.LLAMA_POOLING_TYPE_RANK ? 'it ranks documents' : undefined) ??
+    (typeof poolingType === 'number' && poolingType > enumerators.LLAMA_POOLING_TYPE_NONE ? embeds : undefined) ??
     (isCausal === false ? 'its attention is not causal, as in models that make embeddings' : undefined);
   return reason === undefined ? undefined : `can't generate text: ${reason}`;
 }

@@ -1,9 +1,7 @@
 import { toWireError } from '@skein/protocol';
 
+import { enumerators } from '../libllama/c-headers.ts';
 import { loadLibllama } from '../libllama/libllama.ts';
-
-/** `LLAMA_LOAD_MODE_NONE`: maps nothing. */
-const loadModeNone = 0;
 
 /**
  * Checks whether llama.cpp accepts a model's file, and prints the error as JSON, or null. With `no_alloc` it reads
@@ -20,7 +18,7 @@ function check() {
       ...library.modelDefaultParams(),
       n_gpu_layers: 0,
       no_alloc: true,
-      load_mode: loadModeNone,
+      load_mode: enumerators.LLAMA_LOAD_MODE_NONE,
     });
     return null;
   } catch (error) {

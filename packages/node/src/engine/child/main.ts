@@ -4,9 +4,13 @@ import { parseHeader, SkeinError, toWireError } from '@skein/protocol';
 
 import { controlDescriptor, ringDescriptor, toEngineSchema, type EngineLoad, type ToEngine } from '../control.ts';
 import { stayAwake } from '../../awake/stay-awake.ts';
+import { enumerators } from '../libllama/c-headers.ts';
 import { loadLibllama } from '../libllama/libllama.ts';
 import { createEngine, type Engine } from './engine.ts';
 import { FramePipe } from './pipe.ts';
+
+/** Levels of llama.cpp's log that the peer keeps. */
+const keptLevels: ReadonlySet<number> = new Set([enumerators.GGML_LOG_LEVEL_WARN, enumerators.GGML_LOG_LEVEL_ERROR]);
 
 /**
  * The engine process: one loaded stage, llama.cpp inside. It lives as long as the pipes to its peer do. Its death (by a
@@ -44,10 +48,10 @@ function onControl(message: ToEngine, payload: Uint8Array): void {
 
 async function load(message: EngineLoad): Promise<void> {
   try {
-    // To stderr, which the peer keeps: level 3 and up, warnings and errors.
+    // To stderr, which the peer keeps.
     const library = loadLibllama(message.libraryDirectory, {
       fallbackDirectory: message.fallbackDirectory,
-      log: (level, text) => level >= 3 && level <= 4 && process.stderr.write(text),
+      log: (level, text) => keptLevels.has(level) && process.stderr.write(text),
     });
     engine = await createEngine(library, message, {
       control: (answer, payload) => control.send(answer, payload),

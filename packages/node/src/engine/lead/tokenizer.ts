@@ -1,6 +1,7 @@
 import { SkeinError } from '@skein/protocol';
 
-import { tokenAttributes, type Libllama, type ModelPointer, type VocabPointer } from '../libllama/libllama.ts';
+import { enumerators } from '../libllama/c-headers.ts';
+import type { Libllama, ModelPointer, VocabPointer } from '../libllama/libllama.ts';
 
 /** Length of a text, in bytes, below which tokenizing takes a few milliseconds, whatever the text is. */
 const shortTextBytes = 65_536;
@@ -76,7 +77,13 @@ export class Tokenizer {
 
   /** Returns all tokens that structure texts. Reads the whole vocabulary. */
   markTokens(): readonly MarkToken[] {
-    const { control, unknown, userDefined, stripsLeft, stripsRight } = tokenAttributes;
+    const {
+      LLAMA_TOKEN_ATTR_CONTROL: control,
+      LLAMA_TOKEN_ATTR_UNKNOWN: unknown,
+      LLAMA_TOKEN_ATTR_USER_DEFINED: userDefined,
+      LLAMA_TOKEN_ATTR_LSTRIP: stripsLeft,
+      LLAMA_TOKEN_ATTR_RSTRIP: stripsRight,
+    } = enumerators;
     const marks: MarkToken[] = [];
     for (let token = 0; token < this.vocabularySize; token += 1) {
       const attributes = this.#library.vocabAttributes(this.#vocab, token);

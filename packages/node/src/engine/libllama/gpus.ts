@@ -1,5 +1,6 @@
 import type { GpuDevice } from '../../hardware/devices.ts';
-import { deviceTypes, type DevicePointer, type Libllama } from './libllama.ts';
+import { enumerators } from './c-headers.ts';
+import type { DevicePointer, Libllama } from './libllama.ts';
 
 /** A GPU that a stage can be placed on. */
 export interface EngineGpu extends GpuDevice {
@@ -18,13 +19,14 @@ export function listGpus(
   const devices = Array.from({ length: library.deviceCount() }, (_, index) => library.device(index));
   return devices.flatMap((device) => {
     const type = library.deviceType(device);
-    if (type !== deviceTypes.gpu && type !== deviceTypes.integratedGpu) return [];
+    const isIntegrated = type === enumerators.GGML_BACKEND_DEVICE_TYPE_IGPU;
+    if (type !== enumerators.GGML_BACKEND_DEVICE_TYPE_GPU && !isIntegrated) return [];
     const [free, total]: [[number], [number]] = [[0], [0]];
     library.deviceMemory(device, free, total);
     return {
       device,
       name: library.deviceDescription(device),
-      sharesMainMemory: type === deviceTypes.integratedGpu || backend === 'metal',
+      sharesMainMemory: isIntegrated || backend === 'metal',
       memoryBytes: total[0],
       freeMemoryBytes: free[0],
     };

@@ -4,112 +4,20 @@ import { join } from 'node:path';
 import { SkeinError } from '@skein/protocol';
 import koffi from 'koffi';
 
+import { enumerators, llamaVersion, memoryOf, structLayouts } from './c-headers.ts';
 import { contextFailure, ErrorLog, loadFailure } from './load-failure.ts';
 
 /**
- * The C API of llama.cpp, called through koffi. All functions and parameter structs are declared here and nowhere else.
+ * The C API of llama.cpp, called through koffi. All functions are declared here and nowhere else, all structs and
+ * enumerators in `c-headers.ts`.
  *
  * Some files know more of that API than its functions, since they fill or read memory that it shares with us:
  * `stage/micro-batch.ts` (`llama_batch`), `stage/sampling/candidates.ts` (`llama_token_data_array`), `stage/graph-hook.ts`
- * (the tensors that a context shows while it computes), and `stage/stage.ts` and `child/offload.ts` (values of enums).
+ * (the tensors that a context shows while it computes), and `stage/stage.ts` (lists of devices).
  *
- * The layouts below were written for one version of llama.cpp. A test compares them with the `llama.h` that
- * node-llama-cpp bundles, and {@link loadLibllama} refuses any other version at start-up, since a struct that has
- * changed underneath would corrupt memory rather than fail.
+ * {@link loadLibllama} refuses any version at start-up but that of the headers, since a struct that has changed
+ * underneath would corrupt memory rather than fail.
  */
-export const supportedLlamaVersion = '0.4.0-dev';
-
-/** Fields of a struct in declaration order: C name and koffi type. */
-export type StructLayout = readonly (readonly [field: string, type: string])[];
-
-export const structLayouts = {
-  llama_model_params: [
-    ['devices', 'void *'],
-    ['tensor_buft_overrides', 'void *'],
-    ['n_gpu_layers', 'int32'],
-    ['split_mode', 'int'],
-    ['load_mode', 'int'],
-    ['lazy_mode', 'int'],
-    ['main_gpu', 'int32'],
-    ['tensor_split', 'void *'],
-    ['progress_callback', 'void *'],
-    ['progress_callback_user_data', 'void *'],
-    ['kv_overrides', 'void *'],
-    ['vocab_only', 'bool'],
-    ['check_tensors', 'bool'],
-    ['use_extra_bufts', 'bool'],
-    ['no_host', 'bool'],
-    ['no_alloc', 'bool'],
-    ['load_mtp', 'bool'],
-  ],
-  llama_context_params: [
-    ['n_ctx', 'uint32'],
-    ['n_batch', 'uint32'],
-    ['n_ubatch', 'uint32'],
-    ['n_seq_max', 'uint32'],
-    ['n_rs_seq', 'uint32'],
-    ['n_outputs_max', 'uint32'],
-    ['n_outputs_max_per_seq', 'uint32'],
-    ['n_threads', 'int32'],
-    ['n_threads_batch', 'int32'],
-    ['ctx_type', 'int'],
-    ['rope_scaling_type', 'int'],
-    ['pooling_type', 'int'],
-    ['attention_type', 'int'],
-    ['flash_attn_type', 'int'],
-    ['rope_freq_base', 'float'],
-    ['rope_freq_scale', 'float'],
-    ['yarn_ext_factor', 'float'],
-    ['yarn_attn_factor', 'float'],
-    ['yarn_beta_fast', 'float'],
-    ['yarn_beta_slow', 'float'],
-    ['yarn_orig_ctx', 'uint32'],
-    ['defrag_thold', 'float'],
-    ['cb_eval', 'void *'],
-    ['cb_eval_user_data', 'void *'],
-    ['type_k', 'int'],
-    ['type_v', 'int'],
-    ['abort_callback', 'void *'],
-    ['abort_callback_data', 'void *'],
-    ['embeddings', 'bool'],
-    ['offload_kqv', 'bool'],
-    ['no_perf', 'bool'],
-    ['op_offload', 'bool'],
-    ['swa_full', 'bool'],
-    ['kv_unified', 'bool'],
-    ['samplers', 'void *'],
-    ['n_samplers', 'size_t'],
-    ['ctx_other', 'void *'],
-  ],
-  llama_batch: [
-    ['n_tokens', 'int32'],
-    ['token', 'void *'],
-    ['embd', 'void *'],
-    ['pos', 'void *'],
-    ['n_seq_id', 'void *'],
-    ['seq_id', 'void *'],
-    ['logits', 'void *'],
-  ],
-  llama_sampler_chain_params: [['no_perf', 'bool']],
-  ggml_type_traits: [
-    ['type_name', 'void *'],
-    ['blck_size', 'int64'],
-    ['blck_size_interleave', 'int64'],
-    ['type_size', 'size_t'],
-    ['is_quantized', 'bool'],
-    ['to_float', 'void *'],
-    ['from_float_ref', 'void *'],
-  ],
-} as const satisfies Record<string, StructLayout>;
-
-/** Bits of `llama_token_attr`. */
-export const tokenAttributes = {
-  unknown: 1 << 0,
-  control: 1 << 3,
-  userDefined: 1 << 4,
-  stripsLeft: 1 << 7,
-  stripsRight: 1 << 8,
-} as const;
 
 /** A pointer of the C API. The brand keeps a context from being passed as a model. */
 export type Pointer<Kind extends string> = bigint & { readonly pointee: Kind };
@@ -144,13 +52,13 @@ export interface Batch {
  */
 export type EvalCallback = (tensor: TensorPointer, ask: boolean) => boolean;
 
-const errorLevel = 4;
-
 /** Values of `ggml_backend_dev_type` for GPUs: with memory of their own, and built into the CPU. */
-export const deviceTypes = { gpu: 1, integratedGpu: 2 } as const;
-const gpuDeviceTypes: ReadonlySet<number> = new Set(Object.values(deviceTypes));
+const gpuDeviceTypes: ReadonlySet<number> = new Set([
+  enumerators.GGML_BACKEND_DEVICE_TYPE_GPU,
+  enumerators.GGML_BACKEND_DEVICE_TYPE_IGPU,
+]);
 
-/** A receiver of llama.cpp's log. Levels: 1 debug, 2 info, 3 warning, 4 error, 5 continues the line before. */
+/** A receiver of llama.cpp's log, with values of `ggml_log_level`. */
 export type LogSink = (level: number, text: string) => void;
 
 export type Libllama = ReturnType<typeof bind>;
@@ -186,11 +94,12 @@ function bind(directory: string, { log = () => undefined, fallbackDirectory }: L
   const ggml = openLibrary(directory, 'ggml');
   const llama = openLibrary(directory, 'llama');
 
-  const version = (llama.func('const char *llama_version()') as () => string)();
-  if (version !== supportedLlamaVersion) {
+  const readVersion = llama.func('const char *llama_version()') as () => string;
+  const version = readVersion();
+  if (version !== llamaVersion) {
     throw new SkeinError(
       'engine-incompatible',
-      `llama.cpp ${version} found where ${supportedLlamaVersion} is needed; run \`npm ci\` to install the pinned node-llama-cpp`,
+      `llama.cpp ${version} found where ${llamaVersion} is needed; run \`npm ci\` to install the pinned node-llama-cpp`,
     );
   }
 
@@ -200,6 +109,7 @@ function bind(directory: string, { log = () => undefined, fallbackDirectory }: L
   const toFloat = koffi.proto('void skein_to_float(const void *from, void *to, int64_t count)');
 
   const functions = {
+    version: readVersion,
     loadBackends: ggml.func('void ggml_backend_load_all_from_path(const char *directory)') as (path: string) => void,
     deviceCount: ggml.func('size_t ggml_backend_dev_count()') as () => number,
     device: ggml.func('void *ggml_backend_dev_get(size_t index)') as (index: number) => DevicePointer,
@@ -402,16 +312,16 @@ function bind(directory: string, { log = () => undefined, fallbackDirectory }: L
       context: ContextPointer,
       row: number,
     ) => number,
+    /** Takes an array of `llama_logit_bias`. */
+    samplerLogitBiasArray: llama.func(
+      'void *llama_sampler_init_logit_bias(int32_t n_vocab, int32_t n_logit_bias, const void *logit_bias)',
+    ) as (vocabularySize: number, count: number, biases: Uint8Array) => SamplerPointer,
     samplerFree: llama.func('void llama_sampler_free(void *sampler)') as (sampler: SamplerPointer) => void,
   };
 
-  const initLogitBias = llama.func(
-    'void *llama_sampler_init_logit_bias(int32_t n_vocab, int32_t n_logit_bias, const void *logit_bias)',
-  ) as (vocabularySize: number, count: number, biases: Uint8Array) => SamplerPointer;
-
   const errors = new ErrorLog();
   const sink: LogSink = (level, text) => {
-    if (level === errorLevel) errors.add(text);
+    if (level === enumerators.GGML_LOG_LEVEL_ERROR) errors.add(text);
     log(level, text);
   };
   functions.logSet(koffi.register(sink, koffi.pointer(logCallback)) as CallbackPointer, null);
@@ -464,13 +374,13 @@ function bind(directory: string, { log = () => undefined, fallbackDirectory }: L
 
     /** Makes a sampler that adds biases to the logits of tokens. */
     samplerLogitBias(vocabularySize: number, biases: readonly { token: number; bias: number }[]): SamplerPointer {
-      // `llama_logit_bias`: an int32 and a float.
-      const view = new DataView(new ArrayBuffer(biases.length * 8));
+      const { bytes, offsets } = memoryOf(structLayouts.llama_logit_bias);
+      const view = new DataView(new ArrayBuffer(biases.length * bytes));
       for (const [index, { token, bias }] of biases.entries()) {
-        view.setInt32(index * 8, token, true);
-        view.setFloat32(index * 8 + 4, bias, true);
+        view.setInt32(index * bytes + offsets.token, token, true);
+        view.setFloat32(index * bytes + offsets.bias, bias, true);
       }
-      return initLogitBias(vocabularySize, biases.length, new Uint8Array(view.buffer));
+      return functions.samplerLogitBiasArray(vocabularySize, biases.length, new Uint8Array(view.buffer));
     },
 
     /** Returns the address of a typed array's memory. The caller keeps the array alive. */

@@ -7,6 +7,7 @@ import {
   type StepEntry,
 } from '@skein/protocol';
 
+import { enumerators } from '../libllama/c-headers.ts';
 import type {
   Batch,
   ContextPointer,
@@ -81,11 +82,13 @@ export type StageOutput = { hidden: Uint8Array } | { draws: Sampled['draws'] };
 const spareSequences = 1;
 const bytesPerElement = 4;
 /** Values of `ggml_type` for keys and values. */
-const cacheTypes: Readonly<Record<CacheType, number>> = { f16: 1, q4_0: 2, q5_1: 7, q8_0: 8, bf16: 30 };
-/** Values of `llama_load_mode`: mapped where the devices can, or read. */
-const loadModes = { automatic: -1, read: 0 };
-/** Values of `llama_flash_attn_type`: chosen by llama.cpp, or on, without which values can't be quantized. */
-const flashAttention = { automatic: -1, on: 1 };
+const cacheTypes: Readonly<Record<CacheType, number>> = {
+  f16: enumerators.GGML_TYPE_F16,
+  q4_0: enumerators.GGML_TYPE_Q4_0,
+  q5_1: enumerators.GGML_TYPE_Q5_1,
+  q8_0: enumerators.GGML_TYPE_Q8_0,
+  bf16: enumerators.GGML_TYPE_BF16,
+};
 const isQuantized = (type: CacheType) => type.startsWith('q');
 
 /**
@@ -117,7 +120,7 @@ export class Stage {
     const model = library.loadModel(options.file, {
       ...library.modelDefaultParams(),
       ...this.#offload.params,
-      load_mode: options.mapsWeights === false ? loadModes.read : loadModes.automatic,
+      load_mode: options.mapsWeights === false ? enumerators.LLAMA_LOAD_MODE_NONE : enumerators.LLAMA_LOAD_MODE_AUTO,
     });
     this.#model = model;
     const isTail = options.hiddenTensor === undefined;
@@ -135,7 +138,10 @@ export class Stage {
       n_outputs_max_per_seq: isTail ? draftTokens + 1 : options.batchTokens,
       type_k: cacheTypes[cacheType],
       type_v: cacheTypes[valueCacheType],
-      flash_attn_type: [cacheType, valueCacheType].some(isQuantized) ? flashAttention.on : flashAttention.automatic,
+      // Values can't be quantized without it.
+      flash_attn_type: [cacheType, valueCacheType].some(isQuantized)
+        ? enumerators.LLAMA_FLASH_ATTN_TYPE_ENABLED
+        : enumerators.LLAMA_FLASH_ATTN_TYPE_AUTO,
       n_threads: options.threads,
       n_threads_batch: options.threads,
       // One decode then keeps its rows in order, which is what lets them cross to the next stage as they are.
@@ -362,9 +368,6 @@ export class Stage {
   }
 }
 
-/** Values of `llama_split_mode`. */
-const splitModes = { layer: 1, row: 2 };
-
 /** The offload of a model in memory that llama.cpp reads. The model's owner keeps it as long as the model. */
 class OffloadArrays {
   /** Ends with null. A list of nothing but that keeps llama.cpp from choosing GPUs itself. */
@@ -380,7 +383,7 @@ class OffloadArrays {
       devices: library.addressOf(this.#devices),
       tensor_split: library.addressOf(this.#shares),
       n_gpu_layers: offload?.parts ?? 0,
-      split_mode: offload?.splitsRows === true ? splitModes.row : splitModes.layer,
+      split_mode: offload?.splitsRows === true ? enumerators.LLAMA_SPLIT_MODE_ROW : enumerators.LLAMA_SPLIT_MODE_LAYER,
     };
   }
 }

@@ -1,11 +1,16 @@
 import { invariant, SkeinError } from '@skein/protocol';
 
+import { memoryOf, structLayouts } from '../../libllama/c-headers.ts';
 import type { Libllama, SamplerPointer } from '../../libllama/libllama.ts';
 
-/** Words of `llama_token_data`: id, logit, probability, four bytes each. */
-const wordsPerCandidate = 3;
-/** Bytes of `llama_token_data_array`: pointer, size, index of the selected one, whether it is sorted. */
-const arrayBytes = 32;
+const wordBytes = 4;
+const candidate = memoryOf(structLayouts.llama_token_data);
+const wordsPerCandidate = candidate.bytes / wordBytes;
+/** Places in a candidate, in words. */
+const idWord = candidate.offsets.id / wordBytes;
+const logitWord = candidate.offsets.logit / wordBytes;
+const probabilityWord = candidate.offsets.p / wordBytes;
+const { bytes: arrayBytes, offsets: array } = memoryOf(structLayouts.llama_token_data_array);
 
 /** llama.cpp's list of tokens that may come next, which samplers narrow down and choose from. */
 export class Candidates {
@@ -27,9 +32,9 @@ export class Candidates {
   fill(logits: Float32Array): void {
     for (let token = 0; token < logits.length; token += 1) {
       const word = token * wordsPerCandidate;
-      this.#ids[word] = token;
-      this.#values[word + 1] = invariant(logits[token], 'each token has a logit');
-      this.#values[word + 2] = 0;
+      this.#ids[word + idWord] = token;
+      this.#values[word + logitWord] = invariant(logits[token], 'each token has a logit');
+      this.#values[word + probabilityWord] = 0;
     }
     this.#start(logits.length);
   }
@@ -40,43 +45,46 @@ export class Candidates {
    */
   keep(allowed: Uint8Array): void {
     for (let token = 0; token < allowed.length; token += 1) {
-      if (allowed[token] === 0) this.#values[token * wordsPerCandidate + 1] = -Infinity;
+      if (allowed[token] === 0) this.#values[token * wordsPerCandidate + logitWord] = -Infinity;
     }
   }
 
   /** Makes a token less likely. Call it while all tokens are in their places, before any sampler that sorts. */
   penalize(token: number, penalty: number): void {
-    const word = token * wordsPerCandidate;
-    this.#values[word + 1] = invariant(this.#values[word + 1], 'each token has a logit') - penalty;
+    const word = token * wordsPerCandidate + logitWord;
+    this.#values[word] = invariant(this.#values[word], 'each token has a logit') - penalty;
   }
 
   apply(sampler: SamplerPointer): void {
     this.#library.samplerApply(sampler, this.#array);
-    if (this.#view.getBigUint64(0, true) !== this.#address) {
+    if (this.#view.getBigUint64(array.data, true) !== this.#address) {
       throw new SkeinError('engine-failed', 'a sampler of llama.cpp moved its candidates, which none is known to do');
     }
   }
 
   /** Whether any token is left that has not been ruled out. */
   get isPossible(): boolean {
-    const size = Number(this.#view.getBigUint64(8, true));
+    const size = Number(this.#view.getBigUint64(array.size, true));
     for (let index = 0; index < size; index += 1) {
-      if ((this.#values[index * wordsPerCandidate + 1] ?? -Infinity) > -Infinity) return true;
+      if ((this.#values[index * wordsPerCandidate + logitWord] ?? -Infinity) > -Infinity) return true;
     }
     return false;
   }
 
   /** The token that the last sampler has chosen. */
   get selected(): { readonly token: number; readonly probability: number } {
-    const word = Number(this.#view.getBigInt64(16, true)) * wordsPerCandidate;
+    const word = Number(this.#view.getBigInt64(array.selected, true)) * wordsPerCandidate;
     const claim = 'the last sampler has selected a candidate';
-    return { token: invariant(this.#ids[word], claim), probability: invariant(this.#values[word + 2], claim) };
+    return {
+      token: invariant(this.#ids[word + idWord], claim),
+      probability: invariant(this.#values[word + probabilityWord], claim),
+    };
   }
 
   #start(size: number): void {
-    this.#view.setBigUint64(0, this.#address, true);
-    this.#view.setBigUint64(8, BigInt(size), true);
-    this.#view.setBigInt64(16, -1n, true);
-    this.#view.setUint8(24, 0);
+    this.#view.setBigUint64(array.data, this.#address, true);
+    this.#view.setBigUint64(array.size, BigInt(size), true);
+    this.#view.setBigInt64(array.selected, -1n, true);
+    this.#view.setUint8(array.sorted, 0);
   }
 }
