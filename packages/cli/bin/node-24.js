@@ -44,7 +44,7 @@ export function isNewEnough(version) {
 }
 
 /**
- * Finds the Node 24 that came as an optional npm dependency, in the nearest `node_modules` that has one.
+ * Finds the Node that came as an optional npm dependency, in the nearest `node_modules` that has one.
  *
  * @param {string} directory where to start
  * @param {string} platform as in `process.platform`
@@ -76,7 +76,7 @@ export function missingNodeMessage(version, platform, arch) {
     'Do one of these:',
     `  - install Node ${neededMajor} (LTS) with your package manager or version manager, e.g. \`nvm install ${neededMajor}\` or \`fnm use ${neededMajor}\``,
     '  - in a checkout of Skein run `npm ci` without `--omit=optional`: it brings its own Node for Linux (x64, arm64),',
-    '    macOS (Apple silicon) and Windows (x64), and leaves yours as it is',
+    '    macOS (Apple silicon, Intel) and Windows (x64), and leaves yours as it is',
     '',
   ].join('\n');
 }
