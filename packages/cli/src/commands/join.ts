@@ -13,10 +13,11 @@ import { untilStopped } from '../daemon/until-stopped.ts';
 import { printable } from '../output/format.ts';
 import { awakeNote } from '../output/awake-note.ts';
 import { keysNote } from '../output/keys-note.ts';
+import { ownHardware, startupLines } from '../overview/computing.ts';
 import { exitCodes } from '../process/exit-codes.ts';
 import { parentLifeline } from '../process/lifeline.ts';
 import { printJson, printLine, printWarning, type CommandContext } from '../program/context.ts';
-import { addDaemonOptions, type DaemonFlags } from '../program/daemon-options.ts';
+import { addDaemonOptions, peerSettings, type DaemonFlags } from '../program/daemon-options.ts';
 import { findData, openData } from '../program/data-options.ts';
 import { withoutCommand } from '../program/invite-argument.ts';
 import { createLogger } from '../program/logger.ts';
@@ -102,7 +103,7 @@ async function join(
     peers,
     mdns: flags.mdns,
     liveness: flags.network,
-    serve: { backend: flags.backend, threads: flags.threads, keepAwake: flags.keepAwake },
+    serve: peerSettings(flags),
     logger,
     signal,
   });
@@ -115,7 +116,8 @@ async function join(
     printJson(context.stdout, { pid: process.pid, peer: daemon.mesh.peerId, addresses: daemon.mesh.addresses() });
   } else {
     const others = members.map(({ name }) => printable(name)).join(', ');
-    for (const note of [keysNote(directory, passphrase), ...awakeNote(flags.keepAwake)])
+    const devices = startupLines(ownHardware(daemon));
+    for (const note of [keysNote(directory, passphrase), ...devices, ...awakeNote(flags.keepAwake)])
       printLine(context.stdout, note);
     printLine(context.stdout, `Joined: this machine serves, together with ${others}. \`skein status\` shows the mesh.`);
   }

@@ -16,7 +16,8 @@ import { loopbackHost, wholeNumber } from '../program/arguments.ts';
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
 import { awakeNote } from '../output/awake-note.ts';
 import { keysNote } from '../output/keys-note.ts';
-import { addDaemonOptions, type DaemonFlags } from '../program/daemon-options.ts';
+import { ownHardware, startupLines } from '../overview/computing.ts';
+import { addDaemonOptions, peerSettings, type DaemonFlags } from '../program/daemon-options.ts';
 import { openData } from '../program/data-options.ts';
 import {
   addDeploymentOptions,
@@ -95,14 +96,15 @@ async function up(command: Command, flags: UpFlags, context: CommandContext): Pr
     peers: flags.peer ?? [],
     mdns: flags.mdns,
     liveness: flags.network,
-    serve: flags.serve ? { backend: flags.backend, threads: flags.threads, keepAwake: flags.keepAwake } : undefined,
+    serve: flags.serve ? peerSettings(flags) : undefined,
     coordinate: { host: flags.host, port: flags.port },
     logger: createLogger(context.stderr, logLevel),
     signal: AbortSignal.any([context.signal, ...orderly]),
   });
   if (flags.json !== true) {
     const given = givenOptions(command, { except: ['--listen'] });
-    const notes = [keysNote(directory, passphrase), ...awakeNote(flags.serve && flags.keepAwake)];
+    const devices = startupLines(ownHardware(daemon));
+    const notes = [keysNote(directory, passphrase), ...devices, ...awakeNote(flags.serve && flags.keepAwake)];
     await printFacts(context, daemon, { listen, given, notes });
   }
   const stop = [daemon.stopRequested, ...orderly];

@@ -1,6 +1,6 @@
 import { AuditLog, createCoordinator, type Coordinator } from '@skein/coordinator';
 import { createMesh, signingKeyOf, type InviteOptions, type LivenessPreset, type Mesh } from '@skein/mesh';
-import { createPeer, openStore, type Backend, type ModelStore } from '@skein/node';
+import { createPeer, openStore, type ModelStore, type PeerOptions } from '@skein/node';
 import { SkeinError, type Logger, type Role } from '@skein/protocol';
 
 import { auditDirectory } from '../data/audit-directory.ts';
@@ -36,13 +36,7 @@ export interface DaemonOptions {
   readonly mdns: boolean;
   readonly liveness: LivenessPreset | 'auto';
   /** Settings of the peer. Left out, this machine holds no layers. */
-  readonly serve?:
-    | {
-        readonly backend: Backend | 'auto';
-        readonly threads?: number | undefined;
-        readonly keepAwake?: boolean | undefined;
-      }
-    | undefined;
+  readonly serve?: Pick<PeerOptions, 'backend' | 'threads' | 'gpuOptions' | 'keepAwake'> | undefined;
   /** Settings of the HTTP API. Left out, this machine does not plan, and has none. */
   readonly coordinate?: { readonly host: string; readonly port: number } | undefined;
   readonly logger: Logger;

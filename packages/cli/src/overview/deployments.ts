@@ -1,4 +1,4 @@
-import type { Card, HeldStage } from '@skein/protocol';
+import type { Card, HeldStage, StagePlacement } from '@skein/protocol';
 
 /** One stage of a deployment, as its peer's card shows it. */
 export interface StageView {
@@ -8,6 +8,8 @@ export interface StageView {
   /** The first layer, and the one after the last. */
   readonly layers: readonly [from: number, to: number];
   readonly state: HeldStage['state'];
+  /** Memory in which it lies; undefined until it is loaded. */
+  readonly placement: StagePlacement | undefined;
 }
 
 export interface DeploymentView {
@@ -45,11 +47,12 @@ export function deploymentsOf(cards: readonly Card[]): readonly DeploymentView[]
       model: witness?.model ?? '',
       isReady: lead?.state === 'ready',
       isDraining: lead?.state === 'draining',
-      stages: stages.map(({ peer, on, block, state }) => ({
+      stages: stages.map(({ peer, on, block, state, placement }) => ({
         peer,
         on,
         layers: [block.from, block.to] as const,
         state,
+        placement,
       })),
       contextTokens: witness?.contextTokens ?? 0,
       sequences: witness?.sequences ?? 0,

@@ -1,6 +1,7 @@
 import { formatBytes, shortPeer, type Card, type DaemonStatus } from '@skein/protocol';
 
 import { counted, formatLabels, formatLayers, formatTable, printable } from '../output/format.ts';
+import { describePlacement } from './computing.ts';
 import { deploymentsOf, type DeploymentView } from './deployments.ts';
 
 /** Formats the mesh for people: members, deployments, traffic. */
@@ -23,22 +24,24 @@ export function describeMesh({ cards, peer, url, traffic }: DaemonStatus): strin
 function memberRow({ name, peer, roles, labels = {}, hardware, models }: Card): readonly string[] {
   const machine = hardware && `${hardware.cpu}, ${counted(hardware.cores, 'core', 'cores')}, ${hardware.backend}`;
   const gpus = hardware?.gpus.map((gpu) => `, ${gpu.name} with ${formatBytes(gpu.freeMemoryBytes)} free`) ?? [];
+  const fallback = hardware?.fallback === undefined ? '' : ` (${hardware.fallback})`;
   return [
     name,
     `…${shortPeer(peer)}`,
     roles.join(', '),
     formatLabels(labels) || '-',
-    machine === undefined ? '-' : `${machine}${gpus.join('')}`,
+    machine === undefined ? '-' : `${machine}${gpus.join('')}${fallback}`,
     hardware === undefined ? '-' : formatBytes(hardware.freeMemoryBytes),
     models.length === 0 ? '-' : models.map((model) => `${model.name} (${formatBytes(model.bytes)})`).join(', '),
   ];
 }
 
 function describe({ name, id, stages, contextTokens, ...view }: DeploymentView): string {
-  const rows = stages.map(({ on, peer, layers: [from, to], state }) => [
+  const rows = stages.map(({ on, peer, layers: [from, to], state, placement }) => [
     `  ${formatLayers({ from, to })}`,
     `${on} (…${shortPeer(peer)})`,
     state,
+    placement === undefined ? '' : describePlacement(placement),
   ]);
   const { active, sequences, queued } = view;
   return [

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 
 import { isLoopbackHost } from '@skein/coordinator';
-import { check, labelsSchema } from '@skein/protocol';
+import { check, labelsSchema, maxGpus } from '@skein/protocol';
 import { InvalidArgumentError } from 'commander';
 
 import { printable } from '../output/format.ts';
@@ -25,6 +25,20 @@ export function wholeNumber(minimum: number, maximum = Number.MAX_SAFE_INTEGER):
 /** Parses whole numbers of at least 1, with commas between them. */
 export function wholeNumbers(text: string): readonly number[] {
   return text.split(',').map(wholeNumber(1));
+}
+
+/** Parses numbers of GPUs, which start from 0, with commas between them. */
+export function gpuNumbers(text: string): readonly number[] {
+  const numbers = text.split(',').map(wholeNumber(0, maxGpus - 1));
+  if (new Set(numbers).size === numbers.length) return numbers;
+  throw new InvalidArgumentError('It must name each GPU once, like 0,2.');
+}
+
+/** Parses ratios, with commas between them, at least one of them above 0. */
+export function ratios(text: string): readonly number[] {
+  const shares = text.split(',').map(decimalNumber(0, 1_000_000));
+  if (shares.length <= maxGpus && shares.some((share) => share > 0)) return shares;
+  throw new InvalidArgumentError(`It must be 1 to ${maxGpus} numbers with one above 0, like 3,1.`);
 }
 
 /** Makes a parser of decimal numbers within bounds, both included. */

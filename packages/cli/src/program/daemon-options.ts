@@ -1,8 +1,9 @@
 import { livenessPresets, type LivenessPreset } from '@skein/mesh';
-import { backends, type Backend } from '@skein/node';
+import { backends, splitModes, type Backend, type GpuOptions, type PeerOptions } from '@skein/node';
+import { maxGpus } from '@skein/protocol';
 import { Option, type Command } from 'commander';
 
-import { givenName, repeatedMultiaddr, wholeNumber } from './arguments.ts';
+import { givenName, gpuNumbers, ratios, repeatedMultiaddr, wholeNumber } from './arguments.ts';
 
 /** Flags that `up` and `join` have in common. */
 export interface DaemonFlags {
@@ -12,6 +13,10 @@ export interface DaemonFlags {
   readonly network: LivenessPreset | 'auto';
   readonly name?: string;
   readonly backend: Backend | 'auto';
+  readonly gpus?: readonly number[];
+  readonly splitMode?: GpuOptions['splitMode'];
+  readonly tensorSplit?: readonly number[];
+  readonly mainGpu?: number;
   readonly threads?: number;
   readonly keepAwake: boolean;
   readonly json?: boolean;
@@ -59,6 +64,32 @@ export function addDaemonOptions(
         .default('auto'),
     )
     .addOption(
+      new Option(
+        '--gpus <numbers>',
+        'the GPUs to use, like 0,2; `skein gpu` lists them (default: all that are no part of the CPU)',
+      )
+        .argParser(gpuNumbers)
+        .env('SKEIN_GPUS'),
+    )
+    .addOption(
+      new Option(
+        '--split-mode <mode>',
+        'how a stage lies on several GPUs: each has whole layers, or with row a part of every layer (default: layer)',
+      )
+        .choices(splitModes)
+        .env('SKEIN_SPLIT_MODE'),
+    )
+    .addOption(
+      new Option('--tensor-split <shares>', 'share of each GPU, like 3,1 (default: by their free memory)')
+        .argParser(ratios)
+        .env('SKEIN_TENSOR_SPLIT'),
+    )
+    .addOption(
+      new Option('--main-gpu <number>', 'the GPU that is filled before others get anything')
+        .argParser(wholeNumber(0, maxGpus - 1))
+        .env('SKEIN_MAIN_GPU'),
+    )
+    .addOption(
       new Option('--threads <count>', 'threads of a stage (default: the physical cores)')
         .argParser(wholeNumber(1, 1024))
         .env('SKEIN_THREADS'),
@@ -72,4 +103,17 @@ export function addDaemonOptions(
     .option('--no-keep-awake', 'let it sleep as ever')
     .option('--json', 'print the facts as one line of JSON, once it is up')
     .addOption(new Option('--parent-lifeline', 'stop when standard input ends').hideHelp());
+}
+
+/** Returns the settings of this machine's peer from its flags. */
+export function peerSettings({
+  backend,
+  threads,
+  gpus,
+  splitMode,
+  tensorSplit,
+  mainGpu,
+  keepAwake,
+}: DaemonFlags): Pick<PeerOptions, 'backend' | 'threads' | 'gpuOptions' | 'keepAwake'> {
+  return { backend, threads, keepAwake, gpuOptions: { gpus, splitMode, tensorSplit, mainGpu } };
 }

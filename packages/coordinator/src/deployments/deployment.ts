@@ -192,8 +192,8 @@ export class Deployment {
     this.#links.set(stage, link);
     // It may have ended while the stream was being opened.
     if (this.#over.signal.aborted) await link.close();
-    const { backend, fetchedBytes, fileBytes } = await link.ready;
-    this.#update(stage, { state: 'ready', backend, fetchedBytes, fileBytes });
+    const { backend, fetchedBytes, fileBytes, placement } = await link.ready;
+    this.#update(stage, { state: 'ready', backend, fetchedBytes, fileBytes, ...(placement && { placement }) });
   }
 
   async #connectStage(stage: number): Promise<void> {

@@ -11,11 +11,11 @@ const gpuNumber = z.number().int().nonnegative();
 /** The wishes of a machine's owner for its GPUs. GPUs are numbered from 0 as `skein gpu` lists them. */
 export const gpuOptionsSchema = z.object({
   /** GPUs to use, in this order. Default: all with memory of their own, else integrated ones. */
-  gpus: z.array(gpuNumber).min(1).max(maxGpus).optional(),
+  gpus: z.array(gpuNumber).min(1).max(maxGpus).readonly().optional(),
   /** Default `layer`. `row` lets all GPUs compute each layer together; it needs CUDA and a fast bus between them. */
   splitMode: z.enum(splitModes).optional(),
   /** Share of a stage for each of the used GPUs, as ratios. Default: by their free memory. */
-  tensorSplit: z.array(z.number().nonnegative()).min(1).max(maxGpus).optional(),
+  tensorSplit: z.array(z.number().nonnegative()).min(1).max(maxGpus).readonly().optional(),
   /** GPU that is filled before others get anything. Default: all are filled evenly. */
   mainGpu: gpuNumber.optional(),
 });
