@@ -10,4 +10,11 @@ export {
   type ModelReference,
   type SourceSettings,
 } from './sources/index.ts';
+export {
+  findLocalModel,
+  findLocalModels,
+  isLocalModelReference,
+  localModelPlaces,
+  type LocalModelPlaces,
+} from './local-models/index.ts';
 export { openStore, type ModelStore, type PullOptions, type PullProgress } from './store/index.ts';

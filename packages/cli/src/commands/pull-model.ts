@@ -1,41 +1,77 @@
 import { access, constants } from 'node:fs/promises';
+import { homedir } from 'node:os';
 
-import { mayBePath, parseModelReference, type ModelReference, type ModelStore, type SourceSettings } from '@skein/node';
+import {
+  findLocalModel,
+  isLocalModelReference,
+  localModelPlaces,
+  mayBePath,
+  parseModelReference,
+  readSourceSettings,
+  type LocalModelPlaces,
+  type ModelReference,
+  type ModelStore,
+} from '@skein/node';
 import { isAnything } from '@skein/mesh';
 import { isSkeinError, SkeinError, type HeldModel } from '@skein/protocol';
 
 import { createProgress } from '../output/progress.ts';
 import type { CommandContext } from '../program/context.ts';
 
+/** A person's wishes for a pull, beside the model. */
+export interface PullWishes {
+  /** Branch, tag or commit of the repository. */
+  readonly revision?: string | undefined;
+  /** File with an access token for the repository. */
+  readonly tokenFile?: string | undefined;
+  /** Whether nobody will write to the file at the given path, so that it may be linked. */
+  readonly link?: boolean | undefined;
+}
+
+type PullContext = Pick<CommandContext, 'stderr' | 'signal' | 'environment'>;
+
 /**
- * Parses a reference to a model to pull, by hand of the person who typed it.
+ * Reads the reference to a model to pull that a person typed. Asks nobody but this machine's disk.
  *
- * @throws SkeinError `invalid-request` for a malformed one, and for one that is the path of something here as well
+ * @throws SkeinError `invalid-request` for a malformed one, for one that is the path of something here as well, and for
+ * wishes that it can't have; `model-not-found` for a model that no other program here holds
  */
 export async function readReference(
   text: string,
-  options: { readonly revision?: string | undefined } = {},
+  { environment }: Pick<CommandContext, 'environment'>,
+  { revision, link }: PullWishes = {},
 ): Promise<ModelReference> {
-  const reference = parseModelReference(text, options);
+  const reference = isLocalModelReference(text)
+    ? await findLocalModel(text, ownModelPlaces(environment))
+    : parseModelReference(text, { revision });
   if (reference.kind === 'repository' && mayBePath(text) && (await isAnything(text))) {
     const fix = `write hf:${text} for the repository, or the path of a .gguf`;
     throw new SkeinError('invalid-request', `there is something at ${text} on this machine, too; ${fix}`);
   }
-  return reference;
+  if (link !== true) return reference;
+  if (reference.kind === 'local-file') return { ...reference, isFinal: true };
+  throw new SkeinError('invalid-request', '--link is for a file on this machine; leave it out, or name a path');
+}
+
+/** Returns the directories of this user in which other programs keep models. */
+export function ownModelPlaces(environment: CommandContext['environment']): LocalModelPlaces {
+  return localModelPlaces({ environment, home: environment['HOME'] ?? homedir(), platform: process.platform });
 }
 
 /**
  * Pulls a model, with progress on stderr.
  *
- * @param sources settings of this machine for sources on the network
- * @throws SkeinError as the store does, with advice where no source was reached
+ * @throws SkeinError as {@link readReference} and the store do, with advice where no source was reached
  */
 export async function pullModel(
   store: Pick<ModelStore, 'pull'>,
-  reference: string | ModelReference,
-  { stderr, signal }: Pick<CommandContext, 'stderr' | 'signal'>,
-  sources: SourceSettings = {},
+  text: string,
+  context: PullContext,
+  wishes: PullWishes = {},
 ): Promise<HeldModel> {
+  const { stderr, signal, environment } = context;
+  const reference = await readReference(text, context, wishes);
+  const sources = await readSourceSettings(environment, wishes);
   using progress = createProgress(stderr, { signal });
   try {
     const held = await store.pull(reference, {
@@ -57,8 +93,8 @@ export async function pullModel(
  *
  * @throws SkeinError `invalid-request` for a malformed reference, `model-not-found` for a path to nothing
  */
-export async function assertModel(text: string): Promise<void> {
-  const reference = await readReference(text);
+export async function assertModel(text: string, context: Pick<CommandContext, 'environment'>): Promise<void> {
+  const reference = await readReference(text, context);
   if (reference.kind !== 'local-file') return;
   const { path } = reference;
   try {

@@ -1,4 +1,4 @@
-import { openStore, readSourceSettings } from '@skein/node';
+import { openStore } from '@skein/node';
 import { formatBytes } from '@skein/protocol';
 import type { Command } from 'commander';
 
@@ -6,11 +6,9 @@ import { announceModels } from '../control/control-client.ts';
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
 import { openData } from '../program/data-options.ts';
 import { createLogger } from '../program/logger.ts';
-import { pullModel, readReference } from './pull-model.ts';
+import { pullModel, type PullWishes } from './pull-model.ts';
 
-interface PullFlags {
-  readonly revision?: string;
-  readonly tokenFile?: string;
+interface PullFlags extends PullWishes {
   readonly json?: boolean;
 }
 
@@ -22,7 +20,10 @@ Examples:
   $ skein pull owner/repository:Q4_K_M --revision v2    a branch, tag or commit; or owner/repository:Q4_K_M@v2
   $ skein pull hf:owner/repository/file.gguf
   $ skein pull big-00001-of-00003.gguf                  any of the parts stands for all; they become one file
+  $ skein pull ollama:llama3.2:3b                       what another program has; \`skein models --local\` lists it
 
+A file on this machine is cloned where the file system can, else copied. --link shares it, and files that are named by
+their own hash, as Ollama's are, are shared by themselves, on one file system: then they take room once.
 Private and gated repositories need an access token: HF_TOKEN, or a file with mode 0600. It goes to that server alone.
 HF_ENDPOINT names a mirror; HTTPS_PROXY, HTTP_PROXY and NO_PROXY name proxies, as for other programs.
 The file is checked before it is used; an interrupted pull goes on where it stopped.
@@ -36,14 +37,13 @@ export function registerPull(program: Command, context: CommandContext): void {
     .argument('<model>', 'a name that Skein knows, owner/repository:Q4_K_M, hf:owner/repository/file.gguf, or a path')
     .option('--revision <revision>', 'branch, tag or commit of the repository (default: main)')
     .option('--token-file <path>', 'file with an access token, in place of HF_TOKEN or the one at HF_TOKEN_PATH')
+    .option('--link', 'share the file at the path instead of copying it: nobody will write to it')
     .option('--json', 'print what is held as JSON')
     .addHelpText('after', examples)
     .action(async (text: string, flags: PullFlags) => {
-      const reference = await readReference(text, flags);
-      const sources = await readSourceSettings(context.environment, flags);
       const { directory, controlPath, logLevel } = await openData(command);
       const store = await openStore(directory, { logger: createLogger(context.stderr, logLevel) });
-      const held = await pullModel(store, reference, context, sources);
+      const held = await pullModel(store, text, context, flags);
       await announceModels(controlPath);
       if (flags.json === true) return printJson(context.stdout, held);
       return printLine(context.stdout, `${held.name} is here: ${formatBytes(held.bytes)}, SHA-256 ${held.model}`);

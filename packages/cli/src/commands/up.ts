@@ -1,6 +1,5 @@
 import { hostname } from 'node:os';
 
-import { readSourceSettings } from '@skein/node';
 import type { Coordinator } from '@skein/client';
 import type { DeploymentOptions } from '@skein/protocol';
 import { Option, type Command } from 'commander';
@@ -82,7 +81,7 @@ async function up(command: Command, flags: UpFlags, context: CommandContext): Pr
     command.error(`error: ${given} needs --model: it says how that model is deployed`, { exitCode: exitCodes.usage });
   }
   // A bad reference is refused before anything is made, and before others can join.
-  if (flags.model !== undefined && flags.serve) await assertModel(flags.model);
+  if (flags.model !== undefined && flags.serve) await assertModel(flags.model, context);
   const orderly = flags.parentLifeline === true ? [parentLifeline(context.stdin)] : [];
   const { directory, controlPath, passphrase, logLevel } = await openData(command);
   const listen = flags.listen ?? defaultListenUp;
@@ -130,9 +129,7 @@ async function serveModel(
   const signal = AbortSignal.any([context.signal, ...stop]);
   const quiet = { ...context, signal };
   // A machine that holds no layers offers no models either: what it pulled would be of no use, somebody else must hold it.
-  const model = flags.serve
-    ? (await pullModel(daemon.store, flags.model, quiet, await readSourceSettings(context.environment))).model
-    : flags.model;
+  const model = flags.serve ? (await pullModel(daemon.store, flags.model, quiet)).model : flags.model;
   await daemon.announceModels();
   const deployment = await deployModel({ coordinator, request: { model, ...options } }, quiet);
   if (flags.json !== true) printLine(context.stdout, describeDeployment(deployment, daemon.mesh.cards.snapshot()));

@@ -26,6 +26,8 @@ const commands = [
   'authority',
   'doctor',
   'pull',
+  'models',
+  'rm',
   'deploy',
   'undeploy',
   'run',

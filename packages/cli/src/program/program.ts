@@ -8,7 +8,9 @@ import { registerDeploy } from '../commands/deploy.ts';
 import { registerInvite } from '../commands/invite.ts';
 import { registerJoin } from '../commands/join.ts';
 import { registerLeave, registerMembers } from '../commands/members.ts';
+import { registerModels } from '../commands/models.ts';
 import { registerPull } from '../commands/pull.ts';
+import { registerRm } from '../commands/rm.ts';
 import { registerRun } from '../commands/run.ts';
 import { registerStatus } from '../commands/status.ts';
 import { registerStop } from '../commands/stop.ts';
@@ -61,6 +63,8 @@ export function createProgram(context: CommandContext): Command {
     registerLeave,
     registerAuthority,
     registerPull,
+    registerModels,
+    registerRm,
     registerDeploy,
     registerUndeploy,
     registerRun,

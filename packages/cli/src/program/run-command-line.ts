@@ -39,6 +39,8 @@ function outcomeOf(command: string): string {
       return 'cancelled; nothing was deployed';
     case 'pull':
       return 'cancelled; the same `skein pull` goes on where this one stopped';
+    case 'rm':
+      return 'cancelled; the same `skein rm` removes what is left';
     case 'undeploy':
       return 'no longer waiting; it is taken down when its answers have ended, see `skein status`';
     default:

@@ -5,7 +5,8 @@ export { AccessToken } from './access-token.ts';
 export type { HuggingFaceOptions } from './hugging-face.ts';
 export { mayBePath, parseModelReference, referenceTo, type ModelReference } from './model-reference.ts';
 export type { ModelSource, OfferedFile, ReadOptions } from './model-source.ts';
-export { withoutPart } from './part-names.ts';
+export { mayBeModel } from './quantization.ts';
+export { partPaths, withoutPart } from './part-names.ts';
 export type {
   HuggingFaceSpec,
   LocalFileSpec,

@@ -4,8 +4,8 @@ import { partPaths, withoutPart } from './part-names.ts';
 
 /** Quantization that is taken where none is named and there are several. */
 const usualQuantization = 'Q4_K_M';
-/** Files beside the models: projectors for images, importance matrices of a quantization. */
-const noModel = /(?:^|[/._-])(?:mmproj|imatrix)(?:[._-]|$)/i;
+/** Names of files beside models: projectors for images, importance matrices of a quantization. */
+const besideModels = /(?:^|[/._-])(?:mmproj|imatrix)(?:[._-]|$)/i;
 /** Most names that an error lists. */
 const listedNames = 40;
 
@@ -20,7 +20,7 @@ export function chooseFile(repository: string, files: readonly string[], quantiz
   const models = new Map<string, string>();
   for (const file of files.toSorted()) {
     const name = withoutPart(file);
-    if (file.toLowerCase().endsWith('.gguf') && !noModel.test(file) && !models.has(name)) models.set(name, file);
+    if (mayBeModel(file) && !models.has(name)) models.set(name, file);
   }
   const all = [...models.keys()];
   if (all.length === 0) {
@@ -32,6 +32,11 @@ export function chooseFile(repository: string, files: readonly string[], quantiz
   const file = models.get(only) ?? only;
   assertComplete(file, files);
   return file;
+}
+
+/** Tells whether a file is a model, by its name. */
+export function mayBeModel(file: string): boolean {
+  return file.toLowerCase().endsWith('.gguf') && !besideModels.test(file);
 }
 
 function named(models: readonly string[], quantization: string): readonly string[] {

@@ -46,6 +46,8 @@ export interface LocalFileSpec {
    * named by its own SHA-256.
    */
   readonly isFinal?: boolean;
+  /** Name of the model. Default: that of the file. */
+  readonly name?: string;
 }
 
 /** A source of a model's file, as data. `createSource` makes the adapter for it. */

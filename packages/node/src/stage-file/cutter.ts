@@ -1,17 +1,8 @@
-import { createHash } from 'node:crypto';
 import { mkdir, utimes } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 
 import { statIfAny } from '@skein/mesh';
-import {
-  encodeValue,
-  invariant,
-  isSkeinError,
-  SkeinError,
-  type Block,
-  type ModelManifest,
-  type Section,
-} from '@skein/protocol';
+import { invariant, isSkeinError, SkeinError, type Block, type ModelManifest, type Section } from '@skein/protocol';
 
 import { assertRoom, measureFreeBytes, onDisk, type MeasureFreeBytes } from '../disk/index.ts';
 import { decodeMetadataEntry, openFileSource, planGguf, readGgufLayout } from '../gguf/index.ts';
@@ -21,14 +12,10 @@ import { rewriteMetadata, type EncodedEntry } from './rewrite-metadata.ts';
 import type { SectionSource } from './section-source.ts';
 import { planStageFile, sectionsOf, type StageFileKind, type StageFilePlan } from './sections.ts';
 import { SharedJobs, type JobContext } from './shared-jobs.ts';
+import { nameStageFile } from './stage-file-name.ts';
 import { trimStageFiles } from './trim.ts';
 import { verifiedSections } from './verified-sections.ts';
 
-/**
- * Version of the file format, part of the file name: raise it when files cut by an older version must not be used any
- * more.
- */
-const formatVersion = 3;
 const defaultAlignment = 32;
 /** Default size of the cache: a machine that switches between models cuts and fetches nothing again. */
 const defaultMaxDirectoryBytes = 64 * 1024 ** 3;
@@ -78,7 +65,7 @@ const jobs = new SharedJobs<Progress, StageFile>();
 export async function ensureStageFile(request: StageFileRequest): Promise<StageFile> {
   const plan = planStageFile(request.manifest, request.block, request.kind);
   const { source, maxDirectoryBytes = defaultMaxDirectoryBytes, freeBytes = measureFreeBytes } = request;
-  const path = resolve(request.directory, stageFileName(request.manifest, plan));
+  const path = resolve(request.directory, nameStageFile(request.manifest, plan));
   const directory = dirname(path);
   return jobs.run(path, request, async (context) => {
     await onDisk(directory, () => mkdir(directory, { recursive: true }));
@@ -90,28 +77,6 @@ export async function ensureStageFile(request: StageFileRequest): Promise<StageF
     await trimStageFiles({ directory, maxBytes: maxDirectoryBytes, inUse: new Set([path]) });
     return { path, bytes, reused: false };
   });
-}
-
-/**
- * Names a file by all its content: a false manifest's files are its own, so nobody else uses them. The model's name and
- * the places of sections in its file do not matter.
- */
-function stageFileName({ model, shape }: ModelManifest, plan: StageFilePlan): string {
-  const { part, block, rewritable, copied, tensors } = plan;
-  const { architecture, layers } = shape;
-  // A front does not depend on the block.
-  const { from, to } = part === 'front' ? { from: 0, to: layers } : block;
-  const identity = encodeValue({
-    formatVersion,
-    model,
-    part,
-    block: [from, to],
-    shape: [architecture, layers],
-    rewritable: rewritable.map(({ name, sha256 }) => [name, sha256]),
-    copied: copied.map(({ name, sha256 }) => [name, sha256]),
-    tensors: tensors.map(({ name, type, shape, section }) => [name, type, [...shape], section?.sha256 ?? null]),
-  });
-  return `${createHash('sha256').update(identity).digest('hex')}.gguf`;
 }
 
 function sectionBytes(plan: StageFilePlan): number {

@@ -7,4 +7,5 @@ export { RunningManifest } from './running-manifest.ts';
 export { architectureOf, metadataView, type MetadataView } from './metadata-view.ts';
 export type { Progress } from './progress.ts';
 export { fileSectionSource, type SectionSource } from './section-source.ts';
+export { findStageFiles } from './stage-file-name.ts';
 export { planStageFile, sectionsOf, type StageFileKind, type StageFilePlan } from './sections.ts';

@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { removeUnlessUsed } from '@skein/mesh';
 
 import { onDisk } from '../disk/index.ts';
+import { isStageFileName } from './stage-file-name.ts';
 
 /** Time after its last use for which a file is spared, in milliseconds: its user may not have opened it yet. */
 const sparedMs = 60 * 60 * 1000;
 /** Unit of `Stats.blocks`, in bytes, whatever the file system's own blocks are. */
 const blockBytes = 512;
-const stageFileName = /^[0-9a-f]{64}\.gguf$/;
 
 /**
  * Removes the stage files used longest ago, by their modification time, until the rest takes at most `maxBytes` on the
@@ -25,7 +25,7 @@ export async function trimStageFiles(options: {
 }): Promise<void> {
   const { directory, maxBytes, inUse } = options;
   const names = await onDisk(directory, () => readdir(directory));
-  const files = (await Promise.all(names.filter((name) => stageFileName.test(name)).map(describe(directory))))
+  const files = (await Promise.all(names.filter(isStageFileName).map(describe(directory))))
     .filter((file) => file !== undefined)
     .sort((first, second) => first.usedAtMs - second.usedAtMs);
   let bytes = files.reduce((sum, file) => sum + file.bytes, 0);

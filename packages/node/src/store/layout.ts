@@ -9,6 +9,8 @@ export interface StoreLayout {
   readonly models: string;
   /** Directory of manifests of models that other peers hold: `<digest>.manifest`. */
   readonly manifests: string;
+  /** Directory of the stage files that were cut from models. */
+  readonly stages: string;
   readonly names: string;
   readonly namesLock: string;
   model(model: string): string;
@@ -25,6 +27,7 @@ export function storeLayout(directory: string): StoreLayout {
   return {
     models,
     manifests,
+    stages: join(directory, 'stages'),
     names: join(models, 'names.json'),
     namesLock: join(models, 'names.lock'),
     model: (model) => join(models, `${model}.gguf`),

@@ -21,6 +21,7 @@ import { storeLayout } from './layout.ts';
 import { Names } from './names.ts';
 import { pullModel, type PullOptions } from './pull.ts';
 import { readRanges, type ByteRange } from './read-ranges.ts';
+import { removeModel, type Removal } from './remove-model.ts';
 import { readManifest } from './saved-manifest.ts';
 
 /** The models on this machine's disk. Several processes may use one store at the same time. */
@@ -56,6 +57,13 @@ export interface ModelStore {
    * @throws SkeinError `model-not-found` when it is not held
    */
   path(model: string): Promise<string>;
+  /**
+   * Removes a held model, with the stage files cut from it, and returns how much room that frees. Ask first whether
+   * anybody uses it: the store does not know.
+   *
+   * @throws SkeinError `model-not-found` when it is not held, `disk-failed` when the system refuses
+   */
+  remove(model: string, options?: { readonly signal?: AbortSignal | undefined }): Promise<Removal>;
   /**
    * Streams ranges of a held model back to back, in chunks of at most 256 KiB.
    *
@@ -124,6 +132,7 @@ export async function openStore(directory: string, options: StoreOptions = {}): 
     path,
     pull: (reference, pullOptions = {}) => pullModel(components, reference, pullOptions),
     list,
+    remove: (model, { signal = new AbortController().signal } = {}) => removeModel(components, model, { signal }),
     manifest: (model) => held.manifest(model),
     // The list leaves out what can't be read; a hash that is asked for and can't be is an error.
     find: async (reference) => resolveModel(await list(), reference) ?? (await held.find(reference.toLowerCase())),

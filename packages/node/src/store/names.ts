@@ -54,6 +54,19 @@ export class Names {
     await replaceFile(this.#layout.names, `${JSON.stringify(Object.fromEntries(current), undefined, 2)}\n`);
   }
 
+  /**
+   * Forgets all names of a model.
+   *
+   * @throws SkeinError `disk-failed` when they can't be written
+   */
+  async remove(model: string, { signal }: { signal: AbortSignal }): Promise<void> {
+    if (!(await this.#read()).names.values().some((named) => named === model)) return;
+    await using _lock = await takeLock(this.#layout.namesLock, { signal });
+    const { names } = await this.#read();
+    const others = [...names].filter(([, named]) => named !== model);
+    await replaceFile(this.#layout.names, `${JSON.stringify(Object.fromEntries(others), undefined, 2)}\n`);
+  }
+
   async #read(): Promise<{ readonly names: Map<string, string>; readonly isDamaged: boolean }> {
     const path = this.#layout.names;
     const stored = await readFileIfAny(path, { maxBytes: maxFileBytes });

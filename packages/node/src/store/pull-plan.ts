@@ -32,7 +32,7 @@ export function planPull(reference: Exclude<ModelReference, RepositorySpec>): Pu
       return { name, remember: [name, referenceTo(reference)], sources: [reference] };
     }
     case 'local-file': {
-      const name = modelName(reference.path);
+      const name = reference.name ?? modelName(reference.path);
       return { name, remember: [name], sources: [reference] };
     }
   }

@@ -1,0 +1,61 @@
+import { findLocalModels, openStore } from '@skein/node';
+import { formatBytes } from '@skein/protocol';
+import type { Command } from 'commander';
+
+import { formatTable, shellWord } from '../output/format.ts';
+import { printJson, printLine, type CommandContext } from '../program/context.ts';
+import { openData } from '../program/data-options.ts';
+import { createLogger } from '../program/logger.ts';
+import { ownModelPlaces } from './pull-model.ts';
+
+interface ModelsFlags {
+  readonly local?: boolean;
+  readonly json?: boolean;
+}
+
+const examples = `
+Examples:
+  $ skein models
+  $ skein models --local            what Ollama, LM Studio and the Hugging Face cache hold, and how to pull it
+  $ skein models --local --json | jq -r '.models[].reference'`;
+
+/** Adds the command `skein models` to the program. */
+export function registerModels(program: Command, context: CommandContext): void {
+  const command = program
+    .command('models')
+    .description('List the models on this machine.')
+    .option('--local', 'list those that Ollama, LM Studio and the Hugging Face cache hold instead')
+    .option('--json', 'print them as JSON')
+    .addHelpText('after', examples)
+    .action(async (flags: ModelsFlags) => {
+      const { directory, logLevel } = await openData(command);
+      const store = await openStore(directory, { logger: createLogger(context.stderr, logLevel) });
+      const held = await store.list();
+      if (flags.local !== true) {
+        if (flags.json === true) return printJson(context.stdout, { models: held });
+        if (held.length === 0) return printLine(context.stdout, 'No model is here. `skein pull` gets one.');
+        const rows = held.map(({ model, name, bytes, aliases = [], unusable }) => [
+          name,
+          formatBytes(bytes),
+          model.slice(0, 12),
+          unusable ?? aliases.join(', '),
+        ]);
+        return printLine(context.stdout, formatTable([['MODEL', 'SIZE', 'SHA-256', 'ALSO CALLED'], ...rows]));
+      }
+      const hashes = new Set(held.map(({ model }) => model));
+      const found = (await findLocalModels(ownModelPlaces(context.environment))).map((model) => ({
+        ...model,
+        isHeld: model.sha256 !== undefined && hashes.has(model.sha256),
+      }));
+      if (flags.json === true) return printJson(context.stdout, { models: found });
+      if (found.length === 0) {
+        return printLine(context.stdout, 'Neither Ollama, LM Studio nor the Hugging Face cache has a model here.');
+      }
+      const rows = found.map(({ program, bytes, reference, isHeld }) => [
+        program,
+        formatBytes(bytes),
+        isHeld ? `${reference} is here already` : `skein pull ${shellWord(reference)}`,
+      ]);
+      return printLine(context.stdout, formatTable([['PROGRAM', 'SIZE', 'COMMAND'], ...rows]));
+    });
+}

@@ -1,0 +1,61 @@
+import { openStore } from '@skein/node';
+import { formatBytes, SkeinError, type DaemonStatus, type HeldModel } from '@skein/protocol';
+import type { Command } from 'commander';
+
+import { announceModels, askStatus } from '../control/control-client.ts';
+import { deploymentsOf } from '../overview/deployments.ts';
+import { printJson, printLine, type CommandContext } from '../program/context.ts';
+import { openData } from '../program/data-options.ts';
+import { createLogger } from '../program/logger.ts';
+
+const examples = `
+Examples:
+  $ skein rm smollm2-135m-instruct     by its name, another name or its SHA-256; \`skein models\` lists them
+
+Its stage files on this machine go with it. Other machines keep what they hold.
+A model is not removed while this machine computes with it, nor while it is deployed and no other machine holds it.`;
+
+/** Adds the command `skein rm` to the program. */
+export function registerRm(program: Command, context: CommandContext): void {
+  const command = program
+    .command('rm')
+    .description('Remove a model from this machine, and say how much room that frees.')
+    .argument('<model>', 'its name, or its SHA-256')
+    .option('--json', 'print what was removed as JSON')
+    .addHelpText('after', examples)
+    .action(async (reference: string, flags: { readonly json?: boolean }) => {
+      const { directory, controlPath, logLevel } = await openData(command);
+      const store = await openStore(directory, { logger: createLogger(context.stderr, logLevel) });
+      const held = await store.find(reference);
+      if (held === undefined) {
+        const fix = '`skein models` lists those that are';
+        throw new SkeinError('model-not-found', `no model is called ${reference.slice(0, 200)} here; ${fix}`);
+      }
+      const status = await askStatus(controlPath);
+      if (status !== undefined) assertUnused(held, status);
+      const { freedBytes, isShared } = await store.remove(held.model, { signal: context.signal });
+      await announceModels(controlPath);
+      if (flags.json === true) return printJson(context.stdout, { ...held, freedBytes, isShared });
+      const shared = isShared ? '; another program holds the file, too' : '';
+      return printLine(context.stdout, `${held.name} is removed: ${formatBytes(freedBytes)} are free again${shared}`);
+    });
+}
+
+/**
+ * Checks that nobody needs a model that this machine holds.
+ *
+ * @throws SkeinError `already-running` with the command that helps
+ */
+export function assertUnused({ model, name }: HeldModel, { peer, cards }: Pick<DaemonStatus, 'peer' | 'cards'>): void {
+  const using = deploymentsOf(cards).filter((deployment) => deployment.model === model);
+  const here = using.find(({ stages }) => stages.some((stage) => stage.peer === peer));
+  if (here !== undefined) {
+    const fix = `run \`skein undeploy ${here.id}\` where it was deployed, then this again`;
+    throw new SkeinError('already-running', `this machine computes with ${name}; ${fix}`);
+  }
+  const [deployment] = using;
+  const isHeldElsewhere = cards.some((card) => card.peer !== peer && card.models.some((each) => each.model === model));
+  if (deployment === undefined || isHeldElsewhere) return;
+  const fix = `run \`skein undeploy ${deployment.id}\` there, or \`skein pull\` on another machine, then this again`;
+  throw new SkeinError('already-running', `${name} is deployed, and no other machine holds it whole; ${fix}`);
+}
