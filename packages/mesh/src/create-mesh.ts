@@ -7,6 +7,7 @@ import type { Membership } from './membership/membership.ts';
 import { roleBeyond } from './membership/role-beyond.ts';
 import { choosePreset } from './liveness/choose-preset.ts';
 import { livenessPresets } from './liveness/presets.ts';
+import { isAnnounceable } from './discovery/addresses.ts';
 import { Member } from './member.ts';
 import type { Mesh } from './mesh.ts';
 import { createLibp2pTransport } from './transport/libp2p/libp2p-transport.ts';
@@ -16,7 +17,7 @@ import { defaultListen, defaultName, type MeshOptions } from './options.ts';
  * Creates a member. Opens nothing before it is started.
  *
  * @throws SkeinError `not-a-member` where the directory belongs to no mesh, or its certificate is not valid any more;
- * `not-permitted` for a role that the certificate does not give
+ * `not-permitted` for a role that the certificate does not give; `invalid-request` for an address that can't be announced
  */
 export async function createMesh(options: MeshOptions): Promise<Mesh> {
   const { identity, membership, authority, kept }: Origin =
@@ -27,7 +28,15 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
     const fix = `get another invite with \`skein invite --role ${missing}\` and join again`;
     throw new SkeinError('not-permitted', `this machine was not let in as a ${missing}; ${fix}`);
   }
-  const { listen = defaultListen, liveness = 'lan', interfaces } = options;
+  const { listen = defaultListen, liveness = 'lan', interfaces, announce } = options;
+  const wrong = announce?.find((address) => !isAnnounceable(address));
+  if (wrong !== undefined) {
+    const example = '/ip4/192.168.1.20/tcp/7330';
+    throw new SkeinError(
+      'invalid-request',
+      `${wrong} can't be announced; name an IP address and a port, like ${example}`,
+    );
+  }
   const preset = liveness === 'auto' ? await choosePreset({ listen, only: interfaces }) : liveness;
   return await Member.create({
     transport: await createLibp2pTransport({ privateKey: identity.privateKey, listen }),
@@ -39,6 +48,7 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
     peers: options.peers ?? [],
     mdns: options.mdns ?? true,
     interfaces,
+    announce,
     liveness: livenessPresets[preset],
     logger: options.logger ?? silentLogger,
     onDenial: options.onDenial ?? (() => undefined),

@@ -17,7 +17,7 @@ import { CardStreams } from './cards/card-streams.ts';
 import { CardsView, type Cards } from './cards/cards.ts';
 import { Gossip } from './cards/gossip.ts';
 import { OwnCard, type CardContent } from './cards/own-card.ts';
-import { isLoopbackOnly, reachableAddresses } from './discovery/addresses.ts';
+import { isLoopbackOnly, reachableAddresses, withPeerId } from './discovery/addresses.ts';
 import { Dialer } from './discovery/dialer.ts';
 import { chooseInterfaces } from './discovery/interfaces.ts';
 import { MdnsDiscovery } from './discovery/mdns.ts';
@@ -59,6 +59,7 @@ export interface MemberOptions {
   readonly peers: readonly string[];
   readonly mdns: boolean;
   readonly interfaces: readonly string[] | undefined;
+  readonly announce: readonly string[] | undefined;
   readonly liveness: LivenessTimes;
   readonly logger: Logger;
   readonly content: CardContent;
@@ -222,8 +223,8 @@ export class Member implements Mesh {
   }
 
   addresses(): readonly string[] {
-    const { interfaces: only } = this.#options;
-    return reachableAddresses(this.#transport.addresses(), { interfaces: this.#network.interfaces, only });
+    const { announce } = this.#options;
+    return announce?.map((address) => withPeerId(address, this.peerId)) ?? this.#interfaceAddresses();
   }
 
   connectedPeers(): readonly string[] {
@@ -299,6 +300,7 @@ export class Member implements Mesh {
 
   async #start(): Promise<void> {
     const { logger, listen } = this.#options;
+    this.#warnOfMissingInterfaces();
     try {
       await this.#transport.start();
     } catch (error) {
@@ -363,17 +365,32 @@ export class Member implements Mesh {
     return silent.length + missing.length + cardless.length + this.#dialer.unmet;
   }
 
+  /** Warns of names that no interface has: they may be wrong, or those of a tunnel that is not up yet. */
+  #warnOfMissingInterfaces(): void {
+    const { logger, interfaces = [] } = this.#options;
+    const there = Object.keys(this.#network.interfaces);
+    const missing = interfaces.filter((name) => !there.includes(name));
+    if (missing.length === 0) return;
+    logger.warn({ missing, there }, 'no interface has this name now; its addresses count once it is there');
+  }
+
   #createMdns(): MdnsDiscovery {
     const { membership, listen, interfaces, logger } = this.#options;
     return new MdnsDiscovery({
       logger,
       ownPeerId: this.peerId,
       tag: serviceTag(membership.mesh),
-      addresses: () => this.addresses(),
+      addresses: () => this.#interfaceAddresses(),
       interfaces: () =>
         chooseInterfaces(this.#network.interfaces, { only: interfaces, loopbackOnly: isLoopbackOnly(listen) }),
       onFound: (peerId, addresses) => this.#dialer.learn('mdns', addresses, peerId),
     });
+  }
+
+  /** Returns the addresses at which machines on the same networks can dial this one. */
+  #interfaceAddresses(): readonly string[] {
+    const { interfaces: only } = this.#options;
+    return reachableAddresses(this.#transport.addresses(), { interfaces: this.#network.interfaces, only });
   }
 
   /** Follows the machine's networks: its card, the sockets for mDNS and the dials that have failed. */

@@ -70,6 +70,18 @@ test('makes four members of which three know one into a full mesh that sees ever
   for (const member of all) await untilCards(member, (cards) => cards.some(({ name }) => name === 'renamed'));
 });
 
+test('tells others the addresses that it was told to announce, and no other', async () => {
+  await using cluster = new Cluster();
+  const first = await cluster.add();
+  const second = await cluster.add([first], { announce: ['/ip4/192.0.2.7/tcp/17330'] });
+  const announced = [`/ip4/192.0.2.7/tcp/17330/p2p/${second.peerId}`];
+  expect(second.addresses()).toEqual(announced);
+  await untilCards(first, (cards) => cards.some(({ addresses }) => addresses.join() === announced.join()));
+  await expect(cluster.add([], { announce: ['/dns4/attic.example/tcp/7330'] })).rejects.toMatchObject({
+    code: 'invalid-request',
+  });
+});
+
 test('dials a member again after it has restarted on the same port', async () => {
   await using cluster = new Cluster();
   const identity = await createIdentity();

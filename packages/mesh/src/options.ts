@@ -25,7 +25,12 @@ interface CommonOptions {
    */
   readonly mdns?: boolean;
   /** Names of the network interfaces to be found and dialled at. Default: the physical ones. */
-  readonly interfaces?: readonly string[];
+  readonly interfaces?: readonly string[] | undefined;
+  /**
+   * Multiaddrs at which others can dial this member, where they are not those of its interfaces: it is behind a router,
+   * in a container or in WSL. Cards and invites name these instead. Default: the addresses of the interfaces.
+   */
+  readonly announce?: readonly string[] | undefined;
   /**
    * Kind of links by which this member is reached, and so how long it may be silent before it counts as dead, and the
    * others to it; of two members' times the longer holds. `auto`: as {@link choosePreset} finds when the member is

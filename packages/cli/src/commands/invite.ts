@@ -3,7 +3,7 @@ import { Option, type Command } from 'commander';
 import { renderUnicodeCompact } from 'uqr';
 
 import { askDaemon } from '../control/control-client.ts';
-import { defaultMeshPort, isReachable } from '../daemon/default-listen.ts';
+import { everywhere, isReachable } from '../daemon/default-listen.ts';
 import { duration, label, wholeNumber } from '../program/arguments.ts';
 import { printJson, printLine, printWarning, type CommandContext } from '../program/context.ts';
 import { findData } from '../program/data-options.ts';
@@ -30,7 +30,7 @@ Run it where \`skein up\` made the mesh. Whoever uses an invite first is let in:
 A machine that joined as a coordinator coordinates once \`skein up\` is run there.
 An invite for a client is no line to run: a program gives it to the client SDK (packages/client/README.md).`;
 
-const onlyHere = `no other machine can use this invite, since Skein listens on this machine only; run \`skein stop\`, start it again with --listen /ip4/0.0.0.0/tcp/${defaultMeshPort}, and invite again`;
+const onlyHere = `no other machine can use this invite, since Skein listens on this machine only; run \`skein stop\`, start it again with --listen ${everywhere}, and invite again`;
 
 const forClients =
   'Give it to a program with the client SDK: connect({ mesh: { invite, directory } }); see packages/client/README.md.';

@@ -1,13 +1,14 @@
 import { hostname } from 'node:os';
 
-import { askToJoin, loadIdentity, loadMembership, saveMembership, type KeyOptions, type Mesh } from '@skein/mesh';
+import { askToJoin, loadIdentity, loadMembership, saveMembership, type KeyOptions } from '@skein/mesh';
 import { isDesktop } from '@skein/node';
-import { asSkeinError, decodeInvite, SkeinError, type Card, type Invite, type Logger } from '@skein/protocol';
+import { decodeInvite, SkeinError, type Invite } from '@skein/protocol';
 import type { Command } from 'commander';
 
 import { KnownMembers } from '../data/known-members.ts';
 import { startDaemon, type Preparation } from '../daemon/daemon.ts';
-import { defaultListenJoin, defaultMeshPort } from '../daemon/default-listen.ts';
+import { chooseListenJoin, everywhere } from '../daemon/default-listen.ts';
+import { keepMembers } from '../daemon/keep-members.ts';
 import { assertOfNoOther } from '../daemon/leaving.ts';
 import { untilStopped } from '../daemon/until-stopped.ts';
 import { printable } from '../output/format.ts';
@@ -22,6 +23,7 @@ import { findData, openData } from '../program/data-options.ts';
 import { withoutCommand } from '../program/invite-argument.ts';
 import { createLogger } from '../program/logger.ts';
 import { readInput } from '../program/read-input.ts';
+import { RememberedOptions } from '../program/remembered-options.ts';
 import { untilJoined } from '../daemon/until-joined.ts';
 
 const examples = `
@@ -42,11 +44,11 @@ export function registerJoin(program: Command, context: CommandContext): void {
       'what `skein up` or `skein invite` printed; - reads it from standard input (default: the mesh that was joined before)',
     );
   addDaemonOptions(command, {
-    listenDefault: `/ip4/0.0.0.0/tcp/${defaultMeshPort}; this machine only when the invite is from this machine`,
+    listenDefault: `${everywhere}; this machine only when the invite is from this machine`,
     keepAwake: isDesktop(),
   })
     .addHelpText('after', examples)
-    .action(async (words: readonly string[], flags: DaemonFlags) => {
+    .action(async (words: readonly string[]) => {
       const given = withoutCommand(words);
       const [invite, ...more] = given[0] === '-' ? await readInvite(context) : given;
       if (more.length > 0) {
@@ -54,7 +56,7 @@ export function registerJoin(program: Command, context: CommandContext): void {
           exitCode: exitCodes.usage,
         });
       }
-      await join(command, { ...flags, invite }, context);
+      await join(command, invite, context);
     });
 }
 
@@ -75,14 +77,12 @@ async function readInvite(context: CommandContext): Promise<readonly string[]> {
   );
 }
 
-async function join(
-  command: Command,
-  flags: DaemonFlags & { readonly invite: string | undefined },
-  context: CommandContext,
-): Promise<void> {
-  const orderly = flags.parentLifeline === true ? [parentLifeline(context.stdin)] : [];
-  const invite = flags.invite === undefined ? undefined : decodeInvite(flags.invite);
+async function join(command: Command, inviteText: string | undefined, context: CommandContext): Promise<void> {
+  const invite = inviteText === undefined ? undefined : decodeInvite(inviteText);
   const { directory, controlPath, passphrase, logLevel } = await (invite === undefined ? findData : openData)(command);
+  const remembered = await RememberedOptions.recall(command, { directory, except: ['--json'] });
+  const flags = command.opts<DaemonFlags>();
+  const orderly = flags.parentLifeline === true ? [parentLifeline(context.stdin)] : [];
   const known = await KnownMembers.load(directory, (text) => printWarning(context.stderr, text));
   const peers = [...(invite?.addresses ?? known.addresses), ...(flags.peer ?? [])];
   // Before anything starts: the directory may not even be there.
@@ -99,7 +99,9 @@ async function join(
       return await joinMesh(directory, { ...preparation, invite, name, passphrase }, context);
     },
     name: flags.name,
-    listen: flags.listen ?? defaultListenJoin(peers),
+    listen: flags.listen ?? chooseListenJoin({ ...flags, members: peers }),
+    announce: flags.announce,
+    interfaces: flags.interface,
     peers,
     mdns: flags.mdns,
     liveness: flags.network,
@@ -109,16 +111,19 @@ async function join(
   });
   const stop = [daemon.stopRequested, ...orderly];
   const members = await untilJoined(daemon.mesh, { signal: AbortSignal.any([context.signal, ...stop]) });
-  const remember = remembering(known, logger);
-  await remember(members);
-  void followMembers(daemon.mesh, remember);
+  await remembered.save();
+  await keepMembers(daemon.mesh, { known, logger });
   if (flags.json === true) {
     printJson(context.stdout, { pid: process.pid, peer: daemon.mesh.peerId, addresses: daemon.mesh.addresses() });
   } else {
     const others = members.map(({ name }) => printable(name)).join(', ');
-    const devices = startupLines(ownHardware(daemon));
-    for (const note of [keysNote(directory, passphrase), ...devices, ...awakeNote(flags.keepAwake)])
-      printLine(context.stdout, note);
+    const notes = [
+      keysNote(directory, passphrase),
+      ...startupLines(ownHardware(daemon)),
+      ...awakeNote(flags.keepAwake),
+      ...remembered.note,
+    ];
+    for (const note of notes) printLine(context.stdout, note);
     printLine(context.stdout, `Joined: this machine serves, together with ${others}. \`skein status\` shows the mesh.`);
   }
   await untilStopped({ orderly: stop, interrupted: context.signal });
@@ -165,31 +170,4 @@ async function assertJoined(directory: string, peers: readonly string[]): Promis
     'not-a-member',
     `${directory} has joined no mesh yet; run here the line that \`skein invite\` prints on the machine that has the mesh's authority, or name its directory with --data`,
   );
-}
-
-/** Keeps the members' addresses up to date in their file, until the mesh stops. */
-async function followMembers(
-  mesh: Pick<Mesh, 'cards' | 'peerId'>,
-  remember: (members: readonly Card[]) => Promise<void>,
-): Promise<void> {
-  for await (const cards of mesh.cards.watch()) await remember(cards.filter(({ peer }) => peer !== mesh.peerId));
-}
-
-/**
- * Returns a function that keeps the members' addresses and never throws: without them the way back needs an invite,
- * which is no reason to end a daemon that serves. The next change tries again.
- */
-function remembering(known: KnownMembers, logger: Logger): (members: readonly Card[]) => Promise<void> {
-  let isFailing = false;
-  return async (members) => {
-    try {
-      await known.remember(members);
-      isFailing = false;
-    } catch (error) {
-      const reason = asSkeinError(error, 'disk-failed').message;
-      const message = "can't keep the members' addresses: `skein join` may need an invite again";
-      if (!isFailing) logger.warn({ reason }, message);
-      isFailing = true;
-    }
-  };
 }

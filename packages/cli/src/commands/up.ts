@@ -1,23 +1,26 @@
 import { hostname } from 'node:os';
 
 import type { Coordinator } from '@skein/client';
+import { loadMembership } from '@skein/mesh';
 import type { DeploymentOptions } from '@skein/protocol';
 import { Option, type Command } from 'commander';
 
 import { openLocalCoordinator } from '../control/control-client.ts';
+import { KnownMembers } from '../data/known-members.ts';
 import { startDaemon, type Daemon } from '../daemon/daemon.ts';
-import { defaultListenUp, defaultMeshPort, isReachable } from '../daemon/default-listen.ts';
+import { chooseListenUp, defaultListenUp, everywhere, isOnThisMachine, isReachable } from '../daemon/default-listen.ts';
+import { keepMembers } from '../daemon/keep-members.ts';
 import { openOrCreateMesh } from '../daemon/open-mesh.ts';
 import { untilStopped } from '../daemon/until-stopped.ts';
 import { exitCodes } from '../process/exit-codes.ts';
 import { parentLifeline } from '../process/lifeline.ts';
 import { loopbackHost, wholeNumber } from '../program/arguments.ts';
-import { printJson, printLine, type CommandContext } from '../program/context.ts';
+import { printJson, printLine, printWarning, type CommandContext } from '../program/context.ts';
 import { awakeNote } from '../output/awake-note.ts';
 import { keysNote } from '../output/keys-note.ts';
 import { ownHardware, startupLines } from '../overview/computing.ts';
 import { addDaemonOptions, peerSettings, type DaemonFlags } from '../program/daemon-options.ts';
-import { openData } from '../program/data-options.ts';
+import { findData, openData } from '../program/data-options.ts';
 import {
   addDeploymentOptions,
   deploymentFlagNames,
@@ -26,6 +29,7 @@ import {
 } from '../program/deployment-options.ts';
 import { givenOptions } from '../program/given-options.ts';
 import { createLogger } from '../program/logger.ts';
+import { RememberedOptions } from '../program/remembered-options.ts';
 import { deployModel, describeDeployment } from './deploy-model.ts';
 import { assertModel, pullModel } from './pull-model.ts';
 
@@ -36,12 +40,17 @@ interface UpFlags extends DaemonFlags {
   readonly model?: string;
 }
 
+const listenDefault = `${defaultListenUp.join(', ')}; ${everywhere} with --announce or --interface, and where this machine joined other machines`;
+
 const examples = `
 Examples:
   $ skein up                                        this machine alone, API at http://127.0.0.1:7331/v1
-  $ skein up --listen /ip4/0.0.0.0/tcp/${defaultMeshPort}         let other machines join
+  $ skein up --listen ${everywhere}         let other machines join
   $ skein up --model smollm2-135m-instruct          get a model and serve it
   $ skein up --no-serve                             plan and route only; others hold the layers`;
+
+const noAddressYet =
+  'no other machine can join or be reached yet: this one has no address that others can dial; connect it to a network, or name an address with --announce';
 
 /** Adds the command `skein up` to the program. */
 export function registerUp(program: Command, context: CommandContext): void {
@@ -61,30 +70,35 @@ export function registerUp(program: Command, context: CommandContext): void {
         .env('SKEIN_PORT')
         .default(7331),
     )
+    .option('--serve', 'hold layers', true)
     .option('--no-serve', 'coordinate only: this machine holds no layers')
     .option(
       '--model <model>',
       `pull this model and deploy it, as the flags from ${flags.at(0)} to ${flags.at(-1)} say`,
     );
-  addDaemonOptions(addDeploymentOptions(command), {
-    listenDefault: defaultListenUp.join(', '),
-    keepAwake: false,
-  })
+  addDaemonOptions(addDeploymentOptions(command), { listenDefault, keepAwake: false })
     .addHelpText('after', examples)
-    .action(async (flags: UpFlags) => await up(command, flags, context));
+    .action(async () => await up(command, context));
 }
 
-async function up(command: Command, flags: UpFlags, context: CommandContext): Promise<void> {
+async function up(command: Command, context: CommandContext): Promise<void> {
   const options = deploymentOptions(command);
   const given = givenDeploymentFlag(command);
-  if (given !== undefined && flags.model === undefined) {
+  if (given !== undefined && command.opts<UpFlags>().model === undefined) {
     command.error(`error: ${given} needs --model: it says how that model is deployed`, { exitCode: exitCodes.usage });
   }
+  const except = ['--json', '--model', ...deploymentFlagNames()];
+  const remembered = await RememberedOptions.recall(command, { ...(await findData(command)), except });
+  const flags = command.opts<UpFlags>();
   // A bad reference is refused before anything is made, and before others can join.
   if (flags.model !== undefined && flags.serve) await assertModel(flags.model, context);
   const orderly = flags.parentLifeline === true ? [parentLifeline(context.stdin)] : [];
   const { directory, controlPath, passphrase, logLevel } = await openData(command);
-  const listen = flags.listen ?? defaultListenUp;
+  const logger = createLogger(context.stderr, logLevel);
+  const known = await KnownMembers.load(directory, (text) => printWarning(context.stderr, text));
+  const membership = await loadMembership(directory);
+  const members = membership === undefined ? [] : known.addresses;
+  const listen = flags.listen ?? chooseListenUp({ ...flags, membership, members });
   await using daemon = await startDaemon({
     directory,
     controlPath,
@@ -92,20 +106,29 @@ async function up(command: Command, flags: UpFlags, context: CommandContext): Pr
     prepare: async () => await openOrCreateMesh(directory, { name: flags.name ?? hostname(), passphrase }),
     name: flags.name,
     listen,
-    peers: flags.peer ?? [],
+    announce: flags.announce,
+    interfaces: flags.interface,
+    peers: [...members, ...(flags.peer ?? [])],
     mdns: flags.mdns,
     liveness: flags.network,
     serve: flags.serve ? peerSettings(flags) : undefined,
     coordinate: { host: flags.host, port: flags.port },
-    logger: createLogger(context.stderr, logLevel),
+    logger,
     signal: AbortSignal.any([context.signal, ...orderly]),
   });
+  if (!isOnThisMachine(listen) && !isReachable(daemon.mesh.addresses())) printWarning(context.stderr, noAddressYet);
   if (flags.json !== true) {
     const given = givenOptions(command, { except: ['--listen'] });
-    const devices = startupLines(ownHardware(daemon));
-    const notes = [keysNote(directory, passphrase), ...devices, ...awakeNote(flags.serve && flags.keepAwake)];
+    const notes = [
+      keysNote(directory, passphrase),
+      ...startupLines(ownHardware(daemon)),
+      ...awakeNote(flags.serve && flags.keepAwake),
+      ...remembered.note,
+    ];
     await printFacts(context, daemon, { listen, given, notes });
   }
+  await remembered.save();
+  await keepMembers(daemon.mesh, { known, logger });
   const stop = [daemon.stopRequested, ...orderly];
   if (flags.model !== undefined) {
     const coordinator = openLocalCoordinator(controlPath);
@@ -155,11 +178,11 @@ async function printFacts(
   // Only the machine with the authority can let others in.
   if (daemon.mesh.authority === undefined) return;
   printLine(stdout);
-  if (!isReachable(listen)) {
-    const command = ['skein up --listen', `/ip4/0.0.0.0/tcp/${defaultMeshPort}`, ...given];
+  if (isOnThisMachine(listen)) {
+    const command = ['skein up --listen', everywhere, ...given];
     printLine(stdout, 'It works on this machine only. To let others join, stop it and start it with:');
     printLine(stdout, `  ${command.join(' ')}`);
-  } else {
+  } else if (isReachable(daemon.mesh.addresses())) {
     printLine(stdout, 'To add a machine, run there within an hour:');
     printLine(stdout, `  skein join ${await daemon.invite()}`);
     printLine(stdout, 'It lets one machine in. `skein invite` prints more, `skein members` says who is in.');

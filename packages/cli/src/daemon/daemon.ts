@@ -31,6 +31,10 @@ export interface DaemonOptions {
   readonly name?: string | undefined;
   /** Multiaddrs to listen on. */
   readonly listen: readonly string[];
+  /** Multiaddrs to tell others of instead of those of the interfaces. */
+  readonly announce?: readonly string[] | undefined;
+  /** Names of the interfaces to be dialled and found at. Default: the physical ones. */
+  readonly interfaces?: readonly string[] | undefined;
   /** Multiaddrs of members to stay connected to. */
   readonly peers: readonly string[];
   readonly mdns: boolean;
@@ -91,7 +95,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     await openControlServer(options.controlPath, {
       administration: {
         daemonStatus: () => daemonStatus({ ...whenRunning(), startedAtMs, keepsAwake: serve?.keepAwake === true }),
-        ...membershipHandlers(() => whenRunning().mesh, { directory, stop }),
+        ...membershipHandlers(() => whenRunning().mesh, { directory, listen: options.listen, stop }),
         announceModels: async () => {
           await whenRunning().announceModels();
           return {};
@@ -124,6 +128,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     software,
     roles: rolesOf(options),
     listen: options.listen,
+    announce: options.announce,
+    interfaces: options.interfaces,
     peers: options.peers,
     mdns: options.mdns,
     onDenial: (denial) => void audit?.append({ type: 'refusal', ...denial }),
@@ -150,7 +156,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   }
   starting.throwIfAborted();
 
-  const invite = async (wanted?: InviteOptions) => await inviteTo(mesh, wanted);
+  const invite = async (wanted?: InviteOptions) => await inviteTo(mesh, options.listen, wanted);
   const announceModels = async () => await peer?.announceModels();
   const daemon = { mesh, store, url: coordinator?.url, invite, announceModels, stopRequested: stopRequest.signal };
   running = { ...daemon, coordinator };

@@ -2,6 +2,7 @@ import type { AdminHandlers, AuditLog } from '@skein/coordinator';
 import { removeMembership, withPeerId, type Authority, type InviteOptions, type Mesh } from '@skein/mesh';
 import { encodeInvite, limits, SkeinError, type Logger, type MemberDescription, type Signed } from '@skein/protocol';
 
+import { isOnThisMachine, isReachable } from './default-listen.ts';
 import { assertCanLeave } from './leaving.ts';
 
 type MembershipHandlers = Pick<
@@ -12,10 +13,14 @@ type MembershipHandlers = Pick<
 /** Makes the handlers of commands about members. `mesh` throws while the daemon starts. */
 export function membershipHandlers(
   mesh: () => Mesh,
-  { directory, stop }: { readonly directory: string; readonly stop: () => void },
+  {
+    directory,
+    listen,
+    stop,
+  }: { readonly directory: string; readonly listen: readonly string[]; readonly stop: () => void },
 ): MembershipHandlers {
   return {
-    invite: async (wanted) => ({ invite: await inviteTo(mesh(), wanted) }),
+    invite: async (wanted) => ({ invite: await inviteTo(mesh(), listen, wanted) }),
     members: () => ({ mesh: mesh().membership.mesh, members: describeMembers(authorityOf(mesh())) }),
     approve: async ({ peer }) => {
       await authorityOf(mesh()).approve(peer);
@@ -61,16 +66,18 @@ function inText({ bytes, signature }: Signed): { readonly bytes: string; readonl
 /**
  * Returns the text of a new invite.
  *
+ * @param listen multiaddrs that this machine was told to listen on: where they are of this machine alone, so may be who
+ * is invited
  * @throws SkeinError `not-permitted` where another machine has the authority, `not-running` without an address that
  * others can dial
  */
-export async function inviteTo(mesh: Mesh, options?: InviteOptions): Promise<string> {
+export async function inviteTo(mesh: Mesh, listen: readonly string[], options?: InviteOptions): Promise<string> {
   const authority = authorityOf(mesh);
   const addresses = mesh.addresses().slice(0, limits.maxAddresses);
-  if (addresses.length === 0) {
+  if (addresses.length === 0 || (!isOnThisMachine(listen) && !isReachable(addresses))) {
     throw new SkeinError(
       'not-running',
-      'nobody could join with an invite now: this machine has no address that others can dial; see `skein doctor`',
+      'nobody could join with an invite now: this machine has no address that others can dial; connect it to a network, name an address with --announce, or see `skein doctor`',
     );
   }
   return encodeInvite({ mesh: authority.mesh, secret: await authority.invite(options), peer: mesh.peerId, addresses });

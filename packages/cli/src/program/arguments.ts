@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 
 import { isLoopbackHost } from '@skein/coordinator';
+import { isAnnounceable } from '@skein/mesh';
 import { check, labelsSchema, maxGpus } from '@skein/protocol';
 import { InvalidArgumentError } from 'commander';
 
@@ -95,6 +96,15 @@ export function repeatedMultiaddr(text: string, previous: readonly string[] = []
     kind?.startsWith('dns') === true || (kind === 'ip4' && isIP(host) === 4) || (kind === 'ip6' && isIP(host) === 6);
   if (isPlausible && /\/tcp\/\d+/.test(text)) return [...previous, text];
   throw new InvalidArgumentError('It must be a multiaddr like /ip4/192.168.1.20/tcp/7330.');
+}
+
+/** Collects multiaddrs that others are told to dial. */
+export function repeatedAnnouncement(text: string, previous: readonly string[] = []): readonly string[] {
+  const addresses = repeatedMultiaddr(text, previous);
+  if (isAnnounceable(text)) return addresses;
+  throw new InvalidArgumentError(
+    'It must name an IP address and a port of this machine, like /ip4/192.168.1.20/tcp/7330.',
+  );
 }
 
 /** Parses a duration like `90s`, `30m`, `12h` or `2d` into milliseconds. At least a second. */

@@ -3,11 +3,21 @@ import { backends, splitModes, type Backend, type GpuOptions, type PeerOptions }
 import { maxGpus } from '@skein/protocol';
 import { Option, type Command } from 'commander';
 
-import { givenName, gpuNumbers, ratios, repeatedMultiaddr, wholeNumber } from './arguments.ts';
+import {
+  givenName,
+  gpuNumbers,
+  ratios,
+  repeated,
+  repeatedAnnouncement,
+  repeatedMultiaddr,
+  wholeNumber,
+} from './arguments.ts';
 
 /** Flags that `up` and `join` have in common. */
 export interface DaemonFlags {
   readonly listen?: readonly string[];
+  readonly announce?: readonly string[];
+  readonly interface?: readonly string[];
   readonly peer?: readonly string[];
   readonly mdns: boolean;
   readonly network: LivenessPreset | 'auto';
@@ -41,8 +51,19 @@ export function addDaemonOptions(
       `where members may dial this machine; repeatable (default: ${listenDefault})`,
       repeatedMultiaddr,
     )
+    .option(
+      '--announce <multiaddr>',
+      'where members are told to dial it instead: what a router, a container or WSL passes on to it; repeatable',
+      repeatedAnnouncement,
+    )
+    .option(
+      '--interface <name>',
+      'a network to be dialled and found on, such as tailscale0; repeatable (default: all but tunnels and bridges of containers)',
+      repeated,
+    )
     .option('--peer <multiaddr>', 'a member to stay connected to; repeatable', repeatedMultiaddr)
-    .option('--no-mdns', 'do not look for members on the local network')
+    .option('--mdns', 'look for members on the local network', true)
+    .option('--no-mdns', 'do not')
     .addOption(
       new Option(
         '--network <preset>',

@@ -14,7 +14,8 @@ export function givenOptions(command: Command, { except }: { readonly except: re
     .flatMap((option) => typed(option, values[option.attributeName()]));
 }
 
-function typed({ long = '', negate }: Option, value: unknown): readonly string[] {
+/** Returns an option with its value as they are typed. */
+export function typed({ long = '', negate }: Option, value: unknown): readonly string[] {
   // Of an option and its opposite only one was given.
   if (typeof value === 'boolean') return value === negate ? [] : [long];
   // Lists of texts come from an option that is repeated, numbers from one with commas.

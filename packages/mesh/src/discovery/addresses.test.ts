@@ -2,7 +2,7 @@ import type { NetworkInterfaceInfo } from 'node:os';
 
 import { expect, test } from 'vitest';
 
-import { reachableAddresses } from './addresses.ts';
+import { isAnnounceable, reachableAddresses } from './addresses.ts';
 
 function ipv4(address: string, internal = false): NetworkInterfaceInfo {
   return { address, internal, family: 'IPv4', netmask: '255.255.255.0', mac: '00:00:00:00:00:00', cidr: null };
@@ -35,4 +35,17 @@ test('tells each address once, and one of its family for each wildcard', () => {
     '/ip4/192.168.1.5/tcp/4001',
     '/ip6/2001:db8::7/tcp/4002',
   ]);
+});
+
+test.each([
+  ['/ip4/192.168.1.20/tcp/7330', true],
+  ['/ip6/2001:db8::7/tcp/7330', true],
+  ['/ip4/192.168.1.20/tcp/7330/p2p/12D3KooWTestPeer0001', true],
+  ['/ip4/0.0.0.0/tcp/7330', false],
+  ['/ip6/::/tcp/7330', false],
+  ['/ip4/192.168.1.20/tcp/0', false],
+  ['/dns4/attic.example/tcp/7330', false],
+  ['/ip4/192.168.1.20/udp/7330', false],
+])('tells whether %s can be announced: %s', (address, can) => {
+  expect(isAnnounceable(address)).toBe(can);
 });

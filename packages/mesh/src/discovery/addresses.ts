@@ -6,6 +6,11 @@ export function isIpAddress(address: string): boolean {
   return /^\/ip[46]\/[0-9a-f.:]+\/tcp\/\d+(\/p2p\/\w+)?$/.test(address);
 }
 
+/** Tells whether others can be told to dial a multiaddr: it names a port of one IP address, which asks no name server. */
+export function isAnnounceable(address: string): boolean {
+  return isIpAddress(address) && !isWildcard(hostOf(address)) && !/\/tcp\/0+(\/|$)/.test(address);
+}
+
 /** Adds a peer id to a multiaddr that has none: no other peer can answer then. */
 export function withPeerId(address: string, peerId: string): string {
   return address.includes('/p2p/') ? address : `${address}/p2p/${peerId}`;
@@ -17,7 +22,7 @@ export function isLoopbackOnly(listen: readonly string[]): boolean {
 }
 
 /**
- * Returns the addresses of a host to announce. An address that was asked for by name stays; a wildcard becomes the
+ * Returns the addresses of a host to be dialled at. An address that was asked for by name stays; a wildcard becomes the
  * addresses that the chosen interfaces have now.
  *
  * @param bound the multiaddrs that are listened on, wildcards among them
