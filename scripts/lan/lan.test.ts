@@ -11,6 +11,7 @@ import { JsonLines } from './json-lines.ts';
 import { createLan, type Lan } from './lan.ts';
 import type { LanHost } from './host.ts';
 import { missingForLan } from './missing.ts';
+import { missingForNat, publishPort } from './nat.ts';
 import { listNamespaces, pathOf, processesIn, removeLeftovers } from './namespaces.ts';
 import { startRelay } from './start-relay.ts';
 
@@ -115,6 +116,23 @@ describe('hosts on a network', () => {
     expect(await ask(near, way)).toBe('');
     await relay.restore();
     await expect.poll(async () => await ask(near, way), patience).toBe('hello');
+  });
+
+  test('have machines behind them that reach out and are reached at published ports only', async ({ skip }) => {
+    const noNat = await missingForNat();
+    if (noNat !== undefined) skip(noNat);
+    await using lan = await createLan({ hosts: 2, insides: true });
+    const [near, far] = [lan.inside(0), lan.inside(1)];
+    expect([near.address, far.address]).toEqual(['172.17.0.2', '172.17.0.2']);
+    await startEcho(lan.host(1));
+    await expect
+      .poll(async () => await ask(near, { address: lan.host(1).address, port: 7000 }), patience)
+      .toBe('hello');
+    await startEcho(lan.inside(0));
+    const published = { address: lan.host(0).address, port: 7000 };
+    expect(await ask(far, published)).toBe('');
+    await publishPort(lan.host(0), 7000);
+    await expect.poll(async () => await ask(far, published), patience).toBe('hello');
   });
 
   test('are gone at the end with all that runs in them, also what is stopped or was started by others', async () => {

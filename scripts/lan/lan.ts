@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { ip } from './execute.ts';
 import { LanHost } from './host.ts';
 import { missingForLan } from './missing.ts';
+import { connectInside, missingForNat } from './nat.ts';
 import { newNames, removeLeftovers } from './namespaces.ts';
 
 const maxHosts = 250;
@@ -15,6 +16,8 @@ export interface Lan extends AsyncDisposable {
   readonly hosts: readonly LanHost[];
   /** Returns a host. Throws a RangeError when there is none of this index. */
   host(index: number): LanHost;
+  /** Returns the machine behind a host. Throws a RangeError when there is none of this index. */
+  inside(index: number): LanHost;
 }
 
 /**
@@ -22,40 +25,51 @@ export interface Lan extends AsyncDisposable {
  * exist at once, with the same addresses. Disposing removes all of it and ends the processes in it; so does the end of
  * this process, however it comes.
  *
- * @throws Error where this machine can't do it; see {@link missingForLan}
+ * @param options.insides whether each host has a machine behind it, as {@link connectInside} puts it there. Default no
+ * @throws Error where this machine can't do it; see {@link missingForLan} and {@link missingForNat}
  */
-export async function createLan(options: { readonly hosts: number }): Promise<Lan> {
-  const { hosts: count } = options;
+export async function createLan(options: { readonly hosts: number; readonly insides?: boolean }): Promise<Lan> {
+  const { hosts: count, insides: hasInsides = false } = options;
   if (!Number.isInteger(count) || count < 1 || count > maxHosts) throw new RangeError(`1 to ${maxHosts} hosts`);
-  const missing = await missingForLan();
+  const missing = await (hasInsides ? missingForNat() : missingForLan());
   if (missing !== undefined) throw new Error(missing);
   await removeLeftovers();
   const numbers = Array.from({ length: count }, (_, index) => index);
-  const names = await newNames(['switch', ...numbers.map((index) => `host${index}`)]);
-  const [switchName = '', ...hostNames] = names;
+  const insideParts = hasInsides ? numbers.map((index) => `inside${index}`) : [];
+  const names = await newNames(['switch', ...numbers.map((index) => `host${index}`), ...insideParts]);
+  const [switchName = '', ...machineNames] = names;
+  const hostNames = machineNames.slice(0, count);
   const janitor = startJanitor(names);
   const hosts = hostNames.map(
     (name, index) => new LanHost({ name, address: `10.77.0.${index + 1}`, switchName, port: `port${index}` }),
   );
+  const insides: LanHost[] = [];
   const remove = async (): Promise<void> => {
     await janitor.finish();
-    await Promise.all(hosts.map(async (host) => await host.ended()));
+    await Promise.all([...hosts, ...insides].map(async (host) => await host.ended()));
   };
   try {
     await connect(switchName, hosts);
+    for (const [index, name] of machineNames.slice(count).entries()) {
+      await ip([`netns add ${name}`]);
+      insides.push(await connectInside(at(hosts, index), name));
+    }
   } catch (error) {
     await remove();
     throw error;
   }
   return {
     hosts,
-    host(index) {
-      const host = hosts[index];
-      if (host === undefined) throw new RangeError(`there is no host ${index}`);
-      return host;
-    },
+    host: (index) => at(hosts, index),
+    inside: (index) => at(insides, index),
     [Symbol.asyncDispose]: remove,
   };
+}
+
+function at(hosts: readonly LanHost[], index: number): LanHost {
+  const host = hosts[index];
+  if (host === undefined) throw new RangeError(`there is no host ${index}`);
+  return host;
 }
 
 async function connect(switchName: string, hosts: readonly LanHost[]): Promise<void> {
