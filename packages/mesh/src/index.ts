@@ -23,7 +23,7 @@ export {
   type KeyOptions,
 } from './identity/identity.ts';
 export { peerIdOf, publicKeyOf, signingKeyOf } from './identity/node-keys.ts';
-export { readSecretFile, replaceSecretFile, syncDirectory } from './identity/secret-file.ts';
+export { createSecretFile, readSecretFile, replaceSecretFile, syncDirectory } from './identity/secret-file.ts';
 export { askToJoin, type JoinOptions } from './membership/ask-to-join.ts';
 export type { MemberRecord } from './membership/authority-state.ts';
 export { Authority, type InviteOptions, type MembershipEvent } from './membership/authority.ts';

@@ -1,11 +1,10 @@
-import { once } from 'node:events';
-import { createConnection, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 
 import { AdminClient, openCoordinator, type Coordinator } from '@skein/client';
 import { Watchdog } from '@skein/mesh';
 import {
   adminRoutes,
-  hasCode,
+  isSkeinError,
   SkeinError,
   type AnswerOf,
   type AnswerRoute,
@@ -13,6 +12,7 @@ import {
   type RequestTo,
 } from '@skein/protocol';
 
+import { ownTransport } from './own-transport.ts';
 import { fetchOver } from './socket-fetch.ts';
 
 /**
@@ -24,22 +24,17 @@ const answerTimeoutMs = 10_000;
 /** URL of the daemon in requests: HTTP needs a host, and a socket has none. */
 const url = 'http://localhost';
 
-/** Codes of the system for a path at which nobody listens: it is missing, a left-over socket, or something else. */
-const nobody: readonly string[] = ['ENOENT', 'ECONNREFUSED', 'ENOTSOCK'];
-
 /**
- * Connects to a control socket; undefined when nobody listens there, be it left over or missing.
+ * Connects to the daemon at a control path; undefined when none runs, be it that something is left over or nothing.
  *
- * @throws SkeinError `peer-lost` for any other failure: a daemon may listen there, and be too busy or somebody else's
+ * @throws SkeinError `peer-lost` for any other failure: a daemon may listen there, and be too busy or somebody else's;
+ * `disk-failed` when the path can't be read
  */
-export async function dialControl(path: string): Promise<Socket | undefined> {
-  const socket = createConnection(path);
+export async function dialControl(path: string, transport = ownTransport): Promise<Socket | undefined> {
   try {
-    await once(socket, 'connect');
-    return socket;
+    return await transport.dial(path);
   } catch (error) {
-    socket.destroy();
-    if (nobody.some((code) => hasCode(error, code))) return undefined;
+    if (isSkeinError(error)) throw error;
     const code = error instanceof Error && 'code' in error ? ` (${String(error.code)})` : '';
     const fix = 'try again; if it stays so, end its process by hand';
     throw new SkeinError('peer-lost', `can't reach the daemon at ${path}${code}; ${fix}`, { cause: error });

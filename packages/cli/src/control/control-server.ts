@@ -1,12 +1,13 @@
-import { once } from 'node:events';
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 
 import { createAppServer, createLocalApp, type AdminHandlers, type LocalAppComponents } from '@skein/coordinator';
 import { removeFile, renameFile } from '@skein/mesh';
-import { asSkeinError, hasCode, SkeinError } from '@skein/protocol';
+import { asSkeinError, isSkeinError, SkeinError } from '@skein/protocol';
 
 import { dialControl } from './control-client.ts';
+import { ownTransport } from './own-transport.ts';
+import type { ControlTransport } from './transport.ts';
 
 /**
  * Takes the control socket of a data directory, so that one daemon runs there, and serves the admin contract on it,
@@ -15,17 +16,15 @@ import { dialControl } from './control-client.ts';
  *
  * @throws SkeinError `already-running` when a daemon answers there
  */
-export async function openControlServer(path: string, components: LocalAppComponents): Promise<AsyncDisposable> {
+export async function openControlServer(
+  path: string,
+  components: LocalAppComponents,
+  transport: ControlTransport = ownTransport,
+): Promise<AsyncDisposable> {
   const server = createAppServer(createLocalApp(components));
   // Those who ask keep nothing running.
   server.on('connection', (socket: Socket) => socket.unref());
-  await claim(server, path);
-  return {
-    async [Symbol.asyncDispose]() {
-      // Removes the socket, too. Open connections are left to themselves.
-      server.close();
-    },
-  };
+  return await claim(server, path, transport);
 }
 
 /**
@@ -42,20 +41,20 @@ export function stopHandler(stop: () => void): AdminHandlers<'local'>['stop'] {
   };
 }
 
-async function claim(server: Server, path: string): Promise<void> {
+async function claim(server: Server, path: string, transport: ControlTransport): Promise<AsyncDisposable> {
   for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await listen(server, path);
-    } catch (error) {
-      if (!hasCode(error, 'EADDRINUSE') || attempt === 3) throw cannotListen(path, error);
-    }
-    await assertNobodyAnswers(path);
+    const listening = await transport.listen(server, path).catch((error: unknown) => {
+      throw cannotListen(path, error);
+    });
+    if (listening !== undefined) return listening;
+    if (attempt === 3) throw cannotListen(path, new Error('somebody takes it again and again'));
+    await assertNobodyAnswers(path, transport);
     // Out of the way first, and looked at again there: what is removed must not be a socket that another starter has just
     // made at the old place.
     const aside = `${path}.old`;
     await renameFile(path, aside).catch(() => undefined);
     try {
-      await assertNobodyAnswers(aside);
+      await assertNobodyAnswers(aside, transport);
     } catch (error) {
       await renameFile(aside, path);
       throw error;
@@ -64,13 +63,8 @@ async function claim(server: Server, path: string): Promise<void> {
   }
 }
 
-async function listen(server: Server, path: string): Promise<void> {
-  server.listen(path);
-  await once(server, 'listening');
-}
-
-async function assertNobodyAnswers(path: string): Promise<void> {
-  const socket = await dialControl(path);
+async function assertNobodyAnswers(path: string, transport: ControlTransport): Promise<void> {
+  const socket = await dialControl(path, transport);
   if (socket === undefined) return;
   socket.destroy();
   throw new SkeinError(
@@ -80,6 +74,7 @@ async function assertNobodyAnswers(path: string): Promise<void> {
 }
 
 function cannotListen(path: string, error: unknown): SkeinError {
+  if (isSkeinError(error)) return error;
   const reason = asSkeinError(error).message;
   return new SkeinError('disk-failed', `can't listen on ${path} (${reason}); check its directory's permissions`, {
     cause: error,

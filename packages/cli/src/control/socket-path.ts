@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { lstat, mkdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, win32 } from 'node:path';
 
 import { SkeinError } from '@skein/protocol';
 
@@ -17,16 +17,16 @@ export interface SocketPathOptions {
 
 /**
  * Returns the path at which the daemon of a data directory listens: in the directory itself, or, where that path is too
- * long for a socket, under a hash of it in a directory of this user's in the system's temporary one. On Windows a named
- * pipe.
+ * long for a socket, under a hash of it in a directory of this user's in the system's temporary one. On Windows the
+ * path of the file with the secret of its named pipe.
  *
  * @throws SkeinError `disk-failed` when that temporary directory belongs to someone else
  */
 export async function controlSocketPath(dataDirectory: string, options: SocketPathOptions): Promise<string> {
-  const hash = createHash('sha256').update(dataDirectory).digest('hex').slice(0, 16);
-  if (options.platform === 'win32') return `\\\\.\\pipe\\skein-${hash}`;
+  if (options.platform === 'win32') return win32.join(dataDirectory, 'control.pipe');
   const near = join(dataDirectory, 'control.sock');
   if (Buffer.byteLength(near) <= maxSocketPathBytes) return near;
+  const hash = createHash('sha256').update(dataDirectory).digest('hex').slice(0, 16);
   const user = process.getuid?.() ?? 0;
   const directory = join(options.temporaryDirectory ?? tmpdir(), `skein-${user}`);
   await mkdir(directory, { recursive: true, mode: 0o700 });
