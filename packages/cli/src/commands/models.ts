@@ -1,10 +1,11 @@
+import { isAnything } from '@skein/mesh';
 import { findLocalModels, openStore } from '@skein/node';
 import { formatBytes } from '@skein/protocol';
 import type { Command } from 'commander';
 
 import { formatTable, shellWord } from '../output/format.ts';
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
-import { openData } from '../program/data-options.ts';
+import { findData } from '../program/data-options.ts';
 import { createLogger } from '../program/logger.ts';
 import { ownModelPlaces } from './pull-model.ts';
 
@@ -28,9 +29,10 @@ export function registerModels(program: Command, context: CommandContext): void 
     .option('--json', 'print them as JSON')
     .addHelpText('after', examples)
     .action(async (flags: ModelsFlags) => {
-      const { directory, logLevel } = await openData(command);
-      const store = await openStore(directory, { logger: createLogger(context.stderr, logLevel) });
-      const held = await store.list();
+      const { directory, logLevel } = await findData(command);
+      const logger = createLogger(context.stderr, logLevel);
+      // A missing directory holds nothing, and a look makes none.
+      const held = (await isAnything(directory)) ? await (await openStore(directory, { logger })).list() : [];
       if (flags.local !== true) {
         if (flags.json === true) return printJson(context.stdout, { models: held });
         if (held.length === 0) return printLine(context.stdout, 'No model is here. `skein pull` gets one.');

@@ -1,3 +1,4 @@
+import { isAnything } from '@skein/mesh';
 import { openStore } from '@skein/node';
 import { formatBytes, SkeinError, type DaemonStatus, type HeldModel } from '@skein/protocol';
 import type { Command } from 'commander';
@@ -5,7 +6,7 @@ import type { Command } from 'commander';
 import { announceModels, askStatus } from '../control/control-client.ts';
 import { deploymentsOf } from '../overview/deployments.ts';
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
-import { openData } from '../program/data-options.ts';
+import { findData } from '../program/data-options.ts';
 import { createLogger } from '../program/logger.ts';
 
 const examples = `
@@ -24,13 +25,11 @@ export function registerRm(program: Command, context: CommandContext): void {
     .option('--json', 'print what was removed as JSON')
     .addHelpText('after', examples)
     .action(async (reference: string, flags: { readonly json?: boolean }) => {
-      const { directory, controlPath, logLevel } = await openData(command);
+      const { directory, controlPath, logLevel } = await findData(command);
+      if (!(await isAnything(directory))) throw notHere(reference);
       const store = await openStore(directory, { logger: createLogger(context.stderr, logLevel) });
       const held = await store.find(reference);
-      if (held === undefined) {
-        const fix = '`skein models` lists those that are';
-        throw new SkeinError('model-not-found', `no model is called ${reference.slice(0, 200)} here; ${fix}`);
-      }
+      if (held === undefined) throw notHere(reference);
       const status = await askStatus(controlPath);
       if (status !== undefined) assertUnused(held, status);
       const { freedBytes, isShared } = await store.remove(held.model, { signal: context.signal });
@@ -39,6 +38,11 @@ export function registerRm(program: Command, context: CommandContext): void {
       const shared = isShared ? '; another program holds the file, too' : '';
       return printLine(context.stdout, `${held.name} is removed: ${formatBytes(freedBytes)} are free again${shared}`);
     });
+}
+
+function notHere(reference: string): SkeinError {
+  const fix = '`skein models` lists those that are';
+  return new SkeinError('model-not-found', `no model is called ${reference.slice(0, 200)} here; ${fix}`);
 }
 
 /**

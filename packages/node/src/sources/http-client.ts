@@ -47,7 +47,7 @@ export class HttpClient {
 
   constructor(server: RepositoryServer, options: { readonly proxies?: ProxyVariables | undefined } = {}) {
     this.#server = server;
-    const agent = { keepAlive: true, ...(options.proxies !== undefined && { proxyEnv: options.proxies }) };
+    const agent = { keepAlive: true, ...(options.proxies !== undefined && { proxyEnv: awayFrom(options.proxies) }) };
     this.#http = new HttpAgent(agent);
     this.#https = new HttpsAgent(agent);
   }
@@ -119,6 +119,16 @@ export class HttpClient {
     }
     return unreachable(url, `it answered with status ${statusCode}`);
   }
+}
+
+/** Exempts this machine from proxies: none can reach it, and it may be sent the access token in the clear. */
+function awayFrom(proxies: ProxyVariables): ProxyVariables {
+  const { no_proxy, NO_PROXY, ...others } = proxies;
+  const exempt = no_proxy ?? NO_PROXY;
+  return {
+    ...others,
+    no_proxy: [...(exempt === undefined ? [] : [exempt]), 'localhost', '127.0.0.1', '::1', '[::1]'].join(','),
+  };
 }
 
 function redirected(original: URL, from: URL, location: string): URL {

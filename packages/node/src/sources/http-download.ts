@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 
-import { hasCode, onAbort } from '@skein/protocol';
+import { hasCode, onAbort, SkeinError } from '@skein/protocol';
 
 import { explainFailure, unreachable, type HttpAnswer, type HttpClient } from './http-client.ts';
 import { StallGuard } from './stall-guard.ts';
@@ -36,6 +36,8 @@ export class HttpDownload {
   /** URL of the storage that had the file the last time: asking it at once spares the redirect of each range. */
   #storage: URL | undefined;
   #sendsRanges = false;
+  /** Value that all answers must have: undefined where the hash tells whether they are of one file. */
+  #validator: string | undefined;
 
   constructor(client: HttpClient, url: URL, options: Partial<HttpOptions>) {
     this.#client = client;
@@ -55,8 +57,8 @@ export class HttpDownload {
     response.resume();
     const bytes = linked.bytes ?? contentLength(response);
     if (bytes === undefined) throw unreachable(this.#url, 'it does not say how big the file is');
-    const { headers } = response;
-    const validator = headers.etag ?? headers['last-modified'] ?? '';
+    const validator = validatorOf(response);
+    this.#validator = linked.sha256 === undefined ? validator : undefined;
     return { bytes, sha256: linked.sha256, validator };
   }
 
@@ -84,8 +86,10 @@ export class HttpDownload {
       // A server that knows no ranges sends everything: the bytes that are there already are passed over.
       let skip = this.#sendsRanges ? 0 : offset;
       if (this.#sendsRanges) this.#checkRange(response, options);
-      else if (contentLength(response) !== bytes)
-        throw unreachable(this.#url, 'the file changed while it was downloaded');
+      const isSame = this.#validator === undefined || this.#validator === validatorOf(response);
+      if (!isSame || (!this.#sendsRanges && contentLength(response) !== bytes)) {
+        throw new SkeinError('model-invalid', 'the file changed while it was downloaded; pull again');
+      }
       for await (const content of response as AsyncIterable<Uint8Array>) {
         idle.progress();
         const chunk = content.subarray(Math.min(skip, content.byteLength));
@@ -135,6 +139,10 @@ export class HttpDownload {
 
 function waiting(guard: StallGuard) {
   return { signal: guard.signal, onProgress: () => guard.progress() };
+}
+
+function validatorOf({ headers }: IncomingMessage): string {
+  return headers.etag ?? headers['last-modified'] ?? '';
 }
 
 function contentLength({ headers }: IncomingMessage): number | undefined {

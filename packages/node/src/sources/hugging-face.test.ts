@@ -2,6 +2,8 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { buffer } from 'node:stream/consumers';
+import { inspect } from 'node:util';
 
 import { expect, test } from 'vitest';
 
@@ -139,12 +141,13 @@ test('says what helps where an access token is needed', async () => {
 
 test('asks through the proxy that is named, but for hosts that need none', async () => {
   await using proxy = await startFileServer({ content });
-  const proxies = { HTTP_PROXY: proxy.endpoint, NO_PROXY: '127.0.0.1' };
+  const proxies = { HTTP_PROXY: proxy.endpoint, NO_PROXY: 'other.example' };
   expect(await readOffer(source({ endpoint: 'http://models.example' }, { proxies }))).toEqual(content);
   const url = 'http://models.example/owner/model/resolve/main/sub/model.gguf';
   expect(new Set(proxy.requests.map(({ url }) => url))).toEqual(new Set([url]));
-  await using server = await startFileServer({ content });
-  expect(await readOffer(source(server, { proxies }))).toEqual(content);
+  const direct = source({ endpoint: 'http://other.example' }, { proxies });
+  await expect(readOffer(direct)).rejects.toMatchObject({ code: 'model-unreachable' });
+  expect(proxy.requests).toHaveLength(2);
 });
 
 test.each(['http://127.0.0.1:1/', 'http://localhost/', 'http://[::1]/', 'http://169.254.169.254/', 'http://0x7f.1/'])(
@@ -169,4 +172,35 @@ test('refuses headers without end', async () => {
   await expect(reading).rejects.toMatchObject({ code: 'model-unreachable', message: /HPE_HEADER_OVERFLOW/ });
   server.closeAllConnections();
   server.close();
+});
+
+test('takes no bytes of two files, where no hash would tell', async () => {
+  await using server = await startFileServer({ content });
+  const { signal } = new AbortController();
+  const offer = await source(server).open({ signal });
+  server.behaviour.etag = '"second"';
+  const reading = buffer(
+    offer.read({ offset: 0, end: offer.bytes, scratchDirectory: '', onArrived: () => {}, signal }),
+  );
+  await expect(reading).rejects.toMatchObject({ code: 'model-invalid', message: /changed while it was downloaded/ });
+});
+
+test('keeps the access token and the proxy’s password out of errors', async () => {
+  await using proxy = await startFileServer({ content });
+  const proxies = { HTTPS_PROXY: proxy.endpoint.replace('//', '//user:hunter2@') };
+  const token = new AccessToken('hf_secret', 'test');
+  const failure = await readOffer(source({ endpoint: 'https://models.example' }, { proxies, token })).catch(String);
+  const thrown = await readOffer(source({ endpoint: 'https://models.example' }, { proxies, token })).catch(
+    (error: unknown) => inspect(error, { depth: 9, showHidden: true }),
+  );
+  expect(`${String(failure)}${String(thrown)}`).not.toMatch(/hunter2|hf_secret/);
+  expect(failure).toMatch(/cannot download from models\.example/);
+});
+
+test('sends no token meant for this machine to a proxy', async () => {
+  await using proxy = await startFileServer({ content });
+  await using server = await startFileServer({ content, token: 'hf_secret' });
+  const token = new AccessToken('hf_secret', 'test');
+  expect(await readOffer(source(server, { token, proxies: { HTTP_PROXY: proxy.endpoint } }))).toEqual(content);
+  expect(proxy.requests).toEqual([]);
 });

@@ -21,6 +21,14 @@ for (const [network, prefix] of [
   localNetworks.addSubnet(network, prefix, 'ipv6');
 }
 
+/** Hosts of URLs that lead to this machine without anybody's help. */
+const loopbackHosts: readonly string[] = ['localhost', '127.0.0.1', '[::1]'];
+
+/** Tells whether the host of a URL is this machine, by one of its usual names. */
+export function isLoopback(hostname: string): boolean {
+  return loopbackHosts.includes(hostname.toLowerCase());
+}
+
 /**
  * Tells whether the host of a URL is this machine, or an address of a private network. Any other name counts as public:
  * only its resolver knows better.

@@ -1,7 +1,7 @@
 import { SkeinError } from '@skein/protocol';
 
 import type { AccessToken } from './access-token.ts';
-import { isLocal } from './local-hosts.ts';
+import { isLoopback } from './local-hosts.ts';
 import type { SourceSettings } from './source-settings.ts';
 
 const defaultEndpoint = 'https://huggingface.co';
@@ -20,7 +20,7 @@ export class RepositoryServer {
         'HF_ENDPOINT is not the URL of a server, like https://models.example, without user and password',
       );
     }
-    if (token !== undefined && url.protocol === 'http:' && !isLocal(url.hostname)) {
+    if (token !== undefined && url.protocol === 'http:' && !isLoopback(url.hostname)) {
       throw new SkeinError(
         'invalid-request',
         `the access token would go to ${url.hostname} unencrypted; give HF_ENDPOINT a URL with https://, or unset HF_TOKEN`,

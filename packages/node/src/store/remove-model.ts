@@ -1,4 +1,7 @@
-import { removeFile, statIfAny } from '@skein/mesh';
+import { lstat } from 'node:fs/promises';
+
+import { removeFile } from '@skein/mesh';
+import { hasCode } from '@skein/protocol';
 
 import { onDisk } from '../disk/index.ts';
 import { findStageFiles } from '../stage-file/index.ts';
@@ -37,12 +40,22 @@ export async function removeModel(
   let freedBytes = 0;
   let isShared = false;
   for (const path of [...paths, layout.download(model).partial]) {
-    const status = await statIfAny(path);
+    const status = await onDisk(layout.models, () => statusIfAny(path));
     if (status === undefined) continue;
     await onDisk(layout.models, () => removeFile(path));
+    // A link that somebody put in the place of the file frees its own few bytes alone.
     if (status.nlink === 1) freedBytes += status.blocks * blockBytes;
-    else isShared = true;
+    isShared ||= status.nlink > 1 || status.isSymbolicLink();
   }
   await names.remove(model, { signal });
   return { freedBytes, isShared };
+}
+
+async function statusIfAny(path: string) {
+  try {
+    return await lstat(path);
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return undefined;
+    throw error;
+  }
 }

@@ -15,6 +15,8 @@ export interface FileServerBehaviour {
   /** Bytes of an answer after which nothing more is sent. */
   stallsAfterBytes?: number;
   status?: number;
+  /** Header `etag`. Default: `"first"`. */
+  etag?: string;
   /** URL to which every request is redirected. */
   redirect?: string;
   /** Answer to every request for the list of a repository's files; any JSON. */
@@ -87,7 +89,7 @@ function serve(
   const range = `bytes ${start}-${end - 1}/${content.byteLength}`;
   response.writeHead(asked === undefined ? 200 : 206, {
     'content-length': end - start,
-    etag: '"first"',
+    etag: behaviour.etag ?? '"first"',
     ...(asked !== undefined && { 'content-range': range }),
   });
   if (request.method === 'HEAD') return void response.end();
