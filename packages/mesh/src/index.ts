@@ -24,6 +24,7 @@ export {
 } from './identity/identity.ts';
 export { peerIdOf, publicKeyOf, signingKeyOf } from './identity/node-keys.ts';
 export { createSecretFile, readSecretFile, replaceSecretFile, syncDirectory } from './identity/secret-file.ts';
+export { runPowerShell } from './system/power-shell.ts';
 export { askToJoin, type JoinOptions } from './membership/ask-to-join.ts';
 export type { MemberRecord } from './membership/authority-state.ts';
 export { Authority, type InviteOptions, type MembershipEvent } from './membership/authority.ts';

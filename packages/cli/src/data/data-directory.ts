@@ -5,6 +5,7 @@ import { dirname, posix, resolve, win32 } from 'node:path';
 import { hasCode, isSkeinError, SkeinError } from '@skein/protocol';
 
 import { shellWord } from '../output/format.ts';
+import { assertClosed, closeDirectory, isInProfile } from './windows-access.ts';
 
 const groupAndOthers = 0o077;
 
@@ -46,7 +47,7 @@ export function ownDataDirectory(environment: NodeJS.ProcessEnv): string {
 export async function findDataDirectory(path: string): Promise<string> {
   const directory = resolve(path);
   try {
-    if (await isOpenToOthers(directory)) throw openToOthers(directory);
+    await assertOwn(directory);
     return await realpath(directory);
   } catch (error) {
     if (hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')) return directory;
@@ -90,16 +91,23 @@ async function makeDirectory(directory: string): Promise<void> {
 
 async function closeToOthers(directory: string): Promise<void> {
   const isEmpty = (await readdir(directory)).length === 0;
-  if (await isOpenToOthers(directory)) throw openToOthers(directory);
-  // Windows has no such bits; there the profile directory's access list protects it.
-  if (isEmpty && process.platform !== 'win32') await chmod(directory, 0o700);
+  if (!isEmpty) return await assertOwn(directory);
+  if (process.platform !== 'win32') return await chmod(directory, 0o700);
+  if (isInProfile(await realpath(directory))) return;
+  await closeDirectory(directory);
+  await assertClosed(directory);
 }
 
-/** Tells whether other users can enter a directory that has content. */
-async function isOpenToOthers(directory: string): Promise<boolean> {
+/**
+ * Checks that no other users can enter a directory that has content. Windows has no bits for that: there the access list
+ * of the profile protects it, or one that is looked at.
+ */
+async function assertOwn(directory: string): Promise<void> {
   const { mode } = await stat(directory);
-  if (process.platform === 'win32' || (mode & groupAndOthers) === 0) return false;
-  return (await readdir(directory)).length > 0;
+  const isOpen = process.platform === 'win32' ? !isInProfile(await realpath(directory)) : (mode & groupAndOthers) !== 0;
+  if (!isOpen || (await readdir(directory)).length === 0) return;
+  if (process.platform !== 'win32') throw openToOthers(directory);
+  await assertClosed(directory);
 }
 
 function openToOthers(directory: string): SkeinError {

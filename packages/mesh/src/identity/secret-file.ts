@@ -24,7 +24,7 @@ export async function readSecretFile(
   return await readFileIfAny(path, {
     maxBytes,
     check: ({ mode }) => {
-      // Windows has no such bits; there the profile directory's access list protects the file.
+      // Windows has no such bits; there the access list of the profile, or of the data directory, protects the file.
       if (process.platform === 'win32' || (mode & groupAndOthers) === 0) return;
       throw new SkeinError('disk-failed', `${path} can be read by other users; run: chmod 600 ${path}`);
     },
