@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
-import type { Block, ModelManifest } from '@skein/protocol';
+import { parseMetadataOverride, type Block, type ModelManifest } from '@skein/protocol';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { TokenEmbedder } from '../../packages/node/src/engine/lead/token-embedder.ts';
@@ -155,4 +155,27 @@ describe('a split model', () => {
       expect(greatestDifference(expected, runLongPrompt(full, vocabularySize))).toBeLessThan(1e-3);
     },
   );
+
+  it.each([
+    { positions: { ropeScaling: 'yarn', ropeScale: 4, yarnOriginalContext: 32 } },
+    { positions: { ropeScaling: 'linear', ropeScale: 2 } },
+    { positions: { ropeFrequencyBase: 1234 } },
+    { overrides: [parseMetadataOverride('llama.rope.freq_base=float:1234')] },
+  ] as const)('gives the logits of the whole model, with %j', async (options) => {
+    const model = await tinyModel('llama', 'q8_0');
+    const { vocabularySize, layers } = model.manifest.shape;
+    using plain = wholePipeline(stage(model, model.file));
+    using whole = wholePipeline(stage(model, model.file, options));
+    using split = await staged(model, [layers / 3], options);
+    const expected = runWorkload(whole, vocabularySize);
+    expect(greatestDifference(expected, runWorkload(split, vocabularySize))).toBe(0);
+    expect(greatestDifference(expected, runWorkload(plain, vocabularySize))).toBeGreaterThan(0);
+  });
+
+  it('refuses an override that llama.cpp would pass over', async () => {
+    const model = await tinyModel('llama', 'q8_0');
+    const overridden = (text: string) => stage(model, model.file, { overrides: [parseMetadataOverride(text)] });
+    expect(() => overridden('llama.rope.freq_bass=float:1')).toThrow('reads no llama.rope.freq_bass');
+    expect(() => overridden('llama.rope.freq_base=int:1')).toThrow('give it as llama.rope.freq_base=float:value');
+  });
 });

@@ -32,6 +32,8 @@ export {
   microBatchRows,
   plannedSpec,
   plannedSpecSchema,
+  ropeScalingSchema,
+  type RopeScaling,
   type CacheType,
   type DeploymentFlag,
   type DeploymentOptions,
@@ -39,6 +41,11 @@ export {
   type DeploymentSpec,
   type PlannedSpec,
 } from './deployment/spec.ts';
+export {
+  metadataOverrideSchema,
+  parseMetadataOverride,
+  type MetadataOverride,
+} from './deployment/metadata-override.ts';
 export type { AnswerEvent } from './conversation/answer-event.ts';
 export {
   fromText,

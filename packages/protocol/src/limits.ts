@@ -35,6 +35,8 @@ export const limits = Object.freeze({
   /** Characters of a grammar, and of a JSON schema that becomes one: of those that people use, 69,000 and 162,000 at most. */
   maxGrammarCharacters: 128 * 1024,
   maxSchemaCharacters: 256 * 1024,
+  /** Characters of a deployment's own chat template. */
+  maxTemplateCharacters: 256 * 1024,
   maxTopLogprobs: 20,
   /** Cache slots of a stage: sequences being generated, and finished ones kept for their prefixes. llama.cpp's bound. */
   maxSlots: 256,

@@ -1,3 +1,7 @@
+import { mkdtempDisposable, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
 import { deploymentFlags } from '@skein/protocol';
 import { Command } from 'commander';
 import { expect, test } from 'vitest';
@@ -27,6 +31,28 @@ test('reads each flag as the option that it stands for', () => {
   });
 });
 
+test('reads positions, overrides and a template as they are', async () => {
+  await using directory = await mkdtempDisposable(join(tmpdir(), 'skein-options-'));
+  const template = join(directory.path, 'template.jinja');
+  await writeFile(template, '{{ messages }}');
+  const line =
+    '--rope-scaling yarn --rope-scale 4 --rope-freq-base 1e6 --yarn-orig-ctx 32768 --yarn-ext-factor 0 --yarn-attn-factor 1.5 ' +
+    '--yarn-beta-slow 1 --yarn-beta-fast 32 --override-kv a.b=int:1,c=bool:true --mlock --chat-template-file';
+  expect(deploymentOptions(parse(...line.split(' '), template))).toMatchObject({
+    ropeScaling: 'yarn',
+    ropeScale: 4,
+    ropeFrequencyBase: 1e6,
+    yarnOriginalContext: 32_768,
+    yarnExtrapolation: 0,
+    yarnAttention: 1.5,
+    yarnBetaSlow: 1,
+    yarnBetaFast: 32,
+    metadataOverrides: ['a.b=int:1', 'c=bool:true'],
+    lockMemory: true,
+    chatTemplate: '{{ messages }}',
+  });
+});
+
 test('has a flag for each option that the table names', () => {
   const { options } = parse();
   const named = Object.values(deploymentFlags).map(({ flag }) => flag);
@@ -47,6 +73,9 @@ test('says what each option is when it is left out', () => {
 test.each([
   [['--stages', '65'], 'from 1 to 64'],
   [['--layers', '17;13'], 'whole number'],
+  [['--rope-scale', 'x'], 'a number from 0 to 1024'],
+  [['--override-kv', 'a.b=2'], 'key=int:1'],
+  [['--chat-template-file', '/nowhere/at.all'], 'there is none'],
   [['--layers', '17,2000'], 'layers[1]: expected a number of at most 1024'],
   [['--cache-type', 'q3_0'], 'f16, bf16, q8_0, q5_1, q4_0'],
 ])('refuses %j', (words, reason) => {

@@ -1,16 +1,19 @@
+import { readFileSync } from 'node:fs';
+
 import {
   check,
   deploymentDefaults,
   deploymentFlags,
   deploymentRequestSchema,
+  hasCode,
   type DeploymentFlag,
   type DeploymentOptions,
 } from '@skein/protocol';
-import { Option, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import { z } from 'zod';
 
 import { exitCodes } from '../process/exit-codes.ts';
-import { wholeNumber, wholeNumbers } from './arguments.ts';
+import { decimalNumber, wholeNumber, wholeNumbers } from './arguments.ts';
 
 const optionsSchema = deploymentRequestSchema.omit({ model: true });
 type OptionName = keyof DeploymentOptions;
@@ -46,12 +49,26 @@ function flaggedOptions(): readonly { readonly name: OptionName; readonly option
   });
 }
 
+function numberParser({ isInt, minValue, maxValue }: z.ZodNumber): (text: string) => number {
+  return isInt ? wholeNumber(1, maxValue ?? undefined) : decimalNumber(minValue ?? 0, maxValue ?? Infinity);
+}
+
+/** Reads the file that an option names. */
+function textOfFile(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new InvalidArgumentError(`It can't be read (${hasCode(error, 'ENOENT') ? 'there is none' : String(error)}).`);
+  }
+}
+
 function optionOf(name: OptionName, { flag, description, otherwise }: DeploymentFlag): Option {
   const defaults: DeploymentOptions = deploymentDefaults;
   const option = new Option(flag, `${description} (default: ${otherwise ?? String(defaults[name])})`);
   const schema = optionsSchema.shape[name].unwrap();
   if (schema instanceof z.ZodBoolean) return option;
   if (schema instanceof z.ZodEnum) return option.choices(schema.options.map(String));
-  if (schema instanceof z.ZodNumber) return option.argParser(wholeNumber(1, schema.maxValue ?? undefined));
-  return option.argParser(wholeNumbers);
+  if (schema instanceof z.ZodString) return option.argParser(textOfFile);
+  if (schema instanceof z.ZodNumber) return option.argParser(numberParser(schema));
+  return name === 'layers' ? option.argParser(wholeNumbers) : option.argParser((text) => text.split(','));
 }

@@ -1,7 +1,14 @@
 import { expect, test } from 'vitest';
 
 import { check } from '../validation/check.ts';
-import { deploymentDefaults, deploymentRequestSchema, deploymentSpec, plannedSpec, plannedSpecSchema } from './spec.ts';
+import {
+  deploymentDefaults,
+  deploymentRequestSchema,
+  deploymentSpec,
+  plannedSpec,
+  plannedSpecSchema,
+  type DeploymentOptions,
+} from './spec.ts';
 
 const model = 'a'.repeat(64);
 
@@ -37,11 +44,44 @@ test.each([
   [{ model: 'tiny', layers: [5, 0] }, 'layers[1]: expected a number of more than 0'],
   [{ model: 'tiny', layers: Array.from({ length: 65 }, () => 1) }, 'layers: expected at most 64 items'],
   [{ model: 'tiny', layers: new Uint8Array(1) }, 'layers: expected an array'],
+  [{ model: 'tiny', ropeScale: 0 }, 'ropeScale: expected a number of more than 0'],
+  [{ model: 'tiny', chatTemplate: '' }, 'chatTemplate: expected at least 1 character'],
+  [
+    { model: 'tiny', metadataOverrides: ['a'] },
+    'metadataOverrides[0]: expected key=int:1, key=float:0.5, key=bool:true or key=str:text',
+  ],
   [{ model: 'tiny', sequences: 65 }, 'sequences: expected a number of at most 64'],
   [{ model: 'tiny', stagse: 2 }, 'expected known names only'],
   [{ stages: 2 }, 'model is missing: expected a string'],
 ])('refuses the request %j', (request, problem) => {
   expect(check(deploymentRequestSchema, request)).toMatchObject({ ok: false, problem });
+});
+
+test.each([
+  [{ yarnBetaFast: 32 }, 'yarnBetaFast', '--rope-scaling yarn'],
+  [{ yarnOriginalContext: 32, ropeScaling: 'linear' }, 'yarnOriginalContext', '--rope-scaling yarn'],
+  [{ ropeScale: 4 }, 'ropeScale', '--rope-scaling'],
+  [{ ropeScale: 4, ropeScaling: 'none' }, 'ropeScale', '--rope-scaling'],
+  [{ metadataOverrides: ['llama.block_count=int:3'] }, 'metadataOverrides', 'leave it out'],
+  [{ metadataOverrides: ['split.count=int:3'] }, 'metadataOverrides', 'leave it out'],
+  [{ metadataOverrides: ['a=int:3', 'a=int:4'] }, 'metadataOverrides', 'give one value'],
+] as const)('refuses %j, which does not go together', (options, param, fix) => {
+  const wrong: DeploymentOptions = {
+    ...options,
+    ...('metadataOverrides' in options && { metadataOverrides: [...options.metadataOverrides] }),
+  };
+  expect(() => deploymentSpec(wrong, model)).toThrow(
+    expect.objectContaining({
+      code: 'invalid-request',
+      message: expect.stringContaining(fix) as string,
+      details: { param },
+    }),
+  );
+});
+
+test('takes options that go together', () => {
+  const options = { ropeScaling: 'yarn', ropeScale: 4, yarnOriginalContext: 32_768 } as const;
+  expect(deploymentSpec(options, model)).toMatchObject(options);
 });
 
 test('takes a stage from a coordinator that knows options which this build does not', () => {

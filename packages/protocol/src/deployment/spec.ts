@@ -3,9 +3,11 @@ import { z } from 'zod';
 import type { Immutable } from '../admin/route.ts';
 import { arraySchema } from '../codec/array-schema.ts';
 import { sha256Schema } from '../ids.ts';
+import { SkeinError } from '../errors/skein-error.ts';
 import { limits } from '../limits.ts';
 import type { ModelShape } from '../model/manifest.ts';
 import { activationsSchema } from '../ring/messages.ts';
+import { isFixedKey, metadataOverrideSchema, parseMetadataOverride } from './metadata-override.ts';
 
 /** Storage of keys or values in the KV cache, by the name of its ggml type. */
 export const cacheTypeSchema = z.enum(['f16', 'bf16', 'q8_0', 'q5_1', 'q4_0']);
@@ -20,6 +22,11 @@ export const defaultContextTokens = 4096;
  */
 export const microBatchRows = { cpu: 128, gpu: limits.maxBatchTokens } as const;
 
+/** Scaling of positions: none, linear interpolation, or YaRN. */
+export const ropeScalingSchema = z.enum(['none', 'linear', 'yarn']);
+export type RopeScaling = z.infer<typeof ropeScalingSchema>;
+
+const positive = (most: number) => z.number().positive().max(most);
 const count = (most: number) => z.number().int().positive().max(most);
 
 /** The options of a deployment. To add one, enter it here, its default below, and its flag at the end. */
@@ -49,6 +56,31 @@ const options = {
   windowedCache: z.boolean().optional(),
   /** Encoding of hidden rows on their way from stage to stage: `f16` takes half of the bytes of `f32`, and rounds. */
   activations: activationsSchema.optional(),
+  /** Scaling of positions beyond the context that the model was trained for. Default: as the model's file says. */
+  ropeScaling: ropeScalingSchema.optional(),
+  /** Factor by which the context grows with `ropeScaling`. Default: the model's. */
+  ropeScale: positive(1024).optional(),
+  /** Base frequency of the rotary position embedding. Default: the model's. */
+  ropeFrequencyBase: positive(1e12).optional(),
+  /** Context that the model was trained for, in tokens, with `ropeScaling: 'yarn'`. Default: the model's. */
+  yarnOriginalContext: count(16_777_216).optional(),
+  /** Mix of extrapolation and interpolation with `yarn`, from 0 (all interpolated) to 1. Default: 1, or the model's. */
+  yarnExtrapolation: z.number().min(0).max(1).optional(),
+  /** Factor on the magnitude of attention with `yarn`. Default: 1, or the model's. */
+  yarnAttention: positive(1024).optional(),
+  /** Rotations below which `yarn` interpolates. Default: 1, or the model's. */
+  yarnBetaSlow: positive(1e6).optional(),
+  /** Rotations above which `yarn` extrapolates. Default: 32, or the model's. */
+  yarnBetaFast: positive(1e6).optional(),
+  /** A chat template, in Jinja, instead of the one in the model's file. */
+  chatTemplate: z.string().min(1).max(limits.maxTemplateCharacters).optional(),
+  /**
+   * Whether weights in main memory are locked there, so that they are never swapped out. A machine that may not lock
+   * so much refuses its stage. Default: no.
+   */
+  lockMemory: z.boolean().optional(),
+  /** Values that replace those of the model's metadata, each `key=type:value` with the types int, float, bool and str. */
+  metadataOverrides: arraySchema(metadataOverrideSchema, { least: 1, most: 32 }).optional(),
   /** Number of engine threads of each stage. Default: each peer decides. */
   threads: count(1024).optional(),
 };
@@ -97,8 +129,11 @@ export type PlannedSpec = z.infer<typeof plannedSpecSchema>;
  * Makes the spec of a request, with all defaults, which stand nowhere else.
  *
  * @param model SHA-256 of the model that the request means
+ * @throws SkeinError `invalid-request` for options that contradict each other
  */
 export function deploymentSpec(request: DeploymentOptions, model: string): DeploymentSpec {
+  checkPositions(request);
+  checkOverrides(request);
   return deploymentSpecSchema.parse({ ...request, model });
 }
 
@@ -117,6 +152,40 @@ export function plannedSpec(
     contextTokens: spec.contextTokens ?? Math.min(contextLength, atMost),
     microBatchRows: microBatchRows.cpu,
   };
+}
+
+/** Options that mean something with one kind of `ropeScaling` only. */
+const yarnOptions = [
+  'yarnOriginalContext',
+  'yarnExtrapolation',
+  'yarnAttention',
+  'yarnBetaSlow',
+  'yarnBetaFast',
+] as const satisfies readonly (keyof DeploymentOptions)[];
+
+function checkPositions(request: DeploymentOptions): void {
+  const { ropeScaling, ropeScale } = request;
+  const yarn = yarnOptions.find((name) => request[name] !== undefined);
+  if (yarn !== undefined && ropeScaling !== 'yarn') {
+    throw wrongOption(yarn, `${yarn} needs ropeScaling: 'yarn' (--rope-scaling yarn)`);
+  }
+  if (ropeScale !== undefined && (ropeScaling === undefined || ropeScaling === 'none')) {
+    throw wrongOption('ropeScale', "ropeScale needs ropeScaling: 'linear' or 'yarn' (--rope-scaling)");
+  }
+}
+
+function checkOverrides({ metadataOverrides = [] }: DeploymentOptions): void {
+  const keys = metadataOverrides.map((override) => parseMetadataOverride(override).key);
+  const fixed = keys.find(isFixedKey);
+  if (fixed !== undefined) {
+    throw wrongOption('metadataOverrides', `${fixed} says how the model is built and can't be replaced; leave it out`);
+  }
+  const twice = keys.find((key, index) => keys.indexOf(key) !== index);
+  if (twice !== undefined) throw wrongOption('metadataOverrides', `${twice} is replaced twice; give one value`);
+}
+
+function wrongOption(param: keyof DeploymentOptions, message: string): SkeinError {
+  return new SkeinError('invalid-request', message, { details: { param } });
 }
 
 /** An option on the command line. */
@@ -157,6 +226,57 @@ export const deploymentFlags: Readonly<Partial<Record<keyof DeploymentOptions, D
       'keep no more than the window in layers that attend to one (Gemma 3, gpt-oss): less memory, but every prompt is read from its start, and nothing is drafted',
     otherwise: 'off',
   },
+  ropeScaling: {
+    flag: '--rope-scaling <kind>',
+    description: 'how positions beyond the trained context are scaled',
+    otherwise: "the model's",
+  },
+  ropeScale: {
+    flag: '--rope-scale <factor>',
+    description: 'how much longer the context gets',
+    otherwise: "the model's",
+  },
+  ropeFrequencyBase: {
+    flag: '--rope-freq-base <number>',
+    description: 'base frequency of positions',
+    otherwise: "the model's",
+  },
+  yarnOriginalContext: {
+    flag: '--yarn-orig-ctx <tokens>',
+    description: 'context that the model was trained for',
+    otherwise: "the model's",
+  },
+  yarnExtrapolation: {
+    flag: '--yarn-ext-factor <number>',
+    description: 'share of extrapolation, 0 to 1',
+    otherwise: "the model's",
+  },
+  yarnAttention: {
+    flag: '--yarn-attn-factor <number>',
+    description: 'factor on attention',
+    otherwise: "the model's",
+  },
+  yarnBetaSlow: {
+    flag: '--yarn-beta-slow <number>',
+    description: 'rotations below which YaRN interpolates',
+    otherwise: "the model's",
+  },
+  yarnBetaFast: {
+    flag: '--yarn-beta-fast <number>',
+    description: 'rotations above which YaRN extrapolates',
+    otherwise: "the model's",
+  },
+  chatTemplate: {
+    flag: '--chat-template-file <path>',
+    description: 'a chat template, in Jinja',
+    otherwise: "the model's",
+  },
+  metadataOverrides: {
+    flag: '--override-kv <list>',
+    description: "values instead of those of the model's metadata, key=type:value with commas between them",
+    otherwise: 'none',
+  },
+  lockMemory: { flag: '--mlock', description: 'lock weights in main memory', otherwise: 'off' },
   activations: {
     flag: '--activations <type>',
     description: 'what crosses between machines; f16 is half, and rounds',

@@ -2,12 +2,14 @@ import {
   encodeFrame,
   fromWireError,
   limits,
+  parseMetadataOverride,
   parseHeader,
   ringMessageSchema,
   SkeinError,
   toWireError,
   type Frame,
   type GenerationEvent,
+  type MetadataOverride,
   type RingMessage,
   type Step,
 } from '@skein/protocol';
@@ -68,6 +70,9 @@ export async function createEngine(library: Libllama, load: EngineLoad, outputs:
     cacheType: spec.cacheType,
     valueCacheType: spec.valueCacheType,
     windowedCache: spec.windowedCache,
+    positions: spec,
+    overrides: overridesOf(spec),
+    locksMemory: spec.lockMemory,
     sequences: slotsFor(spec),
     swapTokens: load.swapTokens,
     batchTokens: spec.microBatchRows,
@@ -93,6 +98,10 @@ function slotsFor({ sequences, windowedCache = false }: EngineLoad['spec']): num
   return windowedCache ? sequences : Math.min(sequences + keptSlots, limits.maxSlots);
 }
 
+function overridesOf({ metadataOverrides = [] }: EngineLoad['spec']): readonly MetadataOverride[] {
+  return metadataOverrides.map(parseMetadataOverride);
+}
+
 async function leadEngine(
   {
     library,
@@ -107,12 +116,14 @@ async function leadEngine(
   const front =
     load.frontFile === undefined
       ? { tokenizer: new Tokenizer(library, stage.model), model: stage.model }
-      : Tokenizer.open(library, load.frontFile);
-  const template = library.modelChatTemplate(front.model, null);
+      : Tokenizer.open(library, load.frontFile, overridesOf(load.spec));
+  const template = load.spec.chatTemplate ?? library.modelChatTemplate(front.model, null);
+  const chatTemplate = ChatTemplate.of(template, front.tokenizer.specialTexts());
+  if (load.spec.chatTemplate !== undefined) chatTemplate?.assertParses();
   const lead = new Lead(
     {
       tokenizer: front.tokenizer,
-      chatTemplate: ChatTemplate.of(template, front.tokenizer.specialTexts()),
+      chatTemplate,
       stage,
       embedder: load.frontFile === undefined ? undefined : await TokenEmbedder.open(library, load.frontFile),
       sendStep: sendActivations(load, outputs),

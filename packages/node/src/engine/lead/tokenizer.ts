@@ -1,4 +1,4 @@
-import { SkeinError } from '@skein/protocol';
+import { SkeinError, type MetadataOverride } from '@skein/protocol';
 
 import { enumerators } from '../libllama/c-headers.ts';
 import type { Libllama, ModelPointer, VocabPointer } from '../libllama/libllama.ts';
@@ -38,8 +38,13 @@ export class Tokenizer {
   }
 
   /** Loads the tokenizer alone from a file, without any weights. It stays until the process ends. */
-  static open(library: Libllama, file: string): { tokenizer: Tokenizer; model: ModelPointer } {
-    const model = library.loadModel(file, { ...library.modelDefaultParams(), vocab_only: true, n_gpu_layers: 0 });
+  static open(
+    library: Libllama,
+    file: string,
+    overrides: readonly MetadataOverride[] = [],
+  ): { tokenizer: Tokenizer; model: ModelPointer } {
+    const params = { ...library.modelDefaultParams(), vocab_only: true, n_gpu_layers: 0 };
+    const model = library.loadModel(file, params, { overrides });
     return { tokenizer: new Tokenizer(library, model), model };
   }
 

@@ -6,6 +6,7 @@ import koffi from 'koffi';
 
 import { enumerators, llamaVersion, memoryOf, structLayouts } from './c-headers.ts';
 import { contextFailure, ErrorLog, loadFailure } from './load-failure.ts';
+import { encodeOverrides, LoadNotes, type LoadWishes } from './load-wishes.ts';
 
 /**
  * The C API of llama.cpp, called through koffi. All functions are declared here and nowhere else, all structs and
@@ -13,7 +14,8 @@ import { contextFailure, ErrorLog, loadFailure } from './load-failure.ts';
  *
  * Some files know more of that API than its functions, since they fill or read memory that it shares with us:
  * `stage/micro-batch.ts` (`llama_batch`), `stage/sampling/candidates.ts` (`llama_token_data_array`), `stage/graph-hook.ts`
- * (the tensors that a context shows while it computes), and `stage/stage.ts` (lists of devices).
+ * (the tensors that a context shows while it computes), `libllama/load-wishes.ts` (`llama_model_kv_override`), and
+ * `stage/stage.ts` (lists of devices).
  *
  * {@link loadLibllama} refuses any version at start-up but that of the headers, since a struct that has changed
  * underneath would corrupt memory rather than fail.
@@ -320,7 +322,9 @@ function bind(directory: string, { log = () => undefined, fallbackDirectory }: L
   };
 
   const errors = new ErrorLog();
+  const notes = new LoadNotes();
   const sink: LogSink = (level, text) => {
+    notes.add(text);
     if (level === enumerators.GGML_LOG_LEVEL_ERROR) errors.add(text);
     log(level, text);
   };
@@ -345,12 +349,22 @@ function bind(directory: string, { log = () => undefined, fallbackDirectory }: L
      * Loads a model.
      *
      * @throws SkeinError `model-invalid` with llama.cpp's reason when it refuses the file, `engine-failed` when this machine
-     *   can't load it
+     *   can't load it, and the errors of {@link LoadNotes.check} for what it does not do of `wishes`
      */
-    loadModel(path: string, params: Params): ModelPointer {
+    loadModel(path: string, params: Params, wishes: LoadWishes = {}): ModelPointer {
       errors.clear();
-      const model = functions.modelLoadFromFile(path, params);
+      notes.clear();
+      const { overrides = [] } = wishes;
+      const list = encodeOverrides(overrides);
+      const all = overrides.length === 0 ? params : { ...params, kv_overrides: koffi.address(list) };
+      const model = functions.modelLoadFromFile(path, all);
       if (model === null) throw loadFailure(errors.first, path);
+      try {
+        notes.check(wishes);
+      } catch (error) {
+        functions.modelFree(model);
+        throw error;
+      }
       return model;
     },
 

@@ -2,6 +2,9 @@ import {
   SkeinError,
   type CacheOperation,
   type CacheType,
+  type MetadataOverride,
+  type PlannedSpec,
+  type RopeScaling,
   type Sampled,
   type Step,
   type StepEntry,
@@ -60,7 +63,26 @@ export interface StageOptions {
   readonly offload?: StageOffload | undefined;
   /** Whether to map the file into memory rather than read it. Default true. */
   readonly mapsWeights?: boolean;
+  /** Whether to lock weights in main memory. Default false. */
+  readonly locksMemory?: boolean | undefined;
+  /** Values that replace those of the model's metadata. Default: none. */
+  readonly overrides?: readonly MetadataOverride[] | undefined;
+  /** How positions are scaled. Default: as the model says. */
+  readonly positions?: PositionOptions | undefined;
 }
+
+/** The options of a deployment about positions. */
+export type PositionOptions = Pick<
+  PlannedSpec,
+  | 'ropeScaling'
+  | 'ropeScale'
+  | 'ropeFrequencyBase'
+  | 'yarnOriginalContext'
+  | 'yarnExtrapolation'
+  | 'yarnAttention'
+  | 'yarnBetaSlow'
+  | 'yarnBetaFast'
+>;
 
 /** The end of a stage that lies on GPUs. */
 export interface StageOffload {
@@ -88,6 +110,17 @@ const cacheTypes: Readonly<Record<CacheType, number>> = {
   q5_1: enumerators.GGML_TYPE_Q5_1,
   q8_0: enumerators.GGML_TYPE_Q8_0,
   bf16: enumerators.GGML_TYPE_BF16,
+};
+/** Values of `llama_load_mode`. Without a lock, files are mapped where the devices can. */
+const loadModes = {
+  plain: { mapped: enumerators.LLAMA_LOAD_MODE_AUTO, read: enumerators.LLAMA_LOAD_MODE_NONE },
+  locked: { mapped: enumerators.LLAMA_LOAD_MODE_MMAP_MLOCK, read: enumerators.LLAMA_LOAD_MODE_MLOCK },
+};
+/** Values of `llama_rope_scaling_type`. */
+const ropeScalings: Readonly<Record<RopeScaling, number>> = {
+  none: enumerators.LLAMA_ROPE_SCALING_TYPE_NONE,
+  linear: enumerators.LLAMA_ROPE_SCALING_TYPE_LINEAR,
+  yarn: enumerators.LLAMA_ROPE_SCALING_TYPE_YARN,
 };
 const isQuantized = (type: CacheType) => type.startsWith('q');
 
@@ -117,19 +150,20 @@ export class Stage {
     this.#library = library;
     this.#options = options;
     this.#offload = new OffloadArrays(library, options.offload);
-    const model = library.loadModel(options.file, {
-      ...library.modelDefaultParams(),
-      ...this.#offload.params,
-      load_mode: options.mapsWeights === false ? enumerators.LLAMA_LOAD_MODE_NONE : enumerators.LLAMA_LOAD_MODE_AUTO,
-    });
-    this.#model = model;
     const isTail = options.hiddenTensor === undefined;
+    const { overrides = [], locksMemory = false, mapsWeights = true } = options;
+    const params = { ...library.modelDefaultParams(), ...this.#offload.params };
+    const load_mode = loadModes[locksMemory ? 'locked' : 'plain'][mapsWeights ? 'mapped' : 'read'];
+    const wishes = { overrides, hasAllKeys: isTail, locks: locksMemory };
+    const model = library.loadModel(options.file, { ...params, load_mode }, wishes);
+    this.#model = model;
     if (!isTail || options.inputTensor !== undefined) this.#hook = new GraphHook(library, options);
     // The tail un-embeds only rows that are drawn after: room for more would cost a vocabulary each.
     const outputs = isTail ? options.sequences + draftTokens : options.batchTokens;
     const { cacheType = 'f16', valueCacheType = cacheType } = options;
     const context = this.#newContext({
       ...library.contextDefaultParams(),
+      ...positionParams(options.positions ?? {}),
       n_ctx: options.contextTokens,
       n_batch: options.batchTokens,
       n_ubatch: options.batchTokens,
@@ -366,6 +400,22 @@ export class Stage {
     // change the cache under them.
     this.#library.synchronize(this.#context);
   }
+}
+
+/** Returns the parameters of a context for the positions; those that are left out keep the model's values. */
+function positionParams(positions: PositionOptions): Params {
+  const { ropeScaling, ropeScale, ropeFrequencyBase, yarnOriginalContext } = positions;
+  const { yarnExtrapolation, yarnAttention, yarnBetaSlow, yarnBetaFast } = positions;
+  return {
+    ...(ropeScaling !== undefined && { rope_scaling_type: ropeScalings[ropeScaling] }),
+    ...(ropeScale !== undefined && { rope_freq_scale: 1 / ropeScale }),
+    ...(ropeFrequencyBase !== undefined && { rope_freq_base: ropeFrequencyBase }),
+    ...(yarnOriginalContext !== undefined && { yarn_orig_ctx: yarnOriginalContext }),
+    ...(yarnExtrapolation !== undefined && { yarn_ext_factor: yarnExtrapolation }),
+    ...(yarnAttention !== undefined && { yarn_attn_factor: yarnAttention }),
+    ...(yarnBetaSlow !== undefined && { yarn_beta_slow: yarnBetaSlow }),
+    ...(yarnBetaFast !== undefined && { yarn_beta_fast: yarnBetaFast }),
+  };
 }
 
 /** The offload of a model in memory that llama.cpp reads. The model's owner keeps it as long as the model. */

@@ -291,3 +291,10 @@ describe('what a template may take', () => {
     expect(render(source, messages)).toContain('message 4094');
   });
 });
+
+it('of a deployment is checked before anybody uses it', () => {
+  new ChatTemplate('{{ messages }}', { bos: '', eos: '' }).assertParses();
+  expect(() => {
+    new ChatTemplate('{% if %}', { bos: '', eos: '' }).assertParses();
+  }).toThrow(expect.objectContaining({ code: 'invalid-request', details: { param: 'chatTemplate' } }));
+});

@@ -43,6 +43,19 @@ export class ChatTemplate {
   }
 
   /**
+   * Checks a template that a deployment brought.
+   *
+   * @throws SkeinError `invalid-request` when it does not parse
+   */
+  assertParses(): void {
+    if (!isSkeinError(this.#template)) return;
+    const reason = reasonOf(this.#template.cause);
+    throw new SkeinError('invalid-request', `chatTemplate does not parse: ${reason}; correct it or leave it out`, {
+      details: { param: 'chatTemplate' },
+    });
+  }
+
+  /**
    * Renders the text that the model continues as the assistant. The text knows which of its characters come from
    * messages.
    *
