@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { isAnything } from '@skein/mesh';
 import type { Card, HeldModel } from '@skein/protocol';
 import { expect, test } from 'vitest';
 
@@ -39,6 +40,25 @@ test('lists what Ollama holds, pulls it by its name there, and removes it again'
     code: 1,
     stderr: 'error: no model is called tiny:1b here; `skein models` lists those that are\n',
   });
+});
+
+test('names what interrupted pulls have left, and frees it', async () => {
+  await using home = await mkdtempDisposable(join(tmpdir(), 'skein-models-'));
+  const data = join(home.path, 'data');
+  const skein = async (...commandLine: readonly string[]) => await runInProcess(commandLine, { data });
+  expect(await skein('rm', '--interrupted')).toMatchObject({
+    code: 0,
+    stdout: '0 B of interrupted pulls are free again\n',
+  });
+  expect(await isAnything(data)).toBe(false);
+  await mkdir(join(data, 'models'), { recursive: true, mode: 0o700 });
+  await writeFile(join(data, 'models', `${'a'.repeat(64)}.partial`), Buffer.alloc(2 ** 20, 1));
+  expect((await skein('models')).stdout).toMatch(/^1\.0 MiB of pulls that have not ended; .*`skein rm --interrupted`/m);
+  expect(await skein('rm', '--interrupted')).toMatchObject({ code: 0, stdout: /^1\.0 MiB of interrupted pulls/ });
+  expect(JSON.parse((await skein('models', '--json')).stdout)).toEqual({ models: [], unfinishedBytes: 0 });
+  for (const wrong of [['rm'], ['rm', 'tiny', '--interrupted']]) {
+    expect(await skein(...wrong)).toMatchObject({ code: 2, stderr: /name a model, or give --interrupted/ });
+  }
 });
 
 const model: HeldModel = { model: 'a'.repeat(64), manifest: 'b'.repeat(64), name: 'tiny', bytes: 1 };

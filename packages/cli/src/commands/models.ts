@@ -1,6 +1,6 @@
 import { isAnything } from '@skein/mesh';
 import { findLocalModels, openStore } from '@skein/node';
-import { formatBytes } from '@skein/protocol';
+import { formatBytes, type HeldModel, type Logger } from '@skein/protocol';
 import type { Command } from 'commander';
 
 import { formatTable, shellWord } from '../output/format.ts';
@@ -30,19 +30,14 @@ export function registerModels(program: Command, context: CommandContext): void 
     .addHelpText('after', examples)
     .action(async (flags: ModelsFlags) => {
       const { directory, logLevel } = await findData(command);
-      const logger = createLogger(context.stderr, logLevel);
-      // A missing directory holds nothing, and a look makes none.
-      const held = (await isAnything(directory)) ? await (await openStore(directory, { logger })).list() : [];
+      const { held, unfinishedBytes } = await lookInto(directory, createLogger(context.stderr, logLevel));
       if (flags.local !== true) {
-        if (flags.json === true) return printJson(context.stdout, { models: held });
-        if (held.length === 0) return printLine(context.stdout, 'No model is here. `skein pull` gets one.');
-        const rows = held.map(({ model, name, bytes, aliases = [], unusable }) => [
-          name,
-          formatBytes(bytes),
-          model.slice(0, 12),
-          unusable ?? aliases.join(', '),
-        ]);
-        return printLine(context.stdout, formatTable([['MODEL', 'SIZE', 'SHA-256', 'ALSO CALLED'], ...rows]));
+        if (flags.json === true) return printJson(context.stdout, { models: held, unfinishedBytes });
+        if (held.length === 0) printLine(context.stdout, 'No model is here. `skein pull` gets one.');
+        else printLine(context.stdout, describeHeld(held));
+        if (unfinishedBytes === 0) return;
+        const advice = 'the same `skein pull` goes on with one, `skein rm --interrupted` frees the room';
+        return printLine(context.stdout, `${formatBytes(unfinishedBytes)} of pulls that have not ended; ${advice}`);
       }
       const hashes = new Set(held.map(({ model }) => model));
       const found = (await findLocalModels(ownModelPlaces(context.environment))).map((model) => ({
@@ -60,4 +55,21 @@ export function registerModels(program: Command, context: CommandContext): void 
       ]);
       return printLine(context.stdout, formatTable([['PROGRAM', 'SIZE', 'COMMAND'], ...rows]));
     });
+}
+
+async function lookInto(directory: string, logger: Logger) {
+  // A missing directory holds nothing, and a look makes none.
+  if (!(await isAnything(directory))) return { held: [], unfinishedBytes: 0 };
+  const store = await openStore(directory, { logger });
+  return { held: await store.list(), unfinishedBytes: await store.unfinishedBytes() };
+}
+
+function describeHeld(held: readonly HeldModel[]): string {
+  const rows = held.map(({ model, name, bytes, aliases = [], unusable }) => [
+    name,
+    formatBytes(bytes),
+    model.slice(0, 12),
+    unusable ?? aliases.join(', '),
+  ]);
+  return formatTable([['MODEL', 'SIZE', 'SHA-256', 'ALSO CALLED'], ...rows]);
 }

@@ -4,14 +4,21 @@ import { formatBytes, SkeinError, type DaemonStatus, type HeldModel } from '@ske
 import type { Command } from 'commander';
 
 import { announceModels, askStatus } from '../control/control-client.ts';
+import { exitCodes } from '../process/exit-codes.ts';
 import { deploymentsOf } from '../overview/deployments.ts';
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
 import { findData } from '../program/data-options.ts';
 import { createLogger } from '../program/logger.ts';
 
+interface RmFlags {
+  readonly interrupted?: boolean;
+  readonly json?: boolean;
+}
+
 const examples = `
 Examples:
   $ skein rm smollm2-135m-instruct     by its name, another name or its SHA-256; \`skein models\` lists them
+  $ skein rm --interrupted             what pulls have left that were interrupted
 
 Its stage files on this machine go with it. Other machines keep what they hold.
 A model is not removed while this machine computes with it, nor while it is deployed and no other machine holds it.`;
@@ -21,15 +28,26 @@ export function registerRm(program: Command, context: CommandContext): void {
   const command = program
     .command('rm')
     .description('Remove a model from this machine, and say how much room that frees.')
-    .argument('<model>', 'its name, or its SHA-256')
+    .argument('[model]', 'its name, or its SHA-256')
+    .option('--interrupted', 'remove what interrupted pulls have left instead')
     .option('--json', 'print what was removed as JSON')
     .addHelpText('after', examples)
-    .action(async (reference: string, flags: { readonly json?: boolean }) => {
+    .action(async (reference: string | undefined, flags: RmFlags) => {
+      if ((reference === undefined) !== (flags.interrupted === true)) {
+        command.error('error: name a model, or give --interrupted', { exitCode: exitCodes.usage });
+      }
       const { directory, controlPath, logLevel } = await findData(command);
-      if (!(await isAnything(directory))) throw notHere(reference);
-      const store = await openStore(directory, { logger: createLogger(context.stderr, logLevel) });
-      const held = await store.find(reference);
-      if (held === undefined) throw notHere(reference);
+      const logger = createLogger(context.stderr, logLevel);
+      // A missing directory holds nothing, and a look makes none.
+      const store = (await isAnything(directory)) ? await openStore(directory, { logger }) : undefined;
+      if (reference === undefined) {
+        const removal = await store?.removeInterruptedPulls({ signal: context.signal });
+        const { freedBytes } = removal ?? { freedBytes: 0 };
+        if (flags.json === true) return printJson(context.stdout, { freedBytes });
+        return printLine(context.stdout, `${formatBytes(freedBytes)} of interrupted pulls are free again`);
+      }
+      const held = await store?.find(reference);
+      if (store === undefined || held === undefined) throw notHere(reference);
       const status = await askStatus(controlPath);
       if (status !== undefined) assertUnused(held, status);
       const { freedBytes, isShared } = await store.remove(held.model, { signal: context.signal });

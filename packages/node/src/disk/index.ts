@@ -1,4 +1,4 @@
 export { renameDurably, replaceFile } from './durable.ts';
 export { onDisk } from './on-disk.ts';
 export { shareFile } from './share-file.ts';
-export { assertRoom, measureFreeBytes, type MeasureFreeBytes } from './room.ts';
+export { assertRoom, bytesOnDisk, measureFreeBytes, type MeasureFreeBytes } from './room.ts';

@@ -1,3 +1,4 @@
+import type { Stats } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 
 import { formatBytes, SkeinError } from '@skein/protocol';
@@ -29,4 +30,12 @@ export async function assertRoom(directory: string, neededBytes: number, measure
     `not enough room in ${directory}: ${formatBytes(neededBytes)} are needed, ${formatBytes(freeBytes)} are free; free some and try again`,
     { details: { directory, neededBytes, freeBytes } },
   );
+}
+
+/** Unit of `Stats.blocks`, in bytes, whatever the file system's own blocks are. */
+const blockBytes = 512;
+
+/** Returns the bytes that a file takes on the disk: holes count as nothing. */
+export function bytesOnDisk({ blocks }: Stats): number {
+  return blocks * blockBytes;
 }

@@ -3,13 +3,11 @@ import { join } from 'node:path';
 
 import { removeUnlessUsed } from '@skein/mesh';
 
-import { onDisk } from '../disk/index.ts';
+import { bytesOnDisk, onDisk } from '../disk/index.ts';
 import { isStageFileName } from './stage-file-name.ts';
 
 /** Time after its last use for which a file is spared, in milliseconds: its user may not have opened it yet. */
 const sparedMs = 60 * 60 * 1000;
-/** Unit of `Stats.blocks`, in bytes, whatever the file system's own blocks are. */
-const blockBytes = 512;
 
 /**
  * Removes the stage files used longest ago, by their modification time, until the rest takes at most `maxBytes` on the
@@ -42,6 +40,6 @@ function describe(directory: string) {
   return async (name: string) => {
     const path = join(directory, name);
     const status = await stat(path).catch(() => undefined);
-    return status && { path, bytes: status.blocks * blockBytes, usedAtMs: status.mtimeMs };
+    return status && { path, bytes: bytesOnDisk(status), usedAtMs: status.mtimeMs };
   };
 }

@@ -17,6 +17,7 @@ import { checkModel, type CheckModel } from '../engine/process/check-model.ts';
 import { createSource, type CreateSource, type ModelReference } from '../sources/index.ts';
 import { measureFreeBytes, onDisk, replaceFile, type MeasureFreeBytes } from '../disk/index.ts';
 import { HeldModels } from './held-models.ts';
+import { removeInterruptedPulls, unfinishedBytes } from './interrupted-pulls.ts';
 import { storeLayout } from './layout.ts';
 import { Names } from './names.ts';
 import { pullModel, type PullOptions } from './pull.ts';
@@ -64,6 +65,12 @@ export interface ModelStore {
    * @throws SkeinError `model-not-found` when it is not held, `disk-failed` when the system refuses
    */
   remove(model: string, options?: { readonly signal?: AbortSignal | undefined }): Promise<Removal>;
+  /** Returns the bytes on the disk of pulls that have not ended: interrupted ones, and those under way. */
+  unfinishedBytes(): Promise<number>;
+  /** Removes the bytes of interrupted pulls, and returns how many that frees. Pulls under way go on. */
+  removeInterruptedPulls(options?: {
+    readonly signal?: AbortSignal | undefined;
+  }): Promise<{ readonly freedBytes: number }>;
   /**
    * Streams ranges of a held model back to back, in chunks of at most 256 KiB.
    *
@@ -133,6 +140,9 @@ export async function openStore(directory: string, options: StoreOptions = {}): 
     pull: (reference, pullOptions = {}) => pullModel(components, reference, pullOptions),
     list,
     remove: (model, { signal = new AbortController().signal } = {}) => removeModel(components, model, { signal }),
+    unfinishedBytes: () => unfinishedBytes(layout),
+    removeInterruptedPulls: ({ signal = new AbortController().signal } = {}) =>
+      removeInterruptedPulls(layout, { signal }),
     manifest: (model) => held.manifest(model),
     // The list leaves out what can't be read; a hash that is asked for and can't be is an error.
     find: async (reference) => resolveModel(await list(), reference) ?? (await held.find(reference.toLowerCase())),

@@ -3,7 +3,7 @@ import { lstat } from 'node:fs/promises';
 import { removeFile } from '@skein/mesh';
 import { hasCode } from '@skein/protocol';
 
-import { onDisk } from '../disk/index.ts';
+import { bytesOnDisk, onDisk } from '../disk/index.ts';
 import { findStageFiles } from '../stage-file/index.ts';
 import type { HeldModels } from './held-models.ts';
 import type { StoreLayout } from './layout.ts';
@@ -17,9 +17,6 @@ export interface Removal {
   /** Whether another program holds the model's file, too. */
   readonly isShared: boolean;
 }
-
-/** Unit of `Stats.blocks`, in bytes, whatever the file system's own blocks are. */
-const blockBytes = 512;
 
 /**
  * Removes a held model with its manifest, its names and the stage files that were cut from it.
@@ -44,7 +41,7 @@ export async function removeModel(
     if (status === undefined) continue;
     await onDisk(layout.models, () => removeFile(path));
     // A link that somebody put in the place of the file frees its own few bytes alone.
-    if (status.nlink === 1) freedBytes += status.blocks * blockBytes;
+    if (status.nlink === 1) freedBytes += bytesOnDisk(status);
     isShared ||= status.nlink > 1 || status.isSymbolicLink();
   }
   await names.remove(model, { signal });
