@@ -6,11 +6,14 @@ import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
+import { missingRequirements, systemFacts } from './requirements.js';
+
 const neededMajor = 24;
 
 /**
  * Runs `script` with `args`: in this process when its Node is new enough, else in a child on the Node that npm
- * installed with Skein, and then ends as the child ends. Without either it prints the fix and sets exit code 1.
+ * installed with Skein, and then ends as the child ends. Without either it prints the fix and sets exit code 1. Warns of
+ * what the system lacks for models to run.
  *
  * @param {object} options
  * @param {string} options.script absolute path
@@ -20,6 +23,10 @@ const neededMajor = 24;
  */
 export async function runOnNode24(options) {
   const { script, args, searchFrom } = options;
+  const missing = missingRequirements(systemFacts());
+  missing.forEach(({ what, fix }) =>
+    process.stderr.write(`warning: no model can run on this machine: ${what}; ${fix}\n`),
+  );
   if (isNewEnough(process.version)) {
     process.argv = [process.execPath, script].concat(args);
     await import(pathToFileURL(script).href);
@@ -31,7 +38,8 @@ export async function runOnNode24(options) {
     process.exitCode = 1;
     return;
   }
-  runAsChild(node, [script].concat(args));
+  const fix = missing.length === 0 ? '; run `npm ci` to install it again' : '';
+  runAsChild(node, [script].concat(args), fix);
 }
 
 /**
@@ -91,14 +99,14 @@ function nodeModulesUpward(directory) {
   return found;
 }
 
-function runAsChild(node, args) {
+function runAsChild(node, args, fix) {
   const child = spawn(node, args, { stdio: 'inherit', windowsHide: true });
   // A terminal signals the child, too; the child takes signals that come together as one.
   // Windows has no signals to forward: kill() there would end the child with no chance to tidy up.
   const forward = (signal) => process.platform !== 'win32' && child.kill(signal);
   ['SIGINT', 'SIGBREAK', 'SIGTERM', 'SIGHUP'].forEach((signal) => process.on(signal, forward));
   child.on('error', (error) => {
-    process.stderr.write(`error: can't start ${node}: ${error.message}; run \`npm ci\` to install it again\n`);
+    process.stderr.write(`error: can't start ${node}: ${error.message}${fix}\n`);
     process.exitCode = 1;
   });
   child.on('exit', (code, signal) => {

@@ -19,14 +19,18 @@ async function launchOnOldNode(options: {
   readonly directory: string;
   readonly source: string;
   readonly signal?: NodeJS.Signals;
+  /** Version of glibc that the launcher is told; null for none. Default: the system's. */
+  readonly glibc?: string | null;
 }) {
-  const { directory, source, signal } = options;
+  const { directory, source, signal, glibc } = options;
   await mkdir(join(directory, 'bin'), { recursive: true });
-  await copyFile(join(bin, 'node-24.js'), join(directory, 'bin', 'node-24.js'));
+  for (const file of ['node-24.js', 'requirements.js']) await copyFile(join(bin, file), join(directory, 'bin', file));
   await writeFile(join(directory, 'package.json'), '{ "type": "module" }');
   await writeFile(join(directory, 'script.ts'), source);
   const old = `
     Object.defineProperty(process, 'version', { value: 'v20.20.2' });
+    const glibc = ${JSON.stringify(glibc)};
+    if (glibc !== undefined) process.report.getReport = () => ({ header: glibc === null ? {} : { glibcVersionRuntime: glibc } });
     const { runOnNode24 } = await import(${JSON.stringify(join(directory, 'bin', 'node-24.js'))});
     runOnNode24({ script: ${JSON.stringify(join(directory, 'script.ts'))}, args: ['a', '--b'], searchFrom: ${JSON.stringify(directory)} });`;
   const child = spawn(process.execPath, ['--input-type=module', '-e', old]);
@@ -66,6 +70,18 @@ test('says what to do where there is no Node 24', async () => {
   expect(stderr).toBe(missingNodeMessage('v20.20.2', process.platform, process.arch));
   expect(stderr).toContain('Skein needs Node 24 or newer; this is Node 20.20.2');
   expect(stderr).toContain('npm ci');
+});
+
+test.runIf(process.platform === 'linux').each([
+  { glibc: '2.31', what: /^warning: no model can run on this machine: .*glibc 2\.34 .* has 2\.31; use a system with/ },
+  { glibc: null, what: /^warning: no model can run on this machine: .*another C library/ },
+])('warns of what the system lacks, and starts all the same: glibc $glibc', async ({ glibc, what }) => {
+  await using directory = await temporaryDirectory();
+  await installNode(directory.path);
+  const source = `console.log('up');`;
+  const { stdout, stderr } = await launchOnOldNode({ directory: directory.path, source, glibc });
+  expect(stdout).toBe('up\n');
+  expect(stderr).toMatch(what);
 });
 
 test('runs on the Node that npm installed, with its output and exit code', async () => {

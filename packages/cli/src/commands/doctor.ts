@@ -14,6 +14,7 @@ import { isDesktop } from '@skein/node';
 import { SkeinError, type DaemonStatus } from '@skein/protocol';
 import type { Command } from 'commander';
 
+import { missingRequirements, systemFacts } from '../../bin/requirements.js';
 import { askStatus } from '../control/control-client.ts';
 import { KnownMembers } from '../data/known-members.ts';
 import { findings, type Facts, type Finding } from '../doctor/findings.ts';
@@ -72,6 +73,7 @@ async function examine(data: OpenedData, { signal, stderr }: CommandContext): Pr
   const facts: Facts = {
     platform: process.platform,
     release: release(),
+    missing: missingRequirements(systemFacts()),
     directory,
     certificate: membership?.certificate,
     certificateProblem: membership?.problem,

@@ -1,6 +1,7 @@
 import type { Card, Certificate } from '@skein/protocol';
 import { expect, test } from 'vitest';
 
+import { missingRequirements } from '../../bin/requirements.js';
 import { findings, type Facts, type Finding } from './findings.ts';
 
 const now = Date.parse('2026-11-26T00:00:00Z');
@@ -38,6 +39,7 @@ const certificate: Certificate = {
 const healthy: Facts = {
   platform: 'linux',
   release: '6.8.0-generic',
+  missing: [],
   directory: '/data',
   certificateProblem: undefined,
   clockGap: undefined,
@@ -71,6 +73,12 @@ test.each([
 });
 
 test.each<[string, Partial<Facts>, string, RegExp]>([
+  [
+    'a system without what llama.cpp needs',
+    { missing: missingRequirements({ platform: 'linux', arch: 'x64', release: '5.10.0', glibc: '2.31' }) },
+    'system',
+    /glibc 2\.34 or newer, such as Debian 12/,
+  ],
   ['no mesh', { certificate: undefined, daemon: undefined, mdns: [] }, 'membership', /skein join/],
   [
     'a revoked certificate',

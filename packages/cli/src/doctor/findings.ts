@@ -1,6 +1,7 @@
 import { localNetworkFix, type Advice, type MdnsAnswers } from '@skein/mesh';
 import type { Card, Certificate } from '@skein/protocol';
 
+import type { MissingRequirement } from '../../bin/requirements.js';
 import { counted } from '../output/format.ts';
 import { defaultMeshPort } from '../daemon/default-listen.ts';
 import { firewallFix } from './firewall.ts';
@@ -19,6 +20,8 @@ export interface Facts {
   readonly platform: NodeJS.Platform;
   /** Release of the operating system's kernel. */
   readonly release: string;
+  /** Needs of llama.cpp that this machine does not meet. */
+  readonly missing: readonly MissingRequirement[];
   readonly directory: string;
   /** Problem with the certificate; undefined when it is good. */
   readonly certificateProblem: Advice | undefined;
@@ -57,6 +60,7 @@ const soonMs = 14 * 86_400_000;
 /** Judges the facts. A pure function, so that each verdict can be tested. */
 export function findings(facts: Facts): readonly Finding[] {
   return [
+    ...system(facts),
     membership(facts),
     ...clock(facts),
     keys(facts),
@@ -68,6 +72,10 @@ export function findings(facts: Facts): readonly Finding[] {
     ...sleep(facts),
     ...members(facts),
   ];
+}
+
+function system({ missing }: Facts): readonly Finding[] {
+  return missing.map((requirement) => ({ check: 'system', level: 'problem', ...requirement }));
 }
 
 function membership({ certificate, certificateProblem, directory, now }: Facts): Finding {

@@ -10,6 +10,7 @@ test.each([
   ['cuda', `libcublas.so.12: ${noSuchFile}`, /`skein gpu setup`/],
   ['cuda', 'libcublasLt.so.12: file too short', /`skein gpu setup`/],
   ['vulkan', `libvulkan.so.1: ${noSuchFile}`, /Vulkan driver/],
+  ['vulkan', "/lib64/libstdc++.so.6: version `GLIBCXX_3.4.30' not found", /GCC 12/],
   ['cuda', undefined, /nvidia-smi/],
   ['vulkan', undefined, /driver/],
   ['cuda', 'The specified module could not be found', /`skein gpu`/],

@@ -8,6 +8,7 @@ const fixes: readonly (readonly [RegExp, string])[] = [
     "run `skein gpu setup`, which fetches NVIDIA's runtime libraries, and start Skein again",
   ],
   [/libvulkan|vulkan-1/i, "install the Vulkan driver of this machine's GPU"],
+  [/GLIBCXX_/, 'use a system with the libstdc++ of GCC 12 or newer, such as Debian 12, Ubuntu 22.04 or Fedora 36'],
   [/MSVCP|VCRUNTIME/i, 'install the Visual C++ 2015–2022 runtime'],
 ];
 
