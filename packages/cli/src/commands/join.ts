@@ -5,6 +5,7 @@ import { isDesktop } from '@skein/node';
 import { decodeInvite, SkeinError, type Invite } from '@skein/protocol';
 import type { Command } from 'commander';
 
+import { openWarning } from '../data/data-directory.ts';
 import { KnownMembers } from '../data/known-members.ts';
 import { startDaemon, type Preparation } from '../daemon/daemon.ts';
 import { chooseListenJoin, everywhere } from '../daemon/default-listen.ts';
@@ -79,10 +80,13 @@ async function readInvite(context: CommandContext): Promise<readonly string[]> {
 
 async function join(command: Command, inviteText: string | undefined, context: CommandContext): Promise<void> {
   const invite = inviteText === undefined ? undefined : decodeInvite(inviteText);
-  const { directory, controlPath, passphrase, logLevel } = await (invite === undefined ? findData : openData)(command);
+  const { directory, isOpen, controlPath, passphrase, logLevel } = await (invite === undefined ? findData : openData)(
+    command,
+  );
   const remembered = await RememberedOptions.recall(command, { directory, except: ['--json'] });
   const flags = command.opts<DaemonFlags>();
   const orderly = flags.parentLifeline === true ? [parentLifeline(context.stdin)] : [];
+  if (isOpen) printWarning(context.stderr, openWarning(directory));
   const known = await KnownMembers.load(directory, (text) => printWarning(context.stderr, text));
   const peers = [...(invite?.addresses ?? known.addresses), ...(flags.peer ?? [])];
   // Before anything starts: the directory may not even be there.

@@ -6,6 +6,7 @@ import type { DeploymentOptions } from '@skein/protocol';
 import { Option, type Command } from 'commander';
 
 import { openLocalCoordinator } from '../control/control-client.ts';
+import { openWarning } from '../data/data-directory.ts';
 import { KnownMembers } from '../data/known-members.ts';
 import { startDaemon, type Daemon } from '../daemon/daemon.ts';
 import { chooseListenUp, defaultListenUp, everywhere, isOnThisMachine, isReachable } from '../daemon/default-listen.ts';
@@ -93,8 +94,9 @@ async function up(command: Command, context: CommandContext): Promise<void> {
   // A bad reference is refused before anything is made, and before others can join.
   if (flags.model !== undefined && flags.serve) await assertModel(flags.model, context);
   const orderly = flags.parentLifeline === true ? [parentLifeline(context.stdin)] : [];
-  const { directory, controlPath, passphrase, logLevel } = await openData(command);
+  const { directory, isOpen, controlPath, passphrase, logLevel } = await openData(command);
   const logger = createLogger(context.stderr, logLevel);
+  if (isOpen) printWarning(context.stderr, openWarning(directory));
   const known = await KnownMembers.load(directory, (text) => printWarning(context.stderr, text));
   const membership = await loadMembership(directory);
   const members = membership === undefined ? [] : known.addresses;

@@ -23,6 +23,12 @@ test.skipIf(isWindows)('moves to a private directory where the path is too long 
   expect(await controlSocketPath(`${long}y`, options)).not.toBe(path);
 });
 
+test.skipIf(isWindows)('is not in a data directory that others can enter', async () => {
+  await using root = await mkdtempDisposable(join(tmpdir(), 'skein-path-'));
+  const options = { platform: 'linux' as const, temporaryDirectory: root.path, isOpen: true };
+  expect(dirname(dirname(await controlSocketPath('/data/skein', options)))).toBe(root.path);
+});
+
 test.skipIf(isWindows)('does not trust a directory that others can enter', async () => {
   await using root = await mkdtempDisposable(join(tmpdir(), 'skein-path-'));
   const options = { platform: 'linux' as const, temporaryDirectory: root.path };

@@ -11,21 +11,23 @@ const groupAndOthers = 0o077;
 
 export interface SocketPathOptions {
   readonly platform: NodeJS.Platform;
+  /** Whether other users can enter the data directory: its socket is elsewhere then. Default no. */
+  readonly isOpen?: boolean;
   /** Directory for temporary files. Default: the system's. */
   readonly temporaryDirectory?: string;
 }
 
 /**
  * Returns the path at which the daemon of a data directory listens: in the directory itself, or, where that path is too
- * long for a socket, under a hash of it in a directory of this user's in the system's temporary one. On Windows the
- * path of the file with the secret of its named pipe.
+ * long for a socket or others could open it there, under a hash of it in a directory of this user's in the system's
+ * temporary one. On Windows the path of the file with the secret of its named pipe.
  *
  * @throws SkeinError `disk-failed` when that temporary directory belongs to someone else
  */
 export async function controlSocketPath(dataDirectory: string, options: SocketPathOptions): Promise<string> {
   if (options.platform === 'win32') return win32.join(dataDirectory, 'control.pipe');
   const near = join(dataDirectory, 'control.sock');
-  if (Buffer.byteLength(near) <= maxSocketPathBytes) return near;
+  if (options.isOpen !== true && Buffer.byteLength(near) <= maxSocketPathBytes) return near;
   const hash = createHash('sha256').update(dataDirectory).digest('hex').slice(0, 16);
   const user = process.getuid?.() ?? 0;
   const directory = join(options.temporaryDirectory ?? tmpdir(), `skein-${user}`);

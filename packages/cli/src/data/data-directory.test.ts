@@ -1,7 +1,8 @@
-import { chmod, mkdir, mkdtempDisposable, readdir, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtempDisposable, readdir, realpath, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { loadIdentity } from '@skein/mesh';
 import { expect, test } from 'vitest';
 
 import { defaultDataDirectory, findDataDirectory, openDataDirectory } from './data-directory.ts';
@@ -64,4 +65,24 @@ test.skipIf(process.platform === 'win32')('gives one path for all names of a dir
   await mkdir(join(root.path, 'data'));
   await symlink(join(root.path, 'data'), join(root.path, 'alias'));
   expect(await openDataDirectory(join(root.path, 'alias'))).toBe(await openDataDirectory(join(root.path, 'data')));
+});
+
+test.skipIf(process.platform === 'win32')(
+  'uses a directory that others can enter where the keys in it are encrypted',
+  async () => {
+    await using root = await mkdtempDisposable(join(tmpdir(), 'skein-data-'));
+    await loadIdentity(root.path, { passphrase: 'four words' });
+    await chmod(root.path, 0o777);
+    expect(await findDataDirectory(root.path)).toBe(await openDataDirectory(root.path));
+    expect((await stat(root.path)).mode & 0o777).toBe(0o777);
+    await chmod(join(root.path, 'identity.key'), 0o666);
+    expect(await loadIdentity(root.path, { passphrase: 'four words' })).toBeDefined();
+  },
+);
+
+test.skipIf(process.platform === 'win32')('takes a passphrase for a promise to encrypt the keys', async () => {
+  await using root = await mkdtempDisposable(join(tmpdir(), 'skein-data-'));
+  await writeFile(join(root.path, 'notes.txt'), '');
+  await chmod(root.path, 0o777);
+  expect(await openDataDirectory(root.path, { passphrase: 'four words' })).toBe(await realpath(root.path));
 });

@@ -1,13 +1,16 @@
+import { isAnything } from '@skein/mesh';
 import type { Command } from 'commander';
 
 import { controlSocketPath } from '../control/socket-path.ts';
-import { findDataDirectory, openDataDirectory } from '../data/data-directory.ts';
+import { findDataDirectory, isOpenToOthers, openDataDirectory } from '../data/data-directory.ts';
 import type { GlobalOptions } from './context.ts';
 import { readPassphrase } from './passphrase.ts';
 
 export interface OpenedData extends GlobalOptions {
   /** The data directory, checked. {@link openData} makes it; {@link findData} does not. */
   readonly directory: string;
+  /** Whether other users can enter it; its keys are encrypted then. */
+  readonly isOpen: boolean;
   readonly controlPath: string;
   /** Passphrase of the keys in it. */
   readonly passphrase: string | undefined;
@@ -20,7 +23,8 @@ export interface OpenedData extends GlobalOptions {
  */
 export async function openData(command: Command): Promise<OpenedData> {
   const options = command.optsWithGlobals<GlobalOptions>();
-  return await withDirectory(options, await openDataDirectory(options.data));
+  const passphrase = await passphraseOf(options);
+  return await withDirectory(options, { directory: await openDataDirectory(options.data, { passphrase }), passphrase });
 }
 
 /**
@@ -30,15 +34,24 @@ export async function openData(command: Command): Promise<OpenedData> {
  */
 export async function findData(command: Command): Promise<OpenedData> {
   const options = command.optsWithGlobals<GlobalOptions>();
-  return await withDirectory(options, await findDataDirectory(options.data));
+  const passphrase = await passphraseOf(options);
+  return await withDirectory(options, { directory: await findDataDirectory(options.data, { passphrase }), passphrase });
 }
 
-async function withDirectory(options: GlobalOptions, directory: string): Promise<OpenedData> {
-  const { passphraseFile } = options;
+async function passphraseOf({ passphraseFile }: GlobalOptions): Promise<string | undefined> {
+  return passphraseFile === undefined ? undefined : await readPassphrase(passphraseFile);
+}
+
+async function withDirectory(
+  options: GlobalOptions,
+  data: { readonly directory: string; readonly passphrase: string | undefined },
+): Promise<OpenedData> {
+  const { directory } = data;
+  const isOpen = (await isAnything(directory)) && (await isOpenToOthers(directory));
   return {
     ...options,
-    directory,
-    controlPath: await controlSocketPath(directory, { platform: process.platform }),
-    passphrase: passphraseFile === undefined ? undefined : await readPassphrase(passphraseFile),
+    ...data,
+    isOpen,
+    controlPath: await controlSocketPath(directory, { platform: process.platform, isOpen }),
   };
 }

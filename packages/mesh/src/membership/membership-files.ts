@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 import {
   checkJson,
@@ -11,10 +11,12 @@ import {
 import { z } from 'zod';
 
 import { removeFile } from '../files/change-files.ts';
+import { readFileIfAny } from '../files/read-file.ts';
 import {
   createKeyFile,
   decodeKey,
   encodeKey,
+  isIdentityEncrypted,
   loadOrCreateKey,
   readKey,
   type KeyOptions,
@@ -198,7 +200,9 @@ async function readJson<Schema extends z.ZodType>(
   schema: Schema,
   fix: string,
 ): Promise<z.output<Schema> | undefined> {
-  const stored = await readSecretFile(path, { maxBytes: maxFileBytes });
+  // Where the keys are encrypted their owner has chosen a place that others may see. No secret is in these files.
+  const read = (await isIdentityEncrypted(dirname(path))) ? readFileIfAny : readSecretFile;
+  const stored = await read(path, { maxBytes: maxFileBytes });
   if (stored === undefined) return undefined;
   const checked = checkJson(schema, stored);
   if (checked.ok) return checked.data;
