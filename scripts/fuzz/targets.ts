@@ -29,7 +29,15 @@ import { readAnswer } from '../../packages/mesh/src/discovery/mdns-answer.ts';
 import { Authority } from '../../packages/mesh/src/membership/authority.ts';
 import { grammarOf } from '../../packages/node/src/engine/json-schema/index.ts';
 import { decodeActivations } from '../../packages/node/src/engine/stage/activations.ts';
-import { memorySource, readGgufLayout } from '../../packages/node/src/gguf/index.ts';
+import {
+  encodeEntry,
+  memorySource,
+  planGguf,
+  planMerge,
+  readGgufHead,
+  readGgufLayout,
+} from '../../packages/node/src/gguf/index.ts';
+import { RunningManifest } from '../../packages/node/src/stage-file/index.ts';
 import { seededRandom } from '../fixtures/random.ts';
 import { messagesOf, streamErrors, type WireMessages } from '../golden/wire-messages.ts';
 import { RandomSchemas } from '../schemas/random-schema.ts';
@@ -49,6 +57,7 @@ const block = { from: 0, to: 2 };
 const signature = new Uint8Array(64);
 const maxFrameBytes = 4096;
 const turns = new Turns();
+const parts = partsExample();
 const tag = '_skein-0123456789abcdef._udp.local';
 
 /** Lists the messages of all methods. */
@@ -146,6 +155,22 @@ export async function fuzzTargets(): Promise<readonly FuzzTarget[]> {
       name: 'GGUF',
       inputs: bytesLike([ggufExample()]),
       decode: async (input) => void (await readGgufLayout(memorySource(input))),
+    },
+    {
+      name: 'GGUF that comes in pieces',
+      inputs: bytesLike([modelExample()]),
+      decode: async (input) => {
+        const manifest = new RunningManifest({ bytes: input.byteLength, name: 'tiny' });
+        for (let offset = 0; offset < input.byteLength; offset += 100) {
+          await manifest.update(input.subarray(offset, offset + 100));
+        }
+        manifest.finish();
+      },
+    },
+    {
+      name: 'GGUF in parts',
+      inputs: bytesLike([Buffer.concat(parts)]),
+      decode: async (input) => await mergeParts([input.subarray(0, parts[0].length), input.subarray(parts[0].length)]),
     },
     {
       name: 'HTTP body',
@@ -275,6 +300,54 @@ function mdnsExample(): Uint8Array {
     answers: [{ name: tag, type: 'PTR', ttl: 120, data: `x.${tag}` }],
     additionals: [{ name: `x.${tag}`, type: 'TXT', ttl: 120, data: `dnsaddr=/ip4/127.0.0.1/tcp/1/p2p/${peer}` }],
   });
+}
+
+/** Makes two parts of a model, with a tensor each. */
+function partsExample(): readonly [Uint8Array, Uint8Array] {
+  const part = (index: number): Uint8Array => {
+    const numbers = [
+      encodeEntry('split.no', 'uint16', index),
+      encodeEntry('split.count', 'uint16', 2),
+      encodeEntry('split.tensors.count', 'int32', 2),
+    ];
+    return ggufOf(numbers, `blk.${index}.weight`);
+  };
+  return [part(0), part(1)];
+}
+
+/** Makes a GGUF that describes a language model. */
+function modelExample(): Uint8Array {
+  const numbers = { block_count: 2, embedding_length: 8, context_length: 64, 'attention.head_count': 2 };
+  const entries = Object.entries(numbers).map(([key, value]) => encodeEntry(`llama.${key}`, 'uint32', value));
+  return ggufOf([encodeEntry('general.architecture', 'string', 'llama'), ...entries], 'token_embd.weight');
+}
+
+function ggufOf(contents: readonly Uint8Array[], tensor: string): Uint8Array {
+  const entries = contents.map((content) => ({ content }));
+  const plan = planGguf({ entries, tensors: [{ name: tensor, type: 0, shape: [8, 2] }], alignment: 32 });
+  const file = new Uint8Array(plan.bytes);
+  for (const { offset, content } of plan.parts) file.set(content, offset);
+  return file;
+}
+
+/** Lays out the file of which these are the parts, and checks that all its bytes lie in one of them, and in the file. */
+async function mergeParts(parts: readonly Uint8Array[]): Promise<void> {
+  const heads = await Promise.all(
+    parts.map(async (part) => {
+      const source = memorySource(part);
+      const readRange = async (range: { offset: number; end: number }) =>
+        await source.read(range.offset, range.end - range.offset);
+      return await readGgufHead({ fileBytes: source.bytes, maxBytes: 4096, readRange });
+    }),
+  );
+  const plan = planMerge(heads);
+  let position = plan.head.byteLength;
+  for (const { part, offset, bytes, mergedOffset } of plan.ranges) {
+    const isInPart = offset + bytes <= (parts[part]?.byteLength ?? 0);
+    if (!isInPart || mergedOffset < position) throw new Error('a range lies outside its part, or over another one');
+    position = mergedOffset + bytes;
+  }
+  if (position > plan.bytes) throw new Error('a range lies outside the merged file');
 }
 
 /** Makes a GGUF with one text in its metadata and one tensor. */

@@ -58,6 +58,11 @@ test('merges parts into the very file from which they were cut', async () => {
   expect(fixture.server.ranges.length).toBe(asked + 3);
 });
 
+test('merges parts of which the first has no tensors', async () => {
+  await using fixture = await cutFixture({ isFirstEmpty: true });
+  expect(await fixture.store.pull(reference)).toMatchObject({ model: fixture.sha256 });
+});
+
 test('merges parts on this machine, whichever of them is named', async () => {
   await using fixture = await cutFixture();
   const [, second = ''] = await fixture.writeParts();
