@@ -5,8 +5,6 @@ import type { Authority } from './membership/authority.ts';
 import { keepMembership, loadAuthority, loadMembership } from './membership/membership-files.ts';
 import type { Membership } from './membership/membership.ts';
 import { roleBeyond } from './membership/role-beyond.ts';
-import { choosePreset } from './liveness/choose-preset.ts';
-import { livenessPresets } from './liveness/presets.ts';
 import { isAnnounceable } from './discovery/addresses.ts';
 import { Member } from './member.ts';
 import type { Mesh } from './mesh.ts';
@@ -28,7 +26,7 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
     const fix = `get another invite with \`skein invite --role ${missing}\` and join again`;
     throw new SkeinError('not-permitted', `this machine was not let in as a ${missing}; ${fix}`);
   }
-  const { listen = defaultListen, liveness = 'lan', interfaces, announce } = options;
+  const { listen = defaultListen, interfaces, announce } = options;
   const wrong = announce?.find((address) => !isAnnounceable(address));
   if (wrong !== undefined) {
     const example = '/ip4/192.168.1.20/tcp/7330';
@@ -37,7 +35,6 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
       `${wrong} can't be announced; name an IP address and a port, like ${example}`,
     );
   }
-  const preset = liveness === 'auto' ? await choosePreset({ listen, only: interfaces }) : liveness;
   return await Member.create({
     transport: await createLibp2pTransport({ privateKey: identity.privateKey, listen }),
     identity,
@@ -49,7 +46,7 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
     mdns: options.mdns ?? true,
     interfaces,
     announce,
-    liveness: livenessPresets[preset],
+    liveness: options.liveness ?? 'lan',
     logger: options.logger ?? silentLogger,
     onDenial: options.onDenial ?? (() => undefined),
     content: {

@@ -38,7 +38,8 @@ import { Denials, type Denial } from './membership/denials.ts';
 import { RevocationSpread } from './membership/revocation-spread.ts';
 import { serveAuthority } from './membership/serve-authority.ts';
 import { Liveness } from './liveness/liveness.ts';
-import type { LivenessTimes } from './liveness/presets.ts';
+import { choosePreset } from './liveness/choose-preset.ts';
+import { livenessPresets, type LivenessPreset } from './liveness/presets.ts';
 import type { Verdict } from './liveness/failure-detector.ts';
 import type { CardChange, Mesh } from './mesh.ts';
 import type { FrameStream } from './streams/frame-stream.ts';
@@ -60,7 +61,7 @@ export interface MemberOptions {
   readonly mdns: boolean;
   readonly interfaces: readonly string[] | undefined;
   readonly announce: readonly string[] | undefined;
-  readonly liveness: LivenessTimes;
+  readonly liveness: LivenessPreset | 'auto';
   readonly logger: Logger;
   readonly content: CardContent;
   readonly onDenial: (denial: Denial) => void;
@@ -103,6 +104,8 @@ export class Member implements Mesh {
   /** The adoption of the authority's own newest list. */
   #adopting: Promise<void> = Promise.resolve();
   readonly #liveness: Liveness;
+  /** The choice of its times, one after the other. */
+  #choosing: Promise<void> = Promise.resolve();
   #started: Promise<void> | undefined;
   #stopped: Promise<void> | undefined;
 
@@ -161,7 +164,7 @@ export class Member implements Mesh {
       open: async (peerId) => await this.open(peerId, methods.card),
     });
     this.#liveness = new Liveness({
-      times: options.liveness,
+      times: livenessPresets[options.liveness === 'auto' ? 'lan' : options.liveness],
       logger,
       isConnected: (peerId) => this.#connections.has(peerId),
       open: async (peerId) => await this.open(peerId, methods.alive),
@@ -315,6 +318,7 @@ export class Member implements Mesh {
     this.#gathering = new Gathering(performance.now());
     await this.authority?.holdAt(this.peerId);
     this.#announce();
+    this.#followLinks();
     this.#network.start();
     this.#gossip.start();
     this.#liveness.start();
@@ -396,8 +400,18 @@ export class Member implements Mesh {
   /** Follows the machine's networks: its card, the sockets for mDNS and the dials that have failed. */
   #onNetwork(): void {
     this.#announce();
+    this.#followLinks();
     this.#mdns?.look();
     this.#dialer.retry();
+  }
+
+  /** Takes the times for the links on which this member is reached now, unless it was told which to take. */
+  #followLinks(): void {
+    const { liveness, listen, interfaces: only } = this.#options;
+    if (liveness !== 'auto') return;
+    this.#choosing = this.#choosing.then(async () => {
+      this.#liveness.adopt(livenessPresets[await choosePreset({ listen, only }, this.#network.interfaces)]);
+    });
   }
 
   /** Puts the present addresses on the card. */

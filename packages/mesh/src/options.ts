@@ -33,8 +33,8 @@ interface CommonOptions {
   readonly announce?: readonly string[] | undefined;
   /**
    * Kind of links by which this member is reached, and so how long it may be silent before it counts as dead, and the
-   * others to it; of two members' times the longer holds. `auto`: as {@link choosePreset} finds when the member is
-   * created. Default `lan`.
+   * others to it; of two members' times the longer holds. `auto`: as {@link choosePreset} finds, whenever the
+   * networks of this machine change. Default `lan`.
    */
   readonly liveness?: LivenessPreset | 'auto';
   /**

@@ -1,5 +1,3 @@
-import { networkInterfaces } from 'node:os';
-
 import { chooseInterfaces, type NetworkInterfaces } from '../discovery/interfaces.ts';
 import { findWireless, type FindWireless } from '../discovery/wireless.ts';
 import { hostOf, isWildcard } from '../transport/addresses.ts';
@@ -18,7 +16,7 @@ export interface Reach {
  */
 export async function choosePreset(
   reach: Reach,
-  interfaces: NetworkInterfaces = networkInterfaces(),
+  interfaces: NetworkInterfaces,
   find: FindWireless = findWireless,
 ): Promise<LivenessPreset> {
   const reached = reachedOn(reach, interfaces);

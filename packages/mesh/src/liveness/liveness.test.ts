@@ -57,6 +57,23 @@ test('refuses a heartbeat that asks for more patience than there is', async () =
   await expect(hear(member.liveness, 'greedy', heartbeat)).rejects.toMatchObject({ code: 'protocol-violation' });
 });
 
+test('tells the others when it needs more patience, and has more itself', async () => {
+  using member = livenessOf();
+  const done = member.liveness.heartbeat('other');
+  await expect.poll(() => member.opened.length).toBe(1);
+  const [stream] = member.opened;
+  expect((await stream?.read())?.header).toEqual({ type: 'alive', deadAfterMs: 100 });
+  member.liveness.adopt({ beatMs: 10, deadAfterMs: 10_000 });
+  await expect.poll(async () => (await stream?.read())?.header).toEqual({ type: 'alive', deadAfterMs: 10_000 });
+  await hear(member.liveness, 'heard since', { type: 'alive', deadAfterMs: 100 });
+  member.liveness.adopt({ beatMs: 10, deadAfterMs: 100 });
+  await hear(member.liveness, 'heard later', { type: 'alive', deadAfterMs: 100 });
+  member.liveness.start();
+  expect(await member.died).toBe('heard later');
+  member.liveness.stop();
+  await done;
+});
+
 test('sends heartbeats on one stream to a member, on another one when that is lost, and none after the end', async () => {
   let isConnected = true;
   using member = livenessOf(() => isConnected);

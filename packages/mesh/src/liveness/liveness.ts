@@ -7,6 +7,7 @@ import { FailureDetector, type Verdict } from './failure-detector.ts';
 import type { LivenessTimes } from './presets.ts';
 
 export interface LivenessComponents {
+  /** Times until others are adopted. */
   readonly times: LivenessTimes;
   readonly logger: Logger;
   readonly isConnected: (peerId: string) => boolean;
@@ -30,10 +31,12 @@ export class Liveness {
   readonly #beating = new Set<string>();
   readonly #stopping = new AbortController();
   readonly #silence = new FailureDetector(performance.now());
+  #times: LivenessTimes;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(components: LivenessComponents) {
     this.#components = components;
+    this.#times = components.times;
   }
 
   start(): void {
@@ -46,11 +49,16 @@ export class Liveness {
     this.#stopping.abort();
   }
 
+  /** Goes by other times from now on: the next heartbeat tells the others. */
+  adopt(times: LivenessTimes): void {
+    this.#times = times;
+  }
+
   /** Sends heartbeats to a member for as long as we are connected. Does nothing where that is done already. */
   async heartbeat(peerId: string): Promise<void> {
     if (this.#beating.has(peerId)) return;
     this.#beating.add(peerId);
-    const { times, logger, isConnected, open } = this.#components;
+    const { logger, isConnected, open } = this.#components;
     const isWanted = (): boolean => isConnected(peerId) && !this.#stopping.signal.aborted;
     while (isWanted()) {
       try {
@@ -58,23 +66,23 @@ export class Liveness {
       } catch (error) {
         logger.debug({ peer: peerId, error }, 'a stream of heartbeats was lost');
       }
-      if (isWanted()) await pause(times.beatMs, this.#stopping.signal);
+      if (isWanted()) await pause(this.#times.beatMs, this.#stopping.signal);
     }
     this.#beating.delete(peerId);
   }
 
   /** Takes the heartbeats of a member until their stream is over. As bytes they have been counted already. */
   async listen(peerId: string, stream: FrameStream): Promise<void> {
-    const { times } = this.#components;
     for await (const { header } of stream) {
       const { deadAfterMs } = parseHeader(aliveSchema, header);
-      if (this.#components.isConnected(peerId)) this.#silence.watch(peerId, Math.max(times.deadAfterMs, deadAfterMs));
+      if (this.#components.isConnected(peerId))
+        this.#silence.watch(peerId, Math.max(this.#times.deadAfterMs, deadAfterMs));
     }
   }
 
   /** Notes that there is a connection to a member, the first one or another. */
   connected(peerId: string): void {
-    this.#silence.expect(peerId, Math.max(this.#components.times.deadAfterMs, methods.alive.openTimeoutMs));
+    this.#silence.expect(peerId, Math.max(this.#times.deadAfterMs, methods.alive.openTimeoutMs));
     void this.heartbeat(peerId);
   }
 
@@ -84,11 +92,11 @@ export class Liveness {
   }
 
   async #send(stream: FrameStream): Promise<void> {
-    const { beatMs, deadAfterMs } = this.#components.times;
-    const heartbeat: Alive = { type: 'alive', deadAfterMs };
     const over = AbortSignal.any([stream.lost, this.#stopping.signal]);
     try {
       while (!over.aborted) {
+        const { beatMs, deadAfterMs } = this.#times;
+        const heartbeat: Alive = { type: 'alive', deadAfterMs };
         // One that has not left yet says as much as two.
         if (stream.unsentBytes === 0) await stream.write(heartbeat);
         await pause(beatMs, over);
