@@ -67,7 +67,14 @@ test('leaves to the coordinator what nobody gave', () => {
 
 test('says what each option is when it is left out', () => {
   const help = parse().helpInformation().replaceAll(/\s+/g, ' ');
-  for (const text of ['as few as it fits on', '4096', '4', 'f16', 'f32']) expect(help).toContain(`(default: ${text})`);
+  for (const text of [
+    'as few as it fits on',
+    "the model's, as far as memory allows, and at least 4096",
+    '4',
+    'f16',
+    'f32',
+  ])
+    expect(help).toContain(`(default: ${text})`);
 });
 
 test.each([

@@ -35,8 +35,8 @@ export interface DeploymentsComponents {
 
 export interface DeploymentsOptions {
   /**
-   * Most tokens of context for a deployment that does not ask for some; models trained for less get theirs. Default
-   * 4096.
+   * Tokens of context for a deployment that does not ask for some; models trained for less get theirs. Default: as many
+   * as the model was trained for, as far as memory allows.
    */
   readonly contextTokens?: number | undefined;
   readonly timeouts?: Partial<DeploymentTimeouts> | undefined;

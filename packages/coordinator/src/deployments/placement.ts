@@ -1,6 +1,6 @@
 import { isSkeinError, mayFitWithLess, plannedSpec, type DeploymentStatus, type PlannedSpec } from '@skein/protocol';
 
-import { plan, type PlacedStage, type Plan, type PlanSnapshot } from '../planner/index.ts';
+import { plan, planWithDefaultContext, type PlacedStage, type Plan, type PlanSnapshot } from '../planner/index.ts';
 import type { DesiredDeployment } from './desired-state.ts';
 
 /** A deployment's plan, and the part of its spec that was planned. */
@@ -13,7 +13,8 @@ export interface Placement {
  * Plans a deployment. A replacement that does not fit with its spec is planned with as many stages as it fits on, then
  * with the default context, too.
  *
- * @param contextTokens most tokens of a context that the spec leaves out. Default 4096
+ * @param contextTokens tokens of a context that the spec leaves out, or the model's where they are fewer. Default: as
+ *   {@link planWithDefaultContext} decides
  * @throws SkeinError the planner's error for the whole spec
  */
 export function placeDeployment(
@@ -25,10 +26,16 @@ export function placeDeployment(
   const lesser = isReplacement ? [asItFits, { ...asItFits, contextTokens: undefined }] : [];
   let failure: unknown;
   for (const candidate of [spec, ...lesser]) {
-    const planned = plannedSpec(candidate, snapshot.manifest.shape, contextTokens);
+    const { shape } = snapshot.manifest;
+    const planned = plannedSpec(candidate, shape, contextTokens);
+    const most = Math.min(shape.contextLength, contextTokens ?? Infinity);
     try {
-      const placed = plan(snapshot, planned);
-      return { plan: placed, spec: { ...planned, microBatchRows: placed.microBatchRows } };
+      const placed =
+        candidate.contextTokens === undefined
+          ? planWithDefaultContext(snapshot, { spec: planned, most })
+          : { plan: plan(snapshot, planned), contextTokens: planned.contextTokens };
+      const { microBatchRows } = placed.plan;
+      return { plan: placed.plan, spec: { ...planned, contextTokens: placed.contextTokens, microBatchRows } };
     } catch (error) {
       failure ??= error;
       if (!isSkeinError(error) || !mayFitWithLess(error.code)) break;

@@ -27,6 +27,8 @@ export interface PlannedStage {
   readonly block: Block;
   /** Estimated memory, in bytes. */
   readonly bytes: number;
+  /** Bytes that it could take there, in the memory that it was planned for: that of GPUs, or all. */
+  readonly roomBytes: number;
 }
 
 /** The peers of one replica's stages, in pipeline order: the first is the lead, the last the tail. */
@@ -183,7 +185,7 @@ function wholeModelPeer(
 function planWhole(peer: UsablePeer, { block, neededBytes }: { block: Block; neededBytes: number }): Plan {
   const holds = peer.holdsModel ? 'holds the model and ' : '';
   return {
-    stages: [{ peer: peer.peer, block, bytes: neededBytes }],
+    stages: [{ peer: peer.peer, block, bytes: neededBytes, roomBytes: peer.freeBytes }],
     microBatchRows: peer.microBatchRows,
     explanation: `not split: ${peer.name} ${holds}has ${formatBytes(peer.freeBytes)} free of ${formatBytes(neededBytes)} needed`,
   };
@@ -201,7 +203,12 @@ function planSplit(
   );
   const how = ends === undefined ? 'so that the slowest stage is as fast as can be' : 'as asked for';
   return {
-    stages: split.map(({ peer, block }) => ({ peer: peer.peer, block, bytes: memory(block, rows) })),
+    stages: split.map(({ peer, block }) => ({
+      peer: peer.peer,
+      block,
+      bytes: memory(block, rows),
+      roomBytes: peer.freeBytes,
+    })),
     microBatchRows: rows,
     explanation: `split ${how}: ${parts.join(', ')}`,
   };

@@ -13,7 +13,10 @@ import { isFixedKey, metadataOverrideSchema, parseMetadataOverride } from './met
 export const cacheTypeSchema = z.enum(['f16', 'bf16', 'q8_0', 'q5_1', 'q4_0']);
 export type CacheType = z.infer<typeof cacheTypeSchema>;
 
-/** Tokens of KV cache for a deployment that does not ask; a model that was trained for fewer gets as many as that. */
+/**
+ * Least tokens of KV cache for a deployment that does not ask. A model that was trained for fewer gets as many as that,
+ * and one that was trained for more gets more where machines have memory to spare.
+ */
 export const defaultContextTokens = 4096;
 
 /**
@@ -36,8 +39,8 @@ const options = {
   /** Layers of each stage, from the lead on; they add up to the model's. Default: the planner balances them. */
   layers: arraySchema(count(limits.maxLayers), { least: 1, most: limits.maxStages }).optional(),
   /**
-   * Tokens of KV cache, shared by all sequences. Default: {@link defaultContextTokens}, or the model's if they are
-   * fewer.
+   * Tokens of KV cache, shared by all sequences. Default: as many as the model was trained for, or a half, a quarter and so
+   * on of them, as far as a quarter of the memory that is left allows; at least {@link defaultContextTokens}.
    */
   contextTokens: count(16_777_216).optional(),
   /** Sequences served at once. */
@@ -138,7 +141,7 @@ export function deploymentSpec(request: DeploymentOptions, model: string): Deplo
 }
 
 /**
- * Decides the context of a spec that leaves it out. Micro-batches are those of a CPU, until peers with a GPU are chosen.
+ * Decides the least context of a spec that leaves it out. Micro-batches are those of a CPU, until peers with a GPU are chosen.
  *
  * @param atMost tokens that a model gets unasked. Default: {@link defaultContextTokens}
  */
@@ -208,7 +211,7 @@ export const deploymentFlags: Readonly<Partial<Record<keyof DeploymentOptions, D
   contextTokens: {
     flag: '--ctx <tokens>',
     description: 'tokens of context, shared by all answers',
-    otherwise: String(defaultContextTokens),
+    otherwise: `the model's, as far as memory allows, and at least ${defaultContextTokens}`,
   },
   sequences: { flag: '--parallel <n>', description: 'answers at once' },
   cacheType: {
