@@ -11,6 +11,7 @@ import {
   type Membership,
 } from '@skein/mesh';
 import { isDesktop } from '@skein/node';
+import { examineGpus, findRuntime } from '@skein/node';
 import { SkeinError, type DaemonStatus } from '@skein/protocol';
 import type { Command } from 'commander';
 
@@ -70,6 +71,7 @@ async function examine(data: OpenedData, { signal, stderr }: CommandContext): Pr
   const used = new Set(chooseInterfaces(all).map(({ name }) => name));
   const wireless = await findWireless(Object.fromEntries(Object.entries(all).filter(([name]) => used.has(name))));
   const known = await KnownMembers.load(directory, (text) => printWarning(stderr, text));
+  const gpuBackends = await examineGpus(await findRuntime(directory));
   const facts: Facts = {
     platform: process.platform,
     release: release(),
@@ -88,6 +90,7 @@ async function examine(data: OpenedData, { signal, stderr }: CommandContext): Pr
     ),
     isDesktop: isDesktop(),
     wireless,
+    gpuBackends,
     software,
     now: Date.now(),
   };

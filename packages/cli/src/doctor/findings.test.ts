@@ -52,6 +52,7 @@ const healthy: Facts = {
   passedOver: [],
   isDesktop: false,
   wireless: [],
+  gpuBackends: [],
   software: 'skein/1.0.0',
   now,
 };
@@ -189,4 +190,52 @@ test.each<[NodeJS.Platform, RegExp]>([
 ])('names the firewall command of %s, with the port in use and that of mDNS', (platform, command) => {
   const address = findings({ ...healthy, platform }).find(({ check }) => check === 'address');
   expect(address?.fix).toMatch(command);
+});
+
+const gibibyte = 1024 ** 3;
+
+test("knows an NVIDIA driver without CUDA's runtime, and names the fix", () => {
+  const problem = {
+    reason: 'its library does not load (libcudart.so.12)',
+    fix: 'run `skein gpu setup`',
+    isAmiss: true,
+  };
+  const report = { backend: 'cuda', gpus: [], usesFallback: false, problem } as const;
+  expect(find({ gpuBackends: [report] }, 'gpu')).toMatchObject({ level: 'problem', fix: problem.fix });
+  // A machine without an NVIDIA GPU lacks nothing.
+  expect(find({ gpuBackends: [{ ...report, problem: { ...problem, isAmiss: false } }] }, 'gpu')).toBeUndefined();
+});
+
+test('knows a GPU that other programs fill, and takes no stage of ours for one', () => {
+  const gpu = (free: number) => ({ name: 'RTX 3090', memoryBytes: 24 * gibibyte, freeMemoryBytes: free * gibibyte });
+  const hardware = {
+    platform: 'linux-x64',
+    cpu: 'Ryzen',
+    cores: 8,
+    memoryBytes: 32 * gibibyte,
+    freeMemoryBytes: 20 * gibibyte,
+    backend: 'cuda',
+  };
+  const stage = (bytes: number): Card['stages'][number] => ({
+    deployment: 'deployment-1',
+    model: 'a'.repeat(64),
+    name: 'tiny',
+    stage: 0,
+    stages: 1,
+    block: { from: 0, to: 3 },
+    state: 'ready',
+    contextTokens: 512,
+    sequences: 4,
+    bytes,
+    active: 0,
+    queued: 0,
+    placement: { backend: 'cuda', devices: [{ name: 'RTX 3090', layers: 3, bytes }], cpuLayers: 0, fallbacks: [] },
+  });
+  const withGpu = (free: number, stages: Card['stages'] = []) => {
+    const cards = [card(own, { hardware: { ...hardware, gpus: [gpu(free)] }, stages }), card(attic)];
+    return find({ daemon: { peer: own, hasIdentityConflict: false, cards } }, 'gpu');
+  };
+  expect(withGpu(22)).toBeUndefined();
+  expect(withGpu(2)).toMatchObject({ level: 'note', what: 'other programs hold 22.0 GiB of the 24.0 GiB of RTX 3090' });
+  expect(withGpu(2, [stage(20 * gibibyte)])).toBeUndefined();
 });

@@ -1,5 +1,6 @@
+import type { BackendReport } from '@skein/node';
 import { localNetworkFix, type Advice, type MdnsAnswers } from '@skein/mesh';
-import type { Card, Certificate } from '@skein/protocol';
+import { formatBytes, type Card, type Certificate } from '@skein/protocol';
 
 import type { MissingRequirement } from '../../bin/requirements.js';
 import { counted } from '../output/format.ts';
@@ -49,6 +50,8 @@ export interface Facts {
   readonly isDesktop: boolean;
   /** Wireless interfaces on which it is reached. */
   readonly wireless: readonly string[];
+  /** GPU backends of this machine. */
+  readonly gpuBackends: readonly BackendReport[];
   readonly software: string;
   /** Time in milliseconds since 1970. */
   readonly now: number;
@@ -71,6 +74,7 @@ export function findings(facts: Facts): readonly Finding[] {
     ...wirelessLinks(facts),
     ...sleep(facts),
     ...members(facts),
+    ...gpus(facts),
   ];
 }
 
@@ -235,4 +239,29 @@ function addressesOf({ peer, cards }: NonNullable<Facts['daemon']>): readonly st
 
 function portOf(address: string | undefined): number {
   return Number(/\/tcp\/(\d+)/.exec(address ?? '')?.[1] ?? defaultMeshPort);
+}
+
+/** Share of a GPU's memory that other programs may hold before that is worth a word. */
+const muchOfGpu = 0.5;
+
+/** Judges the GPUs: those that can't be used though they seem to be there, and those that other programs fill. */
+function* gpus({ gpuBackends, daemon: running }: Facts): Generator<Finding> {
+  const check = 'gpu';
+  for (const { backend, problem } of gpuBackends) {
+    if (problem?.isAmiss !== true) continue;
+    yield { check, level: 'problem', what: `${backend} has no GPU: ${problem.reason}`, fix: problem.fix };
+  }
+  const own = running?.cards.find(({ peer }) => peer === running.peer);
+  const placed = own?.stages.flatMap(({ placement }) => placement?.devices ?? []) ?? [];
+  const separate = own?.hardware?.gpus.filter(({ sharesMainMemory }) => sharesMainMemory !== true) ?? [];
+  for (const { name, memoryBytes, freeMemoryBytes } of separate) {
+    // Of GPUs with the same name each has its share: cards do not tell them apart.
+    const alike = separate.filter((gpu) => gpu.name === name).length;
+    const ownBytes = placed.filter((device) => device.name === name).reduce((sum, { bytes }) => sum + bytes, 0) / alike;
+    const otherBytes = memoryBytes - freeMemoryBytes - ownBytes;
+    if (otherBytes < memoryBytes * muchOfGpu) continue;
+    const what = `other programs hold ${formatBytes(otherBytes)} of the ${formatBytes(memoryBytes)} of ${name}`;
+    const fix = 'close them, or leave this GPU out with --gpus; a GPU that is full has no room for stages';
+    yield { check, level: 'note', what, fix };
+  }
 }

@@ -5,6 +5,7 @@ import { registerAudit } from '../commands/audit/audit.ts';
 import { registerAuthority } from '../commands/authority.ts';
 import { registerDoctor } from '../commands/doctor.ts';
 import { registerDeploy } from '../commands/deploy.ts';
+import { registerGpu } from '../commands/gpu.ts';
 import { registerInvite } from '../commands/invite.ts';
 import { registerJoin } from '../commands/join.ts';
 import { registerLeave, registerMembers } from '../commands/members.ts';
@@ -70,6 +71,7 @@ export function createProgram(context: CommandContext): Command {
     registerRun,
     registerStatus,
     registerDoctor,
+    registerGpu,
     registerAudit,
     registerStop,
   ]) {

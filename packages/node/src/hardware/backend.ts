@@ -14,6 +14,8 @@ export interface LibraryDirectories {
   readonly directory: string;
   /** Directory of an older build of the GPU backend: of CUDA, that for CUDA 12 and for cards that 13 has dropped. */
   readonly fallbackDirectory: string | undefined;
+  /** Directory of NVIDIA's runtime libraries, where Skein has fetched them. */
+  readonly runtimeDirectory?: string | undefined;
 }
 
 /** Returns the GPU backends that this platform may have, the fastest first. */

@@ -1,7 +1,6 @@
-import koffi from 'koffi';
 import { getLlama } from 'node-llama-cpp';
 
-import { backendFailure } from '../engine/libllama/backend-failure.ts';
+import { missingGpu } from '../engine/libllama/backend-failure.ts';
 import { listGpus } from '../engine/libllama/gpus.ts';
 import { loadLibllama } from '../engine/libllama/libllama.ts';
 
@@ -22,18 +21,5 @@ function lookForGpus() {
   const library = loadLibllama(directory, { fallbackDirectory });
   const gpus = listGpus(library, backend).map(({ device: _device, ...gpu }) => gpu);
   const { usesFallback } = library;
-  return gpus.length > 0
-    ? { gpus, usesFallback }
-    : { gpus, usesFallback, failure: backendFailure(directory, backend), hasDriver: hasDriver() };
-}
-
-/** Tells whether the driver of an NVIDIA GPU is installed. */
-function hasDriver(): boolean {
-  if (backend !== 'cuda') return false;
-  try {
-    koffi.load(process.platform === 'win32' ? 'nvcuda.dll' : 'libcuda.so.1');
-    return true;
-  } catch {
-    return false;
-  }
+  return { gpus, usesFallback, missing: gpus.length > 0 ? undefined : missingGpu(directory, backend) };
 }

@@ -1,11 +1,13 @@
-import { writeFile } from 'node:fs/promises';
+import { copyFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 import { afterEach, expect, test, vi } from 'vitest';
 
 import { temporaryDirectory } from '../sources/test-support/temporary-directory.ts';
+import { libraryDirectory } from './backend.ts';
 import { detectHardware } from './detect.ts';
+import { examineGpus } from './examine.ts';
 
 afterEach(() => {
   vi.unstubAllEnvs();
@@ -44,6 +46,20 @@ test('with auto, takes the next backend and says why when the driver of the firs
   await preload(directory.path, `if (process.argv[2] === 'cuda') process.exit(1)`);
   const detected = await detectHardware('auto');
   expect(detected).toMatchObject({ backend: 'vulkan', fallback: expect.stringMatching(/^cuda: .*exit code 1/) });
+  return undefined;
+});
+
+test("with auto, says how to use an NVIDIA GPU whose driver is there without CUDA's runtime", async ({ skip }) => {
+  const cuda = await libraryDirectory('cuda').catch(() => undefined);
+  if (cuda === undefined || process.platform !== 'linux') return skip('no CUDA build of llama.cpp is installed');
+  await using directory = await temporaryDirectory();
+  // A library that loads stands for the driver's.
+  await copyFile(join(cuda, 'libggml-base.so'), join(directory.path, 'libcuda.so.1'));
+  vi.stubEnv('LD_LIBRARY_PATH', directory.path);
+  const reason = expect.stringMatching(/^cuda: libcu\w+\.so.*run `skein gpu setup`/) as string;
+  expect(await detectHardware('auto')).toMatchObject({ fallback: reason });
+  const [report] = await examineGpus();
+  expect(report).toMatchObject({ backend: 'cuda', gpus: [], problem: { isAmiss: true } });
   return undefined;
 });
 

@@ -11,6 +11,7 @@ import { chooseGpus, type GpuDevice } from './devices.ts';
 import { applyGpuOptions, type GpuOptions } from './gpu-options.ts';
 import { gpuFix, noGpu } from './gpu-problem.ts';
 import type { MainMemory } from './main-memory.ts';
+import { withLibraries } from './runtime-libraries.ts';
 
 const run = promisify(execFile);
 const detectTimeoutMs = 30_000;
@@ -25,10 +26,8 @@ const foundSchema = z.object({
     z.object({ name: z.string(), sharesMainMemory: z.boolean(), memoryBytes: byteCount, freeMemoryBytes: byteCount }),
   ),
   usesFallback: z.boolean(),
-  /** Words with which the backend's library does not load; left out where it does. */
-  failure: z.string().optional(),
-  /** Whether NVIDIA's driver is there. */
-  hasDriver: z.boolean().default(false),
+  /** Where there is no GPU: why. */
+  missing: z.object({ failure: z.string().optional(), hasDriver: z.boolean() }).optional(),
 });
 const coresSchema = z.object({ cores: z.number().int().positive() });
 
@@ -36,7 +35,7 @@ const coresSchema = z.object({ cores: z.number().int().positive() });
 export type FoundGpus = z.infer<typeof foundSchema> & { readonly libraries: LibraryDirectories };
 
 /** A search that did not come to its end. */
-interface FailedSearch {
+export interface FailedSearch {
   readonly searchFailure: string;
   readonly cause: unknown;
 }
@@ -56,6 +55,13 @@ export interface DetectedHardware {
   readonly fallback?: string;
 }
 
+export interface DetectOptions {
+  /** Default: none. */
+  readonly gpuOptions?: GpuOptions | undefined;
+  /** Directory of NVIDIA's runtime libraries. Default: where the system looks. */
+  readonly runtimeDirectory?: string | undefined;
+}
+
 /**
  * Finds the backend to use: the named one, or with `auto` the first that has a GPU, and the CPU where none has.
  *
@@ -64,21 +70,22 @@ export interface DetectedHardware {
  */
 export async function detectHardware(
   backend: Backend | 'auto',
-  gpuOptions: GpuOptions = {},
+  { gpuOptions = {}, runtimeDirectory }: DetectOptions = {},
 ): Promise<DetectedHardware> {
-  const [cores, found] = await Promise.all([lookForCores(), findBackend(backend, gpuOptions)]);
+  const [cores, found] = await Promise.all([lookForCores(), findBackend(backend, { gpuOptions, runtimeDirectory })]);
   return { ...found, cores, gpuOptions };
 }
 
 async function findBackend(
   backend: Backend | 'auto',
-  gpuOptions: GpuOptions,
+  { gpuOptions = {}, runtimeDirectory }: DetectOptions,
 ): Promise<Omit<DetectedHardware, 'cores' | 'gpuOptions'>> {
   const problems: string[] = [];
   const candidates = backend === 'auto' ? gpuBackends() : [backend].filter((named) => named !== 'cpu');
   for (const candidate of candidates) {
-    const libraries = await librariesOf(candidate, { isNamed: backend !== 'auto' });
-    if (libraries === undefined) continue;
+    const installed = await librariesOf(candidate, { isNamed: backend !== 'auto' });
+    if (installed === undefined) continue;
+    const libraries = { ...installed, runtimeDirectory };
     const found = await lookForGpus(candidate, libraries);
     if (!('searchFailure' in found) && found.gpus.length > 0) {
       const { gpus } = applyGpuOptions(found.gpus, gpuOptions, candidate);
@@ -109,8 +116,10 @@ export async function measureGpus(detected: DetectedHardware): Promise<DetectedH
  * @param libraries of that backend
  */
 export async function lookForGpus(backend: Backend, libraries: LibraryDirectories): Promise<FoundGpus | FailedSearch> {
-  const { directory, fallbackDirectory } = libraries;
-  const found = await ask(foundSchema, [backend, directory, ...(fallbackDirectory ? [fallbackDirectory] : [])]);
+  const { directory, fallbackDirectory, runtimeDirectory } = libraries;
+  const environment = withLibraries(process.env, runtimeDirectory);
+  const directories = [directory, ...(fallbackDirectory === undefined ? [] : [fallbackDirectory])];
+  const found = await ask(foundSchema, [backend, ...directories], environment);
   return 'searchFailure' in found ? found : { ...found, libraries };
 }
 
@@ -146,7 +155,7 @@ async function librariesOf(
 }
 
 function unusable(backend: Backend, found: FoundGpus | FailedSearch): SkeinError {
-  if (!('searchFailure' in found)) return noGpu(backend, found.failure);
+  if (!('searchFailure' in found)) return noGpu(backend, found.missing ?? { hasDriver: false });
   return new SkeinError(
     'engine-incompatible',
     `the ${backend} backend does not work on this machine (${found.searchFailure}); use --backend auto or cpu`,
@@ -157,9 +166,9 @@ function unusable(backend: Backend, found: FoundGpus | FailedSearch): SkeinError
 /** Returns the problem of a backend without GPUs; undefined where there is none, as on a machine without any. */
 function problemOf(backend: Backend, found: FoundGpus | FailedSearch): string | undefined {
   if ('searchFailure' in found) return `${backend}: ${found.searchFailure}`;
-  const { failure, hasDriver } = found;
-  if (!hasDriver) return undefined;
-  return `${backend}: ${failure ?? "NVIDIA's driver lists no GPU"}; ${gpuFix(backend, failure)}`;
+  const { missing } = found;
+  if (missing?.hasDriver !== true) return undefined;
+  return `${backend}: ${missing.failure ?? "NVIDIA's driver lists no GPU"}; ${gpuFix(backend, missing)}`;
 }
 
 function fallbackOf(problems: readonly string[]): { readonly fallback?: string } {
@@ -167,11 +176,16 @@ function fallbackOf(problems: readonly string[]): { readonly fallback?: string }
 }
 
 /** Runs the program of the detection, and checks its answer. */
-async function ask<Answer>(schema: z.ZodType<Answer>, argumentList: readonly string[]): Promise<Answer | FailedSearch> {
+async function ask<Answer>(
+  schema: z.ZodType<Answer>,
+  argumentList: readonly string[],
+  environment = process.env,
+): Promise<Answer | FailedSearch> {
   const script = fileURLToPath(new URL('detect-main.ts', import.meta.url));
   let output: string;
   try {
     ({ stdout: output } = await run(process.execPath, [script, ...argumentList], {
+      env: environment,
       timeout: detectTimeoutMs,
       windowsHide: true,
     }));

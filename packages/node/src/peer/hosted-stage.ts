@@ -222,6 +222,7 @@ export class HostedStage implements AsyncDisposable {
     const { backend, libraries, gpuOptions } = this.#components.machine.detected;
     return EngineProcess.start({
       logger: this.#components.logger,
+      runtimeDirectory: libraries.runtimeDirectory,
       signal,
       load: {
         libraryDirectory: libraries.directory,

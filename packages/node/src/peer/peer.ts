@@ -7,6 +7,7 @@ import type { Backend } from '../hardware/backend.ts';
 import { detectHardware } from '../hardware/detect.ts';
 import type { GpuOptions } from '../hardware/gpu-options.ts';
 import { Machine } from '../hardware/machine.ts';
+import { findRuntime } from '../hardware/runtime-libraries.ts';
 import { serveModels, type ModelStore } from '../store/index.ts';
 import { LinkMeasurements } from './link-measurements.ts';
 import { StageHost } from './stage-host.ts';
@@ -85,7 +86,10 @@ export function createPeer(options: PeerOptions): Peer {
     async start() {
       if (running !== undefined) return;
       await using stack = new AsyncDisposableStack();
-      const hardware = await detectHardware(options.backend ?? 'auto', options.gpuOptions);
+      const hardware = await detectHardware(options.backend ?? 'auto', {
+        gpuOptions: options.gpuOptions,
+        runtimeDirectory: await findRuntime(options.directory),
+      });
       const { backend, fallback } = hardware;
       if (fallback !== undefined) {
         logger.warn({ reason: fallback, backend }, "this machine's GPU is not used as it could be");

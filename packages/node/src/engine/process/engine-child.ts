@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 
 import { SkeinError, type Logger } from '@skein/protocol';
 
+import { withLibraries } from '../../hardware/runtime-libraries.ts';
 import { controlDescriptor, ringDescriptor } from '../control.ts';
 import { publicReason } from '../libllama/load-failure.ts';
 
@@ -31,7 +32,8 @@ export class EngineChild {
   /** Resolves when the process is gone, with the reason in an operator's words. Never rejects. */
   readonly ended: Promise<SkeinError>;
 
-  constructor(logger: Logger) {
+  /** @param options.runtimeDirectory directory of further libraries that llama.cpp needs */
+  constructor(logger: Logger, { runtimeDirectory }: { readonly runtimeDirectory?: string | undefined } = {}) {
     this.#logger = logger;
     const script = fileURLToPath(new URL('../child/main.ts', import.meta.url));
     const loader = new URL('../../../loader/register.js', import.meta.url).href;
@@ -43,7 +45,7 @@ export class EngineChild {
         `--import=${loader}`,
         script,
       ],
-      { stdio: [...engineStdio], windowsHide: true },
+      { stdio: [...engineStdio], windowsHide: true, env: withLibraries(process.env, runtimeDirectory) },
     );
     this.ended = new Promise((resolve) => {
       this.#child.once('error', (cause) =>

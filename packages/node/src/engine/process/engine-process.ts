@@ -26,6 +26,8 @@ import { StallWatch } from './stall-watch.ts';
 
 export interface EngineProcessOptions {
   readonly load: Omit<EngineLoad, 'type'>;
+  /** Directory of further libraries that llama.cpp needs. Default: where the system looks. */
+  readonly runtimeDirectory?: string | undefined;
   readonly logger: Logger;
   /**
    * Longest time that a lead with work may go without progress (a token, an end, or a step that came back), in
@@ -59,7 +61,7 @@ export class EngineProcess implements AsyncDisposable {
 
   private constructor(options: EngineProcessOptions) {
     this.#logger = options.logger;
-    this.#child = new EngineChild(options.logger);
+    this.#child = new EngineChild(options.logger, options);
     // Callers of start() see the rejection; without this, one that comes later would count as unhandled.
     this.#ready.promise.catch(() => undefined);
     this.#readControl();

@@ -1,12 +1,13 @@
 import { copyFile, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { plannedSpecSchema, silentLogger } from '@skein/protocol';
+import { invariant, plannedSpecSchema, silentLogger } from '@skein/protocol';
+import koffi from 'koffi';
 import { afterEach, expect, test, vi } from 'vitest';
 
 import { writeTinyModel } from '../../../../../scripts/fixtures/tiny-models.ts';
 import { libraryDirectory } from '../../hardware/backend.ts';
-import { detectHardware } from '../../hardware/detect.ts';
+import { detectHardware, lookForGpus } from '../../hardware/detect.ts';
 import { temporaryDirectory } from '../../sources/test-support/temporary-directory.ts';
 import { createManifest } from '../../stage-file/index.ts';
 import { EngineProcess } from './engine-process.ts';
@@ -80,6 +81,36 @@ test('a library of CUDA that does not load is replaced by the older build, and t
   });
   return undefined;
 }, 240_000);
+
+test('a library that lacks its runtime loads with that of the data directory', async ({ skip }) => {
+  vi.stubEnv('GGML_VK_VISIBLE_DEVICES', '0');
+  const hasVulkan = await detectHardware('vulkan').catch(() => undefined);
+  if (hasVulkan === undefined) return skip('no Vulkan driver: install mesa-vulkan-drivers');
+  await using directory = await temporaryDirectory();
+  const libraries = await cudaDirectories(directory.path);
+  if (libraries === undefined) return skip('this platform has no Vulkan build of llama.cpp');
+  const runtimeDirectory = join(directory.path, 'runtime');
+  await mkdir(runtimeDirectory);
+  await copyFile(await loadedPath('libvulkan.so.1'), join(runtimeDirectory, 'libcudart.so.1'));
+  const without = { directory: libraries.main, fallbackDirectory: undefined };
+  expect(await lookForGpus('cuda', without)).toMatchObject({
+    gpus: [],
+    missing: { failure: expect.stringContaining('libcudart.so.1') as string },
+  });
+  expect(await lookForGpus('cuda', { ...without, runtimeDirectory })).toMatchObject({ gpus: [expect.anything()] });
+  return undefined;
+});
+
+/** Returns the path from which this process loads a library. */
+async function loadedPath(name: string): Promise<string> {
+  koffi.load(name);
+  const maps = await readFile('/proc/self/maps', 'utf8');
+  const line = invariant(
+    maps.split('\n').find((text) => text.includes(name.replace(/\.\d+$/, ''))),
+    'what was loaded is mapped',
+  );
+  return line.slice(line.indexOf('/'));
+}
 
 test('without an older build the load fails, with the reason and the fix', async ({ skip }) => {
   await using directory = await temporaryDirectory();

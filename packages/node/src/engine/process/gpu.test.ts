@@ -88,7 +88,7 @@ describe('the vulkan backend', () => {
   it('refuses a GPU that there is not, and names it', async ({ skip }) => {
     if (!hasVulkan) return skip('no Vulkan driver: install mesa-vulkan-drivers');
     const refusal = { code: 'engine-incompatible', message: expect.stringContaining('there is no GPU 3') as string };
-    await expect(detectHardware('vulkan', { gpus: [3] })).rejects.toMatchObject(refusal);
+    await expect(detectHardware('vulkan', { gpuOptions: { gpus: [3] } })).rejects.toMatchObject(refusal);
     await expect(tinyEngine({ gpus: [3] })).rejects.toMatchObject(refusal);
     return undefined;
   });

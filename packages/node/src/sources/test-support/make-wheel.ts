@@ -4,12 +4,19 @@ import { pipeline } from 'node:stream/promises';
 
 import { ZipFile } from 'yazl';
 
-/** Writes a wheel that pip accepts, with one file beside the metadata. Returns its path. */
+/** Writes a wheel that pip accepts, with a file beside the metadata, and others if any are given. Returns its path. */
 export async function makeWheel(
   directory: string,
-  options: { readonly name: string; readonly version: string; readonly member: string; readonly content: Uint8Array },
+  options: {
+    readonly name: string;
+    readonly version: string;
+    readonly member: string;
+    readonly content: Uint8Array;
+    /** Contents by path. */
+    readonly others?: Readonly<Record<string, Uint8Array>>;
+  },
 ): Promise<string> {
-  const { name, version, member, content } = options;
+  const { name, version, member, content, others = {} } = options;
   const distribution = `${name.replaceAll('-', '_')}-${version}`;
   const files = {
     METADATA: `Metadata-Version: 2.1\nName: ${name}\nVersion: ${version}\n`,
@@ -17,7 +24,9 @@ export async function makeWheel(
     RECORD: '',
   };
   const archive = new ZipFile();
-  archive.addBuffer(Buffer.from(content), member);
+  for (const [path, bytes] of Object.entries({ [member]: content, ...others })) {
+    archive.addBuffer(Buffer.from(bytes), path);
+  }
   for (const [file, text] of Object.entries(files)) {
     archive.addBuffer(Buffer.from(text), `${distribution}.dist-info/${file}`);
   }

@@ -1,0 +1,114 @@
+import { examineGpus, findRuntime, installRuntime, type BackendReport } from '@skein/node';
+import { formatBytes, SkeinError } from '@skein/protocol';
+import type { Command } from 'commander';
+
+import { counted, formatTable, printable } from '../output/format.ts';
+import { exitCodes } from '../process/exit-codes.ts';
+import { printJson, printLine, type CommandContext } from '../program/context.ts';
+import { findData, openData } from '../program/data-options.ts';
+import { Verdict } from '../program/verdict.ts';
+
+interface GpuFlags {
+  readonly json?: boolean;
+}
+
+const examples = `
+Examples:
+  $ skein gpu                   lists the GPUs that Skein can use, by number, and what is missing
+  $ skein gpu setup             fetches what an NVIDIA GPU needs beside its driver
+
+Ends with 1 when this machine seems to have a GPU that Skein can't use.`;
+
+/** Adds the command `skein gpu` to the program. */
+export function registerGpu(program: Command, context: CommandContext): void {
+  const command = program
+    .command('gpu')
+    .description('List the GPUs of this machine, and what is missing to use them.')
+    .option('--json', 'print what was found as JSON')
+    .addHelpText('after', examples)
+    .action(async (flags: GpuFlags) => {
+      const { directory } = await findData(command);
+      const runtimeDirectory = await findRuntime(directory);
+      const reports = await examineGpus(runtimeDirectory);
+      if (flags.json === true) printJson(context.stdout, { backends: reports, runtimeDirectory });
+      else for (const line of describeReports(reports, runtimeDirectory)) printLine(context.stdout, line);
+      if (isLacking(reports)) throw new Verdict(exitCodes.failed);
+    });
+  const setup = command
+    .command('setup')
+    .description(
+      "Fetch NVIDIA's runtime libraries with this machine's pip into the data directory, where Skein finds them.",
+    )
+    .action(async () => await setUp(await openData(setup), context));
+}
+
+async function setUp({ directory }: { readonly directory: string }, context: CommandContext): Promise<void> {
+  const { stdout, stderr, signal } = context;
+  const before = await examineCuda(await findRuntime(directory));
+  if (before.gpus.length > 0) {
+    printLine(stdout, `Nothing is missing: ${counted(before.gpus.length, 'GPU computes', 'GPUs compute')} by cuda.`);
+    return;
+  }
+  if (before.problem?.isAmiss !== true) {
+    throw new SkeinError(
+      'engine-incompatible',
+      "there is no driver of NVIDIA's on this machine; install that first, and run `skein gpu setup` again",
+    );
+  }
+  let package_: string | undefined;
+  const runtimeDirectory = await installRuntime(directory, {
+    signal,
+    onProgress: (progress) => {
+      if (progress.package !== package_) printLine(stderr, `fetching ${progress.package} with pip`);
+      package_ = progress.package;
+    },
+  });
+  printLine(stdout, `NVIDIA's runtime libraries lie in ${runtimeDirectory}.`);
+  const { gpus, problem } = await examineCuda(runtimeDirectory);
+  if (gpus.length === 0) {
+    throw new SkeinError('engine-incompatible', `cuda still has no GPU here: ${problem?.reason}; ${problem?.fix}`);
+  }
+  const names = gpus.map(({ name }) => printable(name)).join(', ');
+  printLine(stdout, `Skein now computes on ${names}. Stop it and start it again where it runs.`);
+}
+
+async function examineCuda(runtimeDirectory: string | undefined): Promise<BackendReport> {
+  const report = (await examineGpus(runtimeDirectory)).find(({ backend }) => backend === 'cuda');
+  if (report !== undefined) return report;
+  throw new SkeinError('engine-incompatible', 'this platform has no CUDA; `skein gpu` lists what it has');
+}
+
+/** Tells whether this machine seems to have a GPU that is not used as it could be. */
+export function isLacking(reports: readonly BackendReport[]): boolean {
+  return reports.some(({ problem }) => problem?.isAmiss === true);
+}
+
+/** Formats what was found, for people. */
+export function describeReports(
+  reports: readonly BackendReport[],
+  runtimeDirectory: string | undefined,
+): readonly string[] {
+  const used = reports.find(({ gpus }) => gpus.length > 0);
+  return [
+    used === undefined
+      ? 'The CPU computes here: no backend has a GPU.'
+      : `With --backend auto Skein computes by ${used.backend}.`,
+    ...(runtimeDirectory === undefined ? [] : [`NVIDIA's runtime libraries lie in ${runtimeDirectory}.`]),
+    ...reports.flatMap(describeReport),
+  ];
+}
+
+function describeReport({ backend, gpus, usesFallback, problem }: BackendReport): readonly string[] {
+  if (problem !== undefined) {
+    const { reason, fix } = problem;
+    return ['', `${backend}: no GPU, since ${printable(reason)}`, `  to use one, ${fix}`];
+  }
+  const rows = gpus.map(({ name, memoryBytes, freeMemoryBytes, sharesMainMemory }, index) => [
+    `  ${index}`,
+    name,
+    `${formatBytes(freeMemoryBytes)} of ${formatBytes(memoryBytes)} free`,
+    sharesMainMemory ? 'main memory' : '',
+  ]);
+  const build = usesFallback ? ', by its older build' : '';
+  return ['', `${backend}: ${counted(gpus.length, 'GPU', 'GPUs')}${build}`, formatTable(rows)];
+}

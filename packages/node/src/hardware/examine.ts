@@ -1,0 +1,55 @@
+import { gpuBackends, libraryDirectories, type Backend } from './backend.ts';
+import { lookForGpus, type FailedSearch, type FoundGpus } from './detect.ts';
+import type { GpuDevice } from './devices.ts';
+import { gpuFix, gpuReason } from './gpu-problem.ts';
+
+/** A GPU backend on this machine, as the engine would use it. */
+export interface BackendReport {
+  readonly backend: Backend;
+  /** Its GPUs, in the order of their numbers from 0. Empty where it can't be used. */
+  readonly gpus: readonly GpuDevice[];
+  /** Whether its older build is used, since the newest does not load. */
+  readonly usesFallback: boolean;
+  /** Reason why it has no GPU; undefined where it has one. */
+  readonly problem?: GpuProblem | undefined;
+}
+
+/** Reason why a backend has no GPU. */
+export interface GpuProblem {
+  readonly reason: string;
+  readonly fix: string;
+  /** Whether this machine seems to have a GPU for it. */
+  readonly isAmiss: boolean;
+}
+
+/**
+ * Looks at every GPU backend of this platform, each in a process of its own.
+ *
+ * @param runtimeDirectory directory of NVIDIA's runtime libraries. Default: where the system looks
+ */
+export async function examineGpus(runtimeDirectory?: string): Promise<readonly BackendReport[]> {
+  return await Promise.all(gpuBackends().map(async (backend) => await examine(backend, runtimeDirectory)));
+}
+
+async function examine(backend: Backend, runtimeDirectory: string | undefined): Promise<BackendReport> {
+  const libraries = await libraryDirectories(backend).catch(() => undefined);
+  if (libraries === undefined) {
+    const fix = 'run `npm ci` without --omit=optional';
+    const problem = { reason: 'its build of llama.cpp is not installed', fix, isAmiss: false };
+    return { backend, gpus: [], usesFallback: false, problem };
+  }
+  return reportOf(backend, await lookForGpus(backend, { ...libraries, runtimeDirectory }));
+}
+
+/** Judges a search for the GPUs of a backend. */
+export function reportOf(backend: Backend, found: FoundGpus | FailedSearch): BackendReport {
+  if ('searchFailure' in found) {
+    const fix = "update the GPU's driver";
+    return { backend, gpus: [], usesFallback: false, problem: { reason: found.searchFailure, fix, isAmiss: true } };
+  }
+  const { gpus, usesFallback, missing } = found;
+  if (missing === undefined) return { backend, gpus, usesFallback };
+  const { hasDriver } = missing;
+  const problem = { reason: gpuReason(backend, missing), fix: gpuFix(backend, missing), isAmiss: hasDriver };
+  return { backend, gpus, usesFallback, problem };
+}
