@@ -12,7 +12,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { tensorType } from '../../gguf/tensor-types.ts';
 import { valueTypeNumbers } from '../../gguf/value-types.ts';
 import { libraryDirectory } from '../../hardware/backend.ts';
-import { enumerators, headers, memoryOf, structLayouts } from './c-headers.ts';
+import { enumerators, headers, memoryOf, structLayouts, unionLayouts } from './c-headers.ts';
 import { loadLibllama, type Libllama } from './libllama.ts';
 
 const run = promisify(execFile);
@@ -28,6 +28,7 @@ const scalarTypes: Readonly<Record<string, string>> = {
   llama_pos: 'int32',
   llama_seq_id: 'int32',
   uint32_t: 'uint32',
+  double: 'double',
   int64_t: 'int64',
   size_t: 'size_t',
 };
@@ -45,9 +46,9 @@ const pointerTypes: ReadonlySet<string> = new Set([
 /** Returns a type of a header as koffi sees it: an enum is an int, and all pointers are alike. */
 function typeOf(type: string): string {
   const name = type.replace(/^const /, '').replace(/^struct /, '');
-  if (name.includes('*') || name.endsWith(']') || pointerTypes.has(name)) return 'void *';
+  if (name.includes('*') || name.endsWith('[]') || pointerTypes.has(name)) return 'void *';
   if (name.startsWith('enum ')) return 'int32';
-  if (name in structLayouts) return name;
+  if (name in structLayouts || name in unionLayouts || /^char\[\d+\]$/.test(name)) return name;
   const scalar = scalarTypes[name];
   if (scalar === undefined) throw new Error(`the type ${type} of a header is not known to this test`);
   return scalar;
@@ -55,9 +56,10 @@ function typeOf(type: string): string {
 
 /** Returns name and type of a field or a parameter. */
 function declared(declaration: string): [name: string, type: string] {
-  const [, type, name] = /^(.*?)\s*\b(\w+(?:\[\])?)$/.exec(declaration.replaceAll(/\s+/g, ' ').trim()) ?? [];
+  const parsed = /^(.*?)\s*\b(\w+)(\[\d*\])?$/.exec(declaration.replaceAll(/\s+/g, ' ').trim());
+  const [, type, name, extent = ''] = parsed ?? [];
   if (type === undefined || name === undefined) throw new Error(`${declaration} is no declaration`);
-  return [name, typeOf(name.endsWith(']') ? `${type}[]` : type)];
+  return [name, typeOf(`${type}${extent}`)];
 }
 
 /** Returns the parts of a list that are not empty. */
@@ -65,9 +67,19 @@ function parts(list: string, separator: string): string[] {
   return list.split(separator).filter((part) => part.trim() !== '');
 }
 
+/** Returns the fields of a struct. Its union is the field `value`, of a type that is named after the struct. */
 function fieldsOf(name: string): [field: string, type: string][] {
-  const body = new RegExp(String.raw`struct ${name} \{([^}]*)\}`).exec(source)?.[1];
+  const body = new RegExp(String.raw`struct ${name} \{((?:[^{}]|\{[^{}]*\})*)\}`).exec(source)?.[1];
   if (body === undefined) throw new Error(`no header has a struct ${name}`);
+  return parts(body.replace(unionBody, `${name}_value value;`), ';').map(declared);
+}
+
+const unionBody = /union \{([^{}]*)\};/;
+
+/** Returns the members of the union of a struct. */
+function membersOf(struct: string): [member: string, type: string][] {
+  const body = new RegExp(String.raw`struct ${struct} \{[^{}]*${unionBody.source}`).exec(source)?.[1];
+  if (body === undefined) throw new Error(`no header has a union in ${struct}`);
   return parts(body, ';').map(declared);
 }
 
@@ -159,6 +171,10 @@ describe('what is known of the C headers', () => {
   it.each(Object.entries(structLayouts))('has all fields of %s, in their order', (name, layout) => {
     const types = layout.map(([field, type]) => [field, type === 'int' ? 'int32' : type]);
     expect(types).toEqual(fieldsOf(name));
+  });
+
+  it.each(Object.entries(unionLayouts))('has all members of %s', (name, layout) => {
+    expect(layout).toEqual(membersOf(name.replace(/_value$/, '')));
   });
 
   it.each(Object.entries(structLayouts))('knows where %s has them', (name, layout) => {

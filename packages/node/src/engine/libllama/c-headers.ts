@@ -18,7 +18,17 @@ export const llamaVersion = '0.4.0-dev';
 /** Fields of a struct in declaration order: C name and koffi type. */
 export type StructLayout = readonly (readonly [field: string, type: string])[];
 
-/** Structs under their C names, with all of their fields. */
+/** Unions with all of their members. The headers give them no names. */
+export const unionLayouts = {
+  llama_model_kv_override_value: [
+    ['val_i64', 'int64'],
+    ['val_f64', 'double'],
+    ['val_bool', 'bool'],
+    ['val_str', 'char[128]'],
+  ],
+} as const satisfies Record<string, StructLayout>;
+
+/** Structs under their C names, with all of their fields. A union's field is called `value`. */
 export const structLayouts = {
   llama_model_params: [
     ['devices', 'void *'],
@@ -78,6 +88,11 @@ export const structLayouts = {
     ['n_samplers', 'size_t'],
     ['ctx_other', 'void *'],
   ],
+  llama_model_kv_override: [
+    ['tag', 'int'],
+    ['key', 'char[128]'],
+    ['value', 'llama_model_kv_override_value'],
+  ],
   llama_batch: [
     ['n_tokens', 'int32'],
     ['token', 'void *'],
@@ -120,23 +135,48 @@ const typeBytes: Readonly<Record<string, number>> = {
   int: 4,
   int32: 4,
   uint32: 4,
+  double: 8,
   int64: 8,
   size_t: 8,
   'void *': 8,
 };
+const unions: Readonly<Record<string, StructLayout>> = unionLayouts;
+
+/** The room that a type takes in memory, in bytes. */
+interface Room {
+  readonly bytes: number;
+  /** Number of which its address is a multiple. */
+  readonly alignment: number;
+}
+
+function roomOf(type: string): Room {
+  const characters = /^char\[(\d+)\]$/.exec(type)?.[1];
+  if (characters !== undefined) return { bytes: Number(characters), alignment: 1 };
+  const union = unions[type];
+  if (union !== undefined) {
+    const members = union.map(([, member]) => roomOf(member));
+    const alignment = Math.max(...members.map((member) => member.alignment));
+    return { bytes: aligned(Math.max(...members.map(({ bytes }) => bytes)), alignment), alignment };
+  }
+  const bytes = invariant(typeBytes[type], `the size of ${type} is known`);
+  return { bytes, alignment: bytes };
+}
+
+function aligned(offset: number, alignment: number): number {
+  return Math.ceil(offset / alignment) * alignment;
+}
 
 /** Returns the size of a struct in memory and the offset of each field, in bytes, on the 64-bit machines that we run on. */
 export function memoryOf<Layout extends StructLayout>(
   layout: Layout,
 ): { readonly bytes: number; readonly offsets: Readonly<Record<Layout[number][0], number>> } {
-  const aligned = (offset: number, bytes: number) => Math.ceil(offset / bytes) * bytes;
   let end = 0;
   let alignment = 1;
   const offsets = layout.map(([field, type]) => {
-    const bytes = invariant(typeBytes[type], `the size of ${type} is known`);
-    const offset = aligned(end, bytes);
-    end = offset + bytes;
-    alignment = Math.max(alignment, bytes);
+    const room = roomOf(type);
+    const offset = aligned(end, room.alignment);
+    end = offset + room.bytes;
+    alignment = Math.max(alignment, room.alignment);
     return [field, offset] as const;
   });
   return {

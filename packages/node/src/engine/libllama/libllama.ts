@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { SkeinError } from '@skein/protocol';
 import koffi from 'koffi';
 
-import { enumerators, llamaVersion, memoryOf, structLayouts } from './c-headers.ts';
+import { enumerators, llamaVersion, memoryOf, structLayouts, unionLayouts } from './c-headers.ts';
 import { contextFailure, ErrorLog, loadFailure } from './load-failure.ts';
 import { encodeOverrides, LoadNotes, type LoadWishes } from './load-wishes.ts';
 
@@ -105,6 +105,7 @@ function bind(directory: string, { log = () => undefined, fallbackDirectory }: L
     );
   }
 
+  for (const [name, layout] of Object.entries(unionLayouts)) koffi.union(name, Object.fromEntries(layout));
   for (const [name, layout] of Object.entries(structLayouts)) koffi.struct(name, Object.fromEntries(layout));
   const evalCallback = koffi.proto('bool skein_eval_callback(void *tensor, bool ask, void *user_data)');
   const logCallback = koffi.proto('void skein_log_callback(int level, const char *text, void *user_data)');

@@ -1,6 +1,6 @@
 import { SkeinError, type MetadataOverride } from '@skein/protocol';
 
-import { enumerators } from './c-headers.ts';
+import { enumerators, memoryOf, structLayouts } from './c-headers.ts';
 
 /** Things asked of a load that llama.cpp passes over with a line in its log where it can't do them. */
 export interface LoadWishes {
@@ -60,10 +60,7 @@ function wrongOverride(message: string): SkeinError {
   return new SkeinError('invalid-request', message, { details: { param: 'metadataOverrides' } });
 }
 
-/** Size of a `llama_model_kv_override`: a tag, a key, and behind padding the value. */
-const overrideBytes = 264;
-const keyOffset = 4;
-const valueOffset = 136;
+const { bytes: overrideBytes, offsets } = memoryOf(structLayouts.llama_model_kv_override);
 /** Values of `llama_model_kv_override_type`. */
 const overrideTypes = {
   int: enumerators.LLAMA_KV_OVERRIDE_TYPE_INT,
@@ -79,9 +76,9 @@ export function encodeOverrides(overrides: readonly MetadataOverride[]): Uint8Ar
   const texts = new TextEncoder();
   for (const [index, { key, value }] of overrides.entries()) {
     const start = index * overrideBytes;
-    view.setInt32(start, overrideTypes[value.type], true);
-    bytes.set(texts.encode(key), start + keyOffset);
-    const at = start + valueOffset;
+    view.setInt32(start + offsets.tag, overrideTypes[value.type], true);
+    bytes.set(texts.encode(key), start + offsets.key);
+    const at = start + offsets.value;
     switch (value.type) {
       case 'int':
         view.setBigInt64(at, BigInt(value.number), true);
