@@ -8,6 +8,8 @@ const usualQuantization = 'Q4_K_M';
 const besideModels = /(?:^|[/._-])(?:mmproj|imatrix)(?:[._-]|$)/i;
 /** Most names that an error lists. */
 const listedNames = 40;
+/** Longest name that it shows whole, in characters. */
+const listedCharacters = 150;
 
 /**
  * Chooses the model of a repository that a quantization names, by the names of its files: `Q4_K_M` stands for
@@ -55,7 +57,7 @@ function undecided(
 ): SkeinError {
   const { all, fitting, quantization } = found;
   const several = fitting.length > 1;
-  const listed = (several ? fitting : all).slice(0, listedNames);
+  const listed = (several ? fitting : all).slice(0, listedNames).map((name) => name.slice(0, listedCharacters));
   const rest = (several ? fitting : all).length - listed.length;
   const names = `${listed.join(', ')}${rest > 0 ? ` and ${rest} more` : ''}`;
   const example = `hf:${repository}/${listed[0]}`;

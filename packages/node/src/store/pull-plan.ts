@@ -1,5 +1,7 @@
 import { basename } from 'node:path';
 
+import { limits } from '@skein/protocol';
+
 import {
   referenceTo,
   withoutPart,
@@ -39,5 +41,7 @@ export function planPull(reference: Exclude<ModelReference, RepositorySpec>): Pu
 }
 
 function modelName(path: string): string {
-  return basename(withoutPart(path)).replace(/\.gguf$/i, '') || 'model';
+  const name = basename(withoutPart(path)).replace(/\.gguf$/i, '') || 'model';
+  // The name of a file may be anybody's choice: one that is too long for a manifest must not fail at the end of a pull.
+  return name.slice(0, limits.maxNameLength);
 }
