@@ -1,4 +1,4 @@
-import { networkInterfaces, release } from 'node:os';
+import { networkInterfaces } from 'node:os';
 
 import {
   askMdns,
@@ -18,7 +18,10 @@ import type { Command } from 'commander';
 import { missingRequirements, systemFacts } from '../../bin/requirements.js';
 import { askStatus } from '../control/control-client.ts';
 import { KnownMembers } from '../data/known-members.ts';
-import { findings, type Facts, type Finding } from '../doctor/findings.ts';
+import { loadSettings } from '../data/settings.ts';
+import { findings, type Facts } from '../doctor/findings.ts';
+import type { Finding } from '../doctor/finding.ts';
+import { findSurroundings } from '../doctor/surroundings.ts';
 import { waysToMissing } from '../doctor/ways-to-missing.ts';
 import { printable } from '../output/format.ts';
 import { exitCodes } from '../process/exit-codes.ts';
@@ -66,15 +69,17 @@ async function examine(data: OpenedData, { signal, stderr }: CommandContext): Pr
   const status = await askStatus(controlPath);
   const own = status?.cards.find(({ peer }) => peer === status.peer)?.addresses ?? [];
   const loopbackOnly = own.length > 0 && own.every((address) => address.startsWith('/ip4/127.'));
-  const mdns = membership && (await askMdns(membership.mesh, { loopbackOnly, waitMs: mdnsWaitMs, signal }));
+  const { interface: named } = await loadSettings(directory);
+  const only = Array.isArray(named) ? named : undefined;
+  const mdns = membership && (await askMdns(membership.mesh, { loopbackOnly, only, waitMs: mdnsWaitMs, signal }));
   const all = networkInterfaces();
-  const used = new Set(chooseInterfaces(all).map(({ name }) => name));
+  const used = new Set(chooseInterfaces(all, { only }).map(({ name }) => name));
   const wireless = await findWireless(Object.fromEntries(Object.entries(all).filter(([name]) => used.has(name))));
   const known = await KnownMembers.load(directory, (text) => printWarning(stderr, text));
   const gpuBackends = await examineGpus(await findRuntime(directory));
   const facts: Facts = {
     platform: process.platform,
-    release: release(),
+    surroundings: await findSurroundings(Object.keys(all)),
     missing: missingRequirements(systemFacts()),
     directory,
     certificate: membership?.certificate,

@@ -2,7 +2,8 @@ import type { Card, Certificate } from '@skein/protocol';
 import { expect, test } from 'vitest';
 
 import { missingRequirements } from '../../bin/requirements.js';
-import { findings, type Facts, type Finding } from './findings.ts';
+import type { Finding } from './finding.ts';
+import { findings, type Facts } from './findings.ts';
 
 const now = Date.parse('2026-11-26T00:00:00Z');
 const dayMs = 86_400_000;
@@ -38,7 +39,7 @@ const certificate: Certificate = {
 
 const healthy: Facts = {
   platform: 'linux',
-  release: '6.8.0-generic',
+  surroundings: undefined,
   missing: [],
   directory: '/data',
   certificateProblem: undefined,
@@ -61,8 +62,25 @@ function find(change: Partial<Facts>, check: string): Finding | undefined {
   return findings({ ...healthy, ...change }).find((finding) => finding.check === check && finding.level !== 'ok');
 }
 
+/** A daemon that says that it can be dialled there. */
+function daemonAt(...addresses: string[]): NonNullable<Facts['daemon']> {
+  return { peer: own, hasIdentityConflict: false, cards: [card(own, { addresses }), card(attic)] };
+}
+
 test('finds nothing wrong where nothing is', () => {
   expect(findings(healthy).filter(({ level }) => level !== 'ok')).toEqual([]);
+});
+
+test.each<[string, Partial<Facts>]>([
+  ['a port of its machine', { daemon: daemonAt('/ip4/192.168.1.30/tcp/7330'), ownHosts: ['172.17.0.2'] }],
+  ["its machine's own network", {}],
+])('finds nothing wrong with a system inside another that announces %s', (_, change) => {
+  for (const surroundings of ['container', 'wsl-nat'] as const) {
+    if (surroundings === 'wsl-nat' && change.daemon === undefined) continue;
+    const found = findings({ ...healthy, ...change, surroundings });
+    expect(found.filter(({ check, level }) => level !== 'ok' && /wsl|container/.test(check))).toEqual([]);
+    expect(found).toContainEqual(expect.objectContaining({ check: 'address', level: 'ok' }));
+  }
 });
 
 test.each([
@@ -115,7 +133,32 @@ test.each<[string, Partial<Facts>, string, RegExp]>([
     'address',
     /--listen/,
   ],
-  ['WSL', { release: '5.15.0-microsoft-standard-WSL2' }, 'wsl', /mirrored/],
+  ['WSL', { surroundings: 'wsl-nat' }, 'wsl', /mirrored/],
+  [
+    'WSL with a port of Windows to pass on',
+    { surroundings: 'wsl-nat' },
+    'wsl',
+    /portproxy .*listenport=7330 .*connectaddress=192\.168\.1\.10.*--announce/,
+  ],
+  ['WSL with the addresses of Windows', { surroundings: 'wsl-mirrored' }, 'wsl', /HyperVRule .*7330.*5353/],
+  [
+    'a container that nobody reaches',
+    { surroundings: 'container', ownHosts: ['172.18.0.2'], daemon: daemonAt('/ip4/172.18.0.2/tcp/7330') },
+    'container',
+    /-p 7330:7330.*--announce/,
+  ],
+  [
+    'another member in a container',
+    {
+      daemon: {
+        peer: own,
+        hasIdentityConflict: false,
+        cards: [card(own), card(attic, { addresses: ['/ip4/172.17.0.2/tcp/7330'] })],
+      },
+    },
+    'members',
+    /^on .*-p 7330:7330.*--announce/,
+  ],
   ['addresses of containers', { passedOver: ['docker0'] }, 'interfaces', /--listen/],
   [
     'multicast that does not even come back',

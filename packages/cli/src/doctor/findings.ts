@@ -4,23 +4,11 @@ import { formatBytes, type Card, type Certificate } from '@skein/protocol';
 
 import type { MissingRequirement } from '../../bin/requirements.js';
 import { counted } from '../output/format.ts';
-import { defaultMeshPort } from '../daemon/default-listen.ts';
-import { firewallFix } from './firewall.ts';
-
-/** The verdict of one check. */
-export interface Finding {
-  readonly check: string;
-  /** Severity. `note`: it may be intended. */
-  readonly level: 'ok' | 'note' | 'problem';
-  readonly what: string;
-  readonly fix?: string;
-}
+import type { Finding } from './finding.ts';
+import { isOfBridge, portOf, publishFix, reachability, type Reach } from './reachability.ts';
 
 /** Facts about this machine and its mesh, as `skein doctor` gathers them. */
-export interface Facts {
-  readonly platform: NodeJS.Platform;
-  /** Release of the operating system's kernel. */
-  readonly release: string;
+export interface Facts extends Pick<Reach, 'platform' | 'ownHosts' | 'passedOver' | 'surroundings'> {
   /** Needs of llama.cpp that this machine does not meet. */
   readonly missing: readonly MissingRequirement[];
   readonly directory: string;
@@ -42,10 +30,6 @@ export interface Facts {
   /** Number of members that were known before. */
   readonly knownMembers: number;
   readonly mdns: readonly MdnsAnswers[];
-  /** IP addresses of this machine, on all its interfaces. */
-  readonly ownHosts: readonly string[];
-  /** Interfaces on which members are not looked for. */
-  readonly passedOver: readonly string[];
   /** Whether it is a desktop or a laptop, which go to sleep when nobody uses them. */
   readonly isDesktop: boolean;
   /** Wireless interfaces on which it is reached. */
@@ -69,7 +53,7 @@ export function findings(facts: Facts): readonly Finding[] {
     keys(facts),
     daemon(facts),
     ...identityConflicts(facts),
-    ...reachability(facts),
+    ...reachability({ ...facts, addresses: facts.daemon && addressesOf(facts.daemon) }),
     multicast(facts),
     ...wirelessLinks(facts),
     ...sleep(facts),
@@ -140,34 +124,6 @@ function* identityConflicts({ daemon: running, directory, mdns, ownHosts }: Fact
   yield { check: 'identity', level: 'problem', what, fix };
 }
 
-function* reachability({ daemon: running, platform, release, passedOver }: Facts): Generator<Finding> {
-  const addresses = running === undefined ? [] : addressesOf(running);
-  const outward = addresses.filter((address) => !/^\/(ip4\/127\.|ip6\/::1\/)/.test(address));
-  if (running !== undefined) {
-    const check = 'address';
-    if (outward.length > 0) {
-      const what = `can be dialled at ${outward.join(', ')}`;
-      yield { check, level: 'ok', what, fix: `where others can't: ${firewallFix(platform, portOf(outward[0]))}` };
-    } else {
-      const fix = `to let other machines in: --listen /ip4/0.0.0.0/tcp/${defaultMeshPort}`;
-      yield { check, level: 'note', what: 'can be dialled from this machine only', fix };
-    }
-  }
-  if (platform === 'linux' && /microsoft/i.test(release)) {
-    const fix = 'set networkingMode=mirrored in .wslconfig, or run Skein on Windows itself';
-    yield {
-      check: 'wsl',
-      level: 'problem',
-      what: 'WSL hides this system behind an address that only Windows reaches',
-      fix,
-    };
-  }
-  if (passedOver.length > 0) {
-    const what = `not used: ${passedOver.join(', ')} (containers, tunnels, link-local)`;
-    yield { check: 'interfaces', level: 'note', what, fix: '--listen with such an address uses it nevertheless' };
-  }
-}
-
 function* wirelessLinks({ wireless }: Facts): Generator<Finding> {
   if (wireless.length === 0) return;
   const what = `${wireless.join(', ')} is wireless: others wait longer before they count this machine as lost, and answers of a split model may stall`;
@@ -219,12 +175,16 @@ function* members({ daemon: running, software, now, knownMembers }: Facts): Gene
     const fix = 'are they on? `skein doctor --peer <multiaddr>` tests the way to one of them';
     yield { check: 'members', level: 'problem', what, fix };
   }
-  for (const { name, version, software: theirs } of others) {
+  for (const { name, addresses, version, software: theirs } of others) {
     // A card's version is its member's clock, when it was sent; it is sent every two seconds.
     const aheadMs = version - now;
     if (Math.abs(aheadMs) > skewMs) {
       const what = `the clock of ${name} is ${Math.round(Math.abs(aheadMs) / 1000)} s ${aheadMs > 0 ? 'ahead of' : 'behind'} this one`;
       yield { check: 'clock', level: 'problem', what, fix: 'set both by NTP: certificates depend on it' };
+    }
+    if (addresses.length > 0 && addresses.every(isOfBridge)) {
+      const what = `${name} says that it can be dialled at ${addresses.join(', ')}: addresses inside its machine, of a container`;
+      yield { check: 'members', level: 'problem', what, fix: `on ${name}, ${publishFix(portOf(addresses[0]))}` };
     }
     if (theirs !== software) {
       const what = `${name} runs ${theirs}, this machine ${software}`;
@@ -235,10 +195,6 @@ function* members({ daemon: running, software, now, knownMembers }: Facts): Gene
 
 function addressesOf({ peer, cards }: NonNullable<Facts['daemon']>): readonly string[] {
   return cards.find((card) => card.peer === peer)?.addresses ?? [];
-}
-
-function portOf(address: string | undefined): number {
-  return Number(/\/tcp\/(\d+)/.exec(address ?? '')?.[1] ?? defaultMeshPort);
 }
 
 /** Share of a GPU's memory that other programs may hold before that is worth a word. */

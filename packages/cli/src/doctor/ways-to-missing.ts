@@ -1,7 +1,7 @@
 import { testPath, type Identity, type Membership, type PathStep } from '@skein/mesh';
 import { shortPeer } from '@skein/protocol';
 
-import type { Finding } from './findings.ts';
+import type { Finding } from './finding.ts';
 
 interface KnownMember {
   readonly peer: string;
