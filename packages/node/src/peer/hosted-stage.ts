@@ -137,6 +137,8 @@ export class HostedStage implements AsyncDisposable {
     this.#listeners.use(onAbort(engine.lost, () => this.#end(asSkeinError(engine.lost.reason))));
     engine.onLoad(this.#components.onChange);
     this.#components.onChange();
+    // The stage has taken memory of GPUs: the card is to say so before the next minute.
+    void this.#components.machine.measure().then(this.#components.onChange);
     const { fetchedBytes, fileBytes } = files;
     const { placement } = engine;
     report({ type: 'stage-ready', backend: placement.backend, fetchedBytes, fileBytes, placement });

@@ -87,6 +87,8 @@ export class StageHost {
       await stage[Symbol.asyncDispose]();
       this.#stages.delete(key);
       this.#components.onChange();
+      // Its memory is free again, that of GPUs as well.
+      void this.#components.machine.measure().then(this.#components.onChange);
     }
   }
 
