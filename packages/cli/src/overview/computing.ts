@@ -34,9 +34,16 @@ export function startupLines(hardware: Hardware | undefined): readonly string[] 
 }
 
 /** Formats where a stage lies: `30 layers on RTX 3090 and 2 on the CPU (cuda)`, and what did not go as wished. */
-export function describePlacement({ backend, devices, cpuLayers, fallbacks }: StagePlacement): string {
+export function describePlacement({
+  backend,
+  devices,
+  cpuLayers,
+  expertLayers = 0,
+  fallbacks,
+}: StagePlacement): string {
   const parts = [
     ...devices.map(({ name, layers }) => `${counted(layers, 'layer', 'layers')} on ${name}`),
+    ...(expertLayers > 0 ? [`the experts of ${counted(expertLayers, 'layer', 'layers')} on the CPU`] : []),
     ...(cpuLayers > 0 ? [`${counted(cpuLayers, 'layer', 'layers')} on the CPU`] : []),
   ];
   const notes = fallbacks.map((fallback) => `; ${fallback}`).join('');

@@ -37,7 +37,7 @@ test('reads positions, overrides and a template as they are', async () => {
   await writeFile(template, '{{ messages }}');
   const line =
     '--rope-scaling yarn --rope-scale 4 --rope-freq-base 1e6 --yarn-orig-ctx 32768 --yarn-ext-factor 0 --yarn-attn-factor 1.5 ' +
-    '--yarn-beta-slow 1 --yarn-beta-fast 32 --override-kv a.b=int:1,c=bool:true --mlock --chat-template-file';
+    '--yarn-beta-slow 1 --yarn-beta-fast 32 --override-kv a.b=int:1,c=bool:true --cpu-moe 7 --mlock --chat-template-file';
   expect(deploymentOptions(parse(...line.split(' '), template))).toMatchObject({
     ropeScaling: 'yarn',
     ropeScale: 4,
@@ -49,6 +49,7 @@ test('reads positions, overrides and a template as they are', async () => {
     yarnBetaFast: 32,
     metadataOverrides: ['a.b=int:1', 'c=bool:true'],
     lockMemory: true,
+    cpuExpertLayers: 7,
     chatTemplate: '{{ messages }}',
   });
 });

@@ -235,6 +235,12 @@ describe('a windowed cache', () => {
   });
 });
 
+it('refuses to keep experts of a model that has none, with what to leave out', () => {
+  const { code, message } = failure({ cards: [cardOf({ peer: ada })], manifest }, { ...request, cpuExpertLayers: 2 });
+  expect(code).toBe('invalid-request');
+  expect(message).toContain('--cpu-moe');
+});
+
 describe('micro-batches', () => {
   const roomy = { mainBytes: 8 * gibibyte, gpuBytes: [8 * gibibyte] };
   const wide = manifestOf({ layers: 8, shape: { hiddenSize: 4096, vocabularySize: 128_000 } });

@@ -54,6 +54,7 @@ export function plan(snapshot: PlanSnapshot, spec: PlannedSpec): Plan {
   const stages = spec.stages ?? layers?.length;
   if (layers !== undefined) checkLayers(layers, { manifest, stages });
   if (spec.windowedCache === true) checkWindow(manifest);
+  if (spec.cpuExpertLayers !== undefined) checkExperts(manifest);
   const peers = usablePeers(cards, { model: manifest.model, placed });
   const memory = stageMemory(manifest, spec);
   const { split } = shape;
@@ -151,6 +152,13 @@ function checkLayers(
   if (layers.slice(0, -1).some((count) => count % multiple !== 0)) {
     throw wrongLayers(name, `each stage but the last needs a multiple of ${multiple} layers`);
   }
+}
+
+function checkExperts({ name, sections }: ModelManifest): void {
+  if (sections.some((section) => section.kind === 'tensor' && /\.ffn_\w+exps\./.test(section.name))) return;
+  throw new SkeinError('invalid-request', `${name} has no experts; deploy it without cpuExpertLayers (--cpu-moe)`, {
+    details: { param: 'cpuExpertLayers' },
+  });
 }
 
 function checkWindow({ name, shape }: ModelManifest): void {

@@ -40,6 +40,8 @@ const engineLoadSchema = z.object({
   spec: plannedSpecSchema,
   /** Tokens of finished and preempted sequences that may be kept outside the KV cache, in main memory. */
   swapTokens: z.number().int().nonnegative(),
+  /** Number of the file's first layers whose experts stay in main memory. Default: as few as GPUs need. */
+  cpuExpertLayers: z.number().int().nonnegative().optional(),
   /** Engine threads here: those of the spec, if it says so and the machine has them. */
   threads: z.number().int().positive(),
   /** Whether the machine shall stay awake for as long as the process runs. */

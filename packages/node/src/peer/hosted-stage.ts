@@ -241,6 +241,9 @@ export class HostedStage implements AsyncDisposable {
         ...(architecture?.inputTensor === undefined ? {} : { inputTensor: architecture.inputTensor }),
         hiddenSize: shape.hiddenSize,
         spec: load.spec,
+        ...(load.spec.cpuExpertLayers !== undefined && {
+          cpuExpertLayers: Math.min(Math.max(0, load.spec.cpuExpertLayers - load.block.from), layers),
+        }),
         swapTokens: swapTokens(shape, load.spec),
         threads: Math.min(load.spec.threads ?? this.#components.threads, availableParallelism()),
         ...(this.#components.keepAwake && { keepAwake: true }),

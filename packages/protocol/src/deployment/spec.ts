@@ -84,6 +84,11 @@ const options = {
   lockMemory: z.boolean().optional(),
   /** Values that replace those of the model's metadata, each `key=type:value` with the types int, float, bool and str. */
   metadataOverrides: arraySchema(metadataOverrideSchema, { least: 1, most: 32 }).optional(),
+  /**
+   * Number of the model's first layers whose experts stay in main memory, where the rest of the layer lies on a GPU.
+   * Default: as few as each machine needs to have all layers on its GPUs.
+   */
+  cpuExpertLayers: count(limits.maxLayers).optional(),
   /** Number of engine threads of each stage. Default: each peer decides. */
   threads: count(1024).optional(),
 };
@@ -273,6 +278,11 @@ export const deploymentFlags: Readonly<Partial<Record<keyof DeploymentOptions, D
     flag: '--chat-template-file <path>',
     description: 'a chat template, in Jinja',
     otherwise: "the model's",
+  },
+  cpuExpertLayers: {
+    flag: '--cpu-moe <layers>',
+    description: 'first layers whose experts stay in main memory beside a GPU',
+    otherwise: 'as few as needed',
   },
   metadataOverrides: {
     flag: '--override-kv <list>',

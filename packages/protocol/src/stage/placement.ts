@@ -25,6 +25,8 @@ export const stagePlacementSchema = z.object({
   ),
   /** Number of its layers that the CPU computes, in main memory. */
   cpuLayers: z.number().int().nonnegative().max(limits.maxLayers),
+  /** Number of layers on GPUs whose experts lie in main memory, where the CPU computes them. Default: none. */
+  expertLayers: z.number().int().nonnegative().max(limits.maxLayers).optional(),
   /** Things that did not go as wished, one sentence each: an older build of the backend, fewer layers than planned. */
   fallbacks: arraySchema(shortText, { most: 8 }),
 });

@@ -8,7 +8,7 @@ import { listGpus, type EngineGpu } from '../libllama/gpus.ts';
 import type { Libllama } from '../libllama/libllama.ts';
 import { Stage, type StageOptions } from '../stage/stage.ts';
 import { areWeightsRepacked } from './repacked-weights.ts';
-import { chooseOffload, roomsOn, type Offload, type StageSizes } from './offload.ts';
+import { chooseExpertOffload, roomsOn, type ExpertOffload, type StageSizes } from './offload.ts';
 import { readStageSizes } from './stage-sizes.ts';
 
 /** Share of a stage's parts that stays on GPUs when it is tried again after their memory ran out. */
@@ -41,17 +41,23 @@ export async function loadStage(
   if (devices.length === 0) throw noGpu(backend, missingGpu(load.libraryDirectory, backend));
   const choice = applyGpuOptions(devices, load.gpu.options, backend);
   const sizes = await readStageSizes(load.file, load);
-  const { stage, offload, retries } = loadWithRetries(library, { options, choice, sizes });
+  const { stage, offload, retries } = loadWithRetries(library, {
+    options,
+    choice,
+    sizes,
+    expertLayers: load.cpuExpertLayers,
+  });
   const gpuLayers = offload.devices.reduce((sum, { layers }) => sum + layers, 0);
   const placed = choice.gpus.flatMap(({ name }, index) => {
     const { layers = 0, bytes = 0 } = offload.devices[index] ?? {};
     return bytes === 0 ? [] : { name: name.slice(0, maxNameLength), layers, bytes };
   });
+  const experts = offload.expertLayers > 0 ? { expertLayers: offload.expertLayers } : {};
   const fallbacks = [
     ...(library.usesFallback ? [`the older build of ${backend}, since the newest does not load here`] : []),
     ...(retries > 0 ? [`fewer layers on GPUs than fit by their free memory: it ran out ${timesOf(retries)}`] : []),
   ];
-  return { stage, placement: { backend, devices: placed, cpuLayers: load.layers - gpuLayers, fallbacks } };
+  return { stage, placement: { backend, devices: placed, cpuLayers: load.layers - gpuLayers, ...experts, fallbacks } };
 }
 
 const maxNameLength = 256;
@@ -66,24 +72,39 @@ function loadWithRetries(
     readonly options: Omit<StageOptions, 'offload' | 'mapsWeights'>;
     readonly choice: GpuChoice<EngineGpu>;
     readonly sizes: StageSizes;
+    readonly expertLayers: number | undefined;
   },
-): { readonly stage: Stage; readonly offload: Offload; readonly retries: number } {
-  const { options, choice, sizes } = asked;
+): { readonly stage: Stage; readonly offload: ExpertOffload; readonly retries: number } {
+  const { options, choice, sizes, expertLayers } = asked;
   const { gpus, spread, splitsRows } = choice;
   const rooms = roomsOn(gpus);
   let most = sizes.layers.length + 1;
+  let least = 0;
   for (let retries = 0; ; retries += 1) {
-    const offload = chooseOffload(sizes, { rooms, spread, most });
+    const offload = chooseExpertOffload(sizes, { rooms, spread, most, expertLayers, least });
     if (offload.parts === 0) throw gpusFull(gpus);
     const counts = offload.devices.map(({ parts }) => parts);
     const shares = splitsRows && spread.by === 'shares' ? spread.shares : counts;
     const devices = gpus.map(({ device }) => device);
     try {
-      const stage = new Stage(library, { ...options, offload: { devices, parts: offload.parts, shares, splitsRows } });
+      const stage = new Stage(library, {
+        ...options,
+        offload: { devices, parts: offload.parts, shares, splitsRows, expertLayers: offload.expertLayers },
+      });
       return { stage, offload, retries };
     } catch (error) {
       if (!isSkeinError(error) || error.details['outOfMemory'] !== true || offload.parts === 1) throw error;
-      most = Math.floor(offload.parts * keptShare);
+      // More experts leave first, where there are more.
+      const further = offload.expertLayers + Math.ceil(sizes.layers.length * (1 - keptShare));
+      const { expertLayers: reached } = chooseExpertOffload(sizes, {
+        rooms,
+        spread,
+        most,
+        expertLayers,
+        least: further,
+      });
+      if (reached > offload.expertLayers) least = further;
+      else most = Math.floor(offload.parts * keptShare);
     }
   }
 }

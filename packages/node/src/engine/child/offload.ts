@@ -7,6 +7,8 @@ import type { Spread } from '../../hardware/gpu-options.ts';
 export interface StageSizes {
   /** Weights, keys and values of each layer. */
   readonly layers: readonly number[];
+  /** Bytes of each layer that are its experts. Default: the model has none. */
+  readonly experts?: readonly number[];
   /** The output matrix and its norm; llama.cpp places them like one more layer, the last. */
   readonly output: number;
 }
@@ -41,6 +43,43 @@ export function chooseOffload(
     if (counts !== undefined) return { parts, devices: describe(placed, counts) };
   }
   return { parts: 0, devices: rooms.map(() => ({ parts: 0, layers: 0, bytes: 0 })) };
+}
+
+/** An offload, and the number of the stage's first layers whose experts stay in main memory. */
+export interface ExpertOffload extends Offload {
+  readonly expertLayers: number;
+}
+
+/**
+ * Chooses how much of a stage goes to GPUs, as {@link chooseOffload} does. Where not all fits, experts stay in main memory:
+ * those of as few of the first layers as let all else fit. Few experts are read for a token, so a CPU computes them
+ * sooner than whole layers.
+ *
+ * @param expertLayers exact number of layers whose experts stay there. Default: as few as needed
+ * @param least smallest number of such layers. Default 0
+ */
+export function chooseExpertOffload(
+  sizes: StageSizes,
+  {
+    expertLayers,
+    least = 0,
+    ...options
+  }: Parameters<typeof chooseOffload>[1] & { readonly expertLayers?: number | undefined; readonly least?: number },
+): ExpertOffload {
+  const { layers, experts = layers.map(() => 0) } = sizes;
+  const most = experts.some((bytes) => bytes > 0) ? layers.length : 0;
+  const without = (count: number): ExpertOffload => {
+    const rest = layers.map((bytes, layer) =>
+      layer < count ? bytes - invariant(experts[layer], 'each layer has its experts') : bytes,
+    );
+    return { ...chooseOffload({ ...sizes, layers: rest }, options), expertLayers: count };
+  };
+  if (expertLayers !== undefined) return without(Math.min(expertLayers, most));
+  for (let count = Math.min(least, most); count < most; count += 1) {
+    const offload = without(count);
+    if (offload.parts > layers.length) return offload;
+  }
+  return without(most);
 }
 
 /** Returns how many of the parts, in their order, each GPU takes; undefined where they do not fit. */

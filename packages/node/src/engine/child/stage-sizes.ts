@@ -1,5 +1,10 @@
+import { invariant } from '@skein/protocol';
+
 import { openFileSource, readGgufLayout, tensorBytes } from '../../gguf/index.ts';
 import type { StageSizes } from './offload.ts';
+
+/** Name of a tensor with the experts of a layer: all but their router. */
+const expertTensor = /\.ffn_(up|down|gate|gate_up)_(ch|)exps\./;
 
 /**
  * Reads the sizes of a stage's parts from its file.
@@ -14,16 +19,19 @@ export async function readStageSizes(
   await using source = await openFileSource(file);
   const { tensors } = await readGgufLayout(source);
   const sizes = Array.from({ length: layers }, () => cacheBytes / layers);
+  const experts = Array.from({ length: layers }, () => 0);
   let [output, embedding, hasOutput] = [0, 0, false];
   for (const [name, { type, shape }] of tensors) {
     const bytes = tensorBytes(type, shape) ?? 0;
     const layer = Number(/^blk\.(\d+)\./.exec(name)?.[1] ?? Number.NaN);
     const size = sizes[layer];
-    if (size !== undefined) sizes[layer] = size + bytes;
-    else if (name.startsWith('token_embd.')) embedding += bytes;
+    if (size !== undefined) {
+      sizes[layer] = size + bytes;
+      if (expertTensor.test(name)) experts[layer] = invariant(experts[layer], 'each layer has its experts') + bytes;
+    } else if (name.startsWith('token_embd.')) embedding += bytes;
     else output += bytes;
     hasOutput ||= name.startsWith('output.');
   }
   // Where the two are tied, the embeddings stay in main memory, and a copy of them is the output matrix.
-  return { layers: sizes, output: output + (hasOutput ? 0 : embedding) };
+  return { layers: sizes, experts, output: output + (hasOutput ? 0 : embedding) };
 }

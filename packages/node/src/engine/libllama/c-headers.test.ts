@@ -36,6 +36,7 @@ const pointerTypes: ReadonlySet<string> = new Set([
   'llama_memory_t',
   'llama_progress_callback',
   'ggml_abort_callback',
+  'ggml_backend_buffer_type_t',
   'ggml_backend_dev_t',
   'ggml_backend_sched_eval_callback',
   'ggml_from_float_t',

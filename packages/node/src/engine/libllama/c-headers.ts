@@ -93,6 +93,10 @@ export const structLayouts = {
     ['key', 'char[128]'],
     ['value', 'llama_model_kv_override_value'],
   ],
+  llama_model_tensor_buft_override: [
+    ['pattern', 'void *'],
+    ['buft', 'void *'],
+  ],
   llama_batch: [
     ['n_tokens', 'int32'],
     ['token', 'void *'],

@@ -114,6 +114,8 @@ function bind(directory: string, { log = () => undefined, fallbackDirectory }: L
   const functions = {
     version: readVersion,
     loadBackends: ggml.func('void ggml_backend_load_all_from_path(const char *directory)') as (path: string) => void,
+    /** Returns the type of buffers in main memory. */
+    cpuBufferType: base.func('void *ggml_backend_cpu_buffer_type()') as () => bigint,
     deviceCount: ggml.func('size_t ggml_backend_dev_count()') as () => number,
     device: ggml.func('void *ggml_backend_dev_get(size_t index)') as (index: number) => DevicePointer,
     deviceType: base.func('int ggml_backend_dev_type(void *device)') as (device: DevicePointer) => number,
@@ -399,7 +401,7 @@ function bind(directory: string, { log = () => undefined, fallbackDirectory }: L
     },
 
     /** Returns the address of a typed array's memory. The caller keeps the array alive. */
-    addressOf(array: Int32Array | Float32Array | BigUint64Array): bigint {
+    addressOf(array: Int32Array | Float32Array | BigUint64Array | Uint8Array): bigint {
       return koffi.address(array);
     },
 

@@ -93,6 +93,8 @@ export interface StageOffload {
   readonly shares: readonly number[];
   /** Whether each matrix is spread over all GPUs by its rows, in these shares. */
   readonly splitsRows: boolean;
+  /** Number of the first layers whose experts stay in main memory. Default 0. */
+  readonly expertLayers?: number;
 }
 
 export type StageInput = { tokens: Int32Array } | { hidden: Uint8Array };
@@ -423,13 +425,21 @@ class OffloadArrays {
   /** Ends with null. A list of nothing but that keeps llama.cpp from choosing GPUs itself. */
   readonly #devices: BigUint64Array;
   readonly #shares: Float32Array;
+  /** The pattern of the experts' names, and a list of one override and the end. */
+  readonly #pattern: Uint8Array;
+  readonly #overrides: BigUint64Array;
   readonly params: Params;
 
   constructor(library: Libllama, offload: StageOffload | undefined) {
     this.#devices = BigUint64Array.from([...(offload?.devices ?? []), 0n]);
     this.#shares = new Float32Array(library.maxDevices());
     this.#shares.set(offload?.shares ?? []);
+    const { expertLayers = 0 } = offload ?? {};
+    const layers = Array.from({ length: expertLayers }, (_, layer) => layer).join('|');
+    this.#pattern = new TextEncoder().encode(`^blk\\.(${layers})\\.ffn_(up|down|gate|gate_up)_(ch|)exps\0`);
+    this.#overrides = BigUint64Array.from([library.addressOf(this.#pattern), library.cpuBufferType(), 0n, 0n]);
     this.params = {
+      ...(expertLayers > 0 && { tensor_buft_overrides: library.addressOf(this.#overrides) }),
       devices: library.addressOf(this.#devices),
       tensor_split: library.addressOf(this.#shares),
       n_gpu_layers: offload?.parts ?? 0,
