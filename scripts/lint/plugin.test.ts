@@ -1,111 +1,29 @@
 import { spawnSync } from 'node:child_process';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtempDisposable, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { z } from 'zod';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
-const abortRule = 'skein(no-raw-abort-listener)';
-const standInRule = 'skein(no-stand-in)';
-const spliceRule = 'skein(no-absent-splice)';
-const errorClassRule = 'skein(no-error-class)';
-const librariesRule = 'skein(libraries-within)';
-const docstringRule = 'skein(documented-functions)';
-const subjectRule = 'skein(named-subject)';
-const patienceRule = 'skein(patient-files)';
-const consoleRule = 'skein(hidden-consoles)';
-
-/** Returns how often a rule complains about a source text, in a file of a given path. */
-async function complaints(rule: string, source: string, path = 'source.ts'): Promise<number> {
-  const directory = await mkdtemp(join(tmpdir(), 'skein-lint-'));
-  try {
-    const file = join(directory, path);
-    await mkdir(dirname(file), { recursive: true });
-    await writeFile(file, source);
-    const command = [join(root, 'node_modules/oxlint/bin/oxlint'), '--config', join(root, '.oxlintrc.json'), file];
-    const { stdout } = spawnSync(process.execPath, command, { encoding: 'utf8' });
-    expect(stdout).toContain('Finished');
-    return stdout.split(rule).length - 1;
-  } finally {
-    await rm(directory, { recursive: true });
-  }
+/** Our rules on sources that break or keep them. One run of the linter checks them all. */
+interface Source {
+  readonly text: string;
+  /** Path of the file in the project. Default: one that no rule treats apart. */
+  readonly path?: string;
+  /** Number of complaints of the rule. */
+  readonly complaints: number;
 }
 
-test.each([
-  `signal.addEventListener('abort', stop, { once: true });`,
-  `signal?.addEventListener('abort', stop);`,
-  `await once(signal, 'abort');`,
-  `signal.onabort = stop;`,
-  `onAbort(signal, stop);`,
-])('refuses an abort listener that nobody removes: %s', async (line) => {
-  expect(await complaints(abortRule, `declare const signal: AbortSignal;\n${line}\n`)).toBe(1);
-});
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const reportSchema = z.object({ diagnostics: z.array(z.object({ code: z.string(), filename: z.string() })) });
 
-test('takes listeners that are removed, and those of other events', async () => {
-  const source = `
-    export function listen(signal: AbortSignal, host: EventTarget, stop: () => void): Disposable {
-      using _abort = onAbort(signal, stop);
-      host.addEventListener('close', stop);
-      return onAbort(signal, stop);
-    }`;
-  expect(await complaints(abortRule, source)).toBe(0);
-});
+const breaks = (texts: readonly string[], path?: string): Source[] =>
+  texts.map((text) => ({ text, ...(path !== undefined && { path }), complaints: 1 }));
 
-test.each([
-  'list[index] ?? 0',
-  'list[0] ?? -1',
-  'list[index]?.name ?? ""',
-  'list.at(-1) ?? 0',
-  'list.pop() ?? []',
-  '"text".codePointAt(0) ?? 0',
-])('refuses a stand-in for an element that has to be there: %s', async (expression) => {
-  const source = `declare const list: any[];\ndeclare const index: number;\nexport const found = ${expression};\n`;
-  expect(await complaints(standInRule, source)).toBe(1);
-});
-
-test('takes defaults of what may be missing', async () => {
-  const source = `
-    declare const counts: Map<string, number>;
-    declare const options: { readonly most?: number; readonly lists?: readonly number[] };
-    const [first = 0] = options.lists ?? [];
-    export const found = [counts.get('one') ?? 0, options.most ?? 0, options.lists?.[1] ?? 0, first];
-    `;
-  expect(await complaints(standInRule, source)).toBe(0);
-});
-
-test.each(['list.splice(list.indexOf(1), 1)', 'list.splice(list.findIndex(isWanted), 1)'])(
-  'refuses to remove an element that may be absent: %s',
-  async (expression) => {
-    const source = `declare const list: number[];\n${expression};\nlist.splice(0, 1);\n`;
-    expect(await complaints(spliceRule, source)).toBe(1);
-  },
-);
-
-test('refuses to ask for the class of an error, of which there may be two', async () => {
-  const source = 'declare const error: unknown;\nexport const isOurs = error instanceof SkeinError;\n';
-  expect(await complaints(errorClassRule, source)).toBe(1);
-});
-
-test.each([
-  'export function count(): number {',
-  '// Counts.\nexport function count(): number {',
-  '/** The number of all. */\nexport function count(): number {',
-  '/** What there is of all. */\nexport function count(): number {',
-  '/** The number of all. */\nexport const count = (): number => {',
-  '/** The number of all. */\nexport async function* count(): AsyncGenerator<number> {',
-])('refuses an exported function without a docstring that begins with a verb: %s', async (opening) => {
-  expect(await complaints(docstringRule, `${opening}\n  return 1;\n}\n`)).toBe(1);
-});
-
-test.each([
-  '/** Returns the number of all. */\nexport function count(): number {',
-  '/**\n * Returns the number of all.\n */\nexport const count = (): number => {',
-  'function count(): number {',
-])('takes a docstring that begins with a verb, and functions of one file: %s', async (opening) => {
-  expect(await complaints(docstringRule, `${opening}\n  return 1;\n}\n`)).toBe(0);
-});
+const keeps = (texts: readonly string[], path?: string): Source[] =>
+  texts.map((text) => ({ text, ...(path !== undefined && { path }), complaints: 0 }));
 
 const libp2pImports = [
   `import { createLibp2p } from 'libp2p';`,
@@ -117,64 +35,150 @@ const libp2pImports = [
   `export type Address = import('@multiformats/multiaddr').Multiaddr;`,
 ];
 
-test.each(libp2pImports)('refuses libp2p outside of the transport: %s', async (line) => {
-  expect(await complaints(librariesRule, line, 'packages/mesh/src/admission/member-admission.ts')).toBe(1);
-  expect(await complaints(librariesRule, line, 'scripts/attacks/attacker.ts')).toBe(1);
+const sources: Readonly<Record<string, readonly Source[]>> = {
+  'no-raw-abort-listener': [
+    ...breaks(
+      [
+        `signal.addEventListener('abort', stop, { once: true });`,
+        `signal?.addEventListener('abort', stop);`,
+        `await once(signal, 'abort');`,
+        `signal.onabort = stop;`,
+        `onAbort(signal, stop);`,
+      ].map((line) => `declare const signal: AbortSignal;\n${line}\n`),
+    ),
+    ...keeps([
+      `export function listen(signal: AbortSignal, host: EventTarget, stop: () => void): Disposable {
+        using _abort = onAbort(signal, stop);
+        host.addEventListener('close', stop);
+        return onAbort(signal, stop);
+      }`,
+    ]),
+  ],
+  'no-stand-in': [
+    ...breaks(
+      [
+        'list[index] ?? 0',
+        'list[0] ?? -1',
+        'list[index]?.name ?? ""',
+        'list.at(-1) ?? 0',
+        'list.pop() ?? []',
+        '"text".codePointAt(0) ?? 0',
+      ].map(
+        (expression) =>
+          `declare const list: any[];\ndeclare const index: number;\nexport const found = ${expression};\n`,
+      ),
+    ),
+    ...keeps([
+      `declare const counts: Map<string, number>;
+      declare const options: { readonly most?: number; readonly lists?: readonly number[] };
+      const [first = 0] = options.lists ?? [];
+      export const found = [counts.get('one') ?? 0, options.most ?? 0, options.lists?.[1] ?? 0, first];`,
+    ]),
+  ],
+  'no-absent-splice': [
+    ...breaks(['list.splice(list.indexOf(1), 1);', 'list.splice(list.findIndex(isWanted), 1);']),
+    ...keeps(['list.splice(0, 1);', 'list.splice(index, 1);']),
+  ],
+  'no-error-class': breaks(['declare const error: unknown;\nexport const isOurs = error instanceof SkeinError;\n']),
+  'documented-functions': [
+    ...breaks(
+      [
+        'export function count(): number {',
+        '// Counts.\nexport function count(): number {',
+        '/** The number of all. */\nexport function count(): number {',
+        '/** What there is of all. */\nexport function count(): number {',
+        '/** The number of all. */\nexport const count = (): number => {',
+        '/** The number of all. */\nexport async function* count(): AsyncGenerator<number> {',
+      ].map((opening) => `${opening}\n  return 1;\n}\n`),
+    ),
+    ...keeps(
+      [
+        '/** Returns the number of all. */\nexport function count(): number {',
+        '/**\n * Returns the number of all.\n */\nexport const count = (): number => {',
+        'function count(): number {',
+      ].map((opening) => `${opening}\n  return 1;\n}\n`),
+    ),
+  ],
+  'libraries-within': [
+    ...breaks(libp2pImports, 'packages/mesh/src/admission/member-admission.ts'),
+    ...breaks(libp2pImports, 'scripts/attacks/attacker.ts'),
+    ...keeps([libp2pImports.join('\n')], 'packages/mesh/src/transport/libp2p/create-host.ts'),
+    ...breaks(
+      [`export { GbnfJsonGenerator } from 'node-llama-cpp/dist/utils/gbnfJson/GbnfJsonGenerator.js';`],
+      'packages/node/src/engine/json-schema/to-grammar.ts',
+    ),
+    ...keeps([`export { getLlama } from 'node-llama-cpp';`]),
+  ],
+  'named-subject': [
+    ...breaks(
+      [
+        '// What is left over is freed.',
+        '/** Frees memory. Whoever waits is told. */',
+        '// Frees what\n// is left over. Who waits is\n// told.',
+        '/**\n * Frees memory.\n *\n * Which of them comes first does not matter.\n */',
+      ].map((comment) => `${comment}\nexport const one = 1;\n`),
+    ),
+    ...keeps([
+      `// Who is there? Frees what is left over, whoever waits.
+      export const one = 1;
+      // Nothing is left of what
+      // Whole sentences said.
+      export const two = 'What is left over is freed.';`,
+    ]),
+  ],
+  'patient-files': [
+    ...breaks([
+      `import { rename } from 'node:fs/promises';`,
+      `import { rm as remove } from 'node:fs/promises';`,
+      `import { unlinkSync } from 'fs';`,
+      `import * as fs from 'node:fs';`,
+      `import fs from 'node:fs/promises';`,
+    ]),
+    ...keeps([
+      `import { readFile, rmdir, writeFile } from 'node:fs/promises';\nimport type { Stats } from 'node:fs';\n`,
+    ]),
+    ...keeps([`import { rm } from 'node:fs/promises';\n`], 'source.test.ts'),
+  ],
+  'hidden-consoles': [
+    ...breaks([`spawn('pip', ['--version'], { stdio: 'ignore' });`, `execFile('pip', (error) => error);`]),
+    ...keeps([
+      `spawn('pip', ['--version'], { windowsHide: true });`,
+      `execFile('pip', [], { timeout: 1, windowsHide: true }, (error) => error);`,
+      `engine.spawn('pip');`,
+    ]),
+  ],
+};
+
+/** Rules that complain, by source. */
+const found = new Map<Source, string[]>();
+
+beforeAll(async () => {
+  await using directory = await mkdtempDisposable(join(tmpdir(), 'skein-lint-'));
+  const files = new Map<string, Source>();
+  for (const source of Object.values(sources).flat()) {
+    const file = join(directory.path, String(files.size), source.path ?? 'source.ts');
+    files.set(file, source);
+    await mkdir(dirname(file), { recursive: true });
+    await writeFile(file, source.text);
+  }
+  const oxlint = join(root, 'node_modules/oxlint/bin/oxlint');
+  const options = ['--config', join(root, '.oxlintrc.json'), '--format', 'json'];
+  const { stdout } = spawnSync(process.execPath, [oxlint, ...options, directory.path], { encoding: 'utf8' });
+  for (const source of files.values()) found.set(source, []);
+  for (const { code, filename } of reportSchema.parse(JSON.parse(stdout)).diagnostics) {
+    const source = files.get(filename);
+    if (source !== undefined) found.get(source)?.push(code);
+  }
+}, 60_000);
+
+describe.each(Object.keys(sources))('%s', (rule) => {
+  test.each(sources[rule] ?? [])('complains $complaints times about $text', (source) => {
+    expect(found.get(source)?.filter((code) => code === `skein(${rule})`)).toHaveLength(source.complaints);
+  });
 });
 
-test('takes libp2p in the transport', async () => {
-  const file = 'packages/mesh/src/transport/libp2p/create-host.ts';
-  expect(await complaints(librariesRule, libp2pImports.join('\n'), file)).toBe(0);
-});
-
-test('refuses private files of node-llama-cpp everywhere, and takes its own API', async () => {
-  const line = `export { GbnfJsonGenerator } from 'node-llama-cpp/dist/utils/gbnfJson/GbnfJsonGenerator.js';`;
-  expect(await complaints(librariesRule, line, 'packages/node/src/engine/json-schema/to-grammar.ts')).toBe(1);
-  expect(await complaints(librariesRule, `export { getLlama } from 'node-llama-cpp';`)).toBe(0);
-});
-
-test.each([
-  '// What is left over is freed.',
-  '/** Frees memory. Whoever waits is told. */',
-  '// Frees what\n// is left over. Who waits is\n// told.',
-  '/**\n * Frees memory.\n *\n * Which of them comes first does not matter.\n */',
-])('refuses a sentence whose subject is a relative clause: %s', async (comment) => {
-  expect(await complaints(subjectRule, `${comment}\nexport const one = 1;\n`)).toBe(1);
-});
-
-test('takes questions, and relative clauses elsewhere', async () => {
-  const source = `
-    // Who is there? Frees what is left over, whoever waits.
-    export const one = 1;
-    // Nothing is left of what
-    // Whole sentences said.
-    export const two = 'What is left over is freed.';`;
-  expect(await complaints(subjectRule, source)).toBe(0);
-});
-
-test.each([
-  `import { rename } from 'node:fs/promises';`,
-  `import { rm as remove } from 'node:fs/promises';`,
-  `import { unlinkSync } from 'fs';`,
-  `import * as fs from 'node:fs';`,
-  `import fs from 'node:fs/promises';`,
-])('refuses to change files past what waits for a scanner: %s', async (line) => {
-  expect(await complaints(patienceRule, `${line}\n`)).toBe(1);
-});
-
-test('takes reads and writes, and changes in tests', async () => {
-  const source =
-    "import { readFile, rmdir, writeFile } from 'node:fs/promises';\nimport type { Stats } from 'node:fs';\n";
-  expect(await complaints(patienceRule, source)).toBe(0);
-  expect(await complaints(patienceRule, "import { rm } from 'node:fs/promises';\n", 'source.test.ts')).toBe(0);
-});
-
-test.each([
-  [`spawn('pip', ['--version'], { stdio: 'ignore' });`, 1],
-  [`execFile('pip', (error) => error);`, 1],
-  [`spawn('pip', ['--version'], { windowsHide: true });`, 0],
-  [`execFile('pip', [], { timeout: 1, windowsHide: true }, (error) => error);`, 0],
-  [`engine.spawn('pip');`, 0],
-])('demands that a process opens no window: %s', async (line, count) => {
-  expect(await complaints(consoleRule, `${line}\n`)).toBe(count);
+test('each rule of ours is tried', async () => {
+  const plugin = z.object({ default: z.object({ rules: z.record(z.string(), z.unknown()) }) });
+  const { rules } = plugin.parse(await import('./plugin.js')).default;
+  expect(Object.keys(sources).toSorted()).toEqual(Object.keys(rules).toSorted());
 });

@@ -67,7 +67,7 @@ describe('createManifest', () => {
   it('describes the model', () => {
     expect(model('gemma3').manifest.shape).toEqual({
       architecture: 'gemma3',
-      layers: 16,
+      layers: 14,
       hiddenSize: 96,
       vocabularySize: 338,
       contextLength: 2048,
@@ -174,7 +174,7 @@ describe('ensureStageFile', () => {
     const layout = await cut('gemma3', { from: 0, to: 6 }, { kind: 'front' });
     expect([...layout.tensors.keys()]).toEqual(['token_embd.weight']);
     expect(layout.metadata.get('tokenizer.ggml.tokens')?.count).toBe(338);
-    expect(valueOf(layout, 'gemma3.block_count')).toBe(16);
+    expect(valueOf(layout, 'gemma3.block_count')).toBe(14);
   });
 
   it.each(tinyArchitectures.map(({ name }) => name))('keeps everything of a whole %s', async (name) => {
