@@ -179,6 +179,6 @@ describe.each(Object.keys(sources))('%s', (rule) => {
 
 test('each rule of ours is tried', async () => {
   const plugin = z.object({ default: z.object({ rules: z.record(z.string(), z.unknown()) }) });
-  const { rules } = plugin.parse(await import('./plugin.js')).default;
+  const { rules } = plugin.parse(await import(join(root, 'scripts/lint/plugin.js'))).default;
   expect(Object.keys(sources).toSorted()).toEqual(Object.keys(rules).toSorted());
 });

@@ -49,7 +49,7 @@ async function ask({ coordinatorMesh, coordinator }: Cluster, deployment: string
     deployment,
     prompt: packPrompt(chat(question)),
     sampling: greedy,
-    maxTokens: 64,
+    maxTokens: 40,
     stop: [],
     speculation: false,
   };
