@@ -5,8 +5,7 @@ export default defineConfig({
     include: ['packages/*/src/**/*.test.ts', 'test/**/*.test.ts', 'scripts/**/*.test.ts'],
     setupFiles: ['scripts/patient-tests.ts'],
     pool: 'forks',
-    // One more than the cores of a small machine: many tests wait for processes.
-    maxWorkers: 3,
+    maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 120_000,
   },
