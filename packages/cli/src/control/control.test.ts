@@ -6,23 +6,15 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 
 import type { AdminHandlers } from '@skein/coordinator';
-import { adminRoutes, encodeFrame, SkeinError, type DaemonStatus } from '@skein/protocol';
+import { adminRoutes, encodeFrame, SkeinError } from '@skein/protocol';
 import { expect, onTestFinished, test, vi } from 'vitest';
 
-import { temporaryPlace, testComponents } from '../testing/test-daemon.ts';
+import { exampleStatus, temporaryPlace, testComponents } from '../testing/test-daemon.ts';
 import { askDaemon, askStatus, openLocalCoordinator, stopDaemon } from './control-client.ts';
 import { openControlServer } from './control-server.ts';
 
-const status: DaemonStatus = {
-  pid: 42,
-  peer: '12D3KooWBmAwcd4PJNJvfV89HwE48nwkRmAgo8Vy3uQEyNNHBox2',
-  startedAtMs: 1,
-  hasIdentityConflict: false,
-  traffic: { total: { sentBytes: 1, receivedBytes: 2 }, peers: {} },
-  cards: [],
-};
 const administration: Partial<AdminHandlers<'local'>> = {
-  daemonStatus: () => status,
+  daemonStatus: () => exampleStatus,
   invite: ({ uses }) => ({ invite: `skein1-for-${uses}` }),
   revoke: ({ peer }) => {
     throw new SkeinError('not-found', `${peer} is no member`);
@@ -57,10 +49,10 @@ async function startSilentDaemon(path: string, answer?: string) {
 test('answers commands of the same directory', async () => {
   await using socket = await temporaryPlace();
   await using _server = await openControlServer(socket.path, components);
-  expect(await askStatus(socket.path)).toEqual(status);
+  expect(await askStatus(socket.path)).toEqual(exampleStatus);
   const answer = await askDaemon(socket.path, adminRoutes.invite, { uses: 3 });
   expect(answer?.invite).toBe('skein1-for-3');
-  const revoking = askDaemon(socket.path, adminRoutes.revoke, { peer: status.peer });
+  const revoking = askDaemon(socket.path, adminRoutes.revoke, { peer: exampleStatus.peer });
   await expect(revoking).rejects.toMatchObject({ code: 'not-found' });
 });
 
@@ -89,7 +81,7 @@ test('lets one daemon run in a directory', async () => {
     code: 'already-running',
     message: expect.stringContaining('skein stop'),
   });
-  expect(await askStatus(socket.path)).toEqual(status);
+  expect(await askStatus(socket.path)).toEqual(exampleStatus);
 });
 
 test.skipIf(process.platform !== 'linux')('leaves the socket to a daemon that is too busy to answer', async () => {
@@ -124,7 +116,7 @@ test.skipIf(process.platform === 'win32')('replaces the socket of a daemon that 
   await once(killed, 'exit');
   expect(existsSync(socket.path)).toBe(true);
   await using _server = await openControlServer(socket.path, components);
-  expect(await askStatus(socket.path)).toEqual(status);
+  expect(await askStatus(socket.path)).toEqual(exampleStatus);
 });
 
 test('waits for the end of the process that it stops', async () => {
@@ -169,7 +161,7 @@ test.each<[string, number, string | Uint8Array]>([
   hostile.write(bytes);
   const [answer] = (await once(hostile, 'data')) as [Buffer];
   expect(String(answer)).toMatch(new RegExp(`^HTTP/1\\.1 ${code} `));
-  expect(await askStatus(socket.path)).toEqual(status);
+  expect(await askStatus(socket.path)).toEqual(exampleStatus);
 });
 
 test.each([

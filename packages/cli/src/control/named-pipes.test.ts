@@ -9,22 +9,14 @@ import { Watchdog } from '@skein/mesh';
 import { adminRoutes, invariant, SkeinError, type DaemonStatus } from '@skein/protocol';
 import { describe, expect, onTestFinished, test } from 'vitest';
 
-import { temporaryPlace, testComponents } from '../testing/test-daemon.ts';
+import { exampleStatus, temporaryPlace, testComponents } from '../testing/test-daemon.ts';
 import { dialControl } from './control-client.ts';
 import { openControlServer } from './control-server.ts';
 import { namedPipes } from './named-pipes.ts';
 import { fetchOver } from './socket-fetch.ts';
 import { connect } from './transport.ts';
 
-const status: DaemonStatus = {
-  pid: 42,
-  peer: '12D3KooWBmAwcd4PJNJvfV89HwE48nwkRmAgo8Vy3uQEyNNHBox2',
-  startedAtMs: 1,
-  hasIdentityConflict: false,
-  traffic: { total: { sentBytes: 1, receivedBytes: 2 }, peers: {} },
-  cards: [],
-};
-const components = testComponents({ daemonStatus: () => status });
+const components = testComponents({ daemonStatus: () => exampleStatus });
 
 /** Names of the pipes that were looked for, in order. */
 let names: string[] = [];
@@ -77,10 +69,10 @@ describe.skipIf(!isHere)('named pipes', () => {
   test('serve commands of the same directory, and one daemon there', async () => {
     await using at = await place();
     await using server = await openControlServer(at.path, components, pipes);
-    expect(await ask(at.path)).toEqual(status);
-    expect(await ask(at.path)).toEqual(status);
+    expect(await ask(at.path)).toEqual(exampleStatus);
+    expect(await ask(at.path)).toEqual(exampleStatus);
     await expect(openControlServer(at.path, components, pipes)).rejects.toMatchObject({ code: 'already-running' });
-    expect(await ask(at.path)).toEqual(status);
+    expect(await ask(at.path)).toEqual(exampleStatus);
     await server[Symbol.asyncDispose]();
     expect(await readdir(at.directory)).toEqual([]);
     expect(await ask(at.path)).toBeUndefined();
@@ -108,7 +100,7 @@ describe.skipIf(!isHere)('named pipes', () => {
   test('that a killed daemon left make room for the next', async () => {
     await using left = await killedDaemon();
     await using _server = await openControlServer(left.path, components, pipes);
-    expect(await ask(left.path)).toEqual(status);
+    expect(await ask(left.path)).toEqual(exampleStatus);
     expect(names.at(-1)).not.toBe(left.name);
   });
 
@@ -128,7 +120,7 @@ describe.skipIf(!isHere)('named pipes', () => {
     // A challenge, and no request.
     expect(Buffer.concat(heard).byteLength).toBeLessThanOrEqual(32);
     await using _server = await openControlServer(left.path, components, pipes);
-    expect(await ask(left.path)).toEqual(status);
+    expect(await ask(left.path)).toEqual(exampleStatus);
   });
 
   test('may be those of a daemon that hangs, where nothing is said', async () => {
@@ -147,7 +139,7 @@ describe.skipIf(!isHere)('named pipes', () => {
     const short = invariant(await connect(addressOf(invariant(names[0], 'it has a name'))), 'it listens');
     short.end('too short');
     await once(short, 'close');
-    expect(await ask(at.path)).toEqual(status);
+    expect(await ask(at.path)).toEqual(exampleStatus);
   });
 
   test.each([
@@ -159,6 +151,6 @@ describe.skipIf(!isHere)('named pipes', () => {
     await writeFile(at.path, content, { mode: 0o600 });
     expect(await ask(at.path)).toBeUndefined();
     await using _server = await openControlServer(at.path, components, pipes);
-    expect(await ask(at.path)).toEqual(status);
+    expect(await ask(at.path)).toEqual(exampleStatus);
   });
 });

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import type { AdminHandlers, LocalAppComponents } from '@skein/coordinator';
-import { silentLogger } from '@skein/protocol';
+import { silentLogger, type DaemonStatus } from '@skein/protocol';
 
 import { openControlServer } from '../control/control-server.ts';
 import { controlSocketPath } from '../control/socket-path.ts';
@@ -14,6 +14,16 @@ export interface TestPlace extends AsyncDisposable {
   readonly directory: string;
   readonly path: string;
 }
+
+/** A status that a daemon of a test gives. */
+export const exampleStatus: DaemonStatus = {
+  pid: 42,
+  peer: '12D3KooWBmAwcd4PJNJvfV89HwE48nwkRmAgo8Vy3uQEyNNHBox2',
+  startedAtMs: 1,
+  hasIdentityConflict: false,
+  traffic: { total: { sentBytes: 1, receivedBytes: 2 }, peers: {} },
+  cards: [],
+};
 
 /** Makes a data directory of its own in which no daemon runs. */
 export async function temporaryPlace(): Promise<TestPlace> {
