@@ -8,7 +8,7 @@ import { roleBeyond } from './membership/role-beyond.ts';
 import { isAnnounceable } from './discovery/addresses.ts';
 import { Member } from './member.ts';
 import type { Mesh } from './mesh.ts';
-import { createLibp2pTransport } from './transport/libp2p/libp2p-transport.ts';
+import { createTransport } from './transport/create-transport.ts';
 import { defaultListen, defaultName, type MeshOptions } from './options.ts';
 
 /**
@@ -36,7 +36,7 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
     );
   }
   return await Member.create({
-    transport: await createLibp2pTransport({ privateKey: identity.privateKey, listen }),
+    transport: await createTransport({ privateKey: identity.privateKey, listen }),
     identity,
     membership,
     authority,

@@ -7,7 +7,7 @@ import { measureLink } from '../calls/measure-link.ts';
 import type { Identity } from '../identity/identity.ts';
 import type { Membership } from '../membership/membership.ts';
 import { FrameStream } from '../streams/frame-stream.ts';
-import { createLibp2pTransport } from '../transport/libp2p/libp2p-transport.ts';
+import { createTransport } from '../transport/create-transport.ts';
 import type { Connection, Transport } from '../transport/transport.ts';
 
 export type PathStepName = 'resolve' | 'tcp' | 'noise' | 'certificate' | 'protocol' | 'link';
@@ -45,7 +45,7 @@ export async function* testPath(options: TestPathOptions): AsyncGenerator<PathSt
   const reached = await dialTcp(name, Number(port), signal);
   yield reached;
   if (!reached.ok) return;
-  const transport = await createLibp2pTransport({ privateKey: identity.privateKey, listen: [] });
+  const transport = await createTransport({ privateKey: identity.privateKey, listen: [] });
   await transport.start();
   try {
     const { connection, ...noise } = await dialNoise(transport, options);

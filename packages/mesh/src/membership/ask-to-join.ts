@@ -5,7 +5,7 @@ import { withPeerId } from '../discovery/addresses.ts';
 import type { Identity } from '../identity/identity.ts';
 import { FrameStream } from '../streams/frame-stream.ts';
 import { pause, throwIfAborted } from '../streams/wait.ts';
-import { createLibp2pTransport } from '../transport/libp2p/libp2p-transport.ts';
+import { createTransport } from '../transport/create-transport.ts';
 import type { ByteStream } from '../transport/byte-stream.ts';
 import type { Transport } from '../transport/transport.ts';
 import { Membership } from './membership.ts';
@@ -34,7 +34,7 @@ const approvalPauseMs = 10_000;
 export async function askToJoin(options: JoinOptions): Promise<Membership> {
   const { identity, signal } = options;
   // One of its own: what it dials need not pass our handshake, and it listens to nobody.
-  const transport = await createLibp2pTransport({ privateKey: identity.privateKey, listen: [] });
+  const transport = await createTransport({ privateKey: identity.privateKey, listen: [] });
   await transport.start();
   try {
     for (let isFirst = true; ; isFirst = false) {
