@@ -35,4 +35,7 @@ test.skipIf(process.platform === 'win32')('warns with the reason where no way wo
   expect(warn).toHaveBeenCalledExactlyOnceWith({ reason: 'sh: Access denied' }, expect.stringContaining('sleep'));
   await keepAwake([['no-such-program']], { ...silentLogger, warn });
   expect(warn).toHaveBeenLastCalledWith({ reason: expect.stringContaining('ENOENT') as string }, expect.anything());
+  // A program that Node does not even try to start: the engine serves all the same.
+  await keepAwake([['no\0program']], { ...silentLogger, warn });
+  expect(warn).toHaveBeenCalledTimes(3);
 });

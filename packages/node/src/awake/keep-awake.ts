@@ -40,21 +40,31 @@ export function inhibitors(platform: NodeJS.Platform, pid: number): readonly Inh
 export async function keepAwake(ways: readonly Inhibitor[], logger: Logger): Promise<void> {
   let reason = '';
   for (const [program, ...given] of ways) {
-    const inhibitor = spawn(program, given, { stdio: ['ignore', 'ignore', 'pipe'], windowsHide: true });
-    const output = inhibitor.stderr as Socket;
-    // It outlives the engine by a moment, and must not hold the daemon.
-    inhibitor.unref();
-    output.unref();
-    let said = '';
-    output.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(-200)));
     try {
-      const [code] = (await once(inhibitor, 'close')) as [number | null];
-      if (code === 0 || code === null) return;
-      reason = `${program}: ${said.trim() || `exit code ${code}`}`;
+      const failure = await inhibit(program, given);
+      if (failure === undefined) return;
+      reason = `${program}: ${failure}`;
     } catch (error) {
       reason = `${program}: ${error instanceof Error ? error.message : String(error)}`;
     }
   }
   if (reason !== '')
     logger.warn({ reason }, 'this machine may go to sleep while it serves: it could not be told not to');
+}
+
+/**
+ * Runs a program until it ends, and returns its reason when it failed.
+ *
+ * @throws Error when it can't be started
+ */
+async function inhibit(program: string, given: readonly string[]): Promise<string | undefined> {
+  const inhibitor = spawn(program, given, { stdio: ['ignore', 'ignore', 'pipe'], windowsHide: true });
+  const output = inhibitor.stderr as Socket;
+  // It outlives the engine by a moment, and must not hold the daemon.
+  inhibitor.unref();
+  output.unref();
+  let said = '';
+  output.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(-200)));
+  const [code] = (await once(inhibitor, 'close')) as [number | null];
+  return code === 0 || code === null ? undefined : said.trim() || `exit code ${code}`;
 }
