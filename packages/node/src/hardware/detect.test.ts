@@ -75,3 +75,12 @@ test('refuses a named backend whose driver is broken, with the reason', async ()
 test('gives no reason when nothing failed', async () => {
   expect(await detectHardware('cpu')).not.toHaveProperty('fallback');
 });
+
+test.each([
+  [{ gpus: [0] }, /there is no GPU 0: this machine has none/],
+  [{ mainGpu: 1 }, /there is no GPU 1: this machine has none/],
+  [{ tensorSplit: [3, 1] }, /--tensor-split needs a GPU/],
+])('refuses wishes for GPUs where the CPU computes: %j', async (gpuOptions, reason) => {
+  const refused = { code: 'engine-incompatible', message: expect.stringMatching(reason) as string };
+  await expect(detectHardware('cpu', { gpuOptions })).rejects.toMatchObject(refused);
+});

@@ -7,7 +7,7 @@ import { SkeinError, type Hardware } from '@skein/protocol';
 import { z } from 'zod';
 
 import { gpuBackends, libraryDirectories, type Backend, type LibraryDirectories } from './backend.ts';
-import { chooseGpus, type GpuDevice } from './devices.ts';
+import type { GpuDevice } from './devices.ts';
 import { applyGpuOptions, type GpuOptions } from './gpu-options.ts';
 import { gpuFix, noGpu } from './gpu-problem.ts';
 import type { MainMemory } from './main-memory.ts';
@@ -95,8 +95,8 @@ async function findBackend(
     const problem = problemOf(candidate, found);
     if (problem !== undefined) problems.push(problem);
   }
-  // Numbers that no GPU has are refused, rather than left alone.
-  if (gpuOptions.gpus !== undefined) chooseGpus([], gpuOptions.gpus);
+  // Wishes for GPUs are refused where there is none, rather than left alone.
+  applyGpuOptions([], gpuOptions, 'cpu');
   return { backend: 'cpu', libraries: await libraryDirectories('cpu'), gpus: [], ...fallbackOf(problems) };
 }
 

@@ -50,6 +50,7 @@ export function applyGpuOptions<Device extends GpuDevice>(
   backend: string,
 ): GpuChoice<Device> {
   const gpus = chooseGpus(devices, asked);
+  if (gpus.length === 0 && tensorSplit !== undefined) throw refusal('--tensor-split needs a GPU; leave it out');
   if (tensorSplit !== undefined && tensorSplit.length !== gpus.length) {
     throw refusal(`--tensor-split has ${tensorSplit.length} shares for ${gpus.length} GPUs; give one for each`);
   }
