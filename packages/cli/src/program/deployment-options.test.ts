@@ -1,4 +1,4 @@
-import { mkdtempDisposable, writeFile } from 'node:fs/promises';
+import { mkdtempDisposable, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -88,4 +88,13 @@ test.each([
   [['--cache-type', 'q3_0'], 'f16, bf16, q8_0, q5_1, q4_0'],
 ])('refuses %j', (words, reason) => {
   expect(() => deploymentOptions(parse(...words))).toThrow(reason);
+});
+
+test('reads no template without end', async () => {
+  expect(() => deploymentOptions(parse('--chat-template-file', '.'))).toThrow('must be the path of a file');
+  await using directory = await mkdtempDisposable(join(tmpdir(), 'skein-options-'));
+  const vast = join(directory.path, 'vast.jinja');
+  await writeFile(vast, '');
+  await truncate(vast, 1024 ** 4);
+  expect(() => deploymentOptions(parse('--chat-template-file', vast))).toThrow('no more than 768 KiB');
 });

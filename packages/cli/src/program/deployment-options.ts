@@ -1,11 +1,13 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 
 import {
   check,
   deploymentDefaults,
   deploymentFlags,
   deploymentRequestSchema,
+  formatBytes,
   hasCode,
+  limits,
   type DeploymentFlag,
   type DeploymentOptions,
 } from '@skein/protocol';
@@ -53,11 +55,21 @@ function numberParser({ isInt, minValue, maxValue }: z.ZodNumber): (text: string
   return isInt ? wholeNumber(1, maxValue ?? undefined) : decimalNumber(minValue ?? 0, maxValue ?? Infinity);
 }
 
+/** Longest file that an option may name, in bytes: as many characters as a template may have, of UTF-8. */
+const maxFileBytes = 3 * limits.maxTemplateCharacters;
+
 /** Reads the file that an option names. */
 function textOfFile(path: string): string {
   try {
+    const status = statSync(path);
+    // A device or a pipe might have no end.
+    if (!status.isFile()) throw new InvalidArgumentError('It must be the path of a file.');
+    if (status.size > maxFileBytes) {
+      throw new InvalidArgumentError(`Its file must have no more than ${formatBytes(maxFileBytes)}.`);
+    }
     return readFileSync(path, 'utf8');
   } catch (error) {
+    if (error instanceof InvalidArgumentError) throw error;
     throw new InvalidArgumentError(`It can't be read (${hasCode(error, 'ENOENT') ? 'there is none' : String(error)}).`);
   }
 }
