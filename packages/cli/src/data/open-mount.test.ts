@@ -1,8 +1,8 @@
-import { mkdtempDisposable, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtempDisposable, open, readdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { isIdentityEncrypted } from '@skein/mesh';
+import { isIdentityEncrypted, loadIdentity } from '@skein/mesh';
 import { expect, test } from 'vitest';
 
 import { mountExfat } from '../testing/exfat-mount.ts';
@@ -50,4 +50,28 @@ test('works where a file system keeps no modes, with encrypted keys and a warnin
   expect(status.stderr).toContain('Skein does not run in');
   const locked = await upOnce(data, []);
   expect(locked.stderr).toContain('is encrypted; name the file that holds its passphrase');
+}, 60_000);
+
+/** Takes all room of a file system but that of one small file. */
+async function fill(path: string): Promise<void> {
+  await using file = await open(path, 'wx');
+  const cluster = Buffer.alloc(4096);
+  let bytes = 0;
+  try {
+    for (;;) bytes += (await file.write(cluster)).bytesWritten;
+  } catch (error) {
+    expect(error).toMatchObject({ code: 'ENOSPC' });
+  }
+  await file.truncate(bytes - cluster.byteLength);
+}
+
+test('leaves no part of a key where a file has one name only and the disk is full', async ({ skip }) => {
+  const mounted = await mountExfat();
+  if ('missing' in mounted) return skip(mounted.missing);
+  await using mount = mounted;
+  const data = join(mount.path, 'skein');
+  await mkdir(data);
+  await fill(join(mount.path, 'others'));
+  await expect(loadIdentity(data, { passphrase: 'four words' })).rejects.toMatchObject({ code: 'disk-failed' });
+  expect(await readdir(data)).toEqual([]);
 }, 60_000);

@@ -77,7 +77,19 @@ async function takeName(
     await linkFile(temporary, path);
   } catch (error) {
     if (!noLinkCodes.some((code) => hasCode(error, code))) throw error;
-    await writeFile(path, bytes, { mode: 0o600, flag: 'wx', flush: true });
+    await writeNew(path, bytes);
+  }
+}
+
+/** Writes a file that must not be there yet. One that can't be written whole is removed: half a key is none. */
+async function writeNew(path: string, bytes: Uint8Array): Promise<void> {
+  await using file = await open(path, 'wx', 0o600);
+  try {
+    await file.writeFile(bytes);
+    await file.sync();
+  } catch (error) {
+    await removeFile(path);
+    throw error;
   }
 }
 
