@@ -26,13 +26,14 @@ export async function assertClosed(directory: string): Promise<void> {
   throw openToOthers(directory, user, others);
 }
 
-/** Closes a directory of Windows to others, as far as that is possible. */
+/** Closes a directory of Windows to others, as far as that is possible: {@link assertClosed} tells whether it was. */
 export async function closeDirectory(directory: string): Promise<void> {
   const { user, others } = await readAccess(directory);
-  if (others.names.length === 0) return;
+  if (others.names.length === 0 || !others.hasList) return;
+  // A refusal says less than the check that follows, which names the command.
   await runPowerShell(`& icacls.exe $env:SKEIN_DIRECTORY ${closingArguments(user, others).join(' ')}`, {
     SKEIN_DIRECTORY: directory,
-  });
+  }).catch(() => undefined);
 }
 
 /** Makes the error of a directory that others can read, with the fix. */
