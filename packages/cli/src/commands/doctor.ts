@@ -24,6 +24,7 @@ import type { Finding } from '../doctor/finding.ts';
 import { findSurroundings } from '../doctor/surroundings.ts';
 import { waysToMissing } from '../doctor/ways-to-missing.ts';
 import { printable } from '../output/format.ts';
+import { ifSlow, slowSearch } from '../output/if-slow.ts';
 import { exitCodes } from '../process/exit-codes.ts';
 import { repeatedMultiaddr } from '../program/arguments.ts';
 import { printJson, printLine, printWarning, type CommandContext } from '../program/context.ts';
@@ -76,7 +77,8 @@ async function examine(data: OpenedData, { signal, stderr }: CommandContext): Pr
   const used = new Set(chooseInterfaces(all, { only }).map(({ name }) => name));
   const wireless = await findWireless(Object.fromEntries(Object.entries(all).filter(([name]) => used.has(name))));
   const known = await KnownMembers.load(directory, (text) => printWarning(stderr, text));
-  const gpuBackends = await examineGpus(await findRuntime(directory));
+  const slow = ifSlow(stderr, slowSearch);
+  const gpuBackends = await examineGpus(await findRuntime(directory), { signal }).finally(() => slow[Symbol.dispose]());
   const facts: Facts = {
     platform: process.platform,
     surroundings: await findSurroundings(Object.keys(all)),

@@ -3,6 +3,7 @@ import { formatBytes, SkeinError } from '@skein/protocol';
 import type { Command } from 'commander';
 
 import { counted, formatTable, printable } from '../output/format.ts';
+import { ifSlow, slowSearch } from '../output/if-slow.ts';
 import { exitCodes } from '../process/exit-codes.ts';
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
 import { findData, openData } from '../program/data-options.ts';
@@ -29,7 +30,7 @@ export function registerGpu(program: Command, context: CommandContext): void {
     .action(async (flags: GpuFlags) => {
       const { directory } = await findData(command);
       const runtimeDirectory = await findRuntime(directory);
-      const reports = await examineGpus(runtimeDirectory);
+      const reports = await examine(runtimeDirectory, context);
       if (flags.json === true) printJson(context.stdout, { backends: reports, runtimeDirectory });
       else for (const line of describeReports(reports, runtimeDirectory)) printLine(context.stdout, line);
       if (isLacking(reports)) throw new Verdict(exitCodes.failed);
@@ -44,7 +45,7 @@ export function registerGpu(program: Command, context: CommandContext): void {
 
 async function setUp({ directory }: { readonly directory: string }, context: CommandContext): Promise<void> {
   const { stdout, stderr, signal } = context;
-  const before = await examineCuda(await findRuntime(directory));
+  const before = await examineCuda(await findRuntime(directory), context);
   if (before.gpus.length > 0) {
     printLine(stdout, `Nothing is missing: ${counted(before.gpus.length, 'GPU computes', 'GPUs compute')} by cuda.`);
     return;
@@ -64,7 +65,7 @@ async function setUp({ directory }: { readonly directory: string }, context: Com
     },
   });
   printLine(stdout, `NVIDIA's runtime libraries lie in ${runtimeDirectory}.`);
-  const { gpus, problem } = await examineCuda(runtimeDirectory);
+  const { gpus, problem } = await examineCuda(runtimeDirectory, context);
   if (gpus.length === 0) {
     throw new SkeinError('engine-incompatible', `cuda still has no GPU here: ${problem?.reason}; ${problem?.fix}`);
   }
@@ -72,8 +73,16 @@ async function setUp({ directory }: { readonly directory: string }, context: Com
   printLine(stdout, `Skein now computes on ${names}. Stop it and start it again where it runs.`);
 }
 
-async function examineCuda(runtimeDirectory: string | undefined): Promise<BackendReport> {
-  const report = (await examineGpus(runtimeDirectory)).find(({ backend }) => backend === 'cuda');
+async function examine(
+  runtimeDirectory: string | undefined,
+  { stderr, signal }: CommandContext,
+): Promise<readonly BackendReport[]> {
+  using _slow = ifSlow(stderr, slowSearch);
+  return await examineGpus(runtimeDirectory, { signal });
+}
+
+async function examineCuda(runtimeDirectory: string | undefined, context: CommandContext): Promise<BackendReport> {
+  const report = (await examine(runtimeDirectory, context)).find(({ backend }) => backend === 'cuda');
   if (report !== undefined) return report;
   throw new SkeinError('engine-incompatible', 'this platform has no CUDA; `skein gpu` lists what it has');
 }

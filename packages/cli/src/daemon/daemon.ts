@@ -146,7 +146,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   if (peer !== undefined) {
     stack.defer(async () => await peer.stop());
     starting.throwIfAborted();
-    await peer.start();
+    await peer.start({ signal: starting });
   }
   const coordinator = coordinate && createCoordinator({ mesh, audit, ...coordinate, logger });
   if (coordinator !== undefined) {

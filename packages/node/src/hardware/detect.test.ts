@@ -2,12 +2,13 @@ import { copyFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
+import { getLlama } from 'node-llama-cpp';
 import { afterEach, expect, test, vi } from 'vitest';
 
 import { temporaryDirectory } from '../sources/test-support/temporary-directory.ts';
 import { libraryDirectory } from './backend.ts';
 import { detectHardware } from './detect.ts';
-import { examineGpus } from './examine.ts';
+import { examineGpus, reportOf } from './examine.ts';
 
 afterEach(() => {
   vi.unstubAllEnvs();
@@ -83,4 +84,28 @@ test.each([
 ])('refuses wishes for GPUs where the CPU computes: %j', async (gpuOptions, reason) => {
   const refused = { code: 'engine-incompatible', message: expect.stringMatching(reason) as string };
   await expect(detectHardware('cpu', { gpuOptions })).rejects.toMatchObject(refused);
+});
+
+test("counts the cores as node-llama-cpp does, whose JavaScript isn't loaded for that", async () => {
+  const llama = await getLlama({ gpu: false, build: 'never', skipDownload: true, progressLogs: false });
+  expect((await detectHardware('cpu')).cores).toBe(llama.cpuMathCores);
+});
+
+test('ends with its signal, though a driver hangs', async () => {
+  await using directory = await temporaryDirectory();
+  await breakDetection(directory.path, 'Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);');
+  const controller = new AbortController();
+  const detecting = detectHardware('auto', { signal: controller.signal });
+  controller.abort(new Error('enough'));
+  await expect(detecting).rejects.toThrow('enough');
+});
+
+test.each([
+  [{ searchFailure: 'the detection took longer than 60 s', isLate: true }, /restart this machine.*driver/],
+  [{ searchFailure: 'the detection was ended by SIGSEGV', isLate: false }, /update the GPU's driver/],
+])('advises what helps against a search that failed', (found, fix) => {
+  expect(reportOf('vulkan', found)).toMatchObject({
+    gpus: [],
+    problem: { reason: found.searchFailure, fix: expect.stringMatching(fix) as string, isAmiss: true },
+  });
 });

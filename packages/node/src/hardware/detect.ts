@@ -1,22 +1,20 @@
-import { execFile, type ExecFileException } from 'node:child_process';
 import { cpus } from 'node:os';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 
 import { SkeinError, type Hardware } from '@skein/protocol';
 import { z } from 'zod';
 
-import { gpuBackends, libraryDirectories, type Backend, type LibraryDirectories } from './backend.ts';
+import { runProbe, type ProbeResult } from '../probe/run-probe.ts';
+import { gpuBackends, libraryDirectories, libraryDirectory, type Backend, type LibraryDirectories } from './backend.ts';
 import type { GpuDevice } from './devices.ts';
 import { applyGpuOptions, type GpuOptions } from './gpu-options.ts';
 import { gpuFix, noGpu } from './gpu-problem.ts';
 import type { MainMemory } from './main-memory.ts';
 import { withLibraries } from './runtime-libraries.ts';
 
-const run = promisify(execFile);
-const detectTimeoutMs = 30_000;
 /** Longest quoted text of an error, in characters. */
 const reasonCharacters = 200;
+/** Most characters of a process's errors that are kept. */
+const errorCharacters = 2000;
 /** Longest reason on a card, in characters. */
 const fallbackCharacters = 256;
 
@@ -37,7 +35,9 @@ export type FoundGpus = z.infer<typeof foundSchema> & { readonly libraries: Libr
 /** A search that did not come to its end. */
 export interface FailedSearch {
   readonly searchFailure: string;
-  readonly cause: unknown;
+  /** Whether it took too long, as behind a driver that hangs. */
+  readonly isLate: boolean;
+  readonly cause?: unknown;
 }
 
 /** This machine's means of computing. */
@@ -60,33 +60,46 @@ export interface DetectOptions {
   readonly gpuOptions?: GpuOptions | undefined;
   /** Directory of NVIDIA's runtime libraries. Default: where the system looks. */
   readonly runtimeDirectory?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
  * Finds the backend to use: the named one, or with `auto` the first that has a GPU, and the CPU where none has.
  *
  * @throws SkeinError `engine-incompatible` when the named backend does not work on this machine, or its GPUs are not
- * those that the options name
+ * those that the options name; the reason of the signal
  */
 export async function detectHardware(
   backend: Backend | 'auto',
-  { gpuOptions = {}, runtimeDirectory }: DetectOptions = {},
+  options: DetectOptions = {},
 ): Promise<DetectedHardware> {
-  const [cores, found] = await Promise.all([lookForCores(), findBackend(backend, { gpuOptions, runtimeDirectory })]);
-  return { ...found, cores, gpuOptions };
+  const over = new AbortController();
+  const signal = AbortSignal.any([over.signal, ...(options.signal === undefined ? [] : [options.signal])]);
+  try {
+    const [cores, found] = await Promise.all([lookForCores(signal), findBackend(backend, { ...options, signal })]);
+    return { ...found, cores, gpuOptions: options.gpuOptions ?? {} };
+  } finally {
+    // Ends the searches that turned out not to matter.
+    over.abort();
+  }
 }
 
 async function findBackend(
   backend: Backend | 'auto',
-  { gpuOptions = {}, runtimeDirectory }: DetectOptions,
+  { gpuOptions = {}, runtimeDirectory, signal }: DetectOptions,
 ): Promise<Omit<DetectedHardware, 'cores' | 'gpuOptions'>> {
   const problems: string[] = [];
   const candidates = backend === 'auto' ? gpuBackends() : [backend].filter((named) => named !== 'cpu');
-  for (const candidate of candidates) {
-    const installed = await librariesOf(candidate, { isNamed: backend !== 'auto' });
-    if (installed === undefined) continue;
-    const libraries = { ...installed, runtimeDirectory };
-    const found = await lookForGpus(candidate, libraries);
+  // All at once: a driver that takes its time holds up no other.
+  const searches = candidates.map((candidate) => {
+    const search = searchOf(candidate, { isNamed: backend !== 'auto', runtimeDirectory, signal });
+    search.catch(() => undefined);
+    return search;
+  });
+  for (const [index, candidate] of candidates.entries()) {
+    const search = await searches[index];
+    if (search === undefined) continue;
+    const { found, libraries } = search;
     if (!('searchFailure' in found) && found.gpus.length > 0) {
       const { gpus } = applyGpuOptions(found.gpus, gpuOptions, candidate);
       return { backend: candidate, libraries, gpus, ...fallbackOf(problems) };
@@ -98,6 +111,17 @@ async function findBackend(
   // Wishes for GPUs are refused where there is none, rather than left alone.
   applyGpuOptions([], gpuOptions, 'cpu');
   return { backend: 'cpu', libraries: await libraryDirectories('cpu'), gpus: [], ...fallbackOf(problems) };
+}
+
+/** Searches with one backend; undefined where `auto` has no such build of llama.cpp. */
+async function searchOf(
+  backend: Backend,
+  { isNamed, runtimeDirectory, signal }: Omit<DetectOptions, 'gpuOptions'> & { readonly isNamed: boolean },
+): Promise<{ readonly found: FoundGpus | FailedSearch; readonly libraries: LibraryDirectories } | undefined> {
+  const installed = await librariesOf(backend, { isNamed });
+  if (installed === undefined) return undefined;
+  const libraries = { ...installed, runtimeDirectory };
+  return { found: await lookForGpus(backend, libraries, { signal }), libraries };
 }
 
 /** Looks at the GPUs anew, for their free memory. Gives back what is known where that fails. */
@@ -114,12 +138,17 @@ export async function measureGpus(detected: DetectedHardware): Promise<DetectedH
  * Looks for the GPUs of a backend, in a process that loads what an engine loads.
  *
  * @param libraries of that backend
+ * @throws the reason of the signal
  */
-export async function lookForGpus(backend: Backend, libraries: LibraryDirectories): Promise<FoundGpus | FailedSearch> {
+export async function lookForGpus(
+  backend: Backend,
+  libraries: LibraryDirectories,
+  { signal }: { readonly signal?: AbortSignal | undefined } = {},
+): Promise<FoundGpus | FailedSearch> {
   const { directory, fallbackDirectory, runtimeDirectory } = libraries;
   const environment = withLibraries(process.env, runtimeDirectory);
   const directories = [directory, ...(fallbackDirectory === undefined ? [] : [fallbackDirectory])];
-  const found = await ask(foundSchema, [backend, ...directories], environment);
+  const found = await ask(foundSchema, [backend, ...directories], { environment, signal });
   return 'searchFailure' in found ? found : { ...found, libraries };
 }
 
@@ -136,12 +165,15 @@ export function describeHardware({ backend, cores, gpus, fallback }: DetectedHar
   };
 }
 
-async function lookForCores(): Promise<number> {
-  const found = await ask(coresSchema, ['cpu']);
+async function lookForCores(signal: AbortSignal): Promise<number> {
+  const found = await ask(coresSchema, ['cpu', await libraryDirectory('cpu')], { signal });
   if ('cores' in found) return found.cores;
+  const fix = found.isLate
+    ? 'it is too busy, or its disk too slow: end other programs and try again'
+    : 'run `npm ci` again; `skein doctor` names what this machine lacks';
   throw new SkeinError(
     'engine-incompatible',
-    `the cpu backend does not work on this machine (${found.searchFailure}); run \`npm ci\` without --omit=optional`,
+    `the cpu backend does not work on this machine (${found.searchFailure}); ${fix}`,
     { cause: found.cause },
   );
 }
@@ -156,9 +188,10 @@ async function librariesOf(
 
 function unusable(backend: Backend, found: FoundGpus | FailedSearch): SkeinError {
   if (!('searchFailure' in found)) return noGpu(backend, found.missing ?? { hasDriver: false });
+  const fix = found.isLate ? 'restart this machine, or use --backend auto or cpu' : 'use --backend auto or cpu';
   return new SkeinError(
     'engine-incompatible',
-    `the ${backend} backend does not work on this machine (${found.searchFailure}); use --backend auto or cpu`,
+    `the ${backend} backend does not work on this machine (${found.searchFailure}); ${fix}`,
     { cause: found.cause },
   );
 }
@@ -179,32 +212,29 @@ function fallbackOf(problems: readonly string[]): { readonly fallback?: string }
 async function ask<Answer>(
   schema: z.ZodType<Answer>,
   argumentList: readonly string[],
-  environment = process.env,
+  options: { readonly environment?: NodeJS.ProcessEnv; readonly signal: AbortSignal | undefined },
 ): Promise<Answer | FailedSearch> {
-  const script = fileURLToPath(new URL('detect-main.ts', import.meta.url));
-  let output: string;
+  const script = new URL('detect-main.ts', import.meta.url);
+  const result = await runProbe({ script, arguments: argumentList, ...options });
+  if (result.type !== 'answered') return failed(result);
   try {
-    ({ stdout: output } = await run(process.execPath, [script, ...argumentList], {
-      env: environment,
-      timeout: detectTimeoutMs,
-      windowsHide: true,
-    }));
+    return schema.parse(JSON.parse(result.answer));
   } catch (cause) {
-    return { searchFailure: failureOf(cause), cause };
-  }
-  try {
-    return schema.parse(JSON.parse(output));
-  } catch (cause) {
-    return { searchFailure: 'the detection gave an unreadable answer', cause };
+    return { searchFailure: 'the detection gave an unreadable answer', isLate: false, cause };
   }
 }
 
-/** Returns the fault of the detection's process in a few words. */
-function failureOf(error: unknown): string {
-  const { killed, signal, code, stderr = '' } = error as Partial<ExecFileException>;
-  if (killed === true) return `the detection took longer than ${detectTimeoutMs / 1000} s`;
-  if (typeof signal === 'string') return `the detection was ended by ${signal}`;
+/** Describes a search without an answer in a few words. */
+function failed(result: Exclude<ProbeResult, { type: 'answered' }>): FailedSearch {
+  if (result.type === 'late') {
+    const what = result.phase === 'start' ? 'the start of the detection' : 'the detection';
+    return { searchFailure: `${what} took longer than ${Math.round(result.limitMs / 1000)} s`, isLate: true };
+  }
+  const { by, errors } = result;
+  const cause = new Error(errors.slice(-errorCharacters));
+  if (typeof by === 'string') return { searchFailure: `the detection was ended by ${by}`, isLate: false, cause };
   // Node prints the line that threw, the error with its stack, and its own version.
-  const thrown = /^(?:\w*Error|\w*Exception)(?: \[\w+\])?: (.+)$/m.exec(stderr)?.[1];
-  return `the detection failed: ${thrown?.slice(0, reasonCharacters) ?? `exit code ${code}`}`;
+  const thrown = /^(?:\w*Error|\w*Exception)(?: \[\w+\])?: (.+)$/m.exec(errors)?.[1];
+  const reason = thrown?.slice(0, reasonCharacters) ?? `exit code ${by}`;
+  return { searchFailure: `the detection failed: ${reason}`, isLate: false, cause };
 }

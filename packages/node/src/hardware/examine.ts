@@ -26,25 +26,35 @@ export interface GpuProblem {
  * Looks at every GPU backend of this platform, each in a process of its own.
  *
  * @param runtimeDirectory directory of NVIDIA's runtime libraries. Default: where the system looks
+ * @throws the reason of the signal
  */
-export async function examineGpus(runtimeDirectory?: string): Promise<readonly BackendReport[]> {
-  return await Promise.all(gpuBackends().map(async (backend) => await examine(backend, runtimeDirectory)));
+export async function examineGpus(
+  runtimeDirectory?: string,
+  options: { readonly signal?: AbortSignal | undefined } = {},
+): Promise<readonly BackendReport[]> {
+  return await Promise.all(gpuBackends().map(async (backend) => await examine(backend, runtimeDirectory, options)));
 }
 
-async function examine(backend: Backend, runtimeDirectory: string | undefined): Promise<BackendReport> {
+async function examine(
+  backend: Backend,
+  runtimeDirectory: string | undefined,
+  options: { readonly signal?: AbortSignal | undefined },
+): Promise<BackendReport> {
   const libraries = await libraryDirectories(backend).catch(() => undefined);
   if (libraries === undefined) {
     const fix = 'run `npm ci` without --omit=optional';
     const problem = { reason: 'its build of llama.cpp is not installed', fix, isAmiss: false };
     return { backend, gpus: [], usesFallback: false, problem };
   }
-  return reportOf(backend, await lookForGpus(backend, { ...libraries, runtimeDirectory }));
+  return reportOf(backend, await lookForGpus(backend, { ...libraries, runtimeDirectory }, options));
 }
 
 /** Judges a search for the GPUs of a backend. */
 export function reportOf(backend: Backend, found: FoundGpus | FailedSearch): BackendReport {
   if ('searchFailure' in found) {
-    const fix = "update the GPU's driver";
+    const fix = found.isLate
+      ? "restart this machine, since the GPU's driver seems to hang, or update the driver"
+      : "update the GPU's driver";
     return { backend, gpus: [], usesFallback: false, problem: { reason: found.searchFailure, fix, isAmiss: true } };
   }
   const { gpus, usesFallback, missing } = found;

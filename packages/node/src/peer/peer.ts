@@ -33,9 +33,9 @@ export interface Peer {
   /**
    * Detects the hardware, then serves.
    *
-   * @throws SkeinError `engine-incompatible` for a backend that does not work here
+   * @throws SkeinError `engine-incompatible` for a backend that does not work here; the reason of the signal
    */
-  start(): Promise<void>;
+  start(options?: { readonly signal?: AbortSignal | undefined }): Promise<void>;
   /** Ends every stage and its process. */
   stop(): Promise<void>;
   /** Announces the store's present models to the mesh. Call it after a pull. */
@@ -44,6 +44,10 @@ export interface Peer {
 
 /** Pause between two looks at the free memory and at the store's models, in milliseconds. */
 const refreshIntervalMs = 5000;
+/** Time after which the detection of the hardware is said to be slow, in milliseconds. */
+const slowDetectionMs = 10_000;
+const slowDetection =
+  "still looking at this machine's hardware: it is slow or busy, or a GPU's driver hangs; --backend cpu leaves GPUs alone";
 
 /**
  * Makes a member that serves: it offers its hardware, the models that it holds, and the stages that coordinators give
@@ -83,13 +87,15 @@ export function createPeer(options: PeerOptions): Peer {
 
   return {
     announceModels,
-    async start() {
+    async start({ signal } = {}) {
       if (running !== undefined) return;
       await using stack = new AsyncDisposableStack();
+      const slow = setTimeout(() => logger.warn({}, slowDetection), slowDetectionMs);
       const hardware = await detectHardware(options.backend ?? 'auto', {
         gpuOptions: options.gpuOptions,
         runtimeDirectory: await findRuntime(options.directory),
-      });
+        signal,
+      }).finally(() => clearTimeout(slow));
       const { backend, fallback } = hardware;
       if (fallback !== undefined) {
         logger.warn({ reason: fallback, backend }, "this machine's GPU is not used as it could be");

@@ -1,5 +1,6 @@
 import { toWireError } from '@skein/protocol';
 
+import { answerProbe } from '../../probe/answer-probe.ts';
 import { enumerators } from '../libllama/c-headers.ts';
 import { loadLibllama } from '../libllama/libllama.ts';
 
@@ -9,7 +10,7 @@ import { loadLibllama } from '../libllama/libllama.ts';
  * its own, because llama.cpp aborts on input that it does not expect.
  */
 const [, , directory = '', file = ''] = process.argv;
-process.stdout.write(JSON.stringify(check()), () => process.exit(0));
+await answerProbe(check);
 
 function check() {
   try {
