@@ -5,9 +5,10 @@ import type { Authority } from './membership/authority.ts';
 import { keepMembership, loadAuthority, loadMembership } from './membership/membership-files.ts';
 import type { Membership } from './membership/membership.ts';
 import { roleBeyond } from './membership/role-beyond.ts';
-import { isAnnounceable } from './discovery/addresses.ts';
+import { isAnnounceable, ownAddresses } from './discovery/addresses.ts';
 import { Member } from './member.ts';
 import type { Mesh } from './mesh.ts';
+import { peerIdOf } from './transport/addresses.ts';
 import { createTransport } from './transport/create-transport.ts';
 import { defaultListen, defaultName, type MeshOptions } from './options.ts';
 
@@ -27,12 +28,13 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
     throw new SkeinError('not-permitted', `this machine was not let in as a ${missing}; ${fix}`);
   }
   const { listen = defaultListen, interfaces, announce } = options;
-  const wrong = announce?.find((address) => !isAnnounceable(address));
+  const isOther = (address: string): boolean => (peerIdOf(address) ?? identity.peerId) !== identity.peerId;
+  const wrong = announce?.find((address) => address !== ownAddresses && (!isAnnounceable(address) || isOther(address)));
   if (wrong !== undefined) {
     const example = '/ip4/192.168.1.20/tcp/7330';
     throw new SkeinError(
       'invalid-request',
-      `${wrong} can't be announced; name an IP address and a port, like ${example}`,
+      `${wrong} can't be announced; name an IP address and a port of this machine, like ${example}`,
     );
   }
   return await Member.create({

@@ -17,7 +17,7 @@ import { CardStreams } from './cards/card-streams.ts';
 import { CardsView, type Cards } from './cards/cards.ts';
 import { Gossip } from './cards/gossip.ts';
 import { OwnCard, type CardContent } from './cards/own-card.ts';
-import { isLoopbackOnly, reachableAddresses, withPeerId } from './discovery/addresses.ts';
+import { isLoopbackOnly, ownAddresses, reachableAddresses, withPeerId } from './discovery/addresses.ts';
 import { Dialer } from './discovery/dialer.ts';
 import { chooseInterfaces } from './discovery/interfaces.ts';
 import { MdnsDiscovery } from './discovery/mdns.ts';
@@ -227,7 +227,10 @@ export class Member implements Mesh {
 
   addresses(): readonly string[] {
     const { announce } = this.#options;
-    return announce?.map((address) => withPeerId(address, this.peerId)) ?? this.#interfaceAddresses();
+    const addresses = (announce ?? [ownAddresses]).flatMap((address) =>
+      address === ownAddresses ? this.#interfaceAddresses() : withPeerId(address, this.peerId),
+    );
+    return [...new Set(addresses)];
   }
 
   connectedPeers(): readonly string[] {

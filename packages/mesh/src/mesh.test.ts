@@ -77,9 +77,19 @@ test('tells others the addresses that it was told to announce, and no other', as
   const announced = [`/ip4/192.0.2.7/tcp/17330/p2p/${second.peerId}`];
   expect(second.addresses()).toEqual(announced);
   await untilCards(first, (cards) => cards.some(({ addresses }) => addresses.join() === announced.join()));
-  await expect(cluster.add([], { announce: ['/dns4/attic.example/tcp/7330'] })).rejects.toMatchObject({
-    code: 'invalid-request',
-  });
+  const ofAnother = `/ip4/192.0.2.7/tcp/17330/p2p/${first.peerId}`;
+  for (const wrong of ['/dns4/attic.example/tcp/7330', '/ip4/999.1.1.1/tcp/7330', ofAnother]) {
+    await expect(cluster.add([], { announce: [wrong] })).rejects.toMatchObject({ code: 'invalid-request' });
+  }
+});
+
+test('tells others its own addresses beside those that it was told to announce, where it is asked to', async () => {
+  await using cluster = new Cluster();
+  const member = await cluster.add([], { announce: ['/ip4/192.0.2.7/tcp/17330', 'own'] });
+  expect(member.addresses()).toEqual([
+    `/ip4/192.0.2.7/tcp/17330/p2p/${member.peerId}`,
+    expect.stringMatching(new RegExp(`^/ip4/127\\.0\\.0\\.1/tcp/\\d+/p2p/${member.peerId}$`)),
+  ]);
 });
 
 test('dials a member again after it has restarted on the same port', async () => {

@@ -28,7 +28,8 @@ interface CommonOptions {
   readonly interfaces?: readonly string[] | undefined;
   /**
    * Multiaddrs at which others can dial this member, where they are not those of its interfaces: it is behind a router,
-   * in a container or in WSL. Cards and invites name these instead. Default: the addresses of the interfaces.
+   * in a container or in WSL. Cards and invites name these instead; `own` among them stands for the addresses of the
+   * interfaces. Default: `own` alone.
    */
   readonly announce?: readonly string[] | undefined;
   /**

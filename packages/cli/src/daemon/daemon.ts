@@ -31,7 +31,7 @@ export interface DaemonOptions {
   readonly name?: string | undefined;
   /** Multiaddrs to listen on. */
   readonly listen: readonly string[];
-  /** Multiaddrs to tell others of instead of those of the interfaces. */
+  /** Multiaddrs to tell others of instead of those of the interfaces, for which `own` stands. */
   readonly announce?: readonly string[] | undefined;
   /** Names of the interfaces to be dialled and found at. Default: the physical ones. */
   readonly interfaces?: readonly string[] | undefined;

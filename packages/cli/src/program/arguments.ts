@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 
 import { isLoopbackHost } from '@skein/coordinator';
-import { isAnnounceable } from '@skein/mesh';
+import { isAnnounceable, ownAddresses } from '@skein/mesh';
 import { check, labelsSchema, maxGpus } from '@skein/protocol';
 import { InvalidArgumentError } from 'commander';
 
@@ -98,12 +98,11 @@ export function repeatedMultiaddr(text: string, previous: readonly string[] = []
   throw new InvalidArgumentError('It must be a multiaddr like /ip4/192.168.1.20/tcp/7330.');
 }
 
-/** Collects multiaddrs that others are told to dial. */
+/** Collects multiaddrs that others are told to dial, and the word for those of this machine's interfaces. */
 export function repeatedAnnouncement(text: string, previous: readonly string[] = []): readonly string[] {
-  const addresses = repeatedMultiaddr(text, previous);
-  if (isAnnounceable(text)) return addresses;
+  if (text === ownAddresses || isAnnounceable(text)) return [...previous, text];
   throw new InvalidArgumentError(
-    'It must name an IP address and a port of this machine, like /ip4/192.168.1.20/tcp/7330.',
+    `It must name an IP address and a port of this machine, like /ip4/192.168.1.20/tcp/7330, or be ${ownAddresses}.`,
   );
 }
 

@@ -53,7 +53,7 @@ export function addDaemonOptions(
     )
     .option(
       '--announce <multiaddr>',
-      'where members are told to dial it instead: what a router, a container or WSL passes on to it; repeatable',
+      'where members are told to dial it instead: what a router, a container or WSL passes on to it; `own` keeps its own addresses, too; repeatable',
       repeatedAnnouncement,
     )
     .option(

@@ -59,6 +59,7 @@ test.each([
   [['dance'], "unknown command 'dance'"],
   [['up', '--port', '65536'], 'from 0 to 65535'],
   [['up', '--listen', '0.0.0.0:7330'], '/ip4/192.168.1.20/tcp/7330'],
+  [['up', '--announce', '/dns4/attic.example/tcp/7330'], 'or be own'],
   [['up', '--backend', 'abacus'], 'auto'],
   [['join', '--gpus', '0,0'], 'each GPU once'],
   [['join', '--gpus', 'all'], 'from 0 to 15'],

@@ -6,9 +6,13 @@ export function isIpAddress(address: string): boolean {
   return /^\/ip[46]\/[0-9a-f.:]+\/tcp\/\d+(\/p2p\/\w+)?$/.test(address);
 }
 
+/** Word among the addresses to announce: those that the member's interfaces have, as they change. */
+export const ownAddresses = 'own';
+
 /** Tells whether others can be told to dial a multiaddr: it names a port of one IP address, which asks no name server. */
 export function isAnnounceable(address: string): boolean {
-  return isIpAddress(address) && !isWildcard(hostOf(address)) && !/\/tcp\/0+(\/|$)/.test(address);
+  const host = hostOf(address);
+  return host !== undefined && isIpAddress(address) && !isWildcard(host) && !/\/tcp\/0+(\/|$)/.test(address);
 }
 
 /** Adds a peer id to a multiaddr that has none: no other peer can answer then. */
