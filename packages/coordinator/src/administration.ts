@@ -8,9 +8,10 @@ import type { AdminHandlers } from './http/index.ts';
 export function administrationOf(mesh: Mesh, deployments: Deployments): AdminHandlers<'any'> {
   return {
     status: () => meshStatus(mesh, deployments.list()),
-    deploy: async (request, { signal, onEvent }) => ({
+    deploy: async ({ unlessServed, ...request }, { signal, onEvent }) => ({
       deployment: await deployments.deploy(request, {
         signal,
+        unlessServed,
         onProgress: (deployment) => onEvent({ deployment }),
       }),
     }),

@@ -4,7 +4,7 @@ import type { Mesh } from '@skein/mesh';
 import { silentLogger, SkeinError, type Logger } from '@skein/protocol';
 
 import { deploymentEvent, noAudit, Requests, type AuditPort } from './audit/index.ts';
-import { Deployments, type DeploymentsOptions } from './deployments/index.ts';
+import { Deployments, type ComingModel, type DeploymentsOptions } from './deployments/index.ts';
 import type { Hono } from 'hono';
 import { createApp, HttpServer, isLoopbackHost } from './http/index.ts';
 import { createRouter, type RouterOptions } from './routing/index.ts';
@@ -18,6 +18,8 @@ export interface CoordinatorOptions {
   readonly host?: string | undefined;
   /** TCP port; 0 takes any free one. Default 7331. */
   readonly port?: number | undefined;
+  /** A model that its owner is about to deploy, and may have to get first: requests for it wait for that. Default: none. */
+  readonly coming?: ComingModel | undefined;
   /** Audit log of requests and deployments, opened and closed by its owner. Default: none. */
   readonly audit?: AuditPort | undefined;
   /** Logger. Default: silent. */
@@ -46,7 +48,7 @@ export interface Coordinator {
 
 /** Throws `invalid-request` for a host beyond loopback: without keys, everyone in reach could use the machines. */
 export function createCoordinator(options: CoordinatorOptions): Coordinator {
-  const { mesh, host = '127.0.0.1', port = 7331, logger = silentLogger, audit = noAudit } = options;
+  const { mesh, host = '127.0.0.1', port = 7331, coming, logger = silentLogger, audit = noAudit } = options;
   if (!isLoopbackHost(host)) {
     throw new SkeinError(
       'invalid-request',
@@ -57,6 +59,7 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
   const deployments = new Deployments(
     {
       mesh,
+      coming,
       onTransition: (status, before) => {
         const event = deploymentEvent(status, before);
         if (event !== undefined) void audit.append(event);
@@ -68,7 +71,7 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
   const requests = new Requests({ audit, now: shared.now });
   const stopped = new AbortController();
   const app = createApp({
-    generations: createRouter({ mesh, deployments }, options.deadlines),
+    generations: createRouter({ mesh, deployments, coming }, options.deadlines),
     requests,
     administration: administrationOf(mesh, deployments),
     stopped: stopped.signal,

@@ -23,6 +23,7 @@ export {
 } from './audit/index.ts';
 export { createCoordinator, type Coordinator, type CoordinatorOptions } from './coordinator.ts';
 export {
+  ComingModel,
   Deployments,
   type DeploymentRoute,
   type DeploymentsOptions,

@@ -19,4 +19,4 @@ export {
   localModelPlaces,
   type LocalModelPlaces,
 } from './local-models/index.ts';
-export { openStore, type ModelStore, type PullOptions, type PullProgress } from './store/index.ts';
+export { namesToCome, openStore, type ModelStore, type PullOptions, type PullProgress } from './store/index.ts';

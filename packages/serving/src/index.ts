@@ -1,4 +1,4 @@
-export { explainMissing, findModel, type ModelView } from './catalog/find-model.ts';
+export { explainMissing, findModel, stillComing, type ModelView } from './catalog/find-model.ts';
 export { meshCatalog, type CatalogModel } from './catalog/mesh-catalog.ts';
 export { answerEvents } from './conversation/answer-events.ts';
 export { EnginesAtRisk } from './generation/engines-at-risk.ts';

@@ -77,6 +77,9 @@ async function throughCoordinator(
   const ready = deploymentsOf(cards).filter((deployment) => deployment.isReady && deployment.model === model);
   const isServed = ready.some(({ stages }) => wanted.stages === undefined || stages.length === wanted.stages);
   // The coordinator would deploy by itself; asked for, it also says how far it is.
-  if (!isServed) await deployModel({ coordinator, request: { model: named, stages: wanted.stages } }, context);
+  if (!isServed) {
+    const request = { model: named, stages: wanted.stages };
+    await deployModel({ coordinator, request, unlessServed: true }, context);
+  }
   return { client, model: named };
 }

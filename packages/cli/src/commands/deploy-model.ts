@@ -12,7 +12,16 @@ import type { CommandContext } from '../program/context.ts';
  * @throws SkeinError as {@link Coordinator.deploy} does
  */
 export async function deployModel(
-  { coordinator, request }: { readonly coordinator: Coordinator; readonly request: DeploymentRequest },
+  {
+    coordinator,
+    request,
+    unlessServed = false,
+  }: {
+    readonly coordinator: Coordinator;
+    readonly request: DeploymentRequest;
+    /** Whether to add no replica where one that is as asked is there or coming. */
+    readonly unlessServed?: boolean;
+  },
   { stderr, signal }: Pick<CommandContext, 'stderr' | 'signal'>,
 ): Promise<Deployment> {
   using progress = createProgress(stderr, { signal });
@@ -20,7 +29,7 @@ export async function deployModel(
     const step = stepOf(stages);
     if (step !== undefined) progress.show(step);
   };
-  const deployment = await coordinator.deploy(request, { signal, onProgress });
+  const deployment = await coordinator.deploy(request, { signal, onProgress, unlessServed });
   progress.complete();
   return deployment;
 }

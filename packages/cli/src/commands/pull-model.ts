@@ -89,16 +89,20 @@ export async function pullModel(
 }
 
 /**
- * Checks that a text names a model that a pull could ever get.
+ * Reads a reference as {@link readReference} does, and checks that a pull could ever get its model.
  *
  * @throws SkeinError `invalid-request` for a malformed reference, `model-not-found` for a path to nothing
  */
-export async function assertModel(text: string, context: Pick<CommandContext, 'environment'>): Promise<void> {
+export async function readPullable(
+  text: string,
+  context: Pick<CommandContext, 'environment'>,
+): Promise<ModelReference> {
   const reference = await readReference(text, context);
-  if (reference.kind !== 'local-file') return;
+  if (reference.kind !== 'local-file') return reference;
   const { path } = reference;
   try {
     await access(path, constants.R_OK);
+    return reference;
   } catch (error) {
     throw new SkeinError('model-not-found', `can't read ${path}; check its path and mode`, { cause: error });
   }

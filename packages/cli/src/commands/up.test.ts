@@ -4,7 +4,9 @@ import { join } from 'node:path';
 
 import { Authority, loadIdentity, saveMembership } from '@skein/mesh';
 import { expect, test } from 'vitest';
+import { z } from 'zod';
 
+import { writeTinyModel } from '../../../../scripts/fixtures/tiny-models.ts';
 import { runInProcess } from '../testing/run-in-process.ts';
 
 async function temporaryData() {
@@ -70,3 +72,54 @@ test('invites nobody where another machine has the authority', async () => {
   const printed = await upOnce(['up', '--data', root.path, ...quiet, ...here]);
   expect(printed).toMatch(/^Skein is up\..*\nThe keys in .*\n$/);
 });
+
+const refusalSchema = z.object({ error: z.object({ code: z.string() }) });
+const statusSchema = z.object({ deployments: z.array(z.looseObject({ id: z.string() })) });
+
+/**
+ * Runs `up --model`, and asks that model from the moment at which the API is there until it answers. Returns the codes
+ * of the refusals, and the deployments in the end.
+ */
+async function askWhileComing(words: readonly string[], model: string) {
+  const [url, deployed, stop] = [Promise.withResolvers<string>(), Promise.withResolvers<void>(), new AbortController()];
+  const onPrint = (text: string) => {
+    const found = /http:\S+(?=\/v1)/.exec(text);
+    if (found !== null) url.resolve(found[0]);
+    if (text.includes(' is deployed ')) deployed.resolve();
+  };
+  const running = runInProcess(words, { signal: stop.signal, onPrint });
+  try {
+    const refusals = new Set<string>();
+    const api = await url.promise;
+    for (;;) {
+      const body = JSON.stringify({ model, prompt: 'once', max_tokens: 2 });
+      const headers = { 'content-type': 'application/json' };
+      const response = await fetch(`${api}/v1/completions`, { method: 'POST', headers, body });
+      if (response.ok) break;
+      expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0);
+      refusals.add(refusalSchema.parse(await response.json()).error.code);
+    }
+    await deployed.promise;
+    const response = await fetch(`${api}/skein/v1/status`);
+    return { refusals: [...refusals], deployments: statusSchema.parse(await response.json()).deployments };
+  } finally {
+    stop.abort();
+    await running;
+  }
+}
+
+test('deploys its model once, whoever asks for it meanwhile, and says so while it gets the model', async () => {
+  await using root = await temporaryData();
+  const path = join(root.path, 'small.gguf');
+  await writeTinyModel('llama', path);
+  const machine = ['--data', join(root.path, 'data'), '--port', '0', '--no-mdns', '--backend', 'cpu', ...here];
+  // The flags say how it serves, whichever request comes first.
+  const words = ['up', ...machine, '--model', path, '--ctx', '64'];
+  const once = [{ name: 'small', contextTokens: 64 }];
+  const atFirst = await askWhileComing(words, 'small');
+  expect(atFirst).toMatchObject({ refusals: ['no_peers'], deployments: once });
+  // Now it holds the model already: the request waits.
+  const later = await askWhileComing(words, 'SMALL');
+  expect(later).toMatchObject({ refusals: [], deployments: once });
+  for (const { deployments } of [atFirst, later]) expect(deployments).toHaveLength(1);
+}, 60_000);

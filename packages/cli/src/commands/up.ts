@@ -1,7 +1,9 @@
 import { hostname } from 'node:os';
 
 import type { Coordinator } from '@skein/client';
+import { ComingModel } from '@skein/coordinator';
 import { loadMembership } from '@skein/mesh';
+import { namesToCome } from '@skein/node';
 import type { DeploymentOptions } from '@skein/protocol';
 import { Option, type Command } from 'commander';
 
@@ -32,7 +34,7 @@ import { givenOptions } from '../program/given-options.ts';
 import { createLogger } from '../program/logger.ts';
 import { RememberedOptions } from '../program/remembered-options.ts';
 import { deployModel, describeDeployment } from './deploy-model.ts';
-import { assertModel, pullModel } from './pull-model.ts';
+import { pullModel, readPullable } from './pull-model.ts';
 
 interface UpFlags extends DaemonFlags {
   readonly host: string;
@@ -92,7 +94,7 @@ async function up(command: Command, context: CommandContext): Promise<void> {
   const remembered = await RememberedOptions.recall(command, { ...(await findData(command)), except });
   const flags = command.opts<UpFlags>();
   // A bad reference is refused before anything is made, and before others can join.
-  if (flags.model !== undefined && flags.serve) await assertModel(flags.model, context);
+  const coming = flags.model === undefined ? undefined : new ComingModel(await namesOf(flags.model, flags, context));
   const orderly = flags.parentLifeline === true ? [parentLifeline(context.stdin)] : [];
   const { directory, isOpen, controlPath, passphrase, logLevel } = await openData(command);
   const logger = createLogger(context.stderr, logLevel);
@@ -114,7 +116,7 @@ async function up(command: Command, context: CommandContext): Promise<void> {
     mdns: flags.mdns,
     liveness: flags.network,
     serve: flags.serve ? peerSettings(flags) : undefined,
-    coordinate: { host: flags.host, port: flags.port },
+    coordinate: { host: flags.host, port: flags.port, coming },
     logger,
     signal: AbortSignal.any([context.signal, ...orderly]),
   });
@@ -132,12 +134,21 @@ async function up(command: Command, context: CommandContext): Promise<void> {
   await remembered.save();
   await keepMembers(daemon.mesh, { known, logger });
   const stop = [daemon.stopRequested, ...orderly];
-  if (flags.model !== undefined) {
+  if (flags.model !== undefined && coming !== undefined) {
     const coordinator = openLocalCoordinator(controlPath);
-    await serveModel({ ...flags, model: flags.model }, context, { daemon, coordinator, options, stop });
+    await serveModel({ ...flags, model: flags.model }, context, { daemon, coordinator, coming, options, stop });
   }
   if (flags.json === true) printJson(context.stdout, factsOf(daemon));
   await untilStopped({ orderly: stop, interrupted: context.signal });
+}
+
+/** Returns the names of the model that `up` is to deploy, once it is known that it can be pulled. */
+async function namesOf(
+  model: string,
+  { serve }: Pick<UpFlags, 'serve'>,
+  context: CommandContext,
+): Promise<readonly string[]> {
+  return serve ? [model, ...namesToCome(await readPullable(model, context))] : [model];
 }
 
 async function serveModel(
@@ -146,15 +157,17 @@ async function serveModel(
   around: {
     readonly daemon: Daemon;
     readonly coordinator: Coordinator;
+    readonly coming: ComingModel;
     readonly options: DeploymentOptions;
     readonly stop: readonly AbortSignal[];
   },
 ): Promise<void> {
-  const { daemon, coordinator, options, stop } = around;
+  const { daemon, coordinator, coming, options, stop } = around;
   const signal = AbortSignal.any([context.signal, ...stop]);
   const quiet = { ...context, signal };
   // A machine that holds no layers offers no models either: what it pulled would be of no use, somebody else must hold it.
   const model = flags.serve ? (await pullModel(daemon.store, flags.model, quiet)).model : flags.model;
+  if (flags.serve) coming.found(model);
   await daemon.announceModels();
   const deployment = await deployModel({ coordinator, request: { model, ...options } }, quiet);
   if (flags.json !== true) printLine(context.stdout, describeDeployment(deployment, daemon.mesh.cards.snapshot()));

@@ -1,4 +1,4 @@
-import { AuditLog, createCoordinator, type Coordinator } from '@skein/coordinator';
+import { AuditLog, createCoordinator, type ComingModel, type Coordinator } from '@skein/coordinator';
 import { createMesh, signingKeyOf, type InviteOptions, type LivenessPreset, type Mesh } from '@skein/mesh';
 import { createPeer, openStore, type ModelStore, type PeerOptions } from '@skein/node';
 import { SkeinError, type Logger, type Role } from '@skein/protocol';
@@ -42,7 +42,14 @@ export interface DaemonOptions {
   /** Settings of the peer. Left out, this machine holds no layers. */
   readonly serve?: Pick<PeerOptions, 'backend' | 'threads' | 'gpuOptions' | 'keepAwake'> | undefined;
   /** Settings of the HTTP API. Left out, this machine does not plan, and has none. */
-  readonly coordinate?: { readonly host: string; readonly port: number } | undefined;
+  readonly coordinate?:
+    | {
+        readonly host: string;
+        readonly port: number;
+        /** The model that is deployed next, if one is. */
+        readonly coming?: ComingModel | undefined;
+      }
+    | undefined;
   readonly logger: Logger;
   /** Aborts starting. */
   readonly signal: AbortSignal;

@@ -20,13 +20,13 @@ export async function runInProcess(
     readonly input?: string;
     /** Variables of the environment. Default: none. */
     readonly environment?: Readonly<Record<string, string>>;
-    /** Called when something was printed on stdout. */
-    readonly onPrint?: () => void;
+    /** Called with what was printed on stdout, piece by piece. */
+    readonly onPrint?: (text: string) => void;
   } = {},
 ): Promise<Outcome> {
   const stdout = new PassThrough({
     transform(chunk, _, done) {
-      options.onPrint?.();
+      options.onPrint?.(String(chunk));
       done(null, chunk);
     },
   });

@@ -16,6 +16,10 @@ import { AdminClient, type AdminClientOptions } from './admin-client.ts';
 export type Deployment = DeploymentStatus;
 
 export interface DeployOptions extends CallOptions {
+  /**
+   * Whether to add no replica where one that is as asked serves or is about to, and to wait for that one. Default false.
+   */
+  readonly unlessServed?: boolean | undefined;
   /** Called at every change, the last one being `ready`. Its errors are shown as warnings; the deployment goes on. */
   readonly onProgress?: (deployment: Deployment) => void;
 }
@@ -30,7 +34,7 @@ export interface UndeployOptions extends CallOptions {
 /** A coordinator that runs models. */
 export interface Coordinator {
   /**
-   * Puts a model on peers and waits until it serves. Aborting takes it down again.
+   * Puts a model on peers and waits until it serves. Aborting takes it down again, unless it was there already.
    *
    * @throws SkeinError `not-running`, `model-not-found`, `does-not-fit`, `split-unsupported`, `no-peers`, `aborted` and
    * others; `deadline-exceeded` when nothing is heard for five minutes
@@ -90,8 +94,9 @@ export function openCoordinator(options: AdminClientOptions): Coordinator {
   }
 
   return {
-    async deploy(request, options = {}) {
-      const latest = await follow((signal) => client.follow(adminRoutes.deploy, request, { signal }), options);
+    async deploy(request, { unlessServed, ...options } = {}) {
+      const asked = { ...request, unlessServed };
+      const latest = await follow((signal) => client.follow(adminRoutes.deploy, asked, { signal }), options);
       if (latest?.state === 'ready') return latest;
       throw new SkeinError(
         'peer-lost',

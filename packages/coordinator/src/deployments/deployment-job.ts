@@ -3,7 +3,9 @@ import {
   asSkeinError,
   invariant,
   machineName,
+  Observers,
   SkeinError,
+  toLog,
   type Card,
   type DeploymentState,
   type DeploymentStatus,
@@ -30,8 +32,6 @@ export interface DeploymentJobOptions {
   /** SHA-256 of the model. */
   readonly model: string;
   readonly timeouts: StageTimeouts & { readonly releaseMs: number };
-  /** Called with the deployment's status after every change. */
-  readonly onProgress: DeploymentObserver | undefined;
   /** Called after every change of {@link DeploymentJob.progress}. */
   readonly onChange: () => void;
 }
@@ -45,6 +45,7 @@ export class DeploymentJob {
   readonly #cancelled = new AbortController();
   readonly #overdue: NodeJS.Timeout;
   #progress: Exclude<Progress, { step: 'placed' }> = { step: 'asked' };
+  readonly #observers = new Observers<[DeploymentStatus]>();
   #model: MeshModel | undefined;
   #deployment: Deployment | undefined;
 
@@ -75,6 +76,11 @@ export class DeploymentJob {
     return this.#gone.promise;
   }
 
+  /** Calls an observer with the deployment's status at every change from now on, until the result is disposed of. */
+  observe(observer: DeploymentObserver): Disposable {
+    return { [Symbol.dispose]: this.#observers.add(observer, toLog(this.#components.logger, 'a deployment')) };
+  }
+
   /** Ends the waits of the job. Callers that wait for it get the first reason, once it is closed. */
   cancel(reason: SkeinError): void {
     this.#cancelled.abort(reason);
@@ -100,7 +106,7 @@ export class DeploymentJob {
   /** Puts the deployment on its peers; from then on, its status tells the progress. Requires an earlier {@link fetch}. */
   place({ plan, spec }: Placement, cards: readonly Card[]): void {
     const { now, logger, onTransition } = this.#components;
-    const { id, timeouts, onProgress, onChange } = this.#options;
+    const { id, timeouts, onChange } = this.#options;
     const deployment = new Deployment(this.#components, {
       id,
       model: invariant(this.#model, 'a plan is made from a manifest'),
@@ -118,7 +124,7 @@ export class DeploymentJob {
       onChange();
       if (state !== before) onTransition?.(status, before);
     });
-    if (onProgress !== undefined) deployment.observe(onProgress);
+    deployment.observe((status) => this.#observers.notify(status));
     deployment.load().then(
       () => {
         logger.info({ deployment: id, stages: plan.stages.length }, 'a deployment is ready');

@@ -12,6 +12,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { cardOf, gibibyte, manifestOf, mebibyte } from '../testing/fixtures.ts';
 import { manifestDigest, ScriptedPeer } from '../testing/scripted-peer.ts';
+import { ComingModel } from './coming-model.ts';
 import { Deployments, type DeploymentsOptions } from './deployments.ts';
 
 const manifest = manifestOf({ name: 'tiny', layers: 8 });
@@ -41,10 +42,10 @@ afterEach(async () => {
   await Promise.all([mesh, ...peers.map((peer) => peer.mesh)].map(async (member) => await member.stop()));
 });
 
-function newDeployments(options: DeploymentsOptions = {}): Deployments {
+function newDeployments(options: DeploymentsOptions = {}, coming?: ComingModel): Deployments {
   let count = 0;
   const newId = () => `deployment-${(count += 1)}`;
-  return new Deployments({ mesh, logger: silentLogger, newId, now: () => 1000 }, options);
+  return new Deployments({ mesh, logger: silentLogger, newId, now: () => 1000, coming }, options);
 }
 
 function peer(index: number): ScriptedPeer {
@@ -210,6 +211,76 @@ describe('ensuring that a model is deployed', () => {
     expect(await deployments.ensure('tiny', { signal: never })).toMatchObject({ deployment: 'deployment-2' });
     expect(deployments.list()).toMatchObject([{ id: 'deployment-2', state: 'ready', contextTokens: 512 }]);
     expect(peer(0).loads.at(-1)).toMatchObject({ stage: 0, stages: 1, spec: { sequences: 2 } });
+  });
+});
+
+describe('deploying a model unless it is served', () => {
+  const unlessServed = true;
+
+  it('waits for the one that is coming, whoever began it, and shows its progress', async () => {
+    const states: string[] = [];
+    const onProgress = ({ state }: DeploymentStatus) => states.push(state);
+    const all = await Promise.all([
+      deployments.ensure('tiny', { signal: never }),
+      deployments.deploy({ model: manifest.model }, { unlessServed, onProgress }),
+      deployments.deploy({ model: 'TINY', sequences: 4 }, { unlessServed }),
+    ]);
+    expect(all).toMatchObject([{ deployment: 'deployment-1' }, { id: 'deployment-1' }, { id: 'deployment-1' }]);
+    expect(new Set(states)).toEqual(new Set(['loading', 'ready']));
+    expect(peer(0).loads).toHaveLength(1);
+  });
+
+  it('adds one where the one that is there is otherwise', async () => {
+    await deployments.deploy({ model: 'tiny' });
+    expect(await deployments.deploy({ model: 'tiny', stages: 1 }, { unlessServed })).toMatchObject({
+      id: 'deployment-1',
+    });
+    expect(await deployments.deploy({ model: 'tiny', stages: 2 }, { unlessServed })).toMatchObject({
+      id: 'deployment-2',
+    });
+  });
+
+  it('leaves the one that others began alone when its caller gives up', async () => {
+    const caller = new AbortController();
+    const stayed = deployments.ensure('tiny', { signal: never });
+    await vi.waitFor(() => expect(deployments.list()).toHaveLength(1));
+    const left = deployments.deploy({ model: 'tiny' }, { unlessServed, signal: caller.signal });
+    caller.abort();
+    await expect(left).rejects.toMatchObject({ code: 'aborted' });
+    expect(await stayed).toMatchObject({ deployment: 'deployment-1' });
+  });
+});
+
+describe('requests for the model that this machine was started with', () => {
+  it('wait until it is deployed, and are answered by that deployment', async () => {
+    deployments = newDeployments({}, new ComingModel(['Tiny']));
+    const asked = [
+      deployments.ensure('tiny', { signal: never }),
+      deployments.ensure(manifest.model, { signal: never }),
+      deployments.deploy({ model: 'tiny' }, { unlessServed: true }).then(({ id }) => ({ deployment: id })),
+    ];
+    const { id } = await deployments.deploy({ model: manifest.model, contextTokens: 512 });
+    expect(await Promise.all(asked)).toMatchObject([{ deployment: id }, { deployment: id }, { deployment: id }]);
+    expect(peer(0).loads).toMatchObject([{ spec: { contextTokens: 512 } }]);
+  });
+
+  it('are told to come again where that takes long', async () => {
+    const coming = new ComingModel(['tiny']);
+    deployments = newDeployments({ timeouts: { comingMs: 20 } }, coming);
+    await expect(deployments.ensure('tiny', { signal: never })).rejects.toMatchObject({
+      code: 'no-peers',
+      details: { retryAfterSeconds: 5 },
+    });
+    expect(peer(0).loads).toEqual([]);
+    // It turns out to be another one of that name.
+    coming.found('f'.repeat(64));
+    expect(await deployments.ensure('tiny', { signal: never })).toMatchObject({ deployment: 'deployment-1' });
+  });
+
+  it('are told that it is to come while nobody holds it', async () => {
+    deployments = newDeployments({}, new ComingModel(['huge']));
+    await expect(deployments.ensure('huge', { signal: never })).rejects.toMatchObject({ code: 'no-peers' });
+    expect(await deployments.ensure('tiny', { signal: never })).toMatchObject({ deployment: 'deployment-1' });
   });
 });
 

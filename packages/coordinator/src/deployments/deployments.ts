@@ -13,13 +13,15 @@ import {
   type DeploymentStatus,
   type Logger,
 } from '@skein/protocol';
+import { stillComing } from '@skein/serving';
 
+import type { ComingModel } from './coming-model.ts';
 import type { Deployment, DeploymentObserver } from './deployment.ts';
 import { DeploymentJob } from './deployment-job.ts';
 import { DesiredState, type DesiredDeployment } from './desired-state.ts';
 import { EndedDeployments } from './ended-deployments.ts';
-import { findHeldModel } from './held-model.ts';
-import { deploymentFor, reconcile, type Action, type Observed } from './reconcile.ts';
+import { findHeldModel, type MeshModel } from './held-model.ts';
+import { deploymentFor, reconcile, type Action, type Demand, type DemandFor, type Observed } from './reconcile.ts';
 import type { StageTimeouts } from './stage-link.ts';
 
 export interface DeploymentsComponents {
@@ -29,6 +31,8 @@ export interface DeploymentsComponents {
   readonly newId: () => string;
   /** Returns milliseconds since 1970. */
   readonly now: () => number;
+  /** The model that this machine was started with, if any. */
+  readonly coming?: ComingModel | undefined;
   /** Called when a deployment goes from one state to another. */
   readonly onTransition?: ((status: DeploymentStatus, before: DeploymentState) => void) | undefined;
 }
@@ -55,6 +59,11 @@ export interface DeploymentTimeouts extends StageTimeouts {
    * theirs within a moment, and a member that is gone leaves the cards after six seconds at most.
    */
   readonly releaseMs: number;
+  /**
+   * For the deployment of the coming model to begin, before requests for it are told to come again. Default 10,000: where
+   * the model is held it begins within a moment, and getting it may take hours.
+   */
+  readonly comingMs: number;
 }
 
 const defaultTimeouts: DeploymentTimeouts = {
@@ -63,12 +72,18 @@ const defaultTimeouts: DeploymentTimeouts = {
   closeMs: 5000,
   lossNoticeMs: maxDeadAfterMs + 1000,
   releaseMs: 8000,
+  comingMs: 10_000,
 };
 
 export interface DeployOptions {
+  /**
+   * Whether to add no replica where one of this coordinator's that is as asked serves or is about to. Default: no. The
+   * signal ends the wait alone for one that was there.
+   */
+  readonly unlessServed?: boolean | undefined;
   /** Takes the deployment down when it aborts, as long as it is not ready. */
   readonly signal?: AbortSignal | undefined;
-  /** Called with the state at first and after every change. */
+  /** Called at every change; of a replica that was there, until it serves. */
   readonly onProgress?: DeploymentObserver | undefined;
 }
 
@@ -145,29 +160,44 @@ export class Deployments {
   }
 
   /**
-   * Puts one more replica of a model on peers and resolves when it serves.
+   * Puts one more replica of a model on peers, where one is needed, and resolves when it serves.
    *
    * @throws SkeinError `model-not-found`, or `no-peers` while members are missing; those of planning (`no-peers`,
    * `does-not-fit`, `split-unsupported`); the failure of a stage; `peer-lost`, `deadline-exceeded`, `aborted`,
    * `not-running`
    */
   async deploy(request: DeploymentRequest, options: DeployOptions = {}): Promise<DeploymentStatus> {
-    const { model } = findHeldModel(this.#components.mesh, request.model);
-    const job = this.#want({ spec: deploymentSpec(request, model), isReplacement: false }, options);
+    const { unlessServed = false, signal = this.#stopped.signal, onProgress } = options;
+    const { model: reference, ...asked } = request;
+    const held = this.#find(reference);
+    const { model } = held;
+    const spec = deploymentSpec(asked, model);
+    if (unlessServed) await this.#untilBegun(held, signal);
+    const there = unlessServed ? this.#jobThere(this.#demand({ model, options: asked })) : undefined;
+    if (there !== undefined) {
+      using _observation = onProgress && there.observe(onProgress);
+      return (await this.#shared(there, signal)).status();
+    }
+    const job = this.#want({ spec, isReplacement: false }, signal);
+    if (onProgress !== undefined) job.observe(onProgress);
+    const { coming } = this.#components;
+    if (coming?.isAwaited(held) === true) coming.begin();
     return (await job.ready).status();
   }
 
   /**
    * Returns a replica of the model that serves: one of ours that has not just failed, else a new one. A new one gets
    * the options of the replica that failed before it, as far as they are still possible, else the defaults. Concurrent
-   * calls wait for the same one.
+   * calls wait for the same one, and all wait for the deployment of the model that this machine was started with.
    *
-   * @throws SkeinError as {@link deploy} does; `not-deployed` when somebody else cancelled the deployment
+   * @throws SkeinError as {@link deploy} does; `not-deployed` when somebody else cancelled the deployment; `no-peers`
+   * while this machine still gets the model
    */
   async ensure(model: string, { signal, failed = [] }: EnsureOptions): Promise<DeploymentRoute> {
-    const { model: hash } = findHeldModel(this.#components.mesh, model);
+    const held = this.#find(model);
+    await this.#untilBegun(held, signal);
     await untilAborted(Promise.all(failed.map(async (one) => await this.#untilNoticed(one))), signal);
-    const deployment = await this.#shared(this.#jobFor(hash, failed), signal);
+    const deployment = await this.#shared(this.#jobFor(held.model, failed), signal);
     return { deployment: deployment.id, lead: deployment.lead };
   }
 
@@ -199,18 +229,31 @@ export class Deployments {
     await Promise.all(jobs.map(async ([, { gone }]) => await gone));
   }
 
+  #find(reference: string): MeshModel {
+    const { mesh, coming } = this.#components;
+    return findHeldModel(mesh, reference, coming?.awaited);
+  }
+
+  /**
+   * Waits for the deployment of the coming model to begin, where a request is for that.
+   *
+   * @throws SkeinError `no-peers` when that takes long
+   */
+  async #untilBegun(model: MeshModel, signal: AbortSignal): Promise<void> {
+    const { coming } = this.#components;
+    if (coming?.isAwaited(model) !== true) return;
+    const late = delay(this.#timeouts.comingMs, 'late' as const, { ref: false });
+    if ((await untilAborted(Promise.race([coming.begun, late]), signal)) === 'late') throw stillComing(model.name);
+  }
+
   /** Adds a deployment to the desired state. Aborting the signal takes it down, as long as it is not ready. */
-  #want(
-    deployment: Pick<DesiredDeployment, 'spec' | 'isReplacement'>,
-    { signal, onProgress }: DeployOptions = {},
-  ): DeploymentJob {
+  #want(deployment: Pick<DesiredDeployment, 'spec' | 'isReplacement'>, signal?: AbortSignal): DeploymentJob {
     this.#stopped.signal.throwIfAborted();
     const id = this.#components.newId();
     const job = new DeploymentJob(this.#components, {
       id,
       model: deployment.spec.model,
       timeouts: this.#timeouts,
-      onProgress,
       onChange: () => this.#schedule(),
     });
     this.#desired.add({ ...deployment, id });
@@ -229,12 +272,21 @@ export class Deployments {
     this.#schedule();
   }
 
+  #demand(demand: DemandFor): Demand {
+    return deploymentFor(demand, this.#desired.list(), this.#observe());
+  }
+
+  /** Returns the job of the deployment that answers a demand; undefined where one is to be added. */
+  #jobThere(demand: Demand): DeploymentJob | undefined {
+    return demand.type === 'use' ? this.#jobs.get(demand.id) : undefined;
+  }
+
   /** Returns the job of a deployment that answers a request; begins one where there is none. */
   #jobFor(model: string, failed: readonly string[]): DeploymentJob {
-    const demand = deploymentFor({ model, failed }, this.#desired.list(), this.#observe());
-    const job = demand.type === 'use' ? this.#jobs.get(demand.id) : undefined;
-    if (job !== undefined) return job;
+    const demand = this.#demand({ model, failed });
     const lost = demand.type === 'add' ? demand.spec : undefined;
+    const there = this.#jobThere(demand);
+    if (there !== undefined) return there;
     return this.#want({ spec: lost ?? deploymentSpec({}, model), isReplacement: lost !== undefined });
   }
 

@@ -34,11 +34,16 @@ export function meshModels(cards: readonly Card[]): MeshModel[] {
 /**
  * Finds the model that a name, an alias or a SHA-256 means, with its holders.
  *
+ * @param awaited names, in lower case, of what this member is about to deploy. Default: none
  * @throws SkeinError as `findModel` of the catalog does
  */
-export function findHeldModel(mesh: Pick<Mesh, 'cards' | 'absent'>, reference: string): MeshModel {
+export function findHeldModel(
+  mesh: Pick<Mesh, 'cards' | 'absent'>,
+  reference: string,
+  awaited?: ReadonlySet<string>,
+): MeshModel {
   const cards = mesh.cards.snapshot();
-  const view = { models: meshCatalog(cards), absent: mesh.absent() };
+  const view = { models: meshCatalog(cards), absent: mesh.absent(), awaited };
   const { model } = findModel(view, reference);
   // Of what is served alone nobody may have the file any more.
   return meshModels(cards).find((held) => held.model === model) ?? explainMissing(view, reference);

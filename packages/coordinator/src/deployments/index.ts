@@ -1,3 +1,4 @@
+export { ComingModel } from './coming-model.ts';
 export {
   Deployments,
   type DeploymentRoute,

@@ -205,6 +205,7 @@ describe('the deployment that answers a request', () => {
     readonly all: readonly DesiredDeployment[];
     readonly progress: Readonly<Record<string, Progress>>;
     readonly failed?: readonly string[];
+    readonly options?: DeploymentOptions;
     /** Id of the one to use; else what is added. */
     readonly is: string | { readonly spec: DeploymentSpec | undefined };
   }
@@ -232,8 +233,30 @@ describe('the deployment that answers a request', () => {
       'is the one that replaces a lost one already',
       { all: [lost('a'), desired('b')], progress: { a: placed('a', 'failed'), b: fetched }, is: 'b' },
     ],
-  ])('%s', (_, { all, progress, failed = [], is }) => {
+    [
+      'is the one that was asked for alike',
+      {
+        all: [desired('a', { options: { layers: [3, 5] } }), first],
+        progress: {},
+        options: { layers: [3, 5] },
+        is: 'a',
+      },
+    ],
+    [
+      'is the one that was planned so',
+      {
+        all: both,
+        progress: { a: placed('a', 'loading', { stages: [] }), b: fetched },
+        options: { stages: 0 },
+        is: 'a',
+      },
+    ],
+    [
+      'is a new one where those there are asked for otherwise',
+      { all: both, progress: { a: ready }, options: { sequences: 2, stages: undefined }, is: { spec: undefined } },
+    ],
+  ])('%s', (_, { all, progress, failed = [], options, is }) => {
     const expected = typeof is === 'string' ? { type: 'use', id: is } : { type: 'add', ...is };
-    expect(deploymentFor({ model, failed }, all, observed(progress))).toEqual(expected);
+    expect(deploymentFor({ model, failed, options }, all, observed(progress))).toEqual(expected);
   });
 });

@@ -1,7 +1,10 @@
+import { isDeepStrictEqual } from 'node:util';
+
 import {
   isSkeinError,
   SkeinError,
   type Card,
+  type DeploymentOptions,
   type DeploymentSpec,
   type DeploymentStatus,
   type ModelManifest,
@@ -82,6 +85,16 @@ export function reconcile(
   return actions;
 }
 
+/** Requests for a model, and whether any replica of it answers them. */
+export interface DemandFor {
+  /** SHA-256. */
+  readonly model: string;
+  /** Options that a replica must have been asked for, or planned with. Default: any will do. */
+  readonly options?: DeploymentOptions | undefined;
+  /** Ids of deployments that have just failed a request: none of them is taken. Default: none. */
+  readonly failed?: readonly string[] | undefined;
+}
+
 /** The deployment that answers a request for a model: a desired one, or one that is to be added to the desired state. */
 export type Demand =
   { readonly type: 'use'; readonly id: string } | { readonly type: 'add'; readonly spec: DeploymentSpec | undefined };
@@ -89,15 +102,15 @@ export type Demand =
 /**
  * Chooses a deployment for requests to a model: the first that serves, else the last that is about to. Where there is
  * neither, a new one, with the spec of the one that was lost last if there is one.
- *
- * @param failed ids of deployments that have just failed a request: none of them is taken
  */
 export function deploymentFor(
-  { model, failed }: { readonly model: string; readonly failed: readonly string[] },
+  { model, options = {}, failed = [] }: DemandFor,
   desired: readonly DesiredDeployment[],
   observed: Observed,
 ): Demand {
-  const candidates = desired.filter(({ spec, goal }) => spec.model === model && goal === 'serve');
+  const candidates = desired.filter(
+    (one) => one.spec.model === model && one.goal === 'serve' && isAsAsked(one, options, progressOf(observed, one.id)),
+  );
   const stateOf = ({ id }: DesiredDeployment) => {
     const progress = progressOf(observed, id);
     return progress.step === 'placed' ? progress.status.state : 'loading';
@@ -107,6 +120,16 @@ export function deploymentFor(
   const chosen = serving ?? coming;
   if (chosen !== undefined) return { type: 'use', id: chosen.id };
   return { type: 'add', spec: candidates.findLast((one) => stateOf(one) === 'failed')?.spec };
+}
+
+/** Tells whether a deployment was asked for with these options, or has come to have them. */
+function isAsAsked({ spec }: DesiredDeployment, options: DeploymentOptions, progress: Progress): boolean {
+  const { status } = progress.step === 'placed' ? progress : {};
+  const planned = status === undefined ? {} : { ...status, stages: status.stages.length };
+  const has: DeploymentOptions = { ...spec, ...planned };
+  return Object.entries(options).every(
+    ([name, value]) => value === undefined || isDeepStrictEqual(has[name as keyof DeploymentOptions], value),
+  );
 }
 
 /** Returns the next step for a deployment that is to go; undefined while its answers run. */

@@ -9,13 +9,15 @@ import {
   type GenerationDeadlines,
 } from '@skein/serving';
 
-import type { Deployments } from '../deployments/index.ts';
+import type { ComingModel, Deployments } from '../deployments/index.ts';
 import type { GenerationPort, ServedModel } from '../http/generation-port.ts';
 import { RequestReplicas } from './request-replicas.ts';
 
 export interface RouterComponents {
   readonly mesh: Pick<Mesh, 'absent' | 'cards' | 'open'>;
   readonly deployments: Pick<Deployments, 'ensure' | 'mayServe' | 'peersOf'>;
+  /** The model that this machine was started with, if any. */
+  readonly coming?: Pick<ComingModel, 'awaited'> | undefined;
 }
 
 /**
@@ -33,14 +35,17 @@ const defaultDeadlines: GenerationDeadlines = { firstTokenMs: 300_000, gapMs: 60
  * none, the model is deployed once more for it. Each choice of a request is a run of its own, which prefers the replica
  * of the first one.
  */
-export function createRouter({ mesh, deployments }: RouterComponents, options: RouterOptions = {}): GenerationPort {
+export function createRouter(
+  { mesh, deployments, coming }: RouterComponents,
+  options: RouterOptions = {},
+): GenerationPort {
   const deadlines = { ...defaultDeadlines, ...options };
   const cards = () => mesh.cards.snapshot();
   const replicas = new Replicas({ cards, mayServe: (id) => deployments.mayServe(id) });
   const models = (): ServedModel[] => servedModels(replicas.snapshot());
   return {
     models: () => models().filter(({ unusable }) => unusable === undefined),
-    find: (reference) => findModel({ models: models(), absent: mesh.absent() }, reference),
+    find: (reference) => findModel({ models: models(), absent: mesh.absent(), awaited: coming?.awaited }, reference),
     generate(model, inputs, { id, signal, onAsk }) {
       const engines = new EnginesAtRisk();
       const runs: GenerationRun[] = [];

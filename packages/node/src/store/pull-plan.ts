@@ -40,6 +40,14 @@ export function planPull(reference: Exclude<ModelReference, RepositorySpec>): Pu
   }
 }
 
+/** Returns the names that a model has once it is pulled, as far as its reference tells. */
+export function namesToCome(reference: ModelReference): readonly string[] {
+  if (reference.kind === 'repository') return [referenceTo(reference)];
+  if (reference.kind !== 'catalog') return planPull(reference).remember;
+  const { name, aliases, sha256 } = reference.entry;
+  return [name, ...aliases, sha256];
+}
+
 function modelName(path: string): string {
   const name = basename(withoutPart(path)).replace(/\.gguf$/i, '') || 'model';
   // The name of a file may be anybody's choice: one that is too long for a manifest must not fail at the end of a pull.

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { plannedSpecSchema } from '../deployment/spec.ts';
+import { deploymentRequestSchema, plannedSpecSchema } from '../deployment/spec.ts';
 import { wireErrorSchema } from '../errors/skein-error.ts';
 import { blockSchema, stagePhaseSchema } from '../stage/messages.ts';
 import { stagePlacementSchema } from '../stage/placement.ts';
@@ -52,6 +52,12 @@ export const deploymentStatusSchema = z.object({
 });
 export type DeploymentStatus = z.infer<typeof deploymentStatusSchema>;
 export type DeploymentState = DeploymentStatus['state'];
+
+/** A model to deploy. */
+export const deployRequestSchema = deploymentRequestSchema.extend({
+  /** Whether to add no replica where one that is as asked serves or is about to. Default: no. */
+  unlessServed: z.boolean().optional(),
+});
 
 /** The status of a deployment after one step of a change. */
 export const deploymentEventSchema = z.object({ deployment: deploymentStatusSchema });

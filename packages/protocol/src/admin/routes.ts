@@ -1,7 +1,6 @@
 import { z } from 'zod';
 
-import { deploymentRequestSchema } from '../deployment/spec.ts';
-import { deploymentEventSchema, undeployRequestSchema } from './deployments.ts';
+import { deploymentEventSchema, deployRequestSchema, undeployRequestSchema } from './deployments.ts';
 import {
   clientAnswerSchema,
   inviteAnswerSchema,
@@ -25,12 +24,15 @@ const done = z.object({});
  */
 export const adminRoutes = {
   status: { method: 'GET', path: '/skein/v1/status', callers: 'any', request: nothing, answer: meshStatusSchema },
-  /** Adds one replica of a model. A caller that leaves before the replica is ready takes it down again. */
+  /**
+   * Adds one replica of a model. A caller that leaves before the replica is ready takes it down again, but not one that
+   * was there.
+   */
   deploy: {
     method: 'POST',
     path: '/skein/v1/deployments',
     callers: 'any',
-    request: deploymentRequestSchema,
+    request: deployRequestSchema,
     event: deploymentEventSchema,
     withoutEvents: 'last-event',
   },

@@ -46,6 +46,15 @@ describe('a model that nobody shows', () => {
   });
 });
 
+it('says that a model which is just being got is to come', () => {
+  const view = { models: meshCatalog(there), absent: settled, awaited: new Set(['gone', 'tiny']) };
+  expect(() => findModel(view, 'Gone')).toThrow(
+    expect.objectContaining({ code: 'no-peers', details: { param: 'model', retryAfterSeconds: 5 } }),
+  );
+  expect(() => findModel(view, 'unheard-of')).toThrow(expect.objectContaining({ code: 'model-not-found' }));
+  expect(findModel(view, 'tiny').name).toBe('tiny');
+});
+
 it('finds what is there, whoever is missing', () => {
   expect(find('tiny', { lost, isGathering: true })).toBe('tiny');
 });

@@ -7,6 +7,8 @@ import { meshCatalog, type CatalogModel } from './mesh-catalog.ts';
 export interface ModelView<Model extends CatalogModel> {
   readonly models: readonly Model[];
   readonly absent: Absent;
+  /** Names, in lower case, of what this member is about to deploy and may have to get first. Default: none. */
+  readonly awaited?: ReadonlySet<string> | undefined;
 }
 
 /** Most names in one message. */
@@ -14,13 +16,15 @@ const maxListed = 10;
 /** Seconds within which members should be there that are met at a start, or come back after a short loss. */
 const gatherSeconds = 2;
 const returnSeconds = 5;
+/** Seconds after which to ask again for a model that is still being got. */
+const awaitSeconds = 5;
 
 /**
  * Finds the model that a request names, by the rule of `resolveModel`.
  *
  * @throws SkeinError `invalid-request` when several models have the name; `no-peers`, with the time after which to ask
- * again, when its only holder was just lost, or while this coordinator has just started and members are missing;
- * `model-not-found` when no member has it; `model-invalid` when it can't generate text
+ * again, while this member gets it, when its only holder was just lost, or while this coordinator has just started and
+ * members are missing; `model-not-found` when no member has it; `model-invalid` when it can't generate text
  */
 export function findModel<Model extends CatalogModel>(view: ModelView<Model>, reference: string): Model {
   const model = resolveModel(view.models, reference) ?? explainMissing(view, reference);
@@ -32,9 +36,10 @@ export function findModel<Model extends CatalogModel>(view: ModelView<Model>, re
  * Throws the reason why no model has the name that a request gives: the errors `no-peers` and `model-not-found` of
  * {@link findModel}.
  */
-export function explainMissing({ models, absent }: ModelView<CatalogModel>, reference: string): never {
+export function explainMissing({ models, absent, awaited }: ModelView<CatalogModel>, reference: string): never {
   const name = reference.slice(0, 100);
   const details = { param: 'model' };
+  if (awaited?.has(reference.toLowerCase()) === true) throw stillComing(name);
   const holder = absent.lost.find((card) => resolveModel(meshCatalog([card]), reference) !== undefined);
   if (holder !== undefined) {
     const message = `${holder.name}, which holds ${name}, was lost a moment ago; try again soon, or see to that machine`;
@@ -52,4 +57,11 @@ export function explainMissing({ models, absent }: ModelView<CatalogModel>, refe
     `no peer holds the model ${name}; ${held}; get one with \`skein pull <model>\``,
     { details },
   );
+}
+
+/** Makes the error for a request that comes while this member gets the model that it is about to deploy. */
+export function stillComing(name: string): SkeinError {
+  return new SkeinError('no-peers', `this machine is just getting ${name}, and deploys it then; try again soon`, {
+    details: { param: 'model', retryAfterSeconds: awaitSeconds },
+  });
 }
