@@ -107,10 +107,11 @@ export function describeReports(
   ];
 }
 
-function describeReport({ backend, gpus, usesFallback, problem }: BackendReport): readonly string[] {
+function describeReport({ backend, gpus, usesFallback, software, problem }: BackendReport): readonly string[] {
+  const found = software === undefined ? [] : [`  ${describeSoftware(software)}`];
   if (problem !== undefined) {
     const { reason, fix } = problem;
-    return ['', `${backend}: no GPU, since ${printable(reason)}`, `  to use one, ${fix}`];
+    return ['', `${backend}: no GPU, since ${printable(reason)}`, ...found, `  to use one, ${fix}`];
   }
   const rows = gpus.map(({ name, memoryBytes, freeMemoryBytes, sharesMainMemory }, index) => [
     `  ${index}`,
@@ -119,5 +120,10 @@ function describeReport({ backend, gpus, usesFallback, problem }: BackendReport)
     sharesMainMemory ? 'main memory' : '',
   ]);
   const build = usesFallback ? ', by its older build' : '';
-  return ['', `${backend}: ${counted(gpus.length, 'GPU', 'GPUs')}${build}`, formatTable(rows)];
+  return ['', `${backend}: ${counted(gpus.length, 'GPU', 'GPUs')}${build}`, ...found, formatTable(rows)];
+}
+
+function describeSoftware({ driver = 'none', runtimes }: NonNullable<BackendReport['software']>): string {
+  const runtime = runtimes === undefined ? '' : `; runtime: ${runtimes.join(', ') || 'none'}`;
+  return printable(`driver: ${driver}${runtime}`);
 }

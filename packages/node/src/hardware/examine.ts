@@ -2,6 +2,7 @@ import { gpuBackends, libraryDirectories, type Backend } from './backend.ts';
 import { lookForGpus, type FailedSearch, type FoundGpus } from './detect.ts';
 import type { GpuDevice } from './devices.ts';
 import { gpuFix, gpuReason } from './gpu-problem.ts';
+import { lookForSoftware, type GpuSoftware } from './gpu-software.ts';
 
 /** A GPU backend on this machine, as the engine would use it. */
 export interface BackendReport {
@@ -10,6 +11,8 @@ export interface BackendReport {
   readonly gpus: readonly GpuDevice[];
   /** Whether its older build is used, since the newest does not load. */
   readonly usesFallback: boolean;
+  /** Libraries of the system that it needs; undefined where it needs none, or they were not looked for. */
+  readonly software?: GpuSoftware | undefined;
   /** Reason why it has no GPU; undefined where it has one. */
   readonly problem?: GpuProblem | undefined;
 }
@@ -46,7 +49,11 @@ async function examine(
     const problem = { reason: 'its build of llama.cpp is not installed', fix, isAmiss: false };
     return { backend, gpus: [], usesFallback: false, problem };
   }
-  return reportOf(backend, await lookForGpus(backend, { ...libraries, runtimeDirectory }, options));
+  const [found, software] = await Promise.all([
+    lookForGpus(backend, { ...libraries, runtimeDirectory }, options),
+    lookForSoftware(backend, { ...options, runtimeDirectory }),
+  ]);
+  return { ...reportOf(backend, found), software };
 }
 
 /** Judges a search for the GPUs of a backend. */
