@@ -26,6 +26,7 @@ A file on this machine is cloned where the file system can, else copied. --link 
 their own hash, as Ollama's are, are shared by themselves, on one file system: then they take room once.
 Private and gated repositories need an access token: HF_TOKEN, or a file with mode 0600. It goes to that server alone.
 HF_ENDPOINT names a mirror; HTTPS_PROXY, HTTP_PROXY and NO_PROXY name proxies, as for other programs.
+NODE_EXTRA_CA_CERTS names a file with the certificate of a mirror's own authority.
 The file is checked before it is used; an interrupted pull goes on where it stopped.
 A daemon that runs in the same data directory offers the model to the mesh at once.`;
 

@@ -164,6 +164,30 @@ export function explainFailure(
 ): unknown {
   if (signal.aborted) return signal.reason;
   if (isSkeinError(error)) return error;
-  const code = error instanceof Error && 'code' in error ? ` (${String(error.code)})` : '';
-  return unreachable(url, `the connection failed${code}`, error);
+  return unreachable(url, reasonOf(error), error);
+}
+
+/** Codes of certificates that no authority known here vouches for. */
+const untrusted: readonly unknown[] = [
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+];
+
+/** Explains why a connection failed. Passes on no text of the error's: that may name a proxy. */
+function reasonOf(error: unknown): string {
+  const { code, statusCode } = error as { readonly code?: unknown; readonly statusCode?: unknown };
+  if (untrusted.includes(code)) {
+    const fix =
+      'set NODE_EXTRA_CA_CERTS to a file with that of its authority, or NODE_USE_SYSTEM_CA=1 if the system has it';
+    return `its certificate is not trusted here (${String(code)}); ${fix}`;
+  }
+  if (code === 'ERR_PROXY_TUNNEL') {
+    return statusCode === 407
+      ? 'the proxy wants other credentials (status 407); check those in HTTPS_PROXY'
+      : `the proxy refuses the way there (status ${String(statusCode)}); check HTTPS_PROXY and NO_PROXY`;
+  }
+  return `the connection failed${typeof code === 'string' ? ` (${code})` : ''}`;
 }

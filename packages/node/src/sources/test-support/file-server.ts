@@ -1,5 +1,8 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+
+import type { Certificate } from './certificate.ts';
 
 /** Behaviour of a {@link FileServer}; change it at any time. */
 export interface FileServerBehaviour {
@@ -35,20 +38,29 @@ export interface FileServer extends AsyncDisposable {
   readonly requests: { readonly method: string; readonly url: string; readonly authorization: string | undefined }[];
 }
 
-/** Starts a web server on loopback that serves one file, with a behaviour that the test may change at any time. */
-export async function startFileServer(initial: FileServerBehaviour): Promise<FileServer> {
+/**
+ * Starts a web server on loopback that serves one file, with a behaviour that the test may change at any time.
+ *
+ * @param options.certificate of a server with HTTPS. Default: plain HTTP
+ * @param options.host address to listen on. Default: 127.0.0.1
+ */
+export async function startFileServer(
+  initial: FileServerBehaviour,
+  { certificate, host = '127.0.0.1' }: { readonly certificate?: Certificate; readonly host?: string } = {},
+): Promise<FileServer> {
   const behaviour = { ...initial };
   const ranges: string[] = [];
   const requests: FileServer['requests'] = [];
-  const server = createServer((request, response) => {
+  const answer = (request: IncomingMessage, response: ServerResponse): void => {
     const { method = '', url = '', headers } = request;
     requests.push({ method, url, authorization: headers.authorization });
     serve(behaviour, ranges, { request, response });
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  };
+  const server = certificate === undefined ? createServer(answer) : createTlsServer(certificate, answer);
+  await new Promise<void>((resolve) => server.listen(0, host, resolve));
   const { port } = server.address() as AddressInfo;
   return {
-    endpoint: `http://127.0.0.1:${port}`,
+    endpoint: `${certificate === undefined ? 'http' : 'https'}://${host}:${port}`,
     behaviour,
     ranges,
     requests,
