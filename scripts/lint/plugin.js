@@ -203,13 +203,22 @@ const hasWindowsHide = (node) =>
 
 /** Demands `windowsHide` where a process is started: a daemon without a console would pop one up on Windows. */
 const hiddenConsoles = {
-  create: (context) => ({
-    CallExpression(node) {
-      if (node.callee.type !== 'Identifier' || !starters.has(node.callee.name)) return;
-      if (node.arguments.some(hasWindowsHide)) return;
-      context.report({ node, message: 'say `windowsHide: true`, or a console window pops up on Windows' });
-    },
-  }),
+  create(context) {
+    /** Names that a file gives to `promisify(execFile)` and the like. */
+    const promisified = new Set();
+    return {
+      VariableDeclarator({ id, init }) {
+        const isPromisified = init?.type === 'CallExpression' && calledName(init) === 'promisify';
+        if (isPromisified && starters.has(init.arguments[0]?.name)) promisified.add(id.name);
+      },
+      CallExpression(node) {
+        const { type, name } = node.callee;
+        if (type !== 'Identifier' || !(starters.has(name) || promisified.has(name))) return;
+        if (node.arguments.some(hasWindowsHide)) return;
+        context.report({ node, message: 'say `windowsHide: true`, or a console window pops up on Windows' });
+      },
+    };
+  },
 };
 
 export default {

@@ -140,11 +140,16 @@ const sources: Readonly<Record<string, readonly Source[]>> = {
     ...keeps([`import { rm } from 'node:fs/promises';\n`], 'source.test.ts'),
   ],
   'hidden-consoles': [
-    ...breaks([`spawn('pip', ['--version'], { stdio: 'ignore' });`, `execFile('pip', (error) => error);`]),
+    ...breaks([
+      `spawn('pip', ['--version'], { stdio: 'ignore' });`,
+      `execFile('pip', (error) => error);`,
+      `const run = promisify(execFile);\nawait run('pip', ['--version']);`,
+    ]),
     ...keeps([
       `spawn('pip', ['--version'], { windowsHide: true });`,
       `execFile('pip', [], { timeout: 1, windowsHide: true }, (error) => error);`,
       `engine.spawn('pip');`,
+      `const run = promisify(execFile);\nawait run('pip', [], { windowsHide: true });`,
     ]),
   ],
 };

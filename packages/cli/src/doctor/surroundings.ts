@@ -50,7 +50,7 @@ export async function findSurroundings(interfaces: readonly string[]): Promise<S
 
 async function askWsl(): Promise<string | undefined> {
   if (!/microsoft/i.test(release())) return undefined;
-  return await run('wslinfo', ['--networking-mode'], { timeout: timeoutMs }).then(
+  return await run('wslinfo', ['--networking-mode'], { timeout: timeoutMs, windowsHide: true }).then(
     ({ stdout }) => stdout.trim(),
     () => undefined,
   );

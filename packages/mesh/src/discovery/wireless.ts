@@ -19,7 +19,10 @@ export async function findWireless(interfaces: NetworkInterfaces): Promise<reado
       case 'linux':
         return await wirelessInSysfs(interfaces, '/sys/class/net');
       case 'darwin': {
-        const { stdout } = await run('/usr/sbin/networksetup', ['-listallhardwareports'], { timeout: timeoutMs });
+        const { stdout } = await run('/usr/sbin/networksetup', ['-listallhardwareports'], {
+          timeout: timeoutMs,
+          windowsHide: true,
+        });
         const devices = wirelessPorts(stdout);
         return Object.keys(interfaces).filter((name) => devices.has(name));
       }
