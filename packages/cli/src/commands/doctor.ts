@@ -10,8 +10,7 @@ import {
   testPath,
   type Membership,
 } from '@skein/mesh';
-import { isDesktop } from '@skein/node';
-import { examineGpus, findRuntime } from '@skein/node';
+import { examineGpus, findRuntime, isDesktop } from '@skein/node';
 import { SkeinError, type DaemonStatus } from '@skein/protocol';
 import type { Command } from 'commander';
 
@@ -19,8 +18,8 @@ import { missingRequirements, systemFacts } from '../../bin/requirements.js';
 import { askStatus } from '../control/control-client.ts';
 import { KnownMembers } from '../data/known-members.ts';
 import { loadSettings } from '../data/settings.ts';
-import { findings, type Facts } from '../doctor/findings.ts';
 import type { Finding } from '../doctor/finding.ts';
+import { findings, type Facts } from '../doctor/findings.ts';
 import { findSurroundings } from '../doctor/surroundings.ts';
 import { waysToMissing } from '../doctor/ways-to-missing.ts';
 import { printable } from '../output/format.ts';

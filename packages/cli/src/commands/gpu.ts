@@ -56,12 +56,12 @@ async function setUp({ directory }: { readonly directory: string }, context: Com
       "there is no driver of NVIDIA's on this machine; install that first, and run `skein gpu setup` again",
     );
   }
-  let package_: string | undefined;
+  let fetched: string | undefined;
   const runtimeDirectory = await installRuntime(directory, {
     signal,
     onProgress: (progress) => {
-      if (progress.package !== package_) printLine(stderr, `fetching ${progress.package} with pip`);
-      package_ = progress.package;
+      if (progress.package !== fetched) printLine(stderr, `fetching ${progress.package} with pip`);
+      fetched = progress.package;
     },
   });
   printLine(stdout, `NVIDIA's runtime libraries lie in ${runtimeDirectory}.`);

@@ -1,4 +1,4 @@
-import { defaultMeshPort } from '../daemon/default-listen.ts';
+import { defaultMeshPort, everywhere } from '../daemon/default-listen.ts';
 import type { Finding } from './finding.ts';
 import { firewallFix } from './firewall.ts';
 import type { Surroundings } from './surroundings.ts';
@@ -62,7 +62,7 @@ function address(outward: readonly string[], { platform }: Reach): Finding {
     const what = `can be dialled at ${outward.join(', ')}`;
     return { check, level: 'ok', what, fix: `where others can't: ${firewallFix(platform, portOf(outward[0]))}` };
   }
-  const fix = `to let other machines in: --listen /ip4/0.0.0.0/tcp/${defaultMeshPort}`;
+  const fix = `to let other machines in: --listen ${everywhere}`;
   return { check, level: 'note', what: 'can be dialled from this machine only', fix };
 }
 

@@ -3,7 +3,7 @@ import { formatBytes, type Hardware, type StagePlacement } from '@skein/protocol
 
 import { counted, printable } from '../output/format.ts';
 
-/** Formats the devices that a machine computes on: `cuda: RTX 3090 (22.4 of 24.0 GiB free)`, or its CPU. */
+/** Formats the devices that a machine computes on: `cuda: RTX 3090 (22.4 GiB of 24.0 GiB free)`, or its CPU. */
 export function describeDevices({ backend, gpus, cpu, cores }: Hardware): string {
   if (gpus.length === 0) return printable(`${cpu}, ${counted(cores, 'core', 'cores')}, ${backend}`);
   const devices = gpus.map(
@@ -19,8 +19,8 @@ export function ownHardware({ mesh }: { readonly mesh: Pick<Mesh, 'cards' | 'pee
 }
 
 /**
- * Returns the lines of a starting machine about its hardware: the devices it computes on, and why its GPU is not used as it could
- * be if that is so.
+ * Returns the lines of a starting machine about its hardware: the devices that it computes on, and why its GPU is not
+ * used as it could be, if that is so.
  */
 export function startupLines(hardware: Hardware | undefined): readonly string[] {
   if (hardware === undefined) return [];
@@ -33,7 +33,7 @@ export function startupLines(hardware: Hardware | undefined): readonly string[] 
   ];
 }
 
-/** Formats where a stage lies: `30 layers on RTX 3090 and 2 on the CPU (cuda)`, and what did not go as wished. */
+/** Formats where a stage lies: `30 layers on RTX 3090, 2 layers on the CPU by cuda`, and what did not go as wished. */
 export function describePlacement({
   backend,
   devices,

@@ -1,8 +1,8 @@
 import { execFile } from 'node:child_process';
-import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
+import { isAnything } from '../files/read-file.ts';
 import { runPowerShell } from '../system/power-shell.ts';
 import type { NetworkInterfaces } from './interfaces.ts';
 
@@ -38,15 +38,10 @@ export async function findWireless(interfaces: NetworkInterfaces): Promise<reado
 
 /** Finds wireless interfaces in the directory that Linux describes them in: each has an entry that no other one has. */
 export async function wirelessInSysfs(interfaces: NetworkInterfaces, directory: string): Promise<readonly string[]> {
-  const isThere = async (path: string): Promise<boolean> =>
-    await access(path).then(
-      () => true,
-      () => false,
-    );
   const names = Object.keys(interfaces);
   const isWireless = await Promise.all(
     names.map(async (name) => {
-      const signs = ['phy80211', 'wireless'].map(async (sign) => await isThere(join(directory, name, sign)));
+      const signs = ['phy80211', 'wireless'].map(async (sign) => await isAnything(join(directory, name, sign)));
       return (await Promise.all(signs)).includes(true);
     }),
   );

@@ -5,8 +5,9 @@ import { linkFile, removeFile } from '@skein/mesh';
 
 /**
  * Gives a file a second name without copying its content, where the file system can: as a clone, which shares blocks
- * until one of the two is written to (APFS, Btrfs, XFS, ReFS), or as a hard link, where that is allowed. Returns false,
- * and leaves nothing, where it can't: on another file system, or when the file belongs to somebody else.
+ * until one of the two is written to (APFS, Btrfs, XFS; on Windows Node makes none), or as a hard link, where that is
+ * allowed. Returns false, and leaves nothing, where it can't: on another file system, or when the file belongs to
+ * somebody else.
  *
  * @param options.from path of the file; links lead to their target
  * @param options.to path that does not exist yet

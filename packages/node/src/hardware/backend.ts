@@ -1,6 +1,6 @@
-import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { isAnything } from '@skein/mesh';
 import { SkeinError } from '@skein/protocol';
 
 /** Compute backends of llama.cpp that node-llama-cpp ships. */
@@ -53,11 +53,7 @@ export async function libraryDirectories(backend: Backend): Promise<LibraryDirec
   // A package beside the first has it where it would be too large for one.
   const beside = await binariesOf(`${name}-ext`).catch(() => undefined);
   const fallback = join(beside === undefined ? directory : join(beside, name), 'fallback');
-  const isThere = await access(fallback).then(
-    () => true,
-    () => false,
-  );
-  return { directory, fallbackDirectory: isThere ? fallback : undefined };
+  return { directory, fallbackDirectory: (await isAnything(fallback)) ? fallback : undefined };
 }
 
 async function binariesOf(name: string): Promise<string> {

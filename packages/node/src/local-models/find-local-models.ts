@@ -32,16 +32,14 @@ export interface LocalModel {
 
 /** Lists the models that other programs hold, by reference. Directories that can't be read are left out. */
 export async function findLocalModels(places: LocalModelPlaces): Promise<readonly LocalModel[]> {
-  const listed: (readonly [Program, Promise<readonly (readonly FoundFile[])[]>])[] = [
-    ...places.ollama.map((place) => ['ollama', whole(ollamaModels(place))] as const),
-    ...places.lmStudio.map((place) => ['lm-studio', lmStudioModels(place)] as const),
-    ...places.huggingFace.map((place) => ['hf-cache', cachedModels(place)] as const),
-  ];
-  const found: LocalModel[] = [];
-  for (const [program, models] of listed) {
-    for (const parts of await models) found.push(describe(program, parts));
-  }
-  return found.toSorted((one, other) => one.reference.localeCompare(other.reference));
+  const list = async (program: Program, models: Promise<readonly (readonly FoundFile[])[]>) =>
+    (await models).map((parts) => describe(program, parts));
+  const found = await Promise.all([
+    ...places.ollama.map((place) => list('ollama', whole(ollamaModels(place)))),
+    ...places.lmStudio.map((place) => list('lm-studio', lmStudioModels(place))),
+    ...places.huggingFace.map((place) => list('hf-cache', cachedModels(place))),
+  ]);
+  return found.flat().toSorted((one, other) => one.reference.localeCompare(other.reference));
 }
 
 /** Tells whether a text is meant as the reference to a model that another program holds. */

@@ -57,7 +57,7 @@ export async function findStageFiles(directory: string, manifest: ModelManifest)
       names.push(nameIfAny(manifest, { from, to: from + length, kind: 'stage' }));
     }
   }
-  return names.filter((name) => name !== undefined && present.has(name)).map((name) => join(directory, String(name)));
+  return names.flatMap((name) => (name !== undefined && present.has(name) ? join(directory, name) : []));
 }
 
 async function layersIn(path: string, architecture: string): Promise<number> {

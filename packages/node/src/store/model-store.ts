@@ -29,9 +29,10 @@ import { readManifest } from './saved-manifest.ts';
 export interface ModelStore {
   /**
    * Makes sure that a model is held: one of the catalog by name, `owner/repository:Q4_K_M`,
-   * `hf:owner/repository/file.gguf`, or the GGUF at a path, which is copied. Tries the sources in order. Uses the file only after it has the SHA-256 that the catalog or
-   * the source names, if either does, reads as a GGUF of a model that generates text, and is accepted by llama.cpp.
-   * Another call continues an interrupted pull where it stopped.
+   * `hf:owner/repository/file.gguf`, or the GGUF at a path, which is cloned, linked or copied. Tries the sources in
+   * order. Uses the file only after it has the SHA-256 that the catalog or the source names, if either does, reads as a
+   * GGUF of a model that generates text, and is accepted by llama.cpp. Another call continues an interrupted pull where it
+   * stopped.
    *
    * @throws SkeinError `invalid-request` for a malformed reference; `model-unreachable`, with the reason of every
    * source; `hash-mismatch`; `model-invalid`; `model-not-found`; `disk-failed`, with the bytes that are needed;

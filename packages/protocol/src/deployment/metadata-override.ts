@@ -1,5 +1,7 @@
 import { z } from 'zod';
 
+import { invariant } from '../errors/invariant.ts';
+
 /** Longest key and text of llama.cpp's overrides, in bytes; both are ASCII. */
 const maxCharacters = 127;
 
@@ -24,8 +26,8 @@ export interface MetadataOverride {
 
 /** Parses an override that {@link metadataOverrideSchema} has taken. */
 export function parseMetadataOverride(override: string): MetadataOverride {
-  const [, key = '', int, intText, float, floatText, bool, boolText, , text = ''] =
-    overridePattern.exec(override) ?? [];
+  const parsed = invariant(overridePattern.exec(override), 'an override that the schema has taken is well-formed');
+  const [, key = '', int, intText, float, floatText, bool, boolText, , text = ''] = parsed;
   if (int !== undefined) return { key, value: { type: 'int', number: Number(intText) } };
   if (float !== undefined) return { key, value: { type: 'float', number: Number(floatText) } };
   if (bool !== undefined) return { key, value: { type: 'bool', flag: boolText === 'true' } };

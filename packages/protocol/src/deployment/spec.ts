@@ -146,7 +146,8 @@ export function deploymentSpec(request: DeploymentOptions, model: string): Deplo
 }
 
 /**
- * Decides the least context of a spec that leaves it out. Micro-batches are those of a CPU, until peers with a GPU are chosen.
+ * Decides the least context of a spec that leaves it out. Micro-batches are those of a CPU, until peers with a GPU are
+ * chosen.
  *
  * @param atMost tokens that a model gets unasked. Default: {@link defaultContextTokens}
  */

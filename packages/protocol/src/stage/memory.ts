@@ -68,8 +68,8 @@ function cacheShare({ cacheType, valueCacheType = cacheType }: CacheTypes): numb
 
 /**
  * Returns how many tokens of finished and preempted sequences a replica keeps in main memory, beside those in its KV
- * cache: as many as the cache holds, and at most 512 MiB over all stages; none where the cache is windowed. The planner reserves the memory, the lead
- * fills it, and every stage refuses more.
+ * cache: as many as the cache holds, and at most 512 MiB over all stages; none where the cache is windowed. The planner
+ * reserves the memory, the lead fills it, and every stage refuses more.
  */
 export function swapTokens(
   shape: Pick<ModelShape, 'kvBytesPerTokenPerLayer' | 'layers'>,
