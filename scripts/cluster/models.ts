@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { isSkeinError } from '@skein/protocol';
 import { defaultModelName, openStore } from '@skein/node';
 
-import { writeTinyModel } from '../fixtures/tiny-models.ts';
+import { writeTinyModel, type TinyModelOptions } from '../fixtures/tiny-models.ts';
 
 /** Directory of the default model, kept between runs beside the sources. */
 const cache = join(import.meta.dirname, '..', '..', '.cache');
@@ -26,9 +26,12 @@ export async function defaultModelFile(): Promise<{ path: string } | { unreachab
 }
 
 /** Writes a tiny model with random weights to a directory of its own, which is removed when it is disposed. */
-export async function tinyModelFile(architecture = 'llama'): Promise<{ path: string } & AsyncDisposable> {
+export async function tinyModelFile(
+  architecture = 'llama',
+  options: TinyModelOptions = {},
+): Promise<{ path: string } & AsyncDisposable> {
   const directory = await mkdtemp(join(tmpdir(), 'skein-tiny-'));
   const path = join(directory, `tiny-${architecture}.gguf`);
-  await writeTinyModel(architecture, path);
+  await writeTinyModel(architecture, path, options);
   return { path, [Symbol.asyncDispose]: async () => rm(directory, { recursive: true }) };
 }

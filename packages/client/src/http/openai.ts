@@ -83,6 +83,8 @@ const usageSchema = z
     completion_tokens_details: z
       .object({ accepted_prediction_tokens: countSchema.nullish(), rejected_prediction_tokens: countSchema.nullish() })
       .nullish(),
+    failovers: countSchema.nullish(),
+    pauseMs: millisecondsSchema.nullish(),
   })
   .transform((usage): Usage => {
     const cachedTokens = usage.prompt_tokens_details?.cached_tokens ?? undefined;
@@ -94,6 +96,8 @@ const usageSchema = z
       ...(cachedTokens !== undefined && { cachedTokens }),
       ...(acceptedTokens !== undefined &&
         rejectedTokens !== undefined && { draftedTokens: acceptedTokens + rejectedTokens, acceptedTokens }),
+      ...(typeof usage.failovers === 'number' && { failovers: usage.failovers }),
+      ...(typeof usage.pauseMs === 'number' && { pauseMs: usage.pauseMs }),
     };
   });
 

@@ -35,7 +35,8 @@ export interface RequestReplicasOptions {
 export class RequestReplicas implements ReplicaSource {
   readonly #components: RequestReplicasComponents;
   readonly #options: RequestReplicasOptions;
-  #hasDeployedAgain = false;
+  /** Deployments that were made for this request in place of failed ones. */
+  readonly #replacements = new Set<string>();
 
   constructor(components: RequestReplicasComponents, options: RequestReplicasOptions) {
     this.#components = components;
@@ -66,12 +67,14 @@ export class RequestReplicas implements ReplicaSource {
     const last = failed.at(-1);
     if (last !== undefined) {
       // A replica that has too much to do is there: one more on the same machines would not help.
-      const isOverloaded = failed.find(({ error }) => error.code === 'overloaded');
-      if (isOverloaded !== undefined || this.#hasDeployedAgain) throw (isOverloaded ?? last).error;
-      this.#hasDeployedAgain = true;
+      const overloaded = failed.find(({ error }) => error.code === 'overloaded');
+      const inVain = failed.find(({ deployment, hasAdded }) => !hasAdded && this.#replacements.has(deployment));
+      if (overloaded !== undefined || inVain !== undefined) throw (overloaded ?? last).error;
     }
     const lost = new Set([...failed.map(({ deployment }) => deployment), ...engines.dead]);
-    return await this.#components.deployments.ensure(model, { signal, failed: [...lost] });
+    const route = await this.#components.deployments.ensure(model, { signal, failed: [...lost] });
+    if (last !== undefined) this.#replacements.add(route.deployment);
+    return route;
   }
 }
 

@@ -140,7 +140,9 @@ export class HostedStage implements AsyncDisposable {
     // The stage has taken memory of GPUs: the card is to say so before the next minute.
     void this.#components.machine.measure().then(this.#components.onChange);
     const { fetchedBytes, fileBytes } = files;
-    const { placement } = engine;
+    const { placement, pid } = engine;
+    const { deployment, stage } = this.load;
+    this.#components.logger.info({ deployment, stage, pid, placement }, 'stage loaded');
     report({ type: 'stage-ready', backend: placement.backend, fetchedBytes, fileBytes, placement });
   }
 

@@ -20,6 +20,10 @@ export const usageSchema = z.object({
   /** Tokens that were drafted ahead, and how many of them were right. */
   draftedTokens: tokenCount.optional(),
   acceptedTokens: tokenCount.optional(),
+  /** Number of times that the answer went on at another replica because one was lost. Left out where none was. */
+  failovers: z.number().int().positive().max(255).optional(),
+  /** Time for which the reader waited because of that, in milliseconds, from the last token before to the next. */
+  pauseMs: milliseconds.optional(),
 });
 export type Usage = z.infer<typeof usageSchema>;
 

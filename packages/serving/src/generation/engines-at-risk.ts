@@ -1,15 +1,23 @@
 /**
- * Most engines that one request may cost: the first that it is tried on, and one other. A request that makes engines
- * crash must not reach every replica, nor replicas that are deployed anew.
+ * Most engines that may have died over a request where it may have been the cause: the first that it is tried on, and
+ * one other. A request that makes engines crash must not reach every replica, nor replicas that are deployed anew.
  */
-const maxEngines = 2;
+const maxSuspicions = 2;
+/** Most engines that may die over a request in all, whatever the cause. */
+const maxDeaths = 4;
 
 /**
- * The deployments that work on a request, and those in which an engine died over it, never more than two together. All
- * choices of a request share one such object.
+ * The deployments that work on a request, and those in which an engine died over it. All choices of a request share one
+ * such object.
+ *
+ * A request that makes engines die does so at the same place each time, since its answer is computed again token by
+ * token. So a death is no suspicion any more once the answer has grown past its place on another engine: see
+ * {@link acquit}.
  */
 export class EnginesAtRisk {
   readonly #dead = new Set<string>();
+  /** Choices that each engine may have died of, by deployment. */
+  readonly #suspects = new Map<string, Set<object>>();
   /** Number of choices at each deployment. */
   readonly #entered = new Map<string, number>();
 
@@ -18,15 +26,24 @@ export class EnginesAtRisk {
    * one deployment too many.
    */
   enter(deployment: string): Disposable | undefined {
-    const risked = new Set([...this.#dead, ...this.#entered.keys(), deployment]);
-    if (risked.size > maxEngines || this.#dead.has(deployment)) return undefined;
+    const risked = new Set([...this.#suspects.keys(), ...this.#entered.keys(), deployment]);
+    if (risked.size > maxSuspicions || this.#dead.has(deployment) || this.areSpent) return undefined;
     this.#entered.set(deployment, (this.#entered.get(deployment) ?? 0) + 1);
     return { [Symbol.dispose]: () => this.#leave(deployment) };
   }
 
-  /** Notes that an engine of a deployment died while this request was there. */
-  died(deployment: string): void {
+  /** Notes that an engine of a deployment died while this choice was there. */
+  died(deployment: string, choice: object): void {
     this.#dead.add(deployment);
+    this.#suspects.set(deployment, (this.#suspects.get(deployment) ?? new Set()).add(choice));
+  }
+
+  /** Notes that a choice has been computed past the places at which engines died over it. */
+  acquit(choice: object): void {
+    for (const [deployment, choices] of this.#suspects) {
+      choices.delete(choice);
+      if (choices.size === 0) this.#suspects.delete(deployment);
+    }
   }
 
   /** Deployments in which an engine died. */
@@ -36,7 +53,7 @@ export class EnginesAtRisk {
 
   /** Tells whether as many engines died as one request may cost. */
   get areSpent(): boolean {
-    return this.#dead.size >= maxEngines;
+    return this.#suspects.size >= maxSuspicions || this.#dead.size >= maxDeaths;
   }
 
   #leave(deployment: string): void {

@@ -27,6 +27,8 @@ let cluster: Cluster;
 let member: Mesh;
 /** Deployments that were asked, in order. */
 let asked: string[];
+/** Requests that they got. */
+let requests: Record<string, unknown>[];
 let seen: readonly FailedAttempt[];
 /** Deployments with an attempt under way. */
 let taken: string[];
@@ -34,7 +36,7 @@ let taken: string[];
 beforeEach(async () => {
   cluster = new Cluster();
   member = await cluster.add();
-  [asked, seen, taken] = [[], [], []];
+  [asked, requests, seen, taken] = [[], [], [], []];
 });
 afterEach(async () => await cluster[Symbol.asyncDispose]());
 
@@ -43,8 +45,10 @@ type Script = readonly (GenerationEvent | ErrorCode)[];
 /** Leads by deployment: each sends the events of its script, and fails with the code that ends it. */
 function answer(leads: Record<string, Script>): void {
   member.handle(methods.generate, async (stream) => {
-    const { deployment } = ((await stream.read())?.header ?? {}) as { deployment: string };
+    const header = ((await stream.read())?.header ?? {}) as { deployment: string };
+    const { deployment } = header;
     asked.push(deployment);
+    requests.push(header);
     for (const part of leads[deployment] ?? ['not-deployed']) {
       if (typeof part === 'string') throw new SkeinError(part, `${deployment} fails`);
       await stream.write(part);
@@ -123,11 +127,116 @@ test('goes to another replica after one that has begun and said nothing', async 
   expect(await outcome(run(oneAfterTheOther('first', 'second')))).toEqual({ types, code: undefined });
 });
 
-test('does not start over once a piece of text has come', async () => {
-  answer({ first: [begin, delta, 'stage-lost'], second: answers });
-  const types = ['generation-begin', 'text-delta'];
-  expect(await outcome(run(oneAfterTheOther('first', 'second')))).toEqual({ types, code: 'stage-lost' });
-  expect(asked).toEqual(['first']);
+describe('an answer whose replica is lost', () => {
+  /** Pieces of text, each of as many tokens as characters. */
+  const texts = (...pieces: readonly string[]): Script =>
+    pieces.map((text) => ({ type: 'text-delta', text, tokens: Array.from(text, (letter) => letter.charCodeAt(0)) }));
+  const long = 'twenty tokens, and no fewer';
+
+  test('goes on at the very token', async () => {
+    const held: GenerationUpdate = { type: 'text-delta', text: '', tokens: [7], mu: 5 };
+    answer({ first: [begin, ...texts('up'), held, 'stage-lost'], second: [begin, ...texts('on'), end] });
+    const events = await Array.fromAsync(run(oneAfterTheOther('first', 'second')));
+    const usage = { ...end.usage, failovers: 1, pauseMs: expect.any(Number) as number };
+    expect(events).toEqual([
+      begin,
+      ...texts('up'),
+      held,
+      begin,
+      ...texts('on'),
+      {
+        ...end,
+        usage,
+        timings: { firstTokenMs: expect.any(Number) as number, decodeMs: expect.any(Number) as number },
+      },
+    ]);
+    const resume = { promptHash: begin.promptHash, tokens: [117, 112, 7], emittedCharacters: 2, mu: 5 };
+    expect(requests[0]).not.toHaveProperty('resume');
+    expect(requests[1]).toMatchObject({ deployment: 'second', maxTokens: begin.maxTokens, resume });
+    expect(requests[1]?.askedAt).toBe(requests[0]?.askedAt);
+  });
+
+  test('is complete when only its end was missing', async () => {
+    answer({ first: [begin, delta, 'peer-lost'], second: [begin, end] });
+    expect(await Array.fromAsync(run(oneAfterTheOther('first', 'second')))).toMatchObject([
+      begin,
+      delta,
+      begin,
+      { type: 'generation-end', usage: { failovers: 1 } },
+    ]);
+  });
+
+  test('goes on as often as replicas are lost, each at another place', async () => {
+    const lost: Script = [begin, ...texts(long), 'stage-lost'];
+    answer({ first: lost, second: lost, third: lost, fourth: [begin, end] });
+    const events = await Array.fromAsync(run(oneAfterTheOther('first', 'second', 'third', 'fourth')));
+    expect(events.at(-1)).toMatchObject({ usage: { failovers: 3 } });
+    expect((requests[3] as { resume: { tokens: number[] } }).resume.tokens).toHaveLength(3 * long.length);
+  });
+
+  test('tries a replica that was overloaded once more, now that it has grown', async () => {
+    const leads: Record<string, Script> = { first: ['overloaded'], second: [begin, ...texts(long), 'stage-lost'] };
+    answer(leads);
+    const replicas: ReplicaSource = {
+      take(failed) {
+        if (failed.some(({ hasAdded }) => hasAdded)) leads.first = answers;
+        const deployment = ['first', 'second'].find((name) => !failed.some((one) => one.deployment === name)) ?? 'none';
+        return { deployment, lead: member.peerId, [Symbol.dispose]: () => undefined };
+      },
+    };
+    expect(await outcome(run(replicas))).toMatchObject({ code: undefined });
+    expect(asked).toEqual(['first', 'second', 'first']);
+  });
+
+  test('ends with what was delivered when there is no other', async () => {
+    answer({ first: [begin, delta, 'stage-lost'] });
+    await expect(Array.fromAsync(run(oneAfterTheOther('first')))).rejects.toMatchObject({
+      code: 'stage-lost',
+      message: 'first fails, and there is no other replica to go on with; 1 token of the answer had been delivered',
+      details: { deliveredTokens: 1 },
+    });
+  });
+
+  test('ends with why no other could go on', async () => {
+    answer({ first: [begin, delta, delta, 'stage-lost'], second: ['overloaded'] });
+    await expect(Array.fromAsync(run(oneAfterTheOther('first', 'second')))).rejects.toMatchObject({
+      code: 'stage-lost',
+      message: 'first fails, and no other replica could go on: second fails; 2 tokens of the answer had been delivered',
+    });
+  });
+
+  test.each(['invalid-request', 'context-length-exceeded'] as const)(
+    'goes to a third replica when the second refuses to continue it: %s',
+    async (code) => {
+      answer({ first: [begin, delta, 'stage-lost'], second: [code], third: answers });
+      expect(await outcome(run(oneAfterTheOther('first', 'second', 'third')))).toMatchObject({ code: undefined });
+    },
+  );
+
+  test('does not start over where its lead does not say how to continue', async () => {
+    answer({ first: [delta, 'stage-lost'], second: answers });
+    expect(await outcome(run(oneAfterTheOther('first', 'second')))).toEqual({
+      types: ['text-delta'],
+      code: 'stage-lost',
+    });
+    expect(asked).toEqual(['first']);
+  });
+
+  test('is not tried a third time where two engines died at one place', async () => {
+    answer({ first: [begin, ...texts(long), 'stage-lost'], second: [begin, delta, 'stage-lost'], third: answers });
+    await expect(Array.fromAsync(run(oneAfterTheOther('first', 'second', 'third')))).rejects.toMatchObject({
+      code: 'request-kills-engines',
+      details: { deliveredTokens: long.length + 1 },
+    });
+    expect(asked).toEqual(['first', 'second']);
+  });
+
+  test('costs four engines at most, wherever they died', async () => {
+    const many = ['first', 'second', 'third', 'fourth', 'fifth'];
+    answer(Object.fromEntries(many.map((name) => [name, [begin, ...texts(long), 'stage-lost'] as Script])));
+    expect(await outcome(run(oneAfterTheOther(...many)))).toMatchObject({ code: 'request-kills-engines' });
+    expect(asked).toEqual(many.slice(0, 4));
+  });
 });
 
 test('holds one replica at a time, and none once it is over or left', async () => {

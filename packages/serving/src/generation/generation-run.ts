@@ -3,14 +3,17 @@ import { asSkeinError, SkeinError, type GenerationInput } from '@skein/protocol'
 
 import type { Route } from '../routing/least-loaded-lead.ts';
 import type { Attempt } from '../routing/replicas.ts';
+import { AnswerTimes } from './answer-times.ts';
 import { EnginesAtRisk } from './engines-at-risk.ts';
-import { costAnEngine, errorAfter } from './failover.ts';
-import { Transcript } from './transcript.ts';
+import { costAnEngine, errorAfter, errorAfterPart } from './failover.ts';
 import { generate, type GenerateOptions, type GenerationUpdate } from './generate.ts';
+import { Transcript } from './transcript.ts';
 
 /** A replica that failed a request, with its error. */
 export interface FailedAttempt extends Route {
   readonly error: SkeinError;
+  /** Whether it had added tokens to the answer. */
+  readonly hasAdded: boolean;
 }
 
 /** A source of replicas for a run. */
@@ -29,12 +32,17 @@ export interface GenerationRunOptions extends GenerateOptions {
   readonly engines?: EnginesAtRisk | undefined;
 }
 
+/** Tokens by which an answer grows past the place where an engine died until the request is no longer suspected of it. */
+const acquittedAfter = 16;
+
 /**
- * One generation, with the only loop that tries it again. A replica that fails before its first piece of text is
- * followed by another one; from then on the run is tied to its replica. Each attempt has deadlines of its own.
+ * One generation, with the only loop that tries it again. A replica that fails is followed by another one, which goes on
+ * at the very token: readers get each token once, and nothing tells them of the change but the time that it took and
+ * the usage at the end. Each attempt has deadlines of its own.
  *
- * Iterate it once; nothing is sent before. Each attempt may yield that it has begun; text comes from the last one. The
- * iteration throws the errors of the source, and those of {@link generate} that are no reason to try another replica.
+ * Iterate it once; nothing is sent before. Each attempt may yield that it has begun. The iteration throws the errors of
+ * the source, and those of {@link generate} that are no reason to try another replica; once text has come, they say how
+ * much.
  */
 export class GenerationRun implements AsyncIterable<GenerationUpdate> {
   /** Id of the request. */
@@ -45,6 +53,8 @@ export class GenerationRun implements AsyncIterable<GenerationUpdate> {
   readonly #begun = Promise.withResolvers<Route>();
   readonly #transcript = new Transcript();
   #route: Route | undefined;
+  /** Number of tokens that there were when an engine died over them; undefined once the answer has grown past it. */
+  #diedAt: number | undefined;
 
   constructor(mesh: Pick<Mesh, 'open'>, options: GenerationRunOptions) {
     this.id = options.id ?? crypto.randomUUID();
@@ -71,40 +81,88 @@ export class GenerationRun implements AsyncIterable<GenerationUpdate> {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<GenerationUpdate, void, undefined> {
-    const { request, replicas, signal, deadlines } = this.#options;
-    const options = { id: this.id, signal, deadlines };
-    const failed: FailedAttempt[] = [];
     try {
-      for (;;) {
-        using attempt = await replicas.take(failed);
-        const { deployment, lead } = attempt;
-        using entered = this.#engines.enter(deployment);
-        if (entered === undefined) throw failed.at(-1)?.error ?? tooRisky();
-        this.#route = { deployment, lead };
-        let hasBegun = false;
-        try {
-          for await (const event of generate(this.#mesh, lead, { deployment, ...request }, options)) {
-            if (!hasBegun) this.#begun.resolve(this.#route);
-            hasBegun = true;
-            this.#transcript.add(event);
-            yield event;
-          }
-          return;
-        } catch (thrown) {
-          throwIfAborted(signal);
-          const failure = { error: asSkeinError(thrown), hasBegun, hasText: !this.#transcript.isEmpty };
-          if (costAnEngine(failure)) this.#engines.died(deployment);
-          const final = errorAfter(failure, this.#engines.areSpent);
-          if (final !== undefined) throw final;
-          failed.push({ deployment, lead, error: failure.error });
-        }
-      }
+      yield* this.#attempts();
     } catch (error) {
       this.#begun.reject(error);
       throw error;
     } finally {
       this.#begun.reject(new SkeinError('aborted', 'the reader left before a replica had begun'));
     }
+  }
+
+  async *#attempts(): AsyncGenerator<GenerationUpdate, void, undefined> {
+    const times = new AnswerTimes(() => performance.now());
+    /** Those that failed since the answer last grew, and before them those that cost an engine. */
+    let failed: FailedAttempt[] = [];
+    for (;;) {
+      using attempt = await this.#take(failed);
+      const { deployment, lead } = attempt;
+      using entered = this.#engines.enter(deployment);
+      if (entered === undefined) throw this.#ending(failed.at(-1)?.error ?? tooRisky(), failed);
+      this.#route = { deployment, lead };
+      const before = this.#transcript.tokens;
+      let hasBegun = false;
+      try {
+        for await (const event of this.#ask(this.#route)) {
+          if (!hasBegun) this.#begun.resolve(this.#route);
+          hasBegun = true;
+          this.#add(event);
+          if (event.type !== 'generation-begin') times.came();
+          yield event.type === 'generation-end' ? times.complete(event) : event;
+        }
+        return;
+      } catch (thrown) {
+        throwIfAborted(this.#options.signal);
+        const error = asSkeinError(thrown);
+        const { isEmpty, tokens, continuation } = this.#transcript;
+        const failure = { error, hasBegun, isResumed: before > 0, canResume: isEmpty || continuation !== undefined };
+        if (costAnEngine(failure)) this.#lostEngine(deployment);
+        const final = errorAfter(failure, this.#engines.areSpent);
+        if (final !== undefined) throw this.#ending(final, []);
+        const hasAdded = tokens > before;
+        if (hasAdded) failed = failed.filter((one) => this.#engines.dead.has(one.deployment));
+        failed.push({ deployment, lead, error, hasAdded });
+        if (!isEmpty) times.pause();
+      }
+    }
+  }
+
+  async #take(failed: readonly FailedAttempt[]): Promise<Attempt> {
+    const { replicas, signal } = this.#options;
+    try {
+      return await replicas.take(failed);
+    } catch (error) {
+      throwIfAborted(signal);
+      throw this.#ending(error, failed);
+    }
+  }
+
+  /** Asks a replica for the answer, or for the rest of it. */
+  #ask({ deployment, lead }: Route): AsyncIterable<GenerationUpdate> {
+    const { request, signal, deadlines } = this.#options;
+    const { isEmpty, continuation } = this.#transcript;
+    const asked = { deployment, ...request, ...(isEmpty ? {} : continuation) };
+    return generate(this.#mesh, lead, asked, { id: this.id, signal, deadlines });
+  }
+
+  #add(event: GenerationUpdate): void {
+    this.#transcript.add(event);
+    if (this.#diedAt === undefined || this.#transcript.tokens < this.#diedAt + acquittedAfter) return;
+    this.#diedAt = undefined;
+    this.#engines.acquit(this);
+  }
+
+  #lostEngine(deployment: string): void {
+    this.#diedAt = this.#transcript.tokens;
+    this.#engines.died(deployment, this);
+  }
+
+  /** Returns the error that ends the run: with what was delivered, where something was. */
+  #ending(error: unknown, failed: readonly FailedAttempt[]): unknown {
+    if (this.#transcript.isEmpty) return error;
+    const lost = failed.findLast(({ deployment, hasAdded }) => hasAdded || this.#engines.dead.has(deployment))?.error;
+    return errorAfterPart(asSkeinError(error), { lost, tokens: this.#transcript.tokens });
   }
 }
 

@@ -14,6 +14,11 @@ export class Transcript {
     return this.#tokens.length === 0 && this.#emittedCharacters === 0;
   }
 
+  /** Number of tokens that were passed on. */
+  get tokens(): number {
+    return this.#tokens.length;
+  }
+
   /** The fields with which the request is resumed on another lead; undefined before a replica has begun. */
   get continuation(): { readonly maxTokens: number; readonly resume: Resume } | undefined {
     if (this.#begin === undefined) return undefined;

@@ -24,15 +24,29 @@ function combineFinishes(all: Finish, one: Finish): Finish {
       completionTokens: all.usage.completionTokens + one.usage.completionTokens,
       ...sumOf('draftedTokens', [all, one]),
       ...sumOf('acceptedTokens', [all, one]),
+      ...sumOf('failovers', [all, one]),
+      ...mostOf('pauseMs', [all, one]),
     },
     timings: { ...all.timings, decodeMs: Math.max(all.timings.decodeMs, one.timings.decodeMs) },
   };
 }
 
-/** Adds up a count that some leads leave out. */
-function sumOf(key: 'draftedTokens' | 'acceptedTokens', ends: readonly Finish[]): Partial<Finish['usage']> {
-  const counts = ends.map(({ usage }) => usage[key]).filter((count) => count !== undefined);
+type OptionalCount = 'draftedTokens' | 'acceptedTokens' | 'failovers' | 'pauseMs';
+
+/** Adds up a count that some answers lack. */
+function sumOf(key: OptionalCount, ends: readonly Finish[]): Partial<Finish['usage']> {
+  const counts = countsOf(key, ends);
   return counts.length === 0 ? {} : { [key]: counts.reduce((sum, count) => sum + count, 0) };
+}
+
+/** Returns the greatest of a count that some answers lack. */
+function mostOf(key: OptionalCount, ends: readonly Finish[]): Partial<Finish['usage']> {
+  const counts = countsOf(key, ends);
+  return counts.length === 0 ? {} : { [key]: Math.max(...counts) };
+}
+
+function countsOf(key: OptionalCount, ends: readonly Finish[]): readonly number[] {
+  return ends.map(({ usage }) => usage[key]).filter((count) => count !== undefined);
 }
 
 /** The fields that all parts of one answer have in common. */
@@ -77,9 +91,12 @@ export interface AnswerFormat {
   logprobs(): LogprobsFormat;
 }
 
-/** Returns the usage of an answer in OpenAI's format. */
+/**
+ * Returns the usage of an answer in OpenAI's format. `failovers` and `pauseMs` are Skein's own, and there where a replica
+ * was lost: of several choices the sum and the longest.
+ */
 export function usageOf({ end }: Completion): object {
-  const { promptTokens, completionTokens, cachedTokens, draftedTokens, acceptedTokens } = end.usage;
+  const { promptTokens, completionTokens, cachedTokens, draftedTokens, acceptedTokens, failovers, pauseMs } = end.usage;
   return {
     prompt_tokens: promptTokens,
     completion_tokens: completionTokens,
@@ -91,6 +108,7 @@ export function usageOf({ end }: Completion): object {
         rejected_prediction_tokens: draftedTokens - (acceptedTokens ?? 0),
       },
     }),
+    ...(failovers !== undefined && { failovers, pauseMs }),
   };
 }
 

@@ -25,7 +25,10 @@ const spareTokens = 32;
 export class Admission {
   readonly #cache: PrefixCache;
   readonly #options: AdmissionOptions;
-  /** Waiting sequences, preempted ones first. Those are older than the others and younger than any that runs. */
+  /**
+   * Waiting sequences: preempted ones first, which are older than the others and younger than any that runs; then those
+   * that continue an answer of another lead, whose readers have begun; then the rest.
+   */
   readonly #waiting: Sequence[] = [];
 
   constructor(cache: PrefixCache, options: AdmissionOptions) {
@@ -39,7 +42,8 @@ export class Admission {
   }
 
   /**
-   * Queues a request's sequence behind all others.
+   * Queues a request's sequence behind all others; one that continues an answer of another lead behind those that do so,
+   * too. As many of these as of the others may wait.
    *
    * @throws SkeinError `overloaded` when too many wait already, `context-length-exceeded` when it could never fit,
    * `invalid-request` when its prompt is empty
@@ -53,11 +57,15 @@ export class Admission {
         `${request.mostTokens} tokens are needed where the context holds ${contextTokens}; shorten the prompt or deploy with a larger context`,
       );
     }
-    if (this.#waiting.length >= maxQueued) {
+    const continues = request.resume !== undefined;
+    const alike = this.#waiting.filter((one) => (one.request.resume !== undefined) === continues);
+    if (alike.length >= maxQueued) {
       throw new SkeinError('overloaded', `${maxQueued} requests wait already; try again later or add a machine`);
     }
     const sequence = new Sequence(request);
-    this.#waiting.push(sequence);
+    const place = continues ? this.#waiting.findIndex((one) => !one.hasBegun && one.request.resume === undefined) : -1;
+    if (place === -1) this.#waiting.push(sequence);
+    else this.#waiting.splice(place, 0, sequence);
     return sequence;
   }
 

@@ -169,6 +169,21 @@ describe('the sequence scheduler', () => {
     expect(() => subject.add(request(1, 1))).toThrow(expect.objectContaining({ code: 'overloaded' }));
   });
 
+  it('takes answers that other leads had begun before new ones, each in their order', () => {
+    const subject = driver({ sequences: 1, maxQueued: 2 });
+    subject.add(request(1, 1));
+    const first = due(subject.next());
+    const continued = (): Asked => ({ ...request(1, 1), resume: { tokens: [5] } });
+    const fresh = [subject.add(request(1, 1)), subject.add(request(1, 1))];
+    const moved = [subject.add(continued()), subject.add(continued())];
+    expect(() => subject.add(continued())).toThrow(expect.objectContaining({ code: 'overloaded' }));
+    answer(subject, first, 7);
+    for (const asked of [...moved, ...fresh]) {
+      answer(subject, due(subject.next()), 7);
+      expect(asked.received).toEqual([7]);
+    }
+  });
+
   it('keeps to what a step may hold, however many sequences come and go while the ring is full', () => {
     const subject = driver({ stages: 1 });
     subject.add(request(20, 5));

@@ -85,7 +85,6 @@ export class EngineProcess implements AsyncDisposable {
       const { placement, speed } = await engine.#ready.promise;
       engine.#placement = placement;
       engine.#speed = speed;
-      options.logger.info({ pid: engine.pid, placement, stage: options.load.stage }, 'stage loaded');
       const { pid } = engine;
       if (options.load.keepAwake === true && pid !== undefined) {
         void keepAwake(inhibitors(process.platform, pid), options.logger);
