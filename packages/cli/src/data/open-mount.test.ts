@@ -6,7 +6,7 @@ import { isIdentityEncrypted, loadIdentity } from '@skein/mesh';
 import { hasCode } from '@skein/protocol';
 import { expect, test } from 'vitest';
 
-import { mountExfat } from '../testing/exfat-mount.ts';
+import { mountImage } from '../../../../scripts/fixtures/mounted-image.ts';
 import { runInProcess, type Outcome } from '../testing/run-in-process.ts';
 
 /** Starts a mesh, and interrupts it once it is up. */
@@ -23,7 +23,7 @@ async function upOnce(data: string, words: readonly string[]): Promise<Outcome> 
 test('works where a file system keeps no modes, with encrypted keys and a warning, and not without', async ({
   skip,
 }) => {
-  const mounted = await mountExfat();
+  const mounted = await mountImage('exfat');
   if ('missing' in mounted) return skip(mounted.missing);
   await using mount = mounted;
   await using own = await mkdtempDisposable(join(tmpdir(), 'skein-passphrase-'));
@@ -67,7 +67,7 @@ async function fill(path: string): Promise<void> {
 }
 
 test('leaves no part of a key where a file has one name only and the disk is full', async ({ skip }) => {
-  const mounted = await mountExfat();
+  const mounted = await mountImage('exfat');
   if ('missing' in mounted) return skip(mounted.missing);
   await using mount = mounted;
   const data = join(mount.path, 'skein');

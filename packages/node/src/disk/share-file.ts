@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { copyFile, lstat, realpath } from 'node:fs/promises';
+import { chmod, copyFile, lstat, open, realpath } from 'node:fs/promises';
 
 import { linkFile, removeFile } from '@skein/mesh';
 
@@ -20,13 +20,21 @@ export async function shareFile(options: {
   readonly mayLink: boolean;
 }): Promise<boolean> {
   const { from, to, mayLink } = options;
-  if (await succeeds(() => copyFile(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE_FORCE))) return true;
+  if (await succeeds(async () => await clone(from, to))) return true;
   await removeFile(to);
   // A link to a symbolic link would be one more symbolic link.
   if (!mayLink || !(await succeeds(async () => await linkFile(await realpath(from), to)))) return false;
   if ((await lstat(to)).isFile()) return true;
   await removeFile(to);
   return false;
+}
+
+/** Makes a clone that belongs to us, whatever may be done with the original, and that survives a power cut. */
+async function clone(from: string, to: string): Promise<void> {
+  await copyFile(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE_FORCE);
+  await chmod(to, 0o600);
+  await using file = await open(to, 'r+');
+  await file.sync();
 }
 
 async function succeeds(action: () => Promise<unknown>): Promise<boolean> {
