@@ -1,4 +1,4 @@
-import { mkdtempDisposable, readFile, writeFile } from 'node:fs/promises';
+import { mkdtempDisposable, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -43,9 +43,13 @@ test('starts as the last time, and each option that is given now replaces one', 
   const again = await start(data.path, []);
   const values = { listen: ['/a', '/b'], gpus: [1, 2], serve: false, threads: 3, backend: 'auto' };
   expect(again.values).toEqual(values);
-  expect(again.note).toEqual(['As at the last start: --listen /a --listen /b --gpus 1,2 --no-serve --threads 3']);
+  const file = join(data.path, 'settings.json');
+  const recalled = '--listen /a --listen /b --gpus 1,2 --no-serve --threads 3';
+  expect(again.note).toEqual([`As at the last start: ${recalled} (delete ${file} to forget)`]);
   await start(data.path, ['--serve', '--listen', '/c']);
   expect((await start(data.path, [])).values).toEqual({ ...values, listen: ['/c'], serve: true });
+  await rm(file);
+  expect(await start(data.path, [])).toEqual({ values: { serve: true, backend: 'auto' }, note: [] });
 });
 
 test('lets the environment say otherwise, and does not remember what it said', async () => {

@@ -21,7 +21,8 @@ export class RememberedOptions {
     const recalled = options
       .filter((option) => command.getOptionValueSource(option.attributeName()) === 'remembered')
       .flatMap((option) => typed(option, command.getOptionValue(option.attributeName())));
-    this.note = recalled.length === 0 ? [] : [`As at the last start: ${recalled.join(' ')}`];
+    const forgetting = `delete ${settingsPath(directory)} to forget`;
+    this.note = recalled.length === 0 ? [] : [`As at the last start: ${recalled.join(' ')} (${forgetting})`];
   }
 
   /**
