@@ -1,4 +1,4 @@
-import type { Card } from '@skein/protocol';
+import type { Card, Hardware, HeldStage } from '@skein/protocol';
 import { expect, test } from 'vitest';
 
 import { describeMesh } from './describe-mesh.ts';
@@ -14,7 +14,12 @@ const card: Card = {
   stages: [],
 };
 
-function describe(cores: number, queued: number): string {
+/** Describes a mesh of one machine that holds a stage, with changes to what its card says. */
+function describe(
+  cores: number,
+  queued: number,
+  change: { hardware?: Partial<Hardware>; stage?: Partial<HeldStage> } = {},
+): string {
   const hardware = {
     platform: 'linux',
     cpu: 'Z80',
@@ -44,7 +49,7 @@ function describe(cores: number, queued: number): string {
     startedAtMs: 0,
     hasIdentityConflict: false,
     traffic: { total: { sentBytes: 0, receivedBytes: 0 }, peers: {} },
-    cards: [{ ...card, hardware, stages: [stage] }],
+    cards: [{ ...card, hardware: { ...hardware, ...change.hardware }, stages: [{ ...stage, ...change.stage }] }],
   });
 }
 
@@ -53,4 +58,16 @@ test.each([
   [8, 2, ['Z80, 8 cores, cpu', '2 requests waiting']],
 ])('counts as people do: %i, %i', (cores, queued, said) => {
   for (const part of said) expect(describe(cores, queued)).toContain(part);
+});
+
+test('says where a stage lies, what did not go as wished, and why a GPU is not used', () => {
+  const gpu = { name: 'RTX 3090', memoryBytes: 24 * 1024 ** 3, freeMemoryBytes: 22.5 * 1024 ** 3 };
+  const devices = [{ name: gpu.name, layers: 2, bytes: 5 }];
+  const placement = { backend: 'cuda', devices, cpuLayers: 1, fallbacks: ['the older build of cuda'] };
+  const onGpu = describe(8, 0, { hardware: { backend: 'cuda', gpus: [gpu] }, stage: { placement } });
+  expect(onGpu).toContain('Z80, 8 cores, cuda, RTX 3090 with 22.5 GiB free');
+  expect(onGpu).toContain('2 layers on RTX 3090, 1 layer on the CPU by cuda; the older build of cuda');
+  expect(describe(8, 0, { hardware: { fallback: 'cuda: run `skein gpu setup`' } })).toContain(
+    'cpu (cuda: run `skein gpu setup`)',
+  );
 });

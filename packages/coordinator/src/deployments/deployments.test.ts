@@ -65,7 +65,16 @@ describe('deploying', () => {
       state: 'ready',
       contextTokens: 2048,
       sequences: 4,
-      stages: [{ peer: peer(0).mesh.peerId, state: 'ready', backend: 'cpu', fetchedBytes: 10, fileBytes: 20 }],
+      stages: [
+        {
+          peer: peer(0).mesh.peerId,
+          state: 'ready',
+          backend: 'cpu',
+          fetchedBytes: 10,
+          fileBytes: 20,
+          placement: { backend: 'cpu', devices: [], cpuLayers: 8, fallbacks: [] },
+        },
+      ],
     });
     expect(peer(0).loads).toMatchObject([
       { manifest: manifestDigest(manifest), stage: 0, stages: 1, block: { from: 0, to: 8 } },

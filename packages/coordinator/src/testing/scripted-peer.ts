@@ -104,7 +104,9 @@ export class ScriptedPeer {
         return await send({ type: 'stage-failed', error: { code: 'engine-failed', message: this.script.fails } });
       }
       if (this.script === 'ready') {
-        await send({ type: 'stage-ready', backend: 'cpu', fetchedBytes: 10, fileBytes: 20 });
+        const { from, to } = load.block;
+        const placement = { backend: 'cpu', devices: [], cpuLayers: to - from, fallbacks: [] };
+        await send({ type: 'stage-ready', backend: 'cpu', fetchedBytes: 10, fileBytes: 20, placement });
       }
       for await (const { header } of stream) {
         const command = parseHeader(stageCommandSchema, header);

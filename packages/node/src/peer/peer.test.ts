@@ -46,6 +46,7 @@ it('tells how fast each stage is, and how much memory its keys and values take',
     const { model } = await store.pull(file);
     const { manifest, digest } = await store.manifest(model);
     const { layers, kvBytesPerTokenPerLayer } = manifest.shape;
+    const placement = { backend: 'cpu', devices: [], cpuLayers: layers, fallbacks: [] };
     const load = async (cacheType?: 'q8_0') => {
       await using stream = await mesh.open(mesh.peerId, methods.stage);
       await stream.write({
@@ -62,12 +63,14 @@ it('tells how fast each stage is, and how much memory its keys and values take',
       for (let frame = await stream.read(); frame !== undefined; frame = await stream.read()) {
         const { type } = frame.header as { type: string };
         expect(['stage-progress', 'stage-ready']).toContain(type);
-        if (type === 'stage-ready') break;
+        if (type !== 'stage-ready') continue;
+        expect(frame.header).toMatchObject({ placement });
+        break;
       }
       const stage = mesh.cards
         .snapshot()[0]
         ?.stages.find(({ deployment }) => deployment.endsWith(cacheType === undefined ? 'f16' : 'q8-0'));
-      expect(stage).toMatchObject({ state: 'ready' });
+      expect(stage).toMatchObject({ state: 'ready', placement });
       expect(stage?.speed?.decodeMsPerLayer).toBeGreaterThan(0);
       return stage?.bytes ?? 0;
     };
