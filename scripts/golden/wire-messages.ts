@@ -6,6 +6,7 @@ import {
   certificateSchema,
   clientRequestSchema,
   credentialsSchema,
+  freshCardRequestSchema,
   generationEventSchema,
   fromText,
   generationRequestSchema,
@@ -99,6 +100,10 @@ export const messagesOf: Readonly<Record<keyof typeof methods, readonly WireMess
   ],
   revocations: [of('list', revocationsSchema, { type: 'revocations', list: signed })],
   card: [of('card', signedCardSchema, { type: 'card', signature: new Uint8Array(64), certificate: signed })],
+  freshCard: [
+    of('request', freshCardRequestSchema, { type: 'fresh-card-request' }),
+    of('answer', signedCardSchema, { type: 'card', signature: new Uint8Array(64), certificate: signed }),
+  ],
   alive: [of('heartbeat', aliveSchema, { type: 'alive', deadAfterMs: 1200 })],
   manifest: [
     of('request', manifestRequestSchema, { type: 'manifest-request', model: sha256 }),

@@ -151,7 +151,7 @@ describe('a member that', () => {
 });
 
 describe('a member that sends', () => {
-  const served = [methods.manifest, methods.bytes, methods.stage, methods.ring, methods.generate];
+  const served = [methods.manifest, methods.bytes, methods.stage, methods.ring, methods.generate, methods.freshCard];
 
   /** Sends raw bytes as a method's first message and gives what comes back. */
   async function send(method: Method, bytes: Uint8Array): Promise<unknown> {

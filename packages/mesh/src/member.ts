@@ -1,4 +1,5 @@
 import {
+  freshCardRequestSchema,
   isolated,
   leaveAnswerSchema,
   limits,
@@ -7,6 +8,7 @@ import {
   parseHeader,
   SkeinError,
   toLog,
+  type FreshCardRequest,
   type Logger,
   type Method,
 } from '@skein/protocol';
@@ -239,6 +241,23 @@ export class Member implements Mesh {
 
   updateCard(change: CardChange): void {
     this.#gossip.update(change);
+  }
+
+  async freshCard(peerId: string, { signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
+    await using stream = await this.open(peerId, methods.freshCard, { signal });
+    await stream.write({ type: 'fresh-card-request' } satisfies FreshCardRequest, undefined, { signal });
+    const frame = await stream.read({ signal });
+    if (frame === undefined) throw new SkeinError('peer-lost', 'ended the stream without an answer');
+    await this.#gossip.take(frame, peerId);
+  }
+
+  answerFreshCards(look: () => Promise<void>): Disposable {
+    return this.handle(methods.freshCard, async (stream) => {
+      parseHeader(freshCardRequestSchema, (await stream.read())?.header);
+      await look();
+      const { bytes, signature, certificate } = await this.#gossip.renew();
+      await stream.write({ type: 'card', signature, certificate }, bytes);
+    });
   }
 
   handle(method: Method, handler: StreamHandler): Disposable {

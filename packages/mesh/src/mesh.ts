@@ -43,6 +43,19 @@ export interface Mesh {
    */
   updateCard(change: CardChange): void;
   /**
+   * Gets the card of a member as it is now, its hardware looked at anew, and shows it among the cards. A coordinator may.
+   *
+   * @throws SkeinError the errors of {@link open}; `not-running` where a member does not answer that; what is wrong with
+   * the card
+   */
+  freshCard(peerId: string, options?: { readonly signal?: AbortSignal | undefined }): Promise<void>;
+  /**
+   * Answers coordinators that ask for our card as it is now, until the returned object is disposed.
+   *
+   * @param look looks at the hardware anew, and changes the card
+   */
+  answerFreshCards(look: () => Promise<void>): Disposable;
+  /**
    * Answers a method until the returned object is disposed: streams opened after that get `not-running`, open ones go
    * on.
    *

@@ -103,12 +103,14 @@ export { silentLogger, type Logger } from './logger.ts';
 export { aliveSchema, maxDeadAfterMs, type Alive } from './mesh/alive.ts';
 export {
   cardSchema,
+  freshCardRequestSchema,
   hardwareSchema,
   cardSignatureContext,
   maxCardLinks,
   maxModelAliases,
   signedCardSchema,
   type Card,
+  type FreshCardRequest,
   type Hardware,
   type HeldModel,
   type HeldStage,

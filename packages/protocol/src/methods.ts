@@ -55,6 +55,13 @@ export const methods = Object.freeze({
   leave: { ...control, id: '/skein/leave/1', maxFrameBytes: 1024, maxInboundStreams: 1 },
   revocations: { ...control, id: '/skein/revocations/1', maxFrameBytes: 1024 * 1024, maxInboundStreams: 2 },
   card: { ...control, id: '/skein/card/2', maxFrameBytes: limits.maxCardBytes + 8192, maxInboundStreams: 2 },
+  freshCard: {
+    ...control,
+    id: '/skein/fresh-card/1',
+    maxFrameBytes: limits.maxCardBytes + 8192,
+    maxInboundStreams: 2,
+    callers: ['coordinator'],
+  },
   // One is enough; those of a connection that is just being closed count, too.
   alive: { ...control, id: '/skein/alive/1', maxFrameBytes: 256, maxInboundStreams: 4 },
   manifest: { ...control, id: '/skein/manifest/1', maxInboundStreams: 4, callers: servingMembers },

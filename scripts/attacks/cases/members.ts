@@ -114,6 +114,7 @@ export const members: readonly Attack[] = [
     peer: 'x'.repeat(52),
   }),
   withoutRole('peer', 'deploys', methods.stage, load),
+  withoutRole('peer', 'has another look at its hardware', methods.freshCard, { type: 'fresh-card-request' }),
   withoutRole('coordinator', 'joins a ring', methods.ring, { type: 'ring-open' }),
   {
     name: "a peer that asks for a certificate in another member's name",

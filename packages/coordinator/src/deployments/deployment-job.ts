@@ -13,6 +13,7 @@ import {
 } from '@skein/protocol';
 
 import { Deployment, type DeploymentObserver } from './deployment.ts';
+import type { FreshCards } from './fresh-cards.ts';
 import { findHeldModel, type MeshModel } from './held-model.ts';
 import type { Placement } from './placement.ts';
 import type { Progress } from './reconcile.ts';
@@ -20,6 +21,7 @@ import type { StageTimeouts } from './stage-link.ts';
 
 export interface DeploymentJobComponents {
   readonly mesh: Pick<Mesh, 'absent' | 'cards' | 'open'>;
+  readonly freshCards: Pick<FreshCards, 'get'>;
   readonly logger: Logger;
   /** Returns milliseconds since 1970. */
   readonly now: () => number;
@@ -86,16 +88,19 @@ export class DeploymentJob {
     this.#cancelled.abort(reason);
   }
 
-  /** Finds the model's holders and gets its manifest from one of them. */
+  /** Finds the model's holders, and gets its manifest from one of them and the newest cards: all that a plan is made of. */
   async fetch(): Promise<void> {
-    const { mesh } = this.#components;
+    const { mesh, freshCards } = this.#components;
     const { signal } = this.#cancelled;
     clearTimeout(this.#overdue);
     this.#advance({ step: 'fetching' });
     try {
       const found = findHeldModel(mesh, this.#options.model);
       const { model, manifest: digest, holders } = found;
-      const { manifest } = await fetchManifest({ mesh, model, digest, holders, signal });
+      const [{ manifest }] = await Promise.all([
+        fetchManifest({ mesh, model, digest, holders, signal }),
+        freshCards.get(signal),
+      ]);
       this.#model = found;
       this.#advance({ step: 'fetched', manifest });
     } catch (error) {

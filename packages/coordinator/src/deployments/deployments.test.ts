@@ -3,9 +3,13 @@ import {
   deploymentDefaults,
   type DeploymentStatus,
   encodeValue,
+  invariant,
   machineName,
+  methods,
   packPrompt,
   silentLogger,
+  type Hardware,
+  type Logger,
 } from '@skein/protocol';
 import { generate, type GenerationUpdate } from '@skein/serving';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -42,10 +46,14 @@ afterEach(async () => {
   await Promise.all([mesh, ...peers.map((peer) => peer.mesh)].map(async (member) => await member.stop()));
 });
 
-function newDeployments(options: DeploymentsOptions = {}, coming?: ComingModel): Deployments {
+function newDeployments(
+  options: DeploymentsOptions = {},
+  coming?: ComingModel,
+  logger: Logger = silentLogger,
+): Deployments {
   let count = 0;
   const newId = () => `deployment-${(count += 1)}`;
-  return new Deployments({ mesh, logger: silentLogger, newId, now: () => 1000, coming }, options);
+  return new Deployments({ mesh, logger, newId, now: () => 1000, coming }, options);
 }
 
 function peer(index: number): ScriptedPeer {
@@ -181,6 +189,86 @@ describe('deploying', () => {
       code: 'model-not-found',
       message: expect.stringMatching(/tiny.*`skein pull <model>`/) as string,
     });
+  });
+});
+
+describe('the memory of GPUs, which other programs may have taken since the last card', () => {
+  /** Has a peer show one GPU with so much free, and its card reach the coordinator. */
+  async function showGpu({ mesh: member }: ScriptedPeer, freeMemoryBytes: number): Promise<void> {
+    member.updateCard({ hardware: withGpu(member, freeMemoryBytes) });
+    await vi.waitFor(() => {
+      const card = mesh.cards.snapshot().find((one) => one.peer === member.peerId);
+      expect(card?.hardware?.gpus).toMatchObject([{ freeMemoryBytes }]);
+    });
+  }
+
+  function withGpu(member: Mesh, freeMemoryBytes: number): Hardware {
+    const { hardware } = cardOf({ peer: member.peerId, freeBytes: gibibyte });
+    const gpus = [{ name: 'fake', memoryBytes: 24 * gibibyte, freeMemoryBytes }];
+    return { ...invariant(hardware, 'a peer has hardware'), backend: 'cuda', gpus };
+  }
+
+  beforeEach(async () => {
+    await showGpu(peer(0), 20 * gibibyte);
+    await showGpu(peer(1), 8 * gibibyte);
+  });
+
+  it('is looked at again before a plan is made', async () => {
+    // Another program has filled it: the next card would say so within a minute.
+    peer(0).mesh.answerFreshCards(async () => {
+      peer(0).mesh.updateCard({ hardware: withGpu(peer(0).mesh, gibibyte / 2) });
+    });
+    peer(1).mesh.answerFreshCards(async () => undefined);
+    const { stages } = await deployments.deploy({ model: 'tiny', contextTokens: 1_000_000 });
+    expect(stages).toMatchObject([{ peer: peer(1).mesh.peerId }]);
+  });
+
+  it('is asked for once for plans that are made at the same time', async () => {
+    let asked = 0;
+    const both = Promise.withResolvers<void>();
+    peer(0).mesh.answerFreshCards(async () => {
+      asked += 1;
+      await both.promise;
+    });
+    const all = [deployments.deploy({ model: 'tiny' }), deployments.deploy({ model: 'tiny' })];
+    await vi.waitFor(() => expect(asked).toBe(1));
+    both.resolve();
+    await Promise.all(all);
+    expect(asked).toBe(1);
+    await deployments.deploy({ model: 'tiny' });
+    expect(asked).toBe(2);
+  });
+
+  it('is as the last card says of a peer that does not answer in time, or that can not', async () => {
+    const warnings: object[] = [];
+    deployments = newDeployments({ timeouts: { freshCardMs: 50 } }, undefined, {
+      ...silentLogger,
+      warn: (fields) => warnings.push(fields),
+    });
+    // The other one is of a version that knows nothing of that.
+    peer(0).mesh.handle(methods.freshCard, async (stream) => await stream.closed);
+    const { stages } = await deployments.deploy({ model: 'tiny', contextTokens: 1_000_000 });
+    expect(stages).toMatchObject([{ peer: peer(0).mesh.peerId }]);
+    expect(new Set(warnings)).toMatchObject(
+      new Set([
+        { peer: peer(1).mesh.peerId, code: 'not-running' },
+        { peer: peer(0).mesh.peerId, code: 'deadline-exceeded' },
+      ]),
+    );
+  });
+
+  it('keeps nobody waiting who gives up', async () => {
+    const asked = Promise.withResolvers<void>();
+    peer(0).mesh.handle(methods.freshCard, async (stream) => {
+      asked.resolve();
+      await stream.closed;
+    });
+    const caller = new AbortController();
+    const left = deployments.deploy({ model: 'tiny' }, { signal: caller.signal });
+    await asked.promise;
+    caller.abort();
+    await expect(left).rejects.toMatchObject({ code: 'aborted' });
+    expect(deployments.list()).toEqual([]);
   });
 });
 

@@ -20,12 +20,13 @@ import type { Deployment, DeploymentObserver } from './deployment.ts';
 import { DeploymentJob } from './deployment-job.ts';
 import { DesiredState, type DesiredDeployment } from './desired-state.ts';
 import { EndedDeployments } from './ended-deployments.ts';
+import { FreshCards } from './fresh-cards.ts';
 import { findHeldModel, type MeshModel } from './held-model.ts';
 import { deploymentFor, reconcile, type Action, type Demand, type DemandFor, type Observed } from './reconcile.ts';
 import type { StageTimeouts } from './stage-link.ts';
 
 export interface DeploymentsComponents {
-  readonly mesh: Pick<Mesh, 'absent' | 'cards' | 'open'>;
+  readonly mesh: Pick<Mesh, 'absent' | 'cards' | 'freshCard' | 'open'>;
   readonly logger: Logger;
   /** Makes deployment ids: 8 to 64 of a-z, 0-9 and dash, unique in the mesh. */
   readonly newId: () => string;
@@ -64,6 +65,11 @@ export interface DeploymentTimeouts extends StageTimeouts {
    * the model is held it begins within a moment, and getting it may take hours.
    */
   readonly comingMs: number;
+  /**
+   * For peers with GPUs to look at their memory, before a plan is made with what their last cards say. Default 5,000: a look
+   * takes a process that loads the driver, a second or two.
+   */
+  readonly freshCardMs: number;
 }
 
 const defaultTimeouts: DeploymentTimeouts = {
@@ -73,6 +79,7 @@ const defaultTimeouts: DeploymentTimeouts = {
   lossNoticeMs: maxDeadAfterMs + 1000,
   releaseMs: 8000,
   comingMs: 10_000,
+  freshCardMs: 5000,
 };
 
 export interface DeployOptions {
@@ -127,6 +134,7 @@ export class Deployments {
   readonly #jobs = new Map<string, DeploymentJob>();
   /** Deployments that are no longer desired, for cards that are a moment old. */
   readonly #ended: EndedDeployments;
+  readonly #freshCards: FreshCards;
   readonly #stopped = new AbortController();
   #stopWatching: (() => void) | undefined;
   #isScheduled = false;
@@ -136,6 +144,7 @@ export class Deployments {
     this.#options = options;
     this.#timeouts = { ...defaultTimeouts, ...options.timeouts };
     this.#ended = new EndedDeployments(components);
+    this.#freshCards = new FreshCards(components, { timeoutMs: this.#timeouts.freshCardMs });
   }
 
   /** Lists the deployments in the order in which they were started. */
@@ -250,7 +259,8 @@ export class Deployments {
   #want(deployment: Pick<DesiredDeployment, 'spec' | 'isReplacement'>, signal?: AbortSignal): DeploymentJob {
     this.#stopped.signal.throwIfAborted();
     const id = this.#components.newId();
-    const job = new DeploymentJob(this.#components, {
+    const components = { ...this.#components, freshCards: this.#freshCards };
+    const job = new DeploymentJob(components, {
       id,
       model: deployment.spec.model,
       timeouts: this.#timeouts,

@@ -17,7 +17,7 @@ import { placeDeployment, placedStages, type Placement } from './placement.ts';
 /**
  * The progress of a desired deployment. `asked`: nothing was done for it yet; it waits for memory that lost deployments
  * held until it is `overdue`. `fetching`, then `fetched` or `not-fetched`: the model's manifest, without which there is
- * no plan. `placed`: on its peers, with a status of its own.
+ * no plan, and meanwhile the newest cards. `placed`: on its peers, with a status of its own.
  */
 export type Progress =
   | { readonly step: 'asked' | 'overdue' | 'fetching' }

@@ -1,4 +1,4 @@
-import { asSkeinError, type Card, type Frame, type Logger } from '@skein/protocol';
+import { asSkeinError, SkeinError, type Card, type Frame, type Logger } from '@skein/protocol';
 
 import type { Membership } from '../membership/membership.ts';
 import type { FrameStream } from '../streams/frame-stream.ts';
@@ -94,6 +94,32 @@ export class Gossip {
     }, coalesceMs);
   }
 
+  /**
+   * Signs our card as it is now, sends it to everyone, and returns it.
+   *
+   * @throws SkeinError `not-running` unless started
+   */
+  async renew(): Promise<SignedCard> {
+    this.#publish();
+    await this.#publishing;
+    if (this.#signed !== undefined) return this.#signed;
+    throw new SkeinError('not-running', 'this member has no card yet');
+  }
+
+  /**
+   * Takes the card that a member was asked for, as any other.
+   *
+   * @throws SkeinError as {@link verifyCard} does; `protocol-violation` for the card of somebody else
+   */
+  async take(frame: Frame, peerId: string): Promise<void> {
+    const signed = await verifyCard(frame, this.#components.membership);
+    if (signed.card.peer !== peerId) {
+      throw new SkeinError('protocol-violation', 'answered with the card of another member');
+    }
+    const link = [...this.#links].find((one) => one.peerId === peerId);
+    this.#accept(signed, peerId, link);
+  }
+
   /** Drops the cards of former members. */
   async recheck(): Promise<void> {
     const { membership, onChange } = this.#components;
@@ -153,6 +179,11 @@ export class Gossip {
     } catch (error) {
       return asSkeinError(error).message;
     }
+    return this.#accept(signed, from.peerId, from);
+  }
+
+  /** Takes a verified card that came from a member, by a link or without. Returns the reason not to keep it, if any. */
+  #accept(signed: SignedCard, sender: string, from: CardLink | undefined): string | undefined {
     const { peer, version } = signed.card;
     const { own, onChange } = this.#components;
     if (peer === own.current.peer) {
@@ -161,7 +192,7 @@ export class Gossip {
       if (isForeign || isBehind) this.#onForeignOwn(isBehind);
       return undefined;
     }
-    const reception = this.#book.receive(signed, performance.now(), { isFirsthand: from.peerId === peer });
+    const reception = this.#book.receive(signed, performance.now(), { isFirsthand: sender === peer });
     if (reception === 'full') return 'more members than this one keeps track of';
     if (reception === 'stale') this.#correct(signed, from);
     else this.#relay(signed, from, reception === 'renewed');
@@ -186,13 +217,13 @@ export class Gossip {
   }
 
   /** Sends a member its own newest card, when its clock went back and nobody takes its cards any more. */
-  #correct(signed: SignedCard, from: CardLink): void {
+  #correct(signed: SignedCard, from: CardLink | undefined): void {
     const newest = this.#book.newest(signed.card.peer);
-    if (from.peerId !== signed.card.peer || newest === undefined) return;
+    if (from?.peerId !== signed.card.peer || newest === undefined) return;
     if (newest.card.version > signed.card.version) from.offer(newest);
   }
 
-  #relay(signed: SignedCard, from: CardLink, isHeartbeat: boolean): void {
+  #relay(signed: SignedCard, from: CardLink | undefined, isHeartbeat: boolean): void {
     const nowMs = performance.now();
     const { peer } = signed.card;
     if (isHeartbeat && nowMs - (this.#relayedAtMs.get(peer) ?? -Infinity) < relayHeartbeatMs) return;

@@ -5,17 +5,33 @@ import { measureMainMemory } from './main-memory.ts';
 
 /** Pause between two looks at the memory of GPUs, in milliseconds. A look takes a process. */
 const gpuIntervalMs = 60_000;
+/** Age up to which what is known of their memory is not looked at again for a plan, in milliseconds. */
+const freshForMs = 2000;
+
+export interface MachineOptions {
+  /** Looks at the GPUs. Default: {@link measureGpus}. */
+  readonly measureGpus?: typeof measureGpus;
+  /** Returns the milliseconds of a monotonic clock. Default: `performance.now`. */
+  readonly now?: () => number;
+}
 
 /** This machine's hardware with its memory as it is. Owns what is known of the GPUs' free memory. */
 export class Machine implements Disposable {
   readonly #logger: Logger;
+  readonly #measureGpus: typeof measureGpus;
+  readonly #now: () => number;
   #detected: DetectedHardware;
+  #measuredAtMs: number;
   #measuring: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(detected: DetectedHardware, logger: Logger) {
+  /** @param detected the hardware as it is just now */
+  constructor(detected: DetectedHardware, logger: Logger, options: MachineOptions = {}) {
     this.#detected = detected;
     this.#logger = logger;
+    this.#measureGpus = options.measureGpus ?? measureGpus;
+    this.#now = options.now ?? (() => performance.now());
+    this.#measuredAtMs = this.#now();
   }
 
   /** The hardware as it was last looked at. */
@@ -44,9 +60,15 @@ export class Machine implements Disposable {
     return this.describe();
   }
 
+  /** As {@link measure}, but takes what was measured within the last two seconds: others may ask as often as they like. */
+  async measureUnlessFresh(): Promise<Hardware> {
+    return this.#now() - this.#measuredAtMs < freshForMs ? this.describe() : await this.measure();
+  }
+
   async #measure(): Promise<void> {
     try {
-      this.#detected = await measureGpus(this.#detected);
+      this.#detected = await this.#measureGpus(this.#detected);
+      this.#measuredAtMs = this.#now();
     } catch (error) {
       this.#logger.warn({ error }, 'the memory of the GPUs can not be measured');
     }

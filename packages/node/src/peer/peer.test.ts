@@ -24,7 +24,9 @@ it('tells the mesh what it has, and can be started again after it was stopped', 
     const { model } = await store.pull(file);
     await peer.announceModels();
     expect(mesh.cards.snapshot()[0]?.models).toMatchObject([{ model }]);
+    await mesh.freshCard(mesh.peerId);
     await peer.stop();
+    await expect(mesh.freshCard(mesh.peerId)).rejects.toMatchObject({ code: 'not-running' });
     await peer.start();
     expect(mesh.cards.snapshot()[0]?.models).toMatchObject([{ model }]);
   } finally {

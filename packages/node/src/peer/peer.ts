@@ -119,6 +119,11 @@ export function createPeer(options: PeerOptions): Peer {
       stack.use(links);
       serving = { machine, host, links };
       await announceModels();
+      const look = async (): Promise<void> => {
+        await machine.measureUnlessFresh();
+        announce();
+      };
+      stack.use(mesh.answerFreshCards(look));
       links.start();
       machine.start();
       const timer = setInterval(refresh, refreshIntervalMs);

@@ -166,3 +166,7 @@ export const signedCardSchema = z.object({
   signature: bytesSchema({ exactly: 64 }),
 });
 export const cardSignatureContext = 'skein-card-1:';
+
+/** The request for a member's card as it is now, its hardware looked at anew. Answered as cards are sent. */
+export const freshCardRequestSchema = z.object({ type: z.literal('fresh-card-request') });
+export type FreshCardRequest = z.infer<typeof freshCardRequestSchema>;
