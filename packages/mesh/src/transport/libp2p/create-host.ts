@@ -1,4 +1,4 @@
-import type { ConnectionGater, Listener } from '@libp2p/interface';
+import type { ConnectionGater, Listener, Startable } from '@libp2p/interface';
 import { tcp } from '@libp2p/tcp';
 import { createLibp2p, type Libp2p } from 'libp2p';
 
@@ -27,7 +27,7 @@ export type ProvenConnectionObserver = (
 ) => void;
 
 /** A libp2p node that shows its listeners, in the order of the addresses that it was told to listen on. */
-export type Host = Libp2p<{ listeners: () => readonly Listener[] }>;
+export type Host = Libp2p<{ listeners: () => readonly Listener[]; quickEnd: Startable }>;
 
 /**
  * Makes a libp2p node, not started: TCP, Noise and Yamux, and nothing that dials on its own or leaves the mesh (no relay,
@@ -77,8 +77,18 @@ export async function createHost(
         ({ transportManager }) =>
         () =>
           transportManager.getListeners(),
+      quickEnd: ({ addressManager }) => endOfUpdates(addressManager),
     },
     // A backstop behind the heartbeats of members. Much shorter, and bulk transfers would look like death.
     connectionMonitor: { pingInterval: 10_000 },
   });
+}
+
+/**
+ * Makes a service that ends libp2p's update of the own addresses, which waits for a second after a listener was closed:
+ * nobody reads them by then, and the timer would keep the process running.
+ */
+function endOfUpdates(addressManager: object): Startable {
+  const { _updatePeerStoreAddresses: updates } = addressManager as { _updatePeerStoreAddresses: { stop(): void } };
+  return { start: () => undefined, stop: () => undefined, afterStop: () => updates.stop() };
 }
