@@ -71,13 +71,16 @@ async function examine(data: OpenedData, { signal, stderr }: CommandContext): Pr
   const loopbackOnly = own.length > 0 && own.every((address) => address.startsWith('/ip4/127.'));
   const { interface: named } = await loadSettings(directory);
   const only = Array.isArray(named) ? named : undefined;
-  const mdns = membership && (await askMdns(membership.mesh, { loopbackOnly, only, waitMs: mdnsWaitMs, signal }));
+  const known = await KnownMembers.load(directory, (text) => printWarning(stderr, text));
+  // Each waits for others' answers, and none needs what another finds.
+  const [mdns, gpuBackends, ways] = await Promise.all([
+    membership && askMdns(membership.mesh, { loopbackOnly, only, waitMs: mdnsWaitMs, signal }),
+    lookForGpus(data, { signal, stderr }),
+    missingMembers(data, { membership, status, known, signal }),
+  ]);
   const all = networkInterfaces();
   const used = new Set(chooseInterfaces(all, { only }).map(({ name }) => name));
   const wireless = await findWireless(Object.fromEntries(Object.entries(all).filter(([name]) => used.has(name))));
-  const known = await KnownMembers.load(directory, (text) => printWarning(stderr, text));
-  const slow = ifSlow(stderr, slowSearch);
-  const gpuBackends = await examineGpus(await findRuntime(directory), { signal }).finally(() => slow[Symbol.dispose]());
   const facts: Facts = {
     platform: process.platform,
     surroundings: await findSurroundings(Object.keys(all)),
@@ -100,7 +103,15 @@ async function examine(data: OpenedData, { signal, stderr }: CommandContext): Pr
     software,
     now: Date.now(),
   };
-  return [...findings(facts), ...(await missingMembers(data, { membership, status, known, signal }))];
+  return [...findings(facts), ...ways];
+}
+
+async function lookForGpus(
+  { directory }: OpenedData,
+  { signal, stderr }: Pick<CommandContext, 'signal' | 'stderr'>,
+): ReturnType<typeof examineGpus> {
+  using _slow = ifSlow(stderr, slowSearch);
+  return await examineGpus(await findRuntime(directory), { signal });
 }
 
 /**
