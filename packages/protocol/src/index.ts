@@ -214,5 +214,6 @@ export {
   type CacheTypes,
   type KvCacheOptions,
 } from './stage/memory.ts';
+export { expertLayersIn, isExpertTensor, layerExpertBytes } from './stage/experts.ts';
 export { maxGpus, stagePlacementSchema, type StagePlacement } from './stage/placement.ts';
 export { keptDeviceBytes, memoryRoom, takenBy, type MemoryRoom, type TakenMemory } from './stage/room.ts';

@@ -1,5 +1,6 @@
 import {
   formatBytes,
+  isExpertTensor,
   limits,
   microBatchRows,
   SkeinError,
@@ -155,7 +156,7 @@ function checkLayers(
 }
 
 function checkExperts({ name, sections }: ModelManifest): void {
-  if (sections.some((section) => section.kind === 'tensor' && /\.ffn_\w+exps\./.test(section.name))) return;
+  if (sections.some((section) => section.kind === 'tensor' && isExpertTensor(section.name))) return;
   throw new SkeinError('invalid-request', `${name} has no experts; deploy it without cpuExpertLayers (--cpu-moe)`, {
     details: { param: 'cpuExpertLayers' },
   });

@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os';
 import type { FrameStream, Mesh } from '@skein/mesh';
 import {
   asSkeinError,
+  expertLayersIn,
   formatBytes,
   invariant,
   layerCacheBytes,
@@ -243,9 +244,7 @@ export class HostedStage implements AsyncDisposable {
         ...(architecture?.inputTensor === undefined ? {} : { inputTensor: architecture.inputTensor }),
         hiddenSize: shape.hiddenSize,
         spec: load.spec,
-        ...(load.spec.cpuExpertLayers !== undefined && {
-          cpuExpertLayers: Math.min(Math.max(0, load.spec.cpuExpertLayers - load.block.from), layers),
-        }),
+        cpuExpertLayers: expertLayersIn(load.block, load.spec),
         swapTokens: swapTokens(shape, load.spec),
         threads: Math.min(load.spec.threads ?? this.#components.threads, availableParallelism()),
         ...(this.#components.keepAwake && { keepAwake: true }),

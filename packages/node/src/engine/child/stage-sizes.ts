@@ -1,10 +1,7 @@
-import { invariant } from '@skein/protocol';
+import { invariant, isExpertTensor } from '@skein/protocol';
 
 import { openFileSource, readGgufLayout, tensorBytes } from '../../gguf/index.ts';
 import type { StageSizes } from './offload.ts';
-
-/** Name of a tensor with the experts of a layer: all but their router. */
-const expertTensor = /\.ffn_(up|down|gate|gate_up)_(ch|)exps\./;
 
 /**
  * Reads the sizes of a stage's parts from its file.
@@ -27,7 +24,7 @@ export async function readStageSizes(
     const size = sizes[layer];
     if (size !== undefined) {
       sizes[layer] = size + bytes;
-      if (expertTensor.test(name)) experts[layer] = invariant(experts[layer], 'each layer has its experts') + bytes;
+      if (isExpertTensor(name)) experts[layer] = invariant(experts[layer], 'each layer has its experts') + bytes;
     } else if (name.startsWith('token_embd.')) embedding += bytes;
     else output += bytes;
     hasOutput ||= name.startsWith('output.');
