@@ -118,7 +118,7 @@ const documentedFunctions = {
 };
 
 /** A sentence that opens with a relative clause, and is no question. */
-const relativeOpening = /(?:^|[.:!?]\s)\s*((?:What|Who|Whoever|Which|Whichever|Whatever)\b[^.!?]*)(?:[.!]|$)/;
+const relativeOpening = /(?:^|[.:!?]\s)\s*((?:What|Who|Whoever|Which|Whichever|Whatever|How)\b[^.!?]*)(?:[.!]|$)/;
 
 /** Forbids comments with a sentence whose subject is a relative clause: "What is left over is freed." */
 const namedSubject = {

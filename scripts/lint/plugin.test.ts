@@ -113,6 +113,7 @@ const sources: Readonly<Record<string, readonly Source[]>> = {
     ...breaks(
       [
         '// What is left over is freed.',
+        '/** How much is left over. */',
         '/** Frees memory. Whoever waits is told. */',
         '// Frees what\n// is left over. Who waits is\n// told.',
         '/**\n * Frees memory.\n *\n * Which of them comes first does not matter.\n */',

@@ -6,7 +6,7 @@ import { enroll, newMeshKey } from '../../scripts/detection/membership.ts';
 import { MemberProcess } from '../../scripts/detection/member-process.ts';
 import { Relay } from '../../scripts/lan/relay.ts';
 
-/** Far more than it takes: what is tested is that things are noticed. How soon, `npm run detection` measures. */
+/** Far more than it takes: the test is that things are noticed. `npm run detection` measures how soon. */
 const patienceMs = 30_000;
 
 const meshKey = await newMeshKey();

@@ -5,7 +5,7 @@ import { newMeshKey, type MeshKey } from '../../scripts/detection/membership.ts'
 import { createLan, type Lan } from '../../scripts/lan/lan.ts';
 import { missingForLan } from '../../scripts/lan/missing.ts';
 
-/** Far more than it takes: what is tested is that things are noticed. How soon, `npm run detection` measures. */
+/** Far more than it takes: the test is that things are noticed. `npm run detection` measures how soon. */
 const patienceMs = 60_000;
 const missing = await missingForLan();
 

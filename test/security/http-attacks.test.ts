@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(async () => await stack.disposeAsync());
 
-// How long others wait meanwhile, and what memory it takes, `npm run attacks` measures.
+// `npm run attacks` measures how long others wait meanwhile, and what memory it takes.
 it.each(httpAttacks.filter(({ isHeavy }) => isHeavy !== true))('refuses or serves $name', async (attack) => {
   const { url } = cluster.coordinator;
   await attack.run({ url, model, port: Number(new URL(url).port) });

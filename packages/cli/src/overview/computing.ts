@@ -4,7 +4,7 @@ import { formatBytes, type Hardware, type StagePlacement } from '@skein/protocol
 import { counted, printable } from '../output/format.ts';
 
 /** Formats the devices that a machine computes on: `cuda: RTX 3090 (22.4 GiB of 24.0 GiB free)`, or its CPU. */
-export function describeDevices({ backend, gpus, cpu, cores }: Hardware): string {
+function describeDevices({ backend, gpus, cpu, cores }: Hardware): string {
   if (gpus.length === 0) return printable(`${cpu}, ${counted(cores, 'core', 'cores')}, ${backend}`);
   const devices = gpus.map(
     ({ name, memoryBytes, freeMemoryBytes }) =>

@@ -86,6 +86,6 @@ function usable(
 }
 
 /** Tells whether an IPv6 address is of one link only, fe80 to febf. */
-export function isLinkLocalIpv6(address: string): boolean {
+function isLinkLocalIpv6(address: string): boolean {
   return /^fe[89ab][0-9a-f]:/i.test(address);
 }

@@ -24,7 +24,7 @@ const foundSchema = z.object({
     z.object({ name: z.string(), sharesMainMemory: z.boolean(), memoryBytes: byteCount, freeMemoryBytes: byteCount }),
   ),
   usesFallback: z.boolean(),
-  /** Where there is no GPU: why. */
+  /** Reason why there is no GPU; absent where there is one. */
   missing: z.object({ failure: z.string().optional(), hasDriver: z.boolean() }).optional(),
 });
 const coresSchema = z.object({ cores: z.number().int().positive() });

@@ -21,7 +21,7 @@ export const gpuOptionsSchema = z.object({
 });
 export type GpuOptions = z.infer<typeof gpuOptionsSchema>;
 
-/** How a stage is spread over GPUs. */
+/** A way to spread a stage over GPUs. */
 export type Spread =
   /** Each is filled to the same share of its room. */
   | { readonly by: 'room' }

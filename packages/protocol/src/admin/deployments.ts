@@ -22,7 +22,7 @@ const stageStatusSchema = z.object({
   fetchedBytes: byteCount.optional(),
   /** Once ready: size of the files that were loaded. */
   fileBytes: byteCount.optional(),
-  /** Once ready: where it lies, if its peer says so. */
+  /** Once ready: its place in memory, if its peer tells it. */
   placement: stagePlacementSchema.optional(),
 });
 export type StageStatus = z.infer<typeof stageStatusSchema>;

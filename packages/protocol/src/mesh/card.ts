@@ -119,7 +119,7 @@ export const heldStageSchema = z.object({
   queued: z.number().int().nonnegative(),
   /** Left out until the stage is loaded, and by peers that do not measure. */
   speed: stageSpeedSchema.optional(),
-  /** Where the stage lies. Left out until it is loaded, and by peers that do not say. */
+  /** Place of the stage in memory. Left out until it is loaded, and by peers that do not say. */
   placement: stagePlacementSchema.optional(),
 });
 export type HeldStage = z.infer<typeof heldStageSchema>;

@@ -84,7 +84,7 @@ export const stageEventSchema = z.discriminatedUnion('type', [
     fetchedBytes: z.number().int().nonnegative(),
     /** Size of the loaded file: the stage file or the whole model. */
     fileBytes: z.number().int().nonnegative(),
-    /** Where the stage lies. Left out by peers that do not say. */
+    /** Place of the stage in memory. Left out by peers that do not say. */
     placement: stagePlacementSchema.optional(),
   }),
   z.object({ type: z.literal('stage-connected') }),

@@ -67,7 +67,7 @@ export interface StageOptions {
   readonly locksMemory?: boolean | undefined;
   /** Values that replace those of the model's metadata. Default: none. */
   readonly overrides?: readonly MetadataOverride[] | undefined;
-  /** How positions are scaled. Default: as the model says. */
+  /** Scaling of positions. Default: as the model says. */
   readonly positions?: PositionOptions | undefined;
 }
 
