@@ -1,4 +1,4 @@
-import { mkdtempDisposable } from 'node:fs/promises';
+import { mkdtempDisposable, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -7,6 +7,7 @@ import { expect, test } from 'vitest';
 import { z } from 'zod';
 
 import { writeTinyModel } from '../../../../scripts/fixtures/tiny-models.ts';
+import { startFileServer } from '../../../node/src/sources/test-support/file-server.ts';
 import { runInProcess } from '../testing/run-in-process.ts';
 
 async function temporaryData() {
@@ -123,3 +124,58 @@ test('deploys its model once, whoever asks for it meanwhile, and says so while i
   expect(later).toMatchObject({ refusals: [], deployments: once });
   for (const { deployments } of [atFirst, later]) expect(deployments).toHaveLength(1);
 }, 60_000);
+
+/** Runs a command until it is interrupted; resolves with what it had printed once it has printed a text. */
+function running(words: readonly string[], environment: Readonly<Record<string, string>> = {}) {
+  const stop = new AbortController();
+  const printed: string[] = [];
+  const waits: { readonly text: string; readonly found: () => void }[] = [];
+  const onPrint = (text: string) => {
+    printed.push(text);
+    for (const wait of waits) if (printed.join('').includes(wait.text)) wait.found();
+  };
+  const outcome = runInProcess(words, { signal: stop.signal, environment, onPrint, onWarning: onPrint });
+  return {
+    outcome,
+    until: async (text: string): Promise<string> => {
+      const { promise, resolve: found } = Promise.withResolvers<void>();
+      waits.push({ text, found });
+      if (printed.join('').includes(text)) found();
+      await Promise.race([promise, outcome]);
+      return printed.join('');
+    },
+    [Symbol.asyncDispose]: async () => {
+      stop.abort();
+      await outcome;
+    },
+  };
+}
+
+test('waits for the machines that its deployment needs, and says so', async () => {
+  await using root = await temporaryData();
+  const path = join(root.path, 'small.gguf');
+  await writeTinyModel('llama', path);
+  const [first, second] = [join(root.path, 'first'), join(root.path, 'second')];
+  const machine = ['--no-mdns', '--backend', 'cpu', ...here];
+  await using up = running(['up', '--data', first, '--port', '0', ...machine, '--model', path, '--stages', '2']);
+  expect(await up.until('stays up')).toMatch(/^warning: .*2 .*; Skein stays up, and tries again/m);
+  const { stdout: invite } = await runInProcess(['invite', '--data', first]);
+  await using joined = running(['join', invite.trim(), '--data', second, ...machine]);
+  await joined.until('Joined');
+  const printed = await up.until(' is deployed ');
+  expect(printed).toMatch(/small is deployed .*\n.* on .*\n.* on /);
+  expect(printed.match(/stays up/g)).toHaveLength(1);
+}, 60_000);
+
+test('stays up when its model can not be had, and gets it later', async () => {
+  await using root = await temporaryData();
+  const path = join(root.path, 'small.gguf');
+  await writeTinyModel('llama', path);
+  await using server = await startFileServer({ content: await readFile(path), status: 404 });
+  const machine = ['--data', join(root.path, 'data'), '--port', '0', '--no-mdns', '--backend', 'cpu', ...here];
+  const words = ['up', ...machine, '--model', 'hf:owner/repository/small.gguf'];
+  await using up = running(words, { HF_ENDPOINT: server.endpoint });
+  expect(await up.until('stays up')).toMatch(/^warning: .* no such file; .*; Skein stays up/m);
+  delete server.behaviour.status;
+  expect(await up.until(' is deployed ')).toContain('small is deployed');
+}, 90_000);

@@ -4,7 +4,7 @@ import type { Coordinator } from '@skein/client';
 import { ComingModel } from '@skein/coordinator';
 import { loadMembership } from '@skein/mesh';
 import { namesToCome } from '@skein/node';
-import type { DeploymentOptions } from '@skein/protocol';
+import type { DeploymentOptions, SkeinError } from '@skein/protocol';
 import { Option, type Command } from 'commander';
 
 import { openLocalCoordinator } from '../control/control-client.ts';
@@ -34,6 +34,7 @@ import { givenOptions } from '../program/given-options.ts';
 import { createLogger } from '../program/logger.ts';
 import { RememberedOptions } from '../program/remembered-options.ts';
 import { deployModel, describeDeployment } from './deploy-model.ts';
+import { keepTrying } from './keep-trying.ts';
 import { pullModel, readPullable } from './pull-model.ts';
 
 interface UpFlags extends DaemonFlags {
@@ -166,11 +167,25 @@ async function serveModel(
   const signal = AbortSignal.any([context.signal, ...stop]);
   const quiet = { ...context, signal };
   // A machine that holds no layers offers no models either: what it pulled would be of no use, somebody else must hold it.
-  const model = flags.serve ? (await pullModel(daemon.store, flags.model, quiet)).model : flags.model;
+  const patience = {
+    mesh: daemon.mesh,
+    signal,
+    onWait: (error: SkeinError) => printWarning(quiet.stderr, waiting(error)),
+  };
+  const model = flags.serve
+    ? (await keepTrying(async () => await pullModel(daemon.store, flags.model, quiet), patience)).model
+    : flags.model;
   if (flags.serve) coming.found(model);
   await daemon.announceModels();
-  const deployment = await deployModel({ coordinator, request: { model, ...options } }, quiet);
+  const deployment = await keepTrying(
+    async () => await deployModel({ coordinator, request: { model, ...options } }, quiet),
+    patience,
+  );
   if (flags.json !== true) printLine(context.stdout, describeDeployment(deployment, daemon.mesh.cards.snapshot()));
+}
+
+function waiting({ message }: SkeinError): string {
+  return `${message}; Skein stays up, and tries again from time to time and when a machine joins`;
 }
 
 function urlOf({ url = '' }: Daemon): string {

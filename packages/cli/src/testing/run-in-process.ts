@@ -22,15 +22,12 @@ export async function runInProcess(
     readonly environment?: Readonly<Record<string, string>>;
     /** Called with what was printed on stdout, piece by piece. */
     readonly onPrint?: (text: string) => void;
+    /** Called with what was printed on stderr, piece by piece. */
+    readonly onWarning?: (text: string) => void;
   } = {},
 ): Promise<Outcome> {
-  const stdout = new PassThrough({
-    transform(chunk, _, done) {
-      options.onPrint?.(String(chunk));
-      done(null, chunk);
-    },
-  });
-  const stderr = Object.assign(new PassThrough(), { isTTY: options.isTTY === true });
+  const stdout = watched(options.onPrint);
+  const stderr = Object.assign(watched(options.onWarning), { isTTY: options.isTTY === true });
   const stdin = new PassThrough().end(options.input ?? '');
   const code = await runCommandLine(commandLine, {
     stdout,
@@ -43,4 +40,14 @@ export async function runInProcess(
   stdout.end();
   stderr.end();
   return { code, stdout: await text(stdout), stderr: await text(stderr) };
+}
+
+/** Makes a stream that calls back with what is written to it. */
+function watched(onText: ((text: string) => void) | undefined): PassThrough {
+  return new PassThrough({
+    transform(chunk, _, done) {
+      onText?.(String(chunk));
+      done(null, chunk);
+    },
+  });
 }
