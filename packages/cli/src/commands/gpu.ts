@@ -40,21 +40,34 @@ export function registerGpu(program: Command, context: CommandContext): void {
     .description(
       "Fetch NVIDIA's runtime libraries with this machine's pip into the data directory, where Skein finds them.",
     )
-    .action(async () => await setUp(await openData(setup), context));
+    .option('--json', 'print what was done as JSON')
+    .action(async () => {
+      const { directory } = await openData(setup);
+      const result = await setUp(directory, context);
+      // The flag is one of `skein gpu`, too, which takes it wherever it stands.
+      if (setup.optsWithGlobals<GpuFlags>().json === true) printJson(context.stdout, result);
+      else for (const line of describeSetup(result)) printLine(context.stdout, line);
+    });
 }
 
-async function setUp({ directory }: { readonly directory: string }, context: CommandContext): Promise<void> {
-  const { stdout, stderr, signal } = context;
-  const before = await examineCuda(await findRuntime(directory), context);
-  if (before.gpus.length > 0) {
-    printLine(stdout, `Nothing is missing: ${counted(before.gpus.length, 'GPU computes', 'GPUs compute')} by cuda.`);
-    return;
-  }
-  if (before.problem?.isAmiss !== true) {
-    throw new SkeinError(
-      'engine-incompatible',
-      "there is no driver of NVIDIA's on this machine; install that first, and run `skein gpu setup` again",
-    );
+/** A machine on which CUDA has all that it needs. */
+interface SetupResult {
+  /** Whether NVIDIA's runtime libraries were fetched: false where nothing was missing. */
+  readonly hasFetched: boolean;
+  /** Their directory; absent where the system has them. */
+  readonly runtimeDirectory?: string | undefined;
+  readonly gpus: BackendReport['gpus'];
+}
+
+async function setUp(directory: string, context: CommandContext): Promise<SetupResult> {
+  const { stderr, signal } = context;
+  const present = await findRuntime(directory);
+  const before = await examineCuda(present, context);
+  const { problem } = before;
+  if (problem === undefined) return { hasFetched: false, runtimeDirectory: present, gpus: before.gpus };
+  if (problem.lacksRuntime !== true) {
+    const { reason, fix } = problem;
+    throw new SkeinError('engine-incompatible', `cuda can't be set up here: ${reason}; ${fix}`);
   }
   let fetched: string | undefined;
   const runtimeDirectory = await installRuntime(directory, {
@@ -64,13 +77,21 @@ async function setUp({ directory }: { readonly directory: string }, context: Com
       fetched = progress.package;
     },
   });
-  printLine(stdout, `NVIDIA's runtime libraries lie in ${runtimeDirectory}.`);
-  const { gpus, problem } = await examineCuda(runtimeDirectory, context);
-  if (gpus.length === 0) {
-    throw new SkeinError('engine-incompatible', `cuda still has no GPU here: ${problem?.reason}; ${problem?.fix}`);
+  const after = await examineCuda(runtimeDirectory, context);
+  if (after.problem !== undefined) {
+    const { reason, fix } = after.problem;
+    throw new SkeinError('engine-incompatible', `cuda still has no GPU here: ${reason}; ${fix}`);
   }
+  return { hasFetched: true, runtimeDirectory, gpus: after.gpus };
+}
+
+function describeSetup({ hasFetched, runtimeDirectory, gpus }: SetupResult): readonly string[] {
+  if (!hasFetched) return [`Nothing is missing: ${counted(gpus.length, 'GPU computes', 'GPUs compute')} by cuda.`];
   const names = gpus.map(({ name }) => printable(name)).join(', ');
-  printLine(stdout, `Skein now computes on ${names}. Stop it and start it again where it runs.`);
+  return [
+    `NVIDIA's runtime libraries lie in ${runtimeDirectory}.`,
+    `Skein now computes on ${names}. Stop it and start it again where it runs.`,
+  ];
 }
 
 async function examine(

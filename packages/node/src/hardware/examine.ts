@@ -1,7 +1,7 @@
 import { gpuBackends, libraryDirectories, type Backend } from './backend.ts';
 import { lookForGpus, type FailedSearch, type FoundGpus } from './detect.ts';
 import type { GpuDevice } from './devices.ts';
-import { gpuFix, gpuReason } from './gpu-problem.ts';
+import { gpuFix, gpuReason, lacksRuntime } from './gpu-problem.ts';
 import { lookForSoftware, type GpuSoftware } from './gpu-software.ts';
 
 /** A GPU backend on this machine, as the engine would use it. */
@@ -23,6 +23,8 @@ export interface GpuProblem {
   readonly fix: string;
   /** Whether this machine seems to have a GPU for it. */
   readonly isAmiss: boolean;
+  /** Whether NVIDIA's runtime libraries are all that is missing. Default false. */
+  readonly lacksRuntime?: boolean | undefined;
 }
 
 /**
@@ -66,7 +68,11 @@ export function reportOf(backend: Backend, found: FoundGpus | FailedSearch): Bac
   }
   const { gpus, usesFallback, missing } = found;
   if (missing === undefined) return { backend, gpus, usesFallback };
-  const { hasDriver } = missing;
-  const problem = { reason: gpuReason(backend, missing), fix: gpuFix(backend, missing), isAmiss: hasDriver };
+  const problem = {
+    reason: gpuReason(backend, missing),
+    fix: gpuFix(backend, missing),
+    isAmiss: missing.hasDriver,
+    ...(lacksRuntime(missing) && { lacksRuntime: true }),
+  };
   return { backend, gpus, usesFallback, problem };
 }

@@ -10,10 +10,13 @@ export interface MissingGpu {
 
 const setup = "run `skein gpu setup`, which fetches NVIDIA's runtime libraries, and start Skein again";
 
+/** Words of a failed load that lacks NVIDIA's runtime libraries. */
+const runtimeLibraries = /libcudart|libcublas|cudart64|cublas(Lt)?64/i;
+
 /** Words of a failed load of a backend's library, and the fix. */
 const fixes: readonly (readonly [RegExp, string])[] = [
   [/libcuda\.so|nvcuda/i, "install NVIDIA's driver"],
-  [/libcudart|libcublas|cudart64|cublas(Lt)?64/i, setup],
+  [runtimeLibraries, setup],
   [/libvulkan|vulkan-1/i, "install the Vulkan driver of this machine's GPU"],
   [/GLIBCXX_/, 'use a system with the libstdc++ of GCC 12 or newer, such as Debian 12, Ubuntu 22.04 or Fedora 36'],
   [/MSVCP|VCRUNTIME/i, 'install the Visual C++ 2015–2022 runtime'],
@@ -35,6 +38,11 @@ export function gpuFix(backend: string, { failure, hasDriver }: MissingGpu): str
   }
   const fix = fixes.find(([pattern]) => pattern.test(failure))?.[1] ?? '`skein gpu` shows what is missing';
   return fix === setup && !hasDriver ? `install NVIDIA's driver, then ${setup}` : fix;
+}
+
+/** Tells whether nothing but NVIDIA's runtime libraries is missing. */
+export function lacksRuntime({ failure = '', hasDriver }: MissingGpu): boolean {
+  return hasDriver && runtimeLibraries.test(failure);
 }
 
 /** Makes the error for a GPU that was found or asked for, and that the engine does not see. */

@@ -109,6 +109,7 @@ async function fetchLibraries(
   around: InstallRuntimeOptions & { readonly directory: string; readonly fetched: string },
 ): Promise<void> {
   const { directory, fetched, signal, onProgress, pip } = around;
+  onProgress?.({ package: requirement, doneBytes: 0 });
   const wheel = await downloadWheel(
     {
       requirement,
