@@ -1,3 +1,4 @@
+export { takeLock } from './lock.ts';
 export { renameDurably, replaceFile } from './durable.ts';
 export { onDisk } from './on-disk.ts';
 export { shareFile } from './share-file.ts';

@@ -38,6 +38,8 @@ describe.skipIf(!hasPip || !isLinux)('the runtime libraries', () => {
     await using directory = await temporaryDirectory();
     const pip = await packagesIn(directory.path, { hasCublasLt: true });
     expect(await findRuntime(directory.path)).toBeUndefined();
+    // As a process leaves it that was killed.
+    await mkdir(join(directory.path, 'gpu', 'fetching', '0'), { recursive: true });
     const fetched: string[] = [];
     const runtime = await installRuntime(directory.path, {
       signal,

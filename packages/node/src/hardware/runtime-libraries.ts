@@ -1,10 +1,10 @@
-import { mkdir, mkdtemp } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 
 import { removeTree, renameFile, statIfAny } from '@skein/mesh';
 import { SkeinError } from '@skein/protocol';
 
-import { assertRoom, measureFreeBytes, onDisk, type MeasureFreeBytes } from '../disk/index.ts';
+import { assertRoom, measureFreeBytes, onDisk, takeLock, type MeasureFreeBytes } from '../disk/index.ts';
 import { downloadWheel, type PipOptions } from '../sources/pip.ts';
 import { extractWheelMember } from '../sources/wheel.ts';
 
@@ -69,7 +69,7 @@ export interface InstallRuntimeOptions {
 
 /**
  * Fetches NVIDIA's runtime libraries with the machine's own pip, from the index that it is configured for, and puts them
- * into a data directory: all of them, or none.
+ * into a data directory: all of them, or none. Of several processes one at a time does.
  *
  * @returns their directory
  * @throws SkeinError `engine-incompatible` where there are none for this platform, `model-unreachable` when pip fails,
@@ -83,11 +83,14 @@ export async function installRuntime(dataDirectory: string, options: InstallRunt
   const target = runtimeDirectoryIn(dataDirectory);
   const parent = join(dataDirectory, 'gpu');
   await onDisk(parent, () => mkdir(parent, { recursive: true }));
+  await using _lock = await takeLock(join(parent, 'setup.lock'), options);
+  const scratch = join(parent, 'fetching');
+  // The lock is ours, so a scratch directory that exists is left from a process that died.
+  await onDisk(parent, () => removeTree(scratch));
   await assertRoom(parent, neededBytes, options.measureFreeBytes ?? measureFreeBytes);
-  const scratch = await onDisk(parent, () => mkdtemp(join(parent, 'fetching-')));
   try {
     const fetched = join(scratch, 'libraries');
-    await mkdir(fetched);
+    await onDisk(parent, () => mkdir(fetched, { recursive: true }));
     for (const [index, runtimePackage] of wanted.entries()) {
       const directory = join(scratch, String(index));
       await mkdir(directory);

@@ -7,12 +7,11 @@ import { encodeValue, isSkeinError, SkeinError, type HeldModel, type ModelManife
 import { findCatalogEntryByHash } from '../catalog/index.ts';
 import type { ModelSource, OfferedFile } from '../sources/index.ts';
 import { RunningManifest } from '../stage-file/index.ts';
-import { renameDurably, replaceFile, type MeasureFreeBytes } from '../disk/index.ts';
+import { renameDurably, replaceFile, takeLock, type MeasureFreeBytes } from '../disk/index.ts';
 import { download, usableBytes } from './download.ts';
 import type { CheckModel } from '../engine/process/check-model.ts';
 import type { HeldModels } from './held-models.ts';
 import type { StoreLayout } from './layout.ts';
-import { takeLock } from './lock.ts';
 import type { Names } from './names.ts';
 import type { PullProgress } from './pull-progress.ts';
 

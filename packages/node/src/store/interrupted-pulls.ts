@@ -3,9 +3,8 @@ import { readdir, stat } from 'node:fs/promises';
 import { removeFile, removeTree } from '@skein/mesh';
 import { SkeinError } from '@skein/protocol';
 
-import { bytesOnDisk, onDisk } from '../disk/index.ts';
+import { bytesOnDisk, onDisk, takeLock } from '../disk/index.ts';
 import type { StoreLayout } from './layout.ts';
-import { takeLock } from './lock.ts';
 
 const partialName = /^([0-9a-f]{64})\.partial$/;
 

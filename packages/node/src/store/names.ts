@@ -2,9 +2,8 @@ import { readFileIfAny, setAside } from '@skein/mesh';
 import { checkJson, sha256Schema, type Logger } from '@skein/protocol';
 import { z } from 'zod';
 
-import { replaceFile } from '../disk/index.ts';
+import { replaceFile, takeLock } from '../disk/index.ts';
 import type { StoreLayout } from './layout.ts';
-import { takeLock } from './lock.ts';
 
 const namesSchema = z.record(z.string(), sha256Schema);
 /** Most bytes of the file: a hundred thousand names. */

@@ -3,11 +3,10 @@ import { lstat } from 'node:fs/promises';
 import { removeFile } from '@skein/mesh';
 import { hasCode } from '@skein/protocol';
 
-import { bytesOnDisk, onDisk } from '../disk/index.ts';
+import { bytesOnDisk, onDisk, takeLock } from '../disk/index.ts';
 import { findStageFiles } from '../stage-file/index.ts';
 import type { HeldModels } from './held-models.ts';
 import type { StoreLayout } from './layout.ts';
-import { takeLock } from './lock.ts';
 import type { Names } from './names.ts';
 
 /** The effect of a removal. */
