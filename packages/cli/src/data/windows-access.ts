@@ -9,6 +9,9 @@ import { closingArguments, othersIn, type Others } from './access-list.ts';
 /** The description of a directory in SDDL, and a line with the security identifier of this user: neither is translated. */
 const readScript = '(Get-Acl -LiteralPath $env:SKEIN_DIRECTORY).Sddl; whoami.exe /user /fo csv /nh';
 
+/** Longest run of a script, in milliseconds: a scanner of files, or a machine that has just started, takes its time. */
+const scriptTimeoutMs = 120_000;
+
 /** Tells whether a directory lies in the profile of this user, which Windows closes to others. */
 export function isInProfile(directory: string, profile = homedir()): boolean {
   const way = win32.relative(profile, directory);
@@ -31,9 +34,9 @@ export async function closeDirectory(directory: string): Promise<void> {
   const { user, others } = await readAccess(directory);
   if (others.names.length === 0 || !others.hasList) return;
   // A refusal says less than the check that follows, which names the command.
-  await runPowerShell(`& icacls.exe $env:SKEIN_DIRECTORY ${closingArguments(user, others).join(' ')}`, {
-    SKEIN_DIRECTORY: directory,
-  }).catch(() => undefined);
+  await runOn(directory, `& icacls.exe $env:SKEIN_DIRECTORY ${closingArguments(user, others).join(' ')}`).catch(
+    () => undefined,
+  );
 }
 
 /** Makes the error of a directory that others can read, with the fix. */
@@ -56,10 +59,15 @@ export function parseAccess(output: string): { readonly user: string; readonly o
   return { user, others: othersIn(descriptor.trim(), user) };
 }
 
+/** Runs a script that finds the directory in a variable. Waits long: a start is refused without an answer. */
+async function runOn(directory: string, script: string): Promise<string> {
+  return await runPowerShell(script, { variables: { SKEIN_DIRECTORY: directory }, timeoutMs: scriptTimeoutMs });
+}
+
 async function readAccess(directory: string): Promise<{ readonly user: string; readonly others: Others }> {
   let cause: unknown;
   try {
-    const access = parseAccess(await runPowerShell(readScript, { SKEIN_DIRECTORY: directory }));
+    const access = parseAccess(await runOn(directory, readScript));
     if (access !== undefined) return access;
   } catch (error) {
     cause = error;
