@@ -128,7 +128,7 @@ function partsOf({ shape, sections }: ModelManifest, amountOf: (tensor: TensorSe
 }
 
 /** Returns a function for the sum of the values of a block, which may be empty. */
-function blockSums(values: readonly number[]): (block: Block) => number {
+export function blockSums(values: readonly number[]): (block: Block) => number {
   const sums = [0];
   let sum = 0;
   for (const value of values) sums.push((sum += value));

@@ -10,6 +10,7 @@ import {
 import { describe, expect, it } from 'vitest';
 
 import { cardOf, gibibyte, manifestOf, mebibyte, peerIdOf, randomNumbers } from '../testing/fixtures.ts';
+import { planWithDefaultContext } from './default-context.ts';
 import { plan, type PlanSnapshot } from './plan.ts';
 import { stageMemory } from './block-costs.ts';
 
@@ -74,6 +75,93 @@ describe('GPUs', () => {
       gpuCardOf({ peer: bob, mainBytes: 8 * gibibyte, gpuBytes: [8 * gibibyte], isShared: true }),
     ];
     expect(plan({ cards, manifest }, request).stages[0]?.peer).toBe(ada);
+  });
+});
+
+describe('a mixture of experts', () => {
+  /** 8 layers of 2.25 GiB, of which 2 GiB are experts: 18 GiB, 16 of them experts. */
+  const mixture = manifestOf({ layers: 8, layerBytes: gibibyte / 4, expertBytes: 2 * gibibyte });
+  const needed = stageMemory(mixture, request);
+  const roomy = cardOf({ peer: bob, freeBytes: 64 * gibibyte });
+  const hardware = { ...invariant(roomy.hardware, 'the fixture has hardware'), memoryBytes: 64 * gibibyte };
+  const large = { ...roomy, hardware };
+  const gpuOf = (gpuGib: number, mainGib: number, peer = ada) =>
+    gpuCardOf({ peer, mainBytes: mainGib * gibibyte, gpuBytes: [(gpuGib + 1) * gibibyte] });
+
+  it('goes to the GPU that holds all but experts before a CPU that holds all', () => {
+    const cards = [gpuOf(8, 16), large];
+    const { stages, explanation, microBatchRows } = plan({ cards, manifest: mixture }, request);
+    expect(stages).toMatchObject([{ peer: ada, bytes: needed({ from: 0, to: 8 }, 512) }]);
+    // Beside 2 GiB of other weights and the buffers, 8 GiB hold the experts of 2 layers.
+    expect(stages[0]?.roomBytes).toBe((8 + 6 * 2) * gibibyte);
+    expect(explanation).toContain('the experts of 6 of its layers in main memory');
+    expect(microBatchRows).toBe(512);
+  });
+
+  it('does not where main memory has no room for the experts, or the GPU none for the rest', () => {
+    expect(plan({ cards: [gpuOf(8, 10), large], manifest: mixture }, request).stages[0]?.peer).toBe(bob);
+    expect(plan({ cards: [gpuOf(2, 40), large], manifest: mixture }, request).stages[0]?.peer).toBe(bob);
+  });
+
+  it('goes to GPUs alone where these hold it, in two stages rather than with experts beside', () => {
+    const cards = [gpuOf(12, 16), gpuOf(12, 16, eve), large];
+    const { stages, explanation } = plan({ cards, manifest: mixture }, request);
+    expect(stages.map(({ peer }) => peer).toSorted()).toEqual([ada, eve]);
+    expect(explanation).not.toContain('experts');
+  });
+
+  it('is split over GPUs with the experts beside them that each needs', () => {
+    const cards = [gpuOf(4, 8), gpuOf(4, 8, eve)];
+    const { stages } = plan({ cards, manifest: mixture }, request);
+    expect(stages.map(({ peer }) => peer).toSorted()).toEqual([ada, eve]);
+    for (const { bytes, roomBytes } of stages) {
+      expect(bytes).toBeLessThanOrEqual(roomBytes);
+      expect(roomBytes).toBeLessThanOrEqual((4 + 8) * gibibyte);
+    }
+  });
+
+  it('counts memory once that a GPU shares', () => {
+    const card = gpuCardOf({ peer: ada, mainBytes: 16 * gibibyte, gpuBytes: [13 * gibibyte], isShared: true });
+    const mac = { ...card, hardware: { ...invariant(card.hardware, 'it has hardware'), backend: 'metal' } };
+    expect(plan({ cards: [mac, large], manifest: mixture }, request).stages[0]?.peer).toBe(bob);
+    expect(failure({ cards: [mac], manifest: mixture }, request).code).toBe('does-not-fit');
+    const small = manifestOf({ layers: 8, layerBytes: gibibyte / 4, expertBytes: gibibyte / 4 });
+    const asked = plan({ cards: [mac], manifest: small }, { ...request, cpuExpertLayers: 8 });
+    expect(asked.stages[0]?.peer).toBe(ada);
+  });
+
+  it('keeps the experts in main memory that were asked for, and needs room for them there', () => {
+    const cpuExpertLayers = 8;
+    const { stages, explanation } = plan(
+      { cards: [gpuOf(24, 20), large], manifest: mixture },
+      { ...request, cpuExpertLayers },
+    );
+    expect(stages).toMatchObject([{ peer: ada, roomBytes: (24 + 16) * gibibyte }]);
+    expect(explanation).toContain('the experts of 8 of its layers');
+    const tooMany = { ...request, cpuExpertLayers };
+    expect(plan({ cards: [gpuOf(24, 12), large], manifest: mixture }, tooMany).stages[0]?.peer).toBe(bob);
+    expect(failure({ cards: [gpuOf(24, 12)], manifest: mixture }, tooMany).message).toContain(
+      'the experts of 8 layers of it in main memory',
+    );
+  });
+
+  it('of which the first layers were asked for has none beside in stages behind them', () => {
+    const cards = [gpuOf(24, 20), gpuOf(24, 20, eve)];
+    const { explanation } = plan({ cards, manifest: mixture }, { ...request, layers: [4, 4], cpuExpertLayers: 4 });
+    expect(explanation).toMatch(/layers 0-3 [^)]*the experts of 4 of its layers[^)]*\), layers 4-7 [^)]*free\)$/);
+  });
+
+  it('keeps its experts where they are for a larger context that nobody asked for', () => {
+    const shape = { kvBytesPerTokenPerLayer: 4096, contextLength: 1_048_576 };
+    const long = manifestOf({ layers: 8, layerBytes: gibibyte / 4, expertBytes: 2 * gibibyte, shape });
+    const cards = [gpuOf(8, 16)];
+    const least = plan({ cards, manifest: long }, { ...request, contextTokens: 4096 });
+    const { plan: found, contextTokens } = planWithDefaultContext(
+      { cards, manifest: long },
+      { spec: { ...request, contextTokens: 4096 }, most: 1_048_576 },
+    );
+    expect(contextTokens).toBeGreaterThan(4096);
+    for (const { explanation } of [least, found]) expect(explanation).toContain('the experts of 6 of its layers');
   });
 });
 

@@ -12,8 +12,9 @@ import {
 
 import { maximumStages, type Balanced } from './balance-layers.ts';
 import { decodeWork, stageMemory, type StageMemory } from './block-costs.ts';
+import { memoryUses, type MemoryUse } from './memory-uses.ts';
 import { bestSplit, type SplitModel } from './split.ts';
-import { gpuPeers, usablePeers, type PlacedStage, type UsablePeer } from './usable-peers.ts';
+import { usablePeers, type PlacedStage, type UsablePeer } from './usable-peers.ts';
 
 /** The facts of planning: nothing else enters a plan. */
 export interface PlanSnapshot {
@@ -28,7 +29,7 @@ export interface PlannedStage {
   readonly block: Block;
   /** Estimated memory, in bytes. */
   readonly bytes: number;
-  /** Bytes that it could take there, in the memory that it was planned for: that of GPUs, or all. */
+  /** Bytes that it could take there, in the memory that it was planned for: that of GPUs and experts beside it, or all. */
   readonly roomBytes: number;
 }
 
@@ -51,7 +52,7 @@ export interface Plan {
 export function plan(snapshot: PlanSnapshot, spec: PlannedSpec): Plan {
   const { manifest, cards, placed = [] } = snapshot;
   const { shape } = manifest;
-  const { contextTokens, layers } = spec;
+  const { layers } = spec;
   const stages = spec.stages ?? layers?.length;
   if (layers !== undefined) checkLayers(layers, { manifest, stages });
   if (spec.windowedCache === true) checkWindow(manifest);
@@ -68,22 +69,20 @@ export function plan(snapshot: PlanSnapshot, spec: PlannedSpec): Plan {
     model: {
       layers: shape.layers,
       multiple: split.allowed ? split.multiple : shape.layers,
-      memory: (block: Block, peer: UsablePeer) => memory(block, peer.microBatchRows),
       decodeWork: decodeWork(manifest),
       ends: layers && endsOf(layers),
     },
   };
-  // GPUs are many times as fast as CPUs: two machines that hold a model on theirs beat one with memory for all.
-  for (const candidates of [gpuPeers(peers), peers]) {
-    const found = findPlan(candidates, search) ?? findPlan(withSmallBuffers(candidates), search);
+  for (const use of memoryUses(peers, manifest, { memory, spec })) {
+    const found = findPlan(use, search) ?? findPlan(withSmallBuffers(use), search);
     if (found !== undefined) return found;
   }
-  throw noPlan(manifest, { ...search, peers, contextTokens });
+  throw noPlan(manifest, { ...search, peers, spec });
 }
 
-/** Returns the peers with the micro-batches of a CPU, whose buffers fit where others do not. */
-function withSmallBuffers(peers: readonly UsablePeer[]): readonly UsablePeer[] {
-  return peers.map((peer) => ({ ...peer, microBatchRows: microBatchRows.cpu }));
+/** Returns the same use by peers with the micro-batches of a CPU, whose buffers fit where others do not. */
+function withSmallBuffers(use: MemoryUse): MemoryUse {
+  return { ...use, peers: use.peers.map((peer) => ({ ...peer, microBatchRows: microBatchRows.cpu })) };
 }
 
 /** The replica that is looked for: the wanted number of stages, and the most that the model can be cut into. */
@@ -93,24 +92,25 @@ interface PlanSearch {
   /** Bytes that the whole model takes on one peer, at the least. */
   readonly neededBytes: number;
   readonly memory: StageMemory;
-  readonly model: Omit<SplitModel, 'stages'>;
+  readonly model: Omit<SplitModel, 'stages' | 'memory'>;
 }
 
 /** Finds the plan with the fewest stages for which there is room; undefined when there is none. */
-function findPlan(peers: readonly UsablePeer[], search: PlanSearch): Plan | undefined {
-  const { stages, most, neededBytes, memory, model } = search;
+function findPlan(use: MemoryUse, search: PlanSearch): Plan | undefined {
+  const { peers, taken, leastBytes } = use;
+  const { stages, most, memory, model } = search;
   if (peers.length < (stages ?? 1)) return undefined;
   if (stages === undefined || stages === 1) {
     const block = { from: 0, to: model.layers };
-    const peer = wholeModelPeer(peers, (candidate) => model.memory(block, candidate));
-    if (peer !== undefined) return planWhole(peer, { block, neededBytes: model.memory(block, peer) });
+    const peer = wholeModelPeer(peers, (candidate) => taken(block, candidate));
+    if (peer !== undefined) return planWhole(peer, { block, memory, use });
   }
   const greatestCount = Math.min(stages ?? peers.length, most);
   for (let count = Math.max(stages ?? 2, 2); count <= greatestCount; count += 1) {
     // Splitting never takes less than the whole: no need to try every order to know that it can't fit.
-    if (peers.slice(0, count).reduce((sum, peer) => sum + peer.freeBytes, 0) < neededBytes) continue;
-    const split = bestSplit(peers, { ...model, stages: count });
-    if (split !== undefined) return planSplit(split, { memory, ends: model.ends });
+    if (peers.slice(0, count).reduce((sum, peer) => sum + peer.freeBytes, 0) < leastBytes) continue;
+    const split = bestSplit(peers, { ...model, memory: taken, stages: count });
+    if (split !== undefined) return planSplit(split, { memory, use, ends: model.ends });
   }
   return undefined;
 }
@@ -118,7 +118,7 @@ function findPlan(peers: readonly UsablePeer[], search: PlanSearch): Plan | unde
 /** Makes the error that says why there is no plan. */
 function noPlan(
   { name, shape }: ModelManifest,
-  failure: PlanSearch & { readonly peers: readonly UsablePeer[]; readonly contextTokens: number },
+  failure: PlanSearch & { readonly peers: readonly UsablePeer[]; readonly spec: PlannedSpec },
 ): SkeinError {
   const { stages, most, peers } = failure;
   if (peers.length < (stages ?? 1)) return noPeers(name, stages ?? 1, peers.length);
@@ -191,35 +191,47 @@ function wholeModelPeer(
   return candidates.find((peer) => peer.holdsModel) ?? candidates[0];
 }
 
-function planWhole(peer: UsablePeer, { block, neededBytes }: { block: Block; neededBytes: number }): Plan {
+function planWhole(
+  peer: UsablePeer,
+  { block, memory, use }: { readonly block: Block; readonly memory: StageMemory; readonly use: MemoryUse },
+): Plan {
+  const { stage, experts } = planStage({ peer, block }, { bytes: memory(block, peer.microBatchRows), use });
   const holds = peer.holdsModel ? 'holds the model and ' : '';
   return {
-    stages: [{ peer: peer.peer, block, bytes: neededBytes, roomBytes: peer.freeBytes }],
+    stages: [stage],
     microBatchRows: peer.microBatchRows,
-    explanation: `not split: ${peer.name} ${holds}has ${formatBytes(peer.freeBytes)} free of ${formatBytes(neededBytes)} needed`,
+    explanation: `not split: ${peer.name} ${holds}has ${formatBytes(stage.roomBytes)} free of ${formatBytes(stage.bytes)} needed${experts}`,
   };
 }
 
 function planSplit(
   split: readonly Balanced<UsablePeer>[],
-  { memory, ends }: Pick<SplitModel, 'ends'> & { readonly memory: StageMemory },
+  { memory, use, ends }: Pick<SplitModel, 'ends'> & { readonly memory: StageMemory; readonly use: MemoryUse },
 ): Plan {
   // A stage on a CPU gains nothing by more rows, and would pay for them with memory.
   const rows = Math.min(...split.map(({ peer }) => peer.microBatchRows));
-  const parts = split.map(
-    ({ peer, block }) =>
-      `layers ${block.from}-${block.to - 1} on ${peer.name} (${formatBytes(memory(block, rows))} of ${formatBytes(peer.freeBytes)} free)`,
+  const planned = split.map((one) => ({ ...one, ...planStage(one, { bytes: memory(one.block, rows), use }) }));
+  const parts = planned.map(
+    ({ peer, block, stage, experts }) =>
+      `layers ${block.from}-${block.to - 1} on ${peer.name} (${formatBytes(stage.bytes)} of ${formatBytes(stage.roomBytes)} free${experts})`,
   );
   const how = ends === undefined ? 'so that the slowest stage is as fast as can be' : 'as asked for';
   return {
-    stages: split.map(({ peer, block }) => ({
-      peer: peer.peer,
-      block,
-      bytes: memory(block, rows),
-      roomBytes: peer.freeBytes,
-    })),
+    stages: planned.map(({ stage }) => stage),
     microBatchRows: rows,
     explanation: `split ${how}: ${parts.join(', ')}`,
+  };
+}
+
+/** Makes a stage of a plan, and the words about its experts where some lie in main memory. */
+function planStage(
+  { peer, block }: Balanced<UsablePeer>,
+  { bytes, use }: { readonly bytes: number; readonly use: MemoryUse },
+): { readonly stage: PlannedStage; readonly experts: string } {
+  const experts = use.beside(block, peer);
+  return {
+    stage: { peer: peer.peer, block, bytes, roomBytes: peer.freeBytes + experts.bytes },
+    experts: experts.layers === 0 ? '' : `, the experts of ${experts.layers} of its layers in main memory`,
   };
 }
 
@@ -230,7 +242,7 @@ interface PlanFailure {
   readonly neededBytes: number;
   /** Usable peers, most free memory first. */
   readonly peers: readonly UsablePeer[];
-  readonly contextTokens: number;
+  readonly spec: PlannedSpec;
 }
 
 /** Makes the error `no-peers` for fewer usable peers than wanted stages. */
@@ -244,7 +256,8 @@ function noPeers(name: string, wanted: number, usable: number): SkeinError {
 
 /** Makes the error `does-not-fit`, with the numbers and the options that would help. */
 function doesNotFit(failure: PlanFailure, options: { stages?: number; noSplitReason?: string }): SkeinError {
-  const { name, neededBytes, peers, contextTokens } = failure;
+  const { name, neededBytes, peers } = failure;
+  const { contextTokens, cpuExpertLayers } = failure.spec;
   const considered = options.noSplitReason === undefined ? peers.slice(0, options.stages) : peers.slice(0, 1);
   const availableBytes = considered.reduce((sum, peer) => sum + peer.freeBytes, 0);
   const where =
@@ -252,10 +265,12 @@ function doesNotFit(failure: PlanFailure, options: { stages?: number; noSplitRea
       ? `${considered[0]?.name}, the machine with the most, has ${formatBytes(availableBytes)} free`
       : `${considered.map((peer) => `${peer.name} ${formatBytes(peer.freeBytes)}`).join(', ')} are free`;
   const why = options.noSplitReason === undefined ? '' : ` It can't be split: ${options.noSplitReason}.`;
+  const experts =
+    cpuExpertLayers === undefined ? '' : `, the experts of ${cpuExpertLayers} layers of it in main memory`;
   const overhead = considered.length === 1 ? '' : ', and each stage adds its own buffers';
   return new SkeinError(
     'does-not-fit',
-    `${name} with a context of ${contextTokens} tokens needs ${formatBytes(neededBytes)}${overhead}; ${where}.${why} ` +
+    `${name} with a context of ${contextTokens} tokens needs ${formatBytes(neededBytes)}${experts}${overhead}; ${where}.${why} ` +
       'Free memory, ask for fewer contextTokens, choose a smaller quantization or join another machine',
     { details: { neededBytes, availableBytes } },
   );

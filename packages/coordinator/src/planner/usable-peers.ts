@@ -19,6 +19,10 @@ export interface UsablePeer {
   readonly freeBytes: number;
   /** Bytes of them in the memory of GPUs, where a stage computes fast. 0 where there is none. */
   readonly gpuBytes: number;
+  /** Bytes of them in main memory, where experts may lie beside GPUs. */
+  readonly mainBytes: number;
+  /** Whether its GPUs share main memory, so that what leaves the one leaves the other no room. */
+  readonly sharesMemory: boolean;
   /** Speed of decoding, see {@link peerSpeed}. */
   readonly speed: number;
   /** Whether it holds the whole model, so that nothing needs to be fetched. */
@@ -44,11 +48,14 @@ export function usablePeers(cards: readonly Card[], { model, placed }: UsablePee
       if (room === undefined || !roles.includes('peer')) return [];
       const freeBytes = steady(room.bytes);
       const gpuBytes = steady(gpuRoom(card, room));
+      const mainBytes = steady(room.mainBytes);
+      const sharesMemory = card.hardware?.gpus.some((gpu) => gpu.sharesMainMemory) === true;
       const holdsModel = models.some((held) => held.model === model);
       const servesModel = stages.some((stage) => stage.model === model);
       const rows = card.hardware?.backend === 'cpu' ? microBatchRows.cpu : microBatchRows.gpu;
       const speed = peerSpeed(card);
-      return [{ peer, name, freeBytes, gpuBytes, speed, holdsModel, microBatchRows: rows, servesModel }];
+      const memory = { freeBytes, gpuBytes, mainBytes, sharesMemory };
+      return [{ peer, name, ...memory, speed, holdsModel, microBatchRows: rows, servesModel }];
     })
     .sort(byFreeMemory);
 }

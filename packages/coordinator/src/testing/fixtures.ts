@@ -22,6 +22,8 @@ export interface ManifestFixture {
   readonly name?: string;
   readonly layers?: number;
   readonly layerBytes?: number | readonly number[];
+  /** Size of each layer's experts, beside `layerBytes`. Default: it has none. */
+  readonly expertBytes?: number;
   readonly embeddingBytes?: number;
   /** Size of the output matrix. Default: the model ties its output to the embeddings. */
   readonly outputBytes?: number;
@@ -31,6 +33,7 @@ export interface ManifestFixture {
 /** Makes a manifest with one tensor per layer, of sizes that are easy to calculate with. */
 export function manifestOf(options: ManifestFixture = {}): ModelManifest {
   const { name = 'test-model', layers = 8, layerBytes = mebibyte, embeddingBytes = mebibyte, outputBytes } = options;
+  const { expertBytes } = options;
   let offset = 0;
   const tensor = (tensorName: string, bytes: number): ModelManifest['sections'][number] => {
     const section = { offset, bytes, sha256: sha256(tensorName), type: 0, shape: [bytes] };
@@ -41,6 +44,9 @@ export function manifestOf(options: ManifestFixture = {}): ModelManifest {
   const sections = [
     tensor('token_embd.weight', embeddingBytes),
     ...Array.from({ length: layers }, (_, layer) => tensor(`blk.${layer}.ffn_up.weight`, bytesOf(layer))),
+    ...(expertBytes === undefined
+      ? []
+      : Array.from({ length: layers }, (_, layer) => tensor(`blk.${layer}.ffn_up_exps.weight`, expertBytes))),
     tensor('output_norm.weight', 1024),
     ...(outputBytes === undefined ? [] : [tensor('output.weight', outputBytes)]),
   ];

@@ -4,9 +4,9 @@ import type { FrameStream, Mesh } from '@skein/mesh';
 import {
   asSkeinError,
   expertLayersIn,
-  formatBytes,
   invariant,
   layerCacheBytes,
+  layerExpertBytes,
   layerStateBytes,
   machineName,
   memoryRoom,
@@ -28,6 +28,7 @@ import type { Machine } from '../hardware/machine.ts';
 import { splitArchitecture } from '../stage-file/index.ts';
 import { openRing } from './ring-link.ts';
 import { pipeToStream, streamToPipe } from './splice.ts';
+import { assertStageRoom } from './stage-room.ts';
 import { prepareStageFiles, type StageFiles, type StageFilesComponents } from './stage-files.ts';
 
 export interface HostedStageComponents extends StageFilesComponents {
@@ -258,14 +259,17 @@ export class HostedStage implements AsyncDisposable {
    * its numbers are older, and not every stage was planned by an honest coordinator.
    */
   async #assertRoom(): Promise<void> {
-    const neededBytes = this.#heldBytes();
+    const needs = { bytes: this.#heldBytes(), expertBytes: this.#askedExpertBytes() };
     const hardware = await this.#components.machine.measure();
-    const { bytes: roomBytes } = memoryRoom(hardware, this.#others().map(takenBy));
-    if (neededBytes <= roomBytes) return;
-    throw new SkeinError(
-      'does-not-fit',
-      `the stage needs ${formatBytes(neededBytes)} where this machine has room for ${formatBytes(roomBytes)}; ask for a smaller context`,
-    );
+    assertStageRoom(memoryRoom(hardware, this.#others().map(takenBy)), needs);
+  }
+
+  /** Returns the bytes of experts that were asked to lie in main memory; 0 until the manifest is known. */
+  #askedExpertBytes(): number {
+    if (this.#files === undefined) return 0;
+    const { block, spec } = this.load;
+    const to = block.from + (expertLayersIn(block, spec) ?? 0);
+    return sumOf(layerExpertBytes(this.#files.manifest), { from: block.from, to });
   }
 
   /** Returns the bytes of weights, KV cache and swap space; 0 until the size of the files is known. */

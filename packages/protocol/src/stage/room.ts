@@ -11,6 +11,8 @@ export const keptDeviceBytes = 1024 ** 3;
 export interface MemoryRoom {
   /** Room in the memory of its GPUs, all of them together. */
   readonly deviceBytes: number;
+  /** Room in main memory, for what has to lie there. Where GPUs share it, it is all of the room. */
+  readonly mainBytes: number;
   /** Room on the machine, for a stage whose first layers the CPU computes where they do not fit on GPUs. */
   readonly bytes: number;
 }
@@ -50,19 +52,24 @@ interface Memory {
  */
 export function memoryRoom(hardware: Hardware, taken: readonly TakenMemory[] = []): MemoryRoom {
   const { backend, gpus } = hardware;
-  if (backend === 'cpu' || gpus.length === 0) return { deviceBytes: 0, bytes: left(hardware, taken) };
+  if (backend === 'cpu' || gpus.length === 0) {
+    const mainBytes = left(hardware, taken);
+    return { deviceBytes: 0, mainBytes, bytes: mainBytes };
+  }
   const devices: Memory = {
     memoryBytes: sumOf(gpus, (gpu) => Math.max(0, gpu.memoryBytes - keptDeviceBytes)),
     freeMemoryBytes: sumOf(gpus, (gpu) => Math.max(0, gpu.freeMemoryBytes - keptDeviceBytes)),
   };
   if (gpus.some(({ sharesMainMemory }) => sharesMainMemory)) {
-    const mainBytes = left(hardware, taken);
-    const deviceBytes = Math.min(left(devices, taken), mainBytes);
-    return { deviceBytes, bytes: backend === 'metal' || deviceBytes === 0 ? deviceBytes : mainBytes };
+    const freeBytes = left(hardware, taken);
+    const deviceBytes = Math.min(left(devices, taken), freeBytes);
+    const bytes = backend === 'metal' || deviceBytes === 0 ? deviceBytes : freeBytes;
+    return { deviceBytes, mainBytes: bytes, bytes };
   }
   const { onDevices, inMain } = partTaken(taken, devices.memoryBytes);
   const deviceBytes = left(devices, onDevices);
-  return { deviceBytes, bytes: deviceBytes === 0 ? 0 : deviceBytes + left(hardware, inMain) };
+  const mainBytes = deviceBytes === 0 ? 0 : left(hardware, inMain);
+  return { deviceBytes, mainBytes, bytes: deviceBytes + mainBytes };
 }
 
 /**
