@@ -21,7 +21,7 @@ import { Gossip } from './cards/gossip.ts';
 import { OwnCard, type CardContent } from './cards/own-card.ts';
 import { isLoopbackOnly, ownAddresses, reachableAddresses, withPeerId } from './discovery/addresses.ts';
 import { Dialer } from './discovery/dialer.ts';
-import { chooseInterfaces } from './discovery/interfaces.ts';
+import { chooseInterfaces, type NetworkInterfaces } from './discovery/interfaces.ts';
 import { MdnsDiscovery } from './discovery/mdns.ts';
 import { NetworkWatch } from './discovery/network-watch.ts';
 import { serviceTag } from './discovery/service-tag.ts';
@@ -40,7 +40,7 @@ import { Denials, type Denial } from './membership/denials.ts';
 import { RevocationSpread } from './membership/revocation-spread.ts';
 import { serveAuthority } from './membership/serve-authority.ts';
 import { Liveness } from './liveness/liveness.ts';
-import { choosePreset } from './liveness/choose-preset.ts';
+import { choosePreset, reachedOn } from './liveness/choose-preset.ts';
 import { livenessPresets, type LivenessPreset } from './liveness/presets.ts';
 import type { Verdict } from './liveness/failure-detector.ts';
 import type { CardChange, Mesh } from './mesh.ts';
@@ -85,7 +85,10 @@ export class Member implements Mesh {
   readonly #transport: Transport;
   readonly #connections: Connections;
   readonly #dialer: Dialer;
-  readonly #network = new NetworkWatch(() => this.#onNetwork());
+  readonly #network = new NetworkWatch({
+    onChange: () => this.#onNetwork(),
+    relevant: (interfaces) => this.#usedOf(interfaces),
+  });
   readonly #mdns: MdnsDiscovery | undefined;
   readonly #gossip: Gossip;
   readonly #view: CardsView;
@@ -417,6 +420,12 @@ export class Member implements Mesh {
   #interfaceAddresses(): readonly string[] {
     const { interfaces: only } = this.#options;
     return reachableAddresses(this.#transport.addresses(), { interfaces: this.#network.interfaces, only });
+  }
+
+  /** Returns the interfaces by which this member looks for others, and by which they reach it. */
+  #usedOf(interfaces: NetworkInterfaces): unknown {
+    const { listen, interfaces: only } = this.#options;
+    return [chooseInterfaces(interfaces, { only }), reachedOn({ listen, only }, interfaces)];
   }
 
   /** Follows the machine's networks: its card, the sockets for mDNS and the dials that have failed. */

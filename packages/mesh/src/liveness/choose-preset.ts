@@ -24,7 +24,7 @@ export async function choosePreset(
 }
 
 /** Returns the interfaces on which others reach a member. */
-function reachedOn({ listen, only }: Reach, interfaces: NetworkInterfaces): NetworkInterfaces {
+export function reachedOn({ listen, only }: Reach, interfaces: NetworkInterfaces): NetworkInterfaces {
   const hosts = new Set(listen.map(hostOf));
   const chosen = [...hosts].some(isWildcard) ? chooseInterfaces(interfaces, { only }).map(({ name }) => name) : [];
   return Object.fromEntries(
