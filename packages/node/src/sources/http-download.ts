@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { hasCode, onAbort, SkeinError } from '@skein/protocol';
 
 import { explainFailure, unreachable, type HttpAnswer, type HttpClient } from './http-client.ts';
+import type { LeastPace } from './least-pace.ts';
 import { StallGuard } from './stall-guard.ts';
 
 export interface HttpOptions {
@@ -73,8 +74,9 @@ export class HttpDownload {
     readonly end: number;
     readonly bytes: number;
     readonly signal: AbortSignal;
+    readonly pace: LeastPace;
   }): AsyncGenerator<Uint8Array> {
-    const { offset, end, bytes, signal } = options;
+    const { offset, end, bytes, signal, pace } = options;
     using guard = this.#guard(signal, this.#answerTimeoutMs);
     const range = `bytes=${offset}-${end === bytes ? '' : end - 1}`;
     const { response } = await this.#requestRange(range, guard);
@@ -92,9 +94,12 @@ export class HttpDownload {
       }
       for await (const content of response as AsyncIterable<Uint8Array>) {
         idle.progress();
+        pace.arrived(content.byteLength);
         const chunk = content.subarray(Math.min(skip, content.byteLength));
         skip -= content.byteLength - chunk.byteLength;
+        const goOn = pace.pause();
         if (chunk.byteLength > 0) yield chunk;
+        goOn();
         idle.progress();
       }
       idle.signal.throwIfAborted();

@@ -56,6 +56,38 @@ test('gives up on a server that stalls', async () => {
   await expect(reading).rejects.toMatchObject({ code: 'deadline-exceeded' });
 });
 
+/** A clock on which each look takes ten seconds. */
+function slowClock(): () => number {
+  let nowMs = 0;
+  return () => (nowMs += 10_000);
+}
+
+test('gives up on a server of which a few bytes come now and then', async () => {
+  await using server = await startFileServer({ content, drips: 1 });
+  const reading = readOffer(source(server, { now: slowClock() }));
+  await expect(reading).rejects.toMatchObject({
+    code: 'deadline-exceeded',
+    message: expect.stringMatching(/^127\.0\.0\.1 sent \d+ bytes in \d+ s, too few to ever end/) as string,
+  });
+  // New connections, each with a byte, are no way around it.
+  await using cutting = await startFileServer({ content, cutsAfterBytes: 1 });
+  await expect(readOffer(source(cutting, { now: slowClock() }))).rejects.toMatchObject({ code: 'deadline-exceeded' });
+});
+
+test('takes the time that a slow server needs, and counts none in which its bytes are only being used', async () => {
+  await using server = await startFileServer({ content, drips: 30_000 });
+  expect(await readOffer(source(server, { now: slowClock() }))).toEqual(content);
+  let nowMs = 0;
+  const offer = await source(server, { now: () => nowMs }).open({ signal: new AbortController().signal });
+  const whole = { offset: 0, end: offer.bytes, scratchDirectory: '', onArrived: () => {} };
+  let bytes = 0;
+  for await (const chunk of offer.read({ ...whole, signal: new AbortController().signal })) {
+    bytes += chunk.byteLength;
+    nowMs += 3_600_000;
+  }
+  expect(bytes).toBe(content.byteLength);
+});
+
 test.each([
   [404, 'model-not-found'],
   [401, 'model-not-found'],

@@ -4,6 +4,7 @@ import { asSkeinError, isSkeinError, SkeinError } from '@skein/protocol';
 
 import { concurrentSegments } from './concurrent-segments.ts';
 import { exactly } from './exactly.ts';
+import { LeastPace } from './least-pace.ts';
 import { HttpClient } from './http-client.ts';
 import { HttpDownload, type HttpOptions } from './http-download.ts';
 import type { ModelSource, OfferedFile, ReadOptions } from './model-source.ts';
@@ -18,6 +19,8 @@ export interface HuggingFaceOptions extends SourceSettings, Partial<HttpOptions>
   readonly connections?: number | undefined;
   /** Bytes that a connection fetches before the next range. Default: 16 MiB, so that 64 MiB wait in memory at most. */
   readonly segmentBytes?: number | undefined;
+  /** Returns the milliseconds of a monotonic clock. Default: `performance.now`. */
+  readonly now?: (() => number) | undefined;
 }
 
 /** Consecutive connections without a byte after which the source is given up. */
@@ -31,6 +34,7 @@ const fruitlessAttempts = 3;
  */
 export function huggingFaceSource(spec: HuggingFaceSpec, options: HuggingFaceOptions = {}): ModelSource {
   const { retryDelayMs = 1000, connections = 4, segmentBytes = 16 * 1024 * 1024 } = options;
+  const { now = () => performance.now() } = options;
   const server = new RepositoryServer(options);
   const url = server.url([...spec.repository.split('/'), 'resolve', spec.revision, ...spec.file.split('/')]);
   const download = new HttpDownload(new HttpClient(server, options), url, options);
@@ -40,7 +44,10 @@ export function huggingFaceSource(spec: HuggingFaceSpec, options: HuggingFaceOpt
     async open({ signal }): Promise<OfferedFile> {
       const { bytes, sha256, validator } = await download.describe(signal);
       const read = (range: Pick<ReadOptions, 'offset' | 'end' | 'signal'>) =>
-        exactly(readToEnd(download, { ...range, bytes, retryDelayMs }), range.end - range.offset);
+        exactly(
+          readToEnd(download, { ...range, bytes, retryDelayMs, pace: new LeastPace(url.hostname, now) }),
+          range.end - range.offset,
+        );
       return {
         identity: `${url.href}#${sha256 ?? validator}`,
         bytes,
@@ -61,14 +68,21 @@ export function huggingFaceSource(spec: HuggingFaceSpec, options: HuggingFaceOpt
 
 async function* readToEnd(
   download: HttpDownload,
-  options: { offset: number; end: number; bytes: number; signal: AbortSignal; retryDelayMs: number },
+  options: {
+    offset: number;
+    end: number;
+    bytes: number;
+    signal: AbortSignal;
+    retryDelayMs: number;
+    pace: LeastPace;
+  },
 ): AsyncGenerator<Uint8Array> {
-  const { end, bytes, signal, retryDelayMs } = options;
+  const { end, bytes, signal, retryDelayMs, pace } = options;
   let offset = options.offset;
   let fruitless = 0;
   while (offset < end) {
     try {
-      for await (const chunk of download.read({ offset, end, bytes, signal })) {
+      for await (const chunk of download.read({ offset, end, bytes, signal, pace })) {
         yield chunk;
         offset += chunk.byteLength;
         fruitless = 0;

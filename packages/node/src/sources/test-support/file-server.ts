@@ -15,6 +15,8 @@ export interface FileServerBehaviour {
   ignoresRanges?: boolean;
   /** Bytes of an answer after which the connection is cut. */
   cutsAfterBytes?: number;
+  /** Bytes that are sent in one turn of the event loop, until nobody listens any more. Default: all. */
+  drips?: number;
   /** Bytes of an answer after which nothing more is sent. */
   stallsAfterBytes?: number;
   status?: number;
@@ -110,8 +112,15 @@ function serve(
 }
 
 function send(behaviour: FileServerBehaviour, content: Uint8Array, response: ServerResponse): void {
-  const { cutsAfterBytes, stallsAfterBytes } = behaviour;
-  if (stallsAfterBytes !== undefined) response.write(content.subarray(0, stallsAfterBytes));
+  const { cutsAfterBytes, stallsAfterBytes, drips } = behaviour;
+  if (drips !== undefined) drip(content, drips, response);
+  else if (stallsAfterBytes !== undefined) response.write(content.subarray(0, stallsAfterBytes));
   else if (cutsAfterBytes === undefined) response.end(content);
   else response.write(content.subarray(0, cutsAfterBytes), () => response.destroy());
+}
+
+function drip(content: Uint8Array, bytes: number, response: ServerResponse): void {
+  if (response.destroyed) return;
+  if (content.byteLength <= bytes) return void response.end(content);
+  response.write(content.subarray(0, bytes), () => setImmediate(drip, content.subarray(bytes), bytes, response));
 }
