@@ -23,7 +23,8 @@ export {
   type KeyOptions,
 } from './identity/identity.ts';
 export { peerIdOf, publicKeyOf, signingKeyOf } from './identity/node-keys.ts';
-export { createSecretFile, readSecretFile, replaceSecretFile, syncDirectory } from './identity/secret-file.ts';
+export { syncDirectory } from './files/sync-directory.ts';
+export { createSecretFile, readSecretFile, replaceSecretFile } from './identity/secret-file.ts';
 export { runPowerShell } from './system/power-shell.ts';
 export { askToJoin, type JoinOptions } from './membership/ask-to-join.ts';
 export type { MemberRecord } from './membership/authority-state.ts';

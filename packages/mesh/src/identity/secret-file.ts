@@ -6,6 +6,7 @@ import { hasCode, isSkeinError, SkeinError } from '@skein/protocol';
 
 import { linkFile, removeFile, renameFile } from '../files/change-files.ts';
 import { readFileIfAny } from '../files/read-file.ts';
+import { syncDirectory } from '../files/sync-directory.ts';
 import { isSealed } from './sealing.ts';
 
 const defaultMaxBytes = 4096;
@@ -117,16 +118,5 @@ export async function replaceSecretFile(path: string, bytes: Uint8Array): Promis
     await syncDirectory(dirname(path));
   } catch (error) {
     throw new SkeinError('disk-failed', `can't write ${path}; check free space and permissions`, { cause: error });
-  }
-}
-
-/** Makes a new directory entry durable. Windows can't open directories, and doesn't need it. */
-export async function syncDirectory(directory: string): Promise<void> {
-  if (process.platform === 'win32') return;
-  const handle = await open(directory, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }

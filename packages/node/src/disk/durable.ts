@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { open, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-import { removeFile, renameFile } from '@skein/mesh';
+import { removeFile, renameFile, syncDirectory } from '@skein/mesh';
 
 import { onDisk } from './on-disk.ts';
 
@@ -32,11 +32,4 @@ export async function replaceFile(path: string, content: Uint8Array | string): P
     await removeFile(temporary);
     throw error;
   }
-}
-
-async function syncDirectory(directory: string): Promise<void> {
-  // Windows cannot open directories; its rename is durable enough without.
-  if (process.platform === 'win32') return;
-  await using handle = await open(directory, 'r');
-  await handle.sync();
 }
