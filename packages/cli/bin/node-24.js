@@ -13,7 +13,7 @@ const neededMajor = 24;
 /**
  * Runs `script` with `args`: in this process when its Node is new enough, else in a child on the Node that npm
  * installed with Skein, and then ends as the child ends. Without either it prints the fix and sets exit code 1. Warns of
- * what the system lacks for models to run.
+ * what the system lacks for models to run, unless the command is the doctor, which lists that among its findings.
  *
  * @param {object} options
  * @param {string} options.script absolute path
@@ -24,9 +24,12 @@ const neededMajor = 24;
 export async function runOnNode24(options) {
   const { script, args, searchFrom } = options;
   const missing = missingRequirements(systemFacts());
-  missing.forEach(({ what, fix }) =>
-    process.stderr.write(`warning: no model can run on this machine: ${what}; ${fix}\n`),
-  );
+  const warn = () =>
+    missing.forEach(({ what, fix }) =>
+      process.stderr.write(`warning: no model can run on this machine: ${what}; ${fix}\n`),
+    );
+  const isDoctor = args.indexOf('doctor') !== -1;
+  if (!isDoctor) warn();
   if (isNewEnough(process.version)) {
     process.argv = [process.execPath, script].concat(args);
     await import(pathToFileURL(script).href);
@@ -34,6 +37,7 @@ export async function runOnNode24(options) {
   }
   const node = findInstalledNode(searchFrom, process.platform, process.arch);
   if (node === undefined) {
+    if (isDoctor) warn();
     process.stderr.write(missingNodeMessage(process.version, process.platform, process.arch));
     process.exitCode = 1;
     return;

@@ -21,8 +21,9 @@ async function launchOnOldNode(options: {
   readonly signal?: NodeJS.Signals;
   /** Version of glibc that the launcher is told; null for none. Default: the system's. */
   readonly glibc?: string | null;
+  readonly args?: readonly string[];
 }) {
-  const { directory, source, signal, glibc } = options;
+  const { directory, source, signal, glibc, args = ['a', '--b'] } = options;
   await mkdir(join(directory, 'bin'), { recursive: true });
   for (const file of ['node-24.js', 'requirements.js']) await copyFile(join(bin, file), join(directory, 'bin', file));
   await writeFile(join(directory, 'package.json'), '{ "type": "module" }');
@@ -32,7 +33,7 @@ async function launchOnOldNode(options: {
     const glibc = ${JSON.stringify(glibc)};
     if (glibc !== undefined) process.report.getReport = () => ({ header: glibc === null ? {} : { glibcVersionRuntime: glibc } });
     const { runOnNode24 } = await import(${JSON.stringify(join(directory, 'bin', 'node-24.js'))});
-    runOnNode24({ script: ${JSON.stringify(join(directory, 'script.ts'))}, args: ['a', '--b'], searchFrom: ${JSON.stringify(directory)} });`;
+    runOnNode24({ script: ${JSON.stringify(join(directory, 'script.ts'))}, args: ${JSON.stringify(args)}, searchFrom: ${JSON.stringify(directory)} });`;
   const child = spawn(process.execPath, ['--input-type=module', '-e', old]);
   const stderr = text(child.stderr);
   if (signal !== undefined) child.stdout.once('data', () => child.kill(signal));
@@ -82,6 +83,29 @@ test.runIf(process.platform === 'linux').each([
   const { stdout, stderr } = await launchOnOldNode({ directory: directory.path, source, glibc });
   expect(stdout).toBe('up\n');
   expect(stderr).toMatch(what);
+});
+
+test.runIf(process.platform === 'linux')('leaves that to the doctor, where the doctor runs', async () => {
+  await using directory = await temporaryDirectory();
+  const old = {
+    directory: directory.path,
+    source: `console.log('up');`,
+    glibc: '2.31',
+    args: ['--data', 'x', 'doctor'],
+  };
+  expect((await launchOnOldNode(old)).stderr).toMatch(/^warning: no model can run on this machine/);
+  await installNode(directory.path);
+  expect(await launchOnOldNode(old)).toEqual({ code: 0, stdout: 'up\n', stderr: '' });
+});
+
+test('says what to do where an old Node is given what the launcher starts', async () => {
+  const old = 'Object.defineProperty(process, "version", { value: "v20.20.2" })';
+  const args = ['--import', `data:text/javascript,${encodeURIComponent(old)}`, join(bin, 'start.js'), '--version'];
+  await expect(promisify(execFile)(process.execPath, args)).rejects.toMatchObject({
+    code: 1,
+    stdout: '',
+    stderr: missingNodeMessage('v20.20.2', process.platform, process.arch),
+  });
 });
 
 test('runs on the Node that npm installed, with its output and exit code', async () => {
