@@ -39,9 +39,7 @@ it('lets a machine in with an invite, once, and puts it out again for everybody'
   await using _attic = await start(['join', first], attic);
   await expect(start(['join', first], cellar)).rejects.toThrow(/skein invite/);
   await using _cellar = await start(['join', await invite()], cellar);
-  await vi.waitFor(async () => expect(await namesSeenBy(cellar)).toEqual(['attic', 'cellar', 'home']), {
-    timeout: 20_000,
-  });
+  await vi.waitFor(async () => expect(await namesSeenBy(cellar)).toEqual(['attic', 'cellar', 'home']));
 
   const seen = statusSchema.parse(await runSkein(['status'], { machine: cellar, signal }));
   expect(seen.members.find(({ name }) => name === 'attic')?.labels).toEqual({ room: 'attic' });
@@ -56,11 +54,11 @@ it('lets a machine in with an invite, once, and puts it out again for everybody'
   const peer = members.find(({ name }) => name === 'attic')?.peer ?? '';
   await runSkein(['revoke', peer.slice(-8)], { machine: home, signal });
   for (const from of [home, cellar]) {
-    await vi.waitFor(async () => expect(await namesSeenBy(from)).toEqual(['cellar', 'home']), { timeout: 20_000 });
+    await vi.waitFor(async () => expect(await namesSeenBy(from)).toEqual(['cellar', 'home']));
   }
   await expect(runSkein(['leave'], { machine: home, signal })).rejects.toThrow(/skein authority export.*--remove/);
   await runSkein(['leave'], { machine: cellar, signal });
-  await vi.waitFor(async () => expect(await namesSeenBy(home)).toEqual(['home']), { timeout: 20_000 });
+  await vi.waitFor(async () => expect(await namesSeenBy(home)).toEqual(['home']));
 
   const lines = (await readFile(join(home.data, 'audit', '000001.jsonl'), 'utf8')).trimEnd().split('\n');
   const entries = lines.map((line) => z.looseObject({ type: z.string() }).parse(JSON.parse(line)));
@@ -93,7 +91,7 @@ it('lets a machine wait until somebody has approved it', async () => {
     const { members } = membersSchema.parse(await runSkein(['members'], { machine: home, signal }));
     return members.find(({ state }) => state === 'waiting');
   };
-  const { peer, name } = await vi.waitUntil(waiting, { timeout: 20_000, interval: 200 });
+  const { peer, name } = await vi.waitUntil(waiting, { interval: 200 });
   expect(name).toBe('attic');
   givenUp.abort(new Error('given up'));
   await expect(interrupted).rejects.toThrow('given up');

@@ -1,4 +1,4 @@
-import { isolated, joinAnswerSchema, methods, parseHeader, SkeinError, type Invite } from '@skein/protocol';
+import { hasCode, isolated, joinAnswerSchema, methods, parseHeader, SkeinError, type Invite } from '@skein/protocol';
 
 import { asWarning } from '../as-warning.ts';
 import { withPeerId } from '../discovery/addresses.ts';
@@ -22,7 +22,12 @@ export interface JoinOptions {
 
 /** Longest request, with its dial, in milliseconds. */
 const questionTimeoutMs = 5000;
-const approvalPauseMs = 10_000;
+/**
+ * Pauses between questions of a join that waits, in milliseconds. Each is twice the one before: whoever has just been
+ * asked often approves within seconds.
+ */
+const firstPauseMs = 1000;
+const longestPauseMs = 10_000;
 
 /**
  * Exchanges an invite for a membership, on an encrypted connection to the one machine that it names. Waits while the
@@ -37,18 +42,29 @@ export async function askToJoin(options: JoinOptions): Promise<Membership> {
   const transport = await createTransport({ privateKey: identity.privateKey, listen: [] });
   await transport.start();
   try {
-    for (let isFirst = true; ; isFirst = false) {
-      const membership = await askOnce(transport, options);
-      if (membership !== undefined) return membership;
-      if (isFirst && options.onPending !== undefined) isolated(options.onPending, asWarning)();
-      await pause(approvalPauseMs, signal);
+    let membership = await askOnce(transport, options);
+    if (membership === undefined && options.onPending !== undefined) isolated(options.onPending, asWarning)();
+    for (let pauseMs = firstPauseMs; membership === undefined; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
+      await pause(pauseMs, signal);
       throwIfAborted(signal);
+      membership = await askAgain(transport, options);
     }
+    return membership;
   } catch (error) {
     throwIfAborted(signal);
     throw error;
   } finally {
     await transport.stop();
+  }
+}
+
+/** Asks for a join that waits. Others behind the same address may have asked as often as is answered: it waits on. */
+async function askAgain(transport: Transport, options: JoinOptions): Promise<Membership | undefined> {
+  try {
+    return await askOnce(transport, options);
+  } catch (error) {
+    if (hasCode(error, 'overloaded')) return undefined;
+    throw error;
   }
 }
 

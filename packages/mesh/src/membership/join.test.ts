@@ -1,4 +1,4 @@
-import { methods, type Invite } from '@skein/protocol';
+import { methods, SkeinError, type Invite } from '@skein/protocol';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
 import { createIdentity, type Identity } from '../identity/identity.ts';
@@ -90,6 +90,24 @@ test('waits until the join has been approved', async () => {
   await expect(joining).rejects.toMatchObject({ code: 'aborted' });
   await authority.approve(identity.peerId);
   expect((await joinWith(invite, identity)).certificate.peer).toBe(identity.peerId);
+});
+
+test('goes on waiting where too many ask from the same address meanwhile', async () => {
+  const secret = await authority.invite();
+  const answers: (() => Promise<object>)[] = [
+    async () => ({ type: 'join-pending' }),
+    async () => Promise.reject(new SkeinError('overloaded', 'too many')),
+    async () => ({ type: 'join-granted', ...(await authority.redeem(secret, { peer: identity.peerId, name: '' })) }),
+  ];
+  const identity = await createIdentity();
+  const other = await cluster.add([]);
+  other.handle(methods.join, async (stream) => {
+    await stream.read();
+    await stream.write((await answers.shift()?.()) ?? {});
+  });
+  const invite = { ...(await inviteOf(secret)), peer: other.peerId, addresses: [...other.addresses()] };
+  expect((await joinWith(invite, identity)).certificate.peer).toBe(identity.peerId);
+  expect(answers).toEqual([]);
 });
 
 test('renews the certificates of members that are there when an epoch begins', async () => {
