@@ -6,10 +6,13 @@ import {
   cardSignatureContext,
   decodeInvite,
   decodeValue,
+  deploymentRequestSchema,
+  deploymentSpec,
   encodeInvite,
   encodeValue,
   FrameParser,
   parseHeader,
+  parseMetadataOverride,
   fromText,
   packPrompt,
   unpackPrompt,
@@ -28,6 +31,7 @@ import { Turns } from '../../packages/coordinator/src/http/turns.ts';
 import { readAnswer } from '../../packages/mesh/src/discovery/mdns-answer.ts';
 import { Authority } from '../../packages/mesh/src/membership/authority.ts';
 import { grammarOf } from '../../packages/node/src/engine/json-schema/index.ts';
+import { ChatTemplate } from '../../packages/node/src/engine/lead/chat-template/chat-template.ts';
 import { decodeActivations } from '../../packages/node/src/engine/stage/activations.ts';
 import {
   encodeEntry,
@@ -39,7 +43,7 @@ import {
 } from '../../packages/node/src/gguf/index.ts';
 import { RunningManifest } from '../../packages/node/src/stage-file/index.ts';
 import { seededRandom } from '../fixtures/random.ts';
-import { messagesOf, streamErrors, type WireMessages } from '../golden/wire-messages.ts';
+import { messagesOf, plannedSpec, streamErrors, type WireMessages } from '../golden/wire-messages.ts';
 import { RandomSchemas } from '../schemas/random-schema.ts';
 import { bytesLike, framesLike, headersLike, jsonLike } from './inputs.ts';
 
@@ -182,6 +186,28 @@ export async function fuzzTargets(): Promise<readonly FuzzTarget[]> {
       inputs: headersLike(chatExamples.map((example) => JSON.parse(String(example)) as object)),
       decode: async (input) => void (await parseChatRequest(decodeValue(input), { randomSeed: () => 1, turns })),
     },
+    {
+      name: 'deployment options',
+      inputs: headersLike([everyOption]),
+      decode: (input) => {
+        const request = parseHeader(deploymentRequestSchema, unwrapped(input));
+        const { metadataOverrides = [] } = deploymentSpec(request, sha256);
+        for (const override of metadataOverrides) parseMetadataOverride(override);
+      },
+    },
+    {
+      name: 'metadata override',
+      inputs: bytesLike(plannedSpec.metadataOverrides.map((override) => Buffer.from(override))),
+      decode: (input) => void parseMetadataOverride(Buffer.from(input).toString('utf8')),
+    },
+    {
+      name: 'chat template',
+      inputs: bytesLike(chatTemplates),
+      decode: (input) => {
+        const template = new ChatTemplate(Buffer.from(input).toString('utf8'), { bos: '<s>', eos: '</s>' });
+        template.render([fromText({ role: 'user', content: 'hello' })], new Date(0));
+      },
+    },
     ...adminTargets(signature),
     {
       name: 'mDNS answer',
@@ -251,6 +277,7 @@ function adminTargets(statement: Uint8Array): FuzzTarget[] {
   const { deploy, undeploy, invite, revoke, rotate, daemonStatus, members, admitClient, stop } = adminRoutes;
   const values: readonly [string, z.ZodType, object][] = [
     ['deploy request', deploy.request, { model: 'tiny', stages: 2, layers: [4, 4], cacheType: 'q8_0' }],
+    ['deploy request with all options', deploy.request, { ...everyOption, threads: 2 }],
     ['undeploy request', undeploy.request, { id: 'deployment-1', now: 'true' }],
     ['invite request', invite.request, { role: 'peer', labels: { room: 'attic' }, uses: 3, approve: true }],
     ['revoke request', revoke.request, { peer }],
@@ -271,6 +298,15 @@ function adminTargets(statement: Uint8Array): FuzzTarget[] {
     decode: (input) => void parseHeader(schema, unwrapped(input)),
   }));
 }
+
+/** A request with all options of a deployment. */
+const { microBatchRows: _rows, ...everyOption } = plannedSpec;
+
+const chatTemplates = [
+  "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m.content | trim }}{% endfor %}{{ bos_token }}",
+  '{%- macro show(x, n=2) -%}{{ x[:n] ~ x | tojson }}{%- endmacro -%}{% set ns = namespace(i=0) %}{{ show(messages) }}',
+  '{% if messages[0].role == "system" and not tools %}{{ raise_exception("no") }}{% else %}{{ 1 // 2 }}{% endif %}',
+].map((template) => Buffer.from(template));
 
 const chatExamples = [
   { model: 'tiny', messages: [{ role: 'user', content: 'Hi \n "you" \u00e9\u{1f600}' }], max_tokens: 9, stream: true },

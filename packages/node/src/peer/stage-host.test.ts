@@ -4,6 +4,7 @@ import { join } from 'node:path';
 
 import { Authority, createMesh, type FrameStream, type Mesh } from '@skein/mesh';
 import {
+  fromText,
   methods,
   packPrompt,
   parseHeader,
@@ -11,6 +12,8 @@ import {
   silentLogger,
   stageEventSchema,
   type Logger,
+  type PlannedSpec,
+  type Prompt,
   type Resume,
   type StageCommand,
   type StageEvent,
@@ -75,16 +78,28 @@ async function nextEvent(stream: FrameStream): Promise<StageEvent> {
 }
 
 /** Makes the peer hold a stage that is ready. */
-async function hold(deployment: string): Promise<FrameStream> {
+async function hold(deployment: string, options: Partial<PlannedSpec> = {}): Promise<FrameStream> {
   const stream = await mesh.open(mesh.peerId, methods.stage);
-  await stream.write({ type: 'stage-load', deployment, ...load } satisfies StageLoad);
+  await stream.write({
+    type: 'stage-load',
+    deployment,
+    ...load,
+    spec: { ...load.spec, ...options },
+  } satisfies StageLoad);
   for (;;) if ((await nextEvent(stream)).type === 'stage-ready') return stream;
 }
 
-function begin(deployment: string, maxTokens: number, resume?: Resume) {
+function begin(
+  deployment: string,
+  maxTokens: number,
+  {
+    prompt = { type: 'text', text: 'once upon a time' },
+    resume,
+  }: { prompt?: Prompt; resume?: Resume | undefined } = {},
+) {
   const sampling = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 };
-  const prompt = packPrompt({ type: 'text', text: 'once upon a time' });
-  return generate(mesh, mesh.peerId, { deployment, prompt, sampling, maxTokens, stop: [], ...(resume && { resume }) });
+  const request = { deployment, prompt: packPrompt(prompt), sampling, maxTokens, stop: [] };
+  return generate(mesh, mesh.peerId, { ...request, ...(resume && { resume }) });
 }
 
 function shownState(deployment: string): string | undefined {
@@ -137,9 +152,39 @@ it('resumes a generation that another lead had begun', async () => {
   const transcript = new Transcript();
   for (const update of whole.slice(0, 16)) transcript.add(update);
   const resume = transcript.continuation?.resume;
-  const rest = await Array.fromAsync(begin(second, 40, resume));
+  const rest = await Array.fromAsync(begin(second, 40, { resume }));
   expect(rest.filter((event) => event.type === 'text-delta')).toEqual(deltas.slice(15));
   expect(rest.at(-1)).toMatchObject({ type: 'generation-end', usage: { completionTokens: 40 } });
+});
+
+it('reads conversations by the template that its deployment brought', async () => {
+  const deployment = 'deployment-template';
+  const chatTemplate = 'Once {{ messages[0].content }} a time';
+  await using _stream = await hold(deployment, { chatTemplate });
+  const begun = async (prompt: Prompt) => (await begin(deployment, 1, { prompt }).next()).value;
+  const chat = await begun({ type: 'chat', messages: [fromText({ role: 'user', content: 'upon' })] });
+  const text = await begun({ type: 'text', text: 'Once upon a time' });
+  expect(chat).toMatchObject({ type: 'generation-begin' });
+  expect(chat).toEqual(text);
+});
+
+it.each([0, 1])('refuses a template that does not parse, on stage %d of two', async (stage) => {
+  await using stream = await mesh.open(mesh.peerId, methods.stage);
+  const layers = load.block.to;
+  const block = stage === 0 ? { from: 0, to: layers / 2 } : { from: layers / 2, to: layers };
+  const spec = { ...load.spec, chatTemplate: '{% for message in messages %}{{ message.content' };
+  const request = { ...load, stage, stages: 2, block, previous: mesh.peerId, spec };
+  await stream.write({ type: 'stage-load', deployment: `deployment-broken-${stage}`, ...request } satisfies StageLoad);
+  let event = await nextEvent(stream);
+  while (event.type === 'stage-progress') event = await nextEvent(stream);
+  expect(event).toMatchObject({
+    type: 'stage-failed',
+    error: {
+      code: 'invalid-request',
+      message: expect.stringContaining('chatTemplate does not parse') as string,
+      details: { param: 'chatTemplate' },
+    },
+  });
 });
 
 it('ends the stage of a coordinator that breaks the protocol, and tells it and the log why', async () => {

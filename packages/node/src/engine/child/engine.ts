@@ -52,10 +52,13 @@ export interface Engine {
 /**
  * Loads the stage that a message describes, and measures it.
  *
- * @throws SkeinError `model-invalid` when llama.cpp refuses the file; the errors of {@link loadStage}
+ * @throws SkeinError `model-invalid` when llama.cpp refuses the file, `invalid-request` for a chat template that does not
+ * parse; the errors of {@link loadStage}
  */
 export async function createEngine(library: Libllama, load: EngineLoad, outputs: EngineOutputs): Promise<Engine> {
   const { spec } = load;
+  // Before weights are read, on all stages: a lead alone would find it while the others load theirs.
+  if (spec.chatTemplate !== undefined) ChatTemplate.assertParses(spec.chatTemplate);
   const isSplit = load.stages > 1;
   const isTail = load.stage === load.stages - 1;
   const grammars = new CompiledGrammars();
@@ -119,7 +122,6 @@ async function leadEngine(
       : Tokenizer.open(library, load.frontFile, overridesOf(load.spec));
   const template = load.spec.chatTemplate ?? library.modelChatTemplate(front.model, null);
   const chatTemplate = ChatTemplate.of(template, front.tokenizer.specialTexts());
-  if (load.spec.chatTemplate !== undefined) chatTemplate?.assertParses();
   const lead = new Lead(
     {
       tokenizer: front.tokenizer,

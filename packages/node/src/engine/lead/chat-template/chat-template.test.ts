@@ -293,8 +293,8 @@ describe('what a template may take', () => {
 });
 
 it('of a deployment is checked before anybody uses it', () => {
-  new ChatTemplate('{{ messages }}', { bos: '', eos: '' }).assertParses();
+  ChatTemplate.assertParses('{{ messages }}');
   expect(() => {
-    new ChatTemplate('{% if %}', { bos: '', eos: '' }).assertParses();
+    ChatTemplate.assertParses('{% if %}');
   }).toThrow(expect.objectContaining({ code: 'invalid-request', details: { param: 'chatTemplate' } }));
 });

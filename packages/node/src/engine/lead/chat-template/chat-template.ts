@@ -47,9 +47,10 @@ export class ChatTemplate {
    *
    * @throws SkeinError `invalid-request` when it does not parse
    */
-  assertParses(): void {
-    if (!isSkeinError(this.#template)) return;
-    const reason = reasonOf(this.#template.cause);
+  static assertParses(source: string): void {
+    const template = parsed(source);
+    if (!isSkeinError(template)) return;
+    const reason = reasonOf(template.cause);
     throw new SkeinError('invalid-request', `chatTemplate does not parse: ${reason}; correct it or leave it out`, {
       details: { param: 'chatTemplate' },
     });
