@@ -1,4 +1,19 @@
+import { relative } from 'node:path';
+
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
+
+/**
+ * An order that begins with the suites that cross packages, many of which are a few lines that run for a minute: one
+ * that began last would leave the other processors idle. Vitest's own order, by size on a clone that is new, follows.
+ */
+class LongSuitesFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    const isUnit = ({ moduleId }: TestSpecification) => relative(import.meta.dirname, moduleId).startsWith('packages');
+    return [...sorted.filter((file) => !isUnit(file)), ...sorted.filter(isUnit)];
+  }
+}
 
 export default defineConfig({
   test: {
@@ -6,6 +21,7 @@ export default defineConfig({
     setupFiles: ['scripts/patient-tests.ts'],
     pool: 'forks',
     maxWorkers: 2,
+    sequence: { sequencer: LongSuitesFirst },
     testTimeout: 60_000,
     hookTimeout: 120_000,
   },
