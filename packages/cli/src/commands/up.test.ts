@@ -101,6 +101,10 @@ async function askWhileComing(words: readonly string[], model: string) {
       refusals.add(refusalSchema.parse(await response.json()).error.code);
     }
     await deployed.promise;
+    // As `skein run` does, which adds none where one serves.
+    const asked = { method: 'POST', body: JSON.stringify({ model, unlessServed: true }) };
+    const headers = { 'content-type': 'application/json', accept: 'application/json' };
+    expect((await fetch(`${api}/skein/v1/deployments`, { ...asked, headers })).status).toBe(201);
     const response = await fetch(`${api}/skein/v1/status`);
     return { refusals: [...refusals], deployments: statusSchema.parse(await response.json()).deployments };
   } finally {

@@ -38,10 +38,10 @@ test('follows a deployment until it serves', async () => {
   await using server = await startScriptedServer(script);
   const states: string[] = [];
   const onProgress = ({ state }: Deployment) => states.push(state);
-  const ready = await openCoordinator(server).deploy({ model: 'tiny', stages: 1 }, { onProgress });
+  const ready = await openCoordinator(server).deploy({ model: 'tiny', stages: 1 }, { onProgress, unlessServed: true });
   expect(ready).toEqual(deployment('ready'));
   expect(states).toEqual(['loading', 'connecting', 'ready']);
-  expect(asked).toEqual([{ model: 'tiny', stages: 1 }]);
+  expect(asked).toEqual([{ model: 'tiny', stages: 1, unlessServed: true }]);
 });
 
 test('goes on with a deployment when the callback that shows its progress throws', async () => {
