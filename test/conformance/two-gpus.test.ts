@@ -2,11 +2,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { plannedSpecSchema, type StagePlacement } from '@skein/protocol';
+import type { StagePlacement } from '@skein/protocol';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 
 import { loadStage } from '../../packages/node/src/engine/child/load-stage.ts';
 import type { Libllama } from '../../packages/node/src/engine/libllama/libllama.ts';
+import { wholeModelLoad } from '../../packages/node/src/engine/test-support/whole-model-load.ts';
 import type { GpuOptions } from '../../packages/node/src/hardware/gpu-options.ts';
 import { createManifest } from '../../packages/node/src/stage-file/index.ts';
 import { writeTinyModel } from '../../scripts/fixtures/tiny-models.ts';
@@ -46,25 +47,17 @@ async function runOn(
 ): Promise<{ readonly logits: readonly Float32Array[]; readonly placement: StagePlacement }> {
   const file = join(directory, 'llama.gguf');
   await writeTinyModel('llama', file, { weights: 'q8_0' });
-  const { shape, model } = (await createManifest({ file, name: 'tiny' })).manifest;
-  const { hiddenSize, layers, vocabularySize } = shape;
+  const { manifest } = await createManifest({ file, name: 'tiny' });
+  const { hiddenSize, vocabularySize } = manifest.shape;
   const { stage, placement } = await loadStage(
     library,
-    {
-      type: 'engine-load',
+    wholeModelLoad(manifest, {
       libraryDirectory: '',
       file,
-      stage: 0,
-      stages: 1,
-      layers,
-      cacheBytes: 0,
-      hiddenTensor: '',
-      hiddenSize,
-      spec: plannedSpecSchema.parse({ model, contextTokens: 512, sequences: 4 }),
-      swapTokens: 0,
-      threads: 1,
+      contextTokens: 512,
+      sequences: 4,
       ...(gpuOptions && { gpu: { backend: 'vulkan', options: gpuOptions } }),
-    },
+    }),
     { file, takesHidden: false, hiddenSize, contextTokens: 512, sequences: 4, batchTokens: 64, threads: 1 },
   );
   using pipeline = wholePipeline(stage);

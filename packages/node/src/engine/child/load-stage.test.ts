@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { plannedSpecSchema, SkeinError, type ModelManifest } from '@skein/protocol';
+import { SkeinError, type ModelManifest } from '@skein/protocol';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
 import { writeTinyModel } from '../../../../../scripts/fixtures/tiny-models.ts';
@@ -10,10 +10,10 @@ import { libraryDirectory } from '../../hardware/backend.ts';
 import type { GpuOptions } from '../../hardware/gpu-options.ts';
 import { createManifest } from '../../stage-file/index.ts';
 import { loadLibllama, type DevicePointer, type Libllama, type Params } from '../libllama/libllama.ts';
+import { wholeModelLoad } from '../test-support/whole-model-load.ts';
 import { loadStage } from './load-stage.ts';
 
 const gibibyte = 1024 ** 3;
-const layers = 6;
 
 let directory: string;
 let file: string;
@@ -50,21 +50,13 @@ class GpuMachine {
     const { hiddenSize } = manifest.shape;
     const { stage, placement } = await loadStage(
       this.#library(),
-      {
-        type: 'engine-load',
+      wholeModelLoad(manifest, {
         libraryDirectory: await libraryDirectory('cpu'),
         file,
-        stage: 0,
-        stages: 1,
-        layers,
-        cacheBytes: 0,
-        hiddenTensor: '',
-        hiddenSize,
-        spec: plannedSpecSchema.parse({ model: manifest.model, contextTokens: 64, sequences: 1 }),
-        swapTokens: 0,
-        threads: 1,
+        contextTokens: 64,
+        sequences: 1,
         gpu: { backend: 'vulkan', options },
-      },
+      }),
       { file, takesHidden: false, hiddenSize, contextTokens: 64, sequences: 1, batchTokens: 16, threads: 1 },
     );
     stage[Symbol.dispose]();

@@ -1,7 +1,7 @@
 import { copyFile, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { invariant, plannedSpecSchema, silentLogger } from '@skein/protocol';
+import { invariant, silentLogger } from '@skein/protocol';
 import koffi from 'koffi';
 import { afterEach, expect, test, vi } from 'vitest';
 
@@ -10,6 +10,7 @@ import { libraryDirectory } from '../../hardware/backend.ts';
 import { detectHardware, lookForGpus } from '../../hardware/detect.ts';
 import { temporaryDirectory } from '../../sources/test-support/temporary-directory.ts';
 import { createManifest } from '../../stage-file/index.ts';
+import { wholeModelLoad } from '../test-support/whole-model-load.ts';
 import { EngineProcess } from './engine-process.ts';
 
 afterEach(() => {
@@ -41,24 +42,17 @@ async function cudaDirectories(directory: string): Promise<{ main: string; fallb
 async function startEngine(directory: string, libraries: { main: string; fallback?: string }): Promise<EngineProcess> {
   const file = join(directory, 'tiny.gguf');
   await writeTinyModel('llama', file);
-  const { shape, model } = (await createManifest({ file, name: 'tiny' })).manifest;
+  const { manifest } = await createManifest({ file, name: 'tiny' });
   return await EngineProcess.start({
     logger: silentLogger,
-    load: {
+    load: wholeModelLoad(manifest, {
       libraryDirectory: libraries.main,
       ...(libraries.fallback !== undefined && { fallbackDirectory: libraries.fallback }),
       file,
-      stage: 0,
-      stages: 1,
-      layers: shape.layers,
-      cacheBytes: 0,
-      hiddenTensor: 'l_out',
-      hiddenSize: shape.hiddenSize,
-      spec: plannedSpecSchema.parse({ model, contextTokens: 256, sequences: 1 }),
-      swapTokens: 0,
-      threads: 1,
+      contextTokens: 256,
+      sequences: 1,
       gpu: { backend: 'cuda', options: {} },
-    },
+    }),
   });
 }
 

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { packPrompt, plannedSpecSchema, silentLogger } from '@skein/protocol';
+import { packPrompt, silentLogger } from '@skein/protocol';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 
 import { writeTinyModel } from '../../../../../scripts/fixtures/tiny-models.ts';
@@ -10,6 +10,7 @@ import { libraryDirectory } from '../../hardware/backend.ts';
 import { detectHardware } from '../../hardware/detect.ts';
 import type { GpuOptions } from '../../hardware/gpu-options.ts';
 import { createManifest, ensureStageFile, fileSectionSource } from '../../stage-file/index.ts';
+import { wholeModelLoad } from '../test-support/whole-model-load.ts';
 import { EngineProcess } from './engine-process.ts';
 import { eventsIn } from './test-support/events-in.ts';
 
@@ -38,27 +39,19 @@ async function tinyEngine(options: GpuOptions = {}): Promise<EngineProcess> {
   const file = join(directory, 'tiny.gguf');
   await writeTinyModel('llama', file);
   const { manifest } = await createManifest({ file, name: 'tiny' });
-  const { shape } = manifest;
-  const block = { from: 0, to: shape.layers };
+  const block = { from: 0, to: manifest.shape.layers };
   const source = fileSectionSource(file);
   // Cut as a whole: the same path that a peer without the model takes.
   const { path } = await ensureStageFile({ manifest, block, kind: 'stage', source, directory });
   return EngineProcess.start({
     logger: silentLogger,
-    load: {
+    load: wholeModelLoad(manifest, {
       libraryDirectory: await libraryDirectory('vulkan'),
       file: path,
-      stage: 0,
-      stages: 1,
-      layers: shape.layers,
-      cacheBytes: 0,
-      hiddenTensor: 'l_out',
-      hiddenSize: shape.hiddenSize,
-      spec: plannedSpecSchema.parse({ model: manifest.model, contextTokens: 256, sequences: 1 }),
-      swapTokens: 0,
-      threads: 1,
+      contextTokens: 256,
+      sequences: 1,
       gpu: { backend: 'vulkan', options },
-    },
+    }),
   });
 }
 
