@@ -65,4 +65,27 @@ describe('text of a generation', () => {
   it('stops at the earliest of several stop strings', () => {
     expect(show(['bb', 'a'], ['xabb']).shown).toEqual(['x', '']);
   });
+
+  it.each([
+    [['aab'], 'aaab', 'a'],
+    [['abab', 'abac'], 'ababac'.slice(2), ''],
+    [['abcabd'], 'abcabcabd', 'abc'],
+    [['aa', 'aaaa'], 'baaaa', 'b'],
+    [['longer than the text', 'xyx'], 'xyyxyxy', 'xyy'],
+  ])('stops before %j wherever the pieces of %j are cut', (stops, text, before) => {
+    for (let cut = 0; cut <= text.length; cut += 1) {
+      const { shown, stopped } = show(stops, [text.slice(0, cut), text.slice(cut)]);
+      expect({ shown: shown.join(''), stopped }).toEqual({ shown: before, stopped: true });
+    }
+  });
+
+  it('gets through a long answer that nearly has a stop string at every place', () => {
+    const nearly = `${'a'.repeat(255)}b${'a'.repeat(240)}`;
+    const stops = Array.from({ length: 16 }, (_, index) => nearly + 'c'.repeat(index));
+    const letter = bytes('a');
+    const assembler = new TextAssembler(stops);
+    let shown = 0;
+    for (let tokens = 0; tokens < 400_000; tokens += 1) shown += assembler.push(letter).length;
+    expect(shown + assembler.end('length').length).toBe(400_000);
+  });
 });
