@@ -28,6 +28,8 @@ export const limits = Object.freeze({
   maxPromptBytes: 8 * 1024 * 1024,
   /** Most token ids in one prompt. */
   maxPromptTokens: 1_048_576,
+  /** Tokens that the context of a deployment holds. */
+  maxContextTokens: 16_777_216,
   maxMessages: 4096,
   /** Parts of one message. */
   maxMessageParts: 32,

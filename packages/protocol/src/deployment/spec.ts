@@ -42,7 +42,7 @@ const options = {
    * Tokens of KV cache, shared by all sequences. Default: as many as the model was trained for, or a half, a quarter and so
    * on of them, as far as a quarter of the memory that is left allows; at least {@link defaultContextTokens}.
    */
-  contextTokens: count(16_777_216).optional(),
+  contextTokens: count(limits.maxContextTokens).optional(),
   /** Sequences served at once. */
   sequences: count(limits.maxSequences).optional(),
   /**
@@ -66,7 +66,7 @@ const options = {
   /** Base frequency of the rotary position embedding. Default: the model's. */
   ropeFrequencyBase: positive(1e12).optional(),
   /** Context that the model was trained for, in tokens, with `ropeScaling: 'yarn'`. Default: the model's. */
-  yarnOriginalContext: count(16_777_216).optional(),
+  yarnOriginalContext: count(limits.maxContextTokens).optional(),
   /** Mix of extrapolation and interpolation with `yarn`, from 0 (all interpolated) to 1. Default: 1, or the model's. */
   yarnExtrapolation: z.number().min(0).max(1).optional(),
   /** Factor on the magnitude of attention with `yarn`. Default: 1, or the model's. */

@@ -27,7 +27,9 @@ export class EnginesAtRisk {
    */
   enter(deployment: string): Disposable | undefined {
     const risked = new Set([...this.#suspects.keys(), ...this.#entered.keys(), deployment]);
-    if (risked.size > maxSuspicions || this.#dead.has(deployment) || this.areSpent) return undefined;
+    const mayHaveDied = new Set([...this.#dead, ...this.#entered.keys(), deployment]);
+    if (risked.size > maxSuspicions || mayHaveDied.size > maxDeaths) return undefined;
+    if (this.#dead.has(deployment) || this.areSpent) return undefined;
     this.#entered.set(deployment, (this.#entered.get(deployment) ?? 0) + 1);
     return { [Symbol.dispose]: () => this.#leave(deployment) };
   }

@@ -14,7 +14,7 @@ const request = {
   sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 },
   stop: [],
 };
-const begin = { type: 'generation-begin', promptTokens: 1, promptHash: 'a'.repeat(64), maxTokens: 8 } as const;
+const begin = { type: 'generation-begin', promptTokens: 1, promptHash: 'a'.repeat(64), maxTokens: 500 } as const;
 const delta: GenerationUpdate = { type: 'text-delta', text: 'upon', tokens: [1] };
 const end = {
   type: 'generation-end',
@@ -229,6 +229,15 @@ describe('an answer whose replica is lost', () => {
       details: { deliveredTokens: long.length + 1 },
     });
     expect(asked).toEqual(['first', 'second']);
+  });
+
+  test('is no longer than was asked for, and ends where a lead sends more', async () => {
+    const more: Script = [{ ...begin, maxTokens: 3 }, ...texts('up', 'on'), end];
+    answer({ first: more, second: answers });
+    const generation = run(oneAfterTheOther('first', 'second'), { request: { ...request, maxTokens: 3 } });
+    const types = ['generation-begin', 'text-delta'];
+    expect(await outcome(generation)).toEqual({ types, code: 'protocol-violation' });
+    expect(asked).toEqual(['first']);
   });
 
   test('costs four engines at most, wherever they died', async () => {

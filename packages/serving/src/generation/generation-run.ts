@@ -51,7 +51,7 @@ export class GenerationRun implements AsyncIterable<GenerationUpdate> {
   readonly #options: GenerationRunOptions;
   readonly #engines: EnginesAtRisk;
   readonly #begun = Promise.withResolvers<Route>();
-  readonly #transcript = new Transcript();
+  readonly #transcript: Transcript;
   #route: Route | undefined;
   /** Number of tokens that there were when an engine died over them; undefined once the answer has grown past it. */
   #diedAt: number | undefined;
@@ -60,6 +60,7 @@ export class GenerationRun implements AsyncIterable<GenerationUpdate> {
     this.id = options.id ?? crypto.randomUUID();
     this.#mesh = mesh;
     this.#options = { ...options, request: { askedAt: Date.now(), ...options.request } };
+    this.#transcript = new Transcript(options.request.maxTokens);
     this.#engines = options.engines ?? new EnginesAtRisk();
     // Iterating throws the failure; unhandled here, it would end the process.
     this.#begun.promise.catch(() => undefined);

@@ -1,13 +1,24 @@
-import type { Resume } from '@skein/protocol';
+import { limits, SkeinError, type Resume } from '@skein/protocol';
 
 import type { GenerationUpdate } from './generate.ts';
 
+type GenerationBegin = Extract<GenerationUpdate, { type: 'generation-begin' }>;
+
+/** Most UTF-16 code units of text for each token: far more than any vocabulary's tokens have. */
+const mostCharactersPerToken = 1024;
+
 /** The updates that a run has passed on to its reader, and the state from which another lead continues behind them. */
 export class Transcript {
+  readonly #askedTokens: number;
   readonly #tokens: number[] = [];
-  #begin: Extract<GenerationUpdate, { type: 'generation-begin' }> | undefined;
+  #begin: GenerationBegin | undefined;
   #emittedCharacters = 0;
   #mu: number | undefined;
+
+  /** @param maxTokens most tokens that were asked for. Default: as many as any answer may have */
+  constructor(maxTokens: number = limits.maxContextTokens) {
+    this.#askedTokens = maxTokens;
+  }
 
   /** Whether nothing was passed on that another replica would repeat. */
   get isEmpty(): boolean {
@@ -27,12 +38,37 @@ export class Transcript {
     return { maxTokens, resume: { ...resume, ...(this.#mu !== undefined && { mu: this.#mu }) } };
   }
 
-  /** Adds an update that is passed on. */
+  /**
+   * Adds an update that is to be passed on.
+   *
+   * @throws SkeinError `protocol-violation` when it can't be one of this answer; nothing has changed then
+   */
   add(update: GenerationUpdate): void {
-    if (update.type === 'generation-begin') this.#begin = update;
+    if (update.type === 'generation-begin') {
+      this.#checkBegin(update);
+      this.#begin = update;
+    }
     if (update.type !== 'text-delta') return;
+    const tokens = this.#tokens.length + update.tokens.length;
+    const characters = this.#emittedCharacters + update.text.length;
+    const most = this.#begin?.maxTokens ?? this.#askedTokens;
+    if (tokens > most) throw contradicts(`sent more than the ${most} tokens that the answer may have`);
+    if (characters > (tokens + 1) * mostCharactersPerToken)
+      throw contradicts('sent more text than its tokens can have');
     this.#tokens.push(...update.tokens);
-    this.#emittedCharacters += update.text.length;
+    this.#emittedCharacters = characters;
     this.#mu = update.mu ?? this.#mu;
   }
+
+  /** Checks that a lead begins what it was asked for. */
+  #checkBegin({ promptHash, maxTokens }: GenerationBegin): void {
+    const earlier = this.isEmpty ? undefined : this.#begin;
+    const most = earlier?.maxTokens ?? this.#askedTokens;
+    if (maxTokens > most) throw contradicts(`would send ${maxTokens} tokens where ${most} are asked for`);
+    if (earlier !== undefined && promptHash !== earlier.promptHash) throw contradicts('goes on behind another prompt');
+  }
+}
+
+function contradicts(what: string): SkeinError {
+  return new SkeinError('protocol-violation', `the lead of the deployment ${what}; undeploy it if that goes on`);
 }
