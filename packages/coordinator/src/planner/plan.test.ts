@@ -189,6 +189,12 @@ describe('a model that fits on one peer', () => {
     const cards = [holder, cardOf({ peer: bob, freeBytes: gibibyte })];
     expect(plan({ cards, manifest }, request).stages[0]?.peer).toBe(bob);
     expect(plan({ cards: [holder], manifest }, request).stages[0]?.peer).toBe(ada);
+    // With one replica each, the third goes to the holder; with one more there, the fourth to the other.
+    const serving = (count: number) => stages.flatMap((one) => Array.from({ length: count }, () => one));
+    const other = cardOf({ peer: bob, freeBytes: gibibyte, card: { stages: serving(1) } });
+    expect(plan({ cards: [holder, other], manifest }, request).stages[0]?.peer).toBe(ada);
+    const busier = cardOf({ peer: ada, holds: [manifest], card: { stages: serving(2) } });
+    expect(plan({ cards: [busier, other], manifest }, request).stages[0]?.peer).toBe(bob);
   });
 
   it('is split all the same when stages are asked for', () => {

@@ -178,16 +178,16 @@ function endsOf(layers: readonly number[]): readonly number[] {
 }
 
 /**
- * Chooses among the peers with room for all of it: one that does not serve the model yet, since a second replica beside
- * the first adds no speed; among those, one that holds it already; among those, the one with the most free memory.
+ * Chooses among the peers with room for all of it: one that serves the model least, since replicas beside each other share
+ * one machine's speed; among those, one that holds it already; among those, the one with the most free memory.
  */
 function wholeModelPeer(
   peers: readonly UsablePeer[],
   neededBytes: (peer: UsablePeer) => number,
 ): UsablePeer | undefined {
   const roomy = peers.filter((peer) => peer.freeBytes >= neededBytes(peer));
-  const unused = roomy.filter((peer) => !peer.servesModel);
-  const candidates = unused.length > 0 ? unused : roomy;
+  const least = Math.min(...roomy.map(({ servedStages }) => servedStages));
+  const candidates = roomy.filter(({ servedStages }) => servedStages === least);
   return candidates.find((peer) => peer.holdsModel) ?? candidates[0];
 }
 

@@ -29,8 +29,8 @@ export interface UsablePeer {
   readonly holdsModel: boolean;
   /** Rows of the largest micro-batch that suits its processor or GPU. */
   readonly microBatchRows: number;
-  /** Whether it serves a replica of the model, or a part of one, already. */
-  readonly servesModel: boolean;
+  /** Number of stages of the model that it serves or loads already. */
+  readonly servedStages: number;
 }
 
 export interface UsablePeersOptions {
@@ -51,11 +51,11 @@ export function usablePeers(cards: readonly Card[], { model, placed }: UsablePee
       const mainBytes = steady(room.mainBytes);
       const sharesMemory = card.hardware?.gpus.some((gpu) => gpu.sharesMainMemory) === true;
       const holdsModel = models.some((held) => held.model === model);
-      const servesModel = stages.some((stage) => stage.model === model);
+      const servedStages = stages.filter((stage) => stage.model === model).length;
       const rows = card.hardware?.backend === 'cpu' ? microBatchRows.cpu : microBatchRows.gpu;
       const speed = peerSpeed(card);
       const memory = { freeBytes, gpuBytes, mainBytes, sharesMemory };
-      return [{ peer, name, ...memory, speed, holdsModel, microBatchRows: rows, servesModel }];
+      return [{ peer, name, ...memory, speed, holdsModel, microBatchRows: rows, servedStages }];
     })
     .sort(byFreeMemory);
 }
