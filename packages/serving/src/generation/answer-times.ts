@@ -37,17 +37,15 @@ export class AnswerTimes {
   }
 
   /**
-   * Returns the end of the answer as its reader should know it. Where a replica was lost, the last lead's times and the
-   * numbers of its cache and drafts are of a part of the answer: the times are the reader's then, and those numbers are
-   * left out.
+   * Returns the end of the answer as its reader should know it: where a replica was lost, with the reader's own times, and
+   * with how often and how long that held it up. The numbers of cache and drafts stay those of the last lead.
    */
   complete(end: GenerationEnd): GenerationEnd {
     if (this.#failovers === 0) return end;
-    const { promptTokens, completionTokens } = end.usage;
     const firstAt = this.#firstAt ?? this.#lastAt;
     return {
       ...end,
-      usage: { promptTokens, completionTokens, failovers: this.#failovers, pauseMs: this.#pauseMs },
+      usage: { ...end.usage, failovers: this.#failovers, pauseMs: this.#pauseMs },
       timings: { firstTokenMs: firstAt - this.#askedAt, decodeMs: this.#lastAt - firstAt },
     };
   }
