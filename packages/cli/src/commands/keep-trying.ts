@@ -12,7 +12,6 @@ const passing: readonly ErrorCode[] = [
   'does-not-fit',
   'model-not-found',
   'peer-lost',
-  'stage-lost',
   'model-unreachable',
   'hash-mismatch',
   'disk-failed',

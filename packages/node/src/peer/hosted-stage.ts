@@ -337,7 +337,7 @@ interface Neighbour {
 function lost({ stage, stages, name }: Neighbour, cause?: unknown): SkeinError {
   return new SkeinError(
     'stage-lost',
-    `stage ${stage + 1} of ${stages}, on ${name}, was lost while it answered; ask again, and the model is deployed anew`,
+    `stage ${stage + 1} of ${stages}, on ${name}, was lost while it answered; whoever asks again has the model deployed anew`,
     { cause, details: { stage } },
   );
 }
