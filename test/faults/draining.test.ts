@@ -68,4 +68,5 @@ it('cuts the answers with an error when that is asked for', async () => {
   const answer = await begin(2000);
   expect((await remove(id, '?now=true')).status).toBe(204);
   expect(await answer.rest()).toMatch(/"code":"(stage_lost|not_deployed)"/);
+  expect(cluster.coordinator.deployments.list()).toEqual([]);
 });

@@ -109,28 +109,34 @@ describe('on a network of its own', () => {
     expect(lost).toEqual([]);
   });
 
-  test('a member whose network comes after it, and changes, tells everyone', { timeout: 2 * patienceMs }, async () => {
-    await using lan = await createLan({ hosts: 3 });
-    const signal = AbortSignal.timeout(patienceMs);
-    const ip = async (...words: string[]) => await lan.host(2).output('ip', words);
-    await ip('address', 'flush', 'dev', 'eth0');
-    const meshKey = await newMeshKey();
-    const [first, second] = [await startMember(lan, 0, meshKey), await startMember(lan, 1, meshKey)];
-    // It knows where another one is, as a machine that boots does.
-    const late = await startMember(lan, 2, meshKey, first.addresses);
-    expect(late.addresses).toEqual([expect.stringContaining('/ip4/127.0.0.1/') as string]);
-    const told = async (addresses: readonly string[], from: number): Promise<void> => {
-      const card = addresses.map((address) => `/ip4/${address}/tcp/7330/p2p/${late.peerId}`);
-      for (const other of [first, second]) await other.untilAddresses(late.peerId, card, { signal, from });
-    };
-    await ip('address', 'add', '10.77.0.90/24', 'dev', 'eth0');
-    await untilSees(late, [first, second]);
-    await told(['10.77.0.90'], 0);
-    const before = Math.min(first.messages.length, second.messages.length);
-    await ip('address', 'add', '10.77.0.91/24', 'dev', 'eth0');
-    await told(['10.77.0.90', '10.77.0.91'], before);
-    expect([...first.lost, ...second.lost]).toEqual([]);
-  });
+  test.each([
+    ['knows where another one is', true],
+    ['is to find others by multicast', false],
+  ])(
+    'a member whose network comes after it, and that %s, tells everyone',
+    { timeout: 2 * patienceMs },
+    async (_, knows) => {
+      await using lan = await createLan({ hosts: 3 });
+      const signal = AbortSignal.timeout(patienceMs);
+      const ip = async (...words: string[]) => await lan.host(2).output('ip', words);
+      await ip('address', 'flush', 'dev', 'eth0');
+      const meshKey = await newMeshKey();
+      const [first, second] = [await startMember(lan, 0, meshKey), await startMember(lan, 1, meshKey)];
+      const late = await startMember(lan, 2, meshKey, knows ? first.addresses : []);
+      expect(late.addresses).toEqual([expect.stringContaining('/ip4/127.0.0.1/') as string]);
+      const told = async (addresses: readonly string[], from: number): Promise<void> => {
+        const card = addresses.map((address) => `/ip4/${address}/tcp/7330/p2p/${late.peerId}`);
+        for (const other of [first, second]) await other.untilAddresses(late.peerId, card, { signal, from });
+      };
+      await ip('address', 'add', '10.77.0.90/24', 'dev', 'eth0');
+      await untilSees(late, [first, second]);
+      await told(['10.77.0.90'], 0);
+      const before = Math.min(first.messages.length, second.messages.length);
+      await ip('address', 'add', '10.77.0.91/24', 'dev', 'eth0');
+      await told(['10.77.0.90', '10.77.0.91'], before);
+      expect([...first.lost, ...second.lost]).toEqual([]);
+    },
+  );
 
   test(
     'two meshes do not see each other, not even where one is told where the other is',

@@ -168,6 +168,11 @@ export class Deployments {
     return desired.goal === 'serve' && this.#jobs.get(id)?.deployment?.state === 'ready';
   }
 
+  /** Tells whether somebody took a deployment of ours down, within the last minute. */
+  wasTakenDown(id: string): boolean {
+    return this.#ended.wasTakenDown(id);
+  }
+
   /**
    * Puts one more replica of a model on peers, where one is needed, and resolves when it serves.
    *
@@ -363,7 +368,7 @@ export class Deployments {
         job.refuse(action.error);
         break;
       case 'close':
-        this.#remove(id);
+        this.#remove(id, { wasTakenDown: true });
         void job.close();
         break;
       case 'remove':
@@ -372,9 +377,9 @@ export class Deployments {
     }
   }
 
-  #remove(id: string): void {
+  #remove(id: string, { wasTakenDown = false } = {}): void {
     // Cards may show the stages of one that was placed for a while yet.
-    if (this.#jobs.get(id)?.deployment !== undefined) this.#ended.add(id);
+    if (this.#jobs.get(id)?.deployment !== undefined) this.#ended.add(id, { wasTakenDown });
     this.#jobs.delete(id);
     this.#desired.remove(id);
   }

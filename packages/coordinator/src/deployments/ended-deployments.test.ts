@@ -13,23 +13,30 @@ function setup() {
 
 test('forgets what ended more than a minute ago', () => {
   const { world, ended } = setup();
-  ended.add('first');
+  ended.add('first', { wasTakenDown: false });
   world.now = minuteMs;
-  ended.add('second');
+  ended.add('second', { wasTakenDown: false });
   expect([ended.has('first'), ended.has('second')]).toEqual([true, true]);
   world.now += 1;
-  ended.add('third');
+  ended.add('third', { wasTakenDown: false });
   expect([ended.has('first'), ended.has('second')]).toEqual([false, true]);
+});
+
+test('knows what was taken down from what was lost', () => {
+  const { ended } = setup();
+  ended.add('lost', { wasTakenDown: false });
+  ended.add('removed', { wasTakenDown: true });
+  expect(['lost', 'removed', 'unknown'].map((id) => ended.wasTakenDown(id))).toEqual([false, true, false]);
 });
 
 test('remembers what a card still shows', () => {
   const { world, ended } = setup();
-  ended.add('shown');
+  ended.add('shown', { wasTakenDown: false });
   world.shown = ['shown'];
   world.now = 2 * minuteMs;
-  ended.add('other');
+  ended.add('other', { wasTakenDown: false });
   expect(ended.has('shown')).toBe(true);
   world.shown = [];
-  ended.add('another');
+  ended.add('another', { wasTakenDown: false });
   expect(ended.has('shown')).toBe(false);
 });

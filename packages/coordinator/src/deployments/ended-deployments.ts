@@ -18,28 +18,33 @@ const rememberedMs = 60_000;
  */
 export class EndedDeployments {
   readonly #components: EndedDeploymentsComponents;
-  /** Time of each deployment's end. */
-  readonly #endedAt = new Map<string, number>();
+  readonly #ended = new Map<string, { readonly endedAt: number; readonly wasTakenDown: boolean }>();
 
   constructor(components: EndedDeploymentsComponents) {
     this.#components = components;
   }
 
-  add(id: string): void {
+  /** @param options.wasTakenDown whether somebody wanted it to end, rather than that it was lost */
+  add(id: string, { wasTakenDown }: { readonly wasTakenDown: boolean }): void {
     this.#forget();
-    this.#endedAt.set(id, this.#components.now());
+    this.#ended.set(id, { endedAt: this.#components.now(), wasTakenDown });
   }
 
   has(id: string): boolean {
-    return this.#endedAt.has(id);
+    return this.#ended.has(id);
+  }
+
+  /** Tells whether somebody took a deployment down. */
+  wasTakenDown(id: string): boolean {
+    return this.#ended.get(id)?.wasTakenDown === true;
   }
 
   #forget(): void {
     const now = this.#components.now();
     const cards = this.#components.mesh.cards.snapshot();
     const shown = new Set(cards.flatMap(({ stages }) => stages.map(({ deployment }) => deployment)));
-    for (const [id, endedAt] of this.#endedAt) {
-      if (now - endedAt > rememberedMs && !shown.has(id)) this.#endedAt.delete(id);
+    for (const [id, { endedAt }] of this.#ended) {
+      if (now - endedAt > rememberedMs && !shown.has(id)) this.#ended.delete(id);
     }
   }
 }

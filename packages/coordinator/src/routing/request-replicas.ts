@@ -15,7 +15,7 @@ import type { Deployments } from '../deployments/index.ts';
 
 export interface RequestReplicasComponents {
   readonly cards: () => readonly Card[];
-  readonly deployments: Pick<Deployments, 'ensure' | 'peersOf'>;
+  readonly deployments: Pick<Deployments, 'ensure' | 'peersOf' | 'wasTakenDown'>;
   readonly replicas: Replicas;
 }
 
@@ -64,15 +64,18 @@ export class RequestReplicas implements ReplicaSource {
 
   async #deploy(failed: readonly FailedAttempt[]): Promise<Route> {
     const { model, engines, signal } = this.#options;
+    const { deployments } = this.#components;
     const last = failed.at(-1);
     if (last !== undefined) {
       // A replica that has too much to do is there: one more on the same machines would not help.
       const overloaded = failed.find(({ error }) => error.code === 'overloaded');
       const inVain = failed.find(({ deployment, hasAdded }) => !hasAdded && this.#replacements.has(deployment));
-      if (overloaded !== undefined || inVain !== undefined) throw (overloaded ?? last).error;
+      // Somebody cut the answers of that deployment, and does not want it back for them.
+      const cut = failed.find(({ deployment, hasAdded }) => hasAdded && deployments.wasTakenDown(deployment));
+      if ((overloaded ?? inVain ?? cut) !== undefined) throw (overloaded ?? cut ?? last).error;
     }
     const lost = new Set([...failed.map(({ deployment }) => deployment), ...engines.dead]);
-    const route = await this.#components.deployments.ensure(model, { signal, failed: [...lost] });
+    const route = await deployments.ensure(model, { signal, failed: [...lost] });
     if (last !== undefined) this.#replacements.add(route.deployment);
     return route;
   }

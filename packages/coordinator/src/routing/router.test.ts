@@ -78,6 +78,7 @@ function routerOver(
   const open: Mesh['open'] = async (_, method, openOptions) => await member.open(member.peerId, method, openOptions);
   const deployments = {
     mayServe: (id: string) => !gone.includes(id),
+    wasTakenDown: () => false,
     peersOf: (id: string) => (id.startsWith('new-') ? [ada, cyd] : undefined),
     ensure: async (model: string, { failed = [] }: { readonly failed?: readonly string[] | undefined }) => {
       ensured.push(failed);

@@ -15,7 +15,7 @@ import { RequestReplicas } from './request-replicas.ts';
 
 export interface RouterComponents {
   readonly mesh: Pick<Mesh, 'absent' | 'cards' | 'open'>;
-  readonly deployments: Pick<Deployments, 'ensure' | 'mayServe' | 'peersOf'>;
+  readonly deployments: Pick<Deployments, 'ensure' | 'mayServe' | 'peersOf' | 'wasTakenDown'>;
   /** The model that this machine was started with, if any. */
   readonly coming?: Pick<ComingModel, 'awaited'> | undefined;
 }
@@ -31,8 +31,8 @@ const defaultDeadlines: GenerationDeadlines = { firstTokenMs: 300_000, gapMs: 60
 
 /**
  * Makes the router of requests: each goes to the least loaded lead of its model, whoever deployed it; without one, the
- * model is deployed first. A request whose lead fails before its first text goes to another one, and when there is
- * none, the model is deployed once more for it. Each choice of a request is a run of its own, which prefers the replica
+ * model is deployed first. A request whose lead fails goes on at another one, and when there is none, the model is deployed
+ * once more for it, unless somebody took the deployment down that answered it. Each choice of a request is a run of its own, which prefers the replica
  * of the first one.
  */
 export function createRouter(
