@@ -34,7 +34,7 @@ export function errorAfter(failure: AttemptFailure, areEnginesSpent: boolean): S
   );
 }
 
-/** Tells whether a lead refused to continue an answer that it could not have begun either, for want of context or the same template. */
+/** Tells whether a lead refused to continue an answer, since its context is smaller or its template another. */
 function isUnfit({ error, hasBegun, isResumed }: AttemptFailure): boolean {
   return isResumed && !hasBegun && ['invalid-request', 'context-length-exceeded'].includes(error.code);
 }
