@@ -270,6 +270,7 @@ export const messagesOf: Readonly<Record<keyof typeof methods, readonly WireMess
       speculation: false,
       askedAt: 1_700_000_000_000,
       resume: { promptHash: sha256, tokens: [5, 6, 7], emittedCharacters: 4, mu: 9.5 },
+      mayHandOver: true,
     }),
     of(
       'event',

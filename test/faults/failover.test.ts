@@ -16,6 +16,8 @@ let name: string;
 /** Engines, and the deployment that began a generation last, as the peers log them. */
 const engines: { readonly deployment: string; readonly stage: number; readonly pid: number }[] = [];
 let serving: string | undefined;
+/** Codes with which leads ended generations before their ends, since the last arrangement. */
+let earlyEnds: string[] = [];
 const logger: Logger = {
   ...silentLogger,
   info: (fields) => {
@@ -24,6 +26,7 @@ const logger: Logger = {
   },
   debug: (fields, message) => {
     if (message === 'a generation begins') serving = z.object({ deployment: z.string() }).parse(fields).deployment;
+    if (message === 'a generation ended early') earlyEnds.push(z.object({ code: z.string() }).parse(fields).code);
   },
 };
 
@@ -48,6 +51,7 @@ interface Arrangement {
 /** Deploys the model until so many replicas of so many stages serve, and nothing else. */
 async function serve({ replicas, stages }: Arrangement): Promise<void> {
   const { deployments } = cluster.coordinator;
+  earlyEnds = [];
   const others = deployments.list().filter((one) => one.state !== 'ready' || one.stages.length !== stages);
   for (const { id } of others) await deployments.undeploy(id);
   while (deployments.list().length < replicas) await deployments.deploy({ model: name, stages, sequences: 4 });
@@ -164,6 +168,20 @@ describe.each([
       pauseMs: expect.any(Number) as number,
     });
   });
+});
+
+it.each([1, 2])('goes on at another replica when its own of %i stages is cut, which is no loss', async (stages) => {
+  const settings = { temperature: 1, seed: 17, speculation: false, max_tokens: 600, grammar: endless };
+  await serve({ replicas: 2, stages });
+  const whole = await ask(settings);
+  const cut: Promise<unknown>[] = [];
+  const answer = await ask(settings, (count) => {
+    if (count === 9) cut.push(cluster.coordinator.deployments.undeploy(serving ?? '', { now: true }));
+  });
+  await Promise.all(cut);
+  expect(answer.texts).toEqual(whole.texts);
+  expect(answer.usage).toMatchObject({ completion_tokens: 600, failovers: 1 });
+  expect(earlyEnds).toEqual(['handed-over']);
 });
 
 it('goes on as often as replicas are lost, on those that are deployed in their place', async () => {

@@ -153,10 +153,14 @@ export class Deployment {
     this.#enter(state);
     this.#over.abort(reason);
     this.#ended.resolve();
-    this.#ending ??= Promise.all([...this.#links.values()].map(async (link) => await link.close())).then(
-      () => undefined,
-    );
+    this.#ending ??= this.#closeLinks(state);
     await this.#ending;
+  }
+
+  /** Closes the links; of a deployment that served the lead's first, which hands its answers over while the ring is whole. */
+  async #closeLinks(state: 'failed' | 'closed'): Promise<void> {
+    if (state === 'closed') await this.#links.get(0)?.close();
+    await Promise.all([...this.#links.values()].map(async (link) => await link.close()));
   }
 
   async #loadStage(stage: number): Promise<void> {

@@ -43,6 +43,7 @@ const statuses: Readonly<Record<ErrorCode, number>> = {
   'request-kills-engines': 422,
   'request-too-large': 413,
   'unsupported-encoding': 415,
+  'handed-over': 503,
 };
 
 /**

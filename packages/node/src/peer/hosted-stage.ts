@@ -212,7 +212,9 @@ export class HostedStage implements AsyncDisposable {
     return this.#requireEngine().generate(generation, options);
   }
 
+  /** Ends the stage, on purpose: answers that other leads can continue are handed over. */
   async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#ended.signal.aborted && !this.#isEngineGone) this.#engine?.handOver(handedOver());
     this.#end(new SkeinError('stage-lost', 'the deployment was ended'));
     this.#listeners.dispose();
     await this.#engine?.stop();
@@ -340,6 +342,10 @@ function lost({ stage, stages, name }: Neighbour, cause?: unknown): SkeinError {
     `stage ${stage + 1} of ${stages}, on ${name}, was lost while it answered; whoever asks again has the model deployed anew`,
     { cause, details: { stage } },
   );
+}
+
+function handedOver(): SkeinError {
+  return new SkeinError('handed-over', 'the deployment was taken down or moved while it answered');
 }
 
 /** Makes the error `not-deployed` for a deployment that is not served here. */

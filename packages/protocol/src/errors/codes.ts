@@ -46,6 +46,8 @@ export const errorCodes = Object.freeze({
   'request-too-large': { retry: 'never' },
   /** The body of an HTTP request is compressed. */
   'unsupported-encoding': { retry: 'never' },
+  /** A lead gives an answer back, for another one to continue. Nothing has failed. */
+  'handed-over': { retry: 'elsewhere' },
 } as const satisfies Record<string, ErrorTraits>);
 
 export type ErrorCode = keyof typeof errorCodes;

@@ -138,6 +138,11 @@ export const generationRequestSchema = z.object({
   askedAt: z.number().int().nonnegative().max(latestTime).optional(),
   /** The point from which to continue. Default: the generation starts. */
   resume: resumeSchema.optional(),
+  /**
+   * Whether the caller can have another lead continue the answer: this one may end it with `handed-over`, before or behind
+   * any token. Default false.
+   */
+  mayHandOver: z.boolean().optional(),
 });
 export type GenerationRequest = z.infer<typeof generationRequestSchema>;
 

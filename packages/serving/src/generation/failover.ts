@@ -1,4 +1,6 @@
-import { retryOf, SkeinError } from '@skein/protocol';
+import { isSkeinError, retryOf, SkeinError } from '@skein/protocol';
+
+const noOther = 'there is no other replica to go on with';
 
 /** A failed attempt at a generation. */
 export interface AttemptFailure {
@@ -40,6 +42,15 @@ function isUnfit({ error, hasBegun, isResumed }: AttemptFailure): boolean {
 }
 
 /**
+ * Returns the error of a run that ends before anything was delivered: an answer that was handed over, and that nobody
+ * took, was not deployed.
+ */
+export function errorBeforePart(error: unknown): unknown {
+  if (!isSkeinError(error) || error.code !== 'handed-over') return error;
+  return new SkeinError('not-deployed', `${error.message}, and ${noOther}`, { cause: error });
+}
+
+/**
  * Makes the error that ends an answer of which a part was delivered.
  *
  * @param options.lost the error of the replica that was lost, where the run ends for want of another one
@@ -51,12 +62,13 @@ export function errorAfterPart(
 ): SkeinError {
   const reason = lost === undefined ? error.message : `${lost.message}, and ${whyNoOther(error, lost)}`;
   const delivered = `${tokens} ${tokens === 1 ? 'token' : 'tokens'} of the answer had been delivered`;
-  return new SkeinError((lost ?? error).code, `${reason}; ${delivered}`, {
+  const { code } = lost ?? error;
+  return new SkeinError(code === 'handed-over' ? 'not-deployed' : code, `${reason}; ${delivered}`, {
     cause: error,
     details: { ...(lost ?? error).details, deliveredTokens: tokens },
   });
 }
 
 function whyNoOther(error: SkeinError, lost: SkeinError): string {
-  return error === lost ? 'there is no other replica to go on with' : `no other replica could go on: ${error.message}`;
+  return error === lost ? noOther : `no other replica could go on: ${error.message}`;
 }

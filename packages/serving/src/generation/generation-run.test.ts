@@ -240,6 +240,36 @@ describe('an answer whose replica is lost', () => {
     expect(asked).toEqual(['first']);
   });
 
+  test('is handed over as often as leads like, and costs no engine', async () => {
+    const leads = ['first', 'second', 'first', 'second', 'first', 'last'];
+    const handsOver: Script = [begin, delta, 'handed-over'];
+    answer({ first: handsOver, second: handsOver, last: [begin, end] });
+    const replicas: ReplicaSource = {
+      take: () => ({
+        deployment: leads[asked.length] ?? 'none',
+        lead: member.peerId,
+        [Symbol.dispose]: () => undefined,
+      }),
+    };
+    const engines = new EnginesAtRisk();
+    const events = await Array.fromAsync(run(replicas, { engines }));
+    expect(asked).toEqual(leads);
+    expect(events.at(-1)).toMatchObject({ usage: { failovers: 5 } });
+    expect(requests.every(({ mayHandOver }) => mayHandOver === true)).toBe(true);
+    expect(engines.dead.size).toBe(0);
+  });
+
+  test.each([
+    [[begin, delta, 'handed-over'], '; 1 token of the answer had been delivered'],
+    [[begin, 'handed-over'], ''],
+  ] as const)('that is handed over is not deployed where nobody takes it', async (script, delivered) => {
+    answer({ first: script });
+    await expect(Array.fromAsync(run(oneAfterTheOther('first')))).rejects.toMatchObject({
+      code: 'not-deployed',
+      message: `first fails, and there is no other replica to go on with${delivered}`,
+    });
+  });
+
   test('costs four engines at most, wherever they died', async () => {
     const many = ['first', 'second', 'third', 'fourth', 'fifth'];
     answer(Object.fromEntries(many.map((name) => [name, [begin, ...texts(long), 'stage-lost'] as Script])));

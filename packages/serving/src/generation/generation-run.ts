@@ -5,7 +5,7 @@ import type { Route } from '../routing/least-loaded-lead.ts';
 import type { Attempt } from '../routing/replicas.ts';
 import { AnswerTimes } from './answer-times.ts';
 import { EnginesAtRisk } from './engines-at-risk.ts';
-import { costAnEngine, errorAfter, errorAfterPart } from './failover.ts';
+import { costAnEngine, errorAfter, errorAfterPart, errorBeforePart } from './failover.ts';
 import { generate, type GenerateOptions, type GenerationUpdate } from './generate.ts';
 import { Transcript } from './transcript.ts';
 
@@ -59,7 +59,7 @@ export class GenerationRun implements AsyncIterable<GenerationUpdate> {
   constructor(mesh: Pick<Mesh, 'open'>, options: GenerationRunOptions) {
     this.id = options.id ?? crypto.randomUUID();
     this.#mesh = mesh;
-    this.#options = { ...options, request: { askedAt: Date.now(), ...options.request } };
+    this.#options = { ...options, request: { askedAt: Date.now(), ...options.request, mayHandOver: true } };
     this.#transcript = new Transcript(options.request.maxTokens);
     this.#engines = options.engines ?? new EnginesAtRisk();
     // Iterating throws the failure; unhandled here, it would end the process.
@@ -161,7 +161,7 @@ export class GenerationRun implements AsyncIterable<GenerationUpdate> {
 
   /** Returns the error that ends the run: with what was delivered, where something was. */
   #ending(error: unknown, failed: readonly FailedAttempt[]): unknown {
-    if (this.#transcript.isEmpty) return error;
+    if (this.#transcript.isEmpty) return errorBeforePart(error);
     const lost = failed.findLast(({ deployment, hasAdded }) => hasAdded || this.#engines.dead.has(deployment))?.error;
     return errorAfterPart(asSkeinError(error), { lost, tokens: this.#transcript.tokens });
   }

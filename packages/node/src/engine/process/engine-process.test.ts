@@ -2,7 +2,14 @@ import { mkdir, mkdtemp, rm, rmdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { fromText, packPrompt, plannedSpecSchema, silentLogger, type GenerationEvent } from '@skein/protocol';
+import {
+  fromText,
+  packPrompt,
+  plannedSpecSchema,
+  silentLogger,
+  SkeinError,
+  type GenerationEvent,
+} from '@skein/protocol';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { writeTinyModel } from '../../../../../scripts/fixtures/tiny-models.ts';
@@ -112,6 +119,22 @@ describe('an engine process', () => {
       finishReason: 'length',
       usage: { completionTokens: 5 },
     });
+  });
+
+  it('hands over the answers that others can continue, and computes the rest', async () => {
+    await using engine = await startWhole();
+    let running = 0;
+    engine.onRunning((count) => (running = count));
+    const stays = generate(engine, { ...endless, maxTokens: 40 });
+    await stays.next();
+    const goes = generate(engine, { ...endless, mayHandOver: true });
+    const end = await endOf(goes, () => {
+      engine.handOver(new SkeinError('handed-over', 'moved'));
+      expect(running).toBe(1);
+    });
+    expect(end).toMatchObject({ code: 'handed-over' });
+    expect(await endOf(stays, () => undefined)).toMatchObject({ usage: { completionTokens: 40 } });
+    expect(running).toBe(0);
   });
 
   it('says why llama.cpp refuses a file', async () => {

@@ -37,6 +37,12 @@ export interface EngineProcessOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+interface RunningGeneration {
+  readonly frames: EventFrames;
+  /** Whether its reader can have another lead continue it. */
+  readonly mayHandOver: boolean;
+}
+
 const noBytes = new Uint8Array(0);
 const defaultStallTimeoutMs = 120_000;
 
@@ -47,7 +53,7 @@ const defaultStallTimeoutMs = 120_000;
 export class EngineProcess implements AsyncDisposable {
   readonly #child: EngineChild;
   readonly #logger: Logger;
-  readonly #generations = new Map<string, EventFrames>();
+  readonly #generations = new Map<string, RunningGeneration>();
   readonly #lost = new AbortController();
   readonly #ready = Promise.withResolvers<Extract<FromEngine, { type: 'engine-ready' }>>();
   readonly #stallWatch: StallWatch;
@@ -145,7 +151,7 @@ export class EngineProcess implements AsyncDisposable {
    * aborts
    */
   async *generate(
-    { prompt, ...settings }: Generation,
+    { prompt, mayHandOver = false, ...settings }: Generation,
     options: { signal?: AbortSignal } = {},
   ): AsyncGenerator<Uint8Array, void, undefined> {
     this.#lost.signal.throwIfAborted();
@@ -154,7 +160,7 @@ export class EngineProcess implements AsyncDisposable {
     const frames = new EventFrames();
     const abort = (): void => frames.fail(asSkeinError(options.signal?.reason, 'aborted'));
     using _abort = onAbort(options.signal, abort);
-    this.#generations.set(id, frames);
+    this.#generations.set(id, { frames, mayHandOver });
     this.#onRunning?.(this.#generations.size);
     this.#stallWatch.onRequest();
     this.#send({ type: 'generation-start', id, generation: { prompt: prompt.type, ...settings } }, prompt.bytes);
@@ -167,18 +173,30 @@ export class EngineProcess implements AsyncDisposable {
   }
 
   /**
+   * Ends every generation that another lead can continue with an error that says so, behind the tokens that have come;
+   * the others run on. Their readers may take what is unread after this.
+   */
+  handOver(error: SkeinError): void {
+    for (const [id, { mayHandOver }] of this.#generations) {
+      if (!mayHandOver) continue;
+      this.#forget(id)?.fail(error);
+      this.#send({ type: 'generation-cancel', id });
+    }
+  }
+
+  /**
    * Forgets a generation, so that further events of it are dropped, and returns its unread frames; undefined when it
    * had ended before.
    */
   #forget(id: string): EventFrames | undefined {
-    const frames = this.#generations.get(id);
+    const generation = this.#generations.get(id);
     if (this.#generations.delete(id)) this.#onRunning?.(this.#generations.size);
-    return frames;
+    return generation?.frames;
   }
 
   /** Ends every generation with an error, as when another stage of the pipeline is lost. */
   failGenerations(error: SkeinError): void {
-    for (const frames of this.#generations.values()) frames.fail(error);
+    for (const { frames } of this.#generations.values()) frames.fail(error);
   }
 
   /** Ends the process and waits until it is gone. */
@@ -240,7 +258,7 @@ export class EngineProcess implements AsyncDisposable {
         break;
       case 'generation-event':
         this.#stallWatch.onProgress();
-        this.#generations.get(message.id)?.push(payload);
+        this.#generations.get(message.id)?.frames.push(payload);
         if (message.isLast) this.#forget(message.id)?.end();
         break;
       case 'generation-failed':
