@@ -356,6 +356,7 @@ export const statements: Readonly<Record<string, WireMessages>> = {
         kvBytesPerTokenPerLayer: 128,
         split: { allowed: false, reason: 'x' },
         slidingWindow: { tokens: 8, period: 6 },
+        experts: { count: 8, used: 2 },
       },
       sections: [{ kind: 'tensor', name: 'output.weight', offset: 0, bytes: 5, sha256, type: 1, shape: [5] }],
     },
@@ -436,6 +437,16 @@ export const statements: Readonly<Record<string, WireMessages>> = {
         freeMemoryBytes: 4,
         backend: 'vulkan',
         gpus: [{ name: 'a GPU', memoryBytes: 8, freeMemoryBytes: 4, sharesMainMemory: true }],
+        speeds: [
+          {
+            backend: 'vulkan',
+            layerBytes: 4,
+            layerWeights: 8,
+            decodeBytesPerSecond: 2.5,
+            prefillFlops: 7.5,
+            prefillRows: 16,
+          },
+        ],
       },
       models: [],
       stages: [

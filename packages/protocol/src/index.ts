@@ -107,7 +107,9 @@ export {
   hardwareSchema,
   cardSignatureContext,
   maxCardLinks,
+  maxMeasuredSpeeds,
   maxModelAliases,
+  measuredSpeedSchema,
   signedCardSchema,
   type Card,
   type FreshCardRequest,
@@ -115,6 +117,7 @@ export {
   type HeldModel,
   type HeldStage,
   type Link,
+  type MeasuredSpeed,
   type StageSpeed,
 } from './mesh/card.ts';
 export {
@@ -157,6 +160,7 @@ export {
 export { roleSchema, type Role } from './mesh/role.ts';
 export { methods, type Method } from './methods.ts';
 export {
+  expertCountsSchema,
   modelManifestSchema,
   modelShapeSchema,
   type MetadataSection,
@@ -166,6 +170,7 @@ export {
   type SplitRule,
   type TensorSection,
 } from './model/manifest.ts';
+export { tokenWeights, type TokenWeights, type Weights } from './model/weights.ts';
 export { distinctNames, resolveModel, type NamedModel } from './model/resolve-model.ts';
 export { check, valueAt, type Checked } from './validation/check.ts';
 export { checkJson } from './validation/check-json.ts';

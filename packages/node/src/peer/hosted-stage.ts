@@ -17,6 +17,7 @@ import {
   type Block,
   type HeldStage,
   type Logger,
+  type ModelManifest,
   type StageConnect,
   type StageEvent,
   type StageLoad,
@@ -24,8 +25,10 @@ import {
 
 import type { Generation } from '../engine/lead/lead.ts';
 import { EngineProcess } from '../engine/process/engine-process.ts';
+import { prefillRows } from '../engine/stage/measure-speed.ts';
 import type { Machine } from '../hardware/machine.ts';
 import { splitArchitecture } from '../stage-file/index.ts';
+import type { MeasuredSpeeds } from './measured-speeds.ts';
 import { openRing } from './ring-link.ts';
 import { pipeToStream, streamToPipe } from './splice.ts';
 import { assertStageRoom } from './stage-room.ts';
@@ -35,6 +38,7 @@ export interface HostedStageComponents extends StageFilesComponents {
   readonly mesh: Mesh;
   readonly logger: Logger;
   readonly machine: Machine;
+  readonly speeds: MeasuredSpeeds;
   readonly threads: number;
   /** Whether this machine stays awake while it holds a stage. */
   readonly keepAwake: boolean;
@@ -136,6 +140,7 @@ export class HostedStage implements AsyncDisposable {
     const heartbeat = setInterval(() => report(loading), loadHeartbeatMs);
     const engine = await this.#startEngine(files, signal).finally(() => clearInterval(heartbeat));
     this.#engine = engine;
+    this.#recordSpeed(engine, files.manifest);
     this.#listeners.use(onAbort(engine.lost, () => this.#end(asSkeinError(engine.lost.reason))));
     engine.onLoad(this.#components.onChange);
     this.#components.onChange();
@@ -254,6 +259,15 @@ export class HostedStage implements AsyncDisposable {
         ...(backend !== 'cpu' && { gpu: { backend, options: gpuOptions } }),
       },
     });
+  }
+
+  /** Keeps the speed of the loaded stage. One with threads of its own tells nothing about the next one. */
+  #recordSpeed({ speed, placement }: EngineProcess, manifest: ModelManifest): void {
+    const { block, spec } = this.load;
+    if (spec.threads !== undefined && spec.threads < this.#components.threads) return;
+    const { machine, speeds } = this.#components;
+    const stage = { manifest, block, speed, placement, prefillRows: Math.min(prefillRows, spec.contextTokens) };
+    speeds.record(stage, machine.describe());
   }
 
   /**

@@ -74,6 +74,7 @@ it('tells how fast each stage is, and how much memory its keys and values take',
         ?.stages.find(({ deployment }) => deployment.endsWith(cacheType === undefined ? 'f16' : 'q8-0'));
       expect(stage).toMatchObject({ state: 'ready', placement });
       expect(stage?.speed?.decodeMsPerLayer).toBeGreaterThan(0);
+      expect(mesh.cards.snapshot()[0]?.hardware?.speeds).toMatchObject([{ backend: 'cpu', prefillRows: 16 }]);
       return stage?.bytes ?? 0;
     };
     const swapTokens = 256;

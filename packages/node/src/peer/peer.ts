@@ -10,6 +10,7 @@ import { Machine } from '../hardware/machine.ts';
 import { findRuntime } from '../hardware/runtime-libraries.ts';
 import { serveModels, type ModelStore } from '../store/index.ts';
 import { LinkMeasurements } from './link-measurements.ts';
+import { MeasuredSpeeds } from './measured-speeds.ts';
 import { StageHost } from './stage-host.ts';
 
 export interface PeerOptions {
@@ -56,13 +57,23 @@ const slowDetection =
 export function createPeer(options: PeerOptions): Peer {
   const { mesh, store, logger = silentLogger } = options;
   let models: HeldModel[] = [];
-  let serving: { readonly machine: Machine; readonly host: StageHost; readonly links: LinkMeasurements } | undefined;
+  let serving:
+    | {
+        readonly machine: Machine;
+        readonly speeds: MeasuredSpeeds;
+        readonly host: StageHost;
+        readonly links: LinkMeasurements;
+      }
+    | undefined;
   let running: AsyncDisposableStack | undefined;
 
   const announce = (): void => {
     if (serving === undefined) return;
-    const { machine, host, links } = serving;
-    const now = { hardware: machine.describe(), stages: host.describe(), links: links.describe() };
+    const { machine, speeds, host, links } = serving;
+    const described = machine.describe();
+    const measured = speeds.describe(described);
+    const hardware = measured.length === 0 ? described : { ...described, speeds: measured };
+    const now = { hardware, stages: host.describe(), links: links.describe() };
     // A card that is too large loses its least important part first: deployments matter more than models that could be served.
     const nameless = models.map(({ aliases: _aliases, ...model }) => model);
     for (const offered of [models, nameless, []]) {
@@ -102,12 +113,15 @@ export function createPeer(options: PeerOptions): Peer {
       }
       const machine = new Machine(hardware, logger);
       stack.use(machine);
+      const speeds = await MeasuredSpeeds.load(options.directory, logger);
+      stack.defer(async () => await speeds.settled());
       const host = new StageHost({
         mesh,
         store,
         logger,
         directory: join(options.directory, 'stages'),
         machine,
+        speeds,
         threads: options.threads ?? hardware.cores,
         keepAwake: options.keepAwake ?? false,
         onChange,
@@ -117,7 +131,7 @@ export function createPeer(options: PeerOptions): Peer {
       stack.use(serveModels(mesh, store));
       const links = new LinkMeasurements({ mesh, logger, onChange });
       stack.use(links);
-      serving = { machine, host, links };
+      serving = { machine, speeds, host, links };
       await announceModels();
       const look = async (): Promise<void> => {
         await machine.measureUnlessFresh();

@@ -1,4 +1,4 @@
-import { check, modelShapeSchema, SkeinError, type ModelShape } from '@skein/protocol';
+import { check, expertCountsSchema, modelShapeSchema, SkeinError, type ModelShape } from '@skein/protocol';
 import type { z } from 'zod';
 
 import type { GgufLayout } from '../gguf/index.ts';
@@ -12,7 +12,7 @@ import {
   type MetadataView,
 } from './metadata-view.ts';
 
-const shapeNumbersSchema = modelShapeSchema.omit({ split: true, slidingWindow: true });
+const shapeNumbersSchema = modelShapeSchema.omit({ split: true, slidingWindow: true, experts: true });
 /** Bytes of an element of keys and values in the KV cache: f16. */
 const cacheElementBytes = 2;
 
@@ -48,7 +48,21 @@ export function modelShape(layout: GgufLayout): ModelShape {
     kvBytesPerTokenPerLayer: cacheBytesPerToken(metadata),
   });
   const slidingWindow = slidingWindowOf(metadata);
-  return { ...numbers, split: splitRule(metadata), ...(slidingWindow === undefined ? {} : { slidingWindow }) };
+  const experts = expertCounts(metadata);
+  return {
+    ...numbers,
+    split: splitRule(metadata),
+    ...(slidingWindow === undefined ? {} : { slidingWindow }),
+    ...(experts === undefined ? {} : { experts }),
+  };
+}
+
+/** Returns the counts of a mixture's experts; undefined where there are none, or the file does not say. */
+function expertCounts(metadata: MetadataView): ModelShape['experts'] {
+  const count = architectureNumber(metadata, 'expert_count');
+  const used = architectureNumber(metadata, 'expert_used_count');
+  const checked = check(expertCountsSchema, { count, used });
+  return checked.ok ? checked.data : undefined;
 }
 
 /** Returns the bytes of one token in one layer of the cache; where layers differ, in the widest. */

@@ -78,6 +78,11 @@ describe('createManifest', () => {
     });
   });
 
+  it('counts the experts of a mixture, and none elsewhere', () => {
+    expect(model('qwen3moe').manifest.shape.experts?.used).toBe(2);
+    expect(model('llama').manifest.shape.experts).toBeUndefined();
+  });
+
   it('gives the hash of the file and of each section', async () => {
     const { file, manifest } = model('llama');
     const content = await readFile(file);

@@ -22,6 +22,29 @@ const gpuSchema = z.object({
   sharesMainMemory: z.boolean().optional(),
 });
 
+/** Most measurements of computing that a card lists. */
+export const maxMeasuredSpeeds = 8;
+
+/**
+ * A machine's speed of computing, measured with the layers of one model. It is the machine's: it says how fast it
+ * computes layers of other models, too, the better the more alike they are.
+ */
+export const measuredSpeedSchema = z.object({
+  /** The backend that computed: `cpu`, `cuda`, `vulkan` or `metal`. */
+  backend: z.string().max(32),
+  /** Bytes of weights that one token passes through in one of the layers. */
+  layerBytes: byteCount.positive(),
+  /** Number of those weights. */
+  layerWeights: byteCount.positive(),
+  /** Bytes of weights that it reads in a second while it decodes one row. */
+  decodeBytesPerSecond: z.number().positive().max(Number.MAX_SAFE_INTEGER),
+  /** Floating-point operations in a second while it reads a prompt: two for each weight and row. */
+  prefillFlops: z.number().positive().max(Number.MAX_SAFE_INTEGER),
+  /** Rows of the micro-batch that `prefillFlops` was measured with. */
+  prefillRows: z.number().int().positive().max(limits.maxBatchTokens),
+});
+export type MeasuredSpeed = z.infer<typeof measuredSpeedSchema>;
+
 export const hardwareSchema = z.object({
   platform: shortText,
   cpu: shortText,
@@ -37,6 +60,8 @@ export const hardwareSchema = z.object({
   gpus: arraySchema(gpuSchema, { most: maxGpus }),
   /** Reason why the CPU computes although a GPU was looked for. Left out where none is amiss. */
   fallback: shortText.optional(),
+  /** Left out by peers that never loaded a stage, and by those that do not measure. */
+  speeds: arraySchema(measuredSpeedSchema, { most: maxMeasuredSpeeds }).optional(),
 });
 export type Hardware = z.infer<typeof hardwareSchema>;
 

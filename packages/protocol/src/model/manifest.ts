@@ -51,6 +51,15 @@ export const slidingWindowSchema = z.object({
   period: z.number().int().nonnegative().max(limits.maxLayers),
 });
 
+/** The experts of a layer of a mixture of experts. */
+export const expertCountsSchema = z
+  .object({
+    count: z.number().int().positive().max(65_536),
+    /** Number of them that one token passes through. */
+    used: z.number().int().positive().max(65_536),
+  })
+  .refine(({ count, used }) => used <= count, 'must use no more experts than there are');
+
 /** Numbers of a model that planning needs. */
 export const modelShapeSchema = z.object({
   /** GGUF's `general.architecture`, e.g. `llama`. */
@@ -66,6 +75,8 @@ export const modelShapeSchema = z.object({
   split: splitRuleSchema,
   /** Left out where no layer has one, where this is not known, and by earlier versions. */
   slidingWindow: slidingWindowSchema.optional(),
+  /** Left out where there are none, and by earlier versions. */
+  experts: expertCountsSchema.optional(),
 });
 
 /**

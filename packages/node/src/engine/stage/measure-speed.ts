@@ -2,7 +2,8 @@ import type { StageSpeed } from '../control.ts';
 import type { Stage, StageInput } from './stage.ts';
 
 const decodeRuns = 3;
-const prefillRows = 16;
+/** Rows of the micro-batch that prefill is measured with, where the context has room for them. */
+export const prefillRows = 16;
 /** Rows of the steps that are timed for {@link MeasuredStage.stepCosts}, beside one row. */
 const stepRows = [16, 8, 4];
 

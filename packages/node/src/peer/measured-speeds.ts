@@ -1,0 +1,163 @@
+import { join } from 'node:path';
+
+import { readFileIfAny, replaceSecretFile, setAside } from '@skein/mesh';
+import {
+  checkJson,
+  maxMeasuredSpeeds,
+  measuredSpeedSchema,
+  tokenWeights,
+  type Block,
+  type Hardware,
+  type Logger,
+  type MeasuredSpeed,
+  type ModelManifest,
+  type StagePlacement,
+  type StageSpeed,
+} from '@skein/protocol';
+import { z } from 'zod';
+
+const fileName = 'speeds.json';
+const maxFileBytes = 64 * 1024;
+/** Most devices of which speeds are kept: GPUs are plugged in and out, and backends are chosen by hand. */
+const maxDevices = 8;
+/** Ratio of the sizes of two layers up to which one measurement stands for both. */
+const alike = 1.1;
+
+const fileSchema = z.object({
+  devices: z
+    .array(z.object({ device: z.string().max(4096), speeds: z.array(measuredSpeedSchema).max(maxMeasuredSpeeds) }))
+    .max(maxDevices),
+});
+type DeviceSpeeds = z.infer<typeof fileSchema>['devices'][number];
+
+/** A stage that was loaded and measured. */
+export interface MeasuredStage {
+  readonly manifest: ModelManifest;
+  readonly block: Block;
+  readonly speed: StageSpeed;
+  readonly placement: StagePlacement;
+  /** Rows of the micro-batch that its prefill was measured with. */
+  readonly prefillRows: number;
+}
+
+/**
+ * The speed of a machine's processor and GPUs, measured with each stage that it loads and kept in its data directory
+ * (`speeds.json`): plans are made with it before the next model is loaded.
+ */
+export class MeasuredSpeeds {
+  readonly #path: string;
+  readonly #logger: Logger;
+  #devices: readonly DeviceSpeeds[];
+  #isDamaged: boolean;
+  #writing: Promise<void> = Promise.resolve();
+
+  private constructor(path: string, logger: Logger, stored: { devices: readonly DeviceSpeeds[]; isDamaged: boolean }) {
+    this.#path = path;
+    this.#logger = logger;
+    this.#devices = stored.devices;
+    this.#isDamaged = stored.isDamaged;
+  }
+
+  /** Reads the file. One that is missing, damaged or can't be read has no speeds: they are measured anew. */
+  static async load(directory: string, logger: Logger): Promise<MeasuredSpeeds> {
+    const path = join(directory, fileName);
+    try {
+      const stored = await readFileIfAny(path, { maxBytes: maxFileBytes });
+      if (stored === undefined) return new MeasuredSpeeds(path, logger, { devices: [], isDamaged: false });
+      const checked = checkJson(fileSchema, stored);
+      if (checked.ok) return new MeasuredSpeeds(path, logger, { ...checked.data, isDamaged: false });
+      logger.warn({ path, problem: checked.problem }, 'the measured speeds are damaged, and are measured anew');
+    } catch (error) {
+      logger.warn({ path, error }, 'the measured speeds can not be read, and are measured anew');
+    }
+    return new MeasuredSpeeds(path, logger, { devices: [], isDamaged: true });
+  }
+
+  /** Lists the speeds of the devices that the machine has now, the newest first. */
+  describe(hardware: Hardware): MeasuredSpeed[] {
+    const devices = [deviceOf(hardware, 'cpu'), deviceOf(hardware, hardware.backend)];
+    return this.#devices
+      .filter(({ device }) => devices.includes(device))
+      .flatMap(({ speeds }) => speeds)
+      .slice(0, maxMeasuredSpeeds);
+  }
+
+  /**
+   * Adds the speed of a stage. One that lies partly on GPUs and partly in main memory tells of neither, and is left out.
+   * Of two measurements with alike layers the better counts: a machine that is busy with something else measures less.
+   * So that a machine that has become slower is found out, a lesser one moves the speed half of the way.
+   */
+  record(stage: MeasuredStage, hardware: Hardware): void {
+    const measured = speedOf(stage);
+    if (measured === undefined) return;
+    const device = deviceOf(hardware, measured.backend);
+    const known = this.#devices.find((one) => one.device === device)?.speeds ?? [];
+    const before = known.find((one) => isAlike(one, measured));
+    const speeds = [
+      before === undefined ? measured : merged(before, measured),
+      ...known.filter((one) => one !== before),
+    ].slice(0, maxMeasuredSpeeds);
+    const others = this.#devices.filter((one) => one.device !== device);
+    this.#devices = [{ device, speeds }, ...others].slice(0, maxDevices);
+    this.#writing = this.#writing
+      .then(async () => await this.#write())
+      .catch((error: unknown) => {
+        this.#logger.warn({ path: this.#path, error }, 'the measured speeds can not be kept');
+      });
+  }
+
+  /** Resolves when all that was recorded is on the disk, or could not be written. */
+  async settled(): Promise<void> {
+    await this.#writing;
+  }
+
+  async #write(): Promise<void> {
+    if (this.#isDamaged) await setAside(this.#path);
+    this.#isDamaged = false;
+    await replaceSecretFile(this.#path, Buffer.from(JSON.stringify({ devices: this.#devices })));
+  }
+}
+
+/** Returns the speed of a measured stage; undefined where it can't be told apart by device. */
+function speedOf({ manifest, block, speed, placement, prefillRows }: MeasuredStage): MeasuredSpeed | undefined {
+  const { devices, cpuLayers, expertLayers = 0 } = placement;
+  const isMixed = devices.length > 0 && (cpuLayers > 0 || expertLayers > 0);
+  const { decodeMsPerLayer, prefillMsPerTokenPerLayer } = speed;
+  if (isMixed || decodeMsPerLayer <= 0 || prefillMsPerTokenPerLayer <= 0) return undefined;
+  const layers = tokenWeights(manifest).layers.slice(block.from, block.to);
+  const mean = (amountOf: (layer: (typeof layers)[number]) => number) =>
+    layers.reduce((sum, layer) => sum + amountOf(layer), 0) / layers.length;
+  const [layerBytes, layerWeights] = [mean(({ bytes }) => bytes), mean(({ count }) => count)];
+  if (layerBytes <= 0 || layerWeights <= 0) return undefined;
+  return {
+    backend: devices.length === 0 ? 'cpu' : placement.backend,
+    layerBytes,
+    layerWeights,
+    decodeBytesPerSecond: (layerBytes / decodeMsPerLayer) * 1000,
+    prefillFlops: ((2 * layerWeights) / prefillMsPerTokenPerLayer) * 1000,
+    prefillRows,
+  };
+}
+
+function isAlike(one: MeasuredSpeed, other: MeasuredSpeed): boolean {
+  const isNear = (first: number, second: number) => Math.max(first, second) <= alike * Math.min(first, second);
+  return (
+    one.backend === other.backend &&
+    isNear(one.layerBytes, other.layerBytes) &&
+    isNear(one.layerWeights, other.layerWeights)
+  );
+}
+
+function merged(before: MeasuredSpeed, now: MeasuredSpeed): MeasuredSpeed {
+  const better = (earlier: number, later: number) => Math.max(later, (earlier + later) / 2);
+  return {
+    ...now,
+    decodeBytesPerSecond: better(before.decodeBytesPerSecond, now.decodeBytesPerSecond),
+    prefillFlops: better(before.prefillFlops, now.prefillFlops),
+  };
+}
+
+/** Names the device that a backend computes on, with all that makes it faster or slower. */
+function deviceOf({ cpu, cores, gpus }: Hardware, backend: string): string {
+  return backend === 'cpu' ? `cpu: ${cpu}, ${cores}` : [backend, ...gpus.map(({ name }) => name)].join(': ');
+}
