@@ -55,3 +55,4 @@ export { TokenBucket } from './streams/token-bucket.ts';
 export type { Traffic, TrafficCount } from './streams/traffic.ts';
 export { throwIfAborted, untilAborted, type WaitOptions } from './streams/wait.ts';
 export { Watchdog } from './streams/watchdog.ts';
+export { schedule, type Schedule } from './timers.ts';

@@ -38,7 +38,7 @@ export interface StageLinkOptions {
   readonly onLost: (error: SkeinError) => void;
 }
 
-/** One stage on one peer. It lives exactly as long as the stream behind this. */
+/** The hold on one stage on one peer, by a stream. The peer unloads the stage on command, and when the stream is lost. */
 export class StageLink {
   readonly #stream: FrameStream;
   readonly #options: StageLinkOptions;
@@ -113,7 +113,12 @@ export class StageLink {
     this.#isClosing = true;
     const { closeMs } = this.#options.timeouts;
     const timer = setTimeout(() => this.#stream.abort(), closeMs);
-    await this.#stream.end({ timeoutMs: closeMs }).catch(() => this.#stream.abort());
+    try {
+      await this.#stream.write({ type: 'stage-unload' } satisfies StageCommand, undefined, { timeoutMs: closeMs });
+      await this.#stream.end({ timeoutMs: closeMs });
+    } catch {
+      this.#stream.abort();
+    }
     await this.#over;
     clearTimeout(timer);
   }

@@ -113,6 +113,8 @@ export class ScriptedPeer {
         if (command.type === 'stage-drain') {
           this.#tellRunning = async () => await send({ type: 'stage-draining', running: this.generating.size });
           await this.#tellRunning();
+        } else if (command.type === 'stage-unload') {
+          return;
         } else {
           this.nexts.push(command.next);
           await send({ type: 'stage-connected' });

@@ -48,9 +48,12 @@ export interface HostedStageComponents extends StageFilesComponents {
 
 const loadHeartbeatMs = 5000;
 
+/** A stage's report that it is loaded. */
+export type StageReady = Extract<StageEvent, { type: 'stage-ready' }>;
+
 /**
- * One stage on this peer, from the coordinator's request to hold it to its end. It ends when the coordinator releases
- * it, when the engine dies or when a neighbour on the ring is lost; in the last two cases `ended` carries the error.
+ * One stage on this peer, from the coordinator's request to hold it to its end. It ends when it is disposed of, when the
+ * engine dies or when a neighbour on the ring is lost; in the last two cases `ended` carries the error.
  */
 export class HostedStage implements AsyncDisposable {
   readonly load: StageLoad;
@@ -64,6 +67,8 @@ export class HostedStage implements AsyncDisposable {
   #hasPrevious = false;
   #hasNext = false;
   #isDraining = false;
+  #running = 0;
+  #ready: StageReady | undefined;
 
   /** @param others describes the machine's other stages, as they are when the stage is loaded */
   constructor(components: HostedStageComponents, load: StageLoad, others: () => readonly HeldStage[]) {
@@ -86,7 +91,26 @@ export class HostedStage implements AsyncDisposable {
   }
 
   get #isReadyLead(): boolean {
-    return this.load.stage === 0 && this.#isConnected && !this.#ended.signal.aborted;
+    return this.load.stage === 0 && this.isEstablished;
+  }
+
+  /** Whether it is loaded, connected to its neighbours on the ring, and not over. */
+  get isEstablished(): boolean {
+    return this.#isConnected && !this.#ended.signal.aborted;
+  }
+
+  get isDraining(): boolean {
+    return this.#isDraining;
+  }
+
+  /** Whether it was drained, and its last generation has ended. */
+  get isDrained(): boolean {
+    return this.#isDraining && this.#running === 0;
+  }
+
+  /** The report that it is loaded; undefined until then. */
+  get ready(): StageReady | undefined {
+    return this.#ready;
   }
 
   get #isConnected(): boolean {
@@ -150,7 +174,8 @@ export class HostedStage implements AsyncDisposable {
     const { placement, pid } = engine;
     const { deployment, stage } = this.load;
     this.#components.logger.info({ deployment, stage, pid, placement }, 'stage loaded');
-    report({ type: 'stage-ready', backend: placement.backend, fetchedBytes, fileBytes, placement });
+    this.#ready = { type: 'stage-ready', backend: placement.backend, fetchedBytes, fileBytes, placement };
+    report(this.#ready);
   }
 
   /** Opens the ring to the next stage. */
@@ -198,13 +223,16 @@ export class HostedStage implements AsyncDisposable {
    *
    * @throws SkeinError `protocol-violation` unless it is a lead that serves
    */
-  drain(report: (event: StageEvent) => void): void {
+  drain(onRunning: (running: number) => void): void {
     if (!this.#isReadyLead || this.#isDraining) {
       throw new SkeinError('protocol-violation', 'only a lead that serves can be drained, and once');
     }
     this.#isDraining = true;
     this.#components.onChange();
-    this.#requireEngine().onRunning((running) => report({ type: 'stage-draining', running }));
+    this.#requireEngine().onRunning((running) => {
+      this.#running = running;
+      onRunning(running);
+    });
   }
 
   /**

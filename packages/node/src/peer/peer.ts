@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 
-import type { Mesh } from '@skein/mesh';
+import { schedule, type Mesh, type Schedule } from '@skein/mesh';
 import { isolated, silentLogger, toLog, type HeldModel, type Logger } from '@skein/protocol';
 
 import type { Backend } from '../hardware/backend.ts';
@@ -28,6 +28,8 @@ export interface PeerOptions {
   readonly threads?: number | undefined;
   /** Whether this machine stays awake while it holds a stage. Default false. */
   readonly keepAwake?: boolean | undefined;
+  /** Timers of the grace time of stages that no coordinator holds. Default: the machine's own. */
+  readonly schedule?: Schedule | undefined;
 }
 
 export interface Peer {
@@ -124,6 +126,7 @@ export function createPeer(options: PeerOptions): Peer {
         speeds,
         threads: options.threads ?? hardware.cores,
         keepAwake: options.keepAwake ?? false,
+        schedule: options.schedule ?? schedule,
         onChange,
       });
       host.start();

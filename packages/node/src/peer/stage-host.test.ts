@@ -2,7 +2,7 @@ import { mkdtempDisposable } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { Authority, createMesh, type FrameStream, type Mesh } from '@skein/mesh';
+import { Authority, createMesh, type FrameStream, type Mesh, type Schedule } from '@skein/mesh';
 import {
   fromText,
   methods,
@@ -15,12 +15,13 @@ import {
   type PlannedSpec,
   type Prompt,
   type Resume,
+  type StageAttach,
   type StageCommand,
   type StageEvent,
   type StageLoad,
 } from '@skein/protocol';
 import { generate, Transcript } from '@skein/serving';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { writeTinyModel } from '../../../../scripts/fixtures/tiny-models.ts';
 import { openStore } from '../store/index.ts';
@@ -39,6 +40,12 @@ const logger: Logger = {
 };
 let mesh: Mesh;
 let load: Omit<StageLoad, 'type' | 'deployment'>;
+/** Timers of grace times that run, with their callbacks by duration. */
+const graceTimes = new Map<number, () => void>();
+const schedule: Schedule = (delayMs, callback) => {
+  graceTimes.set(delayMs, callback);
+  return { [Symbol.dispose]: () => void graceTimes.delete(delayMs) };
+};
 
 /** A peer that holds a tiny model; it is its own coordinator. */
 beforeAll(async () => {
@@ -53,7 +60,7 @@ beforeAll(async () => {
   await mesh.start();
   stack.defer(async () => await mesh.stop());
   const store = await openStore(directory);
-  const peer = createPeer({ mesh, store, directory, backend: 'cpu', threads: 1, logger });
+  const peer = createPeer({ mesh, store, directory, backend: 'cpu', threads: 1, logger, schedule });
   await peer.start();
   stack.defer(async () => await peer.stop());
   const { model } = await store.pull(file);
@@ -78,15 +85,27 @@ async function nextEvent(stream: FrameStream): Promise<StageEvent> {
 }
 
 /** Makes the peer hold a stage that is ready. */
-async function hold(deployment: string, options: Partial<PlannedSpec> = {}): Promise<FrameStream> {
+async function hold(
+  deployment: string,
+  options: Partial<PlannedSpec> = {},
+  change: Partial<StageLoad> = {},
+): Promise<FrameStream> {
   const stream = await mesh.open(mesh.peerId, methods.stage);
   await stream.write({
     type: 'stage-load',
     deployment,
     ...load,
     spec: { ...load.spec, ...options },
+    ...change,
   } satisfies StageLoad);
   for (;;) if ((await nextEvent(stream)).type === 'stage-ready') return stream;
+}
+
+/** Takes over a stage 0. */
+async function attach(deployment: string): Promise<FrameStream> {
+  const stream = await mesh.open(mesh.peerId, methods.stage);
+  await stream.write({ type: 'stage-attach', deployment, stage: 0 } satisfies StageAttach);
+  return stream;
 }
 
 function begin(
@@ -184,6 +203,66 @@ it.each([0, 1])('refuses a template that does not parse, on stage %d of two', as
       message: expect.stringContaining('chatTemplate does not parse') as string,
       details: { param: 'chatTemplate' },
     },
+  });
+});
+
+describe('a stage whose coordinator is gone', () => {
+  const graceMs = 600_000;
+
+  it('goes on with its answers, and serves the coordinator that attaches to it', async () => {
+    const deployment = 'deployment-kept';
+    const first = await hold(deployment, {}, { graceMs });
+    const answer = begin(deployment, 300);
+    await answer.next();
+    first.abort();
+    await first.closed;
+    await expect.poll(() => graceTimes.has(graceMs)).toBe(true);
+    const second = await attach(deployment);
+    expect(await nextEvent(second)).toMatchObject({ type: 'stage-ready', placement: { backend: 'cpu' } });
+    expect(graceTimes.has(graceMs)).toBe(false);
+    expect((await Array.fromAsync(answer)).at(-1)).toMatchObject({ usage: { completionTokens: 300 } });
+    await second.write({ type: 'stage-unload' } satisfies StageCommand);
+    expect(await second.read()).toBeUndefined();
+    expect(shownState(deployment)).toBeUndefined();
+  });
+
+  it('is unloaded after its grace time, once nobody uses it', async () => {
+    const deployment = 'deployment-left';
+    const stream = await hold(deployment, {}, { graceMs });
+    const answer = begin(deployment, 900);
+    await answer.next();
+    await stream.end();
+    await expect.poll(() => graceTimes.has(graceMs)).toBe(true);
+    graceTimes.get(graceMs)?.();
+    expect(shownState(deployment)).toBe('ready');
+    await answer.return();
+    const load = () => mesh.cards.snapshot()[0]?.stages.find((stage) => stage.deployment === deployment)?.active;
+    await expect.poll(load).toBe(0);
+    graceTimes.get(graceMs)?.();
+    await expect.poll(() => shownState(deployment)).toBeUndefined();
+  });
+
+  it('is unloaded at once without a grace time, and where it did not serve yet', async () => {
+    const [alone, half] = ['deployment-alone', 'deployment-half'];
+    await (await hold(alone)).end();
+    const block = { from: 0, to: load.block.to / 2 };
+    const stream = await hold(half, {}, { graceMs, stages: 2, block, previous: mesh.peerId });
+    stream.abort();
+    await expect.poll(() => [shownState(alone), shownState(half)]).toEqual([undefined, undefined]);
+    const late = await attach(half);
+    await expect(nextEvent(late)).rejects.toMatchObject({ code: 'not-deployed' });
+  });
+
+  it('is taken over from one that still holds it, which is told', async () => {
+    const deployment = 'deployment-taken';
+    const first = await hold(deployment, {}, { graceMs });
+    await using second = await attach(deployment);
+    expect(await nextEvent(second)).toMatchObject({ type: 'stage-ready' });
+    await expect(nextEvent(first)).rejects.toMatchObject({ message: expect.stringContaining('taken') as string });
+    await first.end();
+    expect(shownState(deployment)).toBe('ready');
+    await second.write({ type: 'stage-unload' } satisfies StageCommand);
+    expect(await second.read()).toBeUndefined();
   });
 });
 

@@ -1,4 +1,4 @@
-import { untilAborted, type FrameStream, type Remote } from '@skein/mesh';
+import type { FrameStream, Remote } from '@skein/mesh';
 import {
   asSkeinError,
   generationRequestSchema,
@@ -6,45 +6,38 @@ import {
   parseHeader,
   ringOpenSchema,
   SkeinError,
-  stageCommandSchema,
-  stageLoadSchema,
+  stageOpeningSchema,
   toWireError,
   type HeldStage,
-  type StageCommand,
-  type StageConnect,
-  type StageEvent,
   type StageLoad,
 } from '@skein/protocol';
 
 import { asSchemaError } from '../engine/json-schema/index.ts';
 import { HostedStage, notServing, type HostedStageComponents } from './hosted-stage.ts';
 import { SchemaGrammars } from './schema-grammars.ts';
-import { throttledProgress } from './throttled-progress.ts';
+import { StageTenure, type StageTenureComponents } from './stage-tenure.ts';
 
 /** Most stages: more than any machine can serve, and few enough for a card to list all. */
 const maxHeldStages = 32;
 
+export type StageHostComponents = HostedStageComponents & StageTenureComponents;
+
 /** The handlers of the methods through which coordinators, other stages and clients use the stages of this peer. */
 export class StageHost {
-  readonly #components: HostedStageComponents;
-  readonly #stages = new Map<string, HostedStage>();
+  readonly #components: StageHostComponents;
+  readonly #tenures = new Map<string, StageTenure>();
   readonly #grammars = new SchemaGrammars();
   readonly #running = new Set<Promise<void>>();
   readonly #served = new DisposableStack();
   readonly #stopping = new AbortController();
 
-  constructor(components: HostedStageComponents) {
+  constructor(components: StageHostComponents) {
     this.#components = components;
   }
 
   start(): void {
     const { mesh } = this.#components;
-    const holdStage = async (stream: FrameStream, { peerId }: Remote): Promise<void> => {
-      const running = this.#holdStage(stream, peerId);
-      this.#running.add(running);
-      await running.finally(() => this.#running.delete(running));
-    };
-    this.#served.use(mesh.handle(methods.stage, holdStage));
+    this.#served.use(mesh.handle(methods.stage, async (stream, { peerId }) => this.#serveCoordinator(stream, peerId)));
     this.#served.use(mesh.handle(methods.ring, async (stream, { peerId }) => this.#joinRing(stream, peerId)));
     this.#served.use(mesh.handle(methods.generate, async (stream, remote) => this.#generate(stream, remote)));
   }
@@ -58,88 +51,45 @@ export class StageHost {
 
   /** Describes the stages for the peer's card, all but the one named if any is. */
   describe({ except }: { readonly except?: string } = {}): HeldStage[] {
-    return [...this.#stages].filter(([key]) => key !== except).map(([, stage]) => stage.describe());
+    return [...this.#tenures].filter(([key]) => key !== except).map(([, { stage }]) => stage.describe());
   }
 
-  /** Holds a stage for as long as the coordinator keeps the stream open. */
-  async #holdStage(stream: FrameStream, coordinator: string): Promise<void> {
-    const load = parseHeader(stageLoadSchema, (await this.#read(stream)).header);
+  /** Serves a coordinator that loads a stage, or attaches to one that is held. */
+  async #serveCoordinator(stream: FrameStream, coordinator: string): Promise<void> {
+    const opening = parseHeader(stageOpeningSchema, (await this.#read(stream)).header);
+    const holder = { stream, coordinator };
+    if (opening.type === 'stage-load') return await this.#begin(opening).serve(holder);
+    const tenure = this.#tenures.get(stageKey(opening));
+    if (tenure === undefined) throw notHeld(opening);
+    return await tenure.attach(holder);
+  }
+
+  /** Begins the tenure of a stage. It runs on its own: its end is the end of the stage. */
+  #begin(load: StageLoad): StageTenure {
     const key = stageKey(load);
-    if (this.#stages.size >= maxHeldStages) {
+    if (this.#tenures.size >= maxHeldStages) {
       throw new SkeinError('overloaded', `this machine holds ${maxHeldStages} stages already; take a deployment down`);
     }
-    if (this.#stages.has(key)) throw new SkeinError('protocol-violation', 'this stage is held already');
-    const others = (): HeldStage[] => this.describe({ except: key });
-    const stage = new HostedStage(this.#components, load, others);
-    this.#stages.set(key, stage);
-    try {
-      await this.#serveCoordinator(stream, stage);
-    } catch (error) {
-      const failure = asSkeinError(error);
-      const { logger } = this.#components;
-      // A peer that is shutting down ends its stages on purpose.
-      const level = this.#stopping.signal.aborted ? 'debug' : 'warn';
-      const { deployment, stage: index } = load;
-      const fields = { deployment, stage: index, coordinator, code: failure.code };
-      logger[level]({ ...fields, reason: failure.message, cause: failure.cause }, 'stage ended');
-      await report(stream, { type: 'stage-failed', error: toWireError(failure) }).catch(() => stream.abort());
-    } finally {
-      await stage[Symbol.asyncDispose]();
-      this.#stages.delete(key);
+    if (this.#tenures.has(key)) throw new SkeinError('protocol-violation', 'this stage is held already');
+    const stage = new HostedStage(this.#components, load, () => this.describe({ except: key }));
+    const tenure = new StageTenure(this.#components, { stage, stopping: this.#stopping.signal });
+    this.#tenures.set(key, tenure);
+    const running = tenure.run().finally(() => {
+      this.#running.delete(running);
+      this.#tenures.delete(key);
       this.#components.onChange();
       // Its memory is free again, that of GPUs as well.
       void this.#components.machine.measure().then(this.#components.onChange);
-    }
-  }
-
-  /**
-   * Serves a stage's coordinator. Returns when the coordinator releases the stage, by ending the stream or by being
-   * gone. Throws the reason why the stage can't go on, such as a coordinator that breaks the protocol, which is told
-   * so.
-   */
-  async #serveCoordinator(stream: FrameStream, stage: HostedStage): Promise<void> {
-    const released = new AbortController();
-    const broken = new AbortController();
-    const connect = Promise.withResolvers<StageConnect>();
-    const send = (event: StageEvent): void => {
-      report(stream, event).catch(() => released.abort());
-    };
-    const obey = (command: StageCommand): void => {
-      if (command.type === 'stage-connect') connect.resolve(command);
-      else stage.drain(send);
-    };
-    const listen = async (): Promise<void> => {
-      // Not `for await`: leaving that for an error drops the stream, and the coordinator is to hear of the error.
-      for (let frame = await stream.read(); frame !== undefined; frame = await stream.read())
-        obey(parseHeader(stageCommandSchema, frame.header));
-    };
-    listen().then(
-      () => released.abort(),
-      (error: unknown) => {
-        if (!stream.lost.aborted) return broken.abort(asSkeinError(error));
-        this.#components.logger.debug({ error, deployment: stage.load.deployment }, 'coordinator lost');
-        released.abort();
-      },
-    );
-    const signal = AbortSignal.any([released.signal, broken.signal, stage.ended, this.#stopping.signal]);
-    try {
-      await stage.prepare(throttledProgress(send), signal);
-      if (stage.load.stages > 1) {
-        await stage.connect(await untilAborted(connect.promise, signal), signal);
-        send({ type: 'stage-connected' });
-      }
-      await untilAborted(new Promise<never>(() => undefined), signal);
-    } catch (error) {
-      if (!released.signal.aborted) throw error;
-    }
+    });
+    this.#running.add(running);
+    return tenure;
   }
 
   async #joinRing(stream: FrameStream, peerId: string): Promise<void> {
     const { deployment, stage: index } = parseHeader(ringOpenSchema, (await this.#read(stream)).header);
-    const stage = this.#stages.get(stageKey({ deployment, stage: index }));
-    if (stage === undefined)
-      throw new SkeinError('not-deployed', `stage ${index + 1} of deployment ${deployment} is not held here`);
-    await stage.acceptPrevious(stream, peerId);
+    const tenure = this.#tenures.get(stageKey({ deployment, stage: index }));
+    if (tenure === undefined) throw notHeld({ deployment, stage: index });
+    await tenure.stage.acceptPrevious(stream, peerId);
   }
 
   async #generate(stream: FrameStream, { peerId, signal }: Remote): Promise<void> {
@@ -149,7 +99,7 @@ export class StageHost {
       generationRequestSchema,
       header,
     );
-    const stage = this.#stages.get(stageKey({ deployment, stage: 0 }));
+    const stage = this.#tenures.get(stageKey({ deployment, stage: 0 }))?.stage;
     if (stage === undefined) throw notServing(deployment);
     logger.debug({ request, deployment, from: peerId }, 'a generation begins');
     try {
@@ -176,6 +126,6 @@ function stageKey({ deployment, stage }: Pick<StageLoad, 'deployment' | 'stage'>
   return `${deployment}/${stage}`;
 }
 
-async function report(stream: FrameStream, event: StageEvent): Promise<void> {
-  await stream.write(event);
+function notHeld({ deployment, stage }: Pick<StageLoad, 'deployment' | 'stage'>): SkeinError {
+  return new SkeinError('not-deployed', `stage ${stage + 1} of deployment ${deployment} is not held here`);
 }

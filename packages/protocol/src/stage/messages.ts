@@ -22,9 +22,12 @@ const stageIndex = z
   .max(limits.maxStages - 1);
 const stageCount = z.number().int().positive().max(limits.maxStages);
 
+/** Longest grace time of a stage, in milliseconds: a day. */
+const maxGraceMs = 86_400_000;
+
 /**
- * A coordinator's command to a peer: hold this stage for as long as this stream is open. First frame of a `stage`
- * stream.
+ * A coordinator's command to a peer: load this stage and hold it until it is told `stage-unload`, and for the grace time
+ * when the stream ends without that. First frame of a `stage` stream.
  */
 export const stageLoadSchema = z
   .object({
@@ -46,19 +49,41 @@ export const stageLoadSchema = z
     sources: arraySchema(peerIdSchema, { most: limits.maxStages }),
     /** The deployment's spec, which names the model. */
     spec: plannedSpecSchema,
+    /**
+     * Time for which the stage is held without a coordinator, once it serves, in milliseconds. Default: none, as
+     * coordinators that never attach expect.
+     */
+    graceMs: z.number().int().nonnegative().max(maxGraceMs).optional(),
   })
   .refine((load) => load.stage < load.stages, { message: 'stage must be less than stages' });
 export type StageLoad = z.infer<typeof stageLoadSchema>;
+
+/**
+ * A coordinator's command to a peer: go on holding a stage that serves, for this coordinator, as if it had loaded it.
+ * First frame of a `stage` stream. The coordinator that held it before is told, and lets go. Answered like the load:
+ * `stage-ready`, then `stage-connected` where there are several stages.
+ */
+export const stageAttachSchema = z.object({
+  type: z.literal('stage-attach'),
+  deployment: deploymentIdSchema,
+  stage: stageIndex,
+});
+export type StageAttach = z.infer<typeof stageAttachSchema>;
+
+/** The first frame of a `stage` stream. */
+export const stageOpeningSchema = z.discriminatedUnion('type', [stageLoadSchema, stageAttachSchema]);
 
 /** A coordinator's command to a peer, once all stages are ready: open the ring stream to the next stage's peer. */
 const stageConnectSchema = z.object({ type: z.literal('stage-connect'), next: peerIdSchema });
 export type StageConnect = z.infer<typeof stageConnectSchema>;
 
-/** A coordinator's command on a `stage` stream after `stage-load`. Each is sent once. */
+/** A coordinator's command on a `stage` stream after `stage-load` or `stage-attach`. Each is sent once. */
 export const stageCommandSchema = z.discriminatedUnion('type', [
   stageConnectSchema,
   /** Command to the lead of a pipeline that serves: accept no more generations, and report how many still run. */
   z.object({ type: z.literal('stage-drain') }),
+  /** Command to end the stage. The peer ends the stream once it has released it. */
+  z.object({ type: z.literal('stage-unload') }),
 ]);
 export type StageCommand = z.infer<typeof stageCommandSchema>;
 
