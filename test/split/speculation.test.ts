@@ -25,6 +25,12 @@ const wild: Sampling = { temperature: 1, topP: 0.95, topK: 40, minP: 0.05, seed:
 /** A passage that the model repeats from its start. */
 const passage = longPassage.split('\n\n')[0] ?? '';
 const copyPrompt = `${passage}\n\n${passage}\n\n${passage.slice(0, 200)}`;
+/** Texts where many drafts are right, and where most are wrong. */
+const drafting = [
+  { text: copyPrompt, sampling: greedy },
+  { text: copyPrompt, sampling: wild },
+  { text: 'The sea is wide, and the people who live beside it', sampling: wild },
+];
 
 interface Asked {
   readonly text: string;
@@ -34,7 +40,7 @@ interface Asked {
 
 async function ask(deployment: string, lead: string, { text, ...rest }: Asked) {
   if (cluster === undefined) throw new Error('there is no cluster');
-  const request = { deployment, prompt: packPrompt({ type: 'text', text }), maxTokens: 40, stop: [], ...rest };
+  const request = { deployment, prompt: packPrompt({ type: 'text', text }), maxTokens: 24, stop: [], ...rest };
   const tokens: number[] = [];
   let usage: Usage | undefined;
   for await (const event of generate(cluster.coordinatorMesh, lead, request)) {
@@ -52,14 +58,12 @@ describe.each([1, 2])('with %i stages', (stages) => {
     const lead = placed[0]?.peer ?? '';
     let accepted = 0;
     try {
-      for (const text of [copyPrompt, 'The sea is wide, and the people who live beside it']) {
-        for (const sampling of [greedy, wild]) {
-          const without = await ask(id, lead, { text, sampling, speculation: false });
-          const speculating = await ask(id, lead, { text, sampling, speculation: true });
-          expect(speculating.tokens).toEqual(without.tokens);
-          expect(without.usage?.draftedTokens).toBe(0);
-          accepted += speculating.usage?.acceptedTokens ?? 0;
-        }
+      for (const { text, sampling } of drafting) {
+        const without = await ask(id, lead, { text, sampling, speculation: false });
+        const speculating = await ask(id, lead, { text, sampling, speculation: true });
+        expect(speculating.tokens).toEqual(without.tokens);
+        expect(without.usage?.draftedTokens).toBe(0);
+        accepted += speculating.usage?.acceptedTokens ?? 0;
       }
     } finally {
       await deployments.undeploy(id);
@@ -86,7 +90,7 @@ describe.each([1, 2])('with %i stages', (stages) => {
       const together = await Promise.all(
         [other, other, other].map(async (text) => await ask(id, lead, { ...asked(text), speculation: false })),
       );
-      expect(together.filter(({ usage }) => (usage?.cachedTokens ?? 0) > 400)).toHaveLength(2);
+      expect(together.filter(({ usage }) => (usage?.cachedTokens ?? 0) > 200)).toHaveLength(2);
       expect(new Set(together.map(({ tokens }) => tokens.join())).size).toBe(1);
     } finally {
       await deployments.undeploy(id);

@@ -1,4 +1,4 @@
-/** Ordinary text of more than 600 tokens for SmolLM2. */
+/** Ordinary text of more than 300 tokens for SmolLM2: several times as many micro-batches as a pipeline has stages. */
 export const longPassage = `The harbour town had two clocks. One hung above the fish market and ran seven minutes fast, because the
 auctioneer liked buyers to hurry. The other sat in the tower of the customs house and ran, as far as anyone could tell,
 exactly right. Children learned early which clock to believe for which purpose. School began by the tower, supper by the
@@ -10,17 +10,6 @@ of the capital, two hundred miles to the east, and so it disagreed with the towe
 patiently to everybody who asked. The sun, he said, reaches the capital first, and a train cannot stop at every village to
 ask what the sun has been doing there. From now on there would be one time for all the stations on the line.
 
-The town took it badly. The baker said that bread had always been ready at four by the tower and would go on being ready at
-four by the tower. The schoolmaster wrote a letter to the newspaper in which he used the word tyranny twice. The auctioneer,
-who saw an opportunity, moved his own clock forward again so that it now ran ahead of the capital as well, and took out a small
-advertisement which said that the fish market was the most modern place in the county.
-
-For a year there were three times in the town, and people became skilful at carrying all of them in their heads. A farmer who
-had business at the bank, a sister arriving on the noon train and a crate of herring to collect could be seen standing on
-the quay with his lips moving, subtracting. Then the winter storms came, and the tower clock stopped. Salt had got into the
-works. The clockmaker was old and the parts were expensive, and while the council argued about whose budget should pay for
-time, everyone began, quietly and without admitting it, to look at the clock in the station.
-
 In the spring the tower was mended. The clockmaker climbed down, wiped his hands and asked the mayor what hour he should set
 it to. The mayor looked across the square at the station hall for rather a long while. Then he said that he supposed it
 had better agree with the trains, and that there was no need to mention it to anyone. The clockmaker nodded. He moved the
@@ -30,10 +19,8 @@ the end of his life, sold his bread a little early.`;
 /** Questions that a person might ask, short to long. */
 export const prompts: readonly string[] = [
   'What is the capital of France?',
-  'Explain in two sentences why the sky is blue.',
-  'Write a short paragraph about the sea.',
   'List three reasons to keep a diary, each in one line.',
-  `Summarise this story in three sentences.\n\n${longPassage}`,
+  `Summarise this story in one sentence.\n\n${longPassage}`,
 ];
 
 export const systemPrompt = 'You are a helpful assistant.';
