@@ -45,6 +45,7 @@ export type { Advice, MembershipProblem } from './membership/judgement.ts';
 export { Membership, type Credentials } from './membership/membership.ts';
 export type { Denial } from './membership/denials.ts';
 export { createMesh } from './create-mesh.ts';
+export { LeaseFile } from './lease/lease-file.ts';
 export { livenessPresets, type LivenessPreset } from './liveness/presets.ts';
 export type { CardChange, Mesh } from './mesh.ts';
 export type { MeshOptions } from './options.ts';

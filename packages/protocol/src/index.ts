@@ -98,6 +98,16 @@ export {
   type Sampling,
 } from './generation/request.ts';
 export { deploymentIdSchema, peerIdSchema, requestIdSchema, sha256Schema } from './ids.ts';
+export {
+  claimedLease,
+  compareLeases,
+  greaterLease,
+  knownLeaseSchema,
+  leaseSchema,
+  maxEpoch,
+  type KnownLease,
+  type Lease,
+} from './lease/lease.ts';
 export { limits } from './limits.ts';
 export { silentLogger, type Logger } from './logger.ts';
 export { aliveSchema, maxDeadAfterMs, type Alive } from './mesh/alive.ts';

@@ -44,6 +44,7 @@ const statuses: Readonly<Record<ErrorCode, number>> = {
   'request-too-large': 413,
   'unsupported-encoding': 415,
   'handed-over': 503,
+  'stale-lease': 503,
 };
 
 /**
@@ -57,6 +58,7 @@ const retryAfterSeconds: Partial<Record<ErrorCode, number>> = {
   'not-deployed': 2,
   'not-running': 5,
   'no-peers': 10,
+  'stale-lease': 2,
 };
 /** Such seconds for codes that the table does not have. */
 const otherRetryAfterSeconds = 5;

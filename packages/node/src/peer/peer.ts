@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 
-import { schedule, type Mesh, type Schedule } from '@skein/mesh';
+import { LeaseFile, schedule, type Mesh, type Schedule } from '@skein/mesh';
 import { isolated, silentLogger, toLog, type HeldModel, type Logger } from '@skein/protocol';
 
 import type { Backend } from '../hardware/backend.ts';
@@ -9,6 +9,8 @@ import type { GpuOptions } from '../hardware/gpu-options.ts';
 import { Machine } from '../hardware/machine.ts';
 import { findRuntime } from '../hardware/runtime-libraries.ts';
 import { serveModels, type ModelStore } from '../store/index.ts';
+import { LeaseFence } from './lease-fence.ts';
+import { LeaseWatch } from './lease-watch.ts';
 import { LinkMeasurements } from './link-measurements.ts';
 import { MeasuredSpeeds } from './measured-speeds.ts';
 import { StageHost } from './stage-host.ts';
@@ -32,6 +34,14 @@ export interface PeerOptions {
   readonly schedule?: Schedule | undefined;
 }
 
+interface Serving {
+  readonly machine: Machine;
+  readonly speeds: MeasuredSpeeds;
+  readonly host: StageHost;
+  readonly links: LinkMeasurements;
+  readonly leases: LeaseWatch;
+}
+
 export interface Peer {
   /**
    * Detects the hardware, then serves.
@@ -45,6 +55,8 @@ export interface Peer {
   announceModels(): Promise<void>;
 }
 
+/** File of the data directory with the greatest lease that this peer has accepted. */
+const fenceFileName = 'accepted-lease.json';
 /** Pause between two looks at the free memory and at the store's models, in milliseconds. */
 const refreshIntervalMs = 5000;
 /** Time after which the detection of the hardware is said to be slow, in milliseconds. */
@@ -59,23 +71,22 @@ const slowDetection =
 export function createPeer(options: PeerOptions): Peer {
   const { mesh, store, logger = silentLogger } = options;
   let models: HeldModel[] = [];
-  let serving:
-    | {
-        readonly machine: Machine;
-        readonly speeds: MeasuredSpeeds;
-        readonly host: StageHost;
-        readonly links: LinkMeasurements;
-      }
-    | undefined;
+  let serving: Serving | undefined;
   let running: AsyncDisposableStack | undefined;
 
   const announce = (): void => {
     if (serving === undefined) return;
-    const { machine, speeds, host, links } = serving;
+    const { machine, speeds, host, links, leases } = serving;
     const described = machine.describe();
     const measured = speeds.describe(described);
     const hardware = measured.length === 0 ? described : { ...described, speeds: measured };
-    const now = { hardware, stages: host.describe(), links: links.describe() };
+    const fence = leases.describe();
+    const now = {
+      hardware,
+      stages: host.describe(),
+      links: links.describe(),
+      ...(fence !== undefined && { fence }),
+    };
     // A card that is too large loses its least important part first: deployments matter more than models that could be served.
     const nameless = models.map(({ aliases: _aliases, ...model }) => model);
     for (const offered of [models, nameless, []]) {
@@ -117,8 +128,14 @@ export function createPeer(options: PeerOptions): Peer {
       stack.use(machine);
       const speeds = await MeasuredSpeeds.load(options.directory, logger);
       stack.defer(async () => await speeds.settled());
+      const leaseFile = new LeaseFile(join(options.directory, fenceFileName), mesh.membership.mesh);
+      const fence = new LeaseFence({
+        saved: await leaseFile.read(logger),
+        save: async (lease) => await leaseFile.write(lease),
+      });
       const host = new StageHost({
         mesh,
+        fence,
         store,
         logger,
         directory: join(options.directory, 'stages'),
@@ -134,7 +151,9 @@ export function createPeer(options: PeerOptions): Peer {
       stack.use(serveModels(mesh, store));
       const links = new LinkMeasurements({ mesh, logger, onChange });
       stack.use(links);
-      serving = { machine, speeds, host, links };
+      const leases = new LeaseWatch({ mesh, fence, logger, onChange });
+      stack.use(leases);
+      serving = { machine, speeds, host, links, leases };
       await announceModels();
       const look = async (): Promise<void> => {
         await machine.measureUnlessFresh();

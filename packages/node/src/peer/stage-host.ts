@@ -14,13 +14,14 @@ import {
 
 import { asSchemaError } from '../engine/json-schema/index.ts';
 import { HostedStage, notServing, type HostedStageComponents } from './hosted-stage.ts';
+import type { LeaseFence } from './lease-fence.ts';
 import { SchemaGrammars } from './schema-grammars.ts';
 import { StageTenure, type StageTenureComponents } from './stage-tenure.ts';
 
 /** Most stages: more than any machine can serve, and few enough for a card to list all. */
 const maxHeldStages = 32;
 
-export type StageHostComponents = HostedStageComponents & StageTenureComponents;
+export type StageHostComponents = HostedStageComponents & StageTenureComponents & { readonly fence: LeaseFence };
 
 /** The handlers of the methods through which coordinators, other stages and clients use the stages of this peer. */
 export class StageHost {
@@ -57,11 +58,26 @@ export class StageHost {
   /** Serves a coordinator that loads a stage, or attaches to one that is held. */
   async #serveCoordinator(stream: FrameStream, coordinator: string): Promise<void> {
     const opening = parseHeader(stageOpeningSchema, (await this.#read(stream)).header);
+    await this.#assertMayPlace(opening, coordinator);
     const holder = { stream, coordinator };
     if (opening.type === 'stage-load') return await this.#begin(opening).serve(holder);
     const tenure = this.#tenures.get(stageKey(opening));
     if (tenure === undefined) throw notHeld(opening);
     return await tenure.attach(holder);
+  }
+
+  /**
+   * Checks that a coordinator places for the mesh, and is not one that was replaced.
+   *
+   * @throws SkeinError `not-permitted` for the lease of another one; as {@link LeaseFence.admit} does
+   */
+  async #assertMayPlace({ lease }: Pick<StageLoad, 'lease'>, coordinator: string): Promise<void> {
+    const { fence } = this.#components;
+    if (lease === undefined) return fence.admitNone();
+    if (lease.holder !== coordinator) {
+      throw new SkeinError('not-permitted', 'a coordinator shows the lease of another one');
+    }
+    await fence.admit(lease);
   }
 
   /** Begins the tenure of a stage. It runs on its own: its end is the end of the stage. */

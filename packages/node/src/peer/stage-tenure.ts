@@ -1,6 +1,7 @@
 import { untilAborted, type FrameStream, type Mesh, type Schedule } from '@skein/mesh';
 import {
   asSkeinError,
+  isSkeinError,
   parseHeader,
   SkeinError,
   stageCommandSchema,
@@ -12,12 +13,14 @@ import {
 } from '@skein/protocol';
 
 import type { HostedStage } from './hosted-stage.ts';
+import type { LeaseFence } from './lease-fence.ts';
 import { throttledProgress } from './throttled-progress.ts';
 
 export interface StageTenureComponents {
   readonly mesh: { readonly cards: Pick<Mesh['cards'], 'snapshot'> };
   readonly logger: Logger;
   readonly schedule: Schedule;
+  readonly fence: Pick<LeaseFence, 'assertObeyed'>;
 }
 
 export interface StageTenureOptions {
@@ -116,11 +119,15 @@ export class StageTenure {
       // Not `for await`: leaving that for an error drops the stream, and the coordinator is to hear of the error.
       for (let frame = await stream.read(); frame !== undefined; frame = await stream.read()) {
         if (this.#holder !== holder) return;
-        this.#obey(parseHeader(stageCommandSchema, frame.header));
+        const command = parseHeader(stageCommandSchema, frame.header);
+        this.#components.fence.assertObeyed(holder.coordinator);
+        this.#obey(command);
       }
     } catch (error) {
       if (this.#holder !== holder) return;
-      if (!stream.lost.aborted) this.#broken.abort(asSkeinError(error));
+      // A coordinator that was replaced loses its hold, and the stage loses nothing.
+      if (isSkeinError(error) && error.code === 'stale-lease') await stream.fail(error);
+      else if (!stream.lost.aborted) this.#broken.abort(asSkeinError(error));
       else this.#components.logger.debug({ error, ...this.#fields }, 'the holder of a stage was lost');
     }
     if (this.#holder !== holder) return;

@@ -48,6 +48,8 @@ export const errorCodes = Object.freeze({
   'unsupported-encoding': { retry: 'never' },
   /** A lead gives an answer back, for another one to continue. Nothing has failed. */
   'handed-over': { retry: 'elsewhere' },
+  /** A command to place came from a coordinator that another one has replaced. `details`: `epoch` and `holder`. */
+  'stale-lease': { retry: 'later' },
 } as const satisfies Record<string, ErrorTraits>);
 
 export type ErrorCode = keyof typeof errorCodes;

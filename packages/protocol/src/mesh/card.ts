@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { arraySchema } from '../codec/array-schema.ts';
 import { bytesSchema } from '../codec/bytes-schema.ts';
 import { deploymentIdSchema, peerIdSchema, sha256Schema } from '../ids.ts';
+import { knownLeaseSchema } from '../lease/lease.ts';
 import { limits } from '../limits.ts';
 import { blockSchema } from '../stage/messages.ts';
 import { maxGpus, stagePlacementSchema } from '../stage/placement.ts';
@@ -177,6 +178,13 @@ export const cardSchema = z.object({
   hardware: hardwareSchema.optional(),
   models: arraySchema(heldModelSchema, { most: 256 }),
   stages: arraySchema(heldStageSchema, { most: limits.maxStages }),
+  /**
+   * The greatest lease that the member knows of as a coordinator: its own while it holds it. Left out by members that
+   * do not coordinate, and until there is one.
+   */
+  lease: knownLeaseSchema.optional(),
+  /** The greatest lease that the member has accepted as a peer. Left out until there is one. */
+  fence: knownLeaseSchema.optional(),
   /** Links to other serving members, measured while both were idle. Left out by members that do not measure. */
   links: arraySchema(linkSchema, { most: maxCardLinks }).optional(),
 });

@@ -4,6 +4,7 @@ import { arraySchema } from '../codec/array-schema.ts';
 import { plannedSpecSchema } from '../deployment/spec.ts';
 import { wireErrorSchema } from '../errors/skein-error.ts';
 import { deploymentIdSchema, peerIdSchema, sha256Schema } from '../ids.ts';
+import { leaseSchema } from '../lease/lease.ts';
 import { limits } from '../limits.ts';
 import { stagePlacementSchema } from './placement.ts';
 
@@ -33,6 +34,8 @@ export const stageLoadSchema = z
   .object({
     type: z.literal('stage-load'),
     deployment: deploymentIdSchema,
+    /** The coordinator's lease. Left out by coordinators that know of none; a peer that has accepted one refuses them. */
+    lease: leaseSchema.optional(),
     /** SHA-256 of the encoded manifest; every section is checked against the manifest with this digest. */
     manifest: sha256Schema,
     /** Name under which the model is offered. */
@@ -66,6 +69,8 @@ export type StageLoad = z.infer<typeof stageLoadSchema>;
 export const stageAttachSchema = z.object({
   type: z.literal('stage-attach'),
   deployment: deploymentIdSchema,
+  /** As in {@link stageLoadSchema}. */
+  lease: leaseSchema.optional(),
   stage: stageIndex,
 });
 export type StageAttach = z.infer<typeof stageAttachSchema>;
