@@ -74,6 +74,7 @@ describe('errors between peers', () => {
       'stage-lost',
       'peer-lost',
       'not-running',
+      'handed-over',
     ]);
     expect(codes.filter(mayFitWithLess)).toEqual(['does-not-fit', 'no-peers']);
   });
