@@ -48,7 +48,7 @@ async function measure(script: keyof typeof scripts, { tokens, streams }: { toke
     generate: () => {
       const events = scripts[script](tokens);
       const route = { deployment: 'deployment-1', lead: 'lead' };
-      return [{ route, [Symbol.asyncIterator]: () => events }];
+      return [{ route, transcript: { continuation: undefined }, [Symbol.asyncIterator]: () => events }];
     },
   };
   const app = createApp({

@@ -201,3 +201,24 @@ it('answers nothing while it can not record', async () => {
   await stop();
   expect(await recorded('request')).toMatchObject([{ outcome: 'answered' }, { outcome: 'answered' }]);
 });
+
+it('records an answer that its client continued once for each connection, with the tokens that each carried', async () => {
+  peer.generation = 'hang';
+  const first = await post('/v1/completions', { model: 'tiny', prompt: marker, stream: true });
+  const reader = first.body?.pipeThrough(new TextDecoderStream()).getReader();
+  let text = '';
+  while (!text.includes('Hello')) text += (await reader?.read())?.value ?? '';
+  await reader?.cancel();
+  await vi.waitFor(async () => expect(await recorded('request')).toHaveLength(1));
+  peer.generation = 'ends';
+  const last = /^id: (.*)$/m.exec(text)?.[1] ?? '';
+  const headers = { 'content-type': 'application/json', 'last-event-id': last };
+  const second = await post('/v1/completions', { model: 'tiny', prompt: marker, stream: true }, { headers });
+  expect(await second.text()).toContain('[DONE]');
+  await stop();
+  const [id] = last.split(':');
+  expect(await recorded('request')).toMatchObject([
+    { id, outcome: 'cancelled', completionTokens: 1 },
+    { id, outcome: 'answered', completionTokens: 0, finishReasons: ['stop'] },
+  ]);
+});

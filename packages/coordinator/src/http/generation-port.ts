@@ -1,5 +1,5 @@
 import type { GenerationInput } from '@skein/protocol';
-import type { CatalogModel, GenerationUpdate, Route } from '@skein/serving';
+import type { CatalogModel, GenerationUpdate, Route, Transcript } from '@skein/serving';
 
 import type { AskedReplica } from '../audit/index.ts';
 
@@ -15,6 +15,8 @@ export interface ServedModel extends CatalogModel {
 export interface Choice extends AsyncIterable<GenerationUpdate> {
   /** Its replica, or the last one. Undefined before the first attempt. */
   readonly route: Route | undefined;
+  /** The updates that were yielded so far, from which the choice can be continued. */
+  readonly transcript: Pick<Transcript, 'continuation'>;
 }
 
 /** The parts of the coordinator that the OpenAI endpoints need. */
@@ -29,7 +31,7 @@ export interface GenerationPort {
   find(reference: string): ServedModel;
   /**
    * Makes one generation of each input, at leads of a model that is named by its SHA-256; deploys the model when no
-   * lead serves it. Nothing is sent before they are iterated, which has to be side by side: the others wait for the
+   * lead serves it. An input with `resume` goes on from there. Nothing is sent before they are iterated, which has to be side by side: the others wait for the
    * first to begin, and then find its prompt in the lead's cache. Iterating throws `model-not-found`, `no-peers`,
    * `does-not-fit`, `aborted`, `deadline-exceeded` and other SkeinErrors. Aborting the signal frees all sequences.
    */

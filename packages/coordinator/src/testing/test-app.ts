@@ -1,6 +1,6 @@
 import type { Absent } from '@skein/mesh';
 import { silentLogger, SkeinError, type GenerationInput, type Logger, type MeshStatus } from '@skein/protocol';
-import { findModel, type GenerationUpdate } from '@skein/serving';
+import { findModel, Transcript, type GenerationUpdate } from '@skein/serving';
 import type { Hono } from 'hono';
 
 import { noAudit, Requests, type AuditPort } from '../audit/index.ts';
@@ -54,7 +54,7 @@ export async function* sayPieces(...pieces: readonly string[]): AsyncGenerator<G
 
 export interface TestAppOptions {
   /** Makes the events of each generation. Default: `Hel`, `lo` and the end. */
-  readonly events?: (signal: AbortSignal, choice: number) => AsyncIterable<GenerationUpdate>;
+  readonly events?: (signal: AbortSignal, choice: number, input: GenerationInput) => AsyncIterable<GenerationUpdate>;
   /** Error to throw instead of routing. */
   readonly refusal?: Error;
   readonly deploy?: AdminHandlers<'any'>['deploy'];
@@ -92,7 +92,7 @@ export function testApp(options: TestAppOptions = {}): { app: Hono; received: Re
       if (refusal !== undefined) return inputs.map(() => choiceOf(failing(refusal)));
       onAsk?.({ deployment: 'deployment-1', peers: servingPeers });
       received.push({ model, inputs, signal });
-      return inputs.map((_, choice) => choiceOf(events(signal, choice)));
+      return inputs.map((input, choice) => choiceOf(events(signal, choice, input), input));
     },
   };
   const app = createApp({
@@ -110,10 +110,17 @@ export function testApp(options: TestAppOptions = {}): { app: Hono; received: Re
 }
 
 /** Makes a choice that one lead answers with these events. */
-function choiceOf(events: AsyncIterable<GenerationUpdate>): Choice {
+function choiceOf(events: AsyncIterable<GenerationUpdate>, input?: GenerationInput): Choice {
+  const transcript = new Transcript(input?.maxTokens, input?.resume);
   return {
     route: { deployment: 'deployment-1', lead: 'lead-peer' },
-    [Symbol.asyncIterator]: () => events[Symbol.asyncIterator](),
+    transcript,
+    async *[Symbol.asyncIterator]() {
+      for await (const update of events) {
+        transcript.add(update);
+        yield update;
+      }
+    },
   };
 }
 
@@ -140,6 +147,6 @@ export async function sentEvents(response: Response): Promise<unknown[]> {
   return text
     .split('\n\n')
     .filter((event) => event !== '' && !event.startsWith(':'))
-    .map((event) => event.replace(/^data: /, ''))
+    .map((event) => event.replace(/^(id: .*\n)?data: /, ''))
     .map((data): unknown => (data === '[DONE]' ? data : JSON.parse(data)));
 }

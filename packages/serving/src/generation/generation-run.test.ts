@@ -340,3 +340,15 @@ describe('a request that makes engines die', () => {
     expect(new Set(asked).size).toBe(2);
   });
 });
+
+test('continues the answer of an earlier run, and takes it elsewhere from there', async () => {
+  answer({ first: [begin, { ...delta, tokens: [3] }, 'stage-lost'], second: [begin, end] });
+  const resume = { promptHash: begin.promptHash, tokens: [1, 2], emittedCharacters: 8 };
+  const asked = { ...request, maxTokens: 500, resume };
+  const generation = run(oneAfterTheOther('first', 'second'), { request: asked });
+  expect((await outcome(generation)).code).toBeUndefined();
+  expect(requests).toMatchObject([
+    { maxTokens: 500, resume },
+    { maxTokens: 500, resume: { tokens: [1, 2, 3], emittedCharacters: 12 } },
+  ]);
+});

@@ -26,6 +26,7 @@ export interface ReplicaSource {
 }
 
 export interface GenerationRunOptions extends GenerateOptions {
+  /** With `resume`, the run continues an answer of which that much was passed on, whoever did that. */
   readonly request: GenerationInput;
   readonly replicas: ReplicaSource;
   /** Shared by the runs of one request. Default: the run has its own. */
@@ -60,7 +61,7 @@ export class GenerationRun implements AsyncIterable<GenerationUpdate> {
     this.id = options.id ?? crypto.randomUUID();
     this.#mesh = mesh;
     this.#options = { ...options, request: { askedAt: Date.now(), ...options.request, mayHandOver: true } };
-    this.#transcript = new Transcript(options.request.maxTokens);
+    this.#transcript = new Transcript(options.request.maxTokens, options.request.resume);
     this.#engines = options.engines ?? new EnginesAtRisk();
     // Iterating throws the failure; unhandled here, it would end the process.
     this.#begun.promise.catch(() => undefined);
@@ -71,8 +72,8 @@ export class GenerationRun implements AsyncIterable<GenerationUpdate> {
     return this.#route;
   }
 
-  /** The updates yielded so far. */
-  get transcript(): Pick<Transcript, 'isEmpty' | 'continuation'> {
+  /** The updates yielded so far, and those of the run that this one continues. */
+  get transcript(): Pick<Transcript, 'isEmpty' | 'tokens' | 'continuation'> {
     return this.#transcript;
   }
 

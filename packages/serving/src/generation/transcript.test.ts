@@ -15,6 +15,16 @@ it('holds the prompt, the limit, the tokens, the length of the text and the last
   expect(transcript.continuation).toEqual({ maxTokens: 8, resume });
 });
 
+it('goes on from the state of an earlier run', () => {
+  const earlier = { promptHash: begin.promptHash, tokens: [1, 2], emittedCharacters: 3, mu: 4 };
+  const transcript = new Transcript(8, earlier);
+  expect(transcript.continuation).toEqual({ maxTokens: 8, resume: earlier });
+  expect(() => transcript.add({ ...begin, promptHash: 'b'.repeat(64) })).toThrow('another prompt');
+  transcript.add({ type: 'text-delta', text: 'ab', tokens: [3] });
+  const resume = { ...earlier, tokens: [1, 2, 3], emittedCharacters: 5 };
+  expect(transcript.continuation).toEqual({ maxTokens: 8, resume });
+});
+
 it('is empty until something was passed on that another replica would say again', () => {
   const transcript = new Transcript();
   transcript.add(begin);

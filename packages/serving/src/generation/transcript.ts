@@ -4,20 +4,30 @@ import type { GenerationUpdate } from './generate.ts';
 
 type GenerationBegin = Extract<GenerationUpdate, { type: 'generation-begin' }>;
 
+/** The facts of an answer's beginning that every lead of it has to agree with. */
+type Beginning = Pick<GenerationBegin, 'promptHash' | 'maxTokens'>;
+
 /** Most UTF-16 code units of text for each token: far more than any vocabulary's tokens have. */
 const mostCharactersPerToken = 1024;
 
 /** The updates that a run has passed on to its reader, and the state from which another lead continues behind them. */
 export class Transcript {
   readonly #askedTokens: number;
-  readonly #tokens: number[] = [];
-  #begin: GenerationBegin | undefined;
-  #emittedCharacters = 0;
+  readonly #tokens: number[];
+  #begin: Beginning | undefined;
+  #emittedCharacters: number;
   #mu: number | undefined;
 
-  /** @param maxTokens most tokens that were asked for. Default: as many as any answer may have */
-  constructor(maxTokens: number = limits.maxContextTokens) {
+  /**
+   * @param maxTokens most tokens that were asked for. Default: as many as any answer may have
+   * @param resume state of an earlier run, which this one continues. Default: the answer starts
+   */
+  constructor(maxTokens: number = limits.maxContextTokens, resume?: Resume) {
     this.#askedTokens = maxTokens;
+    this.#tokens = [...(resume?.tokens ?? [])];
+    this.#begin = resume && { promptHash: resume.promptHash, maxTokens };
+    this.#emittedCharacters = resume?.emittedCharacters ?? 0;
+    this.#mu = resume?.mu;
   }
 
   /** Whether nothing was passed on that another replica would repeat. */

@@ -8,6 +8,8 @@ export interface Body {
   open(): void;
   write(text: string): void;
   end(): void;
+  /** Breaks the connection off. */
+  destroy(): void;
   /** Undefined while the client keeps up, else resolves when it does again or is gone. */
   readonly behind: Promise<void> | undefined;
   /** Resolves, with the response for Hono, when the headers go out or the client is gone. */
@@ -74,6 +76,11 @@ export class NodeBody implements Body {
     this.#outgoing.end();
   }
 
+  destroy(): void {
+    this.#outgoing.destroy();
+    this.#begun.resolve(RESPONSE_ALREADY_SENT);
+  }
+
   #flush(): void {
     const outgoing = this.#outgoing;
     if (this.#pending === '' || outgoing.destroyed) return;
@@ -134,6 +141,12 @@ export class WebBody implements Body {
 
   end(): void {
     this.#controller?.close();
+  }
+
+  destroy(): void {
+    this.#caughtUp();
+    this.#controller?.error(new Error('the stream goes on over another connection'));
+    this.open();
   }
 
   #caughtUp(): void {

@@ -1,19 +1,33 @@
 import type { ServerResponse } from 'node:http';
 
+import { onAbort } from '@skein/protocol';
+
 import type { Schedule } from '../../timers.ts';
 import { errorBody } from '../error-response.ts';
 import { NodeBody, WebBody } from './body.ts';
 
-/** A sink of server-sent events. Those for a client that is gone are dropped. */
+/** A sink of server-sent events. Those for a client that is gone are kept alone, where there is somebody to keep them. */
 export interface EventSink {
   /** Sends status and headers now. From then on an error is an event, and comments keep the connection alive. */
   open(): void;
   /** Sends one event, as JSON. */
   send(data: object): void;
-  /** Sends events that are formatted already, as by {@link eventOf}. */
-  write(events: string): void;
+  /** Sends one event that is formatted already, as by {@link eventOf}. */
+  write(event: string): void;
   /** Undefined while the client keeps up, else a promise to await before more is sent. Never rejects. */
   readonly behind: Promise<void> | undefined;
+}
+
+/** A stream that a client can continue on another connection. */
+export interface ContinuedStream {
+  /** Keeps an event. Returns it as it is to be sent, with its id. */
+  append(event: string): string;
+  /** Events that the client has missed, with their ids; undefined on the first connection. */
+  readonly missed: string | undefined;
+  /** Aborts when the client is gone, or another connection takes the stream over, which is the same to this one. */
+  readonly gone: AbortSignal;
+  /** Called when nothing is added on this connection any more. */
+  onOver(): void;
 }
 
 export interface EventStreamOptions {
@@ -24,6 +38,8 @@ export interface EventStreamOptions {
   /** Called with an error that became an event. */
   readonly onError: (error: unknown) => void;
   readonly schedule: Schedule;
+  /** Default: nobody can continue it. */
+  readonly stream?: ContinuedStream | undefined;
 }
 
 /**
@@ -46,13 +62,14 @@ export function eventOf(data: object): string {
  */
 export async function eventStream(
   produce: (sink: EventSink) => Promise<void>,
-  { outgoing, cancel, onError, schedule }: EventStreamOptions,
+  { outgoing, cancel, onError, schedule, stream }: EventStreamOptions,
 ): Promise<Response> {
   let isGone = false;
   let hasBegun = false;
   let isQuiet = true;
   let timer: Disposable | undefined;
   const onGone = () => {
+    if (isGone) return;
     isGone = true;
     cancel();
   };
@@ -69,10 +86,11 @@ export async function eventStream(
     hasBegun = true;
     timer = schedule(keepAliveMs, look);
   };
-  const write = (events: string) => {
+  const write = (event: string) => {
     begin();
     isQuiet = false;
-    if (!isGone) body.write(events);
+    const text = stream === undefined ? event : stream.append(event);
+    if (!isGone) body.write(text);
   };
   const sink: EventSink = {
     open: () => {
@@ -85,17 +103,31 @@ export async function eventStream(
       return isGone ? undefined : body.behind;
     },
   };
-  const job = produce(sink)
-    .catch((error: unknown) => {
-      if (!hasBegun) throw error;
-      if (isGone) return;
-      onError(error);
-      sink.send(errorBody(error));
-    })
-    .then(() => {
-      timer?.[Symbol.dispose]();
-      if (!isGone) body.end();
-      return body.begun;
-    });
+  const job = carry();
   return await Promise.race([body.begun, job]);
+
+  async function carry(): Promise<Response> {
+    using _gone = onAbort(stream?.gone, () => {
+      onGone();
+      body.destroy();
+    });
+    try {
+      if (stream?.missed !== undefined) {
+        sink.open();
+        if (!isGone && stream.missed !== '') body.write(stream.missed);
+      }
+      await produce(sink);
+    } catch (error) {
+      if (!hasBegun) throw error;
+      if (!isGone) {
+        onError(error);
+        sink.send(errorBody(error));
+      }
+    } finally {
+      timer?.[Symbol.dispose]();
+      stream?.onOver();
+    }
+    if (!isGone) body.end();
+    return await body.begun;
+  }
 }

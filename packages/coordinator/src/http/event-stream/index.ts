@@ -1,1 +1,1 @@
-export { eventOf, eventStream, type EventSink, type EventStreamOptions } from './event-stream.ts';
+export { eventOf, eventStream, type ContinuedStream, type EventSink, type EventStreamOptions } from './event-stream.ts';

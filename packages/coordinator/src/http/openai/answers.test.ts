@@ -243,7 +243,7 @@ describe('the headers of a streamed answer', () => {
     type: 'generation-begin',
     promptTokens: 7,
     promptHash: 'a'.repeat(64),
-    maxTokens: 100,
+    maxTokens: 16,
   };
 
   /** Events that wait for `go` after what they yield first. */
@@ -280,6 +280,8 @@ describe('the headers of a streamed answer', () => {
     expect((await response).status).toBe(200);
     go.resolve();
     expect(await sentEvents(await response)).toHaveLength(3);
+    // The stream is kept for two minutes, and nothing else waits.
+    timers.advance(120_000);
     expect(timers.count).toBe(0);
   });
 
@@ -303,7 +305,7 @@ describe('the headers of a streamed answer', () => {
       expect((await reader?.read())?.value).toBe(': keep-alive\n\n');
     }
     go.resolve();
-    expect((await reader?.read())?.value).toMatch(/^data: /);
+    expect((await reader?.read())?.value).toMatch(/^id: cmpl-id1:1\ndata: /);
     await reader?.cancel();
   });
 

@@ -1,0 +1,180 @@
+import { once } from 'node:events';
+import { request, type IncomingMessage } from 'node:http';
+
+import type { GenerationInput } from '@skein/protocol';
+import type { GenerationUpdate } from '@skein/serving';
+import { describe, expect, it, vi } from 'vitest';
+
+import { ManualTimers } from '../../testing/manual-timers.ts';
+import { generationEnd, testApp, type TestAppOptions } from '../../testing/test-app.ts';
+import { HttpServer } from '../server.ts';
+
+const chat = { model: 'org/tiny', messages: [{ role: 'user', content: 'Hi' }], max_tokens: 9, seed: 7 };
+const words = ['Once ', 'upon ', 'a ', '', 'time', '.'];
+const begin = { type: 'generation-begin', promptTokens: 7, promptHash: 'a'.repeat(64), maxTokens: 9 } as const;
+
+/** Answers as a lead does: from the start, or behind what the request says was generated. */
+async function* lead(_: AbortSignal, choice: number, { resume }: GenerationInput): AsyncGenerator<GenerationUpdate> {
+  yield begin;
+  for (const [index, word] of words.entries()) {
+    if (index < (resume?.tokens.length ?? 0)) expect(resume?.tokens[index]).toBe(index);
+    else yield { type: 'text-delta', text: word, tokens: [index] };
+    if (choice > 0 && index > 2) break;
+  }
+  yield { ...generationEnd, usage: { promptTokens: 7, completionTokens: choice > 0 ? 4 : words.length } };
+}
+
+async function serve(options: TestAppOptions = {}) {
+  const timers = new ManualTimers();
+  const { app, received } = testApp({ events: lead, schedule: timers.schedule, ...options });
+  const server = new HttpServer(app, { host: '127.0.0.1', port: 0 });
+  const url = await server.start();
+  return { url, received, timers, [Symbol.asyncDispose]: async () => await server.stop() };
+}
+
+interface SentEvent {
+  readonly id: string;
+  readonly data: string;
+}
+
+/** Asks for a stream, or for the rest of one. */
+async function ask(url: string, { body = {}, last }: { body?: object; last?: string | undefined } = {}) {
+  const headers = { 'content-type': 'application/json', ...(last !== undefined && { 'last-event-id': last }) };
+  const sent = request(`${url}/v1/chat/completions`, { method: 'POST', headers });
+  sent.end(JSON.stringify({ ...chat, stream: true, stream_options: { include_usage: true }, ...body }));
+  const [response] = (await once(sent, 'response')) as [IncomingMessage];
+  return response;
+}
+
+/** Reads events: so many, and then breaks the connection, or all. */
+async function read(response: IncomingMessage, most = Infinity): Promise<SentEvent[]> {
+  const events: SentEvent[] = [];
+  let text = '';
+  for await (const chunk of response) {
+    text += String(chunk);
+    for (let end = text.indexOf('\n\n'); end >= 0 && events.length < most; end = text.indexOf('\n\n')) {
+      const [, id = '', data = ''] = /^id: (.*)\ndata: (.*)$/.exec(text.slice(0, end)) ?? [];
+      events.push({ id, data });
+      text = text.slice(end + 2);
+    }
+    if (events.length >= most) break;
+  }
+  return events;
+}
+
+/** Waits for a signal, and fails with its reason. */
+async function untilAborted(signal: AbortSignal): Promise<never> {
+  return await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+}
+
+/** Answers as {@link lead} does, but says no more than so many words on one connection, until it is cut or let go. */
+function held(most: () => number) {
+  const free = Promise.withResolvers<void>();
+  async function* events(signal: AbortSignal, choice: number, input: GenerationInput) {
+    let left = most();
+    for await (const update of lead(signal, choice, input)) {
+      if (update.type !== 'generation-begin' && left-- === 0) await Promise.race([free.promise, untilAborted(signal)]);
+      yield update;
+    }
+  }
+  return { events, go: free.resolve };
+}
+
+describe.each([1, 2])('a stream of %i choices whose connection breaks', (n) => {
+  const asked = { body: { n } };
+  const sorted = (events: readonly SentEvent[]) => events.map(({ data }) => data).toSorted();
+
+  it('goes on behind any of its events, each of which comes once, though it had ended', async () => {
+    await using server = await serve();
+    const whole = await read(await ask(server.url, asked));
+    expect(whole.at(-1)?.data).toBe('[DONE]');
+    for (let cut = 1; cut < whole.length; cut += 1) {
+      const before = await read(await ask(server.url, asked), cut);
+      const after = await read(await ask(server.url, { ...asked, last: before.at(-1)?.id }));
+      expect(sorted([...before, ...after])).toEqual(sorted(whole));
+    }
+  });
+
+  it('goes on where it was at any of its words, each of which comes once, though its generations ended', async () => {
+    let most = Infinity;
+    await using server = await serve(held(() => most));
+    const whole = await read(await ask(server.url, asked));
+    for (most = 1; most <= words.length; most += 1) {
+      const all: SentEvent[] = [];
+      for (let last: string | undefined; all.at(-1)?.data !== '[DONE]'; last = all.at(-1)?.id) {
+        all.push(...(await read(await ask(server.url, { ...asked, last }), 1)));
+      }
+      expect(sorted(all)).toEqual(sorted(whole));
+      expect(new Set(all.map(({ id }) => id)).size).toBe(whole.length);
+    }
+  });
+});
+
+describe('an answer that runs while its connection breaks', () => {
+  it('frees its sequence at once, and goes on behind the same tokens, with the same request', async () => {
+    const { events, go } = held(() => 2);
+    await using server = await serve({ events });
+    const before = await read(await ask(server.url), 3);
+    await vi.waitFor(() => expect(server.received[0]?.signal.aborted).toBe(true));
+    go();
+    const after = await read(await ask(server.url, { last: before.at(-1)?.id }));
+    const texts = [...before, ...after].flatMap(({ data }) => /"content":"([^"]*)"/.exec(data)?.[1] ?? []);
+    expect(texts).toEqual(['', 'Once ', 'upon ', 'a ', 'time', '.']);
+    const [first, second] = server.received.map(({ inputs }) => inputs[0]);
+    expect(second).toEqual({
+      ...first,
+      resume: { promptHash: begin.promptHash, tokens: [0, 1], emittedCharacters: 10 },
+    });
+    expect(after.at(-2)?.data).toContain('"usage":{"prompt_tokens":7,"completion_tokens":6');
+  });
+
+  it('is taken over from a connection that only seems to live', async () => {
+    const { events, go } = held(() => 2);
+    await using server = await serve({ events });
+    const old = await ask(server.url);
+    old.on('error', () => undefined);
+    const [chunk] = (await once(old, 'data')) as [Buffer];
+    expect(String(chunk)).toContain('id: chatcmpl-id1:1\n');
+    const closed = new Promise((resolve) => old.once('close', resolve));
+    const response = await ask(server.url, { last: 'chatcmpl-id1:1' });
+    await closed;
+    go();
+    expect((await read(response)).map(({ id }) => id).slice(0, 3)).toEqual(
+      [2, 3, 4].map((number) => `chatcmpl-id1:${number}`),
+    );
+  });
+});
+
+describe('an answer that has ended', () => {
+  it('is sent again behind any of its events, without another generation; 204 says that nothing is missing', async () => {
+    await using server = await serve();
+    const whole = await read(await ask(server.url));
+    const again = await read(await ask(server.url, { last: whole[1]?.id }));
+    expect(again).toEqual(whole.slice(2));
+    expect((await ask(server.url, { last: whole.at(-1)?.id })).statusCode).toBe(204);
+    expect(server.received).toHaveLength(1);
+    server.timers.advance(120_000);
+    expect((await ask(server.url, { last: whole[1]?.id })).statusCode).toBe(404);
+  });
+
+  it('is not found behind an event that it never had, nor by an id that is none of ours', async () => {
+    await using server = await serve();
+    await read(await ask(server.url));
+    for (const last of ['chatcmpl-id1:99', 'chatcmpl-id2:1', 'chatcmpl-id1', '17', 'a b:1', `${'x'.repeat(999)}:1`]) {
+      expect((await ask(server.url, { last })).statusCode, last).toBe(404);
+    }
+    expect(server.received).toHaveLength(1);
+  });
+
+  it('keeps the error that it failed with', async () => {
+    async function* failing(): AsyncGenerator<GenerationUpdate> {
+      yield { type: 'text-delta', text: 'Once', tokens: [1] };
+      throw new Error('secret');
+    }
+    await using server = await serve({ events: failing });
+    const whole = await read(await ask(server.url));
+    expect(whole.at(-1)?.data).toContain('"code":"internal"');
+    expect(await read(await ask(server.url, { last: whole[0]?.id }))).toEqual(whole.slice(1));
+    expect(server.received).toHaveLength(1);
+  });
+});

@@ -1,0 +1,176 @@
+import type { GenerationInput } from '@skein/protocol';
+
+import type { AnswerObserver } from '../../audit/index.ts';
+import type { Schedule } from '../../timers.ts';
+import { eventOf, type EventSink } from '../event-stream/index.ts';
+import type { Choice } from '../generation-port.ts';
+import {
+  combine,
+  type AnswerFormat,
+  type AnswerIdentity,
+  type Completion,
+  type LogprobsFormat,
+} from './answer-format.ts';
+import { choiceAt, readChoices } from './answer.ts';
+
+export interface StreamedAnswerOptions {
+  /** Inputs of the choices. */
+  readonly inputs: readonly GenerationInput[];
+  readonly format: AnswerFormat;
+  readonly identity: AnswerIdentity;
+  /** Ends the stream with a chunk that holds the usage. */
+  readonly includeUsage: boolean;
+}
+
+/** A connection that carries a streamed answer. */
+export interface AnswerConnection {
+  /** Makes generations of the inputs, one each, to be iterated side by side. */
+  readonly generate: (inputs: readonly [GenerationInput, ...GenerationInput[]]) => readonly Choice[];
+  /** Signal of the generations. */
+  readonly signal: AbortSignal;
+  /** Aborts when the connection is lost: the answer can go on over another one. */
+  readonly gone: AbortSignal;
+  /** Observer of the progress on this connection. */
+  readonly observer: AnswerObserver;
+  readonly schedule: Schedule;
+}
+
+/**
+ * Longest wait for a replica to begin before the headers of a stream go out all the same, in milliseconds: clients give
+ * up after 30 s.
+ */
+const headersAfterMs = 10_000;
+
+interface ChoiceState {
+  readonly index: number;
+  /** The request for the rest of it. */
+  input: GenerationInput;
+  /** Tokens that were sent. */
+  tokens: number;
+  completion: Completion | undefined;
+  /** Chunk to send before any other of this choice. */
+  opening: string;
+  readonly textEvent: (text: string) => string;
+  readonly logprobs: LogprobsFormat;
+}
+
+/**
+ * An answer as a stream of chunks, those of all choices as they come. When its connection is lost its generations end,
+ * and it goes on over another connection where it was.
+ */
+export class StreamedAnswer {
+  readonly #options: StreamedAnswerOptions;
+  readonly #choices: readonly ChoiceState[];
+  #isOver = false;
+
+  constructor(options: StreamedAnswerOptions) {
+    const { inputs, format, identity } = options;
+    this.#options = options;
+    this.#choices = inputs.map((input, index) => {
+      const opening = format.opening(identity, index);
+      const textEvent = textTemplate((text) => this.#chunk(format.delta(identity, { index, text, logprobs: null })));
+      return {
+        index,
+        input,
+        tokens: 0,
+        completion: undefined,
+        opening: opening === undefined ? '' : this.#chunk(opening),
+        textEvent,
+        logprobs: format.logprobs(),
+      };
+    });
+  }
+
+  /** Whether it has come to its end, or failed for good. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /**
+   * Sends the answer, or the rest of it, with `[DONE]` at its end. Headers go out when a replica has begun, or after ten
+   * seconds, as when the model has to be loaded first. A choice that fails for good does not end the others: its error
+   * is thrown when they have come to their ends.
+   */
+  async send(sink: EventSink, connection: AnswerConnection): Promise<void> {
+    using _patience = connection.schedule(headersAfterMs, () => sink.open());
+    try {
+      await this.#sendChoices(sink, connection);
+      const { format, identity, includeUsage } = this.#options;
+      const completions = this.#choices.map(({ completion }) => completion).filter((one) => one !== undefined);
+      if (includeUsage) sink.send(format.usage(identity, combine(completions)));
+      sink.write('data: [DONE]\n\n');
+      this.#isOver = true;
+    } catch (error) {
+      this.#isOver = !connection.gone.aborted;
+      throw error;
+    }
+  }
+
+  async #sendChoices(sink: EventSink, { generate, signal, observer }: AnswerConnection): Promise<void> {
+    const { format, identity } = this.#options;
+    const open = this.#choices.filter(({ completion }) => completion === undefined);
+    const [first, ...others] = open.map(({ input }) => input);
+    if (first === undefined) return;
+    const runs = generate([first, ...others]);
+    const sentBefore = open.map(({ tokens }) => tokens);
+    try {
+      await readChoices({
+        choices: runs,
+        signal,
+        observer: {
+          onTokens: (run, count) => observer.onTokens(choiceAt(open, run).index, count),
+          onEnd: (run, { finishReason, usage }) => {
+            // Tokens that another connection carried are on the record of that one.
+            const completionTokens = usage.completionTokens - choiceAt(sentBefore, run);
+            observer.onEnd(choiceAt(open, run).index, { finishReason, usage: { ...usage, completionTokens } });
+          },
+        },
+        onBegin: () => sink.open(),
+        onDelta: (run, { text, tokens, logprobs }) => {
+          const choice = choiceAt(open, run);
+          choice.tokens += tokens.length;
+          if (text === '' && logprobs === undefined) return undefined;
+          const event =
+            logprobs === undefined
+              ? choice.textEvent(text)
+              : this.#chunk(format.delta(identity, { index: choice.index, text, logprobs: choice.logprobs(logprobs) }));
+          this.#open(choice, sink);
+          sink.write(event);
+          return sink.behind;
+        },
+        onEnd: (run, completion) => {
+          const choice = choiceAt(open, run);
+          this.#open(choice, sink);
+          sink.write(this.#chunk(format.ending(identity, choice.index, completion)));
+          choice.completion = completion;
+        },
+      });
+    } finally {
+      for (const [run, choice] of open.entries()) {
+        choice.input = { ...choice.input, ...runs[run]?.transcript.continuation };
+      }
+    }
+  }
+
+  #open(choice: ChoiceState, sink: EventSink): void {
+    if (choice.opening !== '') sink.write(choice.opening);
+    choice.opening = '';
+  }
+
+  /** Formats a chunk. With usage asked for, every one but that with the usage says `usage: null`, as OpenAI's do. */
+  #chunk(chunk: object): string {
+    return eventOf(this.#options.includeUsage ? { ...chunk, usage: null } : chunk);
+  }
+}
+
+/** Makes a function for events that differ in one text alone: the rest is serialized once, not for each token. */
+function textTemplate(eventWith: (text: string) => string): (text: string) => string {
+  const mark = '\0';
+  const event = eventWith(mark);
+  const quotedMark = JSON.stringify(mark);
+  // The last one: what the client named, the model, comes before the text.
+  const start = event.lastIndexOf(quotedMark);
+  const before = event.slice(0, start);
+  const after = event.slice(start + quotedMark.length);
+  return (text) => before + JSON.stringify(text) + after;
+}

@@ -1,0 +1,71 @@
+import { eventId } from './last-event-id.ts';
+
+/** The latest events of one stream, numbered from 1. */
+export class EventLog {
+  readonly #stream: string;
+  readonly #mostCharacters: number;
+  #events: string[] = [];
+  /** Number of the event before the first one that is kept. */
+  #forgotten = 0;
+  #characters = 0;
+
+  /**
+   * @param stream id of the stream
+   * @param mostCharacters characters beyond which the oldest events are forgotten
+   */
+  constructor(stream: string, mostCharacters: number) {
+    this.#stream = stream;
+    this.#mostCharacters = mostCharacters;
+  }
+
+  /** Characters of the events that are kept. */
+  get characters(): number {
+    return this.#characters;
+  }
+
+  /** Number of the last event; 0 before the first. */
+  get last(): number {
+    return this.#forgotten + this.#events.length;
+  }
+
+  /** Adds a formatted event. Returns it as it crosses the wire, with its id. */
+  append(event: string): string {
+    this.#events.push(event);
+    this.#characters += event.length;
+    if (this.#characters > this.#mostCharacters) this.#forgetOldest();
+    return this.#withId(this.last, event);
+  }
+
+  /** Forgets the events; later ones keep counting. */
+  clear(): void {
+    this.#forgotten += this.#events.length;
+    this.#events = [];
+    this.#characters = 0;
+  }
+
+  /**
+   * Returns the events behind a number, as they cross the wire; undefined when some of them are forgotten, and for a
+   * number that no event has had yet.
+   */
+  after(number: number): string | undefined {
+    if (number < this.#forgotten || number > this.last) return undefined;
+    const missed = this.#events.slice(number - this.#forgotten);
+    return missed.map((event, index) => this.#withId(number + 1 + index, event)).join('');
+  }
+
+  #withId(number: number, event: string): string {
+    return `id: ${eventId({ stream: this.#stream, number })}\n${event}`;
+  }
+
+  /** Forgets the older half at once: one by one, each event would cost as much as all that are kept. */
+  #forgetOldest(): void {
+    let count = 0;
+    for (const event of this.#events) {
+      if (this.#characters <= this.#mostCharacters / 2) break;
+      this.#characters -= event.length;
+      count += 1;
+    }
+    this.#events.splice(0, count);
+    this.#forgotten += count;
+  }
+}
