@@ -10,5 +10,12 @@ export {
 } from './generation/generate.ts';
 export { GenerationRun, type FailedAttempt, type ReplicaSource } from './generation/generation-run.ts';
 export { Transcript } from './generation/transcript.ts';
-export type { Route } from './routing/least-loaded-lead.ts';
-export { Replicas, type Attempt } from './routing/replicas.ts';
+export {
+  chooseReplica,
+  type Candidate,
+  type Choice,
+  type ChoiceReason,
+  type RoutedRequest,
+} from './routing/choose-replica.ts';
+export { Replicas, type Attempt, type ChosenReplica, type ReplicaQuery } from './routing/replicas.ts';
+export type { Route } from './routing/route.ts';

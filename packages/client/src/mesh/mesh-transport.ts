@@ -16,6 +16,7 @@ import {
   type Attempt,
   type CatalogModel,
   type FailedAttempt,
+  type ReplicaQuery,
 } from '@skein/serving';
 
 import type { GenerationStream, Logprobs, TokenLogprob } from '../generation/generation.ts';
@@ -37,7 +38,7 @@ export class MeshTransport implements Transport {
 
   constructor(mesh: ClientMesh) {
     this.#mesh = mesh;
-    this.#replicas = new Replicas({ cards: () => mesh.cards.snapshot() });
+    this.#replicas = new Replicas({ cards: mesh.cards });
   }
 
   /** Waits for a first member, and then a moment for one that serves a model. */
@@ -52,9 +53,10 @@ export class MeshTransport implements Transport {
   async *generate({ prompt, settings }: TransportRequest, options: { readonly signal: AbortSignal }): GenerationStream {
     const { model: name, ...wanted } = settings;
     const model = this.#resolve(name);
+    const packed = packPrompt(prompt);
     const run = new GenerationRun(this.#mesh, {
-      replicas: { take: (failed) => this.#takeReplica(model, failed) },
-      request: { prompt: packPrompt(prompt), ...toRequest(wanted) },
+      replicas: { take: (failed) => this.#takeReplica({ model, prompt: packed }, failed) },
+      request: { prompt: packed, ...toRequest(wanted) },
       ...options,
     });
     for await (const event of run) {
@@ -101,8 +103,8 @@ export class MeshTransport implements Transport {
    *
    * @throws SkeinError the last replica's error when all have failed, `not-deployed` when there was none
    */
-  #takeReplica(model: string, failed: readonly FailedAttempt[]): Attempt {
-    const found = this.#replicas.choose({ model, exclude: failed });
+  #takeReplica(query: ReplicaQuery, failed: readonly FailedAttempt[]): Attempt {
+    const found = this.#replicas.choose({ ...query, exclude: failed });
     if (found === undefined) throw failed.at(-1)?.error ?? notDeployed('no model of this hash');
     return this.#replicas.take(found);
   }

@@ -1,5 +1,5 @@
 import { untilAborted } from '@skein/mesh';
-import type { Card } from '@skein/protocol';
+import type { Card, PackedPrompt } from '@skein/protocol';
 import type {
   Attempt,
   EnginesAtRisk,
@@ -22,6 +22,7 @@ export interface RequestReplicasComponents {
 export interface RequestReplicasOptions {
   /** SHA-256 of the model. */
   readonly model: string;
+  readonly prompt: PackedPrompt;
   /** Engines of the whole request. */
   readonly engines: EnginesAtRisk;
   readonly signal: AbortSignal;
@@ -51,12 +52,12 @@ export class RequestReplicas implements ReplicaSource {
    */
   async take(failed: readonly FailedAttempt[]): Promise<Attempt> {
     const { cards, deployments, replicas } = this.#components;
-    const { model, engines, first, signal, onAsk } = this.#options;
+    const { model, prompt, engines, first, signal, onAsk } = this.#options;
     if (first !== undefined && failed.length === 0) await untilAborted(first.begun, signal);
     // Found and counted in one go: a request that comes at the same moment sees this one.
-    const ready = replicas.choose({ model, exclude: failed, prefer: first?.route, lost: engines.dead });
+    const ready = replicas.choose({ model, prompt, exclude: failed, prefer: first?.route, lost: engines.dead });
     const route = ready ?? (await this.#deploy(failed));
-    const attempt = replicas.take(route);
+    const attempt = replicas.take({ prompt, ...route });
     const { deployment } = route;
     onAsk?.({ deployment, peers: deployments.peersOf(deployment) ?? stagePeers(cards(), route) });
     return attempt;

@@ -30,7 +30,7 @@ export type RouterOptions = Partial<GenerationDeadlines>;
 const defaultDeadlines: GenerationDeadlines = { firstTokenMs: 300_000, gapMs: 60_000 };
 
 /**
- * Makes the router of requests: each goes to the least loaded lead of its model, whoever deployed it; without one, the
+ * Makes the router of requests: each goes to the replica of its model that is expected to answer first, whoever deployed it; without one, the
  * model is deployed first. A request whose lead fails goes on at another one, and when there is none, the model is deployed
  * once more for it, unless somebody took the deployment down that answered it. Each choice of a request is a run of its own, which prefers the replica
  * of the first one.
@@ -41,8 +41,8 @@ export function createRouter(
 ): GenerationPort {
   const deadlines = { ...defaultDeadlines, ...options };
   const cards = () => mesh.cards.snapshot();
-  const replicas = new Replicas({ cards, mayServe: (id) => deployments.mayServe(id) });
-  const models = (): ServedModel[] => servedModels(replicas.snapshot());
+  const replicas = new Replicas({ cards: mesh.cards, mayServe: (id) => deployments.mayServe(id) });
+  const models = (): ServedModel[] => servedModels(replicas.cards());
   return {
     models: () => models().filter(({ unusable }) => unusable === undefined),
     find: (reference) => findModel({ models: models(), absent: mesh.absent(), awaited: coming?.awaited }, reference),
@@ -50,7 +50,7 @@ export function createRouter(
       const engines = new EnginesAtRisk();
       const runs: GenerationRun[] = [];
       for (const request of inputs) {
-        const options = { model, engines, signal, onAsk, first: runs[0] };
+        const options = { model, prompt: request.prompt, engines, signal, onAsk, first: runs[0] };
         const source = new RequestReplicas({ cards, deployments, replicas }, options);
         runs.push(new GenerationRun(mesh, { id, request, replicas: source, engines, signal, deadlines }));
       }

@@ -90,7 +90,13 @@ export const fromEngineSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('engine-progress') }),
   /** Nothing is left to do, and no step is on its way: each of the first `requests` requests has ended. */
   z.object({ type: z.literal('engine-idle'), requests: z.number().int().nonnegative() }),
-  z.object({ type: z.literal('engine-load-changed'), active: z.number().int(), queued: z.number().int() }),
+  z.object({
+    type: z.literal('engine-load-changed'),
+    active: z.number().int(),
+    queued: z.number().int(),
+    waitingTokens: z.number().int(),
+    sequenceMs: z.number().optional(),
+  }),
   /** The payload is a whole frame of the `generate` stream, which the peer passes on as it is. The last one is the end. */
   z.object({ type: z.literal('generation-event'), id: generationId, isLast: z.boolean() }),
   z.object({ type: z.literal('generation-failed'), id: generationId, error: wireErrorSchema }),

@@ -126,7 +126,8 @@ export class HostedStage implements AsyncDisposable {
   describe(): HeldStage {
     const { deployment, name, stage, stages, block, spec } = this.load;
     const { model, contextTokens, sequences } = spec;
-    const counts = this.#engine?.load ?? { active: 0, queued: 0 };
+    const { active = 0, queued = 0, ...told } = this.#engine?.load ?? {};
+    const work = stage === 0 && this.#engine !== undefined ? told : {};
     const state = this.#state;
     const bytes = this.#heldBytes();
     const loaded = this.#engine === undefined ? {} : { speed: this.#engine.speed, placement: this.#engine.placement };
@@ -141,7 +142,9 @@ export class HostedStage implements AsyncDisposable {
       bytes,
       contextTokens,
       sequences,
-      ...counts,
+      active,
+      queued,
+      ...work,
       ...loaded,
     };
   }

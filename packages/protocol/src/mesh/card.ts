@@ -143,6 +143,16 @@ export const heldStageSchema = z.object({
    */
   active: z.number().int().nonnegative(),
   queued: z.number().int().nonnegative(),
+  /**
+   * Prompt tokens of those that have yet to be read, rounded up to four binary digits so that cards need not follow each
+   * chunk. On the lead alone; left out by peers that do not say.
+   */
+  waitingTokens: z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER).optional(),
+  /**
+   * Time for which a sequence holds its place, mean of the last ones. On the lead alone; left out before one has ended,
+   * and by peers that do not say.
+   */
+  sequenceMs: milliseconds.optional(),
   /** Left out until the stage is loaded, and by peers that do not measure. */
   speed: stageSpeedSchema.optional(),
   /** Place of the stage in memory. Left out until it is loaded, and by peers that do not say. */

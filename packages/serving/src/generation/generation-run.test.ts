@@ -69,6 +69,7 @@ function oneAfterTheOther(...deployments: readonly string[]): ReplicaSource {
       return {
         deployment,
         lead: member.peerId,
+        observe: () => undefined,
         [Symbol.dispose]() {
           expect(taken).toContain(deployment);
           taken = taken.filter((other) => other !== deployment);
@@ -181,7 +182,7 @@ describe('an answer whose replica is lost', () => {
       take(failed) {
         if (failed.some(({ hasAdded }) => hasAdded)) leads.first = answers;
         const deployment = ['first', 'second'].find((name) => !failed.some((one) => one.deployment === name)) ?? 'none';
-        return { deployment, lead: member.peerId, [Symbol.dispose]: () => undefined };
+        return { deployment, lead: member.peerId, observe: () => undefined, [Symbol.dispose]: () => undefined };
       },
     };
     expect(await outcome(run(replicas))).toMatchObject({ code: undefined });
@@ -248,6 +249,7 @@ describe('an answer whose replica is lost', () => {
       take: () => ({
         deployment: leads[asked.length] ?? 'none',
         lead: member.peerId,
+        observe: () => undefined,
         [Symbol.dispose]: () => undefined,
       }),
     };

@@ -1,8 +1,8 @@
 import { throwIfAborted, type Mesh } from '@skein/mesh';
 import { asSkeinError, SkeinError, type GenerationInput } from '@skein/protocol';
 
-import type { Route } from '../routing/least-loaded-lead.ts';
 import type { Attempt } from '../routing/replicas.ts';
+import type { Route } from '../routing/route.ts';
 import { AnswerTimes } from './answer-times.ts';
 import { EnginesAtRisk } from './engines-at-risk.ts';
 import { costAnEngine, errorAfter, errorAfterPart, errorBeforePart } from './failover.ts';
@@ -109,6 +109,7 @@ export class GenerationRun implements AsyncIterable<GenerationUpdate> {
         for await (const event of this.#ask(this.#route)) {
           if (!hasBegun) this.#begun.resolve(this.#route);
           hasBegun = true;
+          attempt.observe(event);
           this.#add(event);
           if (event.type !== 'generation-begin') times.came();
           yield event.type === 'generation-end' ? times.complete(event) : event;

@@ -1,47 +1,110 @@
+import { packPrompt } from '@skein/protocol';
 import { expect, test } from 'vitest';
 
-import { cardOf, leadOf } from '../testing/cards.ts';
-import { Replicas } from './replicas.ts';
+import { cardOf, CardsView, leadOf, tiny } from '../testing/cards.ts';
+import { Replicas, type ReplicasOptions } from './replicas.ts';
 
 const [ada, bob] = [
   { deployment: 'deployment-1', lead: 'ada' },
   { deployment: 'deployment-2', lead: 'bob' },
 ];
-const cards = [
-  cardOf('ada', { stages: [leadOf({ deployment: ada.deployment })] }),
-  cardOf('bob', { stages: [leadOf({ deployment: bob.deployment })] }),
-];
+const speed = { decodeMsPerLayer: 1, prefillMsPerTokenPerLayer: 0.25, headMs: 1 };
+const adaCard = (stage: Partial<Parameters<typeof leadOf>[0]> = {}) =>
+  cardOf('ada', { stages: [leadOf({ deployment: ada.deployment, speed, ...stage })] });
+const bobCard = cardOf('bob', { stages: [leadOf({ deployment: bob.deployment, speed })] });
+const prompt = packPrompt({ type: 'text', text: 'word '.repeat(800) });
+const begin = { type: 'generation-begin', promptTokens: 1000 } as const;
+
+function over(view: CardsView, options: Partial<ReplicasOptions> = {}): Replicas {
+  return new Replicas({ cards: view, random: () => 0, now: () => 0, ...options });
+}
 
 test('spreads requests that come together, before any card tells of them', () => {
-  const replicas = new Replicas({ cards: () => cards });
-  const taken = Array.from({ length: 4 }, () => replicas.take(replicas.choose({}) ?? ada));
+  const replicas = over(new CardsView([adaCard(), bobCard]));
+  const taken = Array.from({ length: 4 }, () => replicas.take(replicas.choose({ prompt }) ?? ada));
   expect(taken.map(({ lead }) => lead)).toEqual(['ada', 'bob', 'ada', 'bob']);
 });
 
 test('counts each attempt until it is over, once', () => {
-  const replicas = new Replicas({ cards: () => cards });
-  const [first, second] = [replicas.take(ada), replicas.take(ada)];
+  const replicas = over(new CardsView([adaCard(), bobCard]));
+  const [first, second] = [replicas.take({ ...ada, prompt }), replicas.take({ ...ada, prompt })];
   first[Symbol.dispose]();
   first[Symbol.dispose]();
-  expect(replicas.choose({})).toEqual(bob);
+  expect(replicas.choose({ prompt })).toMatchObject(bob);
   second[Symbol.dispose]();
-  expect(replicas.choose({})).toEqual(ada);
+  expect(replicas.choose({ prompt })).toMatchObject(ada);
 });
 
-test('does not count twice what the card tells of already', () => {
-  const busy = [cardOf('ada', { stages: [leadOf({ active: 2, queued: 1 })] })];
-  const replicas = new Replicas({ cards: () => busy });
-  for (let count = 0; count < 3; count += 1) replicas.take(ada);
-  expect(replicas.snapshot()[0]?.stages[0]).toMatchObject({ active: 2, queued: 1 });
-  replicas.take(ada);
-  expect(replicas.snapshot()[0]?.stages[0]).toMatchObject({ active: 3, queued: 1 });
+test('adds its requests to what the card says, until a card of the lead comes that tells of them', () => {
+  const view = new CardsView([adaCard({ waitingTokens: 500 }), bobCard]);
+  const replicas = over(view);
+  using attempt = replicas.take({ ...ada, prompt });
+  const costAtAda = () => replicas.choose({ prompt, prefer: ada })?.why.cost ?? 0;
+  const alone = costAtAda();
+  expect(alone).toBeGreaterThan(2500);
+  // A card from before the lead has taken the request tells of others.
+  view.set([adaCard({ waitingTokens: 500, active: 1 }), bobCard]);
+  expect(costAtAda()).toBeGreaterThanOrEqual(alone);
+  attempt.observe(begin);
+  expect(costAtAda()).toBeGreaterThanOrEqual(alone);
+  view.set([adaCard({ waitingTokens: 1500, active: 2 }), bobCard]);
+  expect(costAtAda()).toBeCloseTo(alone, -2);
+});
+
+test('takes a lead that has a request to tell of it after a while, whether its card has changed or not', () => {
+  let nowMs = 0;
+  const replicas = over(new CardsView([adaCard(), bobCard]), { now: () => nowMs });
+  using attempt = replicas.take({ ...ada, prompt });
+  attempt.observe(begin);
+  expect(replicas.choose({ prompt })).toMatchObject(bob);
+  nowMs = 4000;
+  expect(replicas.choose({ prompt })).toMatchObject(ada);
+});
+
+test('learns how many tokens a text has from what leads make of it', () => {
+  const replicas = over(new CardsView([adaCard()]));
+  const tokens = () => replicas.choose({ model: tiny.model, prompt })?.why.cost;
+  expect(tokens()).toBe(1000);
+  for (let nth = 0; nth < 200; nth += 1) {
+    using attempt = replicas.take({ ...ada, prompt });
+    attempt.observe({ type: 'generation-begin', promptTokens: 2000 });
+  }
+  expect(tokens()).toBeCloseTo(2000, -1);
+  expect(
+    replicas.choose({ model: tiny.model, prompt: packPrompt({ type: 'tokens', tokens: [1, 2, 3] }) })?.why.cost,
+  ).toBe(3);
 });
 
 test('leaves out what may not serve, and what the request has lost', () => {
-  const replicas = new Replicas({ cards: () => cards, mayServe: (deployment) => deployment !== ada.deployment });
-  expect(replicas.choose({})).toEqual(bob);
+  const view = new CardsView([adaCard(), bobCard]);
+  const replicas = over(view, { mayServe: (deployment) => deployment !== ada.deployment });
+  expect(replicas.choose({})).toMatchObject(bob);
   expect(replicas.choose({ lost: new Set([bob.deployment]) })).toBeUndefined();
-  expect(replicas.snapshot().flatMap(({ stages }) => stages.map(({ deployment }) => deployment))).toEqual([
+  expect(replicas.cards().flatMap(({ stages }) => stages.map(({ deployment }) => deployment))).toEqual([
     bob.deployment,
   ]);
+});
+
+test('finds a model by its hash, and forgets a replica with its card', () => {
+  const other = 'b'.repeat(64);
+  const view = new CardsView([adaCard({ model: other, name: tiny.model }), bobCard]);
+  const replicas = over(view);
+  expect(replicas.choose({ model: tiny.model })).toMatchObject(bob);
+  expect(replicas.choose({ model: other })).toMatchObject(ada);
+  view.set([bobCard]);
+  expect(replicas.choose({ model: other })).toBeUndefined();
+  expect(replicas.choose({ model: tiny.model, exclude: [bob] })).toBeUndefined();
+});
+
+test('passes over leads that are not ready, and those that are no leads', () => {
+  const view = new CardsView([
+    adaCard({ state: 'loading' }),
+    cardOf('bob', { stages: [leadOf({ stage: 1, stages: 2 })] }),
+  ]);
+  const replicas = over(view);
+  expect(replicas.choose({})).toBeUndefined();
+  view.set([adaCard({ state: 'draining' })]);
+  expect(replicas.choose({})).toBeUndefined();
+  view.set([adaCard()]);
+  expect(replicas.choose({})).toMatchObject(ada);
 });

@@ -1,69 +1,177 @@
-import type { Card } from '@skein/protocol';
+import type { Cards } from '@skein/mesh';
+import type { Card, GenerationEvent, Labels, PackedPrompt } from '@skein/protocol';
 
-import { chooseLead, type LeadQuery, type Route } from './least-loaded-lead.ts';
+import { chooseReplica, type ChoiceReason } from './choose-replica.ts';
+import { ReplicaIndex, type IndexedReplica } from './replica-index.ts';
+import type { Route } from './route.ts';
+import { TokenEstimate } from './token-estimate.ts';
+
+/** The replicas that a request may go to. */
+export interface ReplicaQuery {
+  /** SHA-256 of the model that they serve. Default: any. */
+  readonly model?: string | undefined;
+  /** The request's prompt. Default: a short one. */
+  readonly prompt?: PackedPrompt | undefined;
+  /** Labels that every machine of the replica has to have. Default: none. */
+  readonly labels?: Labels | undefined;
+  /** Leads that are excluded. Default: none. */
+  readonly exclude?: readonly Route[] | undefined;
+  /** Deployments that are excluded. Default: none. */
+  readonly lost?: ReadonlySet<string> | undefined;
+  /** A lead to choose whatever its load, if it is among them. Default: none. */
+  readonly prefer?: Route | undefined;
+}
+
+/** A chosen replica. */
+export interface ChosenReplica extends Route {
+  readonly why: ChoiceReason;
+  /** The request's prompt, for {@link Replicas.take}. */
+  readonly prompt: PackedPrompt | undefined;
+}
 
 /** A replica taken for one attempt. Disposing it ends the attempt. */
-export interface Attempt extends Route, Disposable {}
+export interface Attempt extends Route, Disposable {
+  /** Takes an event of the generation: from the first on, the lead's cards tell of the request. */
+  observe(event: Pick<GenerationEvent, 'type'> & { readonly promptTokens?: number }): void;
+}
 
 export interface ReplicasOptions {
-  /** The newest cards of all members. */
-  readonly cards: () => readonly Card[];
+  readonly cards: Pick<Cards, 'onChange' | 'snapshot'>;
   /** Tells whether a deployment may still serve: its owner knows earlier than the cards show. Default: always true. */
   readonly mayServe?: (deployment: string) => boolean;
+  /** Returns a number from 0 up to 1. Default: `Math.random`. */
+  readonly random?: () => number;
+  /** Returns the milliseconds of a monotonic clock. Default: `performance.now`. */
+  readonly now?: () => number;
+}
+
+/** An attempt whose request no card tells of yet. */
+interface Pending {
+  readonly replica: IndexedReplica;
+  readonly tokens: number;
+  /** Set when the lead has taken the request: with its card at that time, which may not tell of it. */
+  begun?: { readonly card: Card | undefined; readonly atMs: number } | undefined;
 }
 
 /**
+ * Time after which a lead that has a request is taken to tell of it, in milliseconds: a card goes out every two seconds,
+ * and one that says the same as before is not reported.
+ */
+const confirmedAfterMs = 3000;
+/** Tokens of a request of which nobody has said the prompt. */
+const unknownPromptTokens = 64;
+
+/**
  * The replicas as this member sees them: those on the cards, without those that it knows to be lost, and with its own
- * requests in flight. Cards show these a moment later, so requests that come together would all go to one replica.
+ * requests that no card tells of yet. Cards show these a moment later, so requests that come together would all go to one
+ * replica.
  */
 export class Replicas {
   readonly #options: ReplicasOptions;
-  /** Requests in flight, by deployment. */
-  readonly #inFlight = new Map<string, number>();
+  readonly #index = new ReplicaIndex();
+  readonly #pending = new Set<Pending>();
+  readonly #estimate = new TokenEstimate();
+  readonly #random: () => number;
+  readonly #now: () => number;
+  #areCardsNew = true;
 
   constructor(options: ReplicasOptions) {
     this.#options = options;
+    this.#random = options.random ?? Math.random;
+    this.#now = options.now ?? (() => performance.now());
+    options.cards.onChange(() => (this.#areCardsNew = true));
   }
 
-  /**
-   * Returns the cards with the stages that may serve. A lead counts at least as many active requests as this member
-   * sent it.
-   *
-   * @param lost further deployments to leave out
-   */
-  snapshot(lost: ReadonlySet<string> = new Set()): Card[] {
+  /** Returns the cards with the stages that may serve. */
+  cards(): Card[] {
     const { cards, mayServe = () => true } = this.#options;
-    return cards().map((card) => ({
-      ...card,
-      stages: card.stages
-        .filter(({ deployment }) => mayServe(deployment) && !lost.has(deployment))
-        .map((stage) => {
-          const own = stage.stage === 0 ? (this.#inFlight.get(stage.deployment) ?? 0) : 0;
-          return { ...stage, active: Math.max(stage.active, own - stage.queued) };
-        }),
-    }));
+    return cards.snapshot().map((card) => {
+      return { ...card, stages: card.stages.filter(({ deployment }) => mayServe(deployment)) };
+    });
   }
 
-  /** Chooses the best replica, by the policy of {@link chooseLead}. Returns undefined when none is ready. */
-  choose({ lost, ...query }: LeadQuery & { readonly lost?: ReadonlySet<string> | undefined }): Route | undefined {
-    const found = chooseLead(this.snapshot(lost), query);
-    return found && { deployment: found.stage.deployment, lead: found.peer };
+  /** Chooses the best replica, by the policy of {@link chooseReplica}. Returns undefined when none is ready. */
+  choose({ model, prompt, lost, ...query }: ReplicaQuery): ChosenReplica | undefined {
+    this.#look();
+    const { mayServe } = this.#options;
+    const all = this.#index.replicas(model);
+    const isKnownOfAll = mayServe === undefined && lost === undefined;
+    const candidates = isKnownOfAll
+      ? all
+      : all.filter(({ replica: { deployment } }) => lost?.has(deployment) !== true && mayServe?.(deployment) !== false);
+    const tokens = this.#tokensOf(model, prompt);
+    const choice = chooseReplica(candidates, { ...query, tokens }, this.#random);
+    if (choice === undefined) return undefined;
+    const { deployment, lead } = choice.candidate.replica;
+    return { deployment, lead, why: choice.why, prompt };
   }
 
-  /** Counts a request in flight at a replica until the attempt is disposed. */
-  take({ deployment, lead }: Route): Attempt {
-    this.#inFlight.set(deployment, (this.#inFlight.get(deployment) ?? 0) + 1);
-    let isOver = false;
+  /** Counts a request at a replica until a card of its lead tells of it, or the attempt is disposed. */
+  take({ deployment, lead, ...chosen }: Route & Partial<ChosenReplica>): Attempt {
+    this.#look();
+    const { prompt, why } = chosen;
+    const replica = this.#index.find({ deployment, lead });
+    const model = replica?.replica.model;
+    const newTokens = Math.max(1, this.#tokensOf(model, prompt) - (why?.cachedTokens ?? 0));
+    const pending = replica && this.#count({ replica, tokens: newTokens });
     return {
       deployment,
       lead,
+      observe: ({ promptTokens }) => {
+        if (pending !== undefined && pending.begun === undefined) this.#begin(pending);
+        if (promptTokens === undefined || model === undefined || prompt === undefined) return;
+        this.#estimate.observe(model, sizeOf(prompt), promptTokens);
+      },
       [Symbol.dispose]: () => {
-        if (isOver) return;
-        isOver = true;
-        const left = (this.#inFlight.get(deployment) ?? 1) - 1;
-        if (left === 0) this.#inFlight.delete(deployment);
-        else this.#inFlight.set(deployment, left);
+        if (pending !== undefined) this.#settle(pending);
       },
     };
   }
+
+  /** Brings the index up to date with the cards. */
+  #look(): void {
+    const nowMs = this.#now();
+    if (this.#areCardsNew) {
+      this.#areCardsNew = false;
+      this.#index.update(this.#options.cards.snapshot());
+    }
+    for (const pending of this.#pending) {
+      const { begun, replica } = pending;
+      if (begun === undefined) continue;
+      if (begun.card !== leadCard(replica) || nowMs - begun.atMs > confirmedAfterMs) this.#settle(pending);
+    }
+  }
+
+  #tokensOf(model: string | undefined, prompt: PackedPrompt | undefined): number {
+    return prompt === undefined ? unknownPromptTokens : this.#estimate.tokens(model ?? '', sizeOf(prompt));
+  }
+
+  #count(pending: Pending): Pending {
+    const { unconfirmed } = pending.replica;
+    this.#pending.add(pending);
+    unconfirmed.requests += 1;
+    unconfirmed.tokens += pending.tokens;
+    return pending;
+  }
+
+  #begin(pending: Pending): void {
+    this.#look();
+    pending.begun = { card: leadCard(pending.replica), atMs: this.#now() };
+  }
+
+  /** Stops counting a request. */
+  #settle(pending: Pending): void {
+    if (!this.#pending.delete(pending)) return;
+    const { unconfirmed } = pending.replica;
+    unconfirmed.requests -= 1;
+    unconfirmed.tokens -= pending.tokens;
+  }
+}
+
+function leadCard({ replica }: IndexedReplica): Card | undefined {
+  return replica.stages[0]?.card;
+}
+
+function sizeOf({ type, bytes }: PackedPrompt) {
+  return { type, byteLength: bytes.byteLength };
 }

@@ -1,3 +1,4 @@
+import type { Cards } from '@skein/mesh';
 import type { Card, HeldModel, HeldStage } from '@skein/protocol';
 
 /** The model of {@link modelOf} and {@link leadOf} by default. */
@@ -39,4 +40,29 @@ export function leadOf(content: Partial<HeldStage> = {}): HeldStage {
     queued: 0,
     ...content,
   };
+}
+
+/** A view of cards that a test changes at will. */
+export class CardsView implements Pick<Cards, 'onChange' | 'snapshot'> {
+  readonly #listeners = new Set<() => void>();
+  #cards: readonly Card[];
+
+  constructor(cards: readonly Card[]) {
+    this.#cards = cards;
+  }
+
+  snapshot(): readonly Card[] {
+    return this.#cards;
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Replaces all cards. */
+  set(cards: readonly Card[]): void {
+    this.#cards = cards;
+    for (const listener of this.#listeners) listener();
+  }
 }

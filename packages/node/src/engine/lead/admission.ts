@@ -30,6 +30,8 @@ export class Admission {
    * that continue an answer of another lead, whose readers have begun; then the rest.
    */
   readonly #waiting: Sequence[] = [];
+  /** Prompt tokens of waiting sequences that the cache held when they came. */
+  readonly #cachedAtFirst = new WeakMap<Sequence, number>();
 
   constructor(cache: PrefixCache, options: AdmissionOptions) {
     this.#cache = cache;
@@ -39,6 +41,11 @@ export class Admission {
   /** Sequences that wait. */
   get size(): number {
     return this.#waiting.length;
+  }
+
+  /** Tokens that they have to read before their next one is drawn, unless the cache has changed since they came. */
+  get waitingTokens(): number {
+    return sum(this.#waiting, (one) => (one.copy ? 0 : one.tokens.length - (this.#cachedAtFirst.get(one) ?? 0)));
   }
 
   /**
@@ -63,6 +70,7 @@ export class Admission {
       throw new SkeinError('overloaded', `${maxQueued} requests wait already; try again later or add a machine`);
     }
     const sequence = new Sequence(request);
+    if (this.#options.shares) this.#cachedAtFirst.set(sequence, this.#cache.longestKept(request.prompt));
     const place = continues ? this.#waiting.findIndex((one) => !one.hasBegun && one.request.resume === undefined) : -1;
     if (place === -1) this.#waiting.push(sequence);
     else this.#waiting.splice(place, 0, sequence);

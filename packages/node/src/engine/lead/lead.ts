@@ -15,6 +15,7 @@ import type { Stage, StageOutput } from '../stage/stage.ts';
 import { Answer, contradicts, type SequenceCost } from './answer.ts';
 import { ChannelFilter, findChannelMarks, type ChannelMarks } from './channels.ts';
 import type { ChatTemplate } from './chat-template/chat-template.ts';
+import { LoadMeter, type LeadLoad } from './load-meter.ts';
 import { PromptReader } from './prompt-reader.ts';
 import { Scheduler, type Outcome, type SchedulerOptions } from './scheduler.ts';
 import type { Sequence, SequenceRequest } from './sequence.ts';
@@ -43,8 +44,8 @@ export interface LeadComponents {
   readonly onProgress: () => void;
   /** Called when nothing is left to do, with the number of generations started so far. */
   readonly onIdle: (started: number) => void;
-  /** Called when the number of active or queued sequences has changed. */
-  readonly onLoad: (load: { active: number; queued: number }) => void;
+  /** Called when the number of active or queued sequences has changed, or that of tokens to read by an eighth or so. */
+  readonly onLoad: (load: LeadLoad) => void;
   /** Returns the milliseconds of a monotonic clock. */
   readonly now: () => number;
   /** Runs a callback soon, after pending input has been read. */
@@ -77,7 +78,7 @@ export class Lead {
   readonly #served = new Map<string, Served>();
   readonly #channelMarks: ChannelMarks | undefined;
   readonly #prompts: PromptReader;
-  #load = { active: 0, queued: 0 };
+  readonly #load: LoadMeter;
   #pumpIsDue = false;
   #lastSignOfLifeAt: number;
   #started = 0;
@@ -89,6 +90,7 @@ export class Lead {
     this.#options = options;
     this.#scheduler = new Scheduler({ ...options, maxQueued });
     this.#lastSignOfLifeAt = components.now();
+    this.#load = new LoadMeter(components.now());
     this.#channelMarks = findChannelMarks(components.tokenizer);
     const { tokenizer, chatTemplate } = components;
     this.#prompts = new PromptReader({ tokenizer, chatTemplate, contextTokens: options.contextTokens });
@@ -204,10 +206,8 @@ export class Lead {
   }
 
   #tellLoad(): void {
-    const { active, queued } = this.#scheduler;
-    if (active === this.#load.active && queued === this.#load.queued) return;
-    this.#load = { active, queued };
-    this.#components.onLoad(this.#load);
+    const load = this.#load.update(this.#scheduler, this.#components.now());
+    if (load !== undefined) this.#components.onLoad(load);
   }
 
   #tellIdle(): void {

@@ -21,7 +21,7 @@ import { InFlightLedger, type Contribution } from './in-flight-ledger.ts';
 import { OperationQueue } from './operation-queue.ts';
 import { PrefixCache, type PrefixCacheOptions } from './prefix-cache.ts';
 import { RunningSequences } from './running-sequences.ts';
-import type { DrawnToken, Sequence, SequenceRequest } from './sequence.ts';
+import { sum, type DrawnToken, type Sequence, type SequenceRequest } from './sequence.ts';
 import { Speculation, type SpeculationOptions } from './speculation.ts';
 
 export interface SchedulerOptions extends BatchOptions, SpeculationOptions, Pick<PrefixCacheOptions, 'swapTokens'> {
@@ -76,6 +76,7 @@ export class Scheduler {
   readonly #running = new RunningSequences();
   readonly #inFlight = new InFlightLedger();
   readonly #operations = new OperationQueue();
+  #ended = 0;
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
@@ -93,6 +94,17 @@ export class Scheduler {
   /** Number of sequences that wait, including preempted ones. */
   get queued(): number {
     return this.#admission.size;
+  }
+
+  /** Prompt tokens of both that have yet to be read. */
+  get waitingTokens(): number {
+    const unread = sum(this.#running.byAge, (one) => (one.unsent > 1 ? one.unsent : 0));
+    return unread + this.#admission.waitingTokens;
+  }
+
+  /** Number of sequences that have run and ended so far. */
+  get ended(): number {
+    return this.#ended;
   }
 
   /** Whether nothing runs, waits or is on its way round the ring. */
@@ -295,6 +307,7 @@ export class Scheduler {
       if (copy !== undefined) this.#operations.add(this.#cache.discard(copy));
     } else {
       this.#running.remove(sequence);
+      this.#ended += 1;
       this.#operations.add(...this.#cache.release(slot, sequence.tokens, keep ? confirmed : 0));
     }
   }

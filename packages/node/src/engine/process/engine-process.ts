@@ -19,6 +19,7 @@ import {
 
 import { fromEngineSchema, type EngineLoad, type FromEngine, type ToEngine } from '../control.ts';
 import type { Generation } from '../lead/lead.ts';
+import type { LeadLoad } from '../lead/load-meter.ts';
 import { inhibitors, keepAwake } from '../../awake/keep-awake.ts';
 import { EngineChild } from './engine-child.ts';
 import { EventFrames } from './event-frames.ts';
@@ -61,7 +62,7 @@ export class EngineProcess implements AsyncDisposable {
   #placement: StagePlacement = { backend: 'cpu', devices: [], cpuLayers: 0, fallbacks: [] };
   #speed: StageSpeed = { decodeMsPerLayer: 0, prefillMsPerTokenPerLayer: 0, headMs: 0 };
   #stopping = false;
-  #load = { active: 0, queued: 0 };
+  #load: LeadLoad = { active: 0, queued: 0, waitingTokens: 0 };
   #onLoad: (() => void) | undefined;
   #onRunning: ((running: number) => void) | undefined;
 
@@ -127,8 +128,8 @@ export class EngineProcess implements AsyncDisposable {
     return this.#child.ring;
   }
 
-  /** Sequences being generated, and requests that wait. 0 for both on stages other than the lead. */
-  get load(): { readonly active: number; readonly queued: number } {
+  /** The lead's work: nothing on other stages. */
+  get load(): LeadLoad {
     return this.#load;
   }
 
@@ -252,10 +253,12 @@ export class EngineProcess implements AsyncDisposable {
       case 'engine-idle':
         this.#stallWatch.onIdle(message.requests);
         break;
-      case 'engine-load-changed':
-        this.#load = { active: message.active, queued: message.queued };
+      case 'engine-load-changed': {
+        const { type: _, ...load } = message;
+        this.#load = load;
         this.#onLoad?.();
         break;
+      }
       case 'generation-event':
         this.#stallWatch.onProgress();
         this.#generations.get(message.id)?.frames.push(payload);

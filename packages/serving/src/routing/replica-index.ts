@@ -1,0 +1,95 @@
+import type { Card } from '@skein/protocol';
+
+import type { Candidate } from './choose-replica.ts';
+import { replicasOf, type Replica, type ReplicaStage } from './replica.ts';
+import type { Route } from './route.ts';
+
+/** A replica with the requests that were sent to it and that no card tells of. */
+export interface IndexedReplica extends Candidate {
+  replica: Replica;
+  readonly unconfirmed: { requests: number; tokens: number };
+}
+
+/**
+ * The replicas on the cards, kept from one look at the cards to the next: only cards that have changed are read. A
+ * replica that no card shows any more is gone at once.
+ */
+export class ReplicaIndex {
+  readonly #cards = new Map<string, Card>();
+  /** Stages on present cards, by deployment. */
+  readonly #stages = new Map<string, ReplicaStage[]>();
+  readonly #byDeployment = new Map<string, readonly IndexedReplica[]>();
+  readonly #byModel = new Map<string, IndexedReplica[]>();
+  #own: Card | undefined;
+
+  /**
+   * Takes the present cards, with this member's own first.
+   *
+   * @returns the deployments whose stages, or their cards, have changed
+   */
+  update(cards: readonly Card[]): ReadonlySet<string> {
+    const changed = new Set<string>();
+    const present = new Set<string>();
+    for (const card of cards) {
+      present.add(card.peer);
+      if (this.#cards.get(card.peer) !== card) this.#replace(card.peer, card, changed);
+    }
+    if (present.size < this.#cards.size) {
+      for (const peer of this.#cards.keys()) if (!present.has(peer)) this.#replace(peer, undefined, changed);
+    }
+    [this.#own] = cards;
+    for (const deployment of changed) this.#describe(deployment);
+    return changed;
+  }
+
+  /** Returns the replicas of a model, or all of them. */
+  replicas(model: string | undefined): readonly IndexedReplica[] {
+    return model === undefined ? [...this.#byDeployment.values()].flat() : (this.#byModel.get(model) ?? []);
+  }
+
+  find({ deployment, lead }: Route): IndexedReplica | undefined {
+    return this.#byDeployment.get(deployment)?.find(({ replica }) => replica.lead === lead);
+  }
+
+  #replace(peer: string, card: Card | undefined, changed: Set<string>): void {
+    for (const { deployment } of this.#cards.get(peer)?.stages ?? []) {
+      changed.add(deployment);
+      const others = (this.#stages.get(deployment) ?? []).filter((held) => held.card.peer !== peer);
+      if (others.length === 0) this.#stages.delete(deployment);
+      else this.#stages.set(deployment, others);
+    }
+    if (card === undefined) return void this.#cards.delete(peer);
+    this.#cards.set(peer, card);
+    for (const stage of card.stages) {
+      changed.add(stage.deployment);
+      this.#stages.set(stage.deployment, [...(this.#stages.get(stage.deployment) ?? []), { card, stage }]);
+    }
+  }
+
+  #describe(deployment: string): void {
+    const before = this.#byDeployment.get(deployment) ?? [];
+    const now = replicasOf(this.#stages.get(deployment) ?? [], this.#own).map((replica) => {
+      const known = before.find((one) => one.replica.key === replica.key && one.replica.model === replica.model);
+      if (known !== undefined) known.replica = replica;
+      return known ?? { replica, unconfirmed: { requests: 0, tokens: 0 } };
+    });
+    for (const gone of before.filter((one) => !now.includes(one))) this.#leave(gone);
+    for (const indexed of now.filter((one) => !before.includes(one))) this.#enter(indexed);
+    if (now.length === 0) this.#byDeployment.delete(deployment);
+    else this.#byDeployment.set(deployment, now);
+  }
+
+  #enter(indexed: IndexedReplica): void {
+    const { model } = indexed.replica;
+    const others = this.#byModel.get(model);
+    if (others === undefined) this.#byModel.set(model, [indexed]);
+    else others.push(indexed);
+  }
+
+  #leave(indexed: IndexedReplica): void {
+    const { model } = indexed.replica;
+    const others = (this.#byModel.get(model) ?? []).filter((one) => one !== indexed);
+    if (others.length === 0) this.#byModel.delete(model);
+    else this.#byModel.set(model, others);
+  }
+}
