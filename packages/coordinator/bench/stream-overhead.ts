@@ -11,6 +11,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { silentLogger } from '@skein/protocol';
 import type { GenerationUpdate } from '@skein/serving';
 
+import { Admission } from '../src/admission/index.ts';
 import { noAudit } from '../src/audit/port.ts';
 import { Requests } from '../src/audit/requests.ts';
 import { createApp, HttpServer, type GenerationPort, type ServedModel } from '../src/http/index.ts';
@@ -53,6 +54,11 @@ async function measure(script: keyof typeof scripts, { tokens, streams }: { toke
   };
   const app = createApp({
     generations,
+    admission: new Admission({
+      replicas: { sequencesOf: () => [streams], prepare: notUsed },
+      schedule,
+      nowMs: () => performance.now(),
+    }),
     requests: new Requests({ audit: noAudit, now: Date.now }),
     administration: { status: () => ({}), deploy: notUsed, undeploy: notUsed },
     stopped: new AbortController().signal,

@@ -1,13 +1,22 @@
 import type { Mesh } from '@skein/mesh';
 import type { DeploymentStatus } from '@skein/protocol';
 
+import type { Admission } from './admission/index.ts';
 import type { Deployments } from './deployments/index.ts';
 import type { AdminHandlers } from './http/index.ts';
 
 /** Answers what a coordinator can be asked over HTTP, beside generations. */
-export function administrationOf(mesh: Mesh, deployments: Deployments): AdminHandlers<'any'> {
+export function administrationOf({
+  mesh,
+  deployments,
+  admission,
+}: {
+  readonly mesh: Mesh;
+  readonly deployments: Deployments;
+  readonly admission: Admission;
+}): AdminHandlers<'any'> {
   return {
-    status: () => meshStatus(mesh, deployments.list()),
+    status: () => ({ ...meshStatus(mesh, deployments.list()), admission: admission.status() }),
     deploy: async ({ unlessServed, ...request }, { signal, onEvent }) => ({
       deployment: await deployments.deploy(request, {
         signal,

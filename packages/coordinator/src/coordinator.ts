@@ -3,6 +3,7 @@ import { randomInt, randomUUID } from 'node:crypto';
 import type { Mesh } from '@skein/mesh';
 import { silentLogger, SkeinError, type Logger } from '@skein/protocol';
 
+import { Admission } from './admission/index.ts';
 import { deploymentEvent, noAudit, Requests, type AuditPort } from './audit/index.ts';
 import { Deployments, type ComingModel, type DeploymentsOptions } from './deployments/index.ts';
 import type { Hono } from 'hono';
@@ -70,10 +71,21 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
   );
   const requests = new Requests({ audit, now: shared.now });
   const stopped = new AbortController();
+  const router = createRouter({ mesh, deployments, coming }, options.deadlines);
+  const admission = new Admission({
+    replicas: {
+      sequencesOf: (model) => router.sequencesOf(model),
+      prepare: async (model) => await router.prepare(model, { signal: stopped.signal }),
+    },
+    schedule,
+    nowMs: () => performance.now(),
+  });
+  const unwatch = mesh.cards.onChange(() => admission.refresh());
   const app = createApp({
-    generations: createRouter({ mesh, deployments, coming }, options.deadlines),
+    generations: router,
+    admission,
     requests,
-    administration: administrationOf(mesh, deployments),
+    administration: administrationOf({ mesh, deployments, admission }),
     stopped: stopped.signal,
     randomSeed: () => randomInt(2 ** 32),
     schedule,
@@ -91,6 +103,7 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
   }
   async function stop(): Promise<void> {
     await starting?.catch(() => undefined);
+    unwatch();
     stopped.abort(new SkeinError('not-running', 'the coordinator is stopping'));
     await Promise.all([server.stop(), deployments.stop()]);
     await requests.settle({ timeoutMs: settleMs });

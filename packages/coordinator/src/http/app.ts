@@ -2,6 +2,7 @@ import type { Logger } from '@skein/protocol';
 import type { Hono } from 'hono';
 
 import type { Schedule } from '../timers.ts';
+import type { Admission } from '../admission/index.ts';
 import type { Requests } from '../audit/index.ts';
 import { createBaseApp, logError } from './base-app.ts';
 import { RequestBodies } from './body/index.ts';
@@ -13,6 +14,7 @@ import { Turns } from './turns.ts';
 
 export interface AppComponents {
   readonly generations: GenerationPort;
+  readonly admission: Admission;
   readonly administration: AdminHandlers<'any'>;
   /** The records of requests. */
   readonly requests: Requests;

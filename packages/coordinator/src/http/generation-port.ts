@@ -42,6 +42,8 @@ export interface GenerationPort {
       /** Id of the request on every machine. */
       readonly id: string;
       readonly signal: AbortSignal;
+      /** Resolves when the request may be sent. Its error is that of the generations. Default: it may be sent at once. */
+      readonly admitted?: Promise<void> | undefined;
       /** Called with each replica right before the request is sent there. */
       readonly onAsk?: ((replica: AskedReplica) => void) | undefined;
     },

@@ -26,6 +26,8 @@ export interface RequestReplicasOptions {
   /** Engines of the whole request. */
   readonly engines: EnginesAtRisk;
   readonly signal: AbortSignal;
+  /** Resolves when the request may be sent. Default: it may be sent at once. */
+  readonly admitted?: Promise<void> | undefined;
   /** Called with each replica before it is tried. */
   readonly onAsk: ((replica: AskedReplica) => void) | undefined;
   /** The run of the first choice, for the others: its replica has the prompt in its cache. */
@@ -45,14 +47,15 @@ export class RequestReplicas implements ReplicaSource {
   }
 
   /**
-   * Takes a replica.
+   * Takes a replica, once the request may be sent.
    *
-   * @throws SkeinError the failure of the first choice, when it came before that had begun; that of the last replica,
+   * @throws SkeinError the error of its admission; the failure of the first choice, when it came before that had begun; that of the last replica,
    * when none is left
    */
   async take(failed: readonly FailedAttempt[]): Promise<Attempt> {
     const { cards, deployments, replicas } = this.#components;
-    const { model, prompt, engines, first, signal, onAsk } = this.#options;
+    const { model, prompt, engines, first, signal, admitted, onAsk } = this.#options;
+    await admitted;
     if (first !== undefined && failed.length === 0) await untilAborted(first.begun, signal);
     // Found and counted in one go: a request that comes at the same moment sees this one.
     const ready = replicas.choose({ model, prompt, exclude: failed, prefer: first?.route, lost: engines.dead });

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import type { AskedReplica } from '../audit/index.ts';
 import type { Choice, GenerationPort } from '../http/generation-port.ts';
 import { cardOf, manifestOf, peerIdOf } from '../testing/fixtures.ts';
-import { createRouter } from './router.ts';
+import { createRouter, type Router } from './router.ts';
 
 const [ada, bob, cyd] = [peerIdOf(1), peerIdOf(2), peerIdOf(3)];
 const held = manifestOf({ name: 'held' });
@@ -72,7 +72,7 @@ function leadCard(peer: string, lead: { deployment: string; active?: number }): 
 function routerOver(
   cards: readonly Card[],
   options: { readonly gone?: readonly string[]; readonly deadlines?: Partial<GenerationDeadlines> } = {},
-): GenerationPort {
+): Router {
   const { gone = [], deadlines } = options;
   const view = { snapshot: () => cards, onChange: () => () => undefined, watch: () => never() };
   const open: Mesh['open'] = async (_, method, openOptions) => await member.open(member.peerId, method, openOptions);
@@ -168,6 +168,28 @@ it('ends the other choices with what the first failed with before it had begun',
   const outcomes = await ask(routerOver(twoLeads), served.model, { choices: 3 });
   expect(outcomes.map(({ outcome }) => outcome)).toEqual(Array.from({ length: 3 }, () => 'context-length-exceeded'));
   expect(asked).toEqual(['deployment-1']);
+});
+
+it('sends nothing before a request is admitted, and nothing of one that never is', async () => {
+  const router = routerOver(twoLeads);
+  const admission = Promise.withResolvers<void>();
+  const [choice] = router.generate(served.model, [input], { id, signal, admitted: admission.promise });
+  const outcome = choice && outcomeOf(choice);
+  await new Promise(setImmediate);
+  expect(asked).toEqual([]);
+  admission.resolve();
+  expect(await outcome).toMatchObject({ outcome: 'upon' });
+  const admitted = Promise.reject(new SkeinError('overloaded', 'nobody is free'));
+  const [refused] = router.generate(served.model, [input], { id, signal, admitted });
+  expect(refused && (await outcomeOf(refused))).toMatchObject({ outcome: 'overloaded' });
+  expect(asked).toHaveLength(1);
+});
+
+it('counts the sequences of each replica that may serve, and has a model deployed', async () => {
+  const router = routerOver([...twoLeads, leadCard(cyd, { deployment: 'deployment-3' })], { gone: ['deployment-3'] });
+  expect([router.sequencesOf(served.model), router.sequencesOf(held.model)]).toEqual([[4, 4], []]);
+  await router.prepare(held.model, { signal });
+  expect(ensured).toEqual([[]]);
 });
 
 it('deploys a model that nobody serves', async () => {

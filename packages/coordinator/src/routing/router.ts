@@ -1,5 +1,5 @@
 import type { Mesh } from '@skein/mesh';
-import { distinctNames, type Card } from '@skein/protocol';
+import { distinctNames, type Card, type HeldStage } from '@skein/protocol';
 import {
   EnginesAtRisk,
   findModel,
@@ -29,16 +29,25 @@ export type RouterOptions = Partial<GenerationDeadlines>;
 
 const defaultDeadlines: GenerationDeadlines = { firstTokenMs: 300_000, gapMs: 60_000 };
 
+/** The router of requests, and what their admission has to know of replicas. */
+export interface Router extends GenerationPort {
+  /** Returns, for each ready replica of a model, the sequences that it generates at once. */
+  sequencesOf(model: string): readonly number[];
+  /**
+   * Resolves when a replica of a model serves; has the model deployed where none is coming.
+   *
+   * @throws SkeinError the reason why it can't be deployed
+   */
+  prepare(model: string, options: { readonly signal: AbortSignal }): Promise<void>;
+}
+
 /**
  * Makes the router of requests: each goes to the replica of its model that is expected to answer first, whoever deployed it; without one, the
  * model is deployed first. A request whose lead fails goes on at another one, and when there is none, the model is deployed
  * once more for it, unless somebody took the deployment down that answered it. Each choice of a request is a run of its own, which prefers the replica
  * of the first one.
  */
-export function createRouter(
-  { mesh, deployments, coming }: RouterComponents,
-  options: RouterOptions = {},
-): GenerationPort {
+export function createRouter({ mesh, deployments, coming }: RouterComponents, options: RouterOptions = {}): Router {
   const deadlines = { ...defaultDeadlines, ...options };
   const cards = () => mesh.cards.snapshot();
   const replicas = new Replicas({ cards: mesh.cards, mayServe: (id) => deployments.mayServe(id) });
@@ -46,11 +55,20 @@ export function createRouter(
   return {
     models: () => models().filter(({ unusable }) => unusable === undefined),
     find: (reference) => findModel({ models: models(), absent: mesh.absent(), awaited: coming?.awaited }, reference),
-    generate(model, inputs, { id, signal, onAsk }) {
+    sequencesOf: (model) =>
+      cards().flatMap(({ stages }) =>
+        stages
+          .filter((one) => one.model === model && isReadyLead(one) && deployments.mayServe(one.deployment))
+          .map(({ sequences }) => sequences),
+      ),
+    async prepare(model, { signal }) {
+      await deployments.ensure(model, { signal });
+    },
+    generate(model, inputs, { id, signal, admitted, onAsk }) {
       const engines = new EnginesAtRisk();
       const runs: GenerationRun[] = [];
       for (const request of inputs) {
-        const options = { model, prompt: request.prompt, engines, signal, onAsk, first: runs[0] };
+        const options = { model, prompt: request.prompt, engines, signal, admitted, onAsk, first: runs[0] };
         const source = new RequestReplicas({ cards, deployments, replicas }, options);
         runs.push(new GenerationRun(mesh, { id, request, replicas: source, engines, signal, deadlines }));
       }
@@ -62,7 +80,7 @@ export function createRouter(
 function servedModels(cards: readonly Card[]): ServedModel[] {
   const models = meshCatalog(cards);
   const ids = distinctNames(models);
-  const leads = cards.flatMap(({ stages }) => stages.filter(({ stage, state }) => stage === 0 && state === 'ready'));
+  const leads = cards.flatMap(({ stages }) => stages.filter(isReadyLead));
   return models.map((model) => {
     const contexts = leads.filter((lead) => lead.model === model.model).map(({ contextTokens }) => contextTokens);
     return {
@@ -71,4 +89,8 @@ function servedModels(cards: readonly Card[]): ServedModel[] {
       contextTokens: contexts.length === 0 ? undefined : Math.max(...contexts),
     };
   });
+}
+
+function isReadyLead({ stage, state }: HeldStage): boolean {
+  return stage === 0 && state === 'ready';
 }

@@ -11,6 +11,11 @@ export class ManualTimers {
     return { [Symbol.dispose]: () => void this.#waiting.delete(timer) };
   };
 
+  /** Time that has passed, in milliseconds. */
+  get nowMs(): number {
+    return this.#nowMs;
+  }
+
   /** Number of timers that are set. */
   get count(): number {
     return this.#waiting.size;

@@ -3,6 +3,7 @@ import { silentLogger, SkeinError, type GenerationInput, type Logger, type MeshS
 import { findModel, Transcript, type GenerationUpdate } from '@skein/serving';
 import type { Hono } from 'hono';
 
+import { Admission, type ModelQueueOptions } from '../admission/index.ts';
 import { noAudit, Requests, type AuditPort } from '../audit/index.ts';
 import { createApp, type AdminHandlers, type Choice, type GenerationPort, type ServedModel } from '../http/index.ts';
 import type { Schedule } from '../timers.ts';
@@ -67,12 +68,23 @@ export interface TestAppOptions {
   readonly models?: readonly ServedModel[];
   /** Members that are missing. Default: nobody. */
   readonly absent?: Absent;
+  /** Sequences that each ready replica generates at once. Default: one replica of 64. */
+  readonly sequences?: readonly number[];
+  /** Bounds of the queue before it. */
+  readonly queue?: ModelQueueOptions;
+  /** Clock of the admission. Default: it stands still. */
+  readonly nowMs?: () => number;
   /** Default: timers that never go off. */
   readonly schedule?: Schedule;
 }
 
-/** Makes the HTTP app over ports that need no mesh. Returns it with the generations that they received. */
-export function testApp(options: TestAppOptions = {}): { app: Hono; received: ReceivedGeneration[] } {
+/** Makes the HTTP app over ports that need no mesh. Returns it with the generations that they
+ * received, and the admission. */
+export function testApp(options: TestAppOptions = {}): {
+  app: Hono;
+  received: ReceivedGeneration[];
+  admission: Admission;
+} {
   const {
     events = () => sayPieces('Hel', '', 'lo'),
     refusal,
@@ -88,15 +100,25 @@ export function testApp(options: TestAppOptions = {}): { app: Hono; received: Re
   const generations: GenerationPort = {
     models: () => models,
     find: (reference) => findModel({ models, absent }, reference),
-    generate(model, inputs, { signal, onAsk }) {
+    generate(model, inputs, { signal, admitted = Promise.resolve(), onAsk }) {
       if (refusal !== undefined) return inputs.map(() => choiceOf(failing(refusal)));
-      onAsk?.({ deployment: 'deployment-1', peers: servingPeers });
-      received.push({ model, inputs, signal });
-      return inputs.map((input, choice) => choiceOf(events(signal, choice, input), input));
+      void admitted.then(
+        () => {
+          onAsk?.({ deployment: 'deployment-1', peers: servingPeers });
+          received.push({ model, inputs, signal });
+        },
+        () => undefined,
+      );
+      return inputs.map((input, choice) => choiceOf(onceAdmitted(admitted, events(signal, choice, input)), input));
     },
   };
+  const timers = options.schedule ?? new ManualTimers().schedule;
+  const { sequences = [64], nowMs = () => 0 } = options;
+  const replicas = { sequencesOf: () => sequences, prepare: notUsed };
+  const admission = new Admission({ replicas, schedule: timers, nowMs }, options.queue);
   const app = createApp({
     generations,
+    admission,
     requests: new Requests({ audit, now }),
     administration: { status: () => status, deploy: deploy ?? notUsed, undeploy: undeploy ?? notUsed },
     stopped: new AbortController().signal,
@@ -104,9 +126,9 @@ export function testApp(options: TestAppOptions = {}): { app: Hono; received: Re
     now,
     newId: () => 'id1',
     randomSeed: () => 42,
-    schedule: options.schedule ?? new ManualTimers().schedule,
+    schedule: timers,
   });
-  return { app, received };
+  return { app, received, admission };
 }
 
 /** Makes a choice that one lead answers with these events. */
@@ -122,6 +144,14 @@ function choiceOf(events: AsyncIterable<GenerationUpdate>, input?: GenerationInp
       }
     },
   };
+}
+
+async function* onceAdmitted(
+  admitted: Promise<void>,
+  events: AsyncIterable<GenerationUpdate>,
+): AsyncGenerator<GenerationUpdate> {
+  await admitted;
+  yield* events;
 }
 
 async function* failing(refusal: Error): AsyncGenerator<GenerationUpdate> {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { peerIdSchema } from '../ids.ts';
+import { peerIdSchema, sha256Schema } from '../ids.ts';
 import { cardSchema } from '../mesh/card.ts';
 import { deploymentStatusSchema } from './deployments.ts';
 
@@ -8,6 +8,20 @@ const byteCount = z.number().int().nonnegative();
 const bytesBothWays = z.object({ sentBytes: byteCount, receivedBytes: byteCount });
 /** Encrypted bytes that this member exchanged with others: in total, and by peer id. */
 const trafficSchema = z.object({ total: bytesBothWays, peers: z.record(z.string(), bytesBothWays) });
+
+const count = z.number().int().nonnegative();
+/** The requests for one model at its coordinator. */
+const admissionStatusSchema = z.object({
+  /** SHA-256 of the model. */
+  model: sha256Schema,
+  /** Requests that replicas have, or are about to get. */
+  admitted: count,
+  /** Requests that wait for that, and the most that may. */
+  waiting: count,
+  bound: count,
+  /** Requests refused since the model was first asked for. */
+  refused: count,
+});
 
 /** The mesh as its coordinator sees it. */
 export const meshStatusSchema = z.object({
@@ -19,6 +33,8 @@ export const meshStatusSchema = z.object({
   /** Deployments of this coordinator. The cards show stages that others deployed. */
   deployments: z.array(deploymentStatusSchema),
   traffic: trafficSchema,
+  /** The requests that wait and run, by model. Missing: the coordinator does not say. */
+  admission: z.array(admissionStatusSchema).optional(),
 });
 export type MeshStatus = z.infer<typeof meshStatusSchema>;
 

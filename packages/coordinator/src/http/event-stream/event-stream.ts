@@ -10,6 +10,8 @@ import { NodeBody, WebBody } from './body.ts';
 export interface EventSink {
   /** Sends status and headers now. From then on an error is an event, and comments keep the connection alive. */
   open(): void;
+  /** Sends a comment, which clients skip. It is kept for nobody. */
+  comment(text: string): void;
   /** Sends one event, as JSON. */
   send(data: object): void;
   /** Sends one event that is formatted already, as by {@link eventOf}. */
@@ -48,7 +50,12 @@ export interface EventStreamOptions {
  */
 const keepAliveMs = 5000;
 /** A comment: clients skip it. Clients and proxies give up on connections that are silent for 30 s or more. */
-const keepAlive = ': keep-alive\n\n';
+const keepAlive = commentOf('keep-alive');
+
+/** Formats a comment as it crosses the wire. */
+function commentOf(text: string): string {
+  return `: ${text}\n\n`;
+}
 
 /** Formats one event as it crosses the wire. */
 export function eventOf(data: object): string {
@@ -96,6 +103,11 @@ export async function eventStream(
     open: () => {
       begin();
       if (!isGone) body.open();
+    },
+    comment: (text) => {
+      begin();
+      isQuiet = false;
+      if (!isGone) body.write(commentOf(text));
     },
     write,
     send: (data) => write(eventOf(data)),

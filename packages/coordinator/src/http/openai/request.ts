@@ -1,5 +1,6 @@
 import { packPromptInSteps, SkeinError, textOf, type GenerationInput, type Prompt } from '@skein/protocol';
 
+import type { Priority } from '../../admission/index.ts';
 import type { Turns } from '../turns.ts';
 import { noLimit } from './parameters.ts';
 import { jsonSchemaOf, type ResponseFormat } from './response-format.ts';
@@ -13,6 +14,9 @@ export interface ParsedRequest {
   readonly inputs: readonly [GenerationInput, ...GenerationInput[]];
   /** Characters of all messages together, or tokens where the prompt came as such. */
   readonly promptSize: number;
+  /** Estimate of the tokens of its prompt. */
+  readonly promptTokens: number;
+  readonly priority: Priority;
   readonly stream: boolean;
   /** Whether a stream ends with a chunk that holds the usage. */
   readonly includeUsage: boolean;
@@ -24,6 +28,9 @@ export interface ParseOptions {
   /** Draws a seed, an unsigned 32 bit integer, for a request without one. */
   readonly randomSeed: () => number;
 }
+
+/** Characters of a token, about: English has some four. */
+const charactersPerToken = 4;
 
 interface InputParameters extends SamplingParameters {
   readonly n?: number | undefined;
@@ -37,6 +44,7 @@ interface CheckedRequest extends InputParameters {
   readonly model: string;
   readonly stream?: boolean | undefined;
   readonly stream_options?: { readonly include_usage?: boolean | undefined } | undefined;
+  readonly service_tier?: unknown;
 }
 
 /** The facts that each endpoint finds in its own parameters. */
@@ -57,11 +65,15 @@ export async function toParsedRequest(
   input: EndpointInput,
   options: ParseOptions,
 ): Promise<ParsedRequest> {
-  const { model, stream = false, stream_options } = request;
+  const { model, stream = false, stream_options, service_tier: tier } = request;
+  const size = promptSize(input.prompt);
   return {
     model,
     inputs: await toInputs(request, input, options),
-    promptSize: promptSize(input.prompt),
+    promptSize: size,
+    promptTokens: input.prompt.type === 'tokens' ? size : Math.ceil(size / charactersPerToken),
+    // OpenAI's cheap tier for work that can wait.
+    priority: tier === 'flex' ? 'batch' : 'interactive',
     stream,
     includeUsage: stream_options?.include_usage ?? false,
   };

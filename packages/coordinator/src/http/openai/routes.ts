@@ -1,8 +1,11 @@
-import { onAbort, type SkeinError } from '@skein/protocol';
+import { onAbort, SkeinError } from '@skein/protocol';
 import { Hono, type Context } from 'hono';
 
-import type { RequestRecord, Requests, RequestSummary } from '../../audit/index.ts';
+import type { Admission, AdmissionRequest, Permit } from '../../admission/index.ts';
+import type { AnswerObserver, RequestRecord, Requests, RequestSummary } from '../../audit/index.ts';
+import { localPrincipal, principalName } from '../../principals/principal.ts';
 import type { Schedule } from '../../timers.ts';
+import { parseAdmissionHeaders, showOutlook, tellOutlook, type AdmissionHeaders } from '../admission-headers.ts';
 import type { RequestBodies } from '../body/index.ts';
 import { clientLeft } from '../client-left.ts';
 import { eventStream, type EventSink } from '../event-stream/index.ts';
@@ -19,6 +22,7 @@ import { StreamedAnswer, type AnswerConnection } from './streamed-answer.ts';
 
 export interface OpenAiComponents {
   readonly generations: GenerationPort;
+  readonly admission: Admission;
   readonly requests: Requests;
   readonly bodies: RequestBodies;
   readonly turns: Turns;
@@ -63,6 +67,7 @@ type Components = OpenAiComponents & { readonly streams: KeptStreams<AskedAnswer
 /** An answer that is streamed, with the SHA-256 of its model. */
 interface AskedAnswer {
   readonly answer: StreamedAnswer;
+  readonly claim: AdmissionRequest;
   readonly summary: RequestSummary & { readonly sha256: string };
 }
 
@@ -72,7 +77,7 @@ interface Endpoint {
 }
 
 /** Name of the caller in records, who alone can continue its streams: this version answers to this machine alone. */
-const principal = 'local';
+const principal = principalName(localPrincipal);
 
 async function complete(context: Context, components: Components, endpoint: Endpoint): Promise<Response> {
   const lastEvent = lastEventOf(context);
@@ -101,10 +106,13 @@ async function answer(
   components: Components,
   { parse, format, id, record }: Endpoint & { readonly id: string; readonly record: RequestRecord },
 ): Promise<Response> {
-  const { generations, bodies, stopped, streams, now } = components;
+  const { generations, admission, bodies, stopped, streams, now, schedule } = components;
   const request = context.req.raw;
-  using body = await bodies.readJson(request, bodyChunks(context));
-  const { model, inputs, promptSize, stream, includeUsage } = await parse(body.value, components);
+  const asked = parseAdmissionHeaders(request.headers);
+  using stack = new DisposableStack();
+  const body = stack.use(await bodies.readJson(request, bodyChunks(context)));
+  const parsed = await parse(body.value, components);
+  const { model, inputs, promptSize, stream, includeUsage } = parsed;
   const size = { choices: inputs.length, promptSize };
   record.onRead(size);
   // The only place where the name counts: from here on the model is its hash.
@@ -113,20 +121,36 @@ async function answer(
   record.onRead(summary);
   if (inputs[0].prompt.type === 'tokens') assertFitsContext(promptSize, served.contextTokens);
   const identity = { id, created: Math.floor(now() / 1000), model };
+  const claim = {
+    principal,
+    priority: asked.priority ?? parsed.priority,
+    sequences: inputs.length,
+    promptTokens: parsed.promptTokens,
+    maxTokens: inputs[0].maxTokens,
+  };
   if (stream) {
     // Chat templates may tell the time, which has to stay the same wherever the answer goes on.
     const timed = inputs.map((input) => ({ ...input, askedAt: now() }));
     const answer = new StreamedAnswer({ inputs: timed, format, identity, includeUsage });
     const requestCharacters = inputs[0].prompt.bytes.byteLength;
-    const kept = streams.keep(id, { principal, answer: { answer, summary }, requestCharacters });
-    return await carry(context, components, { kept, record });
+    const kept = streams.keep(id, { principal, answer: { answer, claim, summary }, requestCharacters });
+    return await carry(context, components, { kept, record, asked, claim, body: stack.move() });
   }
   const left = new AbortController();
   const abort = (reason: SkeinError) => left.abort(reason);
   using _left = onAbort(request.signal, () => abort(clientLeft()));
   const signal = AbortSignal.any([stopped, left.signal]);
-  const choices = generations.generate(served.model, inputs, { id, signal, onAsk: (replica) => record.onAsk(replica) });
-  const options = { choices, format, identity, signal, observer: record };
+  const { deadlineMs } = asked;
+  using _deadline = deadlineMs === undefined ? undefined : schedule(deadlineMs, () => abort(tooLate(deadlineMs)));
+  using permit = admission.enter(served.model, { ...claim, deadlineMs }, signal);
+  showOutlook(context, permit.outlook);
+  const choices = generations.generate(served.model, inputs, {
+    id,
+    signal,
+    admitted: permit.admitted,
+    onAsk: (replica) => record.onAsk(replica),
+  });
+  const options = { choices, format, identity, signal, observer: observerOf(record, permit) };
   return Response.json(await record.follow(wholeAnswer({ ...options, abort })));
 }
 
@@ -142,22 +166,32 @@ async function continueStream(
 ): Promise<Response> {
   const { kept, record, lastEvent } = options;
   if (kept === undefined) throw noSuchStream();
-  using _body = await components.bodies.readJson(context.req.raw, bodyChunks(context));
-  record.onRead(kept.answer.summary);
-  return await carry(context, components, { kept, record, lastEvent });
+  const asked = parseAdmissionHeaders(context.req.raw.headers);
+  using stack = new DisposableStack();
+  stack.use(await components.bodies.readJson(context.req.raw, bodyChunks(context)));
+  const { claim, summary } = kept.answer;
+  record.onRead(summary);
+  const continued = { ...claim, priority: 'continued' } as const;
+  return await carry(context, components, { kept, record, lastEvent, asked, claim: continued, body: stack.move() });
 }
 
 /** Has a connection carry a stream, from its beginning or behind the last event that the client has. */
 async function carry(
   context: Context,
-  { generations, stopped, schedule, onError }: Components,
+  { generations, admission, stopped, schedule, onError }: Components,
   options: {
     readonly kept: KeptStream<AskedAnswer>;
     readonly record: RequestRecord;
     readonly lastEvent?: EventPlace | undefined;
+    readonly asked: AdmissionHeaders;
+    readonly claim: AdmissionRequest;
+    /** The request's body, which others may wait for the room of. */
+    readonly body: Disposable;
   },
 ): Promise<Response> {
-  const { kept, record, lastEvent } = options;
+  const { kept, record, lastEvent, asked, claim } = options;
+  using stack = new DisposableStack();
+  const body = stack.use(options.body);
   const { answer, summary } = kept.answer;
   const taken = new AbortController();
   const onOver = await kept.take({ cut: () => taken.abort() });
@@ -172,12 +206,40 @@ async function carry(
     return await record.follow(Promise.resolve(new Response(null, { status: 204 })));
   }
   const left = new AbortController();
-  const signal = AbortSignal.any([stopped, left.signal]);
-  const generate: AnswerConnection['generate'] = (inputs) =>
-    generations.generate(summary.sha256, inputs, { id: kept.id, signal, onAsk: (replica) => record.onAsk(replica) });
+  const late = new AbortController();
+  const signal = AbortSignal.any([stopped, left.signal, late.signal]);
+  const enter = (): Permit => {
+    const { deadlineMs } = asked;
+    const permit = stack.use(admission.enter(summary.sha256, { ...claim, deadlineMs }, signal));
+    showOutlook(context, permit.outlook);
+    if (deadlineMs !== undefined) stack.use(schedule(deadlineMs, () => late.abort(tooLate(deadlineMs))));
+    // Once it is admitted, nothing of the request is needed here.
+    const free = () => body[Symbol.dispose]();
+    permit.admitted.then(free, free);
+    return permit;
+  };
+  let permit: Permit | undefined;
+  try {
+    permit = answer.isOver ? undefined : enter();
+  } catch (error) {
+    onOver();
+    throw error;
+  }
+  const held = stack.move();
   const send = async (sink: EventSink) => {
-    const connection = { generate, signal, gone: left.signal, observer: record, schedule };
-    await record.follow(answer.isOver ? Promise.resolve() : answer.send(sink, connection));
+    using _held = held;
+    if (permit === undefined) return await record.follow(Promise.resolve());
+    using _told = asked.wantsQueueEvents ? tellOutlook(sink, permit, schedule) : undefined;
+    const { admitted } = permit;
+    const generate: AnswerConnection['generate'] = (inputs) =>
+      generations.generate(summary.sha256, inputs, {
+        id: kept.id,
+        signal,
+        admitted,
+        onAsk: (replica) => record.onAsk(replica),
+      });
+    const connection = { generate, signal, gone: left.signal, observer: observerOf(record, permit), schedule };
+    await record.follow(answer.send(stallingSink(sink, permit), connection));
   };
   return await eventStream(send, {
     outgoing: nodeResponse(context),
@@ -191,6 +253,41 @@ async function carry(
       onOver,
     },
   });
+}
+
+/** Returns an observer that records an answer's progress, and counts its tokens for fairness. */
+function observerOf(record: RequestRecord, permit: Permit): AnswerObserver {
+  return {
+    onTokens(choice, count) {
+      record.onTokens(choice, count);
+      permit.onTokens(count);
+    },
+    onEnd(choice, end) {
+      record.onEnd(choice, end);
+      const { promptTokens, cachedTokens = 0 } = end.usage;
+      permit.onPromptRead(promptTokens - cachedTokens);
+    },
+  };
+}
+
+/** Returns a sink that gives the request's place to others while its client does not keep up. */
+function stallingSink(sink: EventSink, permit: Permit): EventSink {
+  return {
+    open: () => sink.open(),
+    send: (data) => sink.send(data),
+    write: (event) => sink.write(event),
+    comment: (text) => sink.comment(text),
+    get behind() {
+      const { behind } = sink;
+      if (behind !== undefined) permit.stall(behind);
+      return behind;
+    },
+  };
+}
+
+function tooLate(deadlineMs: number): SkeinError {
+  const message = `the answer was not complete within ${deadlineMs} ms, the deadline of its request; allow more time`;
+  return new SkeinError('deadline-exceeded', message);
 }
 
 /** Makes OpenAI's model object. `created` is the start of this coordinator, for want of a better meaning. */

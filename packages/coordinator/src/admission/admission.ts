@@ -1,0 +1,58 @@
+import type { ModelQueueOptions, AdmissionRequest } from './model-queue.ts';
+import { ModelAdmission, type ModelAdmissionComponents, type Permit } from './model-admission.ts';
+
+/** Figures of the admission to one model's replicas. */
+export interface AdmissionStatus {
+  /** SHA-256 of the model. */
+  readonly model: string;
+  /** Requests that have a place. */
+  readonly admitted: number;
+  /** Requests that wait for one, and the most that may. */
+  readonly waiting: number;
+  readonly bound: number;
+  /** Requests refused since the model was first asked for. */
+  readonly refused: number;
+}
+
+/**
+ * The admission of all requests: each waits in the queue of its model until a replica has a place for it, and keeps that
+ * to its end, wherever the answer moves meanwhile.
+ */
+export class Admission {
+  readonly #components: ModelAdmissionComponents;
+  readonly #options: ModelQueueOptions;
+  readonly #models = new Map<string, ModelAdmission>();
+
+  constructor(components: ModelAdmissionComponents, options: ModelQueueOptions = {}) {
+    this.#components = components;
+    this.#options = options;
+  }
+
+  /**
+   * Queues a request.
+   *
+   * @param model SHA-256 of the model
+   * @param signal ends the wait when it aborts
+   * @throws SkeinError `overloaded`, with the time after which to come again, when the request would wait for too long or
+   * behind too many
+   */
+  enter(model: string, request: AdmissionRequest, signal: AbortSignal): Permit {
+    let admission = this.#models.get(model);
+    if (admission === undefined) {
+      const onIdle = () => void this.#models.delete(model);
+      admission = new ModelAdmission({ ...this.#components, onIdle }, { model, ...this.#options });
+      this.#models.set(model, admission);
+    }
+    return admission.enter(request, signal);
+  }
+
+  /** Admits those who wait for replicas that have become ready: call it when replicas have changed. */
+  refresh(): void {
+    for (const admission of this.#models.values()) admission.refresh();
+  }
+
+  /** Lists the models that are asked for. */
+  status(): readonly AdmissionStatus[] {
+    return Array.from(this.#models, ([model, admission]) => ({ model, ...admission.status() }));
+  }
+}

@@ -1,0 +1,268 @@
+import { PriorityQueue, type Priority } from './priority-queue.ts';
+import { RunningAverage } from './running-average.ts';
+
+/** A request for a place at a model's replicas, as far as admission goes. */
+export interface AdmissionRequest {
+  /** Name of its principal. */
+  readonly principal: string;
+  readonly priority: Priority;
+  /** Sequences that it generates at once: one for each choice. At least 1. */
+  readonly sequences: number;
+  /** Tokens of its prompt, or an estimate. */
+  readonly promptTokens: number;
+  /** Most tokens that each choice may have. Default: no limit. */
+  readonly maxTokens?: number | undefined;
+  /** Longest time until its answer has to be there, in milliseconds. Default: none. */
+  readonly deadlineMs?: number | undefined;
+}
+
+/** The reason why a request is refused at once, and when it may be made again. */
+export interface Refusal {
+  /**
+   * `full`: as many wait as may. `share`: as many of this principal and priority do, while there is room for others.
+   * `wait`: it would wait for longer than anybody should. `deadline`: it would wait past its own deadline.
+   */
+  readonly reason: 'full' | 'share' | 'wait' | 'deadline';
+  /** Requests that wait. */
+  readonly waiting: number;
+  /** The wait that is too long, in milliseconds. */
+  readonly expectedWaitMs?: number;
+  /** Time after which the same request may be taken, in milliseconds. */
+  readonly retryAfterMs: number;
+}
+
+/** A request that waits for its place or has it. Its owner hands it back with {@link ModelQueue.leave}. */
+export interface Ticket extends AdmissionRequest {
+  /** Tokens that it is expected to cost. */
+  readonly tokens: number;
+  /** Time at which it got its place; undefined while it waits. */
+  readonly admittedAtMs: number | undefined;
+}
+
+/** The prospects of a request that waits. */
+export interface Outlook {
+  /** Its place in the order of the queue: 1 for the next one, 0 for one that has its place. */
+  readonly position: number;
+  /** In milliseconds. Left out while nothing is known: no replica is ready, or none has been asked. */
+  readonly expectedWaitMs?: number;
+}
+
+interface OwnTicket extends Ticket {
+  admittedAtMs: number | undefined;
+  isStalled: boolean;
+}
+
+/** Tokens that a request took. */
+export interface TokensTaken {
+  readonly promptTokens: number;
+  /** Those of all choices together. */
+  readonly generatedTokens: number;
+}
+
+export interface ModelQueueOptions {
+  /**
+   * Places beyond the sequences of each replica, so that the next prompt is there when a sequence ends. Default 2.
+   */
+  readonly aheadPerReplica?: number;
+  /** Most requests that wait, for each sequence. Default 32. */
+  readonly waitingPerSequence?: number;
+  /** Longest expected wait, in milliseconds. Default 240,000: clients give up after 300 s. */
+  readonly longestWaitMs?: number;
+}
+
+const defaults: Required<ModelQueueOptions> = { aheadPerReplica: 2, waitingPerSequence: 32, longestWaitMs: 240_000 };
+
+/**
+ * Weight of a generated token, where one of a prompt has 1: prompts are read many tokens at a time. It is that of the
+ * virtual token counter's paper.
+ */
+const generatedWeight = 2;
+/** Tokens that an answer is taken for before any has ended. */
+const unknownAnswerTokens = 256;
+/** Sequences that the room for waiting requests is measured by while no replica is ready. */
+const sequencesToCome = 4;
+/** Most places of the queue that one principal takes with one priority, as a multiple of those that stay free. */
+const shareOfFree = 3;
+/** Bounds on the time after which a refused request may come again, in milliseconds. */
+const [leastRetryMs, mostRetryMs] = [1000, 60_000];
+
+/**
+ * The admission to one model's replicas: a bounded queue before as many places as they have sequences, and a few more.
+ * It is a state machine that calls nobody and has no clock: its owner reports events with their times, in milliseconds
+ * of a monotonic clock, and then asks who is {@link admit | admitted}.
+ *
+ * - Order: continued answers, then interactive before batch, fair between principals by tokens ({@link PriorityQueue}).
+ * - Bound: the queue holds so many requests for each sequence, and as many continued ones. One principal gets at most three times as many places of
+ *   one priority as stay free, so that a flood of one leaves room for others (the dynamic thresholds of Choudhury and
+ *   Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches", 1998).
+ * - Expected wait: the sequences before a request, its own included, end at the rate at which sequences ended lately.
+ * - A refused request learns when to come again. Each is given a time of its own, as far apart as places get free.
+ */
+export class ModelQueue {
+  readonly #options: Required<ModelQueueOptions>;
+  readonly #queue = new PriorityQueue<OwnTicket>();
+  readonly #admitted = new Set<OwnTicket>();
+  readonly #durations = new RunningAverage();
+  readonly #answerTokens = new RunningAverage();
+  /** Sequences of the ready replicas together, and places, which are more. */
+  #sequences = 0;
+  #places = 0;
+  /** Sequences of admitted requests whose readers keep up. */
+  #running = 0;
+  /** Sums over admitted requests. */
+  #sumOfStarts = 0;
+  /** Time that was named last to a refused request. */
+  #retryAtMs = 0;
+
+  constructor(options: ModelQueueOptions = {}) {
+    this.#options = { ...defaults, ...options };
+  }
+
+  /** Requests that wait. */
+  get waiting(): number {
+    return this.#queue.size;
+  }
+
+  /** Requests that have a place. */
+  get admitted(): number {
+    return this.#admitted.size;
+  }
+
+  /** Whether a replica is ready, as far as it was {@link setReplicas | told}. */
+  get hasPlaces(): boolean {
+    return this.#places > 0;
+  }
+
+  /** Most requests that wait. */
+  get bound(): number {
+    const sequences = this.#sequences === 0 ? sequencesToCome : this.#sequences;
+    return sequences * this.#options.waitingPerSequence;
+  }
+
+  /** Learns the sequences that each ready replica generates at once. Admitted requests keep their places. */
+  setReplicas(sequences: readonly number[]): void {
+    this.#sequences = sequences.reduce((sum, one) => sum + one, 0);
+    this.#places = this.#sequences + sequences.length * this.#options.aheadPerReplica;
+  }
+
+  /** Queues a request, or refuses it. */
+  enter(request: AdmissionRequest, nowMs: number): Ticket | Refusal {
+    const answerTokens = Math.min(this.#answerTokens.value ?? unknownAnswerTokens, request.maxTokens ?? Infinity);
+    const tokens = costOf({ ...request, generatedTokens: answerTokens * request.sequences });
+    const ticket: OwnTicket = { ...request, tokens, admittedAtMs: undefined, isStalled: false };
+    this.#queue.add(ticket);
+    const refusal = this.#refusalOf(ticket, nowMs);
+    if (refusal === undefined) return ticket;
+    this.#queue.remove(ticket);
+    return refusal;
+  }
+
+  /** Gives a place to each request whose turn it is, as long as there are places, and returns those requests. */
+  admit(nowMs: number): readonly Ticket[] {
+    const admitted: OwnTicket[] = [];
+    for (;;) {
+      const next = this.#queue.next;
+      if (next === undefined || !this.#hasPlaceFor(next)) return admitted;
+      this.#queue.take();
+      next.admittedAtMs = nowMs;
+      this.#admitted.add(next);
+      this.#running += next.sequences;
+      this.#sumOfStarts += nowMs;
+      admitted.push(next);
+    }
+  }
+
+  /**
+   * Takes a ticket back: its request is over, or gave up waiting. Does nothing when it is back already.
+   *
+   * @param taken tokens that the request took; of one that waited none
+   */
+  leave(ticket: Ticket, taken: TokensTaken, nowMs: number): void {
+    const own = ticket as OwnTicket;
+    if (own.admittedAtMs === undefined) return void this.#queue.remove(own);
+    if (!this.#admitted.delete(own)) return;
+    if (!own.isStalled) this.#running -= own.sequences;
+    this.#sumOfStarts -= own.admittedAtMs;
+    this.#queue.correct(own, costOf(taken) - own.tokens);
+    this.#durations.observe(nowMs - own.admittedAtMs);
+    this.#answerTokens.observe(taken.generatedTokens / own.sequences);
+  }
+
+  /**
+   * Notes that an admitted request's reader does not keep up, or does again. Its place goes to others meanwhile: the
+   * replica does not wait for the reader.
+   */
+  setStalled(ticket: Ticket, isStalled: boolean): void {
+    const own = ticket as OwnTicket;
+    if (!this.#admitted.has(own) || own.isStalled === isStalled) return;
+    own.isStalled = isStalled;
+    this.#running += isStalled ? -own.sequences : own.sequences;
+  }
+
+  /** Returns what a request may expect. */
+  outlookOf(ticket: Ticket, nowMs: number): Outlook {
+    if (ticket.admittedAtMs !== undefined) return { position: 0, expectedWaitMs: 0 };
+    const order = this.#queue.inOrder();
+    const position = order.indexOf(ticket as OwnTicket) + 1;
+    const sequences = order.slice(0, position).reduce((sum, one) => sum + one.sequences, 0);
+    const intervalMs = this.#intervalMs(nowMs);
+    if (intervalMs === undefined) return { position };
+    return { position, expectedWaitMs: Math.max(0, this.#running + sequences - this.#places) * intervalMs };
+  }
+
+  #hasPlaceFor({ sequences }: OwnTicket): boolean {
+    if (this.#places === 0) return false;
+    // A request for more choices than there are places has all of them.
+    return this.#running + Math.min(sequences, this.#places) <= this.#places;
+  }
+
+  /** Returns the mean time between the ends of two sequences while all places are taken. */
+  #intervalMs(nowMs: number): number | undefined {
+    if (this.#places === 0) return undefined;
+    const running = this.#admitted.size;
+    // Of requests that take longer than those before, the ends do not tell yet.
+    const elapsedMs = running === 0 ? 0 : nowMs - this.#sumOfStarts / running;
+    const durationMs = Math.max(this.#durations.value ?? 0, elapsedMs);
+    return durationMs === 0 ? undefined : durationMs / this.#places;
+  }
+
+  /** Returns the reason to refuse a request that has just been queued; undefined when it may stay. */
+  #refusalOf(ticket: OwnTicket, nowMs: number): Refusal | undefined {
+    const waiting = this.#queue.size - 1;
+    if (waiting === 0 && this.#hasPlaceFor(ticket)) return undefined;
+    const refuse = (reason: Refusal['reason']): Refusal => {
+      return { reason, waiting, retryAfterMs: this.#nextRetryAfterMs(0, nowMs) };
+    };
+    const continued = this.#queue.sizeWith('continued');
+    const isContinued = ticket.priority === 'continued';
+    const alike = (isContinued ? continued : this.#queue.size - continued) - 1;
+    if (alike >= this.bound) return refuse('full');
+    if (!isContinued && this.#queue.sizeOf(ticket) > shareOfFree * (this.bound - alike)) return refuse('share');
+    const { longestWaitMs } = this.#options;
+    const { deadlineMs = Infinity } = ticket;
+    const { expectedWaitMs = 0 } = this.outlookOf(ticket, nowMs);
+    const tooLongMs = expectedWaitMs - Math.min(longestWaitMs, deadlineMs);
+    if (tooLongMs > 0) {
+      const reason = deadlineMs < longestWaitMs ? 'deadline' : 'wait';
+      return { reason, waiting, expectedWaitMs, retryAfterMs: this.#nextRetryAfterMs(tooLongMs, nowMs) };
+    }
+    return undefined;
+  }
+
+  /**
+   * Returns the time after which a refused request may come again. Requests that are refused together get different
+   * times: places get free one after the other.
+   *
+   * @param tooLongMs time by which the queue is too long for it
+   */
+  #nextRetryAfterMs(tooLongMs: number, nowMs: number): number {
+    const intervalMs = this.#intervalMs(nowMs) ?? leastRetryMs;
+    const latestMs = nowMs + mostRetryMs;
+    this.#retryAtMs = Math.min(Math.max(this.#retryAtMs, nowMs + tooLongMs) + intervalMs, latestMs);
+    return Math.max(this.#retryAtMs - nowMs, leastRetryMs);
+  }
+}
+
+function costOf({ promptTokens, generatedTokens }: TokensTaken): number {
+  return Math.max(1, promptTokens + generatedWeight * generatedTokens);
+}
