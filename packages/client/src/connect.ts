@@ -17,8 +17,11 @@ export interface ConnectOptions {
 
 /** Access by way of a coordinator's HTTP API. */
 export interface HttpOptions extends ConnectOptions {
-  /** URL of the coordinator, e.g. `http://127.0.0.1:7331`. */
-  readonly url: string;
+  /**
+   * URL of the coordinator, e.g. `http://127.0.0.1:7331`; or of several coordinators of one mesh, of which the first
+   * that answers is asked, and the others take over, with the answers that run, when it goes away.
+   */
+  readonly url: string | readonly string[];
 }
 
 /** Access as a member of the mesh, straight to the peer that serves. */
@@ -40,7 +43,7 @@ export async function connect(options: HttpOptions | MeshOptions): Promise<Skein
   watchdog.expect(
     deadlines.connectMs,
     'url' in options
-      ? `${options.url} did not answer`
+      ? `${String(options.url)} did not answer`
       : 'no member of the mesh answered (is `skein up` running, and can its address be dialled from here?)',
   );
   let transport: Transport | undefined;
@@ -57,7 +60,8 @@ export async function connect(options: HttpOptions | MeshOptions): Promise<Skein
 /** Checks that a way to the mesh is named: a caller in JavaScript has no types, and gets an error with the fix, too. */
 function assertNamed(options: HttpOptions | MeshOptions): void {
   const { url, mesh }: { readonly url?: unknown; readonly mesh?: unknown } = options;
-  if (typeof url === 'string' || (typeof mesh === 'object' && mesh !== null)) return;
+  if (typeof url === 'string' || (Array.isArray(url) && url.length > 0) || (typeof mesh === 'object' && mesh !== null))
+    return;
   throw new SkeinError(
     'invalid-request',
     'connect() needs the `url` of a coordinator, like http://127.0.0.1:7331, or a `mesh` to be a member of',
@@ -65,6 +69,9 @@ function assertNamed(options: HttpOptions | MeshOptions): void {
 }
 
 async function createTransport(options: HttpOptions | MeshOptions, signal: AbortSignal): Promise<Transport> {
-  if ('url' in options) return new HttpTransport(new Endpoint(options.url));
+  if ('url' in options) {
+    const [first = '', ...others] = [options.url].flat();
+    return new HttpTransport([new Endpoint(first), ...others.map((url) => new Endpoint(url))]);
+  }
   return await createMeshTransport(options.mesh, { signal });
 }

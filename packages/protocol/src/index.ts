@@ -91,6 +91,7 @@ export {
 export { promptSchema, tokensSchema, type Prompt } from './generation/prompt.ts';
 export {
   generationRequestSchema,
+  latestTime,
   samplingSchema,
   type GenerationInput,
   type GenerationRequest,

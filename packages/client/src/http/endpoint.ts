@@ -12,6 +12,8 @@ export interface EndpointRequest {
   readonly body?: object;
   /** Media type of the wanted answer, where the server offers several. */
   readonly accept?: string;
+  /** Further headers. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** A function that sends a request, as the platform's `fetch` does. */
@@ -43,8 +45,12 @@ export class Endpoint {
    * @throws SkeinError the error that an unsuccessful response carries, `not-running` when nothing answers, `peer-lost`
    * when the connection breaks
    */
-  async fetch(path: string, { signal, method = 'GET', body, accept }: EndpointRequest): Promise<Response> {
+  async fetch(
+    path: string,
+    { signal, method = 'GET', body, accept, headers: more }: EndpointRequest,
+  ): Promise<Response> {
     const headers = {
+      ...more,
       ...(body !== undefined && { 'content-type': 'application/json' }),
       ...(accept !== undefined && { accept }),
     };

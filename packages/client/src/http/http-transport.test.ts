@@ -327,3 +327,73 @@ test('says how to start a coordinator where none answers', async () => {
 test('refuses what is not a URL', async () => {
   await expect(connect({ url: '127.0.0.1:7331' })).rejects.toMatchObject({ code: 'invalid-request' });
 });
+
+/** Chunks as a coordinator sends them to a client that can move: with the tokens, and the facts of the beginning. */
+const movable = {
+  start: { choices: [{ index: 0, delta: { content: '' } }], skein: { state: { promptHash: 'a'.repeat(64), maxTokens: 8, askedAt: 5, seed: 7 } } }, // prettier-ignore
+  delta: (content: string, ...tokens: number[]) => ({ ...textChunk(content), skein: { tokens, mu: 1.5 } }),
+};
+
+test('takes an answer to another coordinator when its own goes away, with the tokens that have come', async () => {
+  const asked: unknown[] = [];
+  const breaking = chat((response, body) => {
+    asked.push(body);
+    const send = beginEvents(response);
+    [movable.start, movable.delta('one ', 1), movable.delta('', 2)].forEach(send);
+    response.write('', () => response.destroy());
+  });
+  const going = chat((response, body) => {
+    asked.push(body);
+    const send = beginEvents(response);
+    [movable.start, movable.delta('two', 3), ...endChunks].forEach(send);
+  });
+  await using first = await startScriptedServer(breaking);
+  await using second = await startScriptedServer(going);
+  await using client = await connect({ url: [first.url, second.url] });
+  const generation = client.chat({ ...question, temperature: 0.5 });
+  const tokens: number[] = [];
+  for await (const delta of generation) tokens.push(...(delta.tokens ?? []));
+  expect(tokens).toEqual([1, 2, 3]);
+  expect(await generation.result()).toMatchObject({ text: 'one two', finishReason: 'stop' });
+  const resume = { promptHash: 'a'.repeat(64), askedAt: 5, tokens: [1, 2], emittedCharacters: 4, mu: 1.5 };
+  expect(asked).toEqual([
+    expect.not.objectContaining({ skein_resume: expect.anything() as unknown }),
+    { ...(asked[0] as object), max_tokens: 8, seed: 7, skein_resume: resume },
+  ]);
+});
+
+test('goes on at the same coordinator when that is there again, and as often as it takes', async () => {
+  let requests = 0;
+  const script = chat((response) => {
+    requests += 1;
+    const send = beginEvents(response);
+    [movable.start, movable.delta(`${requests} `, requests)].forEach(send);
+    if (requests === 4) endChunks.forEach(send);
+    else response.write('', () => response.destroy());
+  });
+  await using server = await startScriptedServer(script);
+  await using client = await connect(server);
+  expect((await client.chat(question).result()).text).toBe('1 2 3 4 ');
+});
+
+test('asks the next coordinator when the first is not there', async () => {
+  const gone = await startScriptedServer({});
+  await gone[Symbol.asyncDispose]();
+  await using server = await startScriptedServer(chat((response) => endChunks.forEach(beginEvents(response))));
+  await using client = await connect({ url: [gone.url, server.url] });
+  expect((await client.chat(question).result()).finishReason).toBe('stop');
+  await expect(connect({ url: [gone.url, gone.url] })).rejects.toMatchObject({ code: 'not-running' });
+});
+
+test('does not ask again for an answer whose text came without tokens: it might repeat some', async () => {
+  let requests = 0;
+  const script = chat((response) => {
+    requests += 1;
+    beginEvents(response)(textChunk('one'));
+    response.write('', () => response.destroy());
+  });
+  await using server = await startScriptedServer(script);
+  await using client = await connect({ url: [server.url, server.url] });
+  await expect(client.chat(question).result()).rejects.toMatchObject({ code: 'peer-lost' });
+  expect(requests).toBe(1);
+});

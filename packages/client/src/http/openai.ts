@@ -3,6 +3,7 @@ import { z } from 'zod';
 
 import type { GenerationEnd, Logprobs, TextDelta, TokenLogprob } from '../generation/generation.ts';
 import type { TransportRequest } from '../generation/request.ts';
+import { answerStartSchema, type AnswerStart } from './answer-state.ts';
 
 /** Translates a request into OpenAI's words, with the common extensions for settings that OpenAI has no word for. */
 export function requestBody({ prompt, settings }: TransportRequest): object {
@@ -122,23 +123,41 @@ const wireChunkSchema = z.object({
     }),
   ),
   usage: usageSchema.nullish(),
-  /** Skein's own extension, in the chunk with the finish reason. */
-  skein: z.object({ timings: z.object({ firstTokenMs: millisecondsSchema, decodeMs: millisecondsSchema }) }).nullish(),
+  /**
+   * Skein's own extensions: timings in the chunk with the finish reason, and what {@link AnswerState} is made of in the
+   * others.
+   */
+  skein: z
+    .object({
+      timings: z.object({ firstTokenMs: millisecondsSchema, decodeMs: millisecondsSchema }).optional(),
+      state: answerStartSchema.optional(),
+      tokens: z.array(countSchema).optional(),
+      mu: z.number().optional(),
+    })
+    .nullish(),
 });
 
 /** A generation's increment in one event. */
 export interface Chunk extends Partial<GenerationEnd> {
   readonly delta?: TextDelta;
+  /** The facts that a replica began with. */
+  readonly start?: AnswerStart;
+  /** Mirostat's state after the delta. */
+  readonly mu?: number;
 }
 
 export const chunkSchema = wireChunkSchema.transform(({ choices: [choice], usage, skein }): Chunk => {
   const text = choice?.delta?.content ?? choice?.text;
   const logprobs = choice?.logprobs && logprobsOf(choice.logprobs);
   return {
-    ...(typeof text === 'string' && { delta: { text, ...(logprobs && { logprobs }) } }),
+    ...(typeof text === 'string' && {
+      delta: { text, ...(skein?.tokens && { tokens: skein.tokens }), ...(logprobs && { logprobs }) },
+    }),
     ...(choice?.finish_reason && { finishReason: choice.finish_reason }),
     ...(usage && { usage }),
-    ...(skein && { timings: skein.timings }),
+    ...(skein?.timings && { timings: skein.timings }),
+    ...(skein?.state && { start: skein.state }),
+    ...(skein?.mu !== undefined && { mu: skein.mu }),
   };
 });
 

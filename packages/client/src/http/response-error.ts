@@ -40,8 +40,16 @@ export function explainLoss(error: unknown): SkeinError {
   return new SkeinError(
     'peer-lost',
     'the coordinator went away in the middle of its answer; see that `skein up` runs there, and ask again',
-    { cause: error },
+    { cause: error, details: brokenConnection },
   );
+}
+
+const brokenConnection = { connection: 'broken' };
+
+/** Tells whether a coordinator is gone, as its connection shows or it said itself: not what became of a replica. */
+export function isCoordinatorGone(error: unknown): boolean {
+  const { code, details } = asSkeinError(error);
+  return code === 'not-running' || details?.['connection'] === brokenConnection.connection;
 }
 
 /** Returns the code for a status without a code of ours, as proxies and foreign servers send. */

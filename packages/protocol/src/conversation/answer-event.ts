@@ -6,8 +6,8 @@ import type { MessagePart } from './message.ts';
  * start, its deltas and its end; then the answer finishes. An answer that fails throws instead.
  */
 export type AnswerEvent =
-  /** A replica has begun. Another one may begin again, before the first part. */
-  | { readonly type: 'begin' }
+  /** A replica has begun, or another one to go on: with what every replica of the answer has to agree on. */
+  | { readonly type: 'begin'; readonly promptHash: string; readonly maxTokens: number }
   | { readonly type: 'part-start'; readonly part: MessagePart['type'] }
   | {
       readonly type: 'part-delta';
@@ -17,6 +17,8 @@ export type AnswerEvent =
       readonly tokens: readonly number[];
       /** One entry for each token, when they were asked for. */
       readonly logprobs?: readonly DescribedLogprobs[] | undefined;
+      /** Mirostat's state after the last token. */
+      readonly mu?: number | undefined;
     }
   | { readonly type: 'part-end' }
   | {

@@ -13,7 +13,7 @@ const tokenId = z
   .max(limits.maxVocabularySize - 1);
 
 /** The latest time of a JavaScript `Date`, in milliseconds since 1970. */
-const latestTime = 8.64e15;
+export const latestTime = 8.64e15;
 
 const penalty = z.number().min(-2).max(2);
 const lastTokens = z.number().int().min(-1).max(limits.maxPromptTokens);

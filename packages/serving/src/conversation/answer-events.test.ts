@@ -28,8 +28,8 @@ async function* generation(updates: readonly GenerationUpdate[], onLeave = () =>
 it('makes one part of all text, between the begin and the finish', async () => {
   const events = await Array.fromAsync(answerEvents(generation([begin, begin, delta('a', 1), delta('b', 2), end])));
   expect(events).toEqual([
-    { type: 'begin' },
-    { type: 'begin' },
+    { type: 'begin', promptHash: 'a'.repeat(64), maxTokens: 8 },
+    { type: 'begin', promptHash: 'a'.repeat(64), maxTokens: 8 },
     { type: 'part-start', part: 'text' },
     { type: 'part-delta', text: 'a', tokens: [1] },
     { type: 'part-delta', text: 'b', tokens: [2] },

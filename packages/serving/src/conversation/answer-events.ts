@@ -14,13 +14,13 @@ export async function* answerEvents(
   for await (const update of generation) {
     switch (update.type) {
       case 'generation-begin':
-        yield { type: 'begin' };
+        yield { type: 'begin', promptHash: update.promptHash, maxTokens: update.maxTokens };
         break;
       case 'text-delta': {
-        const { text, tokens, logprobs } = update;
+        const { text, tokens, logprobs, mu } = update;
         if (!isOpen) yield { type: 'part-start', part: 'text' };
         isOpen = true;
-        yield { type: 'part-delta', text, tokens, logprobs };
+        yield { type: 'part-delta', text, tokens, logprobs, mu };
         break;
       }
       case 'generation-end': {

@@ -52,6 +52,7 @@ export function choiceAt<Choice>(choices: readonly Choice[], index: number): Cho
   return invariant(choices[index], 'what is told of is one of the choices');
 }
 
+export type AnswerBegin = Extract<AnswerEvent, { type: 'begin' }>;
 export type PartDelta = Extract<AnswerEvent, { type: 'part-delta' }>;
 
 export interface ReadChoicesOptions {
@@ -59,7 +60,7 @@ export interface ReadChoicesOptions {
   /** Signal of the generations. */
   readonly signal: AbortSignal;
   /** Called when a replica has begun a choice, each time that one does. */
-  readonly onBegin?: () => void;
+  readonly onBegin?: (index: number, begin: AnswerBegin) => void;
   /** Takes a choice's text; when it returns a promise, reading of that choice goes on once it has resolved. */
   readonly onDelta: (index: number, delta: PartDelta) => Promise<void> | undefined;
   readonly onEnd?: (index: number, completion: Completion) => void;
@@ -101,7 +102,7 @@ async function readChoice(
   for await (const event of answerEvents(choice)) {
     switch (event.type) {
       case 'begin':
-        onBegin?.();
+        onBegin?.(index, event);
         break;
       case 'part-start':
       case 'part-end':

@@ -1,4 +1,4 @@
-import { arraySchema, limits, samplingSchema } from '@skein/protocol';
+import { arraySchema, latestTime, limits, samplingSchema, sha256Schema, tokensSchema } from '@skein/protocol';
 import { z } from 'zod';
 
 import { responseFormatSchema, type ResponseFormat } from './response-format.ts';
@@ -93,6 +93,21 @@ export const samplingParameters = {
   seed: optional(z.number().refine(Number.isInteger, { error: 'expected an integer' })),
 } as const;
 
+/**
+ * The state of a streamed answer that another coordinator carried, as the chunks told it to a client that sent
+ * `x-skein-state`.
+ */
+const resumeParameter = z.strictObject({
+  promptHash: sha256Schema,
+  askedAt: z.number().int().nonnegative().max(latestTime),
+  /** All tokens of the answer so far. */
+  tokens: tokensSchema,
+  /** Length of its text so far, in UTF-16 code units. */
+  emittedCharacters: z.number().int().nonnegative(),
+  mu: optional(z.number()),
+});
+export type ResumeParameter = z.output<typeof resumeParameter>;
+
 /** A stop string. An empty one stops nothing, as with llama.cpp's server. */
 const stopString = z.string().max(limits.maxStopLength);
 
@@ -111,6 +126,7 @@ export const sharedParameters = {
   n: optional(z.number().int().min(1).max(maxChoices)),
   response_format: optional(responseFormatSchema),
   speculation: optional(z.boolean()),
+  skein_resume: optional(resumeParameter),
   user: ignored,
 } as const;
 
@@ -120,6 +136,8 @@ export function isObject(value: unknown): value is object {
 }
 
 interface SharedBody extends SamplingParameters {
+  readonly n?: number | undefined;
+  readonly skein_resume?: ResumeParameter | undefined;
   readonly stream?: boolean | undefined;
   readonly stream_options?: unknown;
   readonly response_format?: ResponseFormat | undefined;
@@ -137,7 +155,13 @@ function sharedConflict({
   stream_options,
   grammar,
   response_format: format,
+  n = 1,
+  seed,
+  skein_resume: resumed,
 }: SharedBody): Conflict | undefined {
+  if (resumed !== undefined && (n > 1 || stream !== true || seed === undefined)) {
+    return { parameter: 'skein_resume', reason: "only allowed for a stream of one choice, with its 'seed'" };
+  }
   if (stream_options !== undefined && stream !== true) {
     return { parameter: 'stream_options', reason: "only allowed when 'stream' is true" };
   }

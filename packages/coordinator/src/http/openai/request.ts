@@ -2,7 +2,7 @@ import { packPromptInSteps, SkeinError, textOf, type GenerationInput, type Promp
 
 import type { Priority } from '../../admission/index.ts';
 import type { Turns } from '../turns.ts';
-import { noLimit } from './parameters.ts';
+import { noLimit, type ResumeParameter } from './parameters.ts';
 import { jsonSchemaOf, type ResponseFormat } from './response-format.ts';
 import { toSampling, type SamplingParameters } from './sampling.ts';
 
@@ -37,6 +37,7 @@ interface InputParameters extends SamplingParameters {
   readonly stop?: string | readonly string[] | undefined;
   readonly response_format?: ResponseFormat | undefined;
   readonly speculation?: boolean | undefined;
+  readonly skein_resume?: ResumeParameter | undefined;
 }
 
 /** The facts of a checked request that both endpoints have, under OpenAI's names. */
@@ -90,7 +91,7 @@ async function toInputs(
   { prompt, maxTokens, logprobs }: EndpointInput,
   { randomSeed, turns }: ParseOptions,
 ): Promise<[GenerationInput, ...GenerationInput[]]> {
-  const { n, stop, response_format: format, speculation } = parameters;
+  const { n, stop, response_format: format, speculation, skein_resume: resumed } = parameters;
   const jsonSchema = jsonSchemaOf(format);
   const input = {
     prompt: await packPromptInSteps(prompt, async () => await turns.next()),
@@ -99,8 +100,13 @@ async function toInputs(
     ...(maxTokens !== undefined && maxTokens !== noLimit && { maxTokens }),
     ...(jsonSchema !== undefined && { jsonSchema }),
     ...(speculation !== undefined && { speculation }),
+    ...(resumed !== undefined && resumeOf(resumed)),
   };
   return choicesOf(input, n);
+}
+
+function resumeOf({ askedAt, mu, tokens, ...resume }: ResumeParameter): Pick<GenerationInput, 'resume' | 'askedAt'> {
+  return { askedAt, resume: { ...resume, tokens: [...tokens], ...(mu !== undefined && { mu }) } };
 }
 
 function toStop(stop: string | readonly string[] | undefined): string[] {

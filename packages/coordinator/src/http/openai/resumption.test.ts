@@ -6,7 +6,7 @@ import type { GenerationUpdate } from '@skein/serving';
 import { describe, expect, it, vi } from 'vitest';
 
 import { ManualTimers } from '../../testing/manual-timers.ts';
-import { generationEnd, testApp, type TestAppOptions } from '../../testing/test-app.ts';
+import { generationEnd, post, testApp, type TestAppOptions } from '../../testing/test-app.ts';
 import { HttpServer } from '../server.ts';
 
 const chat = { model: 'org/tiny', messages: [{ role: 'user', content: 'Hi' }], max_tokens: 9, seed: 7 };
@@ -38,8 +38,11 @@ interface SentEvent {
 }
 
 /** Asks for a stream, or for the rest of one. */
-async function ask(url: string, { body = {}, last }: { body?: object; last?: string | undefined } = {}) {
-  const headers = { 'content-type': 'application/json', ...(last !== undefined && { 'last-event-id': last }) };
+async function ask(
+  url: string,
+  { body = {}, last, headers: more = {} }: { body?: object; last?: string | undefined; headers?: object } = {},
+) {
+  const headers = { 'content-type': 'application/json', ...more, ...(last !== undefined && { 'last-event-id': last }) };
   const sent = request(`${url}/v1/chat/completions`, { method: 'POST', headers });
   sent.end(JSON.stringify({ ...chat, stream: true, stream_options: { include_usage: true }, ...body }));
   const [response] = (await once(sent, 'response')) as [IncomingMessage];
@@ -176,5 +179,65 @@ describe('an answer that has ended', () => {
     expect(whole.at(-1)?.data).toContain('"code":"internal"');
     expect(await read(await ask(server.url, { last: whole[0]?.id }))).toEqual(whole.slice(1));
     expect(server.received).toHaveLength(1);
+  });
+});
+
+describe('an answer that another coordinator carried', () => {
+  const whole = words.join('');
+
+  interface StateChunk {
+    readonly choices: readonly { readonly delta: { readonly content?: string } }[];
+    readonly skein?: { readonly state?: object; readonly tokens?: readonly number[]; readonly mu?: number };
+  }
+
+  /** Reads so many chunks of an answer as a client does that can move, which asks for what it needs for that. */
+  async function readState(response: IncomingMessage, most?: number) {
+    const events = await read(response, most);
+    const chunks = events.filter(({ data }) => data !== '[DONE]').map(({ data }) => JSON.parse(data) as StateChunk);
+    const text = chunks.flatMap(({ choices }) => choices.map(({ delta }) => delta.content ?? '')).join('');
+    const tokens = chunks.flatMap(({ skein }) => skein?.tokens ?? []);
+    return { events, text, tokens, state: chunks.find(({ skein }) => skein?.state !== undefined)?.skein?.state };
+  }
+
+  it('goes on from the tokens that its client has, wherever it broke', async () => {
+    await using first = await serve();
+    await using second = await serve();
+    const headers = { 'x-skein-state': '1' };
+    const all = await readState(await ask(first.url, { headers, body: { seed: undefined } }));
+    expect([all.text, all.tokens]).toEqual([whole, [0, 1, 2, 3, 4, 5]]);
+    expect(all.state).toEqual({ promptHash: begin.promptHash, maxTokens: 9, askedAt: 1_700_000_000_000, seed: 42 });
+    for (let cut = 1; cut < all.events.length; cut += 1) {
+      const { text, tokens, state } = await readState(await ask(first.url, { headers }), cut);
+      if (tokens.length === 0) continue;
+      const { promptHash, askedAt, maxTokens, seed } = state as Record<string, unknown>;
+      const skein_resume = { promptHash, askedAt, tokens, emittedCharacters: text.length };
+      const rest = await readState(
+        await ask(second.url, { headers, body: { seed, max_tokens: maxTokens, skein_resume } }),
+      );
+      expect(text + rest.text).toBe(whole);
+      expect([...tokens, ...rest.tokens]).toEqual(all.tokens);
+      expect(second.received.at(-1)?.inputs[0].askedAt).toBe(askedAt);
+    }
+  });
+
+  it.each([
+    ['tokens', { tokens: [] }, {}],
+    ['tokens', { tokens: [1, -1] }, {}],
+    ['tokens', { tokens: 'x' }, {}],
+    ['promptHash', { promptHash: 'x' }, {}],
+    ['emittedCharacters', { emittedCharacters: -1 }, {}],
+    ['askedAt', { askedAt: 1e99 }, {}],
+    ['other', { other: 1 }, {}],
+    ['', {}, { n: 2 }],
+    ['', {}, { stream: false, stream_options: undefined }],
+    ['', {}, { seed: undefined }],
+  ])('is refused with a bad %s: %o %o', async (name, change, body) => {
+    const { app, received } = testApp();
+    const skein_resume = { promptHash: 'a'.repeat(64), askedAt: 5, tokens: [1], emittedCharacters: 1, ...change };
+    const response = await post(app, '/v1/chat/completions', { ...chat, stream: true, skein_resume, ...body });
+    expect(response.status).toBe(400);
+    const param = name === '' ? 'skein_resume' : `skein_resume.${name}`;
+    expect(await response.json()).toMatchObject({ error: { param } });
+    expect(received).toEqual([]);
   });
 });

@@ -76,6 +76,9 @@ interface Endpoint {
   readonly format: AnswerFormat;
 }
 
+/** Header of clients that can have their answer continued at any coordinator, which need to know more of it for that. */
+const stateHeader = 'x-skein-state';
+
 /** Name of the caller in records, who alone can continue its streams: this version answers to this machine alone. */
 const principal = principalName(localPrincipal);
 
@@ -129,9 +132,10 @@ async function answer(
     maxTokens: inputs[0].maxTokens,
   };
   if (stream) {
+    const includeState = request.headers.has(stateHeader);
     // Chat templates may tell the time, which has to stay the same wherever the answer goes on.
-    const timed = inputs.map((input) => ({ ...input, askedAt: now() }));
-    const answer = new StreamedAnswer({ inputs: timed, format, identity, includeUsage });
+    const timed = inputs.map((input) => ({ askedAt: now(), ...input }));
+    const answer = new StreamedAnswer({ inputs: timed, format, identity, includeUsage, includeState });
     const requestCharacters = inputs[0].prompt.bytes.byteLength;
     const kept = streams.keep(id, { principal, answer: { answer, claim, summary }, requestCharacters });
     return await carry(context, components, { kept, record, asked, claim, body: stack.move() });

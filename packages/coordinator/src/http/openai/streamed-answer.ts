@@ -1,4 +1,4 @@
-import type { GenerationInput } from '@skein/protocol';
+import type { DescribedLogprobs, GenerationInput } from '@skein/protocol';
 
 import type { AnswerObserver } from '../../audit/index.ts';
 import type { Schedule } from '../../timers.ts';
@@ -20,6 +20,8 @@ export interface StreamedAnswerOptions {
   readonly identity: AnswerIdentity;
   /** Ends the stream with a chunk that holds the usage. */
   readonly includeUsage: boolean;
+  /** Whether the chunks hold what their reader needs to have the answer continued elsewhere. */
+  readonly includeState: boolean;
 }
 
 /** A connection that carries a streamed answer. */
@@ -45,7 +47,7 @@ interface ChoiceState {
   readonly index: number;
   /** The request for the rest of it. */
   input: GenerationInput;
-  /** Tokens that were sent. */
+  /** Tokens that were sent, here or on the connection that the request continues. */
   tokens: number;
   completion: Completion | undefined;
   /** Chunk to send before any other of this choice. */
@@ -72,7 +74,7 @@ export class StreamedAnswer {
       return {
         index,
         input,
-        tokens: 0,
+        tokens: input.resume?.tokens.length ?? 0,
         completion: undefined,
         opening: opening === undefined ? '' : this.#chunk(opening),
         textEvent,
@@ -107,7 +109,7 @@ export class StreamedAnswer {
   }
 
   async #sendChoices(sink: EventSink, { generate, signal, observer }: AnswerConnection): Promise<void> {
-    const { format, identity } = this.#options;
+    const { format, identity, includeState } = this.#options;
     const open = this.#choices.filter(({ completion }) => completion === undefined);
     const [first, ...others] = open.map(({ input }) => input);
     if (first === undefined) return;
@@ -125,15 +127,22 @@ export class StreamedAnswer {
             observer.onEnd(choiceAt(open, run).index, { finishReason, usage: { ...usage, completionTokens } });
           },
         },
-        onBegin: () => sink.open(),
-        onDelta: (run, { text, tokens, logprobs }) => {
+        onBegin: (run, { promptHash, maxTokens }) => {
+          sink.open();
+          if (!includeState) return;
+          const choice = choiceAt(open, run);
+          const { askedAt, sampling } = choice.input;
+          const state = { promptHash, maxTokens, askedAt, seed: sampling.seed };
+          sink.write(this.#delta(choice, { text: '' }, { state }));
+        },
+        onDelta: (run, { text, tokens, logprobs, mu }) => {
           const choice = choiceAt(open, run);
           choice.tokens += tokens.length;
-          if (text === '' && logprobs === undefined) return undefined;
-          const event =
-            logprobs === undefined
-              ? choice.textEvent(text)
-              : this.#chunk(format.delta(identity, { index: choice.index, text, logprobs: choice.logprobs(logprobs) }));
+          if (text === '' && logprobs === undefined && !includeState) return undefined;
+          const isPlain = logprobs === undefined && !includeState;
+          // Tokens and text are in one event: a connection can't break between them.
+          const skein = includeState ? { tokens, mu } : undefined;
+          const event = isPlain ? choice.textEvent(text) : this.#delta(choice, { text, logprobs }, skein);
           this.#open(choice, sink);
           sink.write(event);
           return sink.behind;
@@ -155,6 +164,17 @@ export class StreamedAnswer {
   #open(choice: ChoiceState, sink: EventSink): void {
     if (choice.opening !== '') sink.write(choice.opening);
     choice.opening = '';
+  }
+
+  #delta(
+    { index, ...choice }: ChoiceState,
+    { text, logprobs }: { readonly text: string; readonly logprobs?: readonly DescribedLogprobs[] | undefined },
+    skein: object | undefined,
+  ): string {
+    const { format, identity } = this.#options;
+    const described = logprobs === undefined ? null : choice.logprobs(logprobs);
+    const delta = format.delta(identity, { index, text, logprobs: described });
+    return this.#chunk(skein === undefined ? delta : { ...delta, skein });
   }
 
   /** Formats a chunk. With usage asked for, every one but that with the usage says `usage: null`, as OpenAI's do. */
