@@ -1,17 +1,20 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { AdminClient, openCoordinator, type DeploymentRequest } from '@skein/client';
+import { AdminClient, openCoordinator, type DeploymentRequest, type Fetch } from '@skein/client';
 import { adminRoutes, type DeploymentStatus, type MeshStatus } from '@skein/protocol';
 
 import type { RunModel } from './models.ts';
 
 const intervalMs = 100;
+/** The coordinator is reached by another way than TCP. */
+const url = 'http://localhost';
 /** Tokens for eight answers at once of the longest requests. */
 const roomy = { contextTokens: 12_288, sequences: 8 };
 
 /** The desired deployments and peers. */
 export interface Arrangement {
-  readonly url: string;
+  /** A way to the coordinator. */
+  readonly fetch: Fetch;
   readonly peers: readonly string[];
   readonly models: readonly RunModel[];
 }
@@ -21,16 +24,16 @@ export interface Arrangement {
  * those that requests have made in another way, once their answers have ended. When the signal aborts, throws the
  * difference that is left.
  */
-export async function restore({ url, peers, models }: Arrangement, signal: AbortSignal): Promise<void> {
+export async function restore({ fetch, peers, models }: Arrangement, signal: AbortSignal): Promise<void> {
   let wrong = 'the coordinator does not answer';
   try {
     for (;;) {
-      const status = await statusOf(url, signal).catch(() => undefined);
+      const status = await statusOf(fetch, signal).catch(() => undefined);
       const step = status === undefined ? undefined : stepTowards(status, { peers, models });
       if (step === 'done') return;
       if (step !== undefined) {
         wrong = step.wrong;
-        await step.act?.(url, signal).catch((error: unknown) => (wrong = `${wrong}: ${String(error)}`));
+        await step.act?.(fetch, signal).catch((error: unknown) => (wrong = `${wrong}: ${String(error)}`));
       }
       await delay(intervalMs, undefined, { signal });
     }
@@ -42,7 +45,7 @@ export async function restore({ url, peers, models }: Arrangement, signal: Abort
 interface Step {
   readonly wrong: string;
   /** Repairs the difference. Left out where it repairs itself. */
-  readonly act?: (url: string, signal: AbortSignal) => Promise<void>;
+  readonly act?: (fetch: Fetch, signal: AbortSignal) => Promise<void>;
 }
 
 function stepTowards(
@@ -86,12 +89,12 @@ function asWanted(own: readonly DeploymentStatus[], { stages, replicas }: RunMod
  *
  * @throws SkeinError as {@link AdminClient} does
  */
-export async function statusOf(url: string, signal: AbortSignal): Promise<MeshStatus> {
-  return await new AdminClient({ url }).ask(adminRoutes.status, {}, { signal });
+export async function statusOf(fetch: Fetch, signal: AbortSignal): Promise<MeshStatus> {
+  return await new AdminClient({ url, fetch }).ask(adminRoutes.status, {}, { signal });
 }
 
-async function deploy(request: DeploymentRequest, url: string, signal: AbortSignal): Promise<void> {
-  await openCoordinator({ url }).deploy(request, { signal });
+async function deploy(request: DeploymentRequest, fetch: Fetch, signal: AbortSignal): Promise<void> {
+  await openCoordinator({ url, fetch }).deploy(request, { signal });
 }
 
 /**
@@ -99,6 +102,6 @@ async function deploy(request: DeploymentRequest, url: string, signal: AbortSign
  *
  * @throws SkeinError as `Coordinator.undeploy` does
  */
-export async function undeploy(id: string, url: string, signal: AbortSignal): Promise<void> {
-  await openCoordinator({ url }).undeploy(id, { signal });
+export async function undeploy(id: string, fetch: Fetch, signal: AbortSignal): Promise<void> {
+  await openCoordinator({ url, fetch }).undeploy(id, { signal });
 }

@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline';
 
 import { z } from 'zod';
 
+import type { LanHost } from '../lan/host.ts';
 import { startSkein, type RunningSkein } from '../quickstart/skein-command.ts';
 import { runVariable } from './processes.ts';
 
@@ -12,6 +13,8 @@ const keptLines = 30;
 
 export interface DaemonPlan {
   readonly name: string;
+  /** Machine on which it runs. */
+  readonly host: LanHost;
   /** Data directory. */
   readonly data: string;
   /** Id of the run, for {@link runVariable}. */
@@ -40,6 +43,14 @@ export class Daemon implements AsyncDisposable {
     return this.#plan.name;
   }
 
+  get host(): LanHost {
+    return this.#plan.host;
+  }
+
+  get data(): string {
+    return this.#plan.data;
+  }
+
   /** Its peer id, once it was started. */
   get peer(): string {
     return this.#peer;
@@ -57,7 +68,7 @@ export class Daemon implements AsyncDisposable {
 
   /** Starts it, or starts it again. */
   async start(signal: AbortSignal): Promise<void> {
-    const { name, data, run, first, again, onCrash } = this.#plan;
+    const { name, host, data, run, first, again, onCrash } = this.#plan;
     const closed = Promise.withResolvers<unknown>();
     this.#mayEnd = false;
     const skein = await startSkein(this.#hasStarted ? again : first, {
@@ -66,7 +77,7 @@ export class Daemon implements AsyncDisposable {
         name,
         data,
         run: (command, commandLine) => {
-          const child = spawn(command, commandLine, { env: { ...process.env, [runVariable]: run } });
+          const child = spawn(...host.enter(command, commandLine), { env: { ...process.env, [runVariable]: run } });
           createInterface(child.stderr).on('line', (line) => {
             this.#lines.push(line);
             if (this.#lines.length > keptLines) this.#lines.shift();

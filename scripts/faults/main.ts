@@ -1,17 +1,20 @@
 import { parseArgs } from 'node:util';
 
 import { Interruption } from '../../packages/cli/src/process/interruption.ts';
+import { missingForLan } from '../lan/missing.ts';
 import { describeFault, describeReport, failuresOf } from './report.ts';
 import { runFaults } from './run-faults.ts';
 
-const usage = `Kills, ends and freezes engines, peers and the coordinator of a mesh on this machine, one at a time, while clients
-read texts that are known beforehand. Needs Linux.
-usage: npm run faults [-- --faults <count>] [--seed <number>] [--json]
-  --faults  how many happen. Default 44, which takes some ten minutes
-  --seed    decides what happens to whom, when, and what is asked. Default 1
-  --json    print one JSON object, and nothing else, on stdout: { seed, faults, answered, lost, cut, lostByError, hung,
-            wrongTexts, leaks, crashes, nextAnswerMs, holdings }
-Ends with 1 when an answer hung or had a wrong text, something was left behind, or all did not work again in time.`;
+const usage = `Makes faults happen to a mesh in hosts of its own on this machine, one at a time, while clients read answers that
+are known from the time before: engines, peers and the coordinator are killed, ended and frozen, cables pulled, two peers
+cut off from each other, a link delayed, disks filled. Needs Linux, root and iproute2.
+usage: npm run faults [-- --minutes <number>] [--seed <number>] [--json]
+  --minutes  time in which faults happen. Default 5; start and end take another minute
+  --seed     decides what happens to whom, when, and what is asked. Default 1
+  --json     print one JSON object, and nothing else, on stdout: { faults, requests, completed, capacityErrors, refused,
+             disconnected, lost, duplicatedTokens, missingTokens, replayMismatches, replays, turns, sameAsFaultFree,
+             pauseMs, pauseMsByCause, leaked, leaks, crashes, nextAnswerMs, holdings, … }
+Ends with 1 when an answer was lost or wrong, something was left behind, or all did not work again in time.`;
 
 const { stdout, stderr } = process;
 
@@ -19,17 +22,17 @@ const { stdout, stderr } = process;
 function parse() {
   const { values } = parseArgs({
     options: {
-      faults: { type: 'string', default: '44' },
+      minutes: { type: 'string', default: '5' },
       seed: { type: 'string', default: '1' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
   if (values.help) return undefined;
-  const [faults, seed] = [Number(values.faults), Number(values.seed)];
-  if (!Number.isInteger(faults) || faults < 1) throw new Error('--faults takes a whole number from 1 on');
+  const [minutes, seed] = [Number(values.minutes), Number(values.seed)];
+  if (!(minutes > 0 && Number.isFinite(minutes))) throw new Error('--minutes takes a number above 0');
   if (!Number.isInteger(seed)) throw new Error('--seed takes a whole number');
-  return { faults, seed, json: values.json };
+  return { minutes, seed, json: values.json };
 }
 
 async function run({ json, ...wanted }: NonNullable<ReturnType<typeof parse>>): Promise<number> {
@@ -40,6 +43,8 @@ async function run({ json, ...wanted }: NonNullable<ReturnType<typeof parse>>): 
     onInterrupt: () => stderr.write('\nstopping everything; press Ctrl-C again to end at once\n'),
   });
   try {
+    const missing = await missingForLan();
+    if (missing !== undefined) throw new Error(missing);
     const { signal } = interruption;
     const report = await runFaults({
       ...wanted,

@@ -1,25 +1,29 @@
 import type { Summary } from '../detection/summary.ts';
 import type { Fault } from './fault.ts';
-import type { TextFault } from './checked-text.ts';
 
 /** One fault with its consequences. Times in milliseconds. */
 export interface FaultRecord extends Omit<Fault, 'share'> {
   readonly victim: string;
-  /** Number of answers of the streams that were lost from then until the next fault, by error. */
-  readonly lost: Readonly<Record<string, number>>;
+  /** Number of answers that did not come to their end from then until the next fault, by the way in which they ended. */
+  readonly ended: Readonly<Record<string, number>>;
   /** Time from the fault to the end of the first answer to a later request, by model. Left out when there was none. */
   readonly nextAnswerMs: Readonly<Record<string, number>>;
   /** The undesired consequence. Left out when everything was as before in the end. */
   readonly failure?: string;
 }
 
-/** A text that was not the expected one. */
-export interface WrongText extends TextFault {
+/** An answer that was not the expected one, and that a fresh request does not give either. */
+export interface WrongAnswer {
+  readonly kind: string;
+  readonly model: string;
+  /** Way in which it was asked for. */
+  readonly way: string;
   /** Number of the fault before it, from 1; 0 for none. */
   readonly afterFault: number;
-  readonly model: string;
-  /** The end of the answer. */
-  readonly ended: string;
+  readonly what: string;
+  /** Number of tokens that came twice, and that were left out. */
+  readonly duplicated: number;
+  readonly missing: number;
 }
 
 /** A daemon's resources at three moments, in bytes and numbers of open descriptors. */
@@ -36,31 +40,50 @@ export interface FaultReport {
   readonly seed: number;
   readonly streams: number;
   readonly faults: readonly FaultRecord[];
-  readonly answered: number;
+  readonly requests: number;
+  readonly completed: number;
+  /** Number of answers that ended with an error that says how much was delivered. */
+  readonly capacityErrors: number;
+  /** Number of requests that were refused before anything was delivered, to be asked again later. */
+  readonly refused: number;
+  /** Number of answers whose connection to the coordinator broke. */
+  readonly disconnected: number;
+  /** Number of answers that ended in any other way. */
   readonly lost: number;
-  /** Number of lost answers of which some text had come. */
-  readonly cut: number;
   readonly lostByError: Readonly<Record<string, number>>;
-  /** Number of answers that stayed silent for longer than Skein's deadlines allow. */
-  readonly hung: number;
-  readonly wrongTexts: readonly WrongText[];
+  readonly duplicatedTokens: number;
+  readonly missingTokens: number;
+  /** Number of answers that went on otherwise than a fresh request does behind the same tokens. */
+  readonly replayMismatches: number;
+  readonly wrongAnswers: readonly WrongAnswer[];
+  /** Number of answers that were compared with such a fresh request. */
+  readonly replays: number;
+  /** Number of their tokens at which the texts turned, since logits differ in their last bits. */
+  readonly turns: number;
+  /** Share of complete answers that are equal, token for token, to those before the first fault. */
+  readonly sameAsFaultFree: number;
+  /** Times for which readers of answers that went on elsewhere waited. Left out when none did. */
+  readonly pauseMs: Summary | undefined;
+  readonly pauseMsByCause: Readonly<Record<string, Summary>>;
+  /** Number of {@link leaks}. */
+  readonly leaked: number;
   /** Processes, files, descriptors and memory that were left. */
   readonly leaks: readonly string[];
   /** Daemons that ended although nothing was done to them. */
   readonly crashes: readonly string[];
-  /** Times from a fault to the next answer, over both models: by `SIGNAL target`, in milliseconds. */
+  /** Times from a fault to the next answer, over both models. */
   readonly nextAnswerMs: Readonly<Record<string, Summary>>;
   readonly holdings: readonly DaemonHoldings[];
 }
 
 /** Lists the undesired results of a run, one line each. */
 export function failuresOf(report: FaultReport): readonly string[] {
-  const { hung, wrongTexts, leaks, crashes, faults } = report;
+  const { lostByError, wrongAnswers, leaks, crashes, faults } = report;
   return [
-    ...(hung > 0 ? [`${hung} answers hung`] : []),
-    ...wrongTexts.map(
-      ({ kind, at, model, afterFault, ended }) =>
-        `a text of ${model} is ${kind} at character ${at}, after fault ${afterFault} (it ended: ${ended})`,
+    ...Object.entries(lostByError).map(([error, count]) => `${count} answers were lost: ${error}`),
+    ...wrongAnswers.map(
+      ({ kind, model, way, afterFault, what }) =>
+        `an answer of ${model} over ${way} (${kind}), after fault ${afterFault}: ${what}`,
     ),
     ...leaks.map((leak) => `left: ${leak}`),
     ...crashes,
@@ -70,13 +93,12 @@ export function failuresOf(report: FaultReport): readonly string[] {
 
 /** Formats one fault for people, in one line. */
 export function describeFault(record: FaultRecord, number: number): string {
-  const { signal, victim, forMs, lost, nextAnswerMs, failure } = record;
-  const stays = signal === 'SIGSTOP' ? ` for ${seconds(forMs)}` : '';
-  const losses = Object.entries(lost).map(([error, count]) => `${count} ${error}`);
+  const { action, target, victim, forMs, ended, nextAnswerMs, failure } = record;
+  const ends = Object.entries(ended).map(([how, count]) => `${count} ${how}`);
   const next = Object.entries(nextAnswerMs).map(([model, ms]) => `${model} ${seconds(ms)}`);
   return [
-    `${String(number).padStart(3)}  ${`${signal} ${victim}${stays}`.padEnd(38)}`,
-    `lost ${losses.length === 0 ? 'nothing' : losses.join(', ')}`,
+    `${String(number).padStart(3)}  ${`${action} ${target}: ${victim}, ${seconds(forMs)}`.padEnd(44)}`,
+    ...(ends.length === 0 ? ['all went on'] : ends),
     `next answer ${next.join(', ')}`,
     ...(failure === undefined ? [] : [`FAILED: ${failure}`]),
   ].join('; ');
@@ -84,25 +106,32 @@ export function describeFault(record: FaultRecord, number: number): string {
 
 /** Formats the whole report for people. */
 export function describeReport(report: FaultReport): string {
-  const { faults, streams, answered, lost, cut, lostByError, hung, wrongTexts, leaks, nextAnswerMs, holdings } = report;
-  const errors = Object.entries(lostByError).map(([error, count]) => `  ${String(count).padStart(5)}  ${error}`);
-  const next = Object.entries(nextAnswerMs).map(
-    ([kind, { p50, max, n }]) => `  ${kind.padEnd(20)} p50 ${seconds(p50)}, max ${seconds(max)} (n ${n})`,
-  );
-  const held = holdings.map(
+  const { faults, streams, requests, completed, capacityErrors, refused, disconnected, lost } = report;
+  const { duplicatedTokens, missingTokens, replayMismatches, replays, turns, leaked, sameAsFaultFree, pauseMs } =
+    report;
+  const held = report.holdings.map(
     ({ daemon, ...of }) =>
       `  ${daemon.padEnd(8)} ${mebibytes(of.warmBytes)} before, ${mebibytes(of.endBytes)} after; descriptors ${of.warmDescriptors} before, ${of.endDescriptors} after`,
   );
   return [
-    `${faults.length} faults, ${streams} streams: ${answered} answered, ${lost} lost (${cut} of them in the middle), ${hung} hung, ${wrongTexts.length} wrong texts, ${leaks.length} leaks`,
-    'lost with',
-    ...errors,
+    `${faults.length} faults, ${streams} streams, ${requests} requests: ${completed} completed, ${capacityErrors} ended for want of a replica, ${refused} refused, ${disconnected} disconnected, ${lost} lost`,
+    `${duplicatedTokens} duplicated and ${missingTokens} missing tokens, ${replayMismatches} mismatches in ${replays} replays (${turns} turns), ${leaked} leaks; ${(100 * sameAsFaultFree).toFixed(1)} % as without faults`,
+    ...(pauseMs === undefined ? [] : [`pauses of readers: ${describe(pauseMs)}`]),
+    ...describeEach(report.pauseMsByCause),
     'from the fault to the next answer',
-    ...next,
+    ...describeEach(report.nextAnswerMs),
     'what the daemons hold',
     ...held,
     ...failuresOf(report).map((failure) => `FAILED: ${failure}`),
   ].join('\n');
+}
+
+function describeEach(summaries: Readonly<Record<string, Summary>>): readonly string[] {
+  return Object.entries(summaries).map(([cause, summary]) => `  ${cause.padEnd(20)} ${describe(summary)}`);
+}
+
+function describe({ p50, p95, max, n }: Summary): string {
+  return `p50 ${seconds(p50)}, p95 ${seconds(p95)}, max ${seconds(max)} (n ${n})`;
 }
 
 function seconds(ms: number): string {

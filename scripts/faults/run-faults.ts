@@ -4,25 +4,28 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { summarize } from '../detection/summary.ts';
 import { applyFault } from './apply-fault.ts';
 import { restore, statusOf, undeploy } from './arrangement.ts';
+import type { Answer } from './client-messages.ts';
 import { drawFaults, type Fault } from './fault.ts';
+import { Ledger } from './ledger.ts';
 import { writeModels, type RunModel } from './models.ts';
 import { startOffice, type Office } from './office.ts';
+import { consultOracle } from './oracle.ts';
 import { holdingsOf, processesOf, type Holdings } from './processes.ts';
-import type { DaemonHoldings, FaultRecord, FaultReport, WrongText } from './report.ts';
-import { runStreams, untilAnswered, type StreamOutcome } from './streams.ts';
+import type { DaemonHoldings, FaultRecord, FaultReport } from './report.ts';
+import { drawRequests, type RunRequest } from './requests.ts';
+import { canAsk, runStreams, untilAnswered } from './streams.ts';
 import { until } from './until.ts';
 
 export interface FaultsOptions {
-  /** Number of faults, one after the other. */
-  readonly faults: number;
+  /** Time in which faults happen, one after the other, in minutes. */
+  readonly minutes: number;
   /** Seed of everything that is drawn. */
   readonly seed: number;
   /** Number of clients that ask all the time. Default 8. */
   readonly streams?: number;
-  /** Least tokens of their answers; the most follow. Default 200 to 900, which takes some seconds. */
+  /** Least tokens of their answers; the most follow. Default 200 to 600, which takes some seconds. */
   readonly leastTokens?: number;
   readonly mostTokens?: number;
   readonly signal: AbortSignal;
@@ -33,87 +36,114 @@ export interface FaultsOptions {
 /** Longest time until everything works again after a fault, and until nothing is left at the end. */
 const recoveryMs = 120_000;
 const settleMs = 30_000;
+/** Share of the run's time that replays take at most. */
+const replayShare = 0.25;
 /** Bound on the resources of a daemon that has worked, relative to those before the first fault. */
 const memoryFactor = 1.5;
 const memorySlackBytes = 64 * 1024 * 1024;
 const descriptorSlack = 10;
 
 /**
- * Kills, ends and freezes engines, peers and the coordinator of a mesh on this machine, one at a time, while clients
- * read texts that are known beforehand. Reports the losses, and the results that must not be. Linux only.
+ * Makes faults happen to a mesh in hosts of its own on this machine, one at a time, while clients read answers that are
+ * known from the time before. Reports the losses, and the results that must not be. Needs what `createLan` does.
  */
 export async function runFaults(options: FaultsOptions): Promise<FaultReport> {
-  const { seed, signal, streams = 8, leastTokens = 200, mostTokens = 900 } = options;
+  const { minutes, seed, signal, streams = 8, leastTokens = 200, mostTokens = 600 } = options;
   await using temporary = await mkdtempDisposable(join(tmpdir(), 'skein-faults-'));
   const directory = await realpath(temporary.path);
   const run = randomUUID();
   const crashes: string[] = [];
   const leaks: string[] = [];
   const models = await writeModels(directory);
+  const requests = drawRequests({ models: models.map(({ name }) => name), seed, leastTokens, mostTokens });
   const data = join(directory, 'data');
   const parts = { directory: data, run, models, signal, onCrash: (crash: string) => void crashes.push(crash) };
-  const ledger = new Ledger();
-  let holdings: readonly DaemonHoldings[];
-  {
-    await using office = await startOffice(parts);
-    const peers = office.peers.map(({ peer }) => peer);
-    const arrangement = { url: office.url, peers, models };
-    const arrange = async () => await restore(arrangement, bounded(signal, recoveryMs));
-    await arrange();
-    const enough = new AbortController();
-    const lengths = { leastTokens, mostTokens };
-    const wanted = { count: streams, url: office.url, models, seed, ...lengths, enough: enough.signal, signal };
-    const asking = runStreams({ ...wanted, onOutcome: (outcome) => ledger.take(outcome) });
-    // Each stream has been answered once.
-    await until(() => ledger.streamsAnswered === streams, {
-      timeoutMs: recoveryMs,
-      what: 'a stream without an answer',
-      signal,
-    });
-    const before = await holdingsNow(office);
-    for (const [index, fault] of drawFaults(options.faults, seed).entries()) {
-      const record = await suffer(fault, { office, models, ledger, arrange, seed: seed + index, signal });
-      options.onFault?.(record, index + 1);
-      if (record.failure !== undefined) break;
-    }
-    enough.abort();
-    await asking;
-    ledger.close();
-    leaks.push(...(await emptied(office, run, signal)));
-    const after = await holdingsNow(office);
-    holdings = compareHoldings(office, before, after);
+  await using office = await startOffice(parts);
+  const peers = office.peers.map(({ peer }) => peer);
+  const arrangement = { fetch: office.fetch, peers, models };
+  const arrange = async () => await restore(arrangement, bounded(signal, recoveryMs));
+  await arrange();
+  const ledger = new Ledger(await faultFreeAnswers(office, requests, { streams, signal }));
+  const before = await holdingsNow(office);
+  const enough = new AbortController();
+  const { clients } = office;
+  const asking = runStreams({
+    count: streams,
+    clients,
+    requests,
+    seed,
+    enough: AbortSignal.any([enough.signal, signal]),
+    onAnswer: (answer) => ledger.take(answer),
+  });
+  const deadlineMs = performance.now() + minutes * 60_000;
+  let number = 0;
+  for (const fault of drawFaults(seed)) {
+    const record = await suffer(fault, { office, models, requests, ledger, arrange, signal });
+    options.onFault?.(record, (number += 1));
+    if (record.failure !== undefined || performance.now() > deadlineMs) break;
   }
+  enough.abort();
+  await asking;
+  signal.throwIfAborted();
+  const timeoutMs = replayShare * minutes * 60_000;
+  const consultation = await consultOracle(office.clients[1], ledger, { timeoutMs, signal });
+  leaks.push(...(await emptied(office, run, signal)));
+  const holdings = compareHoldings(office, before, await holdingsNow(office));
+  await office.stop();
   leaks.push(...excesses(holdings), ...(await leftovers(data, run, signal)));
-  return { seed, streams, ...ledger.totals(), leaks, crashes, holdings };
+  return { seed, streams, ...ledger.totals(), ...consultation, leaked: leaks.length, leaks, crashes, holdings };
+}
+
+/** Asks everything once, several requests at a time. */
+async function faultFreeAnswers(
+  { clients }: Office,
+  requests: readonly RunRequest[],
+  { streams, signal }: { readonly streams: number; readonly signal: AbortSignal },
+): Promise<ReadonlyMap<number, Answer>> {
+  const answers = new Map<number, Answer>();
+  const open = requests.entries();
+  const work = async (): Promise<void> => {
+    for (const [index, request] of open) {
+      signal.throwIfAborted();
+      const able = clients.filter((client) => canAsk(client, request));
+      const client = able[index % able.length];
+      if (client === undefined) throw new Error('a run without clients');
+      const answer = await client.ask(request);
+      if (answer.end !== 'complete') {
+        const why = answer.error === undefined ? answer.end : `${answer.error.code}: ${answer.error.message}`;
+        throw new Error(`a request (${request.kind}) failed before the first fault: ${why}`);
+      }
+      answers.set(request.id, answer);
+    }
+  };
+  await Promise.all(Array.from({ length: streams }, work));
+  return answers;
 }
 
 interface Suffering {
   readonly office: Office;
   readonly models: readonly RunModel[];
+  readonly requests: readonly RunRequest[];
   readonly ledger: Ledger;
   /** Restores everything. */
   readonly arrange: () => Promise<void>;
-  readonly seed: number;
   readonly signal: AbortSignal;
 }
 
 /** Makes a fault happen, and waits until each model answers and everything is as it was before. */
 async function suffer(fault: Fault, parts: Suffering): Promise<FaultRecord> {
-  const { office, models, ledger, arrange, seed, signal } = parts;
+  const { office, models, requests, ledger, arrange, signal } = parts;
   await delay(fault.afterMs, undefined, { signal });
   const inTime = bounded(signal, recoveryMs);
-  const { victim, over } = await applyFault(fault, office, signal);
   const struckMs = performance.now();
+  const { victim, over } = await applyFault(fault, office, signal);
   const record = ledger.begin(fault, victim);
   // Both are waited for, whichever fails.
-  const answering = models.map(async (model) => {
-    const outcomes = await untilAnswered(office.url, { model, seed, signal: inTime });
-    for (const outcome of outcomes) ledger.check(outcome, model.name);
-    if (outcomes.at(-1)?.kind !== 'answered') {
-      const errors = new Set(outcomes.map((outcome) => (outcome.kind === 'lost' ? outcome.error : outcome.kind)));
-      throw new Error(`${model.name} did not answer for ${recoveryMs / 1000} s: ${[...errors].join(', ')}`);
-    }
-    record.nextAnswerMs[model.name] = Math.round(performance.now() - struckMs);
+  const answering = models.map(async ({ name }) => {
+    const first = requests.find(({ model }) => model === name);
+    if (first === undefined) throw new Error(`nobody asks ${name}`);
+    await untilAnswered(office.clients[0], { ...first, settings: { ...first.settings, maxTokens: 8 } }, inTime);
+    record.nextAnswerMs[name] = Math.round(performance.now() - struckMs);
   });
   try {
     const results = await Promise.allSettled([over, ...answering]);
@@ -124,89 +154,6 @@ async function suffer(fault: Fault, parts: Suffering): Promise<FaultRecord> {
     record.failure = error instanceof Error ? error.message : String(error);
   }
   return ledger.recordOf(record);
-}
-
-/** A record of the answers, fault by fault. */
-class Ledger {
-  readonly #records: OpenRecord[] = [];
-  readonly #answeredStreams = new Set<number>();
-  readonly #lostBefore: Record<string, number> = {};
-  readonly #wrongTexts: WrongText[] = [];
-  #answered = 0;
-  #hung = 0;
-  #cut = 0;
-  #isClosed = false;
-
-  /** Number of streams that have been answered at least once. */
-  get streamsAnswered(): number {
-    return this.#answeredStreams.size;
-  }
-
-  begin(fault: Fault, victim: string): OpenRecord {
-    const record = { fault, victim, lost: {}, nextAnswerMs: {} };
-    this.#records.push(record);
-    return record;
-  }
-
-  take(outcome: StreamOutcome): void {
-    this.check(outcome, outcome.model);
-    if (outcome.kind === 'answered') {
-      this.#answered += 1;
-      this.#answeredStreams.add(outcome.stream);
-    }
-    if (outcome.kind !== 'lost') return;
-    if (outcome.characters > 0) this.#cut += 1;
-    const lost = this.#records.at(-1)?.lost ?? this.#lostBefore;
-    lost[outcome.error] = (lost[outcome.error] ?? 0) + 1;
-  }
-
-  /** Checks an answer for results that must not be. */
-  check(outcome: Omit<StreamOutcome, 'stream' | 'model'>, model: string): void {
-    if (this.#isClosed) throw new Error('an answer came after the end of the run');
-    if (outcome.kind === 'hung') this.#hung += 1;
-    if (outcome.fault === undefined) return;
-    this.#wrongTexts.push({ ...outcome.fault, model, afterFault: this.#records.length, ended: outcome.kind });
-  }
-
-  recordOf({ fault, victim, lost, nextAnswerMs, failure }: OpenRecord): FaultRecord {
-    const { share: _, ...what } = fault;
-    return { ...what, victim, lost: { ...lost }, nextAnswerMs, ...(failure !== undefined && { failure }) };
-  }
-
-  close(): void {
-    this.#isClosed = true;
-  }
-
-  totals() {
-    const faults = this.#records.map((record) => this.recordOf(record));
-    const lostByError: Record<string, number> = {};
-    for (const lost of [this.#lostBefore, ...faults.map((record) => record.lost)]) {
-      for (const [error, count] of Object.entries(lost)) lostByError[error] = (lostByError[error] ?? 0) + count;
-    }
-    const byKind = Map.groupBy(faults, ({ signal, target }) => `${signal} ${target}`);
-    const next = [...byKind].flatMap(([kind, records]) => {
-      const times = records.flatMap((record) => Object.values(record.nextAnswerMs));
-      return times.length === 0 ? [] : [[kind, summarize(times)] as const];
-    });
-    return {
-      faults,
-      answered: this.#answered,
-      lost: Object.values(lostByError).reduce((sum, count) => sum + count, 0),
-      cut: this.#cut,
-      lostByError,
-      hung: this.#hung,
-      wrongTexts: this.#wrongTexts,
-      nextAnswerMs: Object.fromEntries(next.sort(([one], [other]) => one.localeCompare(other))),
-    };
-  }
-}
-
-interface OpenRecord {
-  readonly fault: Fault;
-  readonly victim: string;
-  readonly lost: Record<string, number>;
-  readonly nextAnswerMs: Record<string, number>;
-  failure?: string;
 }
 
 function bounded(signal: AbortSignal, timeoutMs: number): AbortSignal {
@@ -222,10 +169,10 @@ async function holdingsNow(office: Office): Promise<readonly Holdings[]> {
 }
 
 /** Takes everything down; returns the remains. */
-async function emptied({ url, engines }: Office, run: string, signal: AbortSignal): Promise<readonly string[]> {
+async function emptied({ fetch, engines }: Office, run: string, signal: AbortSignal): Promise<readonly string[]> {
   const inTime = bounded(signal, settleMs);
-  const { deployments } = await statusOf(url, inTime);
-  for (const { id } of deployments) await undeploy(id, url, inTime);
+  const { deployments } = await statusOf(fetch, inTime);
+  for (const { id } of deployments) await undeploy(id, fetch, inTime);
   try {
     await until(async () => (await engines()).length === 0, { timeoutMs: settleMs, what: 'an engine', signal });
     return [];

@@ -5,6 +5,9 @@ import { execute, ip } from './execute.ts';
 import { pathOf } from './namespaces.ts';
 import { tbf } from './tbf.ts';
 
+/** Hardware address of no machine. */
+const nobody = '02:00:00:00:00:01';
+
 /** A simulated machine: a network namespace with one interface, `eth0`, on a cable to the switch. */
 export class LanHost {
   /** Name of its network namespace. */
@@ -65,6 +68,21 @@ export class LanHost {
 
   async plug(): Promise<void> {
     await ip([`link set ${this.#port} up`], this.#switch);
+  }
+
+  /** Drops all that it sends to an address of the LAN, without telling anyone. */
+  async drop(address: string): Promise<void> {
+    await ip([`neigh replace ${address} lladdr ${nobody} dev eth0 nud permanent`], this.name);
+  }
+
+  /** Undoes {@link drop}. */
+  async undrop(address: string): Promise<void> {
+    await ip([`neigh del ${address} dev eth0`], this.name);
+  }
+
+  /** Lets it reach an address of the LAN no more: its connections there fail at once. Others may still connect to it. */
+  async loseRoute(address: string): Promise<void> {
+    await ip([`route add unreachable ${address}/32`], this.name);
   }
 
   /** Keeps others' multicast from it, as some access points and switches do. */

@@ -129,7 +129,7 @@ function choicesOf(input: GenerationInput, count = 1): [GenerationInput, ...Gene
  * takes seeds and positions together: with neighbouring seeds one choice would draw at one position as another one does
  * at the next.
  */
-function choiceSeed(seed: number, choice: number): number {
+export function choiceSeed(seed: number, choice: number): number {
   let mixed = (seed + Math.imul(choice, 0x9e37_79b9)) >>> 0;
   mixed = Math.imul(mixed ^ (mixed >>> 16), 0x85eb_ca6b);
   mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2_ae35);
