@@ -1,4 +1,6 @@
 import {
+  drainAnswerSchema,
+  drainRequestSchema,
   aliveSchema,
   bytesAnswerSchema,
   bytesRequestSchema,
@@ -131,6 +133,10 @@ export const messagesOf: Readonly<Record<keyof typeof methods, readonly WireMess
   ],
   revocations: [of('list', revocationsSchema, { type: 'revocations', list: signed })],
   card: [of('card', signedCardSchema, { type: 'card', signature: new Uint8Array(64), certificate: signed })],
+  drain: [
+    of('request', drainRequestSchema, { type: 'drain-request', draining: true }),
+    of('answer', drainAnswerSchema, { type: 'drain-answer', draining: true }),
+  ],
   freshCard: [
     of('request', freshCardRequestSchema, { type: 'fresh-card-request' }),
     of('answer', signedCardSchema, { type: 'card', signature: new Uint8Array(64), certificate: signed }),
@@ -225,6 +231,7 @@ export const messagesOf: Readonly<Record<keyof typeof methods, readonly WireMess
       stageCommandSchema,
       { type: 'stage-connect', next: peer },
       { type: 'stage-drain' },
+      { type: 'stage-drain', handOver: true },
       { type: 'stage-unload' },
     ),
     of(
@@ -458,6 +465,7 @@ export const statements: Readonly<Record<string, WireMessages>> = {
         },
       ],
       links: [{ peer, roundTripMs: 0.5, bytesPerSecond: 1000, measuredAt: 1_700_000_000_000 }],
+      draining: true,
     },
     {
       peer,

@@ -11,13 +11,14 @@ export {
   type TokenLogprob,
 } from './generation/generation.ts';
 export type { ChatRequest, CompletionRequest, GenerationSettings } from './generation/request.ts';
-export type { DeploymentRequest } from '@skein/protocol';
+export type { DeploymentRequest, DrainStatus } from '@skein/protocol';
 export { AdminClient, type AdminClientOptions } from './http/admin-client.ts';
 export {
   openCoordinator,
   type Coordinator,
   type Deployment,
   type DeployOptions,
+  type DrainOptions,
   type UndeployOptions,
 } from './http/coordinator.ts';
 export type { Fetch } from './http/endpoint.ts';

@@ -24,6 +24,11 @@ export function administrationOf({
         onProgress: (deployment) => onEvent({ deployment }),
       }),
     }),
+    drain: async ({ peer, force }, { onEvent }) => await deployments.drain(peer, { force, onProgress: onEvent }),
+    undrain: async ({ peer }) => {
+      await deployments.undrain(peer);
+      return {};
+    },
     // A caller that leaves cuts no running answer.
     undeploy: async ({ id, now }, { onEvent }) => ({
       deployment: await deployments.undeploy(id, { now, onProgress: (deployment) => onEvent({ deployment }) }),

@@ -3,6 +3,7 @@ export { linkFile, removeFile, removeTree, removeUnlessUsed, renameFile } from '
 export { isAnything, readFileIfAny, setAside, statIfAny } from './files/read-file.ts';
 export { answerMeasurements, type AnswerMeasurementsOptions } from './calls/answer-measurements.ts';
 export { decodeManifest, type EncodedManifest } from './calls/encoded-manifest.ts';
+export { drainPeer } from './calls/drain-peer.ts';
 export { fetchManifest, type ManifestRequest } from './calls/fetch-manifest.ts';
 export { Holders } from './calls/holders.ts';
 export { measureLink, type LinkMeasurement, type MeasureLinkOptions } from './calls/measure-link.ts';

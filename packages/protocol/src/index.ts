@@ -1,5 +1,6 @@
 export { onAbort } from './abort/on-abort.ts';
 export type { DeploymentState, DeploymentStatus, StageStatus } from './admin/deployments.ts';
+export type { DrainMove, DrainStatus } from './admin/drains.ts';
 export type { MemberDescription } from './admin/membership.ts';
 export {
   placeRequest,
@@ -131,6 +132,7 @@ export {
   type MeasuredSpeed,
   type StageSpeed,
 } from './mesh/card.ts';
+export { drainAnswerSchema, drainRequestSchema, type DrainAnswer, type DrainRequest } from './mesh/drain.ts';
 export {
   certificateSchema,
   certificateSignatureContext,
@@ -221,6 +223,7 @@ export {
   type StageAttach,
   type StageCommand,
   type StageConnect,
+  type StageDrain,
   type StageEvent,
   type StageLoad,
   type StagePhase,

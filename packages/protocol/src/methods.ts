@@ -62,6 +62,7 @@ export const methods = Object.freeze({
     maxInboundStreams: 2,
     callers: ['coordinator'],
   },
+  drain: { ...control, id: '/skein/drain/1', maxFrameBytes: 1024, maxInboundStreams: 2, callers: ['coordinator'] },
   // One is enough; those of a connection that is just being closed count, too.
   alive: { ...control, id: '/skein/alive/1', maxFrameBytes: 256, maxInboundStreams: 4 },
   manifest: { ...control, id: '/skein/manifest/1', maxInboundStreams: 4, callers: servingMembers },

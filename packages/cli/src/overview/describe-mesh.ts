@@ -21,12 +21,12 @@ export function describeMesh({ cards, peer, url, traffic }: DaemonStatus): strin
   ].join('\n');
 }
 
-function memberRow({ name, peer, roles, labels = {}, hardware, models }: Card): readonly string[] {
+function memberRow({ name, peer, roles, labels = {}, hardware, models, draining = false }: Card): readonly string[] {
   const machine = hardware && `${hardware.cpu}, ${counted(hardware.cores, 'core', 'cores')}, ${hardware.backend}`;
   const gpus = hardware?.gpus.map((gpu) => `, ${gpu.name} with ${formatBytes(gpu.freeMemoryBytes)} free`) ?? [];
   const fallback = hardware?.fallback === undefined ? '' : ` (${hardware.fallback})`;
   return [
-    name,
+    draining ? `${name} (drained)` : name,
     `…${shortPeer(peer)}`,
     roles.join(', '),
     formatLabels(labels) || '-',

@@ -6,6 +6,7 @@ import { registerAuthority } from '../commands/authority.ts';
 import { registerDoctor } from '../commands/doctor.ts';
 import { registerDeploy } from '../commands/deploy.ts';
 import { registerGpu } from '../commands/gpu.ts';
+import { registerDrain } from '../commands/drain.ts';
 import { registerInvite } from '../commands/invite.ts';
 import { registerJoin } from '../commands/join.ts';
 import { registerLeave, registerMembers } from '../commands/members.ts';
@@ -68,6 +69,7 @@ export function createProgram(context: CommandContext): Command {
     registerRm,
     registerDeploy,
     registerUndeploy,
+    registerDrain,
     registerRun,
     registerStatus,
     registerDoctor,

@@ -3,10 +3,9 @@ import {
   adminRoutes,
   isolated,
   SkeinError,
-  type AdminRoutes,
   type DeploymentRequest,
   type DeploymentStatus,
-  type EventOf,
+  type DrainStatus,
 } from '@skein/protocol';
 
 import type { CallOptions } from '../client.ts';
@@ -31,6 +30,13 @@ export interface UndeployOptions extends CallOptions {
   readonly onProgress?: (deployment: Deployment) => void;
 }
 
+export interface DrainOptions extends CallOptions {
+  /** Whether deployments without room elsewhere are taken down when their answers have ended. Default: it is refused. */
+  readonly force?: boolean | undefined;
+  /** Called at every change. */
+  readonly onProgress?: (status: DrainStatus) => void;
+}
+
 /** A coordinator that runs models. */
 export interface Coordinator {
   /**
@@ -53,6 +59,16 @@ export interface Coordinator {
    * @throws SkeinError `not-found` when there is none of that id, `peer-lost`, `aborted`
    */
   undeploy(id: string, options?: UndeployOptions): Promise<void>;
+  /**
+   * Drains a machine: it takes no more stages, and this coordinator's deployments there move to others. Resolves when
+   * they have. Aborting ends only the wait.
+   *
+   * @throws SkeinError `not-found` for a machine that does not serve, `does-not-fit` or `no-peers` where a deployment has
+   * no room elsewhere, `peer-lost`, `aborted`
+   */
+  drain(peer: string, options?: DrainOptions): Promise<DrainStatus>;
+  /** Has a drained machine take stages again. Throws as {@link drain} does. */
+  undrain(peer: string, options?: CallOptions): Promise<void>;
 }
 
 /**
@@ -60,7 +76,7 @@ export interface Coordinator {
  * fetch gives up after as many.
  */
 const silenceMs = 300_000;
-/** Longest wait for a list, in milliseconds: it comes from memory. */
+/** Longest wait for an answer, in milliseconds: a list comes from memory, and a member nearby writes a small file. */
 const answerMs = 10_000;
 
 /**
@@ -72,20 +88,20 @@ const answerMs = 10_000;
 export function openCoordinator(options: AdminClientOptions): Coordinator {
   const client = new AdminClient(options);
 
-  /** Follows a change of a deployment to its end. Undefined when the stream ends without a word. */
-  async function follow(
-    change: (signal: AbortSignal) => AsyncIterable<EventOf<AdminRoutes['deploy' | 'undeploy']>>,
-    { signal, onProgress }: DeployOptions,
-  ): Promise<Deployment | undefined> {
+  /** Follows a change to its end, and returns its last event. Undefined when the stream ends without a word. */
+  async function follow<Event>(
+    change: (signal: AbortSignal) => AsyncIterable<Event>,
+    { signal, onEvent = () => undefined }: CallOptions & { readonly onEvent?: ((event: Event) => void) | undefined },
+  ): Promise<Event | undefined> {
     using watchdog = new Watchdog(signal);
     try {
       watchdog.expect(silenceMs, 'nothing was heard of the deployment');
-      const report = isolated(onProgress ?? (() => undefined), asWarning);
-      let latest: Deployment | undefined;
-      for await (const { deployment } of change(watchdog.signal)) {
+      const report = isolated(onEvent, asWarning);
+      let latest: Event | undefined;
+      for await (const event of change(watchdog.signal)) {
         watchdog.expect(silenceMs, 'nothing was heard of the deployment');
-        latest = deployment;
-        report(latest);
+        latest = event;
+        report(event);
       }
       return latest;
     } catch (error) {
@@ -93,33 +109,62 @@ export function openCoordinator(options: AdminClientOptions): Coordinator {
     }
   }
 
+  /** Waits for an answer that comes from memory, or from a member nearby. */
+  async function inTime<Answer>(
+    signal: AbortSignal | undefined,
+    ask: (signal: AbortSignal) => Promise<Answer>,
+  ): Promise<Answer> {
+    using watchdog = new Watchdog(signal);
+    watchdog.expect(answerMs, 'the coordinator did not answer');
+    try {
+      return await ask(watchdog.signal);
+    } catch (error) {
+      throw watchdog.explain(error);
+    }
+  }
+
   return {
-    async deploy(request, { unlessServed, ...options } = {}) {
+    async deploy(request, { unlessServed, signal, onProgress } = {}) {
       const asked = { ...request, unlessServed };
-      const latest = await follow((signal) => client.follow(adminRoutes.deploy, asked, { signal }), options);
-      if (latest?.state === 'ready') return latest;
+      const latest = await follow((inner) => client.follow(adminRoutes.deploy, asked, { signal: inner }), {
+        signal,
+        onEvent: ({ deployment }) => onProgress?.(deployment),
+      });
+      if (latest?.deployment.state === 'ready') return latest.deployment;
       throw new SkeinError(
         'peer-lost',
         'the coordinator went away before the model was ready; see that `skein up` runs there, and deploy again',
       );
     },
     async deployments({ signal } = {}) {
-      using watchdog = new Watchdog(signal);
-      watchdog.expect(answerMs, 'the coordinator did not answer');
-      try {
-        return (await client.ask(adminRoutes.status, {}, { signal: watchdog.signal })).deployments;
-      } catch (error) {
-        throw watchdog.explain(error);
-      }
+      const ask = async (inner: AbortSignal) => await client.ask(adminRoutes.status, {}, { signal: inner });
+      return (await inTime(signal, ask)).deployments;
     },
-    async undeploy(id, { now = false, ...options } = {}) {
+    async undeploy(id, { now = false, signal, onProgress } = {}) {
       const request = { id, now: now ? 'true' : 'false' } as const;
-      const latest = await follow((signal) => client.follow(adminRoutes.undeploy, request, { signal }), options);
-      if (latest?.state === 'closed') return;
+      const latest = await follow((inner) => client.follow(adminRoutes.undeploy, request, { signal: inner }), {
+        signal,
+        onEvent: ({ deployment }) => onProgress?.(deployment),
+      });
+      if (latest?.deployment.state === 'closed') return;
       throw new SkeinError(
         'peer-lost',
         'the coordinator went away before the deployment was taken down; nothing of it is left once its daemon has ended',
       );
+    },
+    async drain(peer, { force, signal, onProgress } = {}) {
+      const latest = await follow((inner) => client.follow(adminRoutes.drain, { peer, force }, { signal: inner }), {
+        signal,
+        onEvent: onProgress,
+      });
+      if (latest?.moves.every(({ step }) => step === 'gone') === true) return latest;
+      throw new SkeinError(
+        'peer-lost',
+        'the coordinator went away before the machine was drained; it takes no more stages: run the same again',
+      );
+    },
+    async undrain(peer, { signal } = {}) {
+      await inTime(signal, async (inner) => await client.ask(adminRoutes.undrain, { peer }, { signal: inner }));
     },
   };
 }

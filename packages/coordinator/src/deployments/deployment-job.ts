@@ -59,6 +59,15 @@ export class DeploymentJob {
     this.ready.catch(() => undefined);
   }
 
+  get id(): string {
+    return this.#options.id;
+  }
+
+  /** SHA-256 of the model. */
+  get model(): string {
+    return this.#options.model;
+  }
+
   get progress(): Progress {
     return this.#deployment === undefined ? this.#progress : { step: 'placed', status: this.#deployment.status() };
   }
@@ -145,9 +154,13 @@ export class DeploymentJob {
     this.#gone.resolve();
   }
 
-  /** Drains the deployment, if it serves. */
-  drain(): void {
-    this.#deployment?.drain();
+  /**
+   * Drains the deployment, if it serves.
+   *
+   * @param options.handOver whether answers that can go on elsewhere do
+   */
+  drain(options: { readonly handOver: boolean }): void {
+    this.#deployment?.drain(options);
   }
 
   /** Takes the deployment down, whatever its progress. */

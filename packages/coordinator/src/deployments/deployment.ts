@@ -134,13 +134,17 @@ export class Deployment {
     void this.#end('failed', error);
   }
 
-  /** Drains the deployment: it takes no more requests, and its status says how many run. Ignored where it does not serve. */
-  drain(): void {
+  /**
+   * Drains the deployment: it takes no more requests, and its status says how many run. Ignored where it does not serve.
+   *
+   * @param options.handOver whether answers that can go on elsewhere do
+   */
+  drain(options: { readonly handOver: boolean }): void {
     if (this.#state !== 'ready') return;
     this.#enter('draining');
     // A link that is lost fails the deployment, which says more.
     this.#link(0)
-      .drain()
+      .drain(options)
       .catch(() => undefined);
   }
 

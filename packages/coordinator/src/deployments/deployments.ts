@@ -4,6 +4,7 @@ import { untilAborted, type Mesh } from '@skein/mesh';
 import {
   asSkeinError,
   deploymentSpec,
+  invariant,
   isSkeinError,
   maxDeadAfterMs,
   onAbort,
@@ -11,6 +12,7 @@ import {
   type DeploymentRequest,
   type DeploymentState,
   type DeploymentStatus,
+  type DrainStatus,
   type Logger,
 } from '@skein/protocol';
 import { stillComing } from '@skein/serving';
@@ -18,10 +20,11 @@ import { stillComing } from '@skein/serving';
 import type { ComingModel } from './coming-model.ts';
 import type { Deployment, DeploymentObserver } from './deployment.ts';
 import { DeploymentJob } from './deployment-job.ts';
-import { DesiredState, type DesiredDeployment } from './desired-state.ts';
+import { DesiredState, type DesiredDeployment, type Goal } from './desired-state.ts';
 import { EndedDeployments } from './ended-deployments.ts';
 import { FreshCards } from './fresh-cards.ts';
 import { findHeldModel, type MeshModel } from './held-model.ts';
+import { PeerDrains, type DrainOptions } from './peer-drains.ts';
 import { deploymentFor, reconcile, type Action, type Demand, type DemandFor, type Observed } from './reconcile.ts';
 import type { StageTimeouts } from './stage-link.ts';
 
@@ -135,6 +138,7 @@ export class Deployments {
   /** Deployments that are no longer desired, for cards that are a moment old. */
   readonly #ended: EndedDeployments;
   readonly #freshCards: FreshCards;
+  readonly #drains: PeerDrains;
   readonly #stopped = new AbortController();
   #stopWatching: (() => void) | undefined;
   #isScheduled = false;
@@ -145,6 +149,17 @@ export class Deployments {
     this.#timeouts = { ...defaultTimeouts, ...options.timeouts };
     this.#ended = new EndedDeployments(components);
     this.#freshCards = new FreshCards(components, { timeoutMs: this.#timeouts.freshCardMs });
+    this.#drains = new PeerDrains({
+      mesh: components.mesh,
+      logger: components.logger,
+      deployments: {
+        on: (peer) => this.#serving().filter((job) => hasStageOn(job, peer)),
+        replace: (id) => this.#replace(id),
+        takeDown: (id, goal) => this.#takeDown(id, goal),
+        isServedBeside: (model, peer) =>
+          this.#serving().some((job) => job.model === model && this.mayServe(job.id) && !hasStageOn(job, peer)),
+      },
+    });
   }
 
   /** Lists the deployments in the order in which they were started. */
@@ -227,10 +242,28 @@ export class Deployments {
     if (job?.deployment === undefined) throw this.#notFound(id);
     using observation = new DisposableStack();
     if (onProgress !== undefined) observation.defer(job.deployment.observe(onProgress));
-    this.#desired.takeDown(id, now ? 'end' : 'drain');
-    this.#schedule();
+    this.#takeDown(id, now ? 'end' : 'drain');
     await job.gone;
     return job.deployment.status();
+  }
+
+  /**
+   * Drains a peer: it takes no more stages, and deployments with a stage there are replaced elsewhere, hand their answers
+   * over, and are taken down. Resolves then.
+   *
+   * @throws SkeinError as {@link PeerDrains.drain} does
+   */
+  async drain(peer: string, options?: DrainOptions): Promise<DrainStatus> {
+    return await this.#drains.drain(peer, options);
+  }
+
+  /**
+   * Has a peer take stages again.
+   *
+   * @throws SkeinError as {@link PeerDrains.undrain} does
+   */
+  async undrain(peer: string): Promise<void> {
+    await this.#drains.undrain(peer);
   }
 
   /** Takes all deployments down, for good. Takes `closeMs` at most. */
@@ -283,8 +316,25 @@ export class Deployments {
 
   #cancel(id: string, reason: SkeinError): void {
     this.#jobs.get(id)?.cancel(reason);
-    this.#desired.takeDown(id, 'end');
+    this.#takeDown(id, 'end');
+  }
+
+  #takeDown(id: string, goal: Exclude<Goal, 'serve'>): void {
+    this.#desired.takeDown(id, goal);
     this.#schedule();
+  }
+
+  /** Lists the jobs of deployments that are to serve and are on peers. */
+  #serving(): readonly DeploymentJob[] {
+    const ids = this.#desired.list().filter(({ goal }) => goal === 'serve');
+    return ids.flatMap(({ id }) => this.#jobs.get(id) ?? []).filter(({ deployment }) => isOnPeers(deployment));
+  }
+
+  /** Adds a deployment like another one, with the context that this one has come to have. */
+  #replace(id: string): DeploymentJob {
+    const { spec } = invariant(this.#desired.get(id), 'a deployment that is replaced is desired');
+    const contextTokens = this.#jobs.get(id)?.deployment?.status().contextTokens;
+    return this.#want({ spec: { ...spec, contextTokens }, isReplacement: true });
   }
 
   #demand(demand: DemandFor): Demand {
@@ -361,7 +411,8 @@ export class Deployments {
         job.place(action.placement, cards);
         break;
       case 'drain':
-        job.drain();
+      case 'hand-over':
+        job.drain({ handOver: action.type === 'hand-over' });
         break;
       case 'refuse':
         this.#remove(id);
@@ -383,4 +434,12 @@ export class Deployments {
     this.#jobs.delete(id);
     this.#desired.remove(id);
   }
+}
+
+function hasStageOn({ deployment }: DeploymentJob, peer: string): boolean {
+  return deployment?.status().stages.some((stage) => stage.peer === peer) === true;
+}
+
+function isOnPeers(deployment: Deployment | undefined): boolean {
+  return deployment !== undefined && deployment.state !== 'failed' && deployment.state !== 'closed';
 }

@@ -1,7 +1,10 @@
 import type { DeploymentSpec } from '@skein/protocol';
 
-/** The end that a deployment is to come to: `serve` until it is lost, `drain` its answers and end, or `end` at once. */
-export type Goal = 'serve' | 'drain' | 'end';
+/**
+ * The end that a deployment is to come to: `serve` until it is lost, `drain` its answers and end, `hand-over` those that
+ * can go on elsewhere, drain the rest and end, or `end` at once.
+ */
+export type Goal = 'serve' | 'drain' | 'hand-over' | 'end';
 
 /** One deployment as somebody asked for it. Plain data. */
 export interface DesiredDeployment {
@@ -25,10 +28,10 @@ export class DesiredState {
   }
 
   /**
-   * Marks a deployment for draining or for ending. One that is to end at once is never drained instead. Ignores unknown
+   * Marks a deployment for its end. One that is to end at once is never drained instead. Ignores unknown
    * ids.
    */
-  takeDown(id: string, goal: 'drain' | 'end'): void {
+  takeDown(id: string, goal: Exclude<Goal, 'serve'>): void {
     const deployment = this.#deployments.get(id);
     if (deployment !== undefined && deployment.goal !== 'end') this.#deployments.set(id, { ...deployment, goal });
   }

@@ -36,7 +36,7 @@ export interface Observed {
 
 /** One step towards the desired state. `remove` takes a lost deployment off the list, `refuse` one that can't be placed. */
 export type Action =
-  | { readonly type: 'fetch' | 'drain' | 'close' | 'remove'; readonly id: string }
+  | { readonly type: 'fetch' | 'drain' | 'hand-over' | 'close' | 'remove'; readonly id: string }
   | { readonly type: 'place'; readonly id: string; readonly placement: Placement }
   | { readonly type: 'refuse'; readonly id: string; readonly error: unknown };
 
@@ -133,10 +133,10 @@ function isAsAsked({ spec }: DesiredDeployment, options: DeploymentOptions, prog
 }
 
 /** Returns the next step for a deployment that is to go; undefined while its answers run. */
-function takeDown({ goal }: DesiredDeployment, progress: Progress): 'drain' | 'close' | undefined {
-  if (goal === 'drain' && progress.step === 'placed') {
+function takeDown({ goal }: DesiredDeployment, progress: Progress): 'drain' | 'hand-over' | 'close' | undefined {
+  if ((goal === 'drain' || goal === 'hand-over') && progress.step === 'placed') {
     const { state, running } = progress.status;
-    if (state === 'ready') return 'drain';
+    if (state === 'ready') return goal;
     if (state === 'draining' && running !== 0) return undefined;
   }
   return 'close';

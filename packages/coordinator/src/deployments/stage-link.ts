@@ -103,9 +103,11 @@ export class StageLink {
   /**
    * Drains the lead: it takes no more generations, and tells `onRunning` how many run until none does. That has no
    * deadline: generations end by themselves, and a lead that hangs is lost. Throws when the stage is lost.
+   *
+   * @param options.handOver whether generations that other leads can continue end at once
    */
-  async drain(): Promise<void> {
-    await this.#stream.write({ type: 'stage-drain' } satisfies StageCommand);
+  async drain({ handOver }: { readonly handOver: boolean }): Promise<void> {
+    await this.#stream.write({ type: 'stage-drain', ...(handOver && { handOver }) } satisfies StageCommand);
   }
 
   /** Unloads the stage. Resolves when the peer has released it, or has not answered in time. Never throws. */

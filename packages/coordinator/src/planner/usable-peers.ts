@@ -39,13 +39,13 @@ export interface UsablePeersOptions {
   readonly placed: readonly PlacedStage[];
 }
 
-/** Lists the peers that can serve, most free memory first; on a tie holders of the model first, then by peer id. */
+/** Lists the peers that can serve and are not drained, most free memory first; on a tie holders of the model first, then by peer id. */
 export function usablePeers(cards: readonly Card[], { model, placed }: UsablePeersOptions): UsablePeer[] {
   return cards
     .flatMap((card): UsablePeer[] => {
       const { peer, name, roles, models, stages } = card;
       const room = roomOn(card, placed);
-      if (room === undefined || !roles.includes('peer')) return [];
+      if (room === undefined || !roles.includes('peer') || card.draining === true) return [];
       const freeBytes = steady(room.bytes);
       const gpuBytes = steady(gpuRoom(card, room));
       const mainBytes = steady(room.mainBytes);

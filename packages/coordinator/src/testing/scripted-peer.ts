@@ -1,5 +1,6 @@
 import { createMesh, type Authority, type FrameStream, type Mesh } from '@skein/mesh';
 import {
+  drainRequestSchema,
   encodeValue,
   methods,
   parseHeader,
@@ -31,6 +32,8 @@ export class ScriptedPeer {
   readonly loads: StageLoad[] = [];
   /** Peers that its stages were told to connect to. */
   readonly nexts: string[] = [];
+  /** Number of leads that it was told to hand the answers over of. */
+  handedOver = 0;
   /** Streams of the stages it holds now. */
   readonly held = new Set<FrameStream>();
   /** Script for loads to come. */
@@ -88,6 +91,16 @@ export class ScriptedPeer {
     this.mesh.updateCard({ stages });
   }
 
+  /** Is drained by coordinators that say so, from now on. */
+  obeyDrains(): void {
+    this.mesh.answerFreshCards(async () => undefined);
+    this.mesh.handle(methods.drain, async (stream) => {
+      const { draining } = parseHeader(drainRequestSchema, (await stream.read())?.header);
+      this.mesh.updateCard({ draining });
+      await stream.write({ type: 'drain-answer', draining });
+    });
+  }
+
   /** Ends the answers that hang. */
   release(): void {
     this.#released.resolve();
@@ -111,6 +124,7 @@ export class ScriptedPeer {
       for await (const { header } of stream) {
         const command = parseHeader(stageCommandSchema, header);
         if (command.type === 'stage-drain') {
+          if (command.handOver === true) this.handedOver += 1;
           this.#tellRunning = async () => await send({ type: 'stage-draining', running: this.generating.size });
           await this.#tellRunning();
         } else if (command.type === 'stage-unload') {

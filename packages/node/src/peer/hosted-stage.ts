@@ -19,6 +19,7 @@ import {
   type Logger,
   type ModelManifest,
   type StageConnect,
+  type StageDrain,
   type StageEvent,
   type StageLoad,
 } from '@skein/protocol';
@@ -224,15 +225,18 @@ export class HostedStage implements AsyncDisposable {
    * Generations that the engine has ended do not count, even if their readers have not taken all text: that outlives
    * the stage.
    *
+   * @param options.handOver whether to end the generations that other leads can continue. Default false
    * @throws SkeinError `protocol-violation` unless it is a lead that serves
    */
-  drain(onRunning: (running: number) => void): void {
-    if (!this.#isReadyLead || this.#isDraining) {
-      throw new SkeinError('protocol-violation', 'only a lead that serves can be drained, and once');
-    }
+  drain(onRunning: (running: number) => void, { handOver = false }: Pick<StageDrain, 'handOver'> = {}): void {
+    if (!this.#isReadyLead) throw new SkeinError('protocol-violation', 'only a lead that serves can be drained');
+    const engine = this.#requireEngine();
+    const isFirst = !this.#isDraining;
     this.#isDraining = true;
+    if (handOver) engine.handOver(handedOver());
+    if (!isFirst) return;
     this.#components.onChange();
-    this.#requireEngine().onRunning((running) => {
+    engine.onRunning((running) => {
       this.#running = running;
       onRunning(running);
     });

@@ -11,6 +11,7 @@ import { findRuntime } from '../hardware/runtime-libraries.ts';
 import { serveModels, type ModelStore } from '../store/index.ts';
 import { LeaseFence } from './lease-fence.ts';
 import { LeaseWatch } from './lease-watch.ts';
+import { PeerDrain } from './peer-drain.ts';
 import { LinkMeasurements } from './link-measurements.ts';
 import { MeasuredSpeeds } from './measured-speeds.ts';
 import { StageHost } from './stage-host.ts';
@@ -40,6 +41,7 @@ interface Serving {
   readonly host: StageHost;
   readonly links: LinkMeasurements;
   readonly leases: LeaseWatch;
+  readonly drain: PeerDrain;
 }
 
 export interface Peer {
@@ -76,7 +78,7 @@ export function createPeer(options: PeerOptions): Peer {
 
   const announce = (): void => {
     if (serving === undefined) return;
-    const { machine, speeds, host, links, leases } = serving;
+    const { machine, speeds, host, links, leases, drain } = serving;
     const described = machine.describe();
     const measured = speeds.describe(described);
     const hardware = measured.length === 0 ? described : { ...described, speeds: measured };
@@ -85,6 +87,7 @@ export function createPeer(options: PeerOptions): Peer {
       hardware,
       stages: host.describe(),
       links: links.describe(),
+      draining: drain.isDraining,
       ...(fence !== undefined && { fence }),
     };
     // A card that is too large loses its least important part first: deployments matter more than models that could be served.
@@ -128,6 +131,8 @@ export function createPeer(options: PeerOptions): Peer {
       stack.use(machine);
       const speeds = await MeasuredSpeeds.load(options.directory, logger);
       stack.defer(async () => await speeds.settled());
+      const drain = await PeerDrain.open({ mesh, directory: options.directory, onChange });
+      stack.use(drain);
       const leaseFile = new LeaseFile(join(options.directory, fenceFileName), mesh.membership.mesh);
       const fence = new LeaseFence({
         saved: await leaseFile.read(logger),
@@ -136,6 +141,7 @@ export function createPeer(options: PeerOptions): Peer {
       const host = new StageHost({
         mesh,
         fence,
+        drain,
         store,
         logger,
         directory: join(options.directory, 'stages'),
@@ -153,7 +159,7 @@ export function createPeer(options: PeerOptions): Peer {
       stack.use(links);
       const leases = new LeaseWatch({ mesh, fence, logger, onChange });
       stack.use(leases);
-      serving = { machine, speeds, host, links, leases };
+      serving = { machine, speeds, host, links, leases, drain };
       await announceModels();
       const look = async (): Promise<void> => {
         await machine.measureUnlessFresh();

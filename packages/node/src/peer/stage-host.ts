@@ -15,13 +15,15 @@ import {
 import { asSchemaError } from '../engine/json-schema/index.ts';
 import { HostedStage, notServing, type HostedStageComponents } from './hosted-stage.ts';
 import type { LeaseFence } from './lease-fence.ts';
+import type { PeerDrain } from './peer-drain.ts';
 import { SchemaGrammars } from './schema-grammars.ts';
 import { StageTenure, type StageTenureComponents } from './stage-tenure.ts';
 
 /** Most stages: more than any machine can serve, and few enough for a card to list all. */
 const maxHeldStages = 32;
 
-export type StageHostComponents = HostedStageComponents & StageTenureComponents & { readonly fence: LeaseFence };
+export type StageHostComponents = HostedStageComponents &
+  StageTenureComponents & { readonly fence: LeaseFence; readonly drain: Pick<PeerDrain, 'assertTakesStages'> };
 
 /** The handlers of the methods through which coordinators, other stages and clients use the stages of this peer. */
 export class StageHost {
@@ -82,6 +84,7 @@ export class StageHost {
 
   /** Begins the tenure of a stage. It runs on its own: its end is the end of the stage. */
   #begin(load: StageLoad): StageTenure {
+    this.#components.drain.assertTakesStages();
     const key = stageKey(load);
     if (this.#tenures.size >= maxHeldStages) {
       throw new SkeinError('overloaded', `this machine holds ${maxHeldStages} stages already; take a deployment down`);

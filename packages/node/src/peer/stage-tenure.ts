@@ -149,7 +149,7 @@ export class StageTenure {
         return this.#stage.drain((running) => {
           this.#report({ type: 'stage-draining', running });
           if (this.#holder === undefined) this.#abandon();
-        });
+        }, command);
     }
   }
 

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
 import { deploymentEventSchema, deployRequestSchema, undeployRequestSchema } from './deployments.ts';
+import { drainEventSchema, drainPeerRequestSchema, undrainPeerRequestSchema } from './drains.ts';
 import {
   clientAnswerSchema,
   inviteAnswerSchema,
@@ -44,6 +45,26 @@ export const adminRoutes = {
     request: undeployRequestSchema,
     event: deploymentEventSchema,
     withoutEvents: 'nothing',
+  },
+  /**
+   * Drains a machine: it takes no more stages, and this coordinator's deployments there move to others. Refused, with
+   * nothing changed, where one has no room elsewhere. A caller that leaves earlier changes nothing.
+   */
+  drain: {
+    method: 'POST',
+    path: '/skein/v1/peers/:peer/drain',
+    callers: 'any',
+    request: drainPeerRequestSchema,
+    event: drainEventSchema,
+    withoutEvents: 'last-event',
+  },
+  /** Has a drained machine take stages again. */
+  undrain: {
+    method: 'DELETE',
+    path: '/skein/v1/peers/:peer/drain',
+    callers: 'any',
+    request: undrainPeerRequestSchema,
+    answer: done,
   },
 
   daemonStatus: {

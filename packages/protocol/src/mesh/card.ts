@@ -197,6 +197,8 @@ export const cardSchema = z.object({
   fence: knownLeaseSchema.optional(),
   /** Links to other serving members, measured while both were idle. Left out by members that do not measure. */
   links: arraySchema(linkSchema, { most: maxCardLinks }).optional(),
+  /** Whether somebody drains the peer: it takes no new stages. Default: false. */
+  draining: z.boolean().optional(),
 });
 export type Card = z.infer<typeof cardSchema>;
 

@@ -82,11 +82,21 @@ export const stageOpeningSchema = z.discriminatedUnion('type', [stageLoadSchema,
 const stageConnectSchema = z.object({ type: z.literal('stage-connect'), next: peerIdSchema });
 export type StageConnect = z.infer<typeof stageConnectSchema>;
 
-/** A coordinator's command on a `stage` stream after `stage-load` or `stage-attach`. Each is sent once. */
+/**
+ * A coordinator's command to the lead of a pipeline that serves: accept no more generations, and report how many still
+ * run. It may be sent again, to hand over what runs.
+ */
+const stageDrainSchema = z.object({
+  type: z.literal('stage-drain'),
+  /** Whether generations that other leads can continue end at once, with `handed-over`. Default: false. */
+  handOver: z.boolean().optional(),
+});
+export type StageDrain = z.infer<typeof stageDrainSchema>;
+
+/** A coordinator's command on a `stage` stream after `stage-load` or `stage-attach`. */
 export const stageCommandSchema = z.discriminatedUnion('type', [
   stageConnectSchema,
-  /** Command to the lead of a pipeline that serves: accept no more generations, and report how many still run. */
-  z.object({ type: z.literal('stage-drain') }),
+  stageDrainSchema,
   /** Command to end the stage. The peer ends the stream once it has released it. */
   z.object({ type: z.literal('stage-unload') }),
 ]);
