@@ -1,5 +1,13 @@
 export { onAbort } from './abort/on-abort.ts';
-export type { DeploymentState, DeploymentStatus, StageStatus } from './admin/deployments.ts';
+export {
+  objectives,
+  predictionSchema,
+  type DeploymentState,
+  type DeploymentStatus,
+  type DeviceMemory,
+  type Prediction,
+  type StageStatus,
+} from './admin/deployments.ts';
 export type { DrainMove, DrainStatus } from './admin/drains.ts';
 export type { MemberDescription } from './admin/membership.ts';
 export {

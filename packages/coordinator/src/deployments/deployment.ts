@@ -54,10 +54,11 @@ export class Deployment {
   constructor(components: DeploymentComponents, options: DeploymentOptions) {
     this.#components = components;
     this.#options = options;
-    this.#stages = options.plan.stages.map(({ peer, block, bytes }) => ({
+    this.#stages = options.plan.stages.map(({ peer, block, bytes, devices }) => ({
       peer,
       block,
       plannedBytes: bytes,
+      plannedDevices: [...devices],
       state: 'loading',
     }));
   }
@@ -98,6 +99,7 @@ export class Deployment {
       ...(this.#state === 'draining' && this.#running !== undefined && { running: this.#running }),
       stages: [...this.#stages],
       explanation: plan.explanation,
+      prediction: plan.prediction,
       startedAt,
     };
   }

@@ -133,7 +133,7 @@ describe('a deployment that is to serve', () => {
 
 describe('a replacement', () => {
   it.each<[title: string, DeploymentOptions, string]>([
-    ['gets what was asked for', { stages: 2, contextTokens: 512 }, 'place b on bob and ada with 512'],
+    ['gets what was asked for', { stages: 2, contextTokens: 512 }, 'place b on ada and bob with 512'],
     [
       'gets other stages where there are too few machines',
       { stages: 3, contextTokens: 512 },

@@ -6,7 +6,6 @@ import {
   type KvCacheOptions,
   type ModelManifest,
   type ModelShape,
-  type TensorSection,
 } from '@skein/protocol';
 
 /** Allowance for the engine process itself: runtime, llama.cpp and its smaller buffers. Not measured yet. */
@@ -19,12 +18,6 @@ const activationRows = 16;
 const floatBytes = 4;
 /** Bound on the rows of a micro-batch that a token is drawn after: one of each sequence, and the draft tokens. */
 const mostLogitRows = 128;
-
-/**
- * Share of the computed tokens that a token is drawn after: the others are a prompt's, and need no output matrix.
- * Earlier turns of a conversation are in the cache and not computed again, so prompts are the smaller part.
- */
-const drawnShare = 0.75;
 
 /**
  * Returns the bytes of memory that a peer needs for a block of a model.
@@ -46,7 +39,7 @@ export type StageMemory = (block: Block, rows?: number) => number;
  * estimate leans to the high side: memory that runs out kills an engine, memory left over costs nothing.
  */
 export function stageMemory(manifest: ModelManifest, options: KvCacheOptions): StageMemory {
-  const bytes = partsOf(manifest, (tensor) => tensor.bytes);
+  const bytes = partsOf(manifest);
   const { shape } = manifest;
   const { contextTokens } = options;
   const stateBytesOf = blockSums(layerStateBytes(shape, options));
@@ -68,21 +61,6 @@ export function stageMemory(manifest: ModelManifest, options: KvCacheOptions): S
       computeBytes(shape, Math.min(contextTokens, rows), { contextTokens, isTail })
     );
   };
-}
-
-/** Weights that a stage multiplies with for one token on average: its layers', and on the tail the output matrix's. */
-export type DecodeWork = (block: Block) => number;
-
-/**
- * Returns the work of a model's blocks. It counts weights rather than their bytes: on the CPUs measured, a weight of 8
- * bits takes no longer than one of 4 (SmolLM2's output matrix in Q8_0 takes as long as 7.4 of its layers in Q4_1, has
- * as many weights as 8 of them, and as many bytes as 13.6). Experts that a token does not use count, too: the share
- * that it uses is the same in all layers.
- */
-export function decodeWork(manifest: ModelManifest): DecodeWork {
-  const weights = partsOf(manifest, ({ shape }) => shape.reduce((product, extent) => product * extent, 1));
-  const layerWeightsOf = blockSums(weights.layers);
-  return (block) => layerWeightsOf(block) + (block.to === manifest.shape.layers ? drawnShare * weights.output : 0);
 }
 
 function computeBytes(
@@ -109,13 +87,13 @@ interface ModelParts {
   readonly isTied: boolean;
 }
 
-/** Adds an amount of each tensor up by part. Leaves out metadata (a few megabytes at most). */
-function partsOf({ shape, sections }: ModelManifest, amountOf: (tensor: TensorSection) => number): ModelParts {
+/** Adds the bytes of tensors up by part. Leaves out metadata (a few megabytes at most). */
+function partsOf({ shape, sections }: ModelManifest): ModelParts {
   const layers = Array.from({ length: shape.layers }, () => 0);
   let [embedding, output, shared] = [0, 0, 0];
   for (const section of sections) {
     if (section.kind !== 'tensor') continue;
-    const amount = amountOf(section);
+    const amount = section.bytes;
     const layer = Number(/^blk\.(\d+)\./.exec(section.name)?.[1] ?? Number.NaN);
     const sum = layers[layer];
     if (sum !== undefined) layers[layer] = sum + amount;

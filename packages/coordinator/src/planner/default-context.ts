@@ -1,6 +1,7 @@
 import { isSkeinError, type PlannedSpec } from '@skein/protocol';
 
-import { plan, type Plan, type PlanSnapshot } from './plan.ts';
+import { plan, type PlanSnapshot } from './plan.ts';
+import type { Plan } from './planned.ts';
 
 /** Share of the memory that a plan leaves on its machines that a larger context may take unasked: others deploy, too. */
 const contextShare = 1 / 4;
@@ -24,9 +25,10 @@ export function planWithDefaultContext(
   { spec, most }: { readonly spec: PlannedSpec; readonly most: number },
 ): PlanWithContext {
   const least = plan(snapshot, spec);
+  const sameMachines = { ...snapshot, among: new Set(least.stages.map(({ peer }) => peer)) };
   for (let tokens = most; tokens > spec.contextTokens; tokens = Math.floor(tokens / 2)) {
     const contextTokens = Math.max(spec.contextTokens, tokens - (tokens % contextUnit));
-    const larger = planIfItFits(snapshot, { ...spec, contextTokens });
+    const larger = planIfItFits(sameMachines, { ...spec, contextTokens });
     if (larger !== undefined && sparesMemory(larger, least)) return { plan: larger, contextTokens };
   }
   return { plan: least, contextTokens: spec.contextTokens };

@@ -1,3 +1,4 @@
 export { planWithDefaultContext } from './default-context.ts';
-export { plan, type Plan, type PlannedStage, type PlanSnapshot } from './plan.ts';
+export { plan, planWithAlternatives, type PlanSnapshot, type PlanWithAlternatives } from './plan.ts';
+export type { Plan, PlannedStage } from './planned.ts';
 export type { PlacedStage } from './usable-peers.ts';

@@ -2,18 +2,17 @@ import {
   formatBytes,
   isExpertTensor,
   limits,
-  microBatchRows,
   SkeinError,
-  type Block,
   type Card,
   type ModelManifest,
   type PlannedSpec,
 } from '@skein/protocol';
 
-import { maximumStages, type Balanced } from './balance-layers.ts';
-import { decodeWork, stageMemory, type StageMemory } from './block-costs.ts';
-import { memoryUses, type MemoryUse } from './memory-uses.ts';
-import { bestSplit, type SplitModel } from './split.ts';
+import { stageMemory } from './block-costs.ts';
+import { candidates, choose, type Candidate } from './choose.ts';
+import { memoryUses } from './memory-uses.ts';
+import { linksOf } from './performance/links.ts';
+import { planOf, type Plan, type PlanOptions } from './planned.ts';
 import { usablePeers, type PlacedStage, type UsablePeer } from './usable-peers.ts';
 
 /** The facts of planning: nothing else enters a plan. */
@@ -22,24 +21,15 @@ export interface PlanSnapshot {
   readonly manifest: ModelManifest;
   /** Stages that the coordinator has put on peers, whether cards show them or not. Default: none. */
   readonly placed?: readonly PlacedStage[];
+  /** Peer ids of the machines that the plan may use. Default: all. */
+  readonly among?: ReadonlySet<string>;
 }
 
-export interface PlannedStage {
-  readonly peer: string;
-  readonly block: Block;
-  /** Estimated memory, in bytes. */
-  readonly bytes: number;
-  /** Bytes that it could take there, in the memory that it was planned for: that of GPUs and experts beside it, or all. */
-  readonly roomBytes: number;
-}
-
-/** The peers of one replica's stages, in pipeline order: the first is the lead, the last the tail. */
-export interface Plan {
-  readonly stages: readonly PlannedStage[];
-  /** Rows of the largest micro-batch, which all stages take. */
-  readonly microBatchRows: number;
-  /** The decision with its numbers, in one line for people. */
-  readonly explanation: string;
+/** A plan, and the ones that it was preferred to. */
+export interface PlanWithAlternatives {
+  readonly plan: Plan;
+  /** The best plan of each other kind: in other memory, or with another number of stages. */
+  readonly alternatives: readonly Plan[];
 }
 
 /**
@@ -50,76 +40,66 @@ export interface Plan {
  * are not the model's, or a windowed cache for a model without windows
  */
 export function plan(snapshot: PlanSnapshot, spec: PlannedSpec): Plan {
-  const { manifest, cards, placed = [] } = snapshot;
+  return planWithAlternatives(snapshot, spec).plan;
+}
+
+/**
+ * Makes a plan as {@link plan} does, and tells what else was possible.
+ *
+ * @throws SkeinError as {@link plan} does
+ */
+export function planWithAlternatives(snapshot: PlanSnapshot, spec: PlannedSpec): PlanWithAlternatives {
+  const { manifest, cards, placed = [], among } = snapshot;
   const { shape } = manifest;
   const { layers } = spec;
   const stages = spec.stages ?? layers?.length;
   if (layers !== undefined) checkLayers(layers, { manifest, stages });
   if (spec.windowedCache === true) checkWindow(manifest);
   if (spec.cpuExpertLayers !== undefined) checkExperts(manifest);
-  const peers = usablePeers(cards, { model: manifest.model, placed });
+  const usable = usablePeers(cards, { model: manifest.model, placed });
+  const peers = among === undefined ? usable : usable.filter(({ peer }) => among.has(peer));
   const memory = stageMemory(manifest, spec);
   const { split } = shape;
   const most = split.allowed ? Math.min(maximumStages(shape.layers, split.multiple), limits.maxStages) : 1;
-  const search = {
+  const found = candidates(memoryUses(peers, manifest, { memory, spec }), {
+    manifest,
+    spec,
+    linkOf: linksOf(cards),
     stages,
     most,
-    neededBytes: memory({ from: 0, to: shape.layers }),
-    memory,
-    model: {
-      layers: shape.layers,
-      multiple: split.allowed ? split.multiple : shape.layers,
-      decodeWork: decodeWork(manifest),
-      ends: layers && endsOf(layers),
-    },
-  };
-  for (const use of memoryUses(peers, manifest, { memory, spec })) {
-    const found = findPlan(use, search) ?? findPlan(withSmallBuffers(use), search);
-    if (found !== undefined) return found;
+    multiple: split.allowed ? split.multiple : shape.layers,
+    ends: layers && endsOf(layers),
+  });
+  const chosen = choose(found);
+  if (chosen === undefined) {
+    throw noPlan(manifest, { stages, most, neededBytes: memory({ from: 0, to: shape.layers }), peers, spec });
   }
-  throw noPlan(manifest, { ...search, peers, spec });
+  const options: PlanOptions = {
+    memory,
+    machines: usable.length,
+    asked: layers !== undefined ? 'layers' : stages !== undefined ? 'stages' : undefined,
+    fitsWhole: found.some((candidate) => candidate.stages.length === 1),
+  };
+  const made = (candidate: Candidate) => planOf(candidate, options);
+  return {
+    plan: made(chosen),
+    alternatives: found.filter((one) => one !== chosen).map(made),
+  };
 }
 
-/** Returns the same use by peers with the micro-batches of a CPU, whose buffers fit where others do not. */
-function withSmallBuffers(use: MemoryUse): MemoryUse {
-  return { ...use, peers: use.peers.map((peer) => ({ ...peer, microBatchRows: microBatchRows.cpu })) };
-}
-
-/** The replica that is looked for: the wanted number of stages, and the most that the model can be cut into. */
-interface PlanSearch {
+/** The replica that is looked for, and the facts with which planning explains its failure. */
+interface PlanFailure {
   readonly stages: number | undefined;
   readonly most: number;
   /** Bytes that the whole model takes on one peer, at the least. */
   readonly neededBytes: number;
-  readonly memory: StageMemory;
-  readonly model: Omit<SplitModel, 'stages' | 'memory'>;
-}
-
-/** Finds the plan with the fewest stages for which there is room; undefined when there is none. */
-function findPlan(use: MemoryUse, search: PlanSearch): Plan | undefined {
-  const { peers, taken, leastBytes } = use;
-  const { stages, most, memory, model } = search;
-  if (peers.length < (stages ?? 1)) return undefined;
-  if (stages === undefined || stages === 1) {
-    const block = { from: 0, to: model.layers };
-    const peer = wholeModelPeer(peers, (candidate) => taken(block, candidate));
-    if (peer !== undefined) return planWhole(peer, { block, memory, use });
-  }
-  const greatestCount = Math.min(stages ?? peers.length, most);
-  for (let count = Math.max(stages ?? 2, 2); count <= greatestCount; count += 1) {
-    // Splitting never takes less than the whole: no need to try every order to know that it can't fit.
-    if (peers.slice(0, count).reduce((sum, peer) => sum + peer.freeBytes, 0) < leastBytes) continue;
-    const split = bestSplit(peers, { ...model, memory: taken, stages: count });
-    if (split !== undefined) return planSplit(split, { memory, use, ends: model.ends });
-  }
-  return undefined;
+  /** Usable peers, most free memory first. */
+  readonly peers: readonly UsablePeer[];
+  readonly spec: PlannedSpec;
 }
 
 /** Makes the error that says why there is no plan. */
-function noPlan(
-  { name, shape }: ModelManifest,
-  failure: PlanSearch & { readonly peers: readonly UsablePeer[]; readonly spec: PlannedSpec },
-): SkeinError {
+function noPlan({ name, shape }: ModelManifest, failure: PlanFailure): SkeinError {
   const { stages, most, peers } = failure;
   if (peers.length < (stages ?? 1)) return noPeers(name, stages ?? 1, peers.length);
   const facts = { ...failure, name };
@@ -132,6 +112,11 @@ function noPlan(
     return splitUnsupported(name, `its ${shape.layers} layers make ${most} stages at most, not ${stages}`);
   }
   return doesNotFit(facts, stages === undefined ? {} : { stages });
+}
+
+/** Returns the most blocks that a model of so many layers can be cut into. */
+function maximumStages(layers: number, multiple: number): number {
+  return Math.ceil(layers / multiple);
 }
 
 function checkLayers(
@@ -177,74 +162,6 @@ function endsOf(layers: readonly number[]): readonly number[] {
   return layers.map((count) => (end += count));
 }
 
-/**
- * Chooses among the peers with room for all of it: one that serves the model least, since replicas beside each other share
- * one machine's speed; among those, one that holds it already; among those, the one with the most free memory.
- */
-function wholeModelPeer(
-  peers: readonly UsablePeer[],
-  neededBytes: (peer: UsablePeer) => number,
-): UsablePeer | undefined {
-  const roomy = peers.filter((peer) => peer.freeBytes >= neededBytes(peer));
-  const least = Math.min(...roomy.map(({ servedStages }) => servedStages));
-  const candidates = roomy.filter(({ servedStages }) => servedStages === least);
-  return candidates.find((peer) => peer.holdsModel) ?? candidates[0];
-}
-
-function planWhole(
-  peer: UsablePeer,
-  { block, memory, use }: { readonly block: Block; readonly memory: StageMemory; readonly use: MemoryUse },
-): Plan {
-  const { stage, experts } = planStage({ peer, block }, { bytes: memory(block, peer.microBatchRows), use });
-  const holds = peer.holdsModel ? 'holds the model and ' : '';
-  return {
-    stages: [stage],
-    microBatchRows: peer.microBatchRows,
-    explanation: `not split: ${peer.name} ${holds}has ${formatBytes(stage.roomBytes)} free of ${formatBytes(stage.bytes)} needed${experts}`,
-  };
-}
-
-function planSplit(
-  split: readonly Balanced<UsablePeer>[],
-  { memory, use, ends }: Pick<SplitModel, 'ends'> & { readonly memory: StageMemory; readonly use: MemoryUse },
-): Plan {
-  // A stage on a CPU gains nothing by more rows, and would pay for them with memory.
-  const rows = Math.min(...split.map(({ peer }) => peer.microBatchRows));
-  const planned = split.map((one) => ({ ...one, ...planStage(one, { bytes: memory(one.block, rows), use }) }));
-  const parts = planned.map(
-    ({ peer, block, stage, experts }) =>
-      `layers ${block.from}-${block.to - 1} on ${peer.name} (${formatBytes(stage.bytes)} of ${formatBytes(stage.roomBytes)} free${experts})`,
-  );
-  const how = ends === undefined ? 'so that the slowest stage is as fast as can be' : 'as asked for';
-  return {
-    stages: planned.map(({ stage }) => stage),
-    microBatchRows: rows,
-    explanation: `split ${how}: ${parts.join(', ')}`,
-  };
-}
-
-/** Makes a stage of a plan, and the words about its experts where some lie in main memory. */
-function planStage(
-  { peer, block }: Balanced<UsablePeer>,
-  { bytes, use }: { readonly bytes: number; readonly use: MemoryUse },
-): { readonly stage: PlannedStage; readonly experts: string } {
-  const experts = use.beside(block, peer);
-  return {
-    stage: { peer: peer.peer, block, bytes, roomBytes: peer.freeBytes + experts.bytes },
-    experts: experts.layers === 0 ? '' : `, the experts of ${experts.layers} of its layers in main memory`,
-  };
-}
-
-/** The facts with which planning explains its failure. */
-interface PlanFailure {
-  readonly name: string;
-  /** Bytes that the whole model takes on one peer. */
-  readonly neededBytes: number;
-  /** Usable peers, most free memory first. */
-  readonly peers: readonly UsablePeer[];
-  readonly spec: PlannedSpec;
-}
-
 /** Makes the error `no-peers` for fewer usable peers than wanted stages. */
 function noPeers(name: string, wanted: number, usable: number): SkeinError {
   const message =
@@ -255,7 +172,10 @@ function noPeers(name: string, wanted: number, usable: number): SkeinError {
 }
 
 /** Makes the error `does-not-fit`, with the numbers and the options that would help. */
-function doesNotFit(failure: PlanFailure, options: { stages?: number; noSplitReason?: string }): SkeinError {
+function doesNotFit(
+  failure: PlanFailure & { readonly name: string },
+  options: { stages?: number; noSplitReason?: string },
+): SkeinError {
   const { name, neededBytes, peers } = failure;
   const { contextTokens, cpuExpertLayers } = failure.spec;
   const considered = options.noSplitReason === undefined ? peers.slice(0, options.stages) : peers.slice(0, 1);

@@ -1,4 +1,4 @@
-import { memoryRoom, microBatchRows, takenBy, type Card, type MemoryRoom } from '@skein/protocol';
+import { memoryRoom, microBatchRows, takenBy, type Card, type Hardware, type MemoryRoom } from '@skein/protocol';
 
 /** A stage that this coordinator has put on a peer. Its card may not show it yet. */
 export interface PlacedStage {
@@ -23,8 +23,7 @@ export interface UsablePeer {
   readonly mainBytes: number;
   /** Whether its GPUs share main memory, so that what leaves the one leaves the other no room. */
   readonly sharesMemory: boolean;
-  /** Speed of decoding, see {@link peerSpeed}. */
-  readonly speed: number;
+  readonly hardware: Hardware;
   /** Whether it holds the whole model, so that nothing needs to be fetched. */
   readonly holdsModel: boolean;
   /** Rows of the largest micro-batch that suits its processor or GPU. */
@@ -45,17 +44,17 @@ export function usablePeers(cards: readonly Card[], { model, placed }: UsablePee
     .flatMap((card): UsablePeer[] => {
       const { peer, name, roles, models, stages } = card;
       const room = roomOn(card, placed);
-      if (room === undefined || !roles.includes('peer') || card.draining === true) return [];
+      const { hardware } = card;
+      if (room === undefined || hardware === undefined || !roles.includes('peer') || card.draining === true) return [];
       const freeBytes = steady(room.bytes);
       const gpuBytes = steady(gpuRoom(card, room));
       const mainBytes = steady(room.mainBytes);
-      const sharesMemory = card.hardware?.gpus.some((gpu) => gpu.sharesMainMemory) === true;
+      const sharesMemory = hardware.gpus.some((gpu) => gpu.sharesMainMemory === true);
       const holdsModel = models.some((held) => held.model === model);
       const servedStages = stages.filter((stage) => stage.model === model).length;
-      const rows = card.hardware?.backend === 'cpu' ? microBatchRows.cpu : microBatchRows.gpu;
-      const speed = peerSpeed(card);
+      const rows = hardware.backend === 'cpu' ? microBatchRows.cpu : microBatchRows.gpu;
       const memory = { freeBytes, gpuBytes, mainBytes, sharesMemory };
-      return [{ peer, name, ...memory, speed, holdsModel, microBatchRows: rows, servedStages }];
+      return [{ peer, name, ...memory, hardware, holdsModel, microBatchRows: rows, servedStages }];
     })
     .sort(byFreeMemory);
 }
@@ -108,12 +107,4 @@ export function roomOn({ peer, hardware, stages }: Card, placed: readonly Placed
 function gpuRoom({ hardware }: Card, { deviceBytes }: MemoryRoom): number {
   const isIntegrated = hardware?.gpus.some(({ sharesMainMemory }) => sharesMainMemory) === true;
   return isIntegrated && hardware?.backend !== 'metal' ? 0 : deviceBytes;
-}
-
-/**
- * Returns a peer's speed of decoding, in bytes of weights a second; only ratios matter. Nothing is measured yet: all
- * are equal.
- */
-function peerSpeed(_card: Card): number {
-  return 1;
 }

@@ -7,12 +7,41 @@ import { stagePlacementSchema } from '../stage/placement.ts';
 
 const byteCount = z.number().nonnegative();
 
+/** The aims of a plan: the least time of one stream's tokens, or the most tokens of all streams together. */
+export const objectives = ['one-stream', 'saturated'] as const;
+
+const tokensPerSecond = z.number().nonnegative();
+
+/** The speed that a replica is expected to have while nobody else uses its machines, with short contexts. */
+export const predictionSchema = z.object({
+  /** The aim that its layers were placed for. */
+  objective: z.enum(objectives),
+  /** Decode speed of a single stream. */
+  oneStreamTokensPerSecond: tokensPerSecond,
+  /** Decode speed of `sequences` streams together. */
+  saturatedTokensPerSecond: tokensPerSecond,
+  sequences: z.number().int().positive(),
+  prefillTokensPerSecond: tokensPerSecond,
+  /** Time to the first token of an answer to a prompt of `promptTokens`, of which none is in the cache. */
+  ttftMs: z.number().nonnegative(),
+  promptTokens: z.number().int().positive(),
+  /** Whether all of its machines have measured their speed, rather than being known by the names of their devices. */
+  isMeasured: z.boolean(),
+});
+export type Prediction = z.infer<typeof predictionSchema>;
+
+/** Memory that a stage is to take of one device, in bytes. */
+export const deviceMemorySchema = z.object({ device: z.string(), bytes: byteCount });
+export type DeviceMemory = z.infer<typeof deviceMemorySchema>;
+
 /** One stage, as its peer last reported it. Sizes in bytes. */
 const stageStatusSchema = z.object({
   peer: z.string(),
   block: blockSchema,
   /** Memory that the planner expects it to take. */
   plannedBytes: byteCount,
+  /** The same by device. Left out by earlier versions. */
+  plannedDevices: z.array(deviceMemorySchema).optional(),
   state: z.enum(['loading', 'ready', 'connected']),
   /** The phase that a loading stage is in, and how far it is. */
   progress: z.object({ phase: stagePhaseSchema, doneBytes: byteCount, totalBytes: byteCount }).optional(),
@@ -47,6 +76,8 @@ export const deploymentStatusSchema = z.object({
   stages: z.array(stageStatusSchema),
   /** The planner's reasons for these peers and layers. */
   explanation: z.string(),
+  /** The speed that the planner expects. Left out by earlier versions. */
+  prediction: predictionSchema.optional(),
   /** Start of the deployment, in milliseconds since 1970. */
   startedAt: z.number(),
 });
