@@ -5,7 +5,6 @@ import { z } from 'zod';
 
 import { fromChat } from '../../packages/client/src/generation/request.ts';
 import { requestBody } from '../../packages/client/src/http/openai.ts';
-import { bytesOfToken, learnTokenizer } from '../fixtures/tokenizer.ts';
 import { AnswerRecord } from './answer-record.ts';
 import type { Answer } from './client-messages.ts';
 import type { RunRequest } from './requests.ts';
@@ -16,18 +15,17 @@ import type { RunRequest } from './requests.ts';
  */
 const hangDeadlines = { firstByteMs: 360_000, gapMs: 120_000 };
 
-const tokenSchema = z.object({ bytes: z.array(z.number()) });
 const chunkSchema = z.object({
   choices: z
     .array(
       z.object({
         index: z.number(),
         delta: z.object({ content: z.string().nullish() }),
-        logprobs: z.object({ content: z.array(tokenSchema) }).nullish(),
         finish_reason: z.string().nullish(),
       }),
     )
     .optional(),
+  skein: z.object({ tokens: z.array(z.number()).optional() }).optional(),
   usage: z
     .object({ completion_tokens: z.number(), failovers: z.number().optional(), pauseMs: z.number().optional() })
     .nullish(),
@@ -35,11 +33,7 @@ const chunkSchema = z.object({
 });
 const hung = new Error('hung');
 
-const tokenizer = learnTokenizer();
-/** Ids of tokens by their bytes, of which no two tokens have the same. */
-const idsByBytes = new Map(tokenizer.tokens.map((_, token) => [bytesOfToken(tokenizer, token).join(), token]));
-
-/** Asks for a chat over HTTP, and follows the answer. Never throws. */
+/** Asks for a chat over HTTP, as a program without our SDK does, and follows the answer. Never throws. */
 export async function askOverHttp(url: string, request: RunRequest): Promise<Answer> {
   const record = new AnswerRecord(request.choices);
   const over = new AbortController();
@@ -63,9 +57,10 @@ export async function askOverHttp(url: string, request: RunRequest): Promise<Ans
 async function post(url: string, { question, settings, ...request }: RunRequest, signal: AbortSignal) {
   const messages = [{ role: 'user' as const, content: question }];
   const asked = requestBody(fromChat({ messages, ...settings, model: request.model }));
-  // Log-probabilities name the tokens, whose ids the API does not give.
-  const body = JSON.stringify({ ...asked, n: request.choices, logprobs: true });
-  const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+  const body = JSON.stringify({ ...asked, n: request.choices });
+  const length = Buffer.byteLength(body);
+  // The ids of tokens come with the state.
+  const headers = { 'content-type': 'application/json', 'content-length': length, 'x-skein-state': '1' };
   // A connection for each: what an earlier one has left behind must not decide how this one ends.
   const sent = httpRequest(`${url}/v1/chat/completions`, { method: 'POST', headers, signal, agent: false });
   sent.end(body);
@@ -88,12 +83,11 @@ async function read(
     for (const line of lines) {
       if (line === 'data: [DONE]') isDone = true;
       if (!line.startsWith('data: {')) continue;
-      const { choices = [], usage, error } = chunkSchema.parse(JSON.parse(line.slice('data: '.length)));
+      const { choices = [], usage, skein, error } = chunkSchema.parse(JSON.parse(line.slice('data: '.length)));
       if (error !== undefined) return withOwnCode(error);
-      for (const { index, delta, logprobs, finish_reason: reason } of choices) {
-        if (typeof delta.content === 'string' && (delta.content !== '' || logprobs)) {
-          record.add(index, delta.content, (logprobs?.content ?? []).map(idOf));
-        }
+      for (const { index, delta, finish_reason: reason } of choices) {
+        if (typeof delta.content === 'string' && skein?.tokens !== undefined)
+          record.add(index, delta.content, skein.tokens);
         if (typeof reason === 'string') record.finish(index, reason);
       }
       if (usage) record.usage = { ...usage, completionTokens: usage.completion_tokens };
@@ -109,12 +103,6 @@ async function read(
 /** Translates a code of the API into Skein's. */
 function withOwnCode({ code, message }: { readonly code: string; readonly message: string }) {
   return { code: code.replaceAll('_', '-'), message };
-}
-
-function idOf({ bytes }: z.infer<typeof tokenSchema>): number {
-  const id = idsByBytes.get(bytes.join());
-  if (id === undefined) throw new Error(`no token has the bytes ${bytes.join(' ')}`);
-  return id;
 }
 
 function isConnectionError(error: unknown): boolean {

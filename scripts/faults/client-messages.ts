@@ -1,8 +1,8 @@
 import type { RunRequest } from './requests.ts';
 
-/** The way in which a client asks: over a coordinator's HTTP API, or as a member that asks leads itself. */
+/** The way in which a client asks: over the HTTP API of coordinators, or as a member that asks leads itself. */
 export type Access =
-  | { readonly way: 'http'; readonly url: string }
+  | { readonly way: 'http'; readonly urls: readonly [string, ...string[]] }
   | { readonly way: 'mesh'; readonly invite: string; readonly name: string };
 
 /** A command to a client in a process of its own, as a line of JSON. Each is answered by one line. */

@@ -1,20 +1,18 @@
 import { askToJoin, createIdentity, createMesh, withPeerId, type Mesh } from '@skein/mesh';
-import { decodeInvite, fromText, isSkeinError, packPrompt, samplingSchema, type Resume } from '@skein/protocol';
+import { decodeInvite, fromText, packPrompt, samplingSchema, type Resume } from '@skein/protocol';
 import { generate, meshCatalog } from '@skein/serving';
 
 import { createClient, type SkeinClient } from '../../packages/client/src/client.ts';
 import { defaultDeadlines } from '../../packages/client/src/generation/deadlines.ts';
 import { MeshTransport } from '../../packages/client/src/mesh/mesh-transport.ts';
-import { AnswerRecord } from './answer-record.ts';
-import type { Answer } from './client-messages.ts';
 import type { RunRequest } from './requests.ts';
 
 const joinTimeoutMs = 60_000;
 
 /** A member of the mesh that asks leads itself. */
 export class MeshClient {
+  readonly sdk: SkeinClient;
   readonly #mesh: Mesh;
-  readonly #client: SkeinClient;
 
   /** Joins with an invite. */
   static async join(text: string, name: string): Promise<MeshClient> {
@@ -29,25 +27,9 @@ export class MeshClient {
     return new MeshClient(mesh, createClient(transport, defaultDeadlines));
   }
 
-  private constructor(mesh: Mesh, client: SkeinClient) {
+  private constructor(mesh: Mesh, sdk: SkeinClient) {
+    this.sdk = sdk;
     this.#mesh = mesh;
-    this.#client = client;
-  }
-
-  /** Asks as the SDK's users do, and follows the answer. Never throws. */
-  async ask({ question, settings, model }: RunRequest): Promise<Answer> {
-    const record = new AnswerRecord(1);
-    try {
-      const generation = this.#client.chat({ messages: [{ role: 'user', content: question }], ...settings, model });
-      for await (const { text, tokens = [] } of generation) record.add(0, text, tokens);
-      const { finishReason, usage } = await generation.result();
-      record.finish(0, finishReason);
-      record.usage = usage;
-      return record.ended('complete');
-    } catch (error) {
-      const code = isSkeinError(error) ? error.code : 'not-understood';
-      return record.ended('error', { code, message: error instanceof Error ? error.message : String(error) });
-    }
   }
 
   /**

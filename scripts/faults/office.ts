@@ -89,7 +89,7 @@ export async function startOffice(options: {
   );
   const remote = peers.at(-1) ?? coordinator;
   const clients = await Promise.all([
-    Client.start(coordinator.host, { way: 'http', url: `http://127.0.0.1:${apiPort}` }, signal),
+    Client.start(coordinator.host, { way: 'http', urls: [`http://127.0.0.1:${apiPort}`] }, signal),
     Client.start(clientHost(lan), { way: 'mesh', invite: await invite('--role', 'client'), name: 'client' }, signal),
   ]);
   const running = stack.move();
