@@ -30,14 +30,18 @@ function over({ invite }: { readonly invite: string }) {
 }
 
 /** A client that sees all of these leads. */
-async function clientOf(authority: Authority, leads: readonly FakeLead[]): Promise<SkeinClient> {
+async function clientOf(
+  authority: Authority,
+  leads: readonly FakeLead[],
+  options: ConstructorParameters<typeof MeshTransport>[1] = {},
+): Promise<SkeinClient> {
   const peers = leads.flatMap(({ addresses }) => addresses);
   const mesh = await createMesh({ ...(await authority.enroll(['client'])), roles: ['client'], mdns: false, peers });
   await mesh.start();
   for await (const cards of mesh.cards.watch()) {
     if (cards.flatMap(({ stages }) => stages).length === leads.length) break;
   }
-  return createClient(new MeshTransport(mesh), defaultDeadlines);
+  return createClient(new MeshTransport(mesh, options), defaultDeadlines);
 }
 
 test('asks the lead itself, and streams text, tokens and timings', async () => {
@@ -232,6 +236,61 @@ test('does not start over once text was seen', async () => {
   });
   await using client = await connect(over(lead));
   await expect(client.chat(question).result()).rejects.toMatchObject({ code: 'stage-lost' });
+});
+
+const begin = { type: 'generation-begin', promptTokens: 3, promptHash: 'a'.repeat(64), maxTokens: 8 } as const;
+
+test('waits for another replica when the one with half an answer is lost, and has it go on there', async () => {
+  const authority = await Authority.ephemeral();
+  const asked: GenerationRequest[] = [];
+  await using next = await startLead({
+    model: 'tiny',
+    deployment: 'deployment-2',
+    state: 'loading',
+    authority,
+    answer: async (stream, request) => {
+      asked.push(request);
+      await stream.write(begin);
+      await stream.write({ type: 'text-delta', text: 'two', tokens: [2] });
+      await stream.write(end);
+      await stream.end();
+    },
+  });
+  await using first = await startLead({
+    model: 'tiny',
+    authority,
+    answer: async (stream) => {
+      await stream.write(begin);
+      await stream.write({ type: 'text-delta', text: 'one ', tokens: [1] });
+      throw new SkeinError('stage-lost', 'a stage was lost');
+    },
+  });
+  await using client = await clientOf(authority, [next, first]);
+  const generation = client.chat(question);
+  const tokens: number[] = [];
+  for await (const delta of generation) {
+    tokens.push(...(delta.tokens ?? []));
+    // The next one is there once the loss has been heard of.
+    setImmediate(next.getReady);
+  }
+  expect(tokens).toEqual([1, 2]);
+  expect((await generation.result()).usage).toMatchObject({ failovers: 1 });
+  expect(asked).toMatchObject([{ resume: { tokens: [1], emittedCharacters: 4 } }]);
+});
+
+test('ends half an answer with what was delivered when no other replica comes', async () => {
+  const authority = await Authority.ephemeral();
+  const half: Answer = async (stream) => {
+    await stream.write(begin);
+    await stream.write({ type: 'text-delta', text: 'half', tokens: [1] });
+    throw new SkeinError('stage-lost', 'a stage was lost');
+  };
+  await using lead = await startLead({ model: 'tiny', authority, answer: half });
+  await using client = await clientOf(authority, [lead], { replacementMs: 20 });
+  await expect(client.chat(question).result()).rejects.toMatchObject({
+    code: 'stage-lost',
+    message: expect.stringMatching(/^a stage was lost, and .* 1 token of the answer had been delivered$/),
+  });
 });
 
 test('gives up connecting when no member can be reached', async () => {

@@ -29,15 +29,21 @@ import type { ServedModel, Transport } from '../transport.ts';
  */
 const settleMs = 1500;
 
+/** Longest wait for another replica of half an answer, in milliseconds: as long as over HTTP for a coordinator. */
+const replacementMs = 30_000;
+
 export type ClientMesh = Pick<Mesh, 'cards' | 'open' | 'peerId' | 'start' | 'stop'>;
 
 /** A transport to the leads themselves, over the mesh, with no coordinator on the way. It owns the mesh that it is given. */
 export class MeshTransport implements Transport {
   readonly #mesh: ClientMesh;
   readonly #replicas: Replicas;
+  readonly #replacementMs: number;
 
-  constructor(mesh: ClientMesh) {
+  /** @param options.replacementMs longest wait for another replica of half an answer, in milliseconds. Default 30,000 */
+  constructor(mesh: ClientMesh, options: { readonly replacementMs?: number } = {}) {
     this.#mesh = mesh;
+    this.#replacementMs = options.replacementMs ?? replacementMs;
     this.#replicas = new Replicas({ cards: mesh.cards });
   }
 
@@ -54,8 +60,14 @@ export class MeshTransport implements Transport {
     const { model: name, ...wanted } = settings;
     const model = this.#resolve(name);
     const packed = packPrompt(prompt);
-    const run = new GenerationRun(this.#mesh, {
-      replicas: { take: (failed) => this.#takeReplica({ model, prompt: packed }, failed) },
+    const query = { model, prompt: packed };
+    const run: GenerationRun = new GenerationRun(this.#mesh, {
+      replicas: {
+        take: async (failed) => {
+          if (!run.transcript.isEmpty) await this.#untilReplaced({ ...query, exclude: failed }, options.signal);
+          return this.#takeReplica(query, failed);
+        },
+      },
       request: { prompt: packed, ...toRequest(wanted) },
       ...options,
     });
@@ -107,6 +119,12 @@ export class MeshTransport implements Transport {
     const found = this.#replicas.choose({ ...query, exclude: failed });
     if (found === undefined) throw failed.at(-1)?.error ?? notDeployed('no model of this hash');
     return this.#replicas.take(found);
+  }
+
+  /** Waits until there is a replica, or as long as half an answer can wait: others have a lost one deployed anew. */
+  async #untilReplaced(query: ReplicaQuery, signal: AbortSignal): Promise<void> {
+    const inTime = AbortSignal.any([signal, AbortSignal.timeout(this.#replacementMs)]);
+    await this.#waitFor(() => this.#replicas.choose(query) !== undefined, inTime);
   }
 
   async #waitFor(isSo: () => boolean, signal: AbortSignal): Promise<void> {

@@ -6,6 +6,8 @@ export interface FakeLead extends AsyncDisposable {
   readonly invite: string;
   /** Multiaddrs at which it can be dialled. */
   readonly addresses: readonly string[];
+  /** Says on its card that its stage is ready. */
+  readonly getReady: () => void;
 }
 
 /** A lead's answer to one request. `lost` of the stream aborts when the client goes away. */
@@ -23,6 +25,8 @@ export async function startLead(options: {
   readonly authority?: Authority;
   /** Answers running already: leads with fewer are asked first. Default 0. */
   readonly active?: number;
+  /** Default ready. */
+  readonly state?: 'loading' | 'ready';
   readonly answer?: Answer;
 }): Promise<FakeLead> {
   const { model, authority = await Authority.ephemeral(), answer } = options;
@@ -32,7 +36,8 @@ export async function startLead(options: {
     const frame = await stream.read();
     await answer?.(stream, parseHeader(generationRequestSchema, frame?.header));
   });
-  if (model !== undefined) {
+  const tell = (state: 'loading' | 'ready'): void => {
+    if (model === undefined) return;
     const stage = {
       deployment: options.deployment ?? `deployment-of-${model}`.toLowerCase(),
       model: options.sha256 ?? 'a'.repeat(64),
@@ -40,7 +45,7 @@ export async function startLead(options: {
       stage: 0,
       stages: 1,
       block: { from: 0, to: 4 },
-      state: 'ready',
+      state,
       contextTokens: 512,
       sequences: 4,
       bytes: 0,
@@ -48,10 +53,12 @@ export async function startLead(options: {
       queued: 0,
     } as const;
     mesh.updateCard({ stages: [stage] });
-  }
+  };
+  tell(options.state ?? 'ready');
   const addresses = mesh.addresses();
   return {
     addresses,
+    getReady: () => tell('ready'),
     invite: encodeInvite({
       mesh: authority.mesh,
       secret: await authority.invite({ role: 'client' }),
