@@ -73,6 +73,11 @@ export interface DeploymentTimeouts extends StageTimeouts {
    * takes a process that loads the driver, a second or two.
    */
   readonly freshCardMs: number;
+  /**
+   * For cards to show a replica that serves, before another one hands its answers over to it. Default 2,000: cards travel
+   * within a moment, and requests to this coordinator need none.
+   */
+  readonly shownMs: number;
 }
 
 const defaultTimeouts: DeploymentTimeouts = {
@@ -83,6 +88,7 @@ const defaultTimeouts: DeploymentTimeouts = {
   releaseMs: 8000,
   comingMs: 10_000,
   freshCardMs: 5000,
+  shownMs: 2000,
 };
 
 export interface DeployOptions {
@@ -152,6 +158,7 @@ export class Deployments {
     this.#drains = new PeerDrains({
       mesh: components.mesh,
       logger: components.logger,
+      shownMs: this.#timeouts.shownMs,
       deployments: {
         on: (peer) => this.#serving().filter((job) => hasStageOn(job, peer)),
         replace: (id) => this.#replace(id),
@@ -183,7 +190,7 @@ export class Deployments {
     return desired.goal === 'serve' && this.#jobs.get(id)?.deployment?.state === 'ready';
   }
 
-  /** Tells whether somebody took a deployment of ours down, within the last minute. */
+  /** Tells whether somebody took a deployment of ours down, within the last minute, and not to move it. */
   wasTakenDown(id: string): boolean {
     return this.#ended.wasTakenDown(id);
   }
@@ -419,7 +426,8 @@ export class Deployments {
         job.refuse(action.error);
         break;
       case 'close':
-        this.#remove(id, { wasTakenDown: true });
+        // Answers that were handed over are to go on.
+        this.#remove(id, { wasTakenDown: this.#desired.get(id)?.goal !== 'hand-over' });
         void job.close();
         break;
       case 'remove':

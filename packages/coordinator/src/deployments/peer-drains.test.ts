@@ -18,12 +18,10 @@ beforeEach(async () => {
   mesh = await createMesh({ ...(await authority.enroll(['coordinator'])), roles: ['coordinator'], mdns: false });
   await mesh.start();
   [peers, ids] = [[], 0];
-  deployments = new Deployments({
-    mesh,
-    logger: silentLogger,
-    newId: () => `deployment-${(ids += 1)}`,
-    now: () => 1000,
-  });
+  const newId = () => `deployment-${(ids += 1)}`;
+  // Scripted peers show no stages.
+  const options = { timeouts: { shownMs: 1 } };
+  deployments = new Deployments({ mesh, logger: silentLogger, newId, now: () => 1000 }, options);
 });
 
 afterEach(async () => {
@@ -57,6 +55,7 @@ it('makes a replica elsewhere first, then has the answers handed over and the st
   expect(status).toEqual({ peer: adaId, moves: [{ id, name: 'tiny', step: 'gone', replacement: 'deployment-2' }] });
   expect([...new Set(seen)]).toEqual(expect.arrayContaining(['replacing 1 1', 'handing-over 1 1', 'gone 1 0']));
   expect(places()).toEqual([['ready', bobId]]);
+  expect(deployments.wasTakenDown(id)).toBe(false);
   expect(bob.loads[0]?.spec).toMatchObject({ sequences: 2, contextTokens: 2048 });
   expect(ada.handedOver).toBe(1);
 });

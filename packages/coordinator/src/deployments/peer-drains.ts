@@ -5,6 +5,7 @@ import {
   machineName,
   SkeinError,
   toLog,
+  type Card,
   type DrainMove,
   type DrainStatus,
   type Logger,
@@ -29,6 +30,8 @@ export interface PeerDrainsComponents {
   readonly mesh: Pick<Mesh, 'cards' | 'freshCard' | 'open'>;
   readonly deployments: DrainedDeployments;
   readonly logger: Logger;
+  /** Longest wait for the card of a replica that serves, in milliseconds. */
+  readonly shownMs: number;
 }
 
 export interface DrainOptions {
@@ -117,7 +120,9 @@ export class PeerDrains {
     let failure: { move: Move; error: SkeinError } | undefined;
     const replaced = moves.map(async (move) => {
       try {
-        assertAsRoomy(move.job, await move.replacement.ready);
+        const replacement = await move.replacement.ready;
+        assertAsRoomy(move.job, replacement);
+        await this.#untilShown(replacement);
         move.isReplaced = true;
       } catch (error) {
         if (isServedBeside(move.job.model, peer)) return;
@@ -127,6 +132,17 @@ export class PeerDrains {
     });
     await Promise.all(replaced);
     return failure;
+  }
+
+  /** Waits until its card tells of a replica, as members that ask leads themselves see it; for a while at most. */
+  async #untilShown({ id, over }: Deployment): Promise<void> {
+    const signal = AbortSignal.timeout(this.#components.shownMs);
+    const isShown = ({ stages }: Card): boolean =>
+      stages.some(({ deployment, stage, state }) => deployment === id && stage === 0 && state === 'ready');
+    const watch = async (): Promise<void> => {
+      for await (const cards of this.#components.mesh.cards.watch({ signal })) if (cards.some(isShown)) return;
+    };
+    await Promise.race([watch().catch(() => undefined), over]);
   }
 
   async #moveOff(moves: readonly Move[], onChange: () => void): Promise<void> {
