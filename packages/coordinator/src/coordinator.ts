@@ -37,6 +37,8 @@ const settleMs = 2000;
 /** The coordinator of one mesh: it plans, deploys, routes and serves the HTTP API. */
 export interface Coordinator {
   readonly deployments: Deployments;
+  /** The requests that wait and run. */
+  readonly admission: Pick<Admission, 'status'>;
   /** Base URL, e.g. `http://127.0.0.1:7331`; OpenAI clients append `/v1`. Throws `not-running` unless started. */
   readonly url: string;
   /** The HTTP API, for other listeners beside the TCP port. */
@@ -112,6 +114,7 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
   }
   return {
     deployments,
+    admission,
     api: app,
     get url() {
       if (url === undefined) throw new SkeinError('not-running', 'the coordinator is not running; start it first');

@@ -24,7 +24,7 @@ export {
   type RequestTo,
 } from './admin/route.ts';
 export { adminRoutes, type AdminRouteName, type AdminRoutes } from './admin/routes.ts';
-export { type DaemonStatus, type MeshStatus } from './admin/status.ts';
+export { type AdmissionStatus, type DaemonStatus, type MeshStatus } from './admin/status.ts';
 export { arraySchema } from './codec/array-schema.ts';
 export { ChunkQueue } from './codec/chunk-queue.ts';
 export { decodeValue, encodeFrame, encodeFrameHead, encodeValue, type Frame } from './codec/frame.ts';

@@ -1,3 +1,4 @@
+import type { Coordinator } from '@skein/coordinator';
 import type { Mesh } from '@skein/mesh';
 import type { DaemonStatus } from '@skein/protocol';
 
@@ -5,12 +6,14 @@ import type { DaemonStatus } from '@skein/protocol';
 export function daemonStatus(options: {
   readonly mesh: Pick<Mesh, 'peerId' | 'cards' | 'hasIdentityConflict' | 'traffic'>;
   readonly url: string | undefined;
+  /** Undefined where this machine does not coordinate. */
+  readonly coordinator: Pick<Coordinator, 'admission'> | undefined;
   /** Milliseconds since 1970. */
   readonly startedAtMs: number;
   /** Whether this machine stays awake while it holds a stage. */
   readonly keepsAwake: boolean;
 }): DaemonStatus {
-  const { mesh, url, startedAtMs, keepsAwake } = options;
+  const { mesh, url, coordinator, startedAtMs, keepsAwake } = options;
   const { total, peers } = mesh.traffic();
   return {
     pid: process.pid,
@@ -21,5 +24,6 @@ export function daemonStatus(options: {
     hasIdentityConflict: mesh.hasIdentityConflict,
     traffic: { total, peers: Object.fromEntries(peers) },
     cards: [...mesh.cards.snapshot()],
+    ...(coordinator !== undefined && { admission: [...coordinator.admission.status()] }),
   };
 }

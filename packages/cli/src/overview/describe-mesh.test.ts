@@ -60,6 +60,19 @@ test.each([
   for (const part of said) expect(describe(cores, queued)).toContain(part);
 });
 
+test('says how many requests wait where the machine coordinates', () => {
+  const said = describeMesh({
+    pid: 1,
+    peer: card.peer,
+    startedAtMs: 0,
+    hasIdentityConflict: false,
+    traffic: { total: { sentBytes: 0, receivedBytes: 0 }, peers: {} },
+    cards: [card],
+    admission: [{ model: 'a'.repeat(64), admitted: 1, waiting: 12, bound: 128, refused: 3 }],
+  });
+  expect(said).toContain(`for ${'a'.repeat(64)}: 1 request running, 12 waiting (128 may), 3 refused`);
+});
+
 test('says where a stage lies, what did not go as wished, and why a GPU is not used', () => {
   const gpu = { name: 'RTX 3090', memoryBytes: 24 * 1024 ** 3, freeMemoryBytes: 22.5 * 1024 ** 3 };
   const devices = [{ name: gpu.name, layers: 2, bytes: 5 }];

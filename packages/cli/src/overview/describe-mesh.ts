@@ -1,11 +1,11 @@
-import { formatBytes, shortPeer, type Card, type DaemonStatus } from '@skein/protocol';
+import { formatBytes, shortPeer, type AdmissionStatus, type Card, type DaemonStatus } from '@skein/protocol';
 
 import { counted, formatLabels, formatLayers, formatTable, printable } from '../output/format.ts';
 import { describePlacement } from './computing.ts';
 import { deploymentsOf, type DeploymentView } from './deployments.ts';
 
 /** Formats the mesh for people: members, deployments, traffic. */
-export function describeMesh({ cards, peer, url, traffic }: DaemonStatus): string {
+export function describeMesh({ cards, peer, url, traffic, admission = [] }: DaemonStatus): string {
   const own = cards.find((card) => card.peer === peer);
   const { sentBytes, receivedBytes } = traffic.total;
   const deployments = deploymentsOf(cards);
@@ -18,7 +18,17 @@ export function describeMesh({ cards, peer, url, traffic }: DaemonStatus): strin
     ...(deployments.length === 0
       ? ['Nothing is deployed; deploy a model with `skein deploy <model>`.']
       : deployments.map(describe)),
+    ...admission.map((one) => describeAdmission(one, deployments)),
   ].join('\n');
+}
+
+/** Formats the requests for one model that this machine coordinates. */
+function describeAdmission(
+  { model, admitted, waiting, bound, refused }: AdmissionStatus,
+  deployments: readonly DeploymentView[],
+): string {
+  const name = deployments.find((one) => one.model === model)?.name ?? model;
+  return `Asked of this machine for ${printable(name)}: ${counted(admitted, 'request', 'requests')} running, ${waiting} waiting (${bound} may), ${refused} refused`;
 }
 
 function memberRow({ name, peer, roles, labels = {}, hardware, models, draining = false }: Card): readonly string[] {

@@ -1,18 +1,7 @@
-import type { ModelQueueOptions, AdmissionRequest } from './model-queue.ts';
-import { ModelAdmission, type ModelAdmissionComponents, type Permit } from './model-admission.ts';
+import type { AdmissionStatus } from '@skein/protocol';
 
-/** Figures of the admission to one model's replicas. */
-export interface AdmissionStatus {
-  /** SHA-256 of the model. */
-  readonly model: string;
-  /** Requests that have a place. */
-  readonly admitted: number;
-  /** Requests that wait for one, and the most that may. */
-  readonly waiting: number;
-  readonly bound: number;
-  /** Requests refused since the model was first asked for. */
-  readonly refused: number;
-}
+import type { AdmissionRequest, ModelQueueOptions } from './model-queue.ts';
+import { ModelAdmission, type ModelAdmissionComponents, type Permit } from './model-admission.ts';
 
 /**
  * The admission of all requests: each waits in the queue of its model until a replica has a place for it, and keeps that

@@ -1,4 +1,4 @@
-export { Admission, type AdmissionStatus } from './admission.ts';
+export { Admission } from './admission.ts';
 export type { Permit } from './model-admission.ts';
 export {
   ModelQueue,

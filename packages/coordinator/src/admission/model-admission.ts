@@ -1,4 +1,4 @@
-import { formatDuration, onAbort, SkeinError } from '@skein/protocol';
+import { formatDuration, onAbort, SkeinError, type AdmissionStatus } from '@skein/protocol';
 
 import type { Schedule } from '../timers.ts';
 import {
@@ -110,7 +110,8 @@ export class ModelAdmission {
     if (this.#queue.waiting > 0) this.#advance();
   }
 
-  status() {
+  /** Returns the figures of the queue. */
+  status(): Omit<AdmissionStatus, 'model'> {
     const { admitted, waiting, bound } = this.#queue;
     return { admitted, waiting, bound, refused: this.#refused };
   }

@@ -22,6 +22,7 @@ const admissionStatusSchema = z.object({
   /** Requests refused since the model was first asked for. */
   refused: count,
 });
+export type AdmissionStatus = z.infer<typeof admissionStatusSchema>;
 
 /** The mesh as its coordinator sees it. */
 export const meshStatusSchema = z.object({
@@ -55,6 +56,8 @@ export const daemonStatusSchema = z.object({
   traffic: trafficSchema,
   /** Cards of all members, its own included. */
   cards: z.array(cardSchema),
+  /** The requests that wait and run, by model, where this machine coordinates. */
+  admission: z.array(admissionStatusSchema).optional(),
 });
 export type DaemonStatus = z.infer<typeof daemonStatusSchema>;
 
