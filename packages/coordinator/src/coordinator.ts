@@ -5,6 +5,7 @@ import { silentLogger, SkeinError, type Logger } from '@skein/protocol';
 
 import { Admission } from './admission/index.ts';
 import { deploymentEvent, noAudit, Requests, type AuditPort } from './audit/index.ts';
+import { Canaries, canaryEvent, logVerdict } from './canaries/index.ts';
 import { Deployments, type ComingModel, type DeploymentsOptions } from './deployments/index.ts';
 import type { Hono } from 'hono';
 import { createApp, HttpServer, isLoopbackHost } from './http/index.ts';
@@ -73,7 +74,20 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
   );
   const requests = new Requests({ audit, now: shared.now });
   const stopped = new AbortController();
-  const router = createRouter({ mesh, deployments, coming }, options.deadlines);
+  const canaries = new Canaries({
+    mesh,
+    deployments,
+    schedule,
+    now: () => performance.now(),
+    random: Math.random,
+    newId: randomUUID,
+    onReport: (report) => {
+      void audit.append(canaryEvent(report));
+      logVerdict(logger, report);
+    },
+    onError: (error) => logger.debug({ code: error.code, reason: error.message }, 'a canary got no answer'),
+  });
+  const router = createRouter({ mesh, deployments, canaries, coming }, options.deadlines);
   const admission = new Admission({
     replicas: {
       sequencesOf: (model) => router.sequencesOf(model),
@@ -102,10 +116,12 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
     url = await server.start();
     void audit.append({ type: 'started', peer: mesh.peerId, url });
     logger.info({ url }, 'the HTTP API is up');
+    canaries.start();
   }
   async function stop(): Promise<void> {
     await starting?.catch(() => undefined);
     unwatch();
+    canaries.stop();
     stopped.abort(new SkeinError('not-running', 'the coordinator is stopping'));
     await Promise.all([server.stop(), deployments.stop()]);
     await requests.settle({ timeoutMs: settleMs });

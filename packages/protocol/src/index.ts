@@ -126,6 +126,7 @@ export {
   freshCardRequestSchema,
   hardwareSchema,
   cardSignatureContext,
+  maxCardDoubts,
   maxCardLinks,
   maxMeasuredSpeeds,
   maxModelAliases,

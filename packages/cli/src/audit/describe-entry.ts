@@ -20,6 +20,8 @@ function describe(event: LoggedEvent): string {
       return describeRequest(event);
     case 'deployment':
       return describeDeployment(event);
+    case 'canary':
+      return `${event.verdict}: ${event.model}, deployment ${event.deployment} on ${peers(event.peers)}`;
     case 'join':
       return `${member(event)} as ${event.role}${from(event.address)}`;
     case 'refusal':

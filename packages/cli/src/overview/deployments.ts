@@ -22,6 +22,11 @@ export interface DeploymentView {
   readonly isReady: boolean;
   /** Whether it is being taken down: it ends the answers that run and takes no more requests. */
   readonly isDraining: boolean;
+  /**
+   * Whether a coordinator found it to answer otherwise than replicas like it: `out` gets no more requests, of the
+   * `doubted` nobody knows which is wrong. Left out for all others.
+   */
+  readonly doubt?: 'out' | 'doubted' | undefined;
   /** Stages in pipeline order. */
   readonly stages: readonly StageView[];
   /** Tokens of context, shared by all sequences. */
@@ -35,14 +40,18 @@ export interface DeploymentView {
 /** Assembles all deployments in the mesh, whoever made them, from the stages on the cards. Sorted by name, then id. */
 export function deploymentsOf(cards: readonly Card[]): readonly DeploymentView[] {
   const held = cards.flatMap(({ peer, name, stages }) => stages.map((stage) => ({ ...stage, peer, on: name })));
+  const doubts = cards.filter(({ roles }) => roles.includes('coordinator')).flatMap((card) => card.doubts ?? []);
   const byDeployment = Map.groupBy(held, ({ deployment }) => deployment);
   const views = [...byDeployment].map(([id, unordered]) => {
     const stages = unordered.sort((one, other) => one.stage - other.stage);
     const lead = stages.find(({ stage }) => stage === 0);
     // Every stage tells what it is a stage of; the lead's card may be on its way.
     const witness = lead ?? stages[0];
+    const doubted = doubts.filter(({ deployment }) => deployment === id);
+    const doubt: DeploymentView['doubt'] = doubted.some(({ isOut }) => isOut) ? 'out' : 'doubted';
     return {
       id,
+      ...(doubted.length > 0 && { doubt }),
       name: witness?.name ?? '',
       model: witness?.model ?? '',
       isReady: lead?.state === 'ready',

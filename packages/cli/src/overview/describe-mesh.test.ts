@@ -18,7 +18,7 @@ const card: Card = {
 function describe(
   cores: number,
   queued: number,
-  change: { hardware?: Partial<Hardware>; stage?: Partial<HeldStage> } = {},
+  change: { card?: Partial<Card>; hardware?: Partial<Hardware>; stage?: Partial<HeldStage> } = {},
 ): string {
   const hardware = {
     platform: 'linux',
@@ -49,7 +49,14 @@ function describe(
     startedAtMs: 0,
     hasIdentityConflict: false,
     traffic: { total: { sentBytes: 0, receivedBytes: 0 }, peers: {} },
-    cards: [{ ...card, hardware: { ...hardware, ...change.hardware }, stages: [{ ...stage, ...change.stage }] }],
+    cards: [
+      {
+        ...card,
+        ...change.card,
+        hardware: { ...hardware, ...change.hardware },
+        stages: [{ ...stage, ...change.stage }],
+      },
+    ],
   });
 }
 
@@ -83,4 +90,13 @@ test('says where a stage lies, what did not go as wished, and why a GPU is not u
   expect(describe(8, 0, { hardware: { fallback: 'cuda: run `skein gpu setup`' } })).toContain(
     'cpu (cuda: run `skein gpu setup`)',
   );
+});
+
+test.each([
+  [true, ': out: it gives other answers'],
+  [false, ': ready, but it or a replica like it gives wrong answers'],
+])('says what a coordinator, and nobody else, found of its answers: out %s', (isOut, said) => {
+  const doubts = [{ deployment: 'deployment-1', isOut }];
+  expect(describe(1, 0, { card: { roles: ['coordinator', 'peer'], doubts } })).toContain(said);
+  expect(describe(1, 0, { card: { doubts } })).toContain(': ready\n');
 });

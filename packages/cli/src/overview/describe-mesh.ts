@@ -61,7 +61,13 @@ function describe({ name, id, stages, contextTokens, ...view }: DeploymentView):
   ].join('\n');
 }
 
-function stateOf({ isReady, isDraining }: Pick<DeploymentView, 'isReady' | 'isDraining'>): string {
+function stateOf({ isReady, isDraining, doubt }: Pick<DeploymentView, 'isReady' | 'isDraining' | 'doubt'>): string {
+  if (doubt === 'out' && !isDraining) {
+    return 'out: it gives other answers than replicas like it, and gets no requests; undeploy it, and pull its model again';
+  }
   if (isDraining) return 'draining: it takes no more requests, and is taken down when its answers have ended';
-  return isReady ? 'ready' : 'not ready';
+  if (!isReady) return 'not ready';
+  return doubt === undefined
+    ? 'ready'
+    : 'ready, but it or a replica like it gives wrong answers; deploy one more to find out which';
 }

@@ -65,6 +65,20 @@ const deploymentSchema = z.object({
   error: code.optional(),
 });
 
+/**
+ * A replica that answers a probe otherwise than others of its kind. `doubted`: it or another one is wrong. `out`: it is
+ * wrong, and gets no more requests. `sound`: the doubt is gone.
+ */
+const canarySchema = z.object({
+  type: z.literal('canary'),
+  verdict: z.enum(['sound', 'doubted', 'out']),
+  deployment: deploymentIdSchema,
+  model: z.string().max(limits.maxNameLength),
+  sha256: sha256Schema,
+  /** Peers of its stages, the lead's first. */
+  peers: z.array(peerIdSchema).max(limits.maxStages),
+});
+
 /** Most peers that one request names: it may have gone to several replicas, one after the other. */
 export const maxRequestPeers = 4 * limits.maxStages;
 
@@ -112,6 +126,7 @@ export const auditEventSchema = z.discriminatedUnion('type', [
   refusalSchema,
   revocationSchema,
   deploymentSchema,
+  canarySchema,
   requestSchema,
 ]);
 export type AuditEvent = z.input<typeof auditEventSchema>;

@@ -11,11 +11,13 @@ import type {
 } from '@skein/serving';
 
 import type { AskedReplica } from '../audit/index.ts';
+import type { Canaries } from '../canaries/index.ts';
 import type { Deployments } from '../deployments/index.ts';
 
 export interface RequestReplicasComponents {
   readonly cards: () => readonly Card[];
   readonly deployments: Pick<Deployments, 'ensure' | 'peersOf' | 'wasTakenDown'>;
+  readonly canaries: Pick<Canaries, 'out'>;
   readonly replicas: Replicas;
 }
 
@@ -68,7 +70,7 @@ export class RequestReplicas implements ReplicaSource {
 
   async #deploy(failed: readonly FailedAttempt[]): Promise<Route> {
     const { model, engines, signal } = this.#options;
-    const { deployments } = this.#components;
+    const { canaries, deployments } = this.#components;
     const last = failed.at(-1);
     if (last !== undefined) {
       // A replica that has too much to do is there: one more on the same machines would not help.
@@ -78,7 +80,7 @@ export class RequestReplicas implements ReplicaSource {
       const cut = failed.find(({ deployment, hasAdded }) => hasAdded && deployments.wasTakenDown(deployment));
       if ((overloaded ?? inVain ?? cut) !== undefined) throw (overloaded ?? cut ?? last).error;
     }
-    const lost = new Set([...failed.map(({ deployment }) => deployment), ...engines.dead]);
+    const lost = new Set([...failed.map(({ deployment }) => deployment), ...engines.dead, ...canaries.out()]);
     const route = await deployments.ensure(model, { signal, failed: [...lost] });
     if (last !== undefined) this.#replacements.add(route.deployment);
     return route;

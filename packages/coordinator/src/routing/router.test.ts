@@ -71,9 +71,14 @@ function leadCard(peer: string, lead: { deployment: string; active?: number }): 
 
 function routerOver(
   cards: readonly Card[],
-  options: { readonly gone?: readonly string[]; readonly deadlines?: Partial<GenerationDeadlines> } = {},
+  options: {
+    readonly gone?: readonly string[];
+    readonly out?: readonly string[];
+    readonly deadlines?: Partial<GenerationDeadlines>;
+  } = {},
 ): Router {
-  const { gone = [], deadlines } = options;
+  const { gone = [], out = [], deadlines } = options;
+  const canaries = { isOut: (id: string) => out.includes(id), out: () => out };
   const view = { snapshot: () => cards, onChange: () => () => undefined, watch: () => never() };
   const open: Mesh['open'] = async (_, method, openOptions) => await member.open(member.peerId, method, openOptions);
   const deployments = {
@@ -86,7 +91,7 @@ function routerOver(
     },
   };
   const absent = () => ({ lost: [], isGathering: false });
-  return createRouter({ mesh: { absent, cards: view, open }, deployments }, deadlines);
+  return createRouter({ mesh: { absent, cards: view, open }, deployments, canaries }, deadlines);
 }
 
 async function* never(): AsyncGenerator<readonly Card[]> {}
@@ -125,6 +130,15 @@ it('sends a request to the least loaded lead of its model', async () => {
     { type: 'generation-end' },
   ]);
   expect(choice?.route).toEqual({ deployment: 'deployment-2', lead: bob });
+});
+
+it('sends nothing to a replica whose canary is out, and deploys the model anew when no other is left', async () => {
+  const some = routerOver(twoLeads, { out: ['deployment-1'] });
+  expect(await ask(some, served.model)).toMatchObject([{ outcome: 'upon', deployment: 'deployment-2' }]);
+  expect(some.sequencesOf(served.model)).toHaveLength(1);
+  const none = routerOver(twoLeads, { out: ['deployment-1', 'deployment-2'] });
+  expect(await ask(none, served.model)).toMatchObject([{ deployment: `new-1-for-${served.model}` }]);
+  expect(ensured).toEqual([['deployment-1', 'deployment-2']]);
 });
 
 it('sends all choices of a request to the lead that has begun the first', async () => {

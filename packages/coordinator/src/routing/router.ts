@@ -9,6 +9,7 @@ import {
   type GenerationDeadlines,
 } from '@skein/serving';
 
+import type { Canaries } from '../canaries/index.ts';
 import type { ComingModel, Deployments } from '../deployments/index.ts';
 import type { GenerationPort, ServedModel } from '../http/generation-port.ts';
 import { RequestReplicas } from './request-replicas.ts';
@@ -16,6 +17,7 @@ import { RequestReplicas } from './request-replicas.ts';
 export interface RouterComponents {
   readonly mesh: Pick<Mesh, 'absent' | 'cards' | 'open'>;
   readonly deployments: Pick<Deployments, 'ensure' | 'mayServe' | 'peersOf' | 'wasTakenDown'>;
+  readonly canaries: Pick<Canaries, 'isOut' | 'out'>;
   /** The model that this machine was started with, if any. */
   readonly coming?: Pick<ComingModel, 'awaited'> | undefined;
 }
@@ -47,10 +49,14 @@ export interface Router extends GenerationPort {
  * once more for it, unless somebody took the deployment down that answered it. Each choice of a request is a run of its own, which prefers the replica
  * of the first one.
  */
-export function createRouter({ mesh, deployments, coming }: RouterComponents, options: RouterOptions = {}): Router {
+export function createRouter(
+  { mesh, deployments, canaries, coming }: RouterComponents,
+  options: RouterOptions = {},
+): Router {
   const deadlines = { ...defaultDeadlines, ...options };
   const cards = () => mesh.cards.snapshot();
-  const replicas = new Replicas({ cards: mesh.cards, mayServe: (id) => deployments.mayServe(id) });
+  const mayServe = (id: string) => deployments.mayServe(id) && !canaries.isOut(id);
+  const replicas = new Replicas({ cards: mesh.cards, mayServe });
   const models = (): ServedModel[] => servedModels(replicas.cards());
   return {
     models: () => models().filter(({ unusable }) => unusable === undefined),
@@ -58,7 +64,7 @@ export function createRouter({ mesh, deployments, coming }: RouterComponents, op
     sequencesOf: (model) =>
       cards().flatMap(({ stages }) =>
         stages
-          .filter((one) => one.model === model && isReadyLead(one) && deployments.mayServe(one.deployment))
+          .filter((one) => one.model === model && isReadyLead(one) && mayServe(one.deployment))
           .map(({ sequences }) => sequences),
       ),
     async prepare(model, { signal }) {
@@ -69,7 +75,7 @@ export function createRouter({ mesh, deployments, coming }: RouterComponents, op
       const runs: GenerationRun[] = [];
       for (const request of inputs) {
         const options = { model, prompt: request.prompt, engines, signal, admitted, onAsk, first: runs[0] };
-        const source = new RequestReplicas({ cards, deployments, replicas }, options);
+        const source = new RequestReplicas({ cards, deployments, canaries, replicas }, options);
         runs.push(new GenerationRun(mesh, { id, request, replicas: source, engines, signal, deadlines }));
       }
       return runs;

@@ -160,6 +160,16 @@ export const heldStageSchema = z.object({
 });
 export type HeldStage = z.infer<typeof heldStageSchema>;
 
+/** Most doubts that a card lists. */
+export const maxCardDoubts = 64;
+
+/** A replica that its coordinator found to answer otherwise than others of its kind. */
+const doubtSchema = z.object({
+  deployment: deploymentIdSchema,
+  /** Whether it is wrong, and gets no more requests. Else it or another one is, and nobody knows which. */
+  isOut: z.boolean(),
+});
+
 /** A member's description of itself for all others. */
 export const cardSchema = z.object({
   peer: peerIdSchema,
@@ -195,6 +205,8 @@ export const cardSchema = z.object({
   lease: knownLeaseSchema.optional(),
   /** The greatest lease that the member has accepted as a peer. Left out until there is one. */
   fence: knownLeaseSchema.optional(),
+  /** Replicas that the member, a coordinator, has doubts about. Left out where there are none. */
+  doubts: arraySchema(doubtSchema, { most: maxCardDoubts }).optional(),
   /** Links to other serving members, measured while both were idle. Left out by members that do not measure. */
   links: arraySchema(linkSchema, { most: maxCardLinks }).optional(),
   /** Whether somebody drains the peer: it takes no new stages. Default: false. */
