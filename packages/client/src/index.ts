@@ -11,7 +11,7 @@ export {
   type TokenLogprob,
 } from './generation/generation.ts';
 export type { ChatRequest, CompletionRequest, GenerationSettings } from './generation/request.ts';
-export type { DeploymentRequest, DrainStatus } from '@skein/protocol';
+export type { DeploymentRequest, DrainStatus, PlanAnswer, PlanRequest } from '@skein/protocol';
 export { AdminClient, type AdminClientOptions } from './http/admin-client.ts';
 export {
   openCoordinator,

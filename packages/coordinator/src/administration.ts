@@ -24,6 +24,7 @@ export function administrationOf({
         onProgress: (deployment) => onEvent({ deployment }),
       }),
     }),
+    plan: async (request, { signal }) => await deployments.plan(request, signal),
     drain: async ({ peer, force }, { onEvent }) => await deployments.drain(peer, { force, onProgress: onEvent }),
     undrain: async ({ peer }) => {
       await deployments.undrain(peer);

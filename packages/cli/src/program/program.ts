@@ -11,6 +11,7 @@ import { registerInvite } from '../commands/invite.ts';
 import { registerJoin } from '../commands/join.ts';
 import { registerLeave, registerMembers } from '../commands/members.ts';
 import { registerModels } from '../commands/models.ts';
+import { registerPlan } from '../commands/plan.ts';
 import { registerPull } from '../commands/pull.ts';
 import { registerRm } from '../commands/rm.ts';
 import { registerRun } from '../commands/run.ts';
@@ -67,6 +68,7 @@ export function createProgram(context: CommandContext): Command {
     registerPull,
     registerModels,
     registerRm,
+    registerPlan,
     registerDeploy,
     registerUndeploy,
     registerDrain,

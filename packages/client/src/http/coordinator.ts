@@ -6,6 +6,8 @@ import {
   type DeploymentRequest,
   type DeploymentStatus,
   type DrainStatus,
+  type PlanAnswer,
+  type PlanRequest,
 } from '@skein/protocol';
 
 import type { CallOptions } from '../client.ts';
@@ -67,6 +69,13 @@ export interface Coordinator {
    * no room elsewhere, `peer-lost`, `aborted`
    */
   drain(peer: string, options?: DrainOptions): Promise<DrainStatus>;
+  /**
+   * Plans a deployment without making it, on the mesh as it is, or with machines added and removed. Where there is no plan,
+   * the answer has the `problem`.
+   *
+   * @throws SkeinError `model-not-found`, `invalid-request`, `not-running`, `deadline-exceeded`, `aborted`
+   */
+  plan(request: PlanRequest, options?: CallOptions): Promise<PlanAnswer>;
   /** Has a drained machine take stages again. Throws as {@link drain} does. */
   undrain(peer: string, options?: CallOptions): Promise<void>;
 }
@@ -162,6 +171,9 @@ export function openCoordinator(options: AdminClientOptions): Coordinator {
         'peer-lost',
         'the coordinator went away before the machine was drained; it takes no more stages: run the same again',
       );
+    },
+    async plan(request, { signal } = {}) {
+      return await inTime(signal, async (inner) => await client.ask(adminRoutes.plan, request, { signal: inner }));
     },
     async undrain(peer, { signal } = {}) {
       await inTime(signal, async (inner) => await client.ask(adminRoutes.undrain, { peer }, { signal: inner }));

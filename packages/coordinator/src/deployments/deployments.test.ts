@@ -62,6 +62,42 @@ function peer(index: number): ScriptedPeer {
   return found;
 }
 
+describe('planning', () => {
+  const asked = { model: 'tiny', contextTokens: 1024 };
+
+  it('says where a model would be put, at what speed, and what else is possible, and puts it nowhere', async () => {
+    const answer = await deployments.plan(asked, never);
+    const [holder, other] = [peer(0).mesh.peerId, peer(1).mesh.peerId];
+    expect(answer).toMatchObject({
+      model: manifest.model,
+      name: 'tiny',
+      contextTokens: 1024,
+      plan: {
+        stages: [{ peer: holder, block: { from: 0, to: 8 }, devices: [{ device: 'main memory' }] }],
+        prediction: { objective: 'saturated', sequences: 4, isMeasured: false },
+      },
+    });
+    expect(answer.now).toBeUndefined();
+    const [split] = answer.alternatives;
+    expect(new Set(split?.stages.map((stage) => stage.peer))).toEqual(new Set([holder, other]));
+    expect(deployments.list()).toEqual([]);
+    expect(peers.flatMap(({ loads }) => loads)).toEqual([]);
+  });
+
+  it('says what a machine more or less would change', async () => {
+    const [holder, other] = [peer(0).mesh.peerId, peer(1).mesh.peerId];
+    const without = await deployments.plan({ ...asked, remove: [holder] }, never);
+    expect(without.plan?.stages).toMatchObject([{ peer: other }]);
+    expect(without.now?.plan?.stages).toMatchObject([{ peer: holder }]);
+    const gpus = [{ name: 'RTX 4090', memoryBytes: 24 * gibibyte }];
+    const added = await deployments.plan({ ...asked, add: [{ name: 'new', memoryBytes: 64 * gibibyte, gpus }] }, never);
+    expect(added.plan?.stages).toMatchObject([{ on: 'new', devices: [{ device: 'RTX 4090' }] }]);
+    const nowhere = await deployments.plan({ ...asked, remove: [holder, other] }, never);
+    expect(nowhere).toMatchObject({ problem: { code: 'no-peers' }, alternatives: [] });
+    await expect(deployments.plan({ ...asked, remove: ['nobody'] }, never)).rejects.toThrow('no machine nobody');
+  });
+});
+
 describe('deploying', () => {
   it('loads the whole model on its holder and relays progress', async () => {
     const states: DeploymentStatus[] = [];

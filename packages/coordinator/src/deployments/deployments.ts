@@ -14,6 +14,8 @@ import {
   type DeploymentStatus,
   type DrainStatus,
   type Logger,
+  type PlanAnswer,
+  type PlanRequest,
 } from '@skein/protocol';
 import { stillComing } from '@skein/serving';
 
@@ -27,6 +29,7 @@ import { findHeldModel, type MeshModel } from './held-model.ts';
 import { PeerDrains, type DrainOptions } from './peer-drains.ts';
 import { deploymentFor, reconcile, type Action, type Demand, type DemandFor, type Observed } from './reconcile.ts';
 import type { StageTimeouts } from './stage-link.ts';
+import { planWhatIf } from './what-if.ts';
 
 export interface DeploymentsComponents {
   readonly mesh: Pick<Mesh, 'absent' | 'cards' | 'freshCard' | 'open'>;
@@ -193,6 +196,19 @@ export class Deployments {
   /** Tells whether somebody took a deployment of ours down, within the last minute, and not to move it. */
   wasTakenDown(id: string): boolean {
     return this.#ended.wasTakenDown(id);
+  }
+
+  /**
+   * Plans a deployment without making it, on the mesh as it is or as the request would change it. Where there is no plan
+   * the answer says why.
+   *
+   * @throws SkeinError as {@link planWhatIf} does
+   */
+  async plan(request: PlanRequest, signal: AbortSignal): Promise<PlanAnswer> {
+    const { mesh } = this.#components;
+    const { contextTokens } = this.#options;
+    const deployments = () => this.list();
+    return await planWhatIf(request, { mesh, freshCards: this.#freshCards, deployments, contextTokens }, signal);
   }
 
   /**

@@ -283,7 +283,7 @@ describe('a model that fits on no single peer', () => {
     const cards = [cardOf({ peer: ada, freeBytes: gibibyte }), cardOf({ peer: bob, freeBytes: gibibyte })];
     const { code, message } = failure({ cards, manifest: large }, request);
     expect(code).toBe('does-not-fit');
-    expect(message).toMatch(/needs 3\.\d GiB.*1\.0 GiB.*join another machine/);
+    expect(message).toMatch(/needs 3\.\d GiB.*1\.0 GiB are free, 1\.\d GiB short.*join another machine; one with 8 GB/);
   });
 
   it('says why it is not split when it cannot be', () => {

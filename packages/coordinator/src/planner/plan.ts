@@ -8,6 +8,7 @@ import {
   type PlannedSpec,
 } from '@skein/protocol';
 
+import { addedCards } from './added-machines.ts';
 import { stageMemory } from './block-costs.ts';
 import { candidates, choose, type Candidate } from './choose.ts';
 import { memoryUses } from './memory-uses.ts';
@@ -49,13 +50,38 @@ export function plan(snapshot: PlanSnapshot, spec: PlannedSpec): Plan {
  * @throws SkeinError as {@link plan} does
  */
 export function planWithAlternatives(snapshot: PlanSnapshot, spec: PlannedSpec): PlanWithAlternatives {
-  const { manifest, cards, placed = [], among } = snapshot;
-  const { shape } = manifest;
+  checkSpec(snapshot.manifest, spec);
+  const { found, ...facts } = search(snapshot, spec);
+  const chosen = choose(found);
+  if (chosen === undefined) {
+    throw noPlan(snapshot.manifest, { ...facts, spec, wouldDo: () => memoryThatWouldDo(snapshot, spec) });
+  }
+  const options: PlanOptions = {
+    memory: facts.memory,
+    machines: facts.machines,
+    asked: spec.layers !== undefined ? 'layers' : spec.stages !== undefined ? 'stages' : undefined,
+    fitsWhole: found.some((candidate) => candidate.stages.length === 1),
+  };
+  const made = (candidate: Candidate) => planOf(candidate, options);
+  return { plan: made(chosen), alternatives: found.filter((one) => one !== chosen).map(made) };
+}
+
+function checkSpec(manifest: ModelManifest, spec: PlannedSpec): void {
   const { layers } = spec;
-  const stages = spec.stages ?? layers?.length;
-  if (layers !== undefined) checkLayers(layers, { manifest, stages });
+  if (layers !== undefined) checkLayers(layers, { manifest, stages: stagesOf(spec) });
   if (spec.windowedCache === true) checkWindow(manifest);
   if (spec.cpuExpertLayers !== undefined) checkExperts(manifest);
+}
+
+function stagesOf({ stages, layers }: PlannedSpec): number | undefined {
+  return stages ?? layers?.length;
+}
+
+/** Finds the replicas that fit, and the facts that explain why there are none. */
+function search({ manifest, cards, placed = [], among }: PlanSnapshot, spec: PlannedSpec) {
+  const { shape } = manifest;
+  const { layers } = spec;
+  const stages = stagesOf(spec);
   const usable = usablePeers(cards, { model: manifest.model, placed });
   const peers = among === undefined ? usable : usable.filter(({ peer }) => among.has(peer));
   const memory = stageMemory(manifest, spec);
@@ -70,21 +96,30 @@ export function planWithAlternatives(snapshot: PlanSnapshot, spec: PlannedSpec):
     multiple: split.allowed ? split.multiple : shape.layers,
     ends: layers && endsOf(layers),
   });
-  const chosen = choose(found);
-  if (chosen === undefined) {
-    throw noPlan(manifest, { stages, most, neededBytes: memory({ from: 0, to: shape.layers }), peers, spec });
+  const neededBytes = memory({ from: 0, to: shape.layers });
+  return { found, stages, most, neededBytes, peers, memory, machines: usable.length };
+}
+
+/** Main memory of the machines that people buy, in GiB. */
+const machineSizes: readonly number[] = [8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512];
+
+/** Returns the least memory of a further machine with which there is a plan, in GiB; undefined where none of those helps. */
+function memoryThatWouldDo(snapshot: PlanSnapshot, spec: PlannedSpec): number | undefined {
+  const { cards, among } = snapshot;
+  let [low, high] = [0, machineSizes.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    const memoryBytes = (machineSizes[middle] ?? Infinity) * 1024 ** 3;
+    const added = addedCards([{ name: 'a further machine', memoryBytes }], cards);
+    const withIt = {
+      ...snapshot,
+      cards: [...cards, ...added],
+      ...(among !== undefined && { among: new Set([...among, ...added.map(({ peer }) => peer)]) }),
+    };
+    if (search(withIt, spec).found.length > 0) high = middle;
+    else low = middle + 1;
   }
-  const options: PlanOptions = {
-    memory,
-    machines: usable.length,
-    asked: layers !== undefined ? 'layers' : stages !== undefined ? 'stages' : undefined,
-    fitsWhole: found.some((candidate) => candidate.stages.length === 1),
-  };
-  const made = (candidate: Candidate) => planOf(candidate, options);
-  return {
-    plan: made(chosen),
-    alternatives: found.filter((one) => one !== chosen).map(made),
-  };
+  return machineSizes[low];
 }
 
 /** The replica that is looked for, and the facts with which planning explains its failure. */
@@ -96,6 +131,8 @@ interface PlanFailure {
   /** Usable peers, most free memory first. */
   readonly peers: readonly UsablePeer[];
   readonly spec: PlannedSpec;
+  /** Returns the memory of a further machine with which there would be a plan, in GiB. */
+  readonly wouldDo: () => number | undefined;
 }
 
 /** Makes the error that says why there is no plan. */
@@ -188,10 +225,14 @@ function doesNotFit(
   const experts =
     cpuExpertLayers === undefined ? '' : `, the experts of ${cpuExpertLayers} layers of it in main memory`;
   const overhead = considered.length === 1 ? '' : ', and each stage adds its own buffers';
+  const shortBytes = neededBytes - availableBytes;
+  const short = shortBytes > 0 ? `, ${formatBytes(shortBytes)} short` : '';
+  const size = failure.wouldDo();
+  const machine = size === undefined ? '' : `; one with ${size} GB of memory would do`;
   return new SkeinError(
     'does-not-fit',
-    `${name} with a context of ${contextTokens} tokens needs ${formatBytes(neededBytes)}${experts}${overhead}; ${where}.${why} ` +
-      'Free memory, ask for fewer contextTokens, choose a smaller quantization or join another machine',
+    `${name} with a context of ${contextTokens} tokens needs ${formatBytes(neededBytes)}${experts}${overhead}; ${where}${short}.${why} ` +
+      `Free memory, ask for fewer contextTokens, choose a smaller quantization or join another machine${machine}`,
     { details: { neededBytes, availableBytes } },
   );
 }

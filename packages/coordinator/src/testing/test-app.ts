@@ -124,6 +124,7 @@ export function testApp(options: TestAppOptions = {}): {
       status: () => status,
       deploy: deploy ?? notUsed,
       undeploy: undeploy ?? notUsed,
+      plan: notUsed,
       drain: notUsed,
       undrain: notUsed,
     },

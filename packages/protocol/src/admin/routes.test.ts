@@ -10,9 +10,9 @@ test('has one route for each method and path', () => {
   expect(new Set(places).size).toBe(places.length);
 });
 
-test('lets nobody beyond this machine do more than see, deploy and undeploy', () => {
+test('lets nobody beyond this machine do more than see, plan, deploy, undeploy and drain', () => {
   const open = Object.entries(adminRoutes).filter(([, { callers }]) => callers === 'any');
-  expect(open.map(([name]) => name)).toEqual(['status', 'deploy', 'undeploy']);
+  expect(open.map(([name]) => name)).toEqual(['status', 'deploy', 'plan', 'undeploy', 'drain', 'undrain']);
 });
 
 test('puts the fields of a request into path, query and body', () => {

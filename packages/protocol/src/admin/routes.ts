@@ -10,6 +10,7 @@ import {
   membersAnswerSchema,
   rotateRequestSchema,
 } from './membership.ts';
+import { planAnswerSchema, planRequestSchema } from './plans.ts';
 import type { AdminRoute, Callers } from './route.ts';
 import { daemonStatusSchema, meshStatusSchema, stoppingSchema } from './status.ts';
 
@@ -36,6 +37,14 @@ export const adminRoutes = {
     request: deployRequestSchema,
     event: deploymentEventSchema,
     withoutEvents: 'last-event',
+  },
+  /** Plans a deployment without making it, on the mesh as it is or as it would be. */
+  plan: {
+    method: 'POST',
+    path: '/skein/v1/plans',
+    callers: 'any',
+    request: planRequestSchema,
+    answer: planAnswerSchema,
   },
   /** Takes a deployment down. A caller that leaves earlier changes nothing. */
   undeploy: {
