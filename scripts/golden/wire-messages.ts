@@ -24,6 +24,8 @@ import {
   measureEchoSchema,
   measureProbeSchema,
   modelManifestSchema,
+  placeAnswerSchema,
+  placeRequestSchema,
   promptSchema,
   renewRequestSchema,
   revocationListSchema,
@@ -93,6 +95,20 @@ export const plannedSpec = {
   metadataOverrides: ['llama.rope.freq_base=float:1234', 'general.name=str:x'],
   cpuExpertLayers: 1,
 };
+const placed = {
+  model: sha256,
+  contextTokens: 256,
+  microBatchRows: 128,
+  sequences: 1,
+  cacheType: 'f16',
+  activations: 'f32',
+  id: 'deployment-1',
+  name: 'tiny',
+  state: 'ready',
+  stages: [{ peer, block, plannedBytes: 9, state: 'connected', backend: 'cpu', fetchedBytes: 1, fileBytes: 2 }],
+  explanation: 'fits on one machine',
+  startedAt: 1_700_000_000_000,
+};
 const placement = {
   backend: 'vulkan',
   devices: [{ name: 'a GPU', layers: 1, bytes: 8 }],
@@ -157,6 +173,22 @@ export const messagesOf: Readonly<Record<keyof typeof methods, readonly WireMess
   measure: [
     of('probe', measureProbeSchema, { type: 'measure-probe' }),
     of('echo', measureEchoSchema, { type: 'measure-echo', bytes: 5 }),
+  ],
+  place: [
+    of(
+      'request',
+      placeRequestSchema,
+      { type: 'place-deploy', request: { model: 'tiny', contextTokens: 256 }, unlessServed: true, wait: true },
+      { type: 'place-undeploy', deployment: 'deployment-1', now: true },
+      { type: 'place-ensure', model: sha256, failed: ['deployment-1'] },
+    ),
+    of(
+      'answer',
+      placeAnswerSchema,
+      { type: 'place-status', deployment: placed },
+      { type: 'place-done', deployment: placed },
+      { type: 'place-route', deployment: 'deployment-1', lead: peer },
+    ),
   ],
   stage: [
     of(

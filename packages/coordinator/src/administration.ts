@@ -2,7 +2,7 @@ import type { Mesh } from '@skein/mesh';
 import type { DeploymentStatus } from '@skein/protocol';
 
 import type { Admission } from './admission/index.ts';
-import type { Deployments } from './deployments/index.ts';
+import type { Placer } from './lease/index.ts';
 import type { AdminHandlers } from './http/index.ts';
 
 /** Answers what a coordinator can be asked over HTTP, beside generations. */
@@ -12,7 +12,7 @@ export function administrationOf({
   admission,
 }: {
   readonly mesh: Mesh;
-  readonly deployments: Deployments;
+  readonly deployments: Pick<Placer, 'deploy' | 'list' | 'undeploy'>;
   readonly admission: Admission;
 }): AdminHandlers<'any'> {
   return {

@@ -124,6 +124,8 @@ it('calls a model away while its member is lost, serves it when one is back, and
 
 it('ends a generation that stalls with an error, and frees its sequence', async () => {
   peer.generation = 'hang';
+  // One member coordinates once.
+  await coordinator.stop();
   await using impatient = await startCoordinator({ deadlines: { gapMs: 50 } });
   const response = await post('/v1/chat/completions', chat, { url: impatient.url });
   expect(response.status).toBe(504);

@@ -1,6 +1,7 @@
 import { randomInt, randomUUID } from 'node:crypto';
+import { join } from 'node:path';
 
-import type { Mesh } from '@skein/mesh';
+import { LeaseFile, type Mesh } from '@skein/mesh';
 import { silentLogger, SkeinError, type Logger } from '@skein/protocol';
 
 import { Admission } from './admission/index.ts';
@@ -9,6 +10,7 @@ import { Canaries, canaryEvent, logVerdict } from './canaries/index.ts';
 import { Deployments, type ComingModel, type DeploymentsOptions } from './deployments/index.ts';
 import type { Hono } from 'hono';
 import { createApp, HttpServer, isLoopbackHost } from './http/index.ts';
+import { forgetfulLeases, LeaseKeeper, Placer } from './lease/index.ts';
 import { createRouter, type RouterOptions } from './routing/index.ts';
 import { administrationOf } from './administration.ts';
 import { schedule } from './timers.ts';
@@ -22,6 +24,8 @@ export interface CoordinatorOptions {
   readonly port?: number | undefined;
   /** A model that its owner is about to deploy, and may have to get first: requests for it wait for that. Default: none. */
   readonly coming?: ComingModel | undefined;
+  /** Data directory, in which the last lease is kept. Default: it ends with this process. */
+  readonly directory?: string | undefined;
   /** Audit log of requests and deployments, opened and closed by its owner. Default: none. */
   readonly audit?: AuditPort | undefined;
   /** Logger. Default: silent. */
@@ -35,11 +39,15 @@ export interface CoordinatorOptions {
 /** Longest time for requests to be recorded once everything was stopped, in milliseconds. */
 const settleMs = 2000;
 
+/** File of the data directory with the last lease of this coordinator. */
+const leaseFileName = 'lease.json';
+
 /** The coordinator of one mesh: it plans, deploys, routes and serves the HTTP API. */
 export interface Coordinator {
-  readonly deployments: Deployments;
   /** The requests that wait and run. */
   readonly admission: Pick<Admission, 'status'>;
+  /** The deployments of the mesh, which this coordinator places itself or has placed by the one that does. */
+  readonly deployments: Placer;
   /** Base URL, e.g. `http://127.0.0.1:7331`; OpenAI clients append `/v1`. Throws `not-running` unless started. */
   readonly url: string;
   /** The HTTP API, for other listeners beside the TCP port. */
@@ -60,18 +68,38 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
     );
   }
   const shared = { logger, newId: randomUUID, now: Date.now };
-  const deployments = new Deployments(
-    {
-      mesh,
-      coming,
-      onTransition: (status, before) => {
-        const event = deploymentEvent(status, before);
-        if (event !== undefined) void audit.append(event);
-      },
-      ...shared,
-    },
-    options.defaults,
-  );
+  const keeper = new LeaseKeeper({
+    mesh,
+    logger,
+    schedule,
+    elapsedMs: () => performance.now(),
+    store:
+      options.directory === undefined
+        ? forgetfulLeases
+        : new LeaseFile(join(options.directory, leaseFileName), mesh.membership.mesh),
+  });
+  const deployments = new Placer({
+    mesh,
+    keeper,
+    coming,
+    logger,
+    schedule,
+    createDeployments: ({ lease }) =>
+      new Deployments(
+        {
+          mesh,
+          coming,
+          lease,
+          onReplaced: (accepted) => keeper.refused(accepted),
+          onTransition: (status, before) => {
+            const event = deploymentEvent(status, before);
+            if (event !== undefined) void audit.append(event);
+          },
+          ...shared,
+        },
+        options.defaults,
+      ),
+  });
   const requests = new Requests({ audit, now: shared.now });
   const stopped = new AbortController();
   const canaries = new Canaries({
@@ -113,6 +141,8 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
   let stopping: Promise<void> | undefined;
 
   async function start(): Promise<void> {
+    await keeper.start();
+    deployments.start();
     url = await server.start();
     void audit.append({ type: 'started', peer: mesh.peerId, url });
     logger.info({ url }, 'the HTTP API is up');
@@ -124,6 +154,7 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
     canaries.stop();
     stopped.abort(new SkeinError('not-running', 'the coordinator is stopping'));
     await Promise.all([server.stop(), deployments.stop()]);
+    await keeper.stop();
     await requests.settle({ timeoutMs: settleMs });
     if (url !== undefined) void audit.append({ type: 'stopped' });
     url = undefined;

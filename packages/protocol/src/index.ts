@@ -119,6 +119,13 @@ export {
   type KnownLease,
   type Lease,
 } from './lease/lease.ts';
+export {
+  maxFailedDeployments,
+  placeAnswerSchema,
+  placeRequestSchema,
+  type PlaceAnswer,
+  type PlaceRequest,
+} from './lease/placing.ts';
 export { limits } from './limits.ts';
 export { silentLogger, type Logger } from './logger.ts';
 export { aliveSchema, maxDeadAfterMs, type Alive } from './mesh/alive.ts';

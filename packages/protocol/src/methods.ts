@@ -76,6 +76,8 @@ export const methods = Object.freeze({
     callers: servingMembers,
     isBulk: true,
   },
+  // Deployments take minutes, and requests for models wait for theirs.
+  place: { ...control, id: '/skein/place/1', maxInboundStreams: 64, callers: ['coordinator'] },
   stage: { ...control, id: '/skein/stage/3', maxInboundStreams: 16, callers: ['coordinator'] },
   ring: {
     ...control,

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 
 import { deploymentsOf } from '../overview/deployments.ts';
 import { describeMesh } from '../overview/describe-mesh.ts';
+import { placerOf } from '../overview/placer.ts';
 import { printJson, printLine, type CommandContext } from '../program/context.ts';
 import { findData } from '../program/data-options.ts';
 import { localDaemon } from './local-daemon.ts';
@@ -22,6 +23,12 @@ export function registerStatus(program: Command, context: CommandContext): void 
       const status = await localDaemon(await findData(command));
       if (flags.json !== true) return printLine(context.stdout, describeMesh(status));
       const { cards, ...facts } = status;
-      return printJson(context.stdout, { ...facts, members: cards, deployments: deploymentsOf(cards) });
+      const placer = placerOf(cards);
+      return printJson(context.stdout, {
+        ...facts,
+        ...(placer !== undefined && { placer }),
+        members: cards,
+        deployments: deploymentsOf(cards),
+      });
     });
 }

@@ -155,7 +155,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     starting.throwIfAborted();
     await peer.start({ signal: starting });
   }
-  const coordinator = coordinate && createCoordinator({ mesh, audit, ...coordinate, logger });
+  const coordinator = coordinate && createCoordinator({ mesh, directory, audit, ...coordinate, logger });
   if (coordinator !== undefined) {
     stack.defer(async () => await coordinator.stop());
     starting.throwIfAborted();

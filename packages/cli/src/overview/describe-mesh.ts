@@ -3,15 +3,20 @@ import { formatBytes, shortPeer, type AdmissionStatus, type Card, type DaemonSta
 import { counted, formatLabels, formatLayers, formatTable, printable } from '../output/format.ts';
 import { describePlacement } from './computing.ts';
 import { deploymentsOf, type DeploymentView } from './deployments.ts';
+import { placerOf } from './placer.ts';
 
 /** Formats the mesh for people: members, deployments, traffic. */
 export function describeMesh({ cards, peer, url, traffic, admission = [] }: DaemonStatus): string {
   const own = cards.find((card) => card.peer === peer);
   const { sentBytes, receivedBytes } = traffic.total;
   const deployments = deploymentsOf(cards);
+  const placer = placerOf(cards);
   return [
     `${own?.name ?? 'this machine'} (…${shortPeer(peer)}) in a mesh of ${cards.length}${url === undefined ? '' : `, API at ${url}/v1`}`,
     `${formatBytes(sentBytes)} sent to other members, ${formatBytes(receivedBytes)} received, all encrypted`,
+    placer === undefined
+      ? 'No coordinator places models just now.'
+      : `${printable(placer.name)} (…${shortPeer(placer.peer)}) places models, epoch ${placer.epoch}`,
     '',
     formatTable([['MEMBER', 'ID', 'ROLES', 'LABELS', 'HARDWARE', 'FREE MEMORY', 'MODELS'], ...cards.map(memberRow)]),
     '',

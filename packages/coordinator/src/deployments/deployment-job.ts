@@ -12,7 +12,7 @@ import {
   type Logger,
 } from '@skein/protocol';
 
-import { Deployment, type DeploymentObserver } from './deployment.ts';
+import { Deployment, type DeploymentComponents, type DeploymentObserver } from './deployment.ts';
 import type { FreshCards } from './fresh-cards.ts';
 import { findHeldModel, type MeshModel } from './held-model.ts';
 import type { Placement } from './placement.ts';
@@ -23,6 +23,8 @@ export interface DeploymentJobComponents {
   readonly mesh: Pick<Mesh, 'absent' | 'cards' | 'open'>;
   readonly freshCards: Pick<FreshCards, 'get'>;
   readonly logger: Logger;
+  readonly lease?: DeploymentComponents['lease'];
+  readonly onReplaced?: DeploymentComponents['onReplaced'];
   /** Returns milliseconds since 1970. */
   readonly now: () => number;
   /** Called when a deployment goes from one state to another. */

@@ -2,10 +2,12 @@ import type { Mesh } from '@skein/mesh';
 import {
   asSkeinError,
   invariant,
+  leaseSchema,
   limits,
   SkeinError,
   toWireError,
   type DeploymentState,
+  type Lease,
   type DeploymentStatus,
   type Logger,
   type PlannedSpec,
@@ -19,6 +21,10 @@ import { StageLink, type StageTimeouts } from './stage-link.ts';
 export interface DeploymentComponents {
   readonly mesh: Pick<Mesh, 'open'>;
   readonly logger: Logger;
+  /** Returns the lease by which stages are placed. Default: none. */
+  readonly lease?: (() => Lease | undefined) | undefined;
+  /** Called with the lease because of which a peer has refused ours. */
+  readonly onReplaced?: ((accepted: Lease) => void) | undefined;
 }
 
 export interface DeploymentOptions {
@@ -129,6 +135,8 @@ export class Deployment {
   fail(error: SkeinError): void {
     if (this.#state === 'failed' || this.#state === 'closed') return;
     this.#error = error;
+    const accepted = leaseSchema.safeParse(error.details);
+    if (error.code === 'stale-lease' && accepted.success) this.#components.onReplaced?.(accepted.data);
     this.#components.logger.warn(
       { deployment: this.id, model: this.#options.model.name, code: error.code, reason: error.message },
       'a deployment failed',
@@ -189,6 +197,7 @@ export class Deployment {
         sources: model.holders.slice(0, limits.maxStages),
         spec,
       },
+      lease: this.#components.lease ?? (() => undefined),
       timeouts,
       signal: this.#over.signal,
       onProgress: ({ phase, doneBytes, totalBytes }) =>

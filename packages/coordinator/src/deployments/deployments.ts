@@ -20,7 +20,7 @@ import {
 import { stillComing } from '@skein/serving';
 
 import type { ComingModel } from './coming-model.ts';
-import type { Deployment, DeploymentObserver } from './deployment.ts';
+import type { Deployment, DeploymentComponents, DeploymentObserver } from './deployment.ts';
 import { DeploymentJob } from './deployment-job.ts';
 import { DesiredState, type DesiredDeployment, type Goal } from './desired-state.ts';
 import { EndedDeployments } from './ended-deployments.ts';
@@ -34,6 +34,8 @@ import { planWhatIf } from './what-if.ts';
 export interface DeploymentsComponents {
   readonly mesh: Pick<Mesh, 'absent' | 'cards' | 'freshCard' | 'open'>;
   readonly logger: Logger;
+  readonly lease?: DeploymentComponents['lease'];
+  readonly onReplaced?: DeploymentComponents['onReplaced'];
   /** Makes deployment ids: 8 to 64 of a-z, 0-9 and dash, unique in the mesh. */
   readonly newId: () => string;
   /** Returns milliseconds since 1970. */

@@ -6,6 +6,7 @@ import {
   parseHeader,
   SkeinError,
   stageEventSchema,
+  type Lease,
   type StageCommand,
   type StageEvent,
   type StageLoad,
@@ -29,6 +30,8 @@ export interface StageLinkOptions {
   /** Name of its machine, for messages. */
   readonly name: string;
   readonly load: StageLoad;
+  /** Returns the lease by which it is placed; undefined where there are no leases. */
+  readonly lease: () => Lease | undefined;
   readonly timeouts: StageTimeouts;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: StageProgress) => void;
@@ -63,10 +66,11 @@ export class StageLink {
    * @throws SkeinError the errors of opening a stream, when the peer can't be reached
    */
   static async open(mesh: Pick<Mesh, 'open'>, options: StageLinkOptions): Promise<StageLink> {
-    const { peer, load, signal } = options;
+    const { peer, load, lease: leaseNow, signal } = options;
     const stream = await mesh.open(peer, methods.stage, { signal });
     try {
-      await stream.write(load, undefined, { signal });
+      const lease = leaseNow();
+      await stream.write({ ...load, ...(lease !== undefined && { lease }) }, undefined, { signal });
       signal.throwIfAborted();
     } catch (error) {
       stream.abort();

@@ -82,7 +82,8 @@ test('tells cards of its own from those that somebody else has signed with its k
 test('accepts a card that the member it speaks of has signed', async () => {
   const identity = await enroll();
   const signed = await sign(cardOf(identity), identity, identity);
-  expect((await verifyCard(frameOf(signed), identity.membership)).card).toEqual(signed.card);
+  const { joinedAt } = identity.membership.certificate;
+  expect((await verifyCard(frameOf(signed), identity.membership)).card).toEqual({ ...signed.card, joinedAt });
 });
 
 test('refuses a card that somebody else has signed, that was changed, or that is too large', async () => {

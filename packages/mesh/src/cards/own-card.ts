@@ -2,10 +2,10 @@ import { cardSchema, encodeValue, limits, parseHeader, SkeinError, type Card } f
 
 import type { Membership } from '../membership/membership.ts';
 import type { PrivateKey } from '../transport/keys.ts';
-import { signCard, withLabels, type SignedCard } from './signed-card.ts';
+import { signCard, withClaims, type SignedCard } from './signed-card.ts';
 
-/** The fields of a card that its member chooses; its id, its labels and its version are not among them. */
-export type CardContent = Omit<Card, 'peer' | 'version' | 'connected' | 'labels'>;
+/** The fields of a card that its member chooses; neither its id, its labels, its time of joining nor its version. */
+export type CardContent = Omit<Card, 'peer' | 'version' | 'connected' | 'labels' | 'joinedAt'>;
 
 /** Most versions that are remembered: those of a minute, at one card every two seconds and many more while much changes. */
 const rememberedVersions = 256;
@@ -29,7 +29,7 @@ export class OwnCard {
     this.#membership = owner.membership;
     this.#nowMs = nowMs;
     const card = { ...content, peer: owner.peerId, version: nowMs() };
-    this.#card = publishable(withLabels(card, owner.membership.certificate));
+    this.#card = publishable(withClaims(card, owner.membership.certificate));
     this.#firstVersion = card.version;
   }
 
@@ -38,7 +38,7 @@ export class OwnCard {
   }
 
   /**
-   * Replaces the given fields.
+   * Replaces the given fields; one that is undefined is left out from now on.
    *
    * @throws SkeinError `protocol-violation` for values that no card may hold, `frame-too-large` for more than fits into
    * one; nothing changes then
@@ -75,7 +75,8 @@ export class OwnCard {
  * fit.
  */
 function publishable(content: Card): Card {
-  const card = parseHeader(cardSchema, content);
+  const given = Object.entries(content).filter(([, value]) => value !== undefined);
+  const card = parseHeader(cardSchema, Object.fromEntries(given));
   const { byteLength } = encodeValue({ ...card, version: Number.MAX_SAFE_INTEGER });
   if (byteLength <= limits.maxCardBytes) return card;
   const fix = 'let this member hold fewer models, or give them shorter names';

@@ -57,7 +57,7 @@ export async function verifyCard(frame: Frame, membership: Membership): Promise<
   const bytes = Uint8Array.from(frame.payload);
   const content = parseHeader(cardSchema, decodeValue(bytes));
   const claims = await membership.verify(certificate, content.peer);
-  const card = withLabels(content, claims);
+  const card = withClaims(content, claims);
   const claimed = roleBeyond(claims, card.roles);
   if (claimed !== undefined) {
     throw new SkeinError('not-permitted', `a card claims the role ${claimed}, which its member was not given`);
@@ -68,10 +68,14 @@ export async function verifyCard(frame: Frame, membership: Membership): Promise<
   return { card, bytes, signature: Uint8Array.from(signature), certificate: ownedCopy(certificate) };
 }
 
-/** Returns a card with the labels that the authority has given its member, and no others. */
-export function withLabels(content: Card, { labels }: Pick<Certificate, 'labels'>): Card {
-  const { labels: _, ...card } = content;
-  return Object.keys(labels).length === 0 ? card : { ...card, labels };
+/** Returns a card with the labels and the time of joining that its member's certificate says, and no others. */
+export function withClaims(content: Card, { labels, joinedAt }: Pick<Certificate, 'labels' | 'joinedAt'>): Card {
+  const { labels: _labels, joinedAt: _joinedAt, ...card } = content;
+  return {
+    ...card,
+    ...(Object.keys(labels).length > 0 && { labels }),
+    ...(joinedAt !== undefined && { joinedAt }),
+  };
 }
 
 function assertSize(bytes: Uint8Array): void {

@@ -14,6 +14,8 @@ export const memberRecordSchema = z.object({
   /** Issue of its newest certificate. */
   issuedAt: time,
   expiresAt: time,
+  /** Issue of its first certificate since it joined. Left out for members that joined an authority of before. */
+  joinedAt: time.optional(),
   /** The member that asked for it, where it is a client for an hour. */
   via: peerIdSchema.optional(),
   /** Hash of the invite that it came with. */

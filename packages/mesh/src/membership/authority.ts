@@ -392,7 +392,9 @@ export class Authority {
     const issuedAt = Math.max(this.#now(), revokedAt + 1);
     const lifetimeMs = member.via === undefined ? certificateMs : clientCertificateMs;
     const { ended: _ended, ...renewed } = member;
-    const issued = { ...renewed, issuedAt, expiresAt: issuedAt + lifetimeMs };
+    // A member of before these were kept has joined when its last certificate was issued, as far as anybody knows.
+    const joinedAt = member.joinedAt ?? (member.issuedAt === 0 ? issuedAt : member.issuedAt);
+    const issued = { ...renewed, issuedAt, expiresAt: issuedAt + lifetimeMs, joinedAt };
     const { via: _via, invite: _invite, ...claims } = issued;
     const certificate: Certificate = { mesh: this.mesh, epoch: state.epoch, ...claims };
     state.members = [...others, issued];

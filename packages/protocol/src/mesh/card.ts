@@ -185,6 +185,8 @@ export const cardSchema = z.object({
   authority: z.boolean().optional(),
   /** Labels of the member's certificate. Receivers take them from there, whatever the card says. */
   labels: labelsSchema.optional(),
+  /** Time at which the member joined, from its certificate as the labels are: milliseconds since 1970. */
+  joinedAt: z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER).optional(),
   /** Name that the owner gave the machine, or its host name. */
   name: shortText,
   software: z.string().max(64),

@@ -41,6 +41,8 @@ export const certificateSchema = z.object({
   epoch: z.number().int().positive(),
   issuedAt: time,
   expiresAt: time,
+  /** Time at which the member joined: it stays when the certificate is renewed. Left out by authorities of before. */
+  joinedAt: time.optional(),
 });
 export type Certificate = z.infer<typeof certificateSchema>;
 

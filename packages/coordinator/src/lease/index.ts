@@ -1,0 +1,3 @@
+export { LeaseKeeper, forgetfulLeases, type LeaseStore } from './lease-keeper.ts';
+export { Placer, type Tenure } from './placer.ts';
+export { Candidate, type CandidateOptions, type LeaseCard, type LeaseTimes, type LeaseView } from './candidate.ts';
