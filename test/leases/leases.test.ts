@@ -77,8 +77,8 @@ describe('the schedules show it when', () => {
       override look(...args: Parameters<Candidate['look']>): Lease | undefined {
         return (this.#lease = super.look(...args) ?? this.#lease);
       }
-      override notWritten(nowMs: number): void {
-        if (this.#lease !== undefined) this.written(this.#lease, nowMs);
+      override notWritten(): void {
+        if (this.#lease !== undefined) this.written(this.#lease);
       }
     }
     expect(await firstViolation({ createCandidate: (options) => new Careless(options) })).toMatch(/disk did not take/);

@@ -30,9 +30,10 @@ interface StageModel {
 }
 
 /** A command that a coordinator sends to a peer. */
-type Command =
+type Command = { readonly lease: Lease } & (
   | { readonly type: 'attach' | 'unload'; readonly deployment: string }
-  | { readonly type: 'reserve' | 'load'; readonly deployment: string; readonly bytes: number };
+  | { readonly type: 'reserve' | 'load'; readonly deployment: string; readonly bytes: number }
+);
 
 interface CardModel extends LeaseCard {
   readonly version: number;
@@ -45,7 +46,7 @@ interface Heard {
   isPresent: boolean;
 }
 
-/** What stays of a machine when its process is killed. */
+/** The part of a machine that stays when its process is killed. */
 interface Disk {
   lease: Lease | undefined;
   fence: Lease | undefined;
@@ -454,7 +455,7 @@ export class World {
       );
       write.then(
         () => {
-          candidate.written(lease, this.#monotonic(machine));
+          candidate.written(lease);
           if (candidate.held(this.#monotonic(machine)) !== undefined) this.counts.takeOvers += 1;
           this.#publish(machine);
         },
@@ -488,14 +489,14 @@ export class World {
     if (lease.epoch > running.adoptedEpoch) {
       running.adoptedEpoch = lease.epoch;
       for (const { deployment } of stages)
-        for (const peer of peers) this.#command(machine, peer, lease, { type: 'attach', deployment });
+        for (const peer of peers) this.#command(machine, peer, { type: 'attach', lease, deployment });
       return;
     }
     const choice = this.below(3);
     const some = stages[this.below(Math.max(1, stages.length))];
     if (choice === 0 && some !== undefined) {
       const { deployment } = some;
-      for (const peer of peers) this.#command(machine, peer, lease, { type: 'unload', deployment });
+      for (const peer of peers) this.#command(machine, peer, { type: 'unload', lease, deployment });
     } else this.#deploy(machine, peers, lease);
   }
 
@@ -508,16 +509,17 @@ export class World {
     const chosen = [...peers.slice(first), ...peers.slice(0, first)].slice(0, 1 + this.below(2));
     let agreed = 0;
     for (const peer of chosen) {
-      this.#command(machine, peer, lease, { type: 'reserve', deployment, bytes }, () => {
+      this.#command(machine, peer, { type: 'reserve', lease, deployment, bytes }, () => {
         agreed += 1;
         if (agreed < chosen.length) return;
         this.counts.deployed += 1;
-        for (const one of chosen) this.#command(machine, one, lease, { type: 'load', deployment, bytes });
+        for (const one of chosen) this.#command(machine, one, { type: 'load', lease, deployment, bytes });
       });
     }
   }
 
-  #command(from: Machine, to: Machine, lease: Lease, command: Command, onDone: () => void = () => undefined): void {
+  #command(from: Machine, to: Machine, command: Command, onDone: () => void = () => undefined): void {
+    const { lease } = command;
     const [sender, receiver] = [from.running, to.running];
     if (sender === undefined || receiver === undefined) return;
     if (from !== to && !this.#canTalk(from, to)) return;
@@ -538,7 +540,7 @@ export class World {
               return;
             }
             this.#onAccepted(to, receiver);
-            if (this.#obey(to, receiver, lease, command)) answer(onDone);
+            if (this.#obey(to, receiver, command)) answer(onDone);
           },
           () => {
             this.counts.refused += 1;
@@ -550,7 +552,8 @@ export class World {
     );
   }
 
-  #obey(machine: Machine, running: Running, lease: Lease, command: Command): boolean {
+  #obey(machine: Machine, running: Running, command: Command): boolean {
+    const { lease } = command;
     const { stages, reservations } = running;
     const before = this.#obeyed.get(machine.id);
     const accepted = this.#accepted.get(machine.id) ?? 0;
@@ -609,5 +612,5 @@ function show({ epoch, holder }: Lease): string {
 
 /** Lets promises that were settled run to where they wait for virtual time. */
 async function settled(): Promise<void> {
-  for (let turn = 0; turn < 12; turn += 1) await undefined;
+  for (let turn = 0; turn < 12; turn += 1) await Promise.resolve();
 }

@@ -12,7 +12,7 @@ export function administrationOf({
   admission,
 }: {
   readonly mesh: Mesh;
-  readonly deployments: Pick<Placer, 'deploy' | 'list' | 'undeploy'>;
+  readonly deployments: Pick<Placer, 'deploy' | 'drain' | 'list' | 'plan' | 'undeploy' | 'undrain'>;
   readonly admission: Admission;
 }): AdminHandlers<'any'> {
   return {

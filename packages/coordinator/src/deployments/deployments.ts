@@ -164,6 +164,7 @@ export class Deployments {
       mesh: components.mesh,
       logger: components.logger,
       shownMs: this.#timeouts.shownMs,
+      lease: components.lease,
       deployments: {
         on: (peer) => this.#serving().filter((job) => hasStageOn(job, peer)),
         replace: (id) => this.#replace(id),

@@ -1,4 +1,5 @@
 export { ComingModel } from './coming-model.ts';
+export type { DrainOptions } from './peer-drains.ts';
 export {
   Deployments,
   type DeploymentRoute,

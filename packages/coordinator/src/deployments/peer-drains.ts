@@ -11,7 +11,7 @@ import {
   type Logger,
 } from '@skein/protocol';
 
-import type { Deployment } from './deployment.ts';
+import type { Deployment, DeploymentComponents } from './deployment.ts';
 import type { DeploymentJob } from './deployment-job.ts';
 
 /** The deployments, as far as a drain changes them. */
@@ -32,6 +32,7 @@ export interface PeerDrainsComponents {
   readonly logger: Logger;
   /** Longest wait for the card of a replica that serves, in milliseconds. */
   readonly shownMs: number;
+  readonly lease?: DeploymentComponents['lease'];
 }
 
 export interface DrainOptions {
@@ -77,13 +78,13 @@ export class PeerDrains {
     this.#under.add(peer);
     try {
       const wasDraining = mesh.cards.snapshot().some((card) => card.peer === peer && card.draining === true);
-      await drainPeer(mesh, peer, true);
+      await this.#tell(peer, true);
       const moves = this.#begin(peer);
       using _watched = watch(moves, () => report(statusOf(peer, moves)));
       const failure = await this.#untilReplaced(peer, moves);
       if (failure !== undefined && !force) {
         for (const { replacement } of moves) this.#components.deployments.takeDown(replacement.id, 'end');
-        if (!wasDraining) await drainPeer(mesh, peer, false);
+        if (!wasDraining) await this.#tell(peer, false);
         throw this.#noRoom(peer, failure);
       }
       await this.#moveOff(moves, () => report(statusOf(peer, moves)));
@@ -100,7 +101,12 @@ export class PeerDrains {
    */
   async undrain(peer: string): Promise<void> {
     this.#assertPeer(peer);
-    await drainPeer(this.#components.mesh, peer, false);
+    await this.#tell(peer, false);
+  }
+
+  async #tell(peer: string, draining: boolean): Promise<void> {
+    const { mesh, lease } = this.#components;
+    await drainPeer(mesh, peer, { draining, lease: lease?.() });
   }
 
   #assertPeer(peer: string): void {

@@ -31,7 +31,7 @@ export interface LeaseTimes {
   readonly turnMs: number;
   /**
    * Longest time between two looks of a holder: after a longer one it was frozen, others may have taken over, and it
-   * listens first. Default 3,000.
+   * listens first. Default 5,000: a busy machine is not frozen.
    */
   readonly leaseMs: number;
   /** Time for which it listens then: others' cards have to come anew. Default 2,000. */
@@ -48,7 +48,7 @@ export interface LeaseTimes {
 const defaultTimes: LeaseTimes = {
   listenMs: 5000,
   turnMs: 1000,
-  leaseMs: 3000,
+  leaseMs: 5000,
   thawMs: 2000,
   trustMs: 6000,
   retryMs: 5000,
@@ -61,7 +61,7 @@ const defaultTimes: LeaseTimes = {
 const maxHearsayStep = 2 ** 20;
 
 /**
- * What a candidate does. `listening`: it has started, or was frozen, and hears what there is. `following`: somebody else
+ * The part that a candidate plays. `listening`: it has started, or was frozen, and hears what there is. `following`: somebody else
  * places, or is to. `writing`: it takes over as soon as the lease is on the disk. `holding`: it places.
  */
 type State =
@@ -80,7 +80,7 @@ type State =
       /** End of a freeze that it slept through. */
       readonly thawedAtMs?: number;
     }
-  | { readonly name: 'holding'; readonly lease: Lease; readonly sinceMs: number };
+  | { readonly name: 'holding'; readonly lease: Lease };
 
 /**
  * A coordinator's part in the question who places. A state machine that calls nobody: its driver has it look at the mesh
@@ -120,13 +120,24 @@ export class Candidate {
 
   /** Returns its own lease while it may place by it; undefined as soon as it has not looked for too long. */
   held(nowMs: number): Lease | undefined {
-    if (this.#state?.name !== 'holding' || nowMs - this.#lookedAtMs > this.#times.leaseMs) return undefined;
-    return this.#state.lease;
+    if (nowMs - this.#lookedAtMs > this.#times.leaseMs || this.#state?.name === 'listening') return undefined;
+    return this.tenure;
   }
 
-  /** Time at which it has taken over; undefined while it does not hold the lease. */
-  get holdsSinceMs(): number | undefined {
-    return this.#state?.name === 'holding' ? this.#state.sinceMs : undefined;
+  /**
+   * The lease that it holds, or held until it was frozen and may go on with. It is over only where another one has taken
+   * over.
+   */
+  get tenure(): Lease | undefined {
+    switch (this.#state?.name) {
+      case 'holding':
+        return this.#state.lease;
+      case 'listening':
+      case 'writing':
+        return this.#state.before;
+      default:
+        return undefined;
+    }
   }
 
   /**
@@ -157,14 +168,14 @@ export class Candidate {
   }
 
   /** Notes that a lease which {@link look} has returned is on the disk. It holds then, unless a greater one has come up. */
-  written(lease: Lease, nowMs: number): void {
+  written(lease: Lease): void {
     if (this.#state?.name !== 'writing') return;
     const outranked = this.#known !== undefined && compareLeases(this.#known, lease) > 0;
     this.#known = greaterLease(this.#known, lease);
     const { thawedAtMs } = this.#state;
     if (outranked) return this.#enterFollowing();
     if (thawedAtMs !== undefined) return this.#listen(thawedAtMs + this.#times.thawMs, lease);
-    this.#state = { name: 'holding', lease, sinceMs: nowMs };
+    this.#state = { name: 'holding', lease };
   }
 
   /** Notes that the disk did not take a lease. It does not take over, and tries again later. */
@@ -172,7 +183,7 @@ export class Candidate {
     if (this.#state?.name !== 'writing') return;
     const { before } = this.#state;
     if (before === undefined) this.#enterFollowing();
-    else this.#state = { name: 'holding', lease: before, sinceMs: nowMs };
+    else this.#state = { name: 'holding', lease: before };
     this.#notBeforeMs = nowMs + this.#times.retryMs;
   }
 
@@ -202,7 +213,7 @@ export class Candidate {
 
   #endListening(nowMs: number, view: LeaseView, before: Lease | undefined): Lease | undefined {
     if (before !== undefined && this.#known !== undefined && compareLeases(before, this.#known) >= 0) {
-      this.#state = { name: 'holding', lease: before, sinceMs: nowMs };
+      this.#state = { name: 'holding', lease: before };
       return this.#hold(nowMs, view, before);
     }
     this.#enterFollowing();

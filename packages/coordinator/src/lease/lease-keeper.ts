@@ -55,6 +55,11 @@ export class LeaseKeeper {
     return this.#candidate?.held(this.#components.elapsedMs());
   }
 
+  /** The lease by which this coordinator places, or may go on to once it has listened after a freeze. */
+  get tenure(): Lease | undefined {
+    return this.#candidate?.tenure;
+  }
+
   /** The lease of another coordinator that is there and places, as far as this one knows. */
   get followed(): Lease | undefined {
     const known = this.#candidate?.known;
@@ -85,7 +90,7 @@ export class LeaseKeeper {
     this.#candidate = undefined;
   }
 
-  /** Calls back when {@link lease} or {@link followed} may have changed. Returns a function that ends that. */
+  /** Calls back when {@link tenure} or {@link followed} may have changed. Returns a function that ends that. */
   onChange(listener: () => void): () => void {
     return this.#observers.add(listener, toLog(this.#components.logger, 'the lease'));
   }
@@ -123,7 +128,7 @@ export class LeaseKeeper {
     const { store, logger, elapsedMs } = this.#components;
     try {
       await store.write(lease);
-      candidate.written(lease, elapsedMs());
+      candidate.written(lease);
     } catch (error) {
       logger.error(
         { error, epoch: lease.epoch },
@@ -144,7 +149,7 @@ export class LeaseKeeper {
       this.#shownCard = card;
       mesh.updateCard({ lease: shown });
     }
-    const lease = JSON.stringify([this.lease, this.followed]);
+    const lease = JSON.stringify([this.lease, this.tenure, this.followed]);
     if (lease === this.#shownLease) return;
     this.#shownLease = lease;
     const placer = this.lease ?? this.followed;

@@ -9,10 +9,13 @@ import {
   SkeinError,
   type DeploymentRequest,
   type DeploymentStatus,
+  type DrainStatus,
   type Lease,
   type Logger,
   type PlaceAnswer,
   type PlaceRequest,
+  type PlanAnswer,
+  type PlanRequest,
 } from '@skein/protocol';
 
 import type {
@@ -20,6 +23,7 @@ import type {
   DeploymentRoute,
   Deployments,
   DeployOptions,
+  DrainOptions,
   EnsureOptions,
   UndeployOptions,
 } from '../deployments/index.ts';
@@ -28,7 +32,7 @@ import type { LeaseKeeper } from './lease-keeper.ts';
 
 export interface PlacerComponents {
   readonly mesh: Pick<Mesh, 'handle' | 'open'>;
-  readonly keeper: Pick<LeaseKeeper, 'followed' | 'lease' | 'onChange'>;
+  readonly keeper: Pick<LeaseKeeper, 'followed' | 'onChange' | 'tenure'>;
   /** Makes the deployments of one tenure, which place by its lease. */
   readonly createDeployments: (tenure: Tenure) => Deployments;
   /** The model that this machine was started with, if any: another coordinator may be the one that deploys it. */
@@ -131,6 +135,24 @@ export class Placer {
   }
 
   /**
+   * Plans a deployment without making it, here or by way of the coordinator that places, which knows what is to come.
+   *
+   * @throws SkeinError as {@link Deployments.plan} does; `no-peers` while no coordinator places
+   */
+  async plan(request: PlanRequest, signal: AbortSignal): Promise<PlanAnswer> {
+    return await this.#placed(signal, {
+      here: async (deployments) => await deployments.plan(request, signal),
+      there: async (holder) => {
+        const message = { type: 'place-plan', request: { ...request } } as PlaceRequest;
+        const answer = await this.#ask(holder, message, { signal });
+        if (answer === again) return again;
+        if (answer.type !== 'place-planned') throw unexpected(answer);
+        return answer.plan;
+      },
+    });
+  }
+
+  /**
    * Takes a deployment down, here or by way of the coordinator that places.
    *
    * @throws SkeinError as {@link Deployments.undeploy} does; `no-peers` while no coordinator places
@@ -174,18 +196,58 @@ export class Placer {
     });
   }
 
+  /**
+   * Drains a peer, here or by way of the coordinator that places.
+   *
+   * @throws SkeinError as {@link Deployments.drain} does; `no-peers` while no coordinator places
+   */
+  async drain(peer: string, { force, onProgress }: DrainOptions = {}): Promise<DrainStatus> {
+    const { signal } = this.#stopped;
+    const forced = force !== undefined && { force };
+    return await this.#placed(signal, {
+      here: async (deployments) => await deployments.drain(peer, { ...forced, onProgress }),
+      there: async (holder) => {
+        const options = { signal, onDrain: onProgress };
+        const answer = await this.#ask(holder, { type: 'place-drain', peer, ...forced }, options);
+        if (answer === again) return again;
+        if (answer.type !== 'place-drained') throw unexpected(answer);
+        return answer.drain;
+      },
+    });
+  }
+
+  /**
+   * Has a peer take stages again, here or by way of the coordinator that places.
+   *
+   * @throws SkeinError as {@link Deployments.undrain} does; `no-peers` while no coordinator places
+   */
+  async undrain(peer: string): Promise<void> {
+    const { signal } = this.#stopped;
+    await this.#placed(signal, {
+      here: async (deployments) => await deployments.undrain(peer),
+      there: async (holder) => {
+        const answer = await this.#ask(holder, { type: 'place-undrain', peer }, { signal });
+        if (answer === again) return again;
+        if (answer.type !== 'place-undrained') throw unexpected(answer);
+        return undefined;
+      },
+    });
+  }
+
   /** Begins a tenure when the lease is ours, and ends it when it is not any more. */
   #follow(): void {
     const { keeper, createDeployments, logger } = this.#components;
     this.#changed.resolve();
     this.#changed = Promise.withResolvers();
     this.#changing = this.#changing.then(async () => {
-      const isOurs = keeper.lease !== undefined && !this.#stopped.signal.aborted;
+      const { tenure } = keeper;
+      const isOurs = tenure !== undefined && !this.#stopped.signal.aborted;
       if (isOurs === (this.#deployments !== undefined)) return;
       try {
         if (isOurs) {
-          let last = keeper.lease;
-          this.#deployments = createDeployments({ lease: () => (last = keeper.lease ?? last) as Lease });
+          // Peers refuse it once it is another one's: that ends what was begun in this tenure.
+          let last = tenure;
+          this.#deployments = createDeployments({ lease: () => (last = keeper.tenure ?? last) });
         } else {
           const deployments = this.#deployments;
           this.#deployments = undefined;
@@ -255,7 +317,14 @@ export class Placer {
   async #ask(
     holder: string,
     message: PlaceRequest,
-    { signal, onProgress }: Pick<DeployOptions, 'onProgress'> & { readonly signal: AbortSignal },
+    {
+      signal,
+      onProgress,
+      onDrain,
+    }: Pick<DeployOptions, 'onProgress'> & {
+      readonly signal: AbortSignal;
+      readonly onDrain?: DrainOptions['onProgress'];
+    },
   ): Promise<PlaceAnswer | typeof again> {
     const { mesh, logger } = this.#components;
     let stream: FrameStream | undefined;
@@ -266,8 +335,9 @@ export class Placer {
         const frame = await stream.read({ signal });
         if (frame === undefined) return again;
         const answer = parseHeader(placeAnswerSchema, frame.header);
-        if (answer.type !== 'place-status') return answer;
-        onProgress?.(answer.deployment);
+        if (answer.type === 'place-status') onProgress?.(answer.deployment);
+        else if (answer.type === 'place-drain-status') onDrain?.(answer.drain);
+        else return answer;
       }
     } catch (error) {
       const isGone = stream === undefined || stream.lost.aborted;
@@ -289,13 +359,14 @@ export class Placer {
     const write = async (answer: PlaceAnswer): Promise<void> => await stream.write(answer, undefined, { signal });
     let isBusy = false;
     // A slow reader gets fewer statuses, never a longer queue.
-    const onProgress = (deployment: DeploymentStatus): void => {
+    const report = (answer: PlaceAnswer): void => {
       if (isBusy) return;
       isBusy = true;
-      write({ type: 'place-status', deployment })
+      write(answer)
         .catch(() => undefined)
         .finally(() => (isBusy = false));
     };
+    const onProgress = (deployment: DeploymentStatus): void => report({ type: 'place-status', deployment });
     switch (message.type) {
       case 'place-deploy': {
         const { request, type: _type, ...options } = message;
@@ -307,6 +378,17 @@ export class Placer {
         const options = { ...(now !== undefined && { now }), onProgress };
         return await write({ type: 'place-done', deployment: await deployments.undeploy(id, options) });
       }
+      case 'place-plan':
+        return await write({ type: 'place-planned', plan: await deployments.plan(message.request, signal) });
+      case 'place-drain': {
+        const { peer, force } = message;
+        const onDrain = (drain: DrainStatus): void => report({ type: 'place-drain-status', drain });
+        const options = { ...(force !== undefined && { force }), onProgress: onDrain };
+        return await write({ type: 'place-drained', drain: await deployments.drain(peer, options) });
+      }
+      case 'place-undrain':
+        await deployments.undrain(message.peer);
+        return await write({ type: 'place-undrained' });
       case 'place-ensure': {
         const { model, failed } = message;
         if (failed.some((id) => deployments.wasTakenDown(id)))

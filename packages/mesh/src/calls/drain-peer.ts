@@ -15,12 +15,13 @@ const answerMs = 10_000;
 export async function drainPeer(
   mesh: Pick<Mesh, 'freshCard' | 'open'>,
   peerId: string,
-  draining: boolean,
+  { draining, lease }: Omit<DrainRequest, 'type'>,
 ): Promise<void> {
   const signal = AbortSignal.timeout(answerMs);
   const stream = await mesh.open(peerId, methods.drain, { signal });
   try {
-    await stream.write({ type: 'drain-request', draining } satisfies DrainRequest, undefined, { signal });
+    const request: DrainRequest = { type: 'drain-request', draining, ...(lease !== undefined && { lease }) };
+    await stream.write(request, undefined, { signal });
     const frame = await stream.read({ signal });
     if (frame === undefined) throw new SkeinError('peer-lost', 'ended the stream without an answer');
     parseHeader(drainAnswerSchema, frame.header);

@@ -41,12 +41,18 @@ export class LeaseFence {
   }
 
   /**
-   * Checks a command that came without a lease, as coordinators send it that know of none.
+   * Admits the lease with which a coordinator commands. Call {@link assertObeyed} right before its command is obeyed:
+   * another lease may be accepted meanwhile.
    *
-   * @throws SkeinError `stale-lease` where a lease was accepted
+   * @param lease left out by coordinators that know of none; they are obeyed until a lease was accepted
+   * @throws SkeinError as {@link admit} does; `not-permitted` for the lease of another coordinator
    */
-  admitNone(): void {
-    if (this.#accepted !== undefined) throw staleLease(this.#accepted);
+  async admitFrom(coordinator: string, lease: Lease | undefined): Promise<void> {
+    if (lease === undefined) {
+      if (this.#accepted !== undefined) throw staleLease(this.#accepted);
+    } else if (lease.holder !== coordinator) {
+      throw new SkeinError('not-permitted', 'a coordinator shows the lease of another one');
+    } else await this.admit(lease);
   }
 
   /**

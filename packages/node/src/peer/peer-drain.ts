@@ -4,9 +4,11 @@ import { removeFile, statIfAny, syncDirectory, type FrameStream, type Mesh } fro
 import { drainRequestSchema, methods, parseHeader, SkeinError, type DrainAnswer } from '@skein/protocol';
 
 import { onDisk, replaceFile } from '../disk/index.ts';
+import type { LeaseFence } from './lease-fence.ts';
 
 export interface PeerDrainComponents {
   readonly mesh: Pick<Mesh, 'handle'>;
+  readonly fence: LeaseFence;
   /** Directory of the data. */
   readonly directory: string;
   /** Called when the peer is drained, and when it is no longer. */
@@ -29,7 +31,10 @@ export class PeerDrain implements Disposable {
   private constructor(components: PeerDrainComponents, isDraining: boolean) {
     this.#components = components;
     this.#isDraining = isDraining;
-    this.#handler = components.mesh.handle(methods.drain, async (stream) => await this.#obey(stream));
+    this.#handler = components.mesh.handle(
+      methods.drain,
+      async (stream, { peerId }) => await this.#obey(stream, peerId),
+    );
   }
 
   /**
@@ -57,8 +62,11 @@ export class PeerDrain implements Disposable {
     this.#handler[Symbol.dispose]();
   }
 
-  async #obey(stream: FrameStream): Promise<void> {
-    const { draining } = parseHeader(drainRequestSchema, (await stream.read())?.header);
+  async #obey(stream: FrameStream, coordinator: string): Promise<void> {
+    const { draining, lease } = parseHeader(drainRequestSchema, (await stream.read())?.header);
+    const { fence } = this.#components;
+    await fence.admitFrom(coordinator, lease);
+    fence.assertObeyed(coordinator);
     const changed = this.#changing.then(async () => await this.#set(draining));
     this.#changing = changed.catch(() => undefined);
     await changed;

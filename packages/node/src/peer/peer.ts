@@ -131,13 +131,13 @@ export function createPeer(options: PeerOptions): Peer {
       stack.use(machine);
       const speeds = await MeasuredSpeeds.load(options.directory, logger);
       stack.defer(async () => await speeds.settled());
-      const drain = await PeerDrain.open({ mesh, directory: options.directory, onChange });
-      stack.use(drain);
       const leaseFile = new LeaseFile(join(options.directory, fenceFileName), mesh.membership.mesh);
       const fence = new LeaseFence({
         saved: await leaseFile.read(logger),
         save: async (lease) => await leaseFile.write(lease),
       });
+      const drain = await PeerDrain.open({ mesh, fence, directory: options.directory, onChange });
+      stack.use(drain);
       const host = new StageHost({
         mesh,
         fence,

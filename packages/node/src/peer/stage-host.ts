@@ -60,26 +60,14 @@ export class StageHost {
   /** Serves a coordinator that loads a stage, or attaches to one that is held. */
   async #serveCoordinator(stream: FrameStream, coordinator: string): Promise<void> {
     const opening = parseHeader(stageOpeningSchema, (await this.#read(stream)).header);
-    await this.#assertMayPlace(opening, coordinator);
+    const { fence } = this.#components;
+    await fence.admitFrom(coordinator, opening.lease);
+    fence.assertObeyed(coordinator);
     const holder = { stream, coordinator };
     if (opening.type === 'stage-load') return await this.#begin(opening).serve(holder);
     const tenure = this.#tenures.get(stageKey(opening));
     if (tenure === undefined) throw notHeld(opening);
     return await tenure.attach(holder);
-  }
-
-  /**
-   * Checks that a coordinator places for the mesh, and is not one that was replaced.
-   *
-   * @throws SkeinError `not-permitted` for the lease of another one; as {@link LeaseFence.admit} does
-   */
-  async #assertMayPlace({ lease }: Pick<StageLoad, 'lease'>, coordinator: string): Promise<void> {
-    const { fence } = this.#components;
-    if (lease === undefined) return fence.admitNone();
-    if (lease.holder !== coordinator) {
-      throw new SkeinError('not-permitted', 'a coordinator shows the lease of another one');
-    }
-    await fence.admit(lease);
   }
 
   /** Begins the tenure of a stage. It runs on its own: its end is the end of the stage. */

@@ -1,6 +1,8 @@
 import { z } from 'zod';
 
 import { deploymentStatusSchema } from '../admin/deployments.ts';
+import { drainEventSchema } from '../admin/drains.ts';
+import { planAnswerSchema, planRequestSchema } from '../admin/plans.ts';
 import { arraySchema } from '../codec/array-schema.ts';
 import { deploymentRequestSchema } from '../deployment/spec.ts';
 import { limits } from '../limits.ts';
@@ -8,6 +10,9 @@ import { deploymentIdSchema, peerIdSchema, sha256Schema } from '../ids.ts';
 
 /** Most deployments that a request for a replica may name as failed. */
 export const maxFailedDeployments = 256;
+
+/** Most deployments that one machine can have stages of. */
+const maxMoves = 256;
 
 /** A coordinator's request to the one that holds the lease, in place of doing it itself. First frame of a `place` stream. */
 export const placeRequestSchema = z.discriminatedUnion('type', [
@@ -25,6 +30,9 @@ export const placeRequestSchema = z.discriminatedUnion('type', [
     /** Whether to cut the answers that run. Default: no. */
     now: z.boolean().optional(),
   }),
+  z.object({ type: z.literal('place-plan'), request: planRequestSchema }),
+  z.object({ type: z.literal('place-drain'), peer: peerIdSchema, force: z.boolean().optional() }),
+  z.object({ type: z.literal('place-undrain'), peer: peerIdSchema }),
   /** Request for a replica for answers that wait: one that serves, else a new one. */
   z.object({
     type: z.literal('place-ensure'),
@@ -39,10 +47,18 @@ const status = deploymentStatusSchema.extend({
   stages: arraySchema(deploymentStatusSchema.shape.stages.element, { most: limits.maxStages }),
 });
 
+const drain = drainEventSchema.extend({
+  moves: arraySchema(drainEventSchema.shape.moves.element, { most: maxMoves }),
+});
+
 /** The holder's answer: statuses while it works, then one of the others. Errors come as `stream-error`. */
 export const placeAnswerSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('place-status'), deployment: status }),
   z.object({ type: z.literal('place-done'), deployment: status }),
+  z.object({ type: z.literal('place-planned'), plan: planAnswerSchema }),
+  z.object({ type: z.literal('place-drain-status'), drain }),
+  z.object({ type: z.literal('place-drained'), drain }),
+  z.object({ type: z.literal('place-undrained') }),
   /** Answer to `place-ensure`. */
   z.object({ type: z.literal('place-route'), deployment: deploymentIdSchema, lead: peerIdSchema }),
 ]);
