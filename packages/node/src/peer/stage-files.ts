@@ -1,7 +1,7 @@
 import { fetchManifest, type Mesh } from '@skein/mesh';
-import { SkeinError, type ModelManifest, type StageLoad, type StagePhase } from '@skein/protocol';
+import { isSkeinError, SkeinError, type ModelManifest, type StageLoad, type StagePhase } from '@skein/protocol';
 
-import { ensureStageFile, fileSectionSource } from '../stage-file/index.ts';
+import { ensureStageFile, fileSectionSource, spotCheck } from '../stage-file/index.ts';
 import { meshSectionSource, type ModelStore } from '../store/index.ts';
 
 export interface StageFilesComponents {
@@ -48,6 +48,7 @@ export async function prepareStageFiles(
   }
   const isWhole = load.stages === 1;
   if (isWhole && blob !== undefined) {
+    await checkWeights(blob, manifest, signal);
     return { manifest, file: blob, fileBytes: manifest.bytes, frontFile: undefined, fetchedBytes: 0 };
   }
 
@@ -73,6 +74,26 @@ export async function prepareStageFiles(
     frontFile: front?.path,
     fetchedBytes: overMesh.fetchedBytes,
   };
+}
+
+/**
+ * Checks a model in random places before it is loaded: its file may have changed since it was pulled.
+ *
+ * @throws SkeinError `hash-mismatch` that says how to get it again
+ */
+async function checkWeights(path: string, manifest: ModelManifest, signal: AbortSignal): Promise<void> {
+  try {
+    const tensors = manifest.sections.filter(({ kind }) => kind === 'tensor');
+    await spotCheck(path, tensors, { signal });
+  } catch (error) {
+    if (!isSkeinError(error) || error.code !== 'hash-mismatch') throw error;
+    const { name, model } = manifest;
+    throw new SkeinError(
+      'hash-mismatch',
+      `the file of ${name} on this machine is damaged; run \`skein rm ${model}\` and \`skein pull\` there, and check the disk`,
+      { cause: error, details: error.details },
+    );
+  }
 }
 
 /** Finds the manifest that the coordinator named: our own, one from an earlier fetch, or one fetched now from a holder. */

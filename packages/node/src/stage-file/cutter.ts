@@ -13,6 +13,7 @@ import type { SectionSource } from './section-source.ts';
 import { planStageFile, sectionsOf, type StageFileKind, type StageFilePlan } from './sections.ts';
 import { SharedJobs, type JobContext } from './shared-jobs.ts';
 import { nameStageFile } from './stage-file-name.ts';
+import { spotCheck } from './spot-check.ts';
 import { trimStageFiles } from './trim.ts';
 import { verifiedSections } from './verified-sections.ts';
 
@@ -54,7 +55,8 @@ const jobs = new SharedJobs<Progress, StageFile>();
 
 /**
  * Makes sure that a stage file exists, and cuts it from its source where it does not. Each section is verified while it
- * is written, and the file appears under its name only when it is complete. Concurrent calls for one file share the
+ * is written, and the file appears under its name only when it is complete. One that exists is checked in random places,
+ * and cut again where it is damaged. Concurrent calls for one file share the
  * work. The directory is a cache (see `maxDirectoryBytes`): open the file soon, and call this again before you open it
  * later.
  *
@@ -70,7 +72,7 @@ export async function ensureStageFile(request: StageFileRequest): Promise<StageF
   return jobs.run(path, request, async (context) => {
     await onDisk(directory, () => mkdir(directory, { recursive: true }));
     await removeStalePartialFiles(directory);
-    const existing = await existingBytes(path, plan);
+    const existing = await existingBytes(path, plan, context.signal);
     if (existing !== undefined) return { path, bytes: existing, reused: true };
     await assertRoom(directory, sectionBytes(plan) + roomMarginBytes, freeBytes);
     const bytes = await cut(plan, path, source, context);
@@ -85,20 +87,26 @@ function sectionBytes(plan: StageFilePlan): number {
 
 /**
  * Returns the size of a file from an earlier cut, and marks it as used now; undefined when there is none with all the
- * planned content.
+ * planned content, as far as a spot check tells.
  */
-async function existingBytes(path: string, plan: StageFilePlan): Promise<number | undefined> {
+async function existingBytes(path: string, plan: StageFilePlan, signal: AbortSignal): Promise<number | undefined> {
   // Before anything else, so that no other process removes it while we look. Nothing is lost where it is refused.
   await utimes(path, new Date(), new Date()).catch(() => {});
   if ((await statIfAny(path)) === undefined) return undefined;
   await using file = await openFileSource(path);
   try {
-    // Files are complete when they appear, so what is left to find is damage to the disk's content: a wrong size.
+    // Files are complete when they appear, so what is left to find is damage to the disk's content.
     const { tensors } = await readGgufLayout(file);
     const isSame = plan.tensors.every(({ name, bytes }) => tensors.get(name)?.bytes === bytes);
-    return isSame && tensors.size === plan.tensors.length ? file.bytes : undefined;
+    if (!isSame || tensors.size !== plan.tensors.length) return undefined;
+    const sections = plan.tensors.flatMap(({ name, section }) => {
+      const offset = tensors.get(name)?.offset;
+      return section === undefined || offset === undefined ? [] : [{ ...section, offset }];
+    });
+    await spotCheck(path, sections, { signal });
+    return file.bytes;
   } catch (error) {
-    if (isSkeinError(error) && error.code === 'model-invalid') return undefined;
+    if (isSkeinError(error) && (error.code === 'model-invalid' || error.code === 'hash-mismatch')) return undefined;
     throw error;
   }
 }

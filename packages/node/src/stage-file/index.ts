@@ -7,5 +7,6 @@ export { RunningManifest } from './running-manifest.ts';
 export { architectureOf, metadataView, type MetadataView } from './metadata-view.ts';
 export type { Progress } from './progress.ts';
 export { fileSectionSource, type SectionSource } from './section-source.ts';
+export { spotCheck } from './spot-check.ts';
 export { findStageFiles } from './stage-file-name.ts';
 export { planStageFile, sectionsOf, type StageFileKind, type StageFilePlan } from './sections.ts';

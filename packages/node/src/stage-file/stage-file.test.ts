@@ -241,6 +241,18 @@ describe('ensureStageFile', () => {
     expect((await stat(path)).size).toBe(bytes);
   });
 
+  it('cuts a file again whose weights have changed on the disk', async () => {
+    const first = await request('qwen3', { from: 0, to: 2 });
+    const { path, bytes } = await ensureStageFile(first);
+    const whole = await readFile(path);
+    const damaged = Buffer.from(whole);
+    damaged.writeUInt8((damaged.at(-1) ?? 0) ^ 1, damaged.byteLength - 1);
+    await writeFile(path, damaged);
+    expect(await ensureStageFile(first)).toEqual({ path, bytes, reused: false });
+    expect(await readFile(path)).toEqual(whole);
+    expect((await ensureStageFile(first)).reused).toBe(true);
+  });
+
   it('shares the work of concurrent calls', async () => {
     let reads = 0;
     const inner = fileSectionSource(model('qwen3').file);
