@@ -29,12 +29,24 @@ function seeded(seed = 1): () => number {
   return () => (state = (state * 48_271) % 2_147_483_647) / 2_147_483_647;
 }
 
+/** Returns the tokens that are cached, by the keys of replicas. */
+function cachedBy(cached: ReadonlyMap<string, number> = new Map()): (candidate: Candidate) => number {
+  return ({ replica: { key } }) => cached.get(key) ?? 0;
+}
+
+const alone = { random: seeded(), cachedAt: () => 0 };
+
 /** Returns how often each replica is chosen in 1,000 decisions. */
-function shares(candidates: readonly Candidate[], request: Partial<RoutedRequest> = {}): Record<string, number> {
+function shares(
+  candidates: readonly Candidate[],
+  { cached, ...request }: Partial<RoutedRequest> & { cached?: ReadonlyMap<string, number> } = {},
+): Record<string, number> {
   const random = seeded();
   const counts: Record<string, number> = {};
   for (let nth = 0; nth < 1000; nth += 1) {
-    const name = chooseReplica(candidates, { tokens: 1000, ...request }, random)?.candidate.replica.lead ?? 'none';
+    const name =
+      chooseReplica(candidates, { tokens: 1000, ...request }, { random, cachedAt: cachedBy(cached) })?.candidate.replica
+        .lead ?? 'none';
     counts[name] = (counts[name] ?? 0) + 1;
   }
   return counts;
@@ -51,7 +63,7 @@ test('waits for a free sequence where none is, as long as sequences take', () =>
   const quick = replica('a', { ...full, sequenceMs: 400 });
   const slow = replica('b', { ...full, sequenceMs: 40_000 });
   expect(shares([quick, slow])).toEqual({ a: 1000 });
-  expect(shares([quick, replica('c', { waitingTokens: 300 })])).toEqual({ a: 1000 });
+  expect(shares([quick, replica('c', { waitingTokens: 1000 })])).toEqual({ a: 1000 });
   expect(shares([slow, replica('c', { waitingTokens: 300 })])).toEqual({ c: 1000 });
 });
 
@@ -67,7 +79,7 @@ test('counts the slowest stage for a long prompt, the others for its last chunk'
   };
   const whole = of([0, 8]);
   const halves = of([0, 4], [4, 8]);
-  const cost = (candidate: Candidate) => chooseReplica([candidate], { tokens: 1000 }, seeded())?.why;
+  const cost = (candidate: Candidate) => chooseReplica([candidate], { tokens: 1000 }, alone)?.why;
   expect(cost(whole)).toMatchObject({ rule: 'least-ttft', cost: 2000 });
   expect(cost(halves)).toMatchObject({ rule: 'least-ttft', cost: 1000 + 64 });
 });
@@ -106,7 +118,9 @@ test('spreads the requests of routers that decide at once', () => {
   const candidates = ['a', 'b', 'c', 'd'].map((name) => replica(name));
   const chosen = Array.from(
     { length: 16 },
-    (_, nth) => chooseReplica(candidates, { tokens: 1000 }, seeded(7919 * (nth + 1)))?.candidate.replica.lead,
+    (_, nth) =>
+      chooseReplica(candidates, { tokens: 1000 }, { ...alone, random: seeded(7919 * (nth + 1)) })?.candidate.replica
+        .lead,
   );
   for (const { replica: one } of candidates) {
     expect(chosen.filter((lead) => lead === one.lead).length).toBeLessThanOrEqual(8);
@@ -126,7 +140,7 @@ test('decides by tokens to read times load where a speed is unknown', () => {
     replica('c', { active: 2 }),
   ];
   const choose = (cached: ReadonlyMap<string, number>) =>
-    chooseReplica(candidates, { tokens: 1000, cached }, seeded())?.why;
+    chooseReplica(candidates, { tokens: 1000 }, { ...alone, cachedAt: cachedBy(cached) })?.why;
   expect(choose(new Map())).toMatchObject({ rule: 'least-work', cost: 2000, alike: 1 });
   expect(choose(new Map([['b/b', 600]]))).toMatchObject({ rule: 'least-work', cost: 1600, cachedTokens: 600 });
 });
@@ -141,6 +155,6 @@ test('takes a preferred lead whatever its load, unless it is excluded or is ther
 
 test('chooses none where all are excluded', () => {
   const exclude = [{ deployment: 'a', lead: 'a' }];
-  expect(chooseReplica([replica('a')], { tokens: 1, exclude }, seeded())).toBeUndefined();
-  expect(chooseReplica([], { tokens: 1 }, seeded())).toBeUndefined();
+  expect(chooseReplica([replica('a')], { tokens: 1, exclude }, alone)).toBeUndefined();
+  expect(chooseReplica([], { tokens: 1 }, alone)).toBeUndefined();
 });

@@ -1,6 +1,6 @@
 import type { Labels } from '@skein/protocol';
 
-import { expectedTtftMs, newTokensTimesLoad } from './expected-cost.ts';
+import { expectedTtftMs, newTokensTimesLoad, survey } from './expected-cost.ts';
 import { hasLabels, type Replica } from './replica.ts';
 import { isAmong, type Route } from './route.ts';
 
@@ -21,8 +21,6 @@ export interface Candidate {
 export interface RoutedRequest {
   /** Tokens of the prompt, as far as they are known: see `TokenEstimate`. */
   readonly tokens: number;
-  /** Tokens of the prompt that replicas are believed to have in their caches, by their keys. Default: none. */
-  readonly cached?: ReadonlyMap<string, number> | undefined;
   /** Labels that every machine of the replica has to have. Default: none. */
   readonly labels?: Labels | undefined;
   /** Leads that are excluded. Default: none. */
@@ -47,62 +45,82 @@ export interface ChoiceReason {
   readonly alike: number;
 }
 
-export interface Choice {
-  readonly candidate: Candidate;
+export interface Choice<C extends Candidate = Candidate> {
+  readonly candidate: C;
   readonly why: ChoiceReason;
 }
 
-const none: ReadonlyMap<string, number> = new Map();
-
 /**
- * Margin within which costs are alike. It covers what estimates are off by, and it spreads the requests of several
+ * Margin within which costs are alike, as a share. It covers what estimates are off by, and it spreads the requests of several
  * routers that see the same cards at the same moment.
  */
-const margin = 1.05;
+const margin = 0.05;
 /** Costs are alike, too, that differ by no more than this: nobody notices two milliseconds, and links vary by as much. */
 const marginMs = 2;
 
 /**
  * Chooses the replica for a request: the one with the least expected time to the first token, at random among those
- * that are alike. Affinity is part of that sum: a replica that holds the beginning of the prompt has less to read, and is
- * left for another one as soon as its queue costs more than that saves. Where the speed of a candidate is unknown,
+ * that are alike and hold as much of the prompt. Affinity is part of that sum: a replica that holds the beginning of the
+ * prompt has less to read, and is left for another one as soon as its queue costs more than that saves. Where most
+ * replicas are busy, reading has a price beside its time (`survey`). Where the speed of a candidate is unknown,
  * tokens to read times load decides instead (LMetric, arXiv 2603.15202).
  *
  * Returns undefined when no candidate may be chosen.
  *
+ * @param cachedAt returns the tokens of the prompt that a replica is believed to have in its cache
  * @param random returns a number from 0 up to 1
  */
-export function chooseReplica(
-  candidates: readonly Candidate[],
+export function chooseReplica<C extends Candidate>(
+  candidates: readonly C[],
   request: RoutedRequest,
-  random: () => number,
-): Choice | undefined {
-  const { exclude = [], prefer, labels, tokens, cached = none } = request;
+  { cachedAt, random }: { readonly cachedAt: (candidate: C) => number; readonly random: () => number },
+): Choice<C> | undefined {
+  const { exclude = [], prefer, labels, tokens } = request;
   const isRestricted = exclude.length > 0 || labels !== undefined;
   const open = isRestricted ? candidates.filter(({ replica }) => mayServe(replica, { exclude, labels })) : candidates;
   const preferred = prefer && open.find(({ replica }) => isAmong([prefer], replica));
-  const rule = open.every(({ replica }) => replica.speed !== undefined) ? 'least-ttft' : 'least-work';
-  const cachedAt = ({ replica }: Candidate): number => (cached.size === 0 ? 0 : (cached.get(replica.key) ?? 0));
-  const costOf = (candidate: Candidate): number => {
-    const work = { tokens, newTokens: Math.max(1, tokens - cachedAt(candidate)) };
-    return rule === 'least-ttft' ? expectedTtftMs(candidate, work) : newTokensTimesLoad(candidate, work);
-  };
-  const chosen = (candidate: Candidate, why: Pick<ChoiceReason, 'rule' | 'cost' | 'alike'>): Choice => {
+  const { isTimed, price } = survey(open);
+  const rule = isTimed ? 'least-ttft' : 'least-work';
+  const newTokensAt = (candidate: C): number => Math.max(1, tokens - cachedAt(candidate));
+  const costOf = (candidate: C, newTokens: number): number =>
+    isTimed ? expectedTtftMs(candidate, tokens, newTokens) : newTokensTimesLoad(candidate, newTokens);
+  const chosen = (candidate: C, why: Pick<ChoiceReason, 'rule' | 'cost' | 'alike'>): Choice<C> => {
     return { candidate, why: { ...why, cachedTokens: cachedAt(candidate), candidates: open.length } };
   };
-  if (preferred !== undefined) return chosen(preferred, { rule: 'preferred', cost: costOf(preferred), alike: 1 });
-  const costs = open.map(costOf);
-  const least = costs.reduce((least, cost) => Math.min(least, cost), Infinity);
-  const most = Math.max(least * margin, rule === 'least-ttft' ? least + marginMs : least);
-  const alike = costs.reduce((count, cost) => count + Number(cost <= most), 0);
-  let left = Math.floor(random() * alike);
-  for (const [index, candidate] of open.entries()) {
-    const cost = costs[index] ?? Infinity;
-    if (cost > most) continue;
-    if (left === 0) return chosen(candidate, { rule, cost, alike });
-    left -= 1;
+  if (preferred !== undefined) {
+    const cost = costOf(preferred, newTokensAt(preferred));
+    return chosen(preferred, { rule: 'preferred', cost, alike: 1 });
   }
-  return undefined;
+  // Plain loops over numbers: there may be a thousand candidates.
+  const costs = new Float64Array(open.length);
+  let least = Infinity;
+  let leastCost = Infinity;
+  let index = 0;
+  for (const candidate of open) {
+    const newTokens = newTokensAt(candidate);
+    const cost = costOf(candidate, newTokens);
+    const priced = cost + price * newTokens;
+    costs[index] = priced;
+    index += 1;
+    if (priced >= least) continue;
+    least = priced;
+    leastCost = cost;
+  }
+  const most = least + Math.max(leastCost * margin, isTimed ? marginMs : 0);
+  let mostCached = 0;
+  let alike: C[] = [];
+  index = 0;
+  for (const candidate of open) {
+    const isNear = (costs[index] ?? Infinity) <= most;
+    index += 1;
+    if (!isNear) continue;
+    const cached = cachedAt(candidate);
+    if (cached > mostCached) alike = [];
+    mostCached = Math.max(mostCached, cached);
+    if (cached === mostCached) alike.push(candidate);
+  }
+  const candidate = alike[Math.floor(random() * alike.length)];
+  return candidate && chosen(candidate, { rule, cost: costOf(candidate, newTokensAt(candidate)), alike: alike.length });
 }
 
 function mayServe(replica: Replica, { exclude = [], labels }: Pick<RoutedRequest, 'exclude' | 'labels'>): boolean {

@@ -1,6 +1,7 @@
 import type { Card } from '@skein/protocol';
 
 import type { Candidate } from './choose-replica.ts';
+import { PrefixHolder } from './prefix-index.ts';
 import { replicasOf, type Replica, type ReplicaStage } from './replica.ts';
 import type { Route } from './route.ts';
 
@@ -8,6 +9,7 @@ import type { Route } from './route.ts';
 export interface IndexedReplica extends Candidate {
   replica: Replica;
   readonly unconfirmed: { requests: number; tokens: number };
+  readonly prefixes: PrefixHolder;
 }
 
 /**
@@ -20,26 +22,29 @@ export class ReplicaIndex {
   readonly #stages = new Map<string, ReplicaStage[]>();
   readonly #byDeployment = new Map<string, readonly IndexedReplica[]>();
   readonly #byModel = new Map<string, IndexedReplica[]>();
+  /** The cards of the last look, in their order. */
+  readonly #last: Card[] = [];
   #own: Card | undefined;
 
   /**
    * Takes the present cards, with this member's own first.
    *
-   * @returns the deployments whose stages, or their cards, have changed
+   * @returns the replicas that are there no longer
    */
-  update(cards: readonly Card[]): ReadonlySet<string> {
+  update(cards: readonly Card[]): readonly IndexedReplica[] {
     const changed = new Set<string>();
-    const present = new Set<string>();
-    for (const card of cards) {
-      present.add(card.peer);
+    // Most cards are those of before, in their old places.
+    const isInOrder =
+      cards.length === this.#last.length && cards.every(({ peer }, at) => this.#last[at]?.peer === peer);
+    if (!isInOrder) this.#removeAllBut(new Set(cards.map(({ peer }) => peer)), changed);
+    for (const [at, card] of cards.entries()) {
+      if (isInOrder && this.#last[at] === card) continue;
       if (this.#cards.get(card.peer) !== card) this.#replace(card.peer, card, changed);
+      this.#last[at] = card;
     }
-    if (present.size < this.#cards.size) {
-      for (const peer of this.#cards.keys()) if (!present.has(peer)) this.#replace(peer, undefined, changed);
-    }
+    this.#last.length = cards.length;
     [this.#own] = cards;
-    for (const deployment of changed) this.#describe(deployment);
-    return changed;
+    return [...changed].flatMap((deployment) => this.#describe(deployment));
   }
 
   /** Returns the replicas of a model, or all of them. */
@@ -49,6 +54,10 @@ export class ReplicaIndex {
 
   find({ deployment, lead }: Route): IndexedReplica | undefined {
     return this.#byDeployment.get(deployment)?.find(({ replica }) => replica.lead === lead);
+  }
+
+  #removeAllBut(present: ReadonlySet<string>, changed: Set<string>): void {
+    for (const peer of this.#cards.keys()) if (!present.has(peer)) this.#replace(peer, undefined, changed);
   }
 
   #replace(peer: string, card: Card | undefined, changed: Set<string>): void {
@@ -66,17 +75,20 @@ export class ReplicaIndex {
     }
   }
 
-  #describe(deployment: string): void {
+  /** Describes the replicas of a deployment anew. Returns those that are there no longer. */
+  #describe(deployment: string): readonly IndexedReplica[] {
     const before = this.#byDeployment.get(deployment) ?? [];
     const now = replicasOf(this.#stages.get(deployment) ?? [], this.#own).map((replica) => {
       const known = before.find((one) => one.replica.key === replica.key && one.replica.model === replica.model);
       if (known !== undefined) known.replica = replica;
-      return known ?? { replica, unconfirmed: { requests: 0, tokens: 0 } };
+      return known ?? { replica, unconfirmed: { requests: 0, tokens: 0 }, prefixes: new PrefixHolder() };
     });
-    for (const gone of before.filter((one) => !now.includes(one))) this.#leave(gone);
+    const gone = before.filter((one) => !now.includes(one));
+    for (const indexed of gone) this.#leave(indexed);
     for (const indexed of now.filter((one) => !before.includes(one))) this.#enter(indexed);
     if (now.length === 0) this.#byDeployment.delete(deployment);
     else this.#byDeployment.set(deployment, now);
+    return gone;
   }
 
   #enter(indexed: IndexedReplica): void {

@@ -2,8 +2,10 @@ import type { Cards } from '@skein/mesh';
 import type { Card, GenerationEvent, Labels, PackedPrompt } from '@skein/protocol';
 
 import { chooseReplica, type ChoiceReason } from './choose-replica.ts';
+import { PrefixIndex, type Prediction, type PrefixChange } from './prefix-index.ts';
 import { ReplicaIndex, type IndexedReplica } from './replica-index.ts';
-import type { Route } from './route.ts';
+import { routeKey, type Route } from './route.ts';
+import { Sessions } from './sessions.ts';
 import { TokenEstimate } from './token-estimate.ts';
 
 /** The replicas that a request may go to. */
@@ -18,6 +20,8 @@ export interface ReplicaQuery {
   readonly exclude?: readonly Route[] | undefined;
   /** Deployments that are excluded. Default: none. */
   readonly lost?: ReadonlySet<string> | undefined;
+  /** Name of the session that the request belongs to. It stays where it was, unless waiting there costs more. */
+  readonly session?: string | undefined;
   /** A lead to choose whatever its load, if it is among them. Default: none. */
   readonly prefer?: Route | undefined;
 }
@@ -25,8 +29,9 @@ export interface ReplicaQuery {
 /** A chosen replica. */
 export interface ChosenReplica extends Route {
   readonly why: ChoiceReason;
-  /** The request's prompt, for {@link Replicas.take}. */
+  /** The request's prompt and session, for {@link Replicas.take}. */
   readonly prompt: PackedPrompt | undefined;
+  readonly session: string | undefined;
 }
 
 /** A replica taken for one attempt. Disposing it ends the attempt. */
@@ -35,10 +40,20 @@ export interface Attempt extends Route, Disposable {
   observe(event: Pick<GenerationEvent, 'type'> & { readonly promptTokens?: number }): void;
 }
 
+/** The digests by which prompts and what caches hold are compared. */
+export interface PrefixDigests {
+  /** Bytes of a prompt that each digest covers beyond the one before. */
+  readonly blockBytes: number;
+  /** Returns the digests of a prompt's whole blocks. */
+  of(prompt: PackedPrompt): readonly number[];
+}
+
 export interface ReplicasOptions {
   readonly cards: Pick<Cards, 'onChange' | 'snapshot'>;
   /** Tells whether a deployment may still serve: its owner knows earlier than the cards show. Default: always true. */
   readonly mayServe?: (deployment: string) => boolean;
+  /** Default: none; what caches hold is unknown then. */
+  readonly digests?: PrefixDigests | undefined;
   /** Returns a number from 0 up to 1. Default: `Math.random`. */
   readonly random?: () => number;
   /** Returns the milliseconds of a monotonic clock. Default: `performance.now`. */
@@ -71,6 +86,8 @@ export class Replicas {
   readonly #index = new ReplicaIndex();
   readonly #pending = new Set<Pending>();
   readonly #estimate = new TokenEstimate();
+  readonly #prefixes = new PrefixIndex();
+  readonly #sessions = new Sessions();
   readonly #random: () => number;
   readonly #now: () => number;
   #areCardsNew = true;
@@ -91,38 +108,59 @@ export class Replicas {
   }
 
   /** Chooses the best replica, by the policy of {@link chooseReplica}. Returns undefined when none is ready. */
-  choose({ model, prompt, lost, ...query }: ReplicaQuery): ChosenReplica | undefined {
+  choose({ model, prompt, lost, session, ...query }: ReplicaQuery): ChosenReplica | undefined {
     this.#look();
-    const { mayServe } = this.#options;
     const all = this.#index.replicas(model);
-    const isKnownOfAll = mayServe === undefined && lost === undefined;
-    const candidates = isKnownOfAll
-      ? all
-      : all.filter(({ replica: { deployment } }) => lost?.has(deployment) !== true && mayServe?.(deployment) !== false);
+    const candidates = lost === undefined ? all : all.filter(({ replica }) => !lost.has(replica.deployment));
     const tokens = this.#tokensOf(model, prompt);
-    const choice = chooseReplica(candidates, { ...query, tokens }, this.#random);
-    if (choice === undefined) return undefined;
-    const { deployment, lead } = choice.candidate.replica;
-    return { deployment, lead, why: choice.why, prompt };
+    const cachedAt = this.#cached({ model, prompt, session });
+    const { mayServe = () => true } = this.#options;
+    const exclude = [...(query.exclude ?? [])];
+    // Few that cards show may serve no longer: those are asked about alone that would be chosen.
+    for (;;) {
+      const request = { ...query, exclude, tokens };
+      const choice = chooseReplica(candidates, request, { cachedAt, random: this.#random });
+      if (choice === undefined) return undefined;
+      const { deployment, lead } = choice.candidate.replica;
+      if (mayServe(deployment)) return { deployment, lead, why: choice.why, prompt, session };
+      exclude.push({ deployment, lead });
+    }
+  }
+
+  /** Takes what a lead says of the prefixes in its cache. Nothing is kept of leads that no card shows. */
+  changePrefixes(route: Route, change: PrefixChange): void {
+    this.#look();
+    const replica = this.#index.find(route);
+    if (replica !== undefined) this.#prefixes.change(replica.prefixes, change);
   }
 
   /** Counts a request at a replica until a card of its lead tells of it, or the attempt is disposed. */
   take({ deployment, lead, ...chosen }: Route & Partial<ChosenReplica>): Attempt {
     this.#look();
-    const { prompt, why } = chosen;
+    const { prompt, session, why } = chosen;
     const replica = this.#index.find({ deployment, lead });
     const model = replica?.replica.model;
-    const newTokens = Math.max(1, this.#tokensOf(model, prompt) - (why?.cachedTokens ?? 0));
+    const tokens = this.#tokensOf(model, prompt);
+    const newTokens = Math.max(1, tokens - (why?.cachedTokens ?? 0));
     const pending = replica && this.#count({ replica, tokens: newTokens });
+    if (session !== undefined) this.#sessions.note(session, { deployment, lead, tokens });
+    const prediction = this.#predict(replica, prompt);
+    let isPredicted = prediction !== undefined;
+    const isRead = (): void => {
+      if (isPredicted && prediction !== undefined) this.#prefixes.endSoon(prediction, this.#now());
+      isPredicted = false;
+    };
     return {
       deployment,
       lead,
-      observe: ({ promptTokens }) => {
+      observe: ({ type, promptTokens }) => {
+        if (type === 'text-delta') isRead();
         if (pending !== undefined && pending.begun === undefined) this.#begin(pending);
         if (promptTokens === undefined || model === undefined || prompt === undefined) return;
         this.#estimate.observe(model, sizeOf(prompt), promptTokens);
       },
       [Symbol.dispose]: () => {
+        isRead();
         if (pending !== undefined) this.#settle(pending);
       },
     };
@@ -133,7 +171,8 @@ export class Replicas {
     const nowMs = this.#now();
     if (this.#areCardsNew) {
       this.#areCardsNew = false;
-      this.#index.update(this.#options.cards.snapshot());
+      const gone = this.#index.update(this.#options.cards.snapshot());
+      for (const { prefixes } of gone) this.#prefixes.remove(prefixes);
     }
     for (const pending of this.#pending) {
       const { begun, replica } = pending;
@@ -144,6 +183,29 @@ export class Replicas {
 
   #tokensOf(model: string | undefined, prompt: PackedPrompt | undefined): number {
     return prompt === undefined ? unknownPromptTokens : this.#estimate.tokens(model ?? '', sizeOf(prompt));
+  }
+
+  /** Returns the function that tells how many tokens of a prompt a replica has in its cache, as far as is known. */
+  #cached({ model, prompt, session }: Pick<ReplicaQuery, 'model' | 'prompt' | 'session'>) {
+    const { digests } = this.#options;
+    const last = session === undefined ? undefined : this.#sessions.last(session);
+    const blocks = prompt === undefined ? [] : (digests?.of(prompt) ?? []);
+    if (last === undefined && blocks.length === 0) return () => 0;
+    const lookUp = this.#prefixes.lookUp(blocks, this.#now());
+    const block = { type: prompt?.type ?? 'text', byteLength: digests?.blockBytes ?? 0 };
+    const tokensPerBlock = this.#estimate.tokens(model ?? '', block);
+    const atLast = last === undefined ? '' : routeKey(last);
+    return ({ replica, prefixes: { found } }: IndexedReplica): number => {
+      const held = found.lookUp === lookUp ? found.blocks * tokensPerBlock : 0;
+      return replica.key === atLast ? Math.max(held, last?.tokens ?? 0) : held;
+    };
+  }
+
+  /** Counts a replica as a holder of a prompt that is sent there. */
+  #predict(replica: IndexedReplica | undefined, prompt: PackedPrompt | undefined): Prediction | undefined {
+    const { digests } = this.#options;
+    if (replica === undefined || prompt === undefined || digests === undefined) return undefined;
+    return this.#prefixes.predict(replica.prefixes, digests.of(prompt));
   }
 
   #count(pending: Pending): Pending {
