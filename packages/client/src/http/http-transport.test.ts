@@ -170,15 +170,16 @@ test('asks the deployed model when none is named, and says so when there is none
   });
 });
 
-test('gives the error of a refused request its code back', async () => {
+test('gives the error of a refused request its code back, and the time after which to come again', async () => {
   const error = { message: 'the queue is full', type: 'rate_limit_error', code: 'overloaded', param: null };
-  const script = chat((response) => response.writeHead(429).end(JSON.stringify({ error })));
+  const script = chat((response) => response.writeHead(429, { 'retry-after': '7' }).end(JSON.stringify({ error })));
   await using server = await startScriptedServer(script);
   await using client = await connect(server);
   await expect(client.chat(question).result()).rejects.toMatchObject({
     code: 'overloaded',
     retryable: true,
     message: 'the queue is full',
+    details: { retryAfterSeconds: 7 },
   });
 });
 

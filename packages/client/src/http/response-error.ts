@@ -20,13 +20,23 @@ export function errorFromBody(body: unknown, fallback: ErrorCode = 'internal'): 
   return new SkeinError(isErrorCode(code) ? code : fallback, message);
 }
 
-/** Reads the body of a response with a failure status, and returns the error that it stands for. */
+/**
+ * Reads the body of a response with a failure status, and returns the error that it stands for. Its details hold the
+ * `retryAfterSeconds` that a busy server names.
+ */
 export async function errorFromResponse(response: Response): Promise<SkeinError> {
   const fallback = codeOfStatus(response.status);
   const text = await readText(response).catch(() => '');
-  return (
-    errorFromBody(parseJson(text), fallback) ??
-    new SkeinError(fallback, `${response.url || 'the server'} answered ${response.status}; is it a Skein coordinator?`)
+  const { code, message } = errorFromBody(parseJson(text), fallback) ?? {
+    code: fallback,
+    message: `${response.url || 'the server'} answered ${response.status}; is it a Skein coordinator?`,
+  };
+  // Proxies send dates, too; Skein sends seconds.
+  const seconds = /^\d{1,6}$/.exec(response.headers.get('retry-after') ?? '')?.[0];
+  return new SkeinError(
+    code,
+    message,
+    seconds === undefined ? {} : { details: { retryAfterSeconds: Number(seconds) } },
   );
 }
 

@@ -256,7 +256,9 @@ export class ModelQueue {
    * @param tooLongMs time by which the queue is too long for it
    */
   #nextRetryAfterMs(tooLongMs: number, nowMs: number): number {
-    const intervalMs = this.#intervalMs(nowMs) ?? leastRetryMs;
+    // Before any request has ended nobody knows when one will.
+    const unknownMs = this.#durations.value === undefined ? leastRetryMs : 0;
+    const intervalMs = Math.max(this.#intervalMs(nowMs) ?? 0, unknownMs);
     const latestMs = nowMs + mostRetryMs;
     this.#retryAtMs = Math.min(Math.max(this.#retryAtMs, nowMs + tooLongMs) + intervalMs, latestMs);
     return Math.max(this.#retryAtMs - nowMs, leastRetryMs);
