@@ -200,10 +200,11 @@ it('sends nothing before a request is admitted, and nothing of one that never is
 });
 
 it('counts the sequences of each replica that may serve, and has a model deployed', async () => {
-  const router = routerOver([...twoLeads, leadCard(cyd, { deployment: 'deployment-3' })], { gone: ['deployment-3'] });
-  expect([router.sequencesOf(served.model), router.sequencesOf(held.model)]).toEqual([[4, 4], []]);
+  const cards = [...twoLeads, leadCard(cyd, { deployment: 'deployment-3' })];
+  const router = routerOver(cards, { gone: ['deployment-3'], out: ['deployment-2'] });
+  expect([router.sequencesOf(served.model), router.sequencesOf(held.model)]).toEqual([[4], []]);
   await router.prepare(held.model, { signal });
-  expect(ensured).toEqual([[]]);
+  expect(ensured).toEqual([['deployment-2']]);
 });
 
 it('deploys a model that nobody serves', async () => {

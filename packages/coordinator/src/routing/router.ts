@@ -68,7 +68,7 @@ export function createRouter(
           .map(({ sequences }) => sequences),
       ),
     async prepare(model, { signal }) {
-      await deployments.ensure(model, { signal });
+      await deployments.ensure(model, { signal, failed: canaries.out() });
     },
     generate(model, inputs, { id, signal, admitted, onAsk }) {
       const engines = new EnginesAtRisk();
