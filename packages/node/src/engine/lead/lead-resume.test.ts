@@ -1,3 +1,5 @@
+import { setImmediate as immediate } from 'node:timers/promises';
+
 import { invariant, packPrompt, type GenerationEvent, type Resume, type Sampling } from '@skein/protocol';
 import { Transcript, type GenerationUpdate } from '@skein/serving';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -63,7 +65,7 @@ async function say(pipeline: Pipeline, id: string, generation: Generation): Prom
 /** Tokens and, bit for bit, what the logits give. */
 function drawnOf(deltas: readonly Delta[]) {
   return deltas.flatMap(({ tokens, logprobs = [], mu }) =>
-    tokens.map((token, index) => ({ token, mu, logprob: logprobs[index]?.logprob })),
+    tokens.map((token, index) => ({ token, mu, logprob: logprobs[index]?.logprob, top: logprobs[index]?.top })),
   );
 }
 
@@ -89,6 +91,18 @@ const people = {
 
 const cases: readonly (readonly [name: string, generation: Generation])[] = [
   ...kinds.map(([name, sampling]) => [name, asking({ sampling })] as const),
+  [
+    'drawn with XTC, a typical share and biases',
+    asking({
+      sampling: {
+        ...wild,
+        xtc: { probability: 0.5, threshold: 0.02 },
+        typicalP: 0.9,
+        logitBias: [{ token: 70, bias: 2 }],
+      },
+    }),
+  ],
+  ['with the likeliest tokens beside', asking({ sampling: { ...wild, logprobs: 3 } })],
   ['of characters of several bytes', asking(grammar('root ::= [äß€漢😀]+'))],
   ['that a stop string ends', asking({ ...grammar('root ::= [abc]+'), stop: ['abca', 'bb'] })],
   [
@@ -115,6 +129,58 @@ describe.each([1, 2])('a generation that is resumed on another lead, over %i sta
       expect([rest.begin, rest.end]).toEqual([whole.begin, whole.end]);
     }
   });
+});
+
+/** Generates one delta of what is to be resumed; undefined behind the end. */
+async function sayOne(pipeline: Pipeline, id: string, generation: Generation): Promise<Delta | undefined> {
+  pipeline.start(id, generation);
+  for (;;) {
+    const events = pipeline.events.get(id) ?? [];
+    const delta = events.find((event) => event.type === 'text-delta');
+    if (delta !== undefined || events.at(-1)?.type === 'generation-end') {
+      pipeline.lead.cancel(id);
+      return delta;
+    }
+    await immediate();
+  }
+}
+
+it.each(cases.slice(-4))(
+  'a generation can go on at another lead for each of its tokens, %s',
+  async (_name, generation) => {
+    using first = await Pipeline.create(model, 1);
+    using second = await Pipeline.create(model, 1);
+    const whole = await say(first, 'whole', generation);
+    const deltas: Delta[] = [];
+    for (let count = 0; ; count += 1) {
+      const resume = resumeAfter({ ...whole, deltas }, deltas.length);
+      const next = await sayOne(count % 2 === 0 ? second : first, `from ${count}`, { ...generation, resume });
+      if (next === undefined) break;
+      deltas.push(next);
+    }
+    expect(textOf(deltas)).toBe(textOf(whole.deltas));
+    expect(drawnOf(deltas)).toEqual(drawnOf(whole.deltas));
+  },
+);
+
+it('generations that go on at one lead at once, each from another place, do so as alone', async () => {
+  using first = await Pipeline.create(model, 1);
+  using second = await Pipeline.create(model, 1);
+  const generations = cases.slice(2, 6).map(([, generation]) => generation);
+  const wholes: Said[] = [];
+  for (const [index, generation] of generations.entries()) wholes.push(await say(first, `whole ${index}`, generation));
+  for (const round of [0, 1, 2, 3, 4]) {
+    const rests = await Promise.all(
+      wholes.map(async (whole, index) => {
+        const seam = (7 * round + 3 * index) % whole.deltas.length;
+        const generation = { ...invariant(generations[index], 'one each'), resume: resumeAfter(whole, seam) };
+        return { seam, said: await say(second, `round ${round}, ${index}`, generation) };
+      }),
+    );
+    for (const [index, { seam, said }] of rests.entries()) {
+      expect(drawnOf(said.deltas)).toEqual(drawnOf(wholes[index]?.deltas.slice(seam) ?? []));
+    }
+  }
 });
 
 describe('a generation that is resumed', () => {

@@ -55,11 +55,21 @@ export class Candidates {
     this.#values[word] = invariant(this.#values[word], 'each token has a logit') - penalty;
   }
 
+  /** Has a sampler, or a chain of them, narrow the candidates down. */
   apply(sampler: SamplerPointer): void {
     this.#library.samplerApply(sampler, this.#array);
-    if (this.#view.getBigUint64(array.data, true) !== this.#address) {
-      throw new SkeinError('engine-failed', 'a sampler of llama.cpp moved its candidates, which none is known to do');
+    const end = this.#first + Number(this.#view.getBigUint64(array.size, true));
+    if (this.#first < 0 || !Number.isInteger(this.#first) || end * wordsPerCandidate > this.#ids.length) {
+      throw new SkeinError(
+        'engine-failed',
+        'a sampler of llama.cpp put its candidates elsewhere, which none is known to do',
+      );
     }
+  }
+
+  /** Place of the first candidate that is left: XTC drops the likeliest ones by beginning behind them. */
+  get #first(): number {
+    return Number(this.#view.getBigUint64(array.data, true) - this.#address) / candidate.bytes;
   }
 
   /** Whether any token is left that has not been ruled out. */
@@ -73,7 +83,7 @@ export class Candidates {
 
   /** The token that the last sampler has chosen. */
   get selected(): { readonly token: number; readonly probability: number } {
-    const word = Number(this.#view.getBigInt64(array.selected, true)) * wordsPerCandidate;
+    const word = (this.#first + Number(this.#view.getBigInt64(array.selected, true))) * wordsPerCandidate;
     const claim = 'the last sampler has selected a candidate';
     return {
       token: invariant(this.#ids[word + idWord], claim),

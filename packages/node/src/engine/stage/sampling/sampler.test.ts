@@ -115,6 +115,8 @@ const kinds: readonly (readonly [name: string, sampling: Sampling])[] = [
   ['plain temperature', wild],
   ['the truncating samplers', { ...wild, topK: 60, topP: 0.9, minP: 0.01, typicalP: 0.9 }],
   ['XTC', { ...wild, xtc: { probability: 0.7, threshold: 0.001 } }],
+  ['XTC and a bias', { ...wild, xtc: { probability: 0.7, threshold: 0.001 }, logitBias: [{ token: 65, bias: 3 }] }],
+  ['XTC and a grammar', { ...letters, xtc: { probability: 0.7, threshold: 0.001 } }],
   ['penalties', { ...wild, penalties: { lastTokens: -1, repeat: 1.5, frequency: 0.5, presence: 1 } }],
   ['DRY', { ...wild, dry: { multiplier: 2, base: 1.75, allowedLength: 1, lastTokens: -1, breakers: ['\n'] } }],
   ['logit bias', { ...wild, logitBias: [{ token: 65, bias: 3 }] }],
