@@ -211,6 +211,7 @@ export const messagesOf: Readonly<Record<keyof typeof methods, readonly WireMess
         block,
         previous: peer,
         sources: [peer],
+        predictedTokensPerSecond: 40.5,
         spec: {
           model: sha256,
           stages: 2,
@@ -531,6 +532,7 @@ export const statements: Readonly<Record<string, WireMessages>> = {
             prefillRows: 16,
           },
         ],
+        ratios: { whole: 0.9, split: 1.1 },
       },
       models: [],
       stages: [
@@ -547,6 +549,8 @@ export const statements: Readonly<Record<string, WireMessages>> = {
           bytes: 9,
           active: 0,
           queued: 0,
+          tokensPerSecond: 41.5,
+          predictedTokensPerSecond: 40,
           placement,
         },
       ],

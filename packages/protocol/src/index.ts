@@ -139,6 +139,8 @@ export {
   maxMeasuredSpeeds,
   maxModelAliases,
   measuredSpeedSchema,
+  ratioBounds,
+  speedRatiosSchema,
   signedCardSchema,
   type Card,
   type FreshCardRequest,
@@ -147,6 +149,7 @@ export {
   type HeldStage,
   type Link,
   type MeasuredSpeed,
+  type SpeedRatios,
   type StageSpeed,
 } from './mesh/card.ts';
 export { drainAnswerSchema, drainRequestSchema, type DrainAnswer, type DrainRequest } from './mesh/drain.ts';

@@ -35,6 +35,9 @@ export interface DeploymentView {
   readonly sequences: number;
   readonly active: number;
   readonly queued: number;
+  /** Decode speed of a sequence that ran alone, and the one that was predicted. Undefined before one has. */
+  readonly tokensPerSecond: number | undefined;
+  readonly predictedTokensPerSecond: number | undefined;
 }
 
 /** Assembles all deployments in the mesh, whoever made them, from the stages on the cards. Sorted by name, then id. */
@@ -67,6 +70,8 @@ export function deploymentsOf(cards: readonly Card[]): readonly DeploymentView[]
       sequences: witness?.sequences ?? 0,
       active: lead?.active ?? 0,
       queued: lead?.queued ?? 0,
+      tokensPerSecond: lead?.tokensPerSecond,
+      predictedTokensPerSecond: lead?.predictedTokensPerSecond,
     };
   });
   return views.sort((one, other) => one.name.localeCompare(other.name) || one.id.localeCompare(other.id));

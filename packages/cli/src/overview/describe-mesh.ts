@@ -62,8 +62,19 @@ function describe({ name, id, stages, contextTokens, ...view }: DeploymentView):
   return [
     `${printable(name)}, deployment ${id}: ${stateOf(view)}`,
     `  ${active} of ${sequences} answers running, ${counted(queued, 'request', 'requests')} waiting, ${contextTokens} tokens of context`,
+    ...speedOf(view),
     formatTable(rows),
   ].join('\n');
+}
+
+function speedOf({
+  tokensPerSecond,
+  predictedTokensPerSecond,
+}: Pick<DeploymentView, 'tokensPerSecond' | 'predictedTokensPerSecond'>): readonly string[] {
+  if (tokensPerSecond === undefined) return [];
+  const predicted =
+    predictedTokensPerSecond === undefined ? '' : `, where ${predictedTokensPerSecond.toFixed(1)} were predicted`;
+  return [`  ${tokensPerSecond.toFixed(1)} tokens/s for an answer that runs alone${predicted}`];
 }
 
 function stateOf({ isReady, isDraining, doubt }: Pick<DeploymentView, 'isReady' | 'isDraining' | 'doubt'>): string {

@@ -196,6 +196,7 @@ export class Deployment {
         ...(previous === undefined ? {} : { previous }),
         sources: model.holders.slice(0, limits.maxStages),
         spec,
+        ...(stage === 0 && { predictedTokensPerSecond: plan.prediction.oneStreamTokensPerSecond }),
       },
       lease: this.#components.lease ?? (() => undefined),
       timeouts,

@@ -68,10 +68,28 @@ export function candidates(uses: readonly MemoryUse[], options: CandidateOptions
         spec,
         microBatchRows: rows,
       });
-    const shared = predicted(({ peer }) => handicap(peer));
+    // The lead has seen how far such predictions were from the truth.
+    const ratios = chosen[0]?.peer.hardware.ratios;
+    const ratio = (chosen.length === 1 ? ratios?.whole : ratios?.split) ?? 1;
+    const shared = corrected(
+      predicted(({ peer }) => handicap(peer)),
+      ratio,
+    );
     const score =
       objective === 'one-stream' ? shared.oneStreamTokensPerSecond : shared.saturatedTokensPerSecond / chosen.length;
-    return { stages: chosen, use, microBatchRows: rows, prediction: { objective, ...predicted(() => 1) }, score };
+    return {
+      stages: chosen,
+      use,
+      microBatchRows: rows,
+      prediction: {
+        objective,
+        ...corrected(
+          predicted(() => 1),
+          ratio,
+        ),
+      },
+      score,
+    };
   };
   const block = { from: 0, to: shape.layers };
   const of = (use: MemoryUse): Candidate[] => {
@@ -118,6 +136,18 @@ function bestWhole(all: readonly Candidate[]): Candidate | undefined {
   const best = Math.max(...eligible.map(({ score }) => score));
   const fast = eligible.filter(({ score }) => score >= best * (1 - equallyFast));
   return fast.find(({ stages }) => stages[0]?.peer.holdsModel === true) ?? fast[0];
+}
+
+function corrected<Speeds extends Pick<Prediction, 'oneStreamTokensPerSecond' | 'saturatedTokensPerSecond'>>(
+  speeds: Speeds,
+  ratio: number,
+): Speeds {
+  const { oneStreamTokensPerSecond, saturatedTokensPerSecond } = speeds;
+  return {
+    ...speeds,
+    oneStreamTokensPerSecond: oneStreamTokensPerSecond * ratio,
+    saturatedTokensPerSecond: saturatedTokensPerSecond * ratio,
+  };
 }
 
 function slowed(time: StageTime, factor: number): StageTime {

@@ -235,3 +235,15 @@ it('prefers a machine that measured itself faster to one that its name calls so'
   const cards = [named, { ...measured, hardware: { ...measured.hardware, speeds } }];
   expect(plan({ cards, manifest }, spec).stages[0]?.peer).toBe(measured.peer);
 });
+
+it('corrects a prediction by what replicas on that machine have had', () => {
+  const manifest = modelOf(llama8b);
+  const spec = plannedSpecSchema.parse({ model: manifest.model, contextTokens: 4096 });
+  const [card] = cardsOf([{ name: 'one', main: 16 }]);
+  if (card?.hardware === undefined) throw new Error('there is a card');
+  const before = plan({ cards: [card], manifest }, spec).prediction;
+  const slower = { ...card, hardware: { ...card.hardware, ratios: { whole: 0.8, split: 2 } } };
+  const after = plan({ cards: [slower], manifest }, spec).prediction;
+  expect(after.oneStreamTokensPerSecond).toBeCloseTo(0.8 * before.oneStreamTokensPerSecond);
+  expect(after.saturatedTokensPerSecond).toBeCloseTo(0.8 * before.saturatedTokensPerSecond);
+});

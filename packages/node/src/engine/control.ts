@@ -96,6 +96,7 @@ export const fromEngineSchema = z.discriminatedUnion('type', [
     queued: z.number().int(),
     waitingTokens: z.number().int(),
     sequenceMs: z.number().optional(),
+    tokensPerSecond: z.number().optional(),
   }),
   /** The payload is a whole frame of the `generate` stream, which the peer passes on as it is. The last one is the end. */
   z.object({ type: z.literal('generation-event'), id: generationId, isLast: z.boolean() }),

@@ -18,6 +18,7 @@ import {
   type HeldStage,
   type Logger,
   type ModelManifest,
+  type SpeedRatios,
   type StageConnect,
   type StageDrain,
   type StageEvent,
@@ -25,6 +26,7 @@ import {
 } from '@skein/protocol';
 
 import type { Generation } from '../engine/lead/lead.ts';
+import type { LeadLoad } from '../engine/lead/load-meter.ts';
 import { EngineProcess } from '../engine/process/engine-process.ts';
 import { prefillRows } from '../engine/stage/measure-speed.ts';
 import type { Machine } from '../hardware/machine.ts';
@@ -68,6 +70,8 @@ export class HostedStage implements AsyncDisposable {
   #hasPrevious = false;
   #hasNext = false;
   #isDraining = false;
+  /** The correction that the coordinator's prediction contains. */
+  #ratioBefore = 1;
   #running = 0;
   #ready: StageReady | undefined;
 
@@ -127,8 +131,11 @@ export class HostedStage implements AsyncDisposable {
   describe(): HeldStage {
     const { deployment, name, stage, stages, block, spec } = this.load;
     const { model, contextTokens, sequences } = spec;
-    const { active = 0, queued = 0, ...told } = this.#engine?.load ?? {};
-    const work = stage === 0 && this.#engine !== undefined ? told : {};
+    const { active = 0, queued = 0, ...told }: Partial<LeadLoad> = this.#engine?.load ?? {};
+    const { predictedTokensPerSecond } = this.load;
+    const expected =
+      told.tokensPerSecond === undefined || predictedTokensPerSecond === undefined ? {} : { predictedTokensPerSecond };
+    const work = stage === 0 && this.#engine !== undefined ? { ...told, ...expected } : {};
     const state = this.#state;
     const bytes = this.#heldBytes();
     const loaded = this.#engine === undefined ? {} : { speed: this.#engine.speed, placement: this.#engine.placement };
@@ -168,9 +175,14 @@ export class HostedStage implements AsyncDisposable {
     const heartbeat = setInterval(() => report(loading), loadHeartbeatMs);
     const engine = await this.#startEngine(files, signal).finally(() => clearInterval(heartbeat));
     this.#engine = engine;
+    const { machine, speeds } = this.#components;
+    this.#ratioBefore = speeds.describe(machine.describe()).ratios?.[this.#kind] ?? 1;
     this.#recordSpeed(engine, files.manifest);
     this.#listeners.use(onAbort(engine.lost, () => this.#end(asSkeinError(engine.lost.reason))));
-    engine.onLoad(this.#components.onChange);
+    engine.onLoad(() => {
+      this.#recordRatio(engine);
+      this.#components.onChange();
+    });
     this.#components.onChange();
     // The stage has taken memory of GPUs: the card is to say so before the next minute.
     void this.#components.machine.measure().then(this.#components.onChange);
@@ -294,6 +306,19 @@ export class HostedStage implements AsyncDisposable {
         ...(backend !== 'cpu' && { gpu: { backend, options: gpuOptions } }),
       },
     });
+  }
+
+  get #kind(): keyof SpeedRatios {
+    return this.load.stages === 1 ? 'whole' : 'split';
+  }
+
+  /** Keeps what the lead has measured of the whole replica beside what was predicted. */
+  #recordRatio({ load: { tokensPerSecond } }: EngineProcess): void {
+    const { predictedTokensPerSecond } = this.load;
+    if (tokensPerSecond === undefined || predictedTokensPerSecond === undefined) return;
+    const { machine, speeds } = this.#components;
+    const ratio = (this.#ratioBefore * tokensPerSecond) / predictedTokensPerSecond;
+    speeds.recordRatio(this.#kind, ratio, machine.describe());
   }
 
   /** Keeps the speed of the loaded stage. One with threads of its own tells nothing about the next one. */

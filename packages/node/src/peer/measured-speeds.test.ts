@@ -69,9 +69,9 @@ test('keeps the speed of each device through a restart, in bytes and operations 
   const layer = { layerBytes: 1000, layerWeights: 2000, prefillRows: 16 };
   const cpu = { ...layer, backend: 'cpu', decodeBytesPerSecond: 500_000, prefillFlops: 8_000_000 };
   const gpu = { ...layer, backend: 'cuda', decodeBytesPerSecond: 2_000_000, prefillFlops: 32_000_000 };
-  expect(again.describe(hardware)).toEqual([gpu, cpu]);
-  expect(again.describe({ ...hardware, gpus: [] })).toEqual([cpu]);
-  expect(again.describe({ ...hardware, cpu: 'another', gpus: [] })).toEqual([]);
+  expect(again.describe(hardware)).toEqual({ speeds: [gpu, cpu] });
+  expect(again.describe({ ...hardware, gpus: [] })).toEqual({ speeds: [cpu] });
+  expect(again.describe({ ...hardware, cpu: 'another', gpus: [] })).toEqual({});
 });
 
 test('takes the better of two measurements, and is moved half of the way by a lesser one', async () => {
@@ -79,7 +79,7 @@ test('takes the better of two measurements, and is moved half of the way by a le
   const speeds = await MeasuredSpeeds.load(directory.path, silentLogger);
   const speedAfter = (decodeMsPerLayer: number, layerBytes = 1000) => {
     speeds.record(stageOf(layerBytes, decodeMsPerLayer), hardware);
-    return speeds.describe(hardware).map(({ decodeBytesPerSecond }) => decodeBytesPerSecond / 1000);
+    return (speeds.describe(hardware).speeds ?? []).map(({ decodeBytesPerSecond }) => decodeBytesPerSecond / 1000);
   };
   expect(speedAfter(2)).toEqual([500]);
   expect(speedAfter(1)).toEqual([1000]);
@@ -95,16 +95,29 @@ test('learns nothing from a stage that lies on GPUs and in main memory', async (
   speeds.record(stageOf(1000, 1, { ...onGpu, cpuLayers: 1 }), hardware);
   speeds.record(stageOf(1000, 1, { ...onGpu, expertLayers: 1 }), hardware);
   speeds.record(stageOf(1000, 0), hardware);
-  expect(speeds.describe(hardware)).toEqual([]);
+  expect(speeds.describe(hardware)).toEqual({});
 });
 
 test('measures anew where the file is damaged, and keeps that aside', async () => {
   await using directory = await mkdtempDisposable(join(tmpdir(), 'skein-speeds-'));
   await writeFile(join(directory.path, 'speeds.json'), '{"devices":[{"device":');
   const speeds = await MeasuredSpeeds.load(directory.path, silentLogger);
-  expect(speeds.describe(hardware)).toEqual([]);
+  expect(speeds.describe(hardware)).toEqual({});
   speeds.record(stageOf(1000, 2), hardware);
   await speeds.settled();
-  expect((await MeasuredSpeeds.load(directory.path, silentLogger)).describe(hardware)).toHaveLength(1);
+  expect((await MeasuredSpeeds.load(directory.path, silentLogger)).describe(hardware).speeds).toHaveLength(1);
   expect((await readdir(directory.path)).filter((name) => name.includes('.damaged-'))).toHaveLength(1);
+});
+
+test('keeps how far replicas have been from their predictions, within bounds', async () => {
+  await using directory = await mkdtempDisposable(join(tmpdir(), 'skein-speeds-'));
+  const speeds = await MeasuredSpeeds.load(directory.path, silentLogger);
+  speeds.recordRatio('whole', 0.904, hardware);
+  speeds.recordRatio('split', 100, hardware);
+  speeds.record(stageOf(1000, 0.5, onGpu), hardware);
+  await speeds.settled();
+  const again = await MeasuredSpeeds.load(directory.path, silentLogger);
+  expect(again.describe(hardware).ratios).toEqual({ whole: 0.9, split: 4 });
+  // Another backend on the same machine is another matter.
+  expect(again.describe({ ...hardware, backend: 'cpu', gpus: [] }).ratios).toBeUndefined();
 });

@@ -5,12 +5,15 @@ import {
   checkJson,
   maxMeasuredSpeeds,
   measuredSpeedSchema,
+  ratioBounds,
+  speedRatiosSchema,
   tokenWeights,
   type Block,
   type Hardware,
   type Logger,
   type MeasuredSpeed,
   type ModelManifest,
+  type SpeedRatios,
   type StagePlacement,
   type StageSpeed,
 } from '@skein/protocol';
@@ -25,7 +28,13 @@ const alike = 1.1;
 
 const fileSchema = z.object({
   devices: z
-    .array(z.object({ device: z.string().max(4096), speeds: z.array(measuredSpeedSchema).max(maxMeasuredSpeeds) }))
+    .array(
+      z.object({
+        device: z.string().max(4096),
+        speeds: z.array(measuredSpeedSchema).max(maxMeasuredSpeeds),
+        ratios: speedRatiosSchema.optional(),
+      }),
+    )
     .max(maxDevices),
 });
 type DeviceSpeeds = z.infer<typeof fileSchema>['devices'][number];
@@ -73,13 +82,26 @@ export class MeasuredSpeeds {
     return new MeasuredSpeeds(path, logger, { devices: [], isDamaged: true });
   }
 
-  /** Lists the speeds of the devices that the machine has now, the newest first. */
-  describe(hardware: Hardware): MeasuredSpeed[] {
-    const devices = [deviceOf(hardware, 'cpu'), deviceOf(hardware, hardware.backend)];
-    return this.#devices
+  /** Describes the speeds of the devices that the machine has now for its card, the newest first. */
+  describe(hardware: Hardware): Pick<Hardware, 'speeds' | 'ratios'> {
+    const used = deviceOf(hardware, hardware.backend);
+    const devices = [deviceOf(hardware, 'cpu'), used];
+    const speeds = this.#devices
       .filter(({ device }) => devices.includes(device))
-      .flatMap(({ speeds }) => speeds)
+      .flatMap((one) => one.speeds)
       .slice(0, maxMeasuredSpeeds);
+    const ratios = this.#devices.find(({ device }) => device === used)?.ratios;
+    return { ...(speeds.length > 0 && { speeds }), ...(ratios !== undefined && { ratios }) };
+  }
+
+  /** Keeps the ratio of the measured speed of a replica that this machine leads to what is predicted without it. */
+  recordRatio(kind: keyof SpeedRatios, ratio: number, hardware: Hardware): void {
+    const device = deviceOf(hardware, hardware.backend);
+    const known = this.#devices.find((one) => one.device === device);
+    // A hundredth more or less is no news, and not worth a write.
+    const bounded = Math.round(100 * Math.min(ratioBounds.most, Math.max(ratioBounds.least, ratio))) / 100;
+    if (known?.ratios?.[kind] === bounded) return;
+    this.#keep({ device, speeds: known?.speeds ?? [], ratios: { ...known?.ratios, [kind]: bounded } });
   }
 
   /**
@@ -91,14 +113,18 @@ export class MeasuredSpeeds {
     const measured = speedOf(stage);
     if (measured === undefined) return;
     const device = deviceOf(hardware, measured.backend);
-    const known = this.#devices.find((one) => one.device === device)?.speeds ?? [];
+    const { speeds: known = [], ...kept } = this.#devices.find((one) => one.device === device) ?? {};
     const before = known.find((one) => isAlike(one, measured));
     const speeds = [
       before === undefined ? measured : merged(before, measured),
       ...known.filter((one) => one !== before),
     ].slice(0, maxMeasuredSpeeds);
-    const others = this.#devices.filter((one) => one.device !== device);
-    this.#devices = [{ device, speeds }, ...others].slice(0, maxDevices);
+    this.#keep({ ...kept, device, speeds });
+  }
+
+  #keep(newest: DeviceSpeeds): void {
+    const others = this.#devices.filter(({ device }) => device !== newest.device);
+    this.#devices = [newest, ...others].slice(0, maxDevices);
     this.#writing = this.#writing
       .then(async () => await this.#write())
       .catch((error: unknown) => {

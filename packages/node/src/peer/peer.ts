@@ -80,8 +80,7 @@ export function createPeer(options: PeerOptions): Peer {
     if (serving === undefined) return;
     const { machine, speeds, host, links, leases, drain } = serving;
     const described = machine.describe();
-    const measured = speeds.describe(described);
-    const hardware = measured.length === 0 ? described : { ...described, speeds: measured };
+    const hardware = { ...described, ...speeds.describe(described) };
     const fence = leases.describe();
     const now = {
       hardware,

@@ -46,6 +46,12 @@ export const measuredSpeedSchema = z.object({
 });
 export type MeasuredSpeed = z.infer<typeof measuredSpeedSchema>;
 
+/** Bounds of the ratio of a measured speed to a predicted one: beyond them the prediction is wrong, not inexact. */
+export const ratioBounds = { least: 0.25, most: 4 } as const;
+const ratio = z.number().min(ratioBounds.least).max(ratioBounds.most);
+export const speedRatiosSchema = z.object({ whole: ratio.optional(), split: ratio.optional() });
+export type SpeedRatios = z.infer<typeof speedRatiosSchema>;
+
 export const hardwareSchema = z.object({
   platform: shortText,
   cpu: shortText,
@@ -63,6 +69,11 @@ export const hardwareSchema = z.object({
   fallback: shortText.optional(),
   /** Left out by peers that never loaded a stage, and by those that do not measure. */
   speeds: arraySchema(measuredSpeedSchema, { most: maxMeasuredSpeeds }).optional(),
+  /**
+   * Speed of one stream that replicas led by this machine have had, relative to what would be predicted without it: of
+   * whole ones, and of those that are split. Left out before it is known, and by peers that do not measure.
+   */
+  ratios: speedRatiosSchema.optional(),
 });
 export type Hardware = z.infer<typeof hardwareSchema>;
 
@@ -89,6 +100,9 @@ export type HeldModel = z.infer<typeof heldModelSchema>;
 /** Longest duration that a card may claim, in milliseconds: an hour. */
 const maxMilliseconds = 3_600_000;
 const milliseconds = z.number().nonnegative().max(maxMilliseconds);
+
+/** Greatest speed that a card may claim. */
+const tokensPerSecond = z.number().nonnegative().max(1e6);
 
 /** Durations measured right after a stage was loaded, with an empty cache and an idle machine. */
 export const stageSpeedSchema = z.object({
@@ -153,6 +167,12 @@ export const heldStageSchema = z.object({
    * and by peers that do not say.
    */
   sequenceMs: milliseconds.optional(),
+  /**
+   * Decode speed of a sequence that ran alone, without draft tokens, mean of the last ones, and the speed that was
+   * predicted. On the lead alone; left out before one has run so, and by peers that do not say.
+   */
+  tokensPerSecond: tokensPerSecond.optional(),
+  predictedTokensPerSecond: tokensPerSecond.optional(),
   /** Left out until the stage is loaded, and by peers that do not measure. */
   speed: stageSpeedSchema.optional(),
   /** Place of the stage in memory. Left out until it is loaded, and by peers that do not say. */

@@ -57,6 +57,8 @@ export const stageLoadSchema = z
      * coordinators that never attach expect.
      */
     graceMs: z.number().int().nonnegative().max(maxGraceMs).optional(),
+    /** Decode speed that the coordinator expects of one stream. The lead compares it with what it measures. */
+    predictedTokensPerSecond: z.number().positive().max(1e6).optional(),
   })
   .refine((load) => load.stage < load.stages, { message: 'stage must be less than stages' });
 export type StageLoad = z.infer<typeof stageLoadSchema>;

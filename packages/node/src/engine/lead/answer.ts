@@ -89,7 +89,7 @@ export class Answer {
   }
 
   /** Returns the event that it is complete, with its usage. */
-  end(cost: SequenceCost): GenerationEvent {
+  end(cost: SequenceCost): Extract<GenerationEvent, { type: 'generation-end' }> {
     const { now, prompt } = this.#options;
     const firstTokenAt = this.#firstTokenAt ?? now();
     return {

@@ -171,7 +171,17 @@ export class Lead {
       this.#emit(id, answer.push(drawn));
       if (!answer.isComplete) continue;
       this.#served.delete(id);
-      this.#emit(id, [answer.end(costOf(sequence))]);
+      const { now } = this.#components;
+      const end = answer.end(costOf(sequence));
+      this.#load.noteAnswer(
+        {
+          tokens: end.usage.completionTokens,
+          acceptedTokens: end.usage.acceptedTokens ?? 0,
+          decodeMs: end.timings.decodeMs,
+        },
+        now(),
+      );
+      this.#emit(id, [end]);
       this.#scheduler.end(sequence, { unread: tokens.length - index - 1 });
       return;
     }

@@ -27,3 +27,20 @@ test('tells how long sequences run, from how many run and how many end', () => {
   }
   expect(load?.sequenceMs).toBeCloseTo(1000, -1);
 });
+
+test('tells the speed of answers that ran alone, and of no others', () => {
+  const meter = new LoadMeter(0);
+  const speedAfter = (answer: { tokens: number; acceptedTokens?: number; decodeMs: number }, nowMs: number) => {
+    meter.noteAnswer({ acceptedTokens: 0, ...answer }, nowMs);
+    meter.update({ ...counts, active: 1 }, nowMs);
+    return meter.update(counts, nowMs)?.tokensPerSecond;
+  };
+  expect(speedAfter({ tokens: 2, decodeMs: 10 }, 100)).toBeUndefined();
+  expect(speedAfter({ tokens: 101, acceptedTokens: 50, decodeMs: 1000 }, 2000)).toBeUndefined();
+  expect(speedAfter({ tokens: 101, decodeMs: 1000 }, 4000)).toBe(100);
+  expect(speedAfter({ tokens: 101, decodeMs: 2000 }, 8000)).toBe(87.5);
+  meter.update({ ...counts, active: 2 }, 9000);
+  meter.update({ ...counts, active: 1 }, 9500);
+  expect(speedAfter({ tokens: 101, decodeMs: 2000 }, 11_000)).toBe(87.5);
+  expect(speedAfter({ tokens: 101, decodeMs: 1000 }, 12_000)).toBe(90.63);
+});

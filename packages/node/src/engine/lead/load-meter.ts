@@ -8,11 +8,20 @@ export interface LeadLoad {
   readonly waitingTokens: number;
   /** Mean time for which a sequence runs, in milliseconds. Undefined before one has ended. */
   readonly sequenceMs?: number | undefined;
+  /**
+   * Decode speed of a sequence that ran alone, without draft tokens, mean of the last ones. Undefined before one has run
+   * so.
+   */
+  readonly tokensPerSecond?: number | undefined;
 }
 
 /** Weight of the newest sequence in the running mean. */
 const newestShare = 0.1;
 const significantBits = 4;
+/** Fewest tokens of an answer whose speed counts. */
+const leastTokens = 16;
+/** Share of an answer's tokens up to which accepted drafts do not make its speed another one. */
+const mostAccepted = 0.05;
 
 /**
  * A meter of a lead's work. The time that sequences run follows from how many run at a time and how many end (Little's
@@ -24,6 +33,9 @@ export class LoadMeter {
   /** Milliseconds of all running sequences together since the last end. */
   #runMs = 0;
   #ended = 0;
+  /** Time until which more than one sequence ran. */
+  #crowdedUntilMs = -Infinity;
+  #tokensPerSecond: number | undefined;
 
   constructor(nowMs: number) {
     this.#atMs = nowMs;
@@ -41,11 +53,31 @@ export class LoadMeter {
     this.#runMs += this.#load.active * (nowMs - this.#atMs);
     this.#atMs = nowMs;
     const before = this.#load;
-    const load = { active, queued, waitingTokens: roundedUp(waitingTokens), ...this.#sequenceMs(ended) };
+    if (before.active > 1 || active > 1) this.#crowdedUntilMs = nowMs;
+    const tokensPerSecond = this.#tokensPerSecond;
+    const load = {
+      active,
+      queued,
+      waitingTokens: roundedUp(waitingTokens),
+      ...this.#sequenceMs(ended),
+      ...(tokensPerSecond !== undefined && { tokensPerSecond }),
+    };
     this.#load = load;
     const isSame =
       load.active === before.active && load.queued === before.queued && load.waitingTokens === before.waitingTokens;
     return isSame ? undefined : load;
+  }
+
+  /** Takes the speed of an answer that has ended, if it ran alone from its first token on. */
+  noteAnswer(
+    { tokens, acceptedTokens, decodeMs }: { tokens: number; acceptedTokens: number; decodeMs: number },
+    nowMs: number,
+  ): void {
+    const isAlone = nowMs - decodeMs > this.#crowdedUntilMs;
+    if (!isAlone || tokens < leastTokens || acceptedTokens > mostAccepted * tokens || decodeMs <= 0) return;
+    const newest = ((tokens - 1) / decodeMs) * 1000;
+    const before = this.#tokensPerSecond ?? newest;
+    this.#tokensPerSecond = Math.round((before + (newest - before) / 4) * 100) / 100;
   }
 
   #sequenceMs(ended: number): Pick<LeadLoad, 'sequenceMs'> {
