@@ -17,10 +17,11 @@ export function administrationOf({
 }): AdminHandlers<'any'> {
   return {
     status: () => ({ ...meshStatus(mesh, deployments.list()), admission: admission.status() }),
-    deploy: async ({ unlessServed, ...request }, { signal, onEvent }) => ({
+    deploy: async ({ unlessServed, wait, ...request }, { signal, onEvent }) => ({
       deployment: await deployments.deploy(request, {
         signal,
         unlessServed,
+        wait,
         onProgress: (deployment) => onEvent({ deployment }),
       }),
     }),

@@ -7,7 +7,7 @@ import { silentLogger, SkeinError, type Logger } from '@skein/protocol';
 import { Admission } from './admission/index.ts';
 import { deploymentEvent, noAudit, Requests, type AuditPort } from './audit/index.ts';
 import { Canaries, canaryEvent, logVerdict } from './canaries/index.ts';
-import { Deployments, type ComingModel, type DeploymentsOptions } from './deployments/index.ts';
+import { Deployments, DesiredFile, type ComingModel, type DeploymentsOptions } from './deployments/index.ts';
 import type { Hono } from 'hono';
 import { createApp, HttpServer, isLoopbackHost } from './http/index.ts';
 import { forgetfulLeases, LeaseKeeper, Placer } from './lease/index.ts';
@@ -24,7 +24,7 @@ export interface CoordinatorOptions {
   readonly port?: number | undefined;
   /** A model that its owner is about to deploy, and may have to get first: requests for it wait for that. Default: none. */
   readonly coming?: ComingModel | undefined;
-  /** Data directory, in which the last lease is kept. Default: it ends with this process. */
+  /** Data directory, in which the last lease and the desired deployments are kept. Default: they end with this process. */
   readonly directory?: string | undefined;
   /** Audit log of requests and deployments, opened and closed by its owner. Default: none. */
   readonly audit?: AuditPort | undefined;
@@ -52,9 +52,15 @@ export interface Coordinator {
   readonly url: string;
   /** The HTTP API, for other listeners beside the TCP port. */
   readonly api: Pick<Hono, 'fetch'>;
-  /** Does nothing when running. Throws `already-running` when the port is taken. */
+  /**
+   * Takes up the deployments that were kept, and listens. Does nothing when running. Throws `already-running` when the port
+   * is taken, `disk-failed` when the deployments can't be read.
+   */
   start(): Promise<void>;
-  /** Ends all generations and deployments and closes the port. For good; does nothing when stopped. */
+  /**
+   * Ends all generations that pass through here and closes the port. Peers keep what serves for a while, for a coordinator
+   * that starts again. For good; does nothing when stopped.
+   */
   stop(): Promise<void>;
 }
 
@@ -90,6 +96,7 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
           mesh,
           coming,
           lease,
+          store: options.directory === undefined ? undefined : new DesiredFile(options.directory, logger),
           onReplaced: (accepted) => keeper.refused(accepted),
           onTransition: (status, before) => {
             const event = deploymentEvent(status, before);

@@ -1,6 +1,7 @@
 export { onAbort } from './abort/on-abort.ts';
 export {
   objectives,
+  deviceMemorySchema,
   predictionSchema,
   type DeploymentState,
   type DeploymentStatus,

@@ -1,5 +1,5 @@
 import type { Coordinator, Deployment, DeploymentRequest } from '@skein/client';
-import { machineName, type Card } from '@skein/protocol';
+import { fromWireError, machineName, type Card, type SkeinError } from '@skein/protocol';
 
 import { formatLayers } from '../output/format.ts';
 import { deploymentsOf } from '../overview/deployments.ts';
@@ -16,20 +16,31 @@ export async function deployModel(
     coordinator,
     request,
     unlessServed = false,
+    wait = false,
+    onWait = () => undefined,
   }: {
     readonly coordinator: Coordinator;
     readonly request: DeploymentRequest;
     /** Whether to add no replica where one that is as asked is there or coming. */
     readonly unlessServed?: boolean;
+    /** Whether it stays to be deployed where it can't be placed yet. */
+    readonly wait?: boolean;
+    /** Called with the reason for which it can't be placed yet, once for each in a row. */
+    readonly onWait?: (error: SkeinError) => void;
   },
   { stderr, signal }: Pick<CommandContext, 'stderr' | 'signal'>,
 ): Promise<Deployment> {
   using progress = createProgress(stderr, { signal });
-  const onProgress = ({ stages }: Deployment) => {
+  let said: string | undefined;
+  const onProgress = ({ stages, state, error }: Deployment) => {
+    if (state === 'waiting' && error !== undefined && error.message !== said) {
+      said = error.message;
+      onWait(fromWireError(error));
+    }
     const step = stepOf(stages);
     if (step !== undefined) progress.show(step);
   };
-  const deployment = await coordinator.deploy(request, { signal, onProgress, unlessServed });
+  const deployment = await coordinator.deploy(request, { signal, onProgress, unlessServed, wait });
   progress.complete();
   return deployment;
 }

@@ -1,13 +1,14 @@
 import type { Deployment } from '@skein/client';
 import type { Command } from 'commander';
 
-import { printJson, printLine, type CommandContext } from '../program/context.ts';
+import { printJson, printLine, printWarning, type CommandContext } from '../program/context.ts';
 import { findData } from '../program/data-options.ts';
 import { addDeploymentOptions, deploymentOptions } from '../program/deployment-options.ts';
 import { deployModel, describeDeployment } from './deploy-model.ts';
 import { localCoordinator } from './local-daemon.ts';
 
 interface DeployFlags {
+  readonly wait?: boolean;
   readonly json?: boolean;
 }
 
@@ -24,6 +25,7 @@ export function registerDeploy(program: Command, context: CommandContext): void 
     .description('Put a model that a member holds on one machine, or on several, and serve it.')
     .argument('<model>', 'its name, an alias or its SHA-256');
   addDeploymentOptions(command)
+    .option('--wait', 'where machines or memory are missing, keep it to be deployed when they come')
     .option('--json', 'print the deployment as JSON')
     .addHelpText('after', examples)
     .action(async (model: string, flags: DeployFlags) => await deploy(command, { ...flags, model }, context));
@@ -37,7 +39,13 @@ async function deploy(
   const data = await findData(command);
   const { coordinator, cards } = await localCoordinator(data);
   const deployment = await deployModel(
-    { coordinator, request: { model: flags.model, ...deploymentOptions(command) } },
+    {
+      coordinator,
+      request: { model: flags.model, ...deploymentOptions(command) },
+      wait: flags.wait === true,
+      onWait: ({ message }) =>
+        printWarning(context.stderr, `${message}; it is deployed when it can be; Ctrl-C only stops waiting`),
+    },
     context,
   );
   if (flags.json === true) return printJson(context.stdout, factsOf(deployment));

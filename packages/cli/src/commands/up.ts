@@ -177,8 +177,10 @@ async function serveModel(
     : flags.model;
   if (flags.serve) coming.found(model);
   await daemon.announceModels();
+  // The same as after the last start goes on.
+  const asked = { coordinator, unlessServed: true, wait: true, onWait: patience.onWait };
   const deployment = await keepTrying(
-    async () => await deployModel({ coordinator, request: { model, ...options } }, quiet),
+    async () => await deployModel({ ...asked, request: { model, ...options } }, quiet),
     patience,
   );
   if (flags.json !== true) printLine(context.stdout, describeDeployment(deployment, daemon.mesh.cards.snapshot()));

@@ -7,7 +7,7 @@ export function daemonStatus(options: {
   readonly mesh: Pick<Mesh, 'peerId' | 'cards' | 'hasIdentityConflict' | 'traffic'>;
   readonly url: string | undefined;
   /** Undefined where this machine does not coordinate. */
-  readonly coordinator: Pick<Coordinator, 'admission'> | undefined;
+  readonly coordinator: Pick<Coordinator, 'admission' | 'deployments'> | undefined;
   /** Milliseconds since 1970. */
   readonly startedAtMs: number;
   /** Whether this machine stays awake while it holds a stage. */
@@ -24,6 +24,14 @@ export function daemonStatus(options: {
     hasIdentityConflict: mesh.hasIdentityConflict,
     traffic: { total, peers: Object.fromEntries(peers) },
     cards: [...mesh.cards.snapshot()],
-    ...(coordinator !== undefined && { admission: [...coordinator.admission.status()] }),
+    ...(coordinator !== undefined && {
+      admission: [...coordinator.admission.status()],
+      waiting: waitingAt(coordinator),
+    }),
   };
+}
+
+function waitingAt({ deployments }: Pick<Coordinator, 'deployments'>): DaemonStatus['waiting'] {
+  const waiting = deployments.list().filter(({ state }) => state === 'waiting');
+  return waiting.map(({ id, name, error }) => ({ id, name, reason: error?.message ?? '' }));
 }

@@ -80,6 +80,17 @@ test('says how many requests wait where the machine coordinates', () => {
   expect(said).toContain(`for ${'a'.repeat(64)}: 1 request running, 12 waiting (128 may), 3 refused`);
 });
 
+test('says what a deployment waits for', () => {
+  const status = { pid: 1, peer: card.peer, startedAtMs: 0, hasIdentityConflict: false, cards: [card] };
+  const traffic = { total: { sentBytes: 0, receivedBytes: 0 }, peers: {} };
+  const waiting = [{ id: 'deployment-1', name: 'tiny', reason: 'only 1 machine can serve' }];
+  const said = describeMesh({ ...status, traffic, waiting });
+  expect(said).toContain(
+    'tiny, deployment deployment-1: waiting, and deployed when it can be\n  only 1 machine can serve',
+  );
+  expect(said).not.toContain('Nothing is deployed');
+});
+
 test('says where a stage lies, what did not go as wished, and why a GPU is not used', () => {
   const gpu = { name: 'RTX 3090', memoryBytes: 24 * 1024 ** 3, freeMemoryBytes: 22.5 * 1024 ** 3 };
   const devices = [{ name: gpu.name, layers: 2, bytes: 5 }];

@@ -6,7 +6,7 @@ import { deploymentsOf, type DeploymentView } from './deployments.ts';
 import { placerOf } from './placer.ts';
 
 /** Formats the mesh for people: members, deployments, traffic. */
-export function describeMesh({ cards, peer, url, traffic, admission = [] }: DaemonStatus): string {
+export function describeMesh({ cards, peer, url, traffic, admission = [], waiting = [] }: DaemonStatus): string {
   const own = cards.find((card) => card.peer === peer);
   const { sentBytes, receivedBytes } = traffic.total;
   const deployments = deploymentsOf(cards);
@@ -20,10 +20,11 @@ export function describeMesh({ cards, peer, url, traffic, admission = [] }: Daem
     '',
     formatTable([['MEMBER', 'ID', 'ROLES', 'LABELS', 'HARDWARE', 'FREE MEMORY', 'MODELS'], ...cards.map(memberRow)]),
     '',
-    ...(deployments.length === 0
+    ...(deployments.length + waiting.length === 0
       ? ['Nothing is deployed; deploy a model with `skein deploy <model>`.']
       : deployments.map(describe)),
     ...admission.map((one) => describeAdmission(one, deployments)),
+    ...waiting.map(describeWaiting),
   ].join('\n');
 }
 
@@ -75,6 +76,10 @@ function speedOf({
   const predicted =
     predictedTokensPerSecond === undefined ? '' : `, where ${predictedTokensPerSecond.toFixed(1)} were predicted`;
   return [`  ${tokensPerSecond.toFixed(1)} tokens/s for an answer that runs alone${predicted}`];
+}
+
+function describeWaiting({ id, name, reason }: NonNullable<DaemonStatus['waiting']>[number]): string {
+  return `${printable(name)}, deployment ${id}: waiting, and deployed when it can be\n  ${printable(reason)}`;
 }
 
 function stateOf({ isReady, isDraining, doubt }: Pick<DeploymentView, 'isReady' | 'isDraining' | 'doubt'>): string {

@@ -21,6 +21,11 @@ export interface DeployOptions extends CallOptions {
    * Whether to add no replica where one that is as asked serves or is about to, and to wait for that one. Default false.
    */
   readonly unlessServed?: boolean | undefined;
+  /**
+   * Whether the model stays to be deployed where it can't be placed yet, for want of machines, memory or the model, and is
+   * placed when that has changed. Aborting ends the wait alone then. Default false.
+   */
+  readonly wait?: boolean | undefined;
   /** Called at every change, the last one being `ready`. Its errors are shown as warnings; the deployment goes on. */
   readonly onProgress?: (deployment: Deployment) => void;
 }
@@ -133,8 +138,8 @@ export function openCoordinator(options: AdminClientOptions): Coordinator {
   }
 
   return {
-    async deploy(request, { unlessServed, signal, onProgress } = {}) {
-      const asked = { ...request, unlessServed };
+    async deploy(request, { unlessServed, wait, signal, onProgress } = {}) {
+      const asked = { ...request, unlessServed, wait };
       const latest = await follow((inner) => client.follow(adminRoutes.deploy, asked, { signal: inner }), {
         signal,
         onEvent: ({ deployment }) => onProgress?.(deployment),

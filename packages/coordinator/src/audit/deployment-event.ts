@@ -35,6 +35,7 @@ function changeOf(
       if (hasServed(before)) return { action: 'undeployed' };
       // One that has failed was told of then.
       return before === 'failed' ? undefined : { action: 'failed', error: 'aborted' };
+    case 'waiting':
     case 'loading':
     case 'connecting':
     case 'draining':

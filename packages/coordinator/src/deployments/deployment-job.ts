@@ -1,22 +1,34 @@
 import { fetchManifest, type Mesh } from '@skein/mesh';
 import {
   asSkeinError,
+  defaultContextTokens,
   invariant,
   machineName,
+  microBatchRows,
   Observers,
   SkeinError,
   toLog,
+  toWireError,
   type Card,
+  type DeploymentSpec,
   type DeploymentState,
   type DeploymentStatus,
   type Logger,
 } from '@skein/protocol';
 
-import { Deployment, type DeploymentComponents, type DeploymentObserver } from './deployment.ts';
+import type { Schedule } from '../timers.ts';
+import {
+  Deployment,
+  type DeploymentComponents,
+  type DeploymentObserver,
+  type DeploymentOptions,
+} from './deployment.ts';
 import type { FreshCards } from './fresh-cards.ts';
 import { findHeldModel, type MeshModel } from './held-model.ts';
+import type { LastPlacement } from './last-placement.ts';
 import type { Placement } from './placement.ts';
 import type { Progress } from './reconcile.ts';
+import { pauseAfter } from './retry.ts';
 import type { StageTimeouts } from './stage-link.ts';
 
 export interface DeploymentJobComponents {
@@ -27,18 +39,31 @@ export interface DeploymentJobComponents {
   readonly onReplaced?: DeploymentComponents['onReplaced'];
   /** Returns milliseconds since 1970. */
   readonly now: () => number;
+  /** Returns milliseconds of a clock that only goes forward. */
+  readonly elapsedMs: () => number;
+  readonly schedule: Schedule;
   /** Called when a deployment goes from one state to another. */
   readonly onTransition?: ((status: DeploymentStatus, before: DeploymentState) => void) | undefined;
 }
 
 export interface DeploymentJobOptions {
   readonly id: string;
-  /** SHA-256 of the model. */
-  readonly model: string;
-  readonly timeouts: StageTimeouts & { readonly releaseMs: number };
+  /** Name of the model. */
+  readonly name: string;
+  readonly spec: DeploymentSpec;
+  readonly timeouts: StageTimeouts & { readonly releaseMs: number; readonly returnMs: number };
+  /** The first step. A deployment of an earlier coordinator is `restored`. Default `asked`. */
+  readonly from?: 'asked' | 'restored' | undefined;
+  /** Number of attempts in a row that failed before this one. Default 0. */
+  readonly failures?: number | undefined;
   /** Called after every change of {@link DeploymentJob.progress}. */
   readonly onChange: () => void;
 }
+
+/** Least time between two attempts that requests bring about, in milliseconds. */
+const leastPauseMs = 5000;
+/** Time for which a deployment has to serve for its loss to be no failed attempt, in milliseconds. */
+const steadyMs = 60_000;
 
 /** The work on one desired deployment. It takes its steps on command, and reports its progress. */
 export class DeploymentJob {
@@ -47,18 +72,30 @@ export class DeploymentJob {
   readonly #ready = Promise.withResolvers<Deployment>();
   readonly #gone = Promise.withResolvers<void>();
   readonly #cancelled = new AbortController();
-  readonly #overdue: NodeJS.Timeout;
-  #progress: Exclude<Progress, { step: 'placed' }> = { step: 'asked' };
+  #timer: Disposable | undefined;
+  #progress: Exclude<Progress, { step: 'placed' }>;
   readonly #observers = new Observers<[DeploymentStatus]>();
   #model: MeshModel | undefined;
   #deployment: Deployment | undefined;
+  #isAdopting = false;
+  #failures: number;
+  #servesSince: number | undefined;
+  #triedAt = Number.NEGATIVE_INFINITY;
+  /** The reason of the last wait. */
+  #reason: SkeinError | undefined;
+  /** Rejects when the deployment comes to wait. */
+  #turn = Promise.withResolvers<never>();
 
   constructor(components: DeploymentJobComponents, options: DeploymentJobOptions) {
+    const { from = 'asked', failures = 0, timeouts } = options;
     this.#components = components;
     this.#options = options;
-    this.#overdue = setTimeout(() => this.#advance({ step: 'overdue' }), options.timeouts.releaseMs).unref();
+    this.#failures = failures;
+    this.#progress = { step: from };
+    this.#setTimer(from === 'restored' ? timeouts.returnMs : timeouts.releaseMs, { step: 'overdue' });
     // Nobody may be waiting any more.
     this.ready.catch(() => undefined);
+    this.#turn.promise.catch(() => undefined);
   }
 
   get id(): string {
@@ -67,11 +104,43 @@ export class DeploymentJob {
 
   /** SHA-256 of the model. */
   get model(): string {
-    return this.#options.model;
+    return this.#options.spec.model;
   }
 
   get progress(): Progress {
     return this.#deployment === undefined ? this.#progress : { step: 'placed', status: this.#deployment.status() };
+  }
+
+  /** Number of attempts that have failed in a row, should this one be lost now. */
+  get failures(): number {
+    const servedMs = this.#servesSince === undefined ? 0 : this.#components.elapsedMs() - this.#servesSince;
+    return servedMs >= steadyMs ? 0 : this.#failures + 1;
+  }
+
+  /** Whether it may serve as its cards say: it does, or an earlier coordinator has left it so. */
+  get mayServe(): boolean {
+    if (this.#deployment === undefined) return this.#progress.step === 'restored';
+    return this.#deployment.state === 'ready' || (this.#isAdopting && this.#deployment.state === 'connecting');
+  }
+
+  /** Returns the status; undefined for one that was just asked for, of which there is nothing to tell yet. */
+  status(): DeploymentStatus | undefined {
+    if (this.#deployment !== undefined) return this.#deployment.status();
+    const { id, name, spec, from } = this.#options;
+    if (this.#reason === undefined && from !== 'restored') return undefined;
+    const { stages: _stages, layers: _layers, ...settings } = spec;
+    return {
+      ...settings,
+      contextTokens: spec.contextTokens ?? defaultContextTokens,
+      microBatchRows: microBatchRows.cpu,
+      id,
+      name,
+      state: 'waiting',
+      error: toWireError(this.#reason ?? notBack()),
+      stages: [],
+      explanation: '',
+      startedAt: this.#components.now(),
+    };
   }
 
   /** The deployment on its peers; undefined until it is placed. */
@@ -82,6 +151,21 @@ export class DeploymentJob {
   /** Resolves when the deployment serves. Rejects with the reason why it never will. */
   get ready(): Promise<Deployment> {
     return this.#ready.promise;
+  }
+
+  /**
+   * Resolves when the deployment serves, for a request that can't wait long. Has one that waits tried again, unless that
+   * was done a moment ago.
+   *
+   * @throws SkeinError the reason why it never will; `no-peers` with the reason why it waits
+   */
+  async settled(): Promise<Deployment> {
+    const isRecent = this.#components.elapsedMs() - this.#triedAt < leastPauseMs;
+    if (this.#deployment === undefined && this.#progress.step === 'waiting') {
+      if (isRecent) throw this.#stillWaiting();
+      this.retry();
+    }
+    return await Promise.race([this.#ready.promise, this.#turn.promise]);
   }
 
   /** Resolves when the deployment was closed or refused, and its peers have released it. */
@@ -103,10 +187,11 @@ export class DeploymentJob {
   async fetch(): Promise<void> {
     const { mesh, freshCards } = this.#components;
     const { signal } = this.#cancelled;
-    clearTimeout(this.#overdue);
+    this.#timer?.[Symbol.dispose]();
+    this.#triedAt = this.#components.elapsedMs();
     this.#advance({ step: 'fetching' });
     try {
-      const found = findHeldModel(mesh, this.#options.model);
+      const found = findHeldModel(mesh, this.#options.spec.model);
       const { model, manifest: digest, holders } = found;
       const [{ manifest }] = await Promise.all([
         fetchManifest({ mesh, model, digest, holders, signal }),
@@ -121,33 +206,84 @@ export class DeploymentJob {
 
   /** Puts the deployment on its peers; from then on, its status tells the progress. Requires an earlier {@link fetch}. */
   place({ plan, spec }: Placement, cards: readonly Card[]): void {
-    const { now, logger, onTransition } = this.#components;
-    const { id, timeouts, onChange } = this.#options;
-    const deployment = new Deployment(this.#components, {
-      id,
-      model: invariant(this.#model, 'a plan is made from a manifest'),
-      plan,
-      spec,
-      machines: plan.stages.map(({ peer }) => machineName(cards, peer)),
-      timeouts,
-      startedAt: now(),
-    });
+    const model = invariant(this.#model, 'a plan is made from a manifest');
+    const stages = plan.stages.map((stage) => ({ ...stage, devices: [...stage.devices] }));
+    const startedAt = this.#components.now();
+    this.#run(
+      { plan: { ...plan, stages }, spec, startedAt, cards },
+      async (deployment) => await deployment.load(model),
+    );
+  }
+
+  /** Takes the deployment over from an earlier coordinator. */
+  adopt({ spec, startedAt, ...plan }: LastPlacement, cards: readonly Card[]): void {
+    this.#timer?.[Symbol.dispose]();
+    this.#isAdopting = true;
+    this.#run({ plan, spec, startedAt, cards }, async (deployment) => await deployment.adopt());
+  }
+
+  #run(
+    { cards, ...options }: Pick<DeploymentOptions, 'plan' | 'spec' | 'startedAt'> & { readonly cards: readonly Card[] },
+    begin: (deployment: Deployment) => Promise<void>,
+  ): void {
+    const { logger, onTransition } = this.#components;
+    const { id, name, timeouts, onChange } = this.#options;
+    const machines = options.plan.stages.map(({ peer }) => machineName(cards, peer));
+    const deployment = new Deployment(this.#components, { ...options, id, name, machines, timeouts });
     this.#deployment = deployment;
     let state: DeploymentState = 'loading';
     deployment.observe((status) => {
       const before = state;
       ({ state } = status);
+      if (state === 'ready') this.#servesSince ??= this.#components.elapsedMs();
       onChange();
-      if (state !== before) onTransition?.(status, before);
+      if (state !== before && !(this.#isAdopting && state === 'ready')) onTransition?.(status, before);
     });
     deployment.observe((status) => this.#observers.notify(status));
-    deployment.load().then(
+    begin(deployment).then(
       () => {
-        logger.info({ deployment: id, stages: plan.stages.length }, 'a deployment is ready');
+        const { length: stages } = options.plan.stages;
+        logger.info({ deployment: id, stages }, this.#isAdopting ? 'a deployment goes on' : 'a deployment is ready');
         this.#ready.resolve(deployment);
       },
       (error: unknown) => this.#fail(error),
     );
+  }
+
+  /** Puts the next attempt off, because of a failure. */
+  wait(error: unknown, machines: string): void {
+    const reason = asSkeinError(error);
+    const { id, name } = this.#options;
+    const pauseMs = pauseAfter(this.#failures);
+    this.#failures += 1;
+    if (reason.message !== this.#reason?.message) {
+      const fields = { deployment: id, model: name, code: reason.code, reason: reason.message };
+      this.#components.logger.warn(fields, 'a deployment waits');
+    }
+    this.#reason = reason;
+    this.#advance({ step: 'waiting', machines, isDue: false });
+    this.#setTimer(pauseMs, { step: 'waiting', machines, isDue: true });
+    const status = this.status();
+    if (status !== undefined) this.#observers.notify(status);
+    this.#turn.reject(this.#stillWaiting());
+  }
+
+  /** Begins the next attempt. Does nothing unless it waits. */
+  retry(): void {
+    if (this.#deployment !== undefined || this.#progress.step !== 'waiting') return;
+    this.#turn = Promise.withResolvers<never>();
+    this.#turn.promise.catch(() => undefined);
+    this.#advance({ step: 'asked' });
+    this.#setTimer(this.#options.timeouts.releaseMs, { step: 'overdue' });
+  }
+
+  #stillWaiting(): SkeinError {
+    const { name } = this.#options;
+    const reason = this.#reason ?? notBack();
+    return new SkeinError('no-peers', `${name} is to be deployed as it was asked for, and waits: ${reason.message}`, {
+      details: { param: 'model', retryAfterSeconds: leastPauseMs / 1000 },
+      cause: reason,
+    });
   }
 
   /** Gives up on a deployment that was not placed. */
@@ -165,6 +301,14 @@ export class DeploymentJob {
     this.#deployment?.drain(options);
   }
 
+  /** Leaves the deployment to its peers, which keep it for a while if it serves. Callers that wait for it get the reason. */
+  async leave(reason: SkeinError): Promise<void> {
+    this.cancel(reason);
+    this.#fail(reason);
+    await this.#deployment?.leave();
+    this.#gone.resolve();
+  }
+
   /** Takes the deployment down, whatever its progress. */
   async close(): Promise<void> {
     this.cancel(new SkeinError('aborted', 'the deployment was taken down'));
@@ -179,12 +323,21 @@ export class DeploymentJob {
   /** Fails the job. One that was cancelled fails with the reason of that, whatever error it caused. */
   #fail(error: unknown): void {
     const { signal } = this.#cancelled;
-    clearTimeout(this.#overdue);
+    this.#timer?.[Symbol.dispose]();
     this.#ready.reject(signal.aborted ? asSkeinError(signal.reason, 'aborted') : error);
+  }
+
+  #setTimer(delayMs: number, progress: Exclude<Progress, { step: 'placed' }>): void {
+    this.#timer?.[Symbol.dispose]();
+    this.#timer = this.#components.schedule(delayMs, () => this.#advance(progress));
   }
 
   #advance(progress: Exclude<Progress, { step: 'placed' }>): void {
     this.#progress = progress;
     this.#options.onChange();
   }
+}
+
+function notBack(): SkeinError {
+  return new SkeinError('no-peers', 'the machines that it served on before a restart are not all back yet');
 }

@@ -4,6 +4,7 @@ import {
   invariant,
   leaseSchema,
   limits,
+  plannedSpecSchema,
   SkeinError,
   toWireError,
   type DeploymentState,
@@ -11,12 +12,14 @@ import {
   type DeploymentStatus,
   type Logger,
   type PlannedSpec,
+  type StageAttach,
+  type StageLoad,
   type StageStatus,
 } from '@skein/protocol';
 
-import type { Plan } from '../planner/index.ts';
 import type { MeshModel } from './held-model.ts';
-import { StageLink, type StageTimeouts } from './stage-link.ts';
+import { maxExplanation, type LastPlacement } from './last-placement.ts';
+import { StageLink, type StageReady, type StageTimeouts } from './stage-link.ts';
 
 export interface DeploymentComponents {
   readonly mesh: Pick<Mesh, 'open'>;
@@ -29,8 +32,9 @@ export interface DeploymentComponents {
 
 export interface DeploymentOptions {
   readonly id: string;
-  readonly model: MeshModel;
-  readonly plan: Plan;
+  /** Name of the model. */
+  readonly name: string;
+  readonly plan: Pick<LastPlacement, 'stages' | 'explanation' | 'prediction'>;
   /** Names of the plan's machines, by stage. */
   readonly machines: readonly string[];
   /** The spec as it was planned. */
@@ -40,9 +44,18 @@ export interface DeploymentOptions {
   readonly startedAt: number;
 }
 
+/**
+ * Time for which peers keep stages that serve after this coordinator is gone, in milliseconds: enough for a restart, and
+ * for an update of the machine.
+ */
+const graceMs = 600_000;
+
 export type DeploymentObserver = (status: DeploymentStatus) => void;
 
-/** One replica on its peers. It serves once {@link load} has resolved, until a stage is lost or it is drained or closed. */
+/**
+ * One replica on its peers. It serves once {@link load} or {@link adopt} has resolved, until a stage is lost or it is
+ * drained or closed.
+ */
 export class Deployment {
   readonly #components: DeploymentComponents;
   readonly #options: DeploymentOptions;
@@ -64,7 +77,7 @@ export class Deployment {
       peer,
       block,
       plannedBytes: bytes,
-      plannedDevices: [...devices],
+      ...(devices !== undefined && { plannedDevices: devices }),
       state: 'loading',
     }));
   }
@@ -82,6 +95,25 @@ export class Deployment {
     return invariant(this.#stages[0], 'a deployment has a stage').peer;
   }
 
+  /** Its place, for a coordinator that takes it over. */
+  get placement(): LastPlacement {
+    const { spec, plan, startedAt } = this.#options;
+    const { explanation, prediction } = plan;
+    const stages = plan.stages.map(({ peer, block, bytes, devices }) => ({
+      peer,
+      block,
+      bytes,
+      ...(devices && { devices }),
+    }));
+    return {
+      spec: plannedSpecSchema.parse(spec),
+      stages,
+      explanation: explanation.slice(0, maxExplanation),
+      ...(prediction && { prediction }),
+      startedAt,
+    };
+  }
+
   /** Resolves when it has failed or is being taken down. */
   get over(): Promise<void> {
     return this.#ended.promise;
@@ -94,18 +126,18 @@ export class Deployment {
   }
 
   status(): DeploymentStatus {
-    const { id, model, spec, plan, startedAt } = this.#options;
+    const { id, name, spec, plan, startedAt } = this.#options;
     const { stages: _stages, layers: _layers, ...settings } = spec;
     return {
       ...settings,
       id,
-      name: model.name,
+      name,
       state: this.#state,
       ...(this.#error === undefined ? {} : { error: toWireError(this.#error) }),
       ...(this.#state === 'draining' && this.#running !== undefined && { running: this.#running }),
       stages: [...this.#stages],
       explanation: plan.explanation,
-      prediction: plan.prediction,
+      ...(plan.prediction !== undefined && { prediction: plan.prediction }),
       startedAt,
     };
   }
@@ -115,14 +147,32 @@ export class Deployment {
    *
    * @throws SkeinError the first failure; nothing is left on the peers then
    */
-  async load(): Promise<void> {
-    try {
+  async load(model: Pick<MeshModel, 'manifest' | 'holders'>): Promise<void> {
+    await this.#begin(async () => {
       this.#changed();
-      await Promise.all(this.#stages.map(async (_, stage) => await this.#loadStage(stage)));
+      await Promise.all(this.#stages.map(async (_, stage) => await this.#loadStage(stage, model)));
       if (this.#stages.length > 1) {
         this.#advance('connecting');
         await Promise.all(this.#stages.map(async (_, stage) => await this.#connectStage(stage)));
       }
+    });
+  }
+
+  /**
+   * Takes over the stages, which serve, from an earlier coordinator.
+   *
+   * @throws SkeinError the first failure; nothing is left on the peers then
+   */
+  async adopt(): Promise<void> {
+    await this.#begin(async () => {
+      this.#enter('connecting');
+      await Promise.all(this.#stages.map(async (_, stage) => await this.#adoptStage(stage)));
+    });
+  }
+
+  async #begin(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
       this.#advance('ready');
     } catch (error) {
       this.fail(asSkeinError(error));
@@ -138,7 +188,7 @@ export class Deployment {
     const accepted = leaseSchema.safeParse(error.details);
     if (error.code === 'stale-lease' && accepted.success) this.#components.onReplaced?.(accepted.data);
     this.#components.logger.warn(
-      { deployment: this.id, model: this.#options.model.name, code: error.code, reason: error.message },
+      { deployment: this.id, model: this.#options.name, code: error.code, reason: error.message },
       'a deployment failed',
     );
     void this.#end('failed', error);
@@ -163,6 +213,19 @@ export class Deployment {
     await this.#end('closed', new SkeinError('aborted', 'the deployment was taken down'));
   }
 
+  /** Lets go of the deployment without a word: its peers keep it for a while if it serves. Nobody is told. */
+  async leave(): Promise<void> {
+    this.#observers.clear();
+    const serves = this.#state === 'ready' || this.#state === 'draining';
+    this.#state = 'closed';
+    this.#over.abort(new SkeinError('not-running', 'the coordinator is stopping'));
+    const links = [...this.#links.values()];
+    this.#ending ??= Promise.all(links.map(async (link) => await (serves ? link.leave() : link.close()))).then(
+      () => undefined,
+    );
+    await this.#ending;
+  }
+
   async #end(state: 'failed' | 'closed', reason: SkeinError): Promise<void> {
     this.#enter(state);
     this.#over.abort(reason);
@@ -177,29 +240,43 @@ export class Deployment {
     await Promise.all([...this.#links.values()].map(async (link) => await link.close()));
   }
 
-  async #loadStage(stage: number): Promise<void> {
-    const { id, model, plan, spec, timeouts } = this.#options;
-    const place = plan.stages[stage];
-    if (place === undefined) throw new SkeinError('internal', 'a stage without a plan');
+  async #loadStage(stage: number, model: Pick<MeshModel, 'manifest' | 'holders'>): Promise<void> {
+    const { id, name, plan, spec } = this.#options;
+    const { block } = this.#place(stage);
     const previous = plan.stages.length > 1 ? plan.stages.at(stage - 1)?.peer : undefined;
+    const link = await this.#open(stage, {
+      type: 'stage-load',
+      deployment: id,
+      manifest: model.manifest,
+      name,
+      stage,
+      stages: plan.stages.length,
+      block,
+      ...(previous === undefined ? {} : { previous }),
+      sources: model.holders.slice(0, limits.maxStages),
+      spec,
+      graceMs,
+      ...(stage === 0 &&
+        plan.prediction !== undefined && { predictedTokensPerSecond: plan.prediction.oneStreamTokensPerSecond }),
+    });
+    this.#isReady(stage, await link.ready);
+  }
+
+  async #adoptStage(stage: number): Promise<void> {
+    const link = await this.#open(stage, { type: 'stage-attach', deployment: this.id, stage });
+    this.#isReady(stage, await link.ready);
+    if (this.#stages.length === 1) return;
+    await link.connected;
+    this.#update(stage, { state: 'connected' });
+  }
+
+  async #open(stage: number, opening: StageLoad | StageAttach): Promise<StageLink> {
     const link = await StageLink.open(this.#components.mesh, {
-      peer: place.peer,
+      peer: this.#place(stage).peer,
       name: this.#machine(stage),
-      load: {
-        type: 'stage-load',
-        deployment: id,
-        manifest: model.manifest,
-        name: model.name,
-        stage,
-        stages: plan.stages.length,
-        block: place.block,
-        ...(previous === undefined ? {} : { previous }),
-        sources: model.holders.slice(0, limits.maxStages),
-        spec,
-        ...(stage === 0 && { predictedTokensPerSecond: plan.prediction.oneStreamTokensPerSecond }),
-      },
+      opening,
       lease: this.#components.lease ?? (() => undefined),
-      timeouts,
+      timeouts: this.#options.timeouts,
       signal: this.#over.signal,
       onProgress: ({ phase, doneBytes, totalBytes }) =>
         this.#update(stage, { progress: { phase, doneBytes, totalBytes } }),
@@ -212,8 +289,15 @@ export class Deployment {
     this.#links.set(stage, link);
     // It may have ended while the stream was being opened.
     if (this.#over.signal.aborted) await link.close();
-    const { backend, fetchedBytes, fileBytes, placement } = await link.ready;
+    return link;
+  }
+
+  #isReady(stage: number, { backend, fetchedBytes, fileBytes, placement }: StageReady): void {
     this.#update(stage, { state: 'ready', backend, fetchedBytes, fileBytes, ...(placement && { placement }) });
+  }
+
+  #place(stage: number): LastPlacement['stages'][number] {
+    return invariant(this.#options.plan.stages[stage], 'a stage has a place in the plan');
   }
 
   async #connectStage(stage: number): Promise<void> {

@@ -18,6 +18,7 @@ import { cardOf, gibibyte, manifestOf, mebibyte } from '../testing/fixtures.ts';
 import { manifestDigest, ScriptedPeer } from '../testing/scripted-peer.ts';
 import { ComingModel } from './coming-model.ts';
 import { Deployments, type DeploymentsOptions } from './deployments.ts';
+import type { DesiredDeployment, WantedDeployment } from './desired-state.ts';
 
 const manifest = manifestOf({ name: 'tiny', layers: 8 });
 const never = new AbortController().signal;
@@ -331,14 +332,8 @@ describe('ensuring that a model is deployed', () => {
   });
 
   it('deploys anew after a peer was lost, with the stages that the planner finds room for', async () => {
-    const failed = Promise.withResolvers<DeploymentStatus>();
-    const onProgress = (status: DeploymentStatus) => {
-      if (status.state === 'failed') failed.resolve(status);
-    };
-    await deployments.deploy({ model: 'tiny', stages: 2, contextTokens: 512, sequences: 2 }, { onProgress });
+    await deployments.deploy({ model: 'tiny', stages: 2, contextTokens: 512, sequences: 2 });
     await peer(1).mesh.stop();
-    expect((await failed.promise).error?.code).toBe('peer-lost');
-    await vi.waitFor(() => expect(peer(0).held.size).toBe(0));
     // Scripted peers show no stages; of real ones, the deployments wait for the card to go.
     await vi.waitFor(() => expect(mesh.cards.snapshot()).toHaveLength(2), { timeout: 10_000 });
     expect(await deployments.ensure('tiny', { signal: never })).toMatchObject({ deployment: 'deployment-2' });
@@ -417,34 +412,48 @@ describe('requests for the model that this machine was started with', () => {
   });
 });
 
-describe('deploying anew what has failed', () => {
+/** Makes a peer drop its stages. */
+function lose(index: number): void {
+  for (const stage of peer(index).held) stage.abort();
+}
+
+describe('deploying anew what was lost', () => {
   const wish = { stages: 2, contextTokens: 512, sequences: 2, threads: 3 };
 
-  /** Makes a peer drop its stages, and waits until the coordinator knows. */
-  async function lose(index: number): Promise<void> {
-    for (const stage of peer(index).held) stage.abort();
-    await vi.waitFor(() => expect(deployments.list()).toMatchObject([{ state: 'failed' }]));
-  }
-
-  it('gives it what it had been asked for, however often', async () => {
+  it('happens by itself, with what it had been asked for', async () => {
     await deployments.deploy({ model: 'tiny', ...wish });
-    for (const id of ['deployment-2', 'deployment-3']) {
-      await lose(1);
-      expect(await deployments.ensure('tiny', { signal: never })).toMatchObject({ deployment: id });
-      expect(deployments.list()).toMatchObject([{ id, contextTokens: 512, sequences: 2 }]);
-      expect(peer(1).loads.at(-1)).toMatchObject({ stages: 2, spec: { threads: 3 } });
-    }
+    lose(1);
+    const again = { id: 'deployment-2', state: 'ready', contextTokens: 512, sequences: 2 };
+    await vi.waitFor(() => expect(deployments.list()).toMatchObject([again]));
+    expect(peer(1).loads.at(-1)).toMatchObject({ stages: 2, spec: { threads: 3 } });
+  });
+
+  it('takes its time with one that is lost again and again, unless a request comes', async () => {
+    await deployments.deploy({ model: 'tiny', ...wish });
+    lose(1);
+    await vi.waitFor(() => expect(deployments.list()).toMatchObject([{ id: 'deployment-2', state: 'ready' }]));
+    lose(1);
+    await vi.waitFor(() => expect(deployments.list().map(({ state }) => state)).toContain('waiting'));
+    expect(await deployments.ensure('tiny', { signal: never })).toMatchObject({ deployment: 'deployment-3' });
   });
 
   it('leaves the context to its default when that much no longer fits', async () => {
     await deployments.deploy({ model: 'tiny', contextTokens: 1_000_000 });
-    await lose(0);
     const { hardware } = cardOf({ peer: peer(0).mesh.peerId, freeBytes: gibibyte });
     for (const { mesh: member } of peers) member.updateCard(hardware === undefined ? {} : { hardware });
     const hasShrunk = () => mesh.cards.snapshot().every((card) => (card.hardware?.freeMemoryBytes ?? 0) <= gibibyte);
     await vi.waitFor(() => expect(hasShrunk()).toBe(true));
-    await deployments.ensure('tiny', { signal: never });
+    lose(0);
+    await vi.waitFor(() => expect(deployments.list()).toMatchObject([{ state: 'ready', contextTokens: 2048 }]));
     expect(peer(0).loads.at(-1)).toMatchObject({ spec: { contextTokens: 2048 } });
+  });
+
+  it('is left to the next request where a request had made it', async () => {
+    await deployments.ensure('tiny', { signal: never });
+    lose(0);
+    await vi.waitFor(() => expect(deployments.list()).toMatchObject([{ id: 'deployment-1', state: 'failed' }]));
+    expect(await deployments.ensure('tiny', { signal: never })).toMatchObject({ deployment: 'deployment-2' });
+    expect(deployments.list()).toMatchObject([{ id: 'deployment-2' }]);
   });
 
   it('forgets what was asked for when it is taken down', async () => {
@@ -452,6 +461,96 @@ describe('deploying anew what has failed', () => {
     await deployments.undeploy(id);
     await deployments.ensure('tiny', { signal: never });
     expect(deployments.list()).toMatchObject([{ contextTokens: 2048, sequences: 4, stages: [{}] }]);
+  });
+});
+
+describe('a deployment that waits for a machine', () => {
+  const request = { model: 'tiny', stages: 3, contextTokens: 512 };
+
+  it('says what it waits for, is got around by no request, and comes when the machine does', async () => {
+    const seen: string[] = [];
+    const onProgress = ({ state, error }: DeploymentStatus) => seen.push(`${state} ${error?.code}`);
+    const waiting = deployments.deploy(request, { wait: true, onProgress });
+    await vi.waitFor(() => expect(deployments.list()).toMatchObject([{ state: 'waiting', name: 'tiny' }]));
+    await expect(deployments.ensure('tiny', { signal: never })).rejects.toMatchObject({
+      code: 'no-peers',
+      message: expect.stringMatching(/tiny is to be deployed as it was asked for, and waits: .*3/) as string,
+      details: { retryAfterSeconds: 5 },
+    });
+    expect(peers.flatMap(({ loads }) => loads)).toEqual([]);
+    peers.push(await ScriptedPeer.join({ authority, knows: [mesh, ...peers.map((one) => one.mesh)] }));
+    expect(await waiting).toMatchObject({ id: 'deployment-1', state: 'ready', contextTokens: 512 });
+    expect(seen).toContain('waiting no-peers');
+  });
+
+  it('waits on when its caller leaves, and is the one that the next caller gets', async () => {
+    const caller = new AbortController();
+    const left = deployments.deploy(request, { wait: true, signal: caller.signal });
+    await vi.waitFor(() => expect(deployments.list()).toMatchObject([{ state: 'waiting' }]));
+    caller.abort();
+    await expect(left).rejects.toMatchObject({ code: 'aborted' });
+    await expect(deployments.deploy(request)).rejects.toMatchObject({ code: 'no-peers' });
+    const again = deployments.deploy(request, { wait: true, unlessServed: true });
+    peers.push(await ScriptedPeer.join({ authority, knows: [mesh, ...peers.map((one) => one.mesh)] }));
+    expect(await again).toMatchObject({ id: 'deployment-1' });
+    expect(deployments.list()).toHaveLength(1);
+  });
+});
+
+describe('a coordinator that starts again', () => {
+  let kept: readonly WantedDeployment[];
+  let count: number;
+  const store = {
+    load: () => Promise.resolve(kept),
+    save: (list: readonly DesiredDeployment[]) => void (kept = list.map((one) => ({ ...one, patience: 'all' }))),
+    saved: () => Promise.resolve(),
+  };
+
+  /** Starts a coordinator with what the last one has kept. */
+  async function start(): Promise<void> {
+    const newId = () => `deployment-${(count += 1)}`;
+    deployments = new Deployments({ mesh, logger: silentLogger, newId, now: () => 1000, store });
+    await deployments.start();
+  }
+
+  beforeEach(async () => {
+    kept = [];
+    count = 0;
+    await start();
+  });
+
+  it('takes over what still runs, and loads nothing', async () => {
+    const { id } = await deployments.deploy({ model: 'tiny', stages: 2, contextTokens: 512 });
+    const before = deployments.list();
+    await deployments.stop();
+    for (const one of peers) one.showHeld();
+    await vi.waitFor(() => expect(mesh.cards.snapshot().flatMap(({ stages }) => stages)).toHaveLength(2));
+    await start();
+    expect(deployments.mayServe(id)).toBe(true);
+    expect(await deployments.ensure('tiny', { signal: never })).toMatchObject({ deployment: id });
+    expect(deployments.list()).toEqual(before);
+    expect(peers.map(({ loads }) => loads.length)).toEqual([1, 1]);
+    await deployments.undeploy(id);
+    expect(peers.flatMap(({ kept: left }) => [...left])).toEqual([]);
+  });
+
+  it('brings back what is gone, under the same id', async () => {
+    const { id } = await deployments.deploy({ model: 'tiny' });
+    await deployments.stop();
+    await start();
+    expect(await deployments.ensure('tiny', { signal: never })).toMatchObject({ deployment: id });
+    expect(peer(0).loads).toHaveLength(2);
+    await deployments.undeploy(id);
+    await deployments.stop();
+    await start();
+    expect(deployments.list()).toEqual([]);
+  });
+
+  it('has peers release what they still hold of a deployment that was replaced meanwhile', async () => {
+    const { id } = await deployments.deploy({ model: 'tiny' });
+    peer(0).cutLinks();
+    peer(0).showHeld();
+    await vi.waitFor(() => expect([...peer(0).kept.keys()]).not.toContain(`${id}/0`));
   });
 });
 
@@ -475,7 +574,7 @@ describe('ensuring a model again after its lead has failed', () => {
   });
 
   it('plans when the peers have let go of the lost stages', async () => {
-    const { id } = await deployments.deploy({ model: 'tiny' });
+    const { deployment: id } = await deployments.ensure('tiny', { signal: never });
     peer(0).showStages(id);
     await vi.waitFor(() => expect(mesh.cards.snapshot().flatMap((card) => card.stages)).toHaveLength(1));
     for (const stage of peer(0).held) stage.abort();
@@ -603,6 +702,15 @@ describe('taking down', () => {
 
   it('refuses an id it does not know', async () => {
     await expect(deployments.undeploy('deployment-9')).rejects.toMatchObject({ code: 'not-found' });
+  });
+
+  it('stops waiting for one that could not be placed', async () => {
+    const waiting = deployments.deploy({ model: 'tiny', stages: 3 }, { wait: true });
+    await vi.waitFor(() => expect(deployments.list()).toMatchObject([{ state: 'waiting' }]));
+    const down = deployments.undeploy('deployment-1');
+    await expect(waiting).rejects.toMatchObject({ code: 'not-deployed' });
+    expect(await down).toMatchObject({ state: 'closed' });
+    expect(deployments.list()).toEqual([]);
   });
 
   it('ends what is loading when it stops', async () => {

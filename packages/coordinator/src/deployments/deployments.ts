@@ -4,9 +4,11 @@ import { untilAborted, type Mesh } from '@skein/mesh';
 import {
   asSkeinError,
   deploymentSpec,
+  fromWireError,
   invariant,
   isSkeinError,
   maxDeadAfterMs,
+  methods,
   onAbort,
   SkeinError,
   type DeploymentRequest,
@@ -16,18 +18,23 @@ import {
   type Logger,
   type PlanAnswer,
   type PlanRequest,
+  type StageAttach,
+  type StageCommand,
 } from '@skein/protocol';
 import { stillComing } from '@skein/serving';
 
+import { schedule, type Schedule } from '../timers.ts';
 import type { ComingModel } from './coming-model.ts';
 import type { Deployment, DeploymentComponents, DeploymentObserver } from './deployment.ts';
-import { DeploymentJob } from './deployment-job.ts';
-import { DesiredState, type DesiredDeployment, type Goal } from './desired-state.ts';
+import { DeploymentJob, type DeploymentJobOptions } from './deployment-job.ts';
+import { forgetful, type DesiredStore } from './desired-file.ts';
+import { DesiredState, type Goal, type Patience, type WantedDeployment } from './desired-state.ts';
 import { EndedDeployments } from './ended-deployments.ts';
 import { FreshCards } from './fresh-cards.ts';
 import { findHeldModel, type MeshModel } from './held-model.ts';
 import { PeerDrains, type DrainOptions } from './peer-drains.ts';
 import { deploymentFor, reconcile, type Action, type Demand, type DemandFor, type Observed } from './reconcile.ts';
+import { machinesOf } from './retry.ts';
 import type { StageTimeouts } from './stage-link.ts';
 import { planWhatIf } from './what-if.ts';
 
@@ -42,6 +49,12 @@ export interface DeploymentsComponents {
   readonly now: () => number;
   /** The model that this machine was started with, if any. */
   readonly coming?: ComingModel | undefined;
+  /** Returns milliseconds of a clock that only goes forward. Default: this process's. */
+  readonly elapsedMs?: (() => number) | undefined;
+  /** Timers. Default: the machine's own. */
+  readonly schedule?: Schedule | undefined;
+  /** Keeps the desired state over restarts. Default: nothing does. */
+  readonly store?: DesiredStore | undefined;
   /** Called when a deployment goes from one state to another. */
   readonly onTransition?: ((status: DeploymentStatus, before: DeploymentState) => void) | undefined;
 }
@@ -83,6 +96,11 @@ export interface DeploymentTimeouts extends StageTimeouts {
    * within a moment, and requests to this coordinator need none.
    */
   readonly shownMs: number;
+  /**
+   * For the peers of a deployment of an earlier coordinator to be seen, before it is placed anew. Default 30,000: members
+   * that are there are met within moments, and dialled again twice by then.
+   */
+  readonly returnMs: number;
 }
 
 const defaultTimeouts: DeploymentTimeouts = {
@@ -94,7 +112,11 @@ const defaultTimeouts: DeploymentTimeouts = {
   comingMs: 10_000,
   freshCardMs: 5000,
   shownMs: 2000,
+  returnMs: 30_000,
 };
+
+/** Pause between two attempts to release a stage that was left behind, in milliseconds. */
+const releasePauseMs = 5000;
 
 export interface DeployOptions {
   /**
@@ -102,6 +124,11 @@ export interface DeployOptions {
    * signal ends the wait alone for one that was there.
    */
   readonly unlessServed?: boolean | undefined;
+  /**
+   * Whether it stays desired where it can't be placed yet, for want of machines, memory or the model, and is placed when
+   * that has changed. The signal ends the wait alone then. Default: no.
+   */
+  readonly wait?: boolean | undefined;
   /** Takes the deployment down when it aborts, as long as it is not ready. */
   readonly signal?: AbortSignal | undefined;
   /** Called at every change; of a replica that was there, until it serves. */
@@ -133,8 +160,9 @@ export interface DeploymentRoute {
 }
 
 /**
- * The replicas that this coordinator has put on peers. They live as long as it does: its streams hold them. A failed
- * one stays in the list, with its error, until its model is deployed anew.
+ * The replicas that this coordinator has put on peers. They outlive it: the desired state is kept, and a coordinator that
+ * starts with it takes over what still runs. A failed one that nobody waits for stays in the list, with its error, until
+ * its model is deployed anew.
  *
  * Callers change the desired state; whenever that or the mesh changes, {@link reconcile} decides the next steps, which
  * are taken here.
@@ -143,7 +171,8 @@ export class Deployments {
   readonly #components: DeploymentsComponents;
   readonly #options: DeploymentsOptions;
   readonly #timeouts: DeploymentTimeouts;
-  readonly #desired = new DesiredState();
+  readonly #desired: DesiredState;
+  readonly #store: DesiredStore;
   /** One for each desired deployment, by id. */
   readonly #jobs = new Map<string, DeploymentJob>();
   /** Deployments that are no longer desired, for cards that are a moment old. */
@@ -151,6 +180,8 @@ export class Deployments {
   readonly #freshCards: FreshCards;
   readonly #drains: PeerDrains;
   readonly #stopped = new AbortController();
+  /** Stages that were left behind and are just being released. */
+  readonly #releasing = new Set<string>();
   #stopWatching: (() => void) | undefined;
   #isScheduled = false;
 
@@ -160,6 +191,11 @@ export class Deployments {
     this.#timeouts = { ...defaultTimeouts, ...options.timeouts };
     this.#ended = new EndedDeployments(components);
     this.#freshCards = new FreshCards(components, { timeoutMs: this.#timeouts.freshCardMs });
+    const { store = forgetful } = components;
+    this.#store = store;
+    this.#desired = new DesiredState(() => {
+      if (!this.#stopped.signal.aborted) store.save(this.#desired.list());
+    });
     this.#drains = new PeerDrains({
       mesh: components.mesh,
       logger: components.logger,
@@ -175,9 +211,18 @@ export class Deployments {
     });
   }
 
+  /**
+   * Takes up the deployments that were kept: those that still run go on, the others are placed anew.
+   *
+   * @throws SkeinError `disk-failed` when they can't be read
+   */
+  async start(): Promise<void> {
+    for (const wanted of await this.#store.load()) this.#begin(wanted, { from: 'restored' });
+  }
+
   /** Lists the deployments in the order in which they were started. */
   list(): readonly DeploymentStatus[] {
-    return [...this.#jobs.values()].flatMap(({ deployment }) => deployment?.status() ?? []);
+    return [...this.#jobs.values()].flatMap((job) => job.status() ?? []);
   }
 
   /** Returns the peer ids of the stages of a deployment of ours, in pipeline order; undefined for an unknown one. */
@@ -193,7 +238,7 @@ export class Deployments {
     if (this.#ended.has(id)) return false;
     const desired = this.#desired.get(id);
     if (desired === undefined) return true;
-    return desired.goal === 'serve' && this.#jobs.get(id)?.deployment?.state === 'ready';
+    return desired.goal === 'serve' && this.#jobs.get(id)?.mayServe === true;
   }
 
   /** Tells whether somebody took a deployment of ours down, within the last minute, and not to move it. */
@@ -222,22 +267,25 @@ export class Deployments {
    * `not-running`
    */
   async deploy(request: DeploymentRequest, options: DeployOptions = {}): Promise<DeploymentStatus> {
-    const { unlessServed = false, signal = this.#stopped.signal, onProgress } = options;
+    const { unlessServed = false, wait = false, signal = this.#stopped.signal, onProgress } = options;
     const { model: reference, ...asked } = request;
     const held = this.#find(reference);
-    const { model } = held;
+    const { model, name } = held;
     const spec = deploymentSpec(asked, model);
-    if (unlessServed) await this.#untilBegun(held, signal);
-    const there = unlessServed ? this.#jobThere(this.#demand({ model, options: asked })) : undefined;
-    if (there !== undefined) {
-      using _observation = onProgress && there.observe(onProgress);
-      return (await this.#shared(there, signal)).status();
-    }
-    const job = this.#want({ spec, isReplacement: false }, signal);
-    if (onProgress !== undefined) job.observe(onProgress);
     const { coming } = this.#components;
-    if (coming?.isAwaited(held) === true) coming.begin();
-    return (await job.ready).status();
+    const isComing = coming?.isAwaited(held) === true;
+    // The deployment that others wait for waits for nobody.
+    if (unlessServed && !(isComing && wait)) await this.#untilBegun(held, signal);
+    const there = unlessServed ? this.#jobThere(this.#demand({ model, options: asked })) : undefined;
+    const patience = wait ? 'passing' : 'none';
+    const job = there ?? this.#want({ name, spec, patience }, wait ? undefined : signal);
+    // A request may have made the one that is there.
+    if (there !== undefined && wait) this.#ask(there.id, patience);
+    if (isComing) coming?.begin();
+    const isShared = there !== undefined || wait;
+    const status = (await this.#followed(job, { isShared, signal, onProgress })).status();
+    await this.#store.saved();
+    return status;
   }
 
   /**
@@ -252,7 +300,7 @@ export class Deployments {
     const held = this.#find(model);
     await this.#untilBegun(held, signal);
     await untilAborted(Promise.all(failed.map(async (one) => await this.#untilNoticed(one))), signal);
-    const deployment = await this.#shared(this.#jobFor(held.model, failed), signal);
+    const deployment = await this.#shared(this.#jobFor(held, failed).settled(), signal);
     return { deployment: deployment.id, lead: deployment.lead };
   }
 
@@ -265,12 +313,19 @@ export class Deployments {
    */
   async undeploy(id: string, { now = false, onProgress }: UndeployOptions = {}): Promise<DeploymentStatus> {
     const job = this.#jobs.get(id);
-    if (job?.deployment === undefined) throw this.#notFound(id);
+    const status = job?.status();
+    if (job === undefined || status === undefined) throw this.#notFound(id);
     using observation = new DisposableStack();
-    if (onProgress !== undefined) observation.defer(job.deployment.observe(onProgress));
-    this.#takeDown(id, now ? 'end' : 'drain');
+    if (onProgress !== undefined && job.deployment !== undefined) observation.defer(job.deployment.observe(onProgress));
+    const goal = now ? 'end' : 'drain';
+    const next = this.#desired.get(id)?.replacedBy;
+    this.#takeDown(id, goal);
+    // The one in place of a lost one is the same to whoever deployed it.
+    if (next !== undefined) this.#takeDown(next, goal);
     await job.gone;
-    return job.deployment.status();
+    await this.#store.saved();
+    for (const one of this.#jobs.values()) one.retry();
+    return job.deployment?.status() ?? { ...status, state: 'closed' };
   }
 
   /**
@@ -292,14 +347,13 @@ export class Deployments {
     await this.#drains.undrain(peer);
   }
 
-  /** Takes all deployments down, for good. Takes `closeMs` at most. */
+  /** Lets go of all deployments, for good: peers keep those that serve for a while. Takes `closeMs` at most. */
   async stop(): Promise<void> {
     const reason = new SkeinError('not-running', 'the coordinator is stopping');
     this.#stopped.abort(reason);
     this.#stopWatching?.();
-    const jobs = [...this.#jobs];
-    for (const [id] of jobs) this.#cancel(id, reason);
-    await Promise.all(jobs.map(async ([, { gone }]) => await gone));
+    await Promise.all([...this.#jobs.values()].map(async (job) => await job.leave(reason)));
+    await this.#store.saved();
   }
 
   #find(reference: string): MeshModel {
@@ -320,24 +374,71 @@ export class Deployments {
   }
 
   /** Adds a deployment to the desired state. Aborting the signal takes it down, as long as it is not ready. */
-  #want(deployment: Pick<DesiredDeployment, 'spec' | 'isReplacement'>, signal?: AbortSignal): DeploymentJob {
+  #want(deployment: Omit<WantedDeployment, 'id'>, signal?: AbortSignal): DeploymentJob {
     this.#stopped.signal.throwIfAborted();
     const id = this.#components.newId();
-    const components = { ...this.#components, freshCards: this.#freshCards };
-    const job = new DeploymentJob(components, {
-      id,
-      model: deployment.spec.model,
-      timeouts: this.#timeouts,
-      onChange: () => this.#schedule(),
-    });
-    this.#desired.add({ ...deployment, id });
-    this.#jobs.set(id, job);
+    const job = this.#begin({ ...deployment, id });
     const abort = onAbort(signal, () => this.#cancel(id, asSkeinError(signal?.reason, 'aborted')));
     const forget = () => abort[Symbol.dispose]();
     job.ready.then(forget, forget);
+    return job;
+  }
+
+  #begin(wanted: WantedDeployment, options: Pick<DeploymentJobOptions, 'from' | 'failures'> = {}): DeploymentJob {
+    const { id, name, spec } = wanted;
+    const { elapsedMs = () => performance.now(), schedule: timers = schedule } = this.#components;
+    const components = { ...this.#components, elapsedMs, schedule: timers, freshCards: this.#freshCards };
+    const job = new DeploymentJob(components, {
+      ...options,
+      id,
+      name,
+      spec,
+      timeouts: this.#timeouts,
+      onChange: () => this.#schedule(),
+    });
+    this.#desired.add(wanted);
+    this.#jobs.set(id, job);
+    job.ready.then(
+      (deployment) => this.#serves(deployment),
+      () => undefined,
+    );
     this.#stopWatching ??= this.#components.mesh.cards.onChange(() => this.#schedule());
     this.#schedule();
     return job;
+  }
+
+  /** Notes that a deployment serves: from now on it is placed again when it is lost, if somebody asked for it. */
+  #serves(deployment: Deployment): void {
+    const { id } = deployment;
+    const isOnDemand = this.#desired.get(id)?.isOnDemand === true;
+    this.#desired.update(id, {
+      placement: deployment.placement,
+      patience: isOnDemand ? 'none' : 'all',
+    });
+  }
+
+  /** Notes that somebody asks for a deployment that is there, for good. */
+  #ask(id: string, patience: Patience): void {
+    const desired = this.#desired.get(id);
+    if (desired === undefined) return;
+    const hasServed = desired.placement !== undefined;
+    this.#desired.update(id, { isOnDemand: false, patience: hasServed ? 'all' : patience });
+  }
+
+  /** Begins another deployment in place of one that was lost. */
+  #replaceLost(id: string): void {
+    const lost = this.#desired.get(id);
+    const job = this.#jobs.get(id);
+    if (lost === undefined || job === undefined) return;
+    const next = this.#components.newId();
+    const hasServed = lost.placement !== undefined;
+    const { failures } = job;
+    this.#desired.update(id, { replacedBy: next });
+    const isReplacement = hasServed || lost.isReplacement;
+    const wanted = { ...lost, id: next, isReplacement, placement: undefined };
+    const another = this.#begin(wanted, { failures: failures > 1 ? failures - 1 : failures });
+    const { error } = job.status() ?? {};
+    if (failures > 1 && error !== undefined) another.wait(fromWireError(error), machinesOf(this.#observe().cards));
   }
 
   #cancel(id: string, reason: SkeinError): void {
@@ -358,9 +459,9 @@ export class Deployments {
 
   /** Adds a deployment like another one, with the context that this one has come to have. */
   #replace(id: string): DeploymentJob {
-    const { spec } = invariant(this.#desired.get(id), 'a deployment that is replaced is desired');
+    const { name, spec, isOnDemand } = invariant(this.#desired.get(id), 'a deployment that is replaced is desired');
     const contextTokens = this.#jobs.get(id)?.deployment?.status().contextTokens;
-    return this.#want({ spec: { ...spec, contextTokens }, isReplacement: true });
+    return this.#want({ name, spec: { ...spec, contextTokens }, isReplacement: true, isOnDemand });
   }
 
   #demand(demand: DemandFor): Demand {
@@ -373,17 +474,35 @@ export class Deployments {
   }
 
   /** Returns the job of a deployment that answers a request; begins one where there is none. */
-  #jobFor(model: string, failed: readonly string[]): DeploymentJob {
+  #jobFor({ model, name }: MeshModel, failed: readonly string[]): DeploymentJob {
     const demand = this.#demand({ model, failed });
     const lost = demand.type === 'add' ? demand.spec : undefined;
     const there = this.#jobThere(demand);
     if (there !== undefined) return there;
-    return this.#want({ spec: lost ?? deploymentSpec({}, model), isReplacement: lost !== undefined });
+    const spec = lost ?? deploymentSpec({}, model);
+    return this.#want({ name, spec, isReplacement: lost !== undefined, isOnDemand: true });
   }
 
-  async #shared(job: DeploymentJob, signal: AbortSignal): Promise<Deployment> {
+  /** Waits for a deployment, and for those that take its place, until one serves. */
+  async #followed(
+    job: DeploymentJob,
+    { isShared, signal, onProgress }: DeployOptions & { readonly isShared: boolean; readonly signal: AbortSignal },
+  ): Promise<Deployment> {
+    for (let current = job; ;) {
+      using _observation = onProgress && current.observe(onProgress);
+      try {
+        return isShared ? await this.#shared(current.ready, signal) : await current.ready;
+      } catch (error) {
+        const next = this.#jobs.get(this.#desired.get(current.id)?.replacedBy ?? '');
+        if (!isShared || signal.aborted || next === undefined) throw error;
+        current = next;
+      }
+    }
+  }
+
+  async #shared(ready: Promise<Deployment>, signal: AbortSignal): Promise<Deployment> {
     try {
-      return await untilAborted(job.ready, signal);
+      return await untilAborted(ready, signal);
     } catch (error) {
       if (signal.aborted || !isSkeinError(error) || error.code !== 'aborted') throw error;
       // Someone else's doing: this caller cancelled nothing.
@@ -415,6 +534,7 @@ export class Deployments {
     this.#isScheduled = true;
     queueMicrotask(() => {
       this.#isScheduled = false;
+      if (this.#stopped.signal.aborted) return;
       const observed = this.#observe();
       for (const action of reconcile(this.#desired.list(), observed, this.#options)) this.#do(action, observed);
     });
@@ -427,6 +547,7 @@ export class Deployments {
 
   #do(action: Action, { cards }: Observed): void {
     const { id } = action;
+    if (action.type === 'release') return void this.#release(action);
     const job = this.#jobs.get(id);
     if (job === undefined) return;
     switch (action.type) {
@@ -435,6 +556,18 @@ export class Deployments {
         break;
       case 'place':
         job.place(action.placement, cards);
+        break;
+      case 'adopt':
+        job.adopt(action.placement, cards);
+        break;
+      case 'wait':
+        job.wait(action.error, machinesOf(cards));
+        break;
+      case 'retry':
+        job.retry();
+        break;
+      case 'replace':
+        this.#replaceLost(id);
         break;
       case 'drain':
       case 'hand-over':
@@ -452,6 +585,31 @@ export class Deployments {
       case 'remove':
         this.#remove(id);
         break;
+    }
+  }
+
+  /** Unloads a stage that was left with its peer. Tries that once in a while, and never throws. */
+  async #release({ id, peer, stage }: Extract<Action, { type: 'release' }>): Promise<void> {
+    const key = `${id}/${stage}`;
+    if (this.#releasing.has(key)) return;
+    this.#releasing.add(key);
+    const { logger, mesh, schedule: timers = schedule } = this.#components;
+    timers(releasePauseMs, () => this.#releasing.delete(key));
+    try {
+      const stream = await mesh.open(peer, methods.stage, { signal: this.#stopped.signal });
+      const { closeMs: timeoutMs } = this.#timeouts;
+      const lease = this.#components.lease?.();
+      const attach: StageAttach = {
+        type: 'stage-attach',
+        deployment: id,
+        stage,
+        ...(lease !== undefined && { lease }),
+      };
+      await stream.write(attach);
+      await stream.write({ type: 'stage-unload' } satisfies StageCommand);
+      await stream.end({ timeoutMs });
+    } catch (error) {
+      logger.debug({ error, deployment: id, stage, peer }, 'a stage that was left behind is not released yet');
     }
   }
 

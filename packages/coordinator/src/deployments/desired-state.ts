@@ -1,19 +1,39 @@
 import type { DeploymentSpec } from '@skein/protocol';
 
+import type { LastPlacement } from './last-placement.ts';
+
 /**
  * The end that a deployment is to come to: `serve` until it is lost, `drain` its answers and end, `hand-over` those that
  * can go on elsewhere, drain the rest and end, or `end` at once.
  */
 export type Goal = 'serve' | 'drain' | 'hand-over' | 'end';
 
+/**
+ * Failures that a deployment outlives, to be placed later: `none`, where its caller is told and decides; `passing`, those
+ * that may pass by themselves; `all`, where it has served, and somebody relies on it.
+ */
+export type Patience = 'none' | 'passing' | 'all';
+
 /** One deployment as somebody asked for it. Plain data. */
 export interface DesiredDeployment {
   readonly id: string;
+  /** Name of the model, for the time in which nobody shows it. */
+  readonly name: string;
   readonly spec: DeploymentSpec;
   readonly goal: Goal;
   /** Whether it replaces a lost one: it gets less than its spec where there is no room for all of it any more. */
   readonly isReplacement: boolean;
+  /** Whether a request made it, and nobody asked for it by itself: when it is lost, the next request replaces it. */
+  readonly isOnDemand: boolean;
+  readonly patience: Patience;
+  /** Peers that it was placed on last; undefined until it has served. */
+  readonly placement: LastPlacement | undefined;
+  /** Id of the deployment that takes the place of this one, which has failed. */
+  readonly replacedBy: string | undefined;
 }
+
+/** A deployment that is to serve. Facts that are left out are those of one that was just asked for. */
+export type WantedDeployment = Pick<DesiredDeployment, 'id' | 'name' | 'spec'> & Partial<DesiredDeployment>;
 
 /**
  * The desired state: the requested deployments, in the order of their requests. A lost one stays, so that its spec is
@@ -21,10 +41,30 @@ export interface DesiredDeployment {
  */
 export class DesiredState {
   readonly #deployments = new Map<string, DesiredDeployment>();
+  readonly #onChange: () => void;
+
+  /** @param onChange called after every change. Default: nobody is told */
+  constructor(onChange: () => void = () => undefined) {
+    this.#onChange = onChange;
+  }
 
   /** Adds a deployment that is to serve. */
-  add(deployment: Omit<DesiredDeployment, 'goal'>): void {
-    this.#deployments.set(deployment.id, { ...deployment, goal: 'serve' });
+  add(deployment: WantedDeployment): void {
+    this.#set({
+      goal: 'serve',
+      isReplacement: false,
+      isOnDemand: false,
+      patience: 'none',
+      placement: undefined,
+      replacedBy: undefined,
+      ...deployment,
+    });
+  }
+
+  /** Changes facts of a deployment. Ignores unknown ids. */
+  update(id: string, change: Partial<Omit<DesiredDeployment, 'id' | 'goal'>>): void {
+    const deployment = this.#deployments.get(id);
+    if (deployment !== undefined) this.#set({ ...deployment, ...change });
   }
 
   /**
@@ -33,11 +73,11 @@ export class DesiredState {
    */
   takeDown(id: string, goal: Exclude<Goal, 'serve'>): void {
     const deployment = this.#deployments.get(id);
-    if (deployment !== undefined && deployment.goal !== 'end') this.#deployments.set(id, { ...deployment, goal });
+    if (deployment !== undefined && deployment.goal !== 'end') this.#set({ ...deployment, goal });
   }
 
   remove(id: string): void {
-    this.#deployments.delete(id);
+    if (this.#deployments.delete(id)) this.#onChange();
   }
 
   get(id: string): DesiredDeployment | undefined {
@@ -46,5 +86,10 @@ export class DesiredState {
 
   list(): readonly DesiredDeployment[] {
     return [...this.#deployments.values()];
+  }
+
+  #set(deployment: DesiredDeployment): void {
+    this.#deployments.set(deployment.id, deployment);
+    this.#onChange();
   }
 }

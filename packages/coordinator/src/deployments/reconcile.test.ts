@@ -1,6 +1,7 @@
 import {
   asSkeinError,
   deploymentSpec,
+  plannedSpecSchema,
   SkeinError,
   type DeploymentOptions,
   type DeploymentSpec,
@@ -11,6 +12,7 @@ import { describe, expect, it, test } from 'vitest';
 import { cardOf, gibibyte, heldStageOf, manifestOf, mebibyte, peerIdOf, statusOf } from '../testing/fixtures.ts';
 import type { DesiredDeployment } from './desired-state.ts';
 import { deploymentFor, reconcile, type Action, type Observed, type Progress } from './reconcile.ts';
+import { machinesOf } from './retry.ts';
 
 const [ada, bob] = [peerIdOf(1), peerIdOf(2)];
 const manifest = manifestOf({ name: 'tiny', layers: 8 });
@@ -18,13 +20,24 @@ const { model } = manifest;
 /** Leaves too little for a second one on either machine. */
 const large = { contextTokens: 700_000 };
 
-interface Wanted extends Partial<Pick<DesiredDeployment, 'goal' | 'isReplacement'>> {
+interface Wanted extends Partial<Omit<DesiredDeployment, 'id' | 'spec'>> {
   readonly options?: DeploymentOptions;
   readonly model?: string;
 }
 
 function desired(id: string, { options = {}, model: named = model, ...wanted }: Wanted = {}): DesiredDeployment {
-  return { id, spec: deploymentSpec(options, named), goal: 'serve', isReplacement: false, ...wanted };
+  return {
+    id,
+    name: 'tiny',
+    spec: deploymentSpec(options, named),
+    goal: 'serve',
+    isReplacement: false,
+    isOnDemand: false,
+    patience: 'none',
+    placement: undefined,
+    replacedBy: undefined,
+    ...wanted,
+  };
 }
 
 function placed(id: string, state: DeploymentState, change: Parameters<typeof statusOf>[0] = {}): Progress {
@@ -50,24 +63,30 @@ function observed(
   };
 }
 
+function nameOf(peer: string): string {
+  return peer === ada ? 'ada' : 'bob';
+}
+
 /** An action in a few words. */
 function told(action: Action): string {
   const { type, id } = action;
-  if (type === 'refuse') return `refuse ${id}: ${asSkeinError(action.error).code}`;
+  if (type === 'refuse' || type === 'wait') return `${type} ${id}: ${asSkeinError(action.error).code}`;
+  if (type === 'release') return `release ${id} on ${nameOf(action.peer)}`;
   if (type !== 'place') return `${type} ${id}`;
   const { plan, spec } = action.placement;
-  const machines = plan.stages.map(({ peer }) => (peer === ada ? 'ada' : 'bob'));
+  const machines = plan.stages.map(({ peer }) => nameOf(peer));
   return `place ${id} on ${machines.join(' and ')} with ${spec.contextTokens}`;
 }
 
 const first = desired('a');
+const released = 'release z on ada';
 
 describe('a deployment that is to serve', () => {
   it.each<[title: string, Progress | undefined, { shown?: string; ended?: string }, readonly string[]]>([
     ['is begun with the manifest of its model', undefined, {}, ['fetch a']],
     ['is begun beside deployments of others', { step: 'asked' }, { shown: 'of-others' }, ['fetch a']],
-    ['waits while a card shows a stage of one that is over', { step: 'asked' }, { shown: 'z', ended: 'z' }, []],
-    ['waits for that no longer than it may', { step: 'overdue' }, { shown: 'z', ended: 'z' }, ['fetch a']],
+    ['waits while a card shows a stage of one that is over', { step: 'asked' }, { shown: 'z', ended: 'z' }, [released]],
+    ['waits for that no longer than it may', { step: 'overdue' }, { shown: 'z', ended: 'z' }, [released, 'fetch a']],
     ['is left alone while its manifest is under way', { step: 'fetching' }, {}, []],
     ['is placed when its manifest is there', fetched, {}, ['place a on ada with 2048']],
     [
@@ -79,7 +98,7 @@ describe('a deployment that is to serve', () => {
     ['is left alone while it loads', placed('a', 'loading'), {}, []],
     ['is left alone while its ring is closed', placed('a', 'connecting'), {}, []],
     ['is left alone while it serves', placed('a', 'ready'), {}, []],
-    ['is not placed again by itself when it is lost', placed('a', 'failed'), {}, []],
+    ['is not placed again by itself when it never served', placed('a', 'failed'), {}, []],
   ])('%s', (_, progress, world, actions) => {
     const known = progress === undefined ? {} : { a: progress };
     expect(reconcile([first], observed(known, world)).map(told)).toEqual(actions);
@@ -88,8 +107,67 @@ describe('a deployment that is to serve', () => {
   it('waits for cards to show no stage of one that was lost', () => {
     const both = [first, desired('b')];
     const progress = { a: placed('a', 'failed'), b: { step: 'asked' } as const };
-    expect(reconcile(both, observed(progress, { shown: 'a' }))).toEqual([]);
+    expect(reconcile(both, observed(progress, { shown: 'a' })).map(told)).toEqual(['release a on ada']);
     expect(reconcile(both, observed(progress)).map(told)).toEqual(['fetch b']);
+  });
+
+  it.each<[title: string, error: SkeinError, Partial<DesiredDeployment>, action: string]>([
+    ['is refused where its caller has no patience', new SkeinError('no-peers', 'none'), {}, 'refuse'],
+    ['waits for what may pass', new SkeinError('no-peers', 'none'), { patience: 'passing' }, 'wait'],
+    ['does not wait for what stays', new SkeinError('engine-incompatible', 'old'), { patience: 'passing' }, 'refuse'],
+    [
+      'waits for anything once it has served',
+      new SkeinError('engine-incompatible', 'old'),
+      { patience: 'all' },
+      'wait',
+    ],
+  ])('%s', (_, error, wanted, action) => {
+    const actions = reconcile([desired('a', wanted)], observed({ a: { step: 'not-fetched', error } }));
+    expect(actions).toEqual([{ type: action, id: 'a', error }]);
+    const lost = placed('a', 'failed', { error: { code: error.code, message: '' } });
+    const after = reconcile([desired('a', wanted)], observed({ a: lost })).map(told);
+    expect(after).toEqual(action === 'wait' ? ['replace a'] : []);
+    expect(reconcile([desired('a', { ...wanted, replacedBy: 'b' })], observed({ a: lost }))).toEqual([]);
+  });
+
+  it('that waits is tried again when it is due, and when machines or models come or go', () => {
+    const { cards } = observed({});
+    const waiting = { step: 'waiting', isDue: false, machines: machinesOf(cards) } as const;
+    const after = (progress: Progress) => reconcile([first], observed({ a: progress })).map(told);
+    expect(after(waiting)).toEqual([]);
+    expect(after({ ...waiting, isDue: true })).toEqual(['retry a']);
+    expect(after({ ...waiting, machines: machinesOf(cards.slice(1)) })).toEqual(['retry a']);
+  });
+
+  describe('that an earlier coordinator has placed', () => {
+    const stages = [ada, bob].map((peer, index) => ({ peer, block: { from: 4 * index, to: 4 + 4 * index }, bytes: 1 }));
+    const spec = plannedSpecSchema.parse({ model, contextTokens: 512 });
+    const placement = { spec, stages, explanation: 'split', startedAt: 1 };
+    const known = { placement, patience: 'all' } as const;
+
+    /** Tells what is done where machines show these stages of it; a machine without a list is not there. */
+    function after(shown: Readonly<Record<string, readonly number[]>>, progress: Progress = { step: 'restored' }) {
+      const cards = Object.entries(shown).map(([peer, numbers]) =>
+        cardOf({
+          peer,
+          holds: [manifest],
+          card: { stages: numbers.map((stage) => ({ ...heldStageOf('a'), stage, stages: 2 })) },
+        }),
+      );
+      const onDemand = { ...known, isOnDemand: true, patience: 'none' } as const;
+      return [known, onDemand].map((wanted) =>
+        reconcile([desired('a', wanted)], { ...observed({ a: progress }), cards }).map(({ type }) => type),
+      );
+    }
+
+    it.each<[title: string, Parameters<typeof after>, expected: readonly (readonly string[])[]]>([
+      ['is adopted where all of it serves', [{ [ada]: [0], [bob]: [1] }], [['adopt'], ['adopt']]],
+      ['is waited for while a machine is missing', [{ [ada]: [0] }], [[], []]],
+      ['is waited for while some of it is about to end', [{ [ada]: [0], [bob]: [] }], [[], []]],
+      ['is placed anew where it is gone, if somebody asked', [{ [ada]: [], [bob]: [] }], [['fetch'], ['close']]],
+      ['is not waited for longer than it may take', [{ [ada]: [] }, { step: 'overdue' }], [['fetch'], ['close']]],
+      ['is adopted late', [{ [ada]: [0], [bob]: [1] }, { step: 'overdue' }], [['adopt'], ['adopt']]],
+    ])('%s', (_, given, expected) => expect(after(...given)).toEqual(expected));
   });
 
   it('gets no more context unasked than the coordinator gives', () => {

@@ -1,28 +1,35 @@
 import { isDeepStrictEqual } from 'node:util';
 
 import {
+  fromWireError,
   isSkeinError,
   SkeinError,
   type Card,
   type DeploymentOptions,
   type DeploymentSpec,
   type DeploymentStatus,
+  type HeldStage,
   type ModelManifest,
 } from '@skein/protocol';
 
 import type { PlacedStage } from '../planner/index.ts';
 import type { DesiredDeployment } from './desired-state.ts';
+import { whereabouts, type LastPlacement } from './last-placement.ts';
 import { placeDeployment, placedStages, type Placement } from './placement.ts';
+import { machinesOf, mayPass } from './retry.ts';
 
 /**
- * The progress of a desired deployment. `asked`: nothing was done for it yet; it waits for memory that lost deployments
- * held until it is `overdue`. `fetching`, then `fetched` or `not-fetched`: the model's manifest, without which there is
- * no plan, and meanwhile the newest cards. `placed`: on its peers, with a status of its own.
+ * The progress of a desired deployment. `restored`: an earlier coordinator had it placed; it is looked for on the cards
+ * until it is `overdue`. `asked`: nothing was done for it yet; it waits for memory that lost deployments held until it is
+ * `overdue`. `fetching`, then `fetched` or `not-fetched`: the model's manifest, without which there is no plan, and
+ * meanwhile the newest cards. `waiting`: it could not be placed, and is tried again when it is due, or the machines are
+ * others than these. `placed`: on its peers, with a status of its own.
  */
 export type Progress =
-  | { readonly step: 'asked' | 'overdue' | 'fetching' }
+  | { readonly step: 'restored' | 'asked' | 'overdue' | 'fetching' }
   | { readonly step: 'fetched'; readonly manifest: ModelManifest }
   | { readonly step: 'not-fetched'; readonly error: unknown }
+  | { readonly step: 'waiting'; readonly isDue: boolean; readonly machines: string }
   | { readonly step: 'placed'; readonly status: DeploymentStatus };
 
 /** The mesh as it is now: nothing else enters a decision. */
@@ -34,11 +41,18 @@ export interface Observed {
   readonly ended: Pick<ReadonlySet<string>, 'has'>;
 }
 
-/** One step towards the desired state. `remove` takes a lost deployment off the list, `refuse` one that can't be placed. */
+/**
+ * One step towards the desired state. `adopt` takes over what an earlier coordinator has left, `wait` puts a deployment
+ * off, and `retry` begins it again; `replace` adds another one in place of one that was lost. `remove` takes a lost
+ * deployment off the list, `refuse` one that can't be placed. `release` unloads a stage that its peer still holds, as one
+ * that could not be reached when its deployment was lost.
+ */
 export type Action =
-  | { readonly type: 'fetch' | 'drain' | 'hand-over' | 'close' | 'remove'; readonly id: string }
+  | { readonly type: 'fetch' | 'drain' | 'hand-over' | 'close' | 'remove' | 'retry' | 'replace'; readonly id: string }
+  | { readonly type: 'adopt'; readonly id: string; readonly placement: LastPlacement }
+  | { readonly type: 'release'; readonly id: string; readonly peer: string; readonly stage: number }
   | { readonly type: 'place'; readonly id: string; readonly placement: Placement }
-  | { readonly type: 'refuse'; readonly id: string; readonly error: unknown };
+  | { readonly type: 'refuse' | 'wait'; readonly id: string; readonly error: unknown };
 
 export interface ReconcileOptions {
   /** Most tokens of a context that a spec leaves out. Default 4096. */
@@ -48,7 +62,8 @@ export interface ReconcileOptions {
 /**
  * Decides the next steps by which the mesh becomes as desired. Pure: equal arguments, equal actions. Call it again once
  * the actions are begun, and whenever something changes; it returns none when there is nothing to do or all of it is
- * under way. A lost deployment is not placed again by itself: a request replaces it, by way of {@link deploymentFor}.
+ * under way. A lost deployment that was asked for is placed again; one that a request made is replaced by the next
+ * request, by way of {@link deploymentFor}.
  */
 export function reconcile(
   desired: readonly DesiredDeployment[],
@@ -57,7 +72,12 @@ export function reconcile(
 ): readonly Action[] {
   const actions: Action[] = [];
   const statuses = statusesOf(desired, observed);
-  const mustWait = isMemoryHeldByLost(statuses, observed);
+  const remnants = remnantsOf(statuses, observed);
+  for (const { peer, deployment, stage, state } of remnants) {
+    if (state === 'ready') actions.push({ type: 'release', id: deployment, peer, stage });
+  }
+  // A plan made now would count their memory as taken, and might choose the peer that was lost with them.
+  const mustWait = remnants.length > 0;
   let placed = placedStages(statuses);
   for (const deployment of desired) {
     const { id, goal, spec } = deployment;
@@ -65,24 +85,76 @@ export function reconcile(
     if (goal !== 'serve') {
       const action = takeDown(deployment, progress);
       if (action !== undefined) actions.push({ type: action, id });
-    } else if (progress.step === 'overdue' || (progress.step === 'asked' && !mustWait)) {
-      actions.push({ type: 'fetch', id });
-    } else if (progress.step === 'not-fetched') {
-      actions.push({ type: 'refuse', id, error: progress.error });
     } else if (progress.step === 'fetched') {
       const { manifest } = progress;
       try {
         const placement = placeDeployment(deployment, { cards: observed.cards, manifest, placed }, contextTokens);
         // The next one in this very list sees the memory that this one takes.
         placed = [...placed, ...stagesToLoad(id, placement)];
-        const lost = statuses.filter(({ model, state }) => model === spec.model && state === 'failed');
+        const lost = desired.filter((one) => one.spec.model === spec.model && isOver(one, observed));
         actions.push({ type: 'place', id, placement }, ...lost.map((one) => ({ type: 'remove' as const, id: one.id })));
       } catch (error) {
-        actions.push({ type: 'refuse', id, error: untilDrained(error, statuses) });
+        actions.push(afterFailure(deployment, untilDrained(error, statuses)));
       }
+    } else {
+      const action = nextStep(deployment, progress, { ...observed, mustWait });
+      if (action !== undefined) actions.push(action);
     }
   }
   return actions;
+}
+
+/** Returns the next step of a deployment that is to serve and has no plan to be made. */
+function nextStep(
+  deployment: DesiredDeployment,
+  progress: Exclude<Progress, { step: 'fetched' }>,
+  { cards, mustWait }: Pick<Observed, 'cards'> & { readonly mustWait: boolean },
+): Action | undefined {
+  const { id, placement, isOnDemand } = deployment;
+  switch (progress.step) {
+    case 'restored': {
+      if (placement === undefined) return { type: 'fetch', id };
+      const where = whereabouts(id, placement, cards);
+      if (where === 'whole') return { type: 'adopt', id, placement };
+      if (where !== 'gone') return undefined;
+      return isOnDemand ? { type: 'close', id } : { type: 'fetch', id };
+    }
+    case 'overdue': {
+      if (placement === undefined) return { type: 'fetch', id };
+      if (whereabouts(id, placement, cards) === 'whole') return { type: 'adopt', id, placement };
+      return isOnDemand ? { type: 'close', id } : { type: 'fetch', id };
+    }
+    case 'asked':
+      return mustWait ? undefined : { type: 'fetch', id };
+    case 'not-fetched':
+      return afterFailure(deployment, progress.error);
+    case 'waiting':
+      return progress.isDue || progress.machines !== machinesOf(cards) ? { type: 'retry', id } : undefined;
+    case 'placed': {
+      const { state, error } = progress.status;
+      if (state !== 'failed' || deployment.replacedBy !== undefined) return undefined;
+      return outlives(deployment, error && fromWireError(error)) ? { type: 'replace', id } : undefined;
+    }
+    case 'fetching':
+      return undefined;
+  }
+}
+
+/** Returns the step after a failure to place a deployment. */
+function afterFailure(deployment: DesiredDeployment, error: unknown): Action {
+  return { type: outlives(deployment, error) ? 'wait' : 'refuse', id: deployment.id, error };
+}
+
+function outlives({ patience }: DesiredDeployment, error: unknown): boolean {
+  return patience === 'all' || (patience === 'passing' && mayPass(error));
+}
+
+/** Tells whether a deployment is lost and has nothing to come: it is replaced already, or nobody waits for that. */
+function isOver(deployment: DesiredDeployment, observed: Observed): boolean {
+  const progress = progressOf(observed, deployment.id);
+  if (progress.step !== 'placed' || progress.status.state !== 'failed') return false;
+  const { error } = progress.status;
+  return deployment.replacedBy !== undefined || !outlives(deployment, error && fromWireError(error));
 }
 
 /** Requests for a model, and whether any replica of it answers them. */
@@ -101,7 +173,8 @@ export type Demand =
 
 /**
  * Chooses a deployment for requests to a model: the first that serves, else the last that is about to. Where there is
- * neither, a new one, with the spec of the one that was lost last if there is one.
+ * neither, a new one, with the spec of the one that was lost last if there is one. One that waits to be placed counts as
+ * about to serve: a request does not get around the way in which it was asked for.
  */
 export function deploymentFor(
   { model, options = {}, failed = [] }: DemandFor,
@@ -109,7 +182,11 @@ export function deploymentFor(
   observed: Observed,
 ): Demand {
   const candidates = desired.filter(
-    (one) => one.spec.model === model && one.goal === 'serve' && isAsAsked(one, options, progressOf(observed, one.id)),
+    (one) =>
+      one.spec.model === model &&
+      one.goal === 'serve' &&
+      one.replacedBy === undefined &&
+      isAsAsked(one, options, progressOf(observed, one.id)),
   );
   const stateOf = ({ id }: DesiredDeployment) => {
     const progress = progressOf(observed, id);
@@ -142,13 +219,17 @@ function takeDown({ goal }: DesiredDeployment, progress: Progress): 'drain' | 'h
   return 'close';
 }
 
-/**
- * Tells whether a card shows a stage of a deployment of ours that is over. A plan made now would count its memory as taken,
- * and might choose the peer that it was lost with.
- */
-function isMemoryHeldByLost(statuses: readonly DeploymentStatus[], { cards, ended }: Observed): boolean {
+/** Returns the stages of deployments of ours that are over, as far as cards show them. */
+function remnantsOf(
+  statuses: readonly DeploymentStatus[],
+  { cards, ended }: Observed,
+): readonly (HeldStage & { readonly peer: string })[] {
   const failed = new Set(statuses.filter(({ state }) => state === 'failed').map(({ id }) => id));
-  return cards.some(({ stages }) => stages.some(({ deployment }) => ended.has(deployment) || failed.has(deployment)));
+  return cards.flatMap(({ peer, stages }) =>
+    stages
+      .filter(({ deployment }) => ended.has(deployment) || failed.has(deployment))
+      .map((stage) => ({ ...stage, peer })),
+  );
 }
 
 function stagesToLoad(deployment: string, { plan }: Placement): readonly PlacedStage[] {

@@ -7,6 +7,7 @@ import {
   SkeinError,
   stageEventSchema,
   type Lease,
+  type StageAttach,
   type StageCommand,
   type StageEvent,
   type StageLoad,
@@ -29,7 +30,8 @@ export interface StageLinkOptions {
   readonly peer: string;
   /** Name of its machine, for messages. */
   readonly name: string;
-  readonly load: StageLoad;
+  /** The stage to load, or the one to attach to. */
+  readonly opening: StageLoad | StageAttach;
   /** Returns the lease by which it is placed; undefined where there are no leases. */
   readonly lease: () => Lease | undefined;
   readonly timeouts: StageTimeouts;
@@ -41,7 +43,10 @@ export interface StageLinkOptions {
   readonly onLost: (error: SkeinError) => void;
 }
 
-/** The hold on one stage on one peer, by a stream. The peer unloads the stage on command, and when the stream is lost. */
+/**
+ * The hold on one stage on one peer, by a stream. The peer unloads the stage on command; it keeps a stage that serves for
+ * a while when the stream ends without that.
+ */
 export class StageLink {
   readonly #stream: FrameStream;
   readonly #options: StageLinkOptions;
@@ -61,16 +66,16 @@ export class StageLink {
   }
 
   /**
-   * Asks the peer to load the stage; {@link ready} reports the result.
+   * Asks the peer to load the stage, or takes over one that it holds; {@link ready} reports the result.
    *
    * @throws SkeinError the errors of opening a stream, when the peer can't be reached
    */
   static async open(mesh: Pick<Mesh, 'open'>, options: StageLinkOptions): Promise<StageLink> {
-    const { peer, load, lease: leaseNow, signal } = options;
+    const { peer, opening, lease: leaseNow, signal } = options;
     const stream = await mesh.open(peer, methods.stage, { signal });
     try {
       const lease = leaseNow();
-      await stream.write({ ...load, ...(lease !== undefined && { lease }) }, undefined, { signal });
+      await stream.write({ ...opening, ...(lease !== undefined && { lease }) }, undefined, { signal });
       signal.throwIfAborted();
     } catch (error) {
       stream.abort();
@@ -85,6 +90,11 @@ export class StageLink {
    */
   get ready(): Promise<StageReady> {
     return this.#ready.promise;
+  }
+
+  /** Resolves when the stream to the next stage's peer is open. Rejects as {@link ready} does. */
+  get connected(): Promise<void> {
+    return this.#connected.promise;
   }
 
   /** Makes the peer open the ring to the next stage's peer; resolves when it has. */
@@ -116,11 +126,21 @@ export class StageLink {
 
   /** Unloads the stage. Resolves when the peer has released it, or has not answered in time. Never throws. */
   async close(): Promise<void> {
+    await this.#end({ type: 'stage-unload' });
+  }
+
+  /** Lets go of the stage, which its peer keeps for the grace time if it serves. Never throws. */
+  async leave(): Promise<void> {
+    await this.#end();
+  }
+
+  /** Ends the stream, with a last command if there is one, and waits for the peer to do so. */
+  async #end(last?: StageCommand): Promise<void> {
     this.#isClosing = true;
     const { closeMs } = this.#options.timeouts;
     const timer = setTimeout(() => this.#stream.abort(), closeMs);
     try {
-      await this.#stream.write({ type: 'stage-unload' } satisfies StageCommand, undefined, { timeoutMs: closeMs });
+      if (last !== undefined) await this.#stream.write(last, undefined, { timeoutMs: closeMs });
       await this.#stream.end({ timeoutMs: closeMs });
     } catch {
       this.#stream.abort();

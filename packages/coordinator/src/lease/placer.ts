@@ -247,7 +247,9 @@ export class Placer {
         if (isOurs) {
           // Peers refuse it once it is another one's: that ends what was begun in this tenure.
           let last = tenure;
-          this.#deployments = createDeployments({ lease: () => (last = keeper.tenure ?? last) });
+          const deployments = createDeployments({ lease: () => (last = keeper.tenure ?? last) });
+          await deployments.start();
+          this.#deployments = deployments;
         } else {
           const deployments = this.#deployments;
           this.#deployments = undefined;

@@ -5,7 +5,8 @@ import {
   methods,
   parseHeader,
   stageCommandSchema,
-  stageLoadSchema,
+  SkeinError,
+  stageOpeningSchema,
   type GenerationEvent,
   type ModelManifest,
   type StageEvent,
@@ -34,8 +35,10 @@ export class ScriptedPeer {
   readonly nexts: string[] = [];
   /** Number of leads that it was told to hand the answers over of. */
   handedOver = 0;
-  /** Streams of the stages it holds now. */
+  /** Streams of coordinators that hold a stage of it now. */
   readonly held = new Set<FrameStream>();
+  /** Stages that it keeps although their stream has ended, by deployment and number. */
+  readonly kept = new Map<string, StageLoad>();
   /** Script for loads to come. */
   script: LoadScript = 'ready';
   /** Answer to a request for its manifest. */
@@ -101,14 +104,37 @@ export class ScriptedPeer {
     });
   }
 
+  /** Shows on its card, as ready, the stages that it holds or keeps. */
+  showHeld(): void {
+    const stages = [...this.kept.values()].map(({ deployment, stage, stages: count, block, spec, name }) => ({
+      ...heldStageOf(deployment),
+      stage,
+      stages: count,
+      block,
+      name,
+      model: spec.model,
+      contextTokens: spec.contextTokens,
+    }));
+    this.mesh.updateCard({ stages });
+  }
+
+  /** Loses its coordinators, and keeps its stages. */
+  cutLinks(): void {
+    for (const stream of this.held) stream.abort();
+  }
+
   /** Ends the answers that hang. */
   release(): void {
     this.#released.resolve();
   }
 
   async #serveStage(stream: FrameStream): Promise<void> {
-    const load = parseHeader(stageLoadSchema, (await stream.read())?.header);
-    this.loads.push(load);
+    const opening = parseHeader(stageOpeningSchema, (await stream.read())?.header);
+    const { deployment, stage } = opening;
+    const key = `${deployment}/${stage}`;
+    const load = opening.type === 'stage-load' ? opening : this.kept.get(key);
+    if (load === undefined) throw new SkeinError('not-deployed', 'this stage is not held here');
+    if (opening.type === 'stage-load') this.loads.push(load);
     this.held.add(stream);
     const send = async (event: StageEvent) => await stream.write(event);
     try {
@@ -120,6 +146,8 @@ export class ScriptedPeer {
         const { from, to } = load.block;
         const placement = { backend: 'cpu', devices: [], cpuLayers: to - from, fallbacks: [] };
         await send({ type: 'stage-ready', backend: 'cpu', fetchedBytes: 10, fileBytes: 20, placement });
+        this.kept.set(key, load);
+        if (opening.type === 'stage-attach' && load.stages > 1) await send({ type: 'stage-connected' });
       }
       for await (const { header } of stream) {
         const command = parseHeader(stageCommandSchema, header);
@@ -128,6 +156,7 @@ export class ScriptedPeer {
           this.#tellRunning = async () => await send({ type: 'stage-draining', running: this.generating.size });
           await this.#tellRunning();
         } else if (command.type === 'stage-unload') {
+          this.kept.delete(key);
           return;
         } else {
           this.nexts.push(command.next);

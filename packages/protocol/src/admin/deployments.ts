@@ -63,12 +63,14 @@ export const deploymentStatusSchema = z.object({
   id: z.string(),
   name: z.string(),
   /**
-   * `loading`: stages fetch and load. `connecting`: all are ready, the ring is being closed. `ready`: it serves.
+   * `waiting`: it can't be placed yet, for the reason in `error`, and is placed when that has changed; until then it has
+   * no stages, and its context is the least that it may get. `loading`: stages fetch and load. `connecting`: all are
+   * ready, the ring is being closed. `ready`: it serves.
    * `draining`: it is being taken down, ends the answers that run and takes no more requests. `failed`: it lost a stage or
    * never got ready; nothing of it is left on the peers. `closed`: taken down on request.
    */
-  state: z.enum(['loading', 'connecting', 'ready', 'draining', 'failed', 'closed']),
-  /** Reason of the failure, when `failed`. */
+  state: z.enum(['waiting', 'loading', 'connecting', 'ready', 'draining', 'failed', 'closed']),
+  /** Reason of the failure, when `failed`, or of the wait, when `waiting`. */
   error: wireErrorSchema.optional(),
   /** Answers that still run and requests that wait for their turn, while `draining`. */
   running: z.number().int().nonnegative().optional(),
@@ -88,6 +90,11 @@ export type DeploymentState = DeploymentStatus['state'];
 export const deployRequestSchema = deploymentRequestSchema.extend({
   /** Whether to add no replica where one that is as asked serves or is about to. Default: no. */
   unlessServed: z.boolean().optional(),
+  /**
+   * Whether it stays desired where it can't be placed yet, for want of machines, memory or the model, and is placed when
+   * that has changed. A caller that leaves takes nothing down then. Default: no.
+   */
+  wait: z.boolean().optional(),
 });
 
 /** The status of a deployment after one step of a change. */

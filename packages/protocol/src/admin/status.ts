@@ -58,6 +58,8 @@ export const daemonStatusSchema = z.object({
   cards: z.array(cardSchema),
   /** The requests that wait and run, by model, where this machine coordinates. */
   admission: z.array(admissionStatusSchema).optional(),
+  /** Deployments that can't be placed yet, with the reason. Missing where this machine does not coordinate. */
+  waiting: z.array(z.object({ id: z.string(), name: z.string(), reason: z.string() })).optional(),
 });
 export type DaemonStatus = z.infer<typeof daemonStatusSchema>;
 

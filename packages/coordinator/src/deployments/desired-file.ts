@@ -1,0 +1,151 @@
+import { join } from 'node:path';
+
+import { readFileIfAny, replaceSecretFile, setAside } from '@skein/mesh';
+import {
+  arraySchema,
+  asSkeinError,
+  checkJson,
+  deploymentIdSchema,
+  deploymentSpecSchema,
+  limits,
+  SkeinError,
+  type Logger,
+} from '@skein/protocol';
+import { z } from 'zod';
+
+import type { DesiredDeployment, WantedDeployment } from './desired-state.ts';
+import { lastPlacementSchema } from './last-placement.ts';
+
+const fileName = 'deployments.json';
+/** Most bytes of the file: the most deployments, some of them with a chat template of their own. */
+const maxFileBytes = 32 * 1024 * 1024;
+/** Most deployments of one coordinator. */
+const maxDeployments = 1024;
+
+/** Version of the file's form. A file of a later version is left alone. */
+const version = 1;
+
+const versionSchema = z.object({ version: z.number().int().positive() });
+const fileSchema = z.object({
+  version: z.literal(version),
+  deployments: arraySchema(
+    z.object({
+      id: deploymentIdSchema,
+      name: z.string().min(1).max(limits.maxNameLength),
+      spec: deploymentSpecSchema,
+      /** Whether a request made it, and nobody asked for it by itself. Default: no. */
+      isOnDemand: z.boolean().optional(),
+      /** Peers that it served on last. Default: it has not served yet. */
+      placement: lastPlacementSchema.optional(),
+    }),
+    { most: maxDeployments },
+  ),
+});
+
+/** A place where the desired state outlives the coordinator. */
+export interface DesiredStore {
+  /** Reads what was kept. */
+  load(): Promise<readonly WantedDeployment[]>;
+  /** Keeps the deployments that are to serve, instead of the earlier ones. Never throws. */
+  save(deployments: readonly DesiredDeployment[]): void;
+  /** Resolves when the last deployments are on the disk, or could not be written. */
+  saved(): Promise<void>;
+}
+
+/** A store that keeps nothing. */
+export const forgetful: DesiredStore = {
+  load: () => Promise.resolve([]),
+  save: () => undefined,
+  saved: () => Promise.resolve(),
+};
+
+/** The desired state in a data directory (`deployments.json`, mode 0600), written whole at each change. */
+export class DesiredFile implements DesiredStore {
+  readonly #path: string;
+  readonly #logger: Logger;
+  #written = '';
+  #next: string | undefined;
+  #writing: Promise<void> | undefined;
+  #isFailing = false;
+
+  constructor(directory: string, logger: Logger) {
+    this.#path = join(directory, fileName);
+    this.#logger = logger;
+  }
+
+  /**
+   * Reads the file; a missing one has no deployments. A damaged one is set aside, which is logged.
+   *
+   * @throws SkeinError `disk-failed` when the file can't be read, or is of a later version
+   */
+  async load(): Promise<readonly WantedDeployment[]> {
+    const stored = await readFileIfAny(this.#path, { maxBytes: maxFileBytes });
+    if (stored === undefined) return [];
+    const ofVersion = checkJson(versionSchema, stored);
+    if (ofVersion.ok && ofVersion.data.version > version) {
+      throw laterVersion(this.#path, ofVersion.data.version);
+    }
+    const checked = checkJson(fileSchema, stored);
+    if (checked.ok) {
+      this.#written = textOf(checked.data.deployments);
+      return checked.data.deployments.map((one) => ({ ...one, isOnDemand: one.isOnDemand ?? false, patience: 'all' }));
+    }
+    const aside = await setAside(this.#path);
+    this.#logger.error(
+      { path: this.#path, aside, problem: checked.problem },
+      'the list of deployments is damaged, and was set aside: nothing is deployed from it; deploy the models again with `skein deploy`',
+    );
+    return [];
+  }
+
+  save(deployments: readonly DesiredDeployment[]): void {
+    this.#next = textOf(
+      deployments
+        .filter(isKept)
+        .map(({ id, name, spec, isOnDemand, placement }) => ({ id, name, spec, isOnDemand, placement })),
+    );
+    this.#writing ??= this.#write();
+  }
+
+  async saved(): Promise<void> {
+    await this.#writing;
+  }
+
+  async #write(): Promise<void> {
+    // Changes of one turn are written together.
+    await Promise.resolve();
+    for (let text = this.#next; text !== undefined && text !== this.#written; text = this.#next) {
+      try {
+        await replaceSecretFile(this.#path, Buffer.from(text));
+        this.#written = text;
+        this.#isFailing = false;
+      } catch (error) {
+        const { message: reason } = asSkeinError(error, 'disk-failed');
+        if (!this.#isFailing)
+          this.#logger.error(
+            { reason },
+            "the list of deployments can't be written: it is lost when this coordinator stops",
+          );
+        this.#isFailing = true;
+        break;
+      }
+    }
+    this.#writing = undefined;
+  }
+}
+
+/** Tells whether a deployment is to serve again after a restart. */
+function isKept({ goal, patience, placement, replacedBy }: DesiredDeployment): boolean {
+  return goal === 'serve' && replacedBy === undefined && (patience !== 'none' || placement !== undefined);
+}
+
+function textOf(deployments: z.input<typeof fileSchema>['deployments']): string {
+  return JSON.stringify({ version, deployments });
+}
+
+function laterVersion(path: string, found: number) {
+  return new SkeinError(
+    'disk-failed',
+    `${path} was written by a later version of Skein (${found}; this one knows ${version}): update Skein, or move the file away`,
+  );
+}
