@@ -37,9 +37,12 @@ const probeMs = 600_000;
 /** Longest silences of a replica that is probed: slow ones need some seconds for a token. */
 const deadlines = { firstTokenMs: 60_000, gapMs: 30_000 };
 
-/** The probe: a short text, continued by the likeliest tokens. Every weight of the model but some embeddings has a part in that. */
+/**
+ * The probe: the likeliest tokens behind one token. Every layer has a part in that, and one token is read alike whether
+ * it lies in a cache or not: some kernels compute rows that come together otherwise than one by one.
+ */
 const probe = {
-  prompt: packPrompt({ type: 'text', text: 'The first prime numbers are 2, 3, 5, 7, 11, 13, 17' }),
+  prompt: packPrompt({ type: 'tokens', tokens: [100] }),
   sampling: samplingSchema.parse({ temperature: 0 }),
   stop: [],
   maxTokens: 12,

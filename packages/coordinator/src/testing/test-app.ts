@@ -60,6 +60,8 @@ export interface TestAppOptions {
   readonly refusal?: Error;
   readonly deploy?: AdminHandlers<'any'>['deploy'];
   readonly undeploy?: AdminHandlers<'any'>['undeploy'];
+  /** Returns milliseconds since 1970. Default: a time that does not change. */
+  readonly now?: () => number;
   /** Silent by default. */
   readonly logger?: Logger;
   /** Default: records nothing. */
@@ -95,7 +97,7 @@ export function testApp(options: TestAppOptions = {}): {
     absent = nobody,
     logger = silentLogger,
   } = options;
-  const now = () => 1_700_000_000_000;
+  const { now = () => 1_700_000_000_000 } = options;
   const received: ReceivedGeneration[] = [];
   const generations: GenerationPort = {
     models: () => models,

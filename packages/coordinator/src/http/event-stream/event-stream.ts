@@ -22,7 +22,7 @@ export interface EventSink {
 
 /** A stream that a client can continue on another connection. */
 export interface ContinuedStream {
-  /** Keeps an event. Returns it as it is to be sent, with its id. */
+  /** Keeps an event. Returns it as it is to be sent, with its id; empty for one that the client has already. */
   append(event: string): string;
   /** Events that the client has missed, with their ids; undefined on the first connection. */
   readonly missed: string | undefined;
@@ -95,8 +95,9 @@ export async function eventStream(
   };
   const write = (event: string) => {
     begin();
-    isQuiet = false;
     const text = stream === undefined ? event : stream.append(event);
+    if (text === '') return;
+    isQuiet = false;
     if (!isGone) body.write(text);
   };
   const sink: EventSink = {

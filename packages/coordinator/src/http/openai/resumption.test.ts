@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { request, type IncomingMessage } from 'node:http';
 
-import type { GenerationInput } from '@skein/protocol';
+import { SkeinError, type GenerationInput } from '@skein/protocol';
 import type { GenerationUpdate } from '@skein/serving';
 import { describe, expect, it, vi } from 'vitest';
 
@@ -137,14 +137,13 @@ describe('an answer that runs while its connection breaks', () => {
     const old = await ask(server.url);
     old.on('error', () => undefined);
     const [chunk] = (await once(old, 'data')) as [Buffer];
-    expect(String(chunk)).toContain('id: chatcmpl-id1:1\n');
+    expect(String(chunk)).toContain('id: chatcmpl-id1:1:');
     const closed = new Promise((resolve) => old.once('close', resolve));
     const response = await ask(server.url, { last: 'chatcmpl-id1:1' });
     await closed;
     go();
-    expect((await read(response)).map(({ id }) => id).slice(0, 3)).toEqual(
-      [2, 3, 4].map((number) => `chatcmpl-id1:${number}`),
-    );
+    const ids = (await read(response)).map(({ id }) => id.split(':').slice(0, 2).join(':'));
+    expect(ids.slice(0, 3)).toEqual([2, 3, 4].map((number) => `chatcmpl-id1:${number}`));
   });
 });
 
@@ -156,8 +155,10 @@ describe('an answer that has ended', () => {
     expect(again).toEqual(whole.slice(2));
     expect((await ask(server.url, { last: whole.at(-1)?.id })).statusCode).toBe(204);
     expect(server.received).toHaveLength(1);
+    // After two minutes it is forgotten, and generated anew.
     server.timers.advance(120_000);
-    expect((await ask(server.url, { last: whole[1]?.id })).statusCode).toBe(404);
+    expect(await read(await ask(server.url, { last: whole[1]?.id }))).toEqual(whole.slice(2));
+    expect(server.received).toHaveLength(2);
   });
 
   it('is not found behind an event that it never had, nor by an id that is none of ours', async () => {
@@ -239,5 +240,74 @@ describe('an answer that another coordinator carried', () => {
     const param = name === '' ? 'skein_resume' : `skein_resume.${name}`;
     expect(await response.json()).toMatchObject({ error: { param } });
     expect(received).toEqual([]);
+  });
+});
+
+describe('a stream that another coordinator carried', () => {
+  it('goes on behind any of its events, each of which comes once: the answer is generated anew, and nobody sees it', async () => {
+    await using first = await serve();
+    const body = { seed: undefined };
+    const whole = await read(await ask(first.url, { body }));
+    for (let cut = 1; cut <= whole.length; cut += 1) {
+      // Each of them knows nothing of the others.
+      await using second = await serve({ now: () => 1_700_000_123_456 });
+      const after = await read(await ask(second.url, { body, last: whole[cut - 1]?.id }));
+      expect([...whole.slice(0, cut), ...after]).toEqual(whole);
+      expect(second.received.map(({ inputs }) => inputs)).toEqual(first.received.map(({ inputs }) => inputs));
+    }
+  });
+
+  it('goes on there once more, before and behind the place where it broke first', async () => {
+    let most = Infinity;
+    await using first = await serve();
+    await using second = await serve(held(() => most));
+    const whole = await read(await ask(first.url));
+    const last = whole[4]?.id;
+    most = 2;
+    const silent = await ask(second.url, { last });
+    silent.destroy();
+    await vi.waitFor(() => expect(second.received[0]?.signal.aborted).toBe(true));
+    most = 4;
+    const [next] = await read(await ask(second.url, { last }), 1);
+    expect(next).toEqual(whole[5]);
+    most = Infinity;
+    expect(await read(await ask(second.url, { last: next?.id }))).toEqual(whole.slice(6));
+  });
+
+  it.each([
+    ['other words', ['Twice ', 'upon ', 'a ', 'time']],
+    ['an earlier end', ['Once ']],
+  ])('ends with an error, and without a word of it, where the answer comes out with %s', async (_, said) => {
+    await using first = await serve();
+    async function* otherwise(): AsyncGenerator<GenerationUpdate> {
+      yield begin;
+      for (const [index, text] of said.entries()) yield { type: 'text-delta', text, tokens: [said.length + index] };
+      yield generationEnd;
+    }
+    await using second = await serve({ events: otherwise });
+    const whole = await read(await ask(first.url));
+    const after = await read(await ask(second.url, { last: whole[5]?.id }));
+    expect(after).toHaveLength(1);
+    expect(after[0]?.data).toContain('comes out otherwise here');
+  });
+
+  it('ends with the error that generating it anew fails with', async () => {
+    await using first = await serve();
+    await using second = await serve({ refusal: new SkeinError('no-peers', 'nobody is there') });
+    const whole = await read(await ask(first.url));
+    const after = await read(await ask(second.url, { last: whole[5]?.id }));
+    expect(after.map(({ data }) => data)).toEqual([expect.stringContaining('nobody is there')]);
+  });
+
+  it('is not found where it has several choices, at the other endpoint, or with a mark that is none', async () => {
+    await using first = await serve();
+    await using second = await serve();
+    const several = await read(await ask(first.url, { body: { n: 2 } }));
+    const mark = '1-1-1-1';
+    const places = [several[0]?.id, `cmpl-id1:1:${mark}`, 'chatcmpl-id1:1:1-1', 'chatcmpl-id1:1:zzzzzzz-1-1-1', `chatcmpl-id1:1:1-zzzzzzzzzzz-1-1`]; // prettier-ignore
+    for (const last of places) expect((await ask(second.url, { last })).statusCode, last).toBe(404);
+    const whole = { stream: false, stream_options: undefined };
+    expect((await ask(second.url, { last: `chatcmpl-id1:1:${mark}`, body: whole })).statusCode).toBe(404);
+    expect(second.received).toEqual([]);
   });
 });

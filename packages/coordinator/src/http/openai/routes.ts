@@ -1,4 +1,4 @@
-import { onAbort, SkeinError } from '@skein/protocol';
+import { onAbort, SkeinError, type GenerationInput } from '@skein/protocol';
 import { Hono, type Context } from 'hono';
 
 import type { Admission, AdmissionRequest, Permit } from '../../admission/index.ts';
@@ -12,7 +12,16 @@ import { eventStream, type EventSink } from '../event-stream/index.ts';
 import type { GenerationPort, ServedModel } from '../generation-port.ts';
 import type { Turns } from '../turns.ts';
 import { bodyChunks, nodeResponse, remoteAddress, showRequestId } from '../node-exchange.ts';
-import { KeptStreams, lastEventOf, noSuchStream, type EventPlace, type KeptStream } from '../resumption/index.ts';
+import {
+  cameOutOtherwise,
+  eventId,
+  KeptStreams,
+  lastEventOf,
+  noSuchStream,
+  parseMark,
+  type EventPlace,
+  type KeptStream,
+} from '../resumption/index.ts';
 import type { AnswerFormat } from './answer-format.ts';
 import { wholeAnswer } from './answer.ts';
 import { chatFormat, parseChatRequest } from './chat.ts';
@@ -96,18 +105,56 @@ async function complete(context: Context, components: Components, endpoint: Endp
   showRequestId(context, id);
   const record = await components.requests.begin(origin);
   try {
-    if (lastEvent === undefined) return await answer(context, components, { ...endpoint, id, record });
-    return await continueStream(context, components, { kept, record, lastEvent });
+    if (kept !== undefined && lastEvent !== undefined) {
+      return await continueStream(context, components, { kept, record, lastEvent });
+    }
+    const told = lastEvent && toldElsewhere(lastEvent, endpoint, components);
+    return await answer(context, components, { ...endpoint, id, record, told });
   } catch (error) {
     record.onFailure(context.req.raw.signal.aborted ? clientLeft() : error);
     throw error;
   }
 }
 
+/** A stream that another coordinator carried, as the last event of its client tells. */
+interface ToldElsewhere {
+  readonly lastEvent: EventPlace;
+  readonly seed: number;
+  readonly askedAt: number;
+}
+
+/**
+ * Returns what the id of an event tells of a stream that is not ours, so that it can be told anew.
+ *
+ * @throws SkeinError `not-found` when that is not enough
+ */
+function toldElsewhere(lastEvent: EventPlace, { format }: Endpoint, { streams }: Components): ToldElsewhere {
+  const { stream, mark } = lastEvent;
+  const start = mark === undefined ? undefined : parseMark(mark);
+  if (start === undefined || !stream.startsWith(format.idPrefix) || streams.has(stream)) throw noSuchStream();
+  return { lastEvent, ...start };
+}
+
+/** Makes the inputs of an answer that is told anew: with the seed and the time that it had. */
+function inputsAnew(inputs: readonly GenerationInput[], { seed, askedAt }: ToldElsewhere): readonly GenerationInput[] {
+  return inputs.map((input) => ({ ...input, askedAt, sampling: { ...input.sampling, seed } }));
+}
+
 async function answer(
   context: Context,
   components: Components,
-  { parse, format, id, record }: Endpoint & { readonly id: string; readonly record: RequestRecord },
+  {
+    parse,
+    format,
+    id,
+    record,
+    told,
+  }: Endpoint & {
+    readonly id: string;
+    readonly record: RequestRecord;
+    /** The stream that the client wants to have continued. Default: it wants an answer. */
+    readonly told?: ToldElsewhere | undefined;
+  },
 ): Promise<Response> {
   const { generations, admission, bodies, stopped, streams, now, schedule } = components;
   const request = context.req.raw;
@@ -123,7 +170,8 @@ async function answer(
   const summary = { ...size, model: served.name, sha256: served.model };
   record.onRead(summary);
   if (inputs[0].prompt.type === 'tokens') assertFitsContext(promptSize, served.contextTokens);
-  const identity = { id, created: Math.floor(now() / 1000), model };
+  const askedAt = told?.askedAt ?? now();
+  const identity = { id: told?.lastEvent.stream ?? id, created: Math.floor(askedAt / 1000), model };
   const claim = {
     principal,
     priority: asked.priority ?? parsed.priority,
@@ -134,12 +182,14 @@ async function answer(
   if (stream) {
     const includeState = request.headers.has(stateHeader);
     // Chat templates may tell the time, which has to stay the same wherever the answer goes on.
-    const timed = inputs.map((input) => ({ askedAt: now(), ...input }));
+    const timed = told === undefined ? inputs.map((input) => ({ askedAt, ...input })) : inputsAnew(inputs, told);
     const answer = new StreamedAnswer({ inputs: timed, format, identity, includeUsage, includeState });
     const requestCharacters = inputs[0].prompt.bytes.byteLength;
-    const kept = streams.keep(id, { principal, answer: { answer, claim, summary }, requestCharacters });
-    return await carry(context, components, { kept, record, asked, claim, body: stack.move() });
+    const kept = streams.keep(identity.id, { principal, answer: { answer, claim, summary }, requestCharacters });
+    const connection = { kept, record, asked, claim, body: stack.move() };
+    return await carry(context, components, { ...connection, lastEvent: told?.lastEvent });
   }
+  if (told !== undefined) throw noSuchStream();
   const left = new AbortController();
   const abort = (reason: SkeinError) => left.abort(reason);
   using _left = onAbort(request.signal, () => abort(clientLeft()));
@@ -163,13 +213,12 @@ async function continueStream(
   context: Context,
   components: Components,
   options: {
-    readonly kept: KeptStream<AskedAnswer> | undefined;
+    readonly kept: KeptStream<AskedAnswer>;
     readonly record: RequestRecord;
     readonly lastEvent: EventPlace;
   },
 ): Promise<Response> {
   const { kept, record, lastEvent } = options;
-  if (kept === undefined) throw noSuchStream();
   const asked = parseAdmissionHeaders(context.req.raw.headers);
   using stack = new DisposableStack();
   stack.use(await components.bodies.readJson(context.req.raw, bodyChunks(context)));
@@ -199,7 +248,8 @@ async function carry(
   const { answer, summary } = kept.answer;
   const taken = new AbortController();
   const onOver = await kept.take({ cut: () => taken.abort() });
-  const missed = lastEvent === undefined ? undefined : kept.after(lastEvent.number);
+  const anew = lastEvent && startAnew(kept, lastEvent);
+  const missed = anew === undefined && lastEvent !== undefined ? kept.after(lastEvent.number) : anew && '';
   if (lastEvent !== undefined && missed === undefined) {
     onOver();
     throw noSuchStream();
@@ -243,7 +293,10 @@ async function carry(
         onAsk: (replica) => record.onAsk(replica),
       });
     const connection = { generate, signal, gone: left.signal, observer: observerOf(record, permit), schedule };
-    await record.follow(answer.send(stallingSink(sink, permit), connection));
+    const answered = answer.send(stallingSink(sink, permit), connection).then(() => anew?.end());
+    // Where that fails, the error is the next thing that the client has to know.
+    void answered.catch(() => anew?.stop());
+    await record.follow(answered);
   };
   return await eventStream(send, {
     outgoing: nodeResponse(context),
@@ -251,12 +304,38 @@ async function carry(
     onError: (error) => onError(error, kept.id),
     schedule,
     stream: {
-      append: (event) => kept.append(event),
+      append: (event) => (anew ?? kept).append(event, answer.mark),
       missed,
       gone: AbortSignal.any([context.req.raw.signal, taken.signal]),
       onOver,
     },
   });
+}
+
+/**
+ * Returns the way in which a stream appends events that its client has from another coordinator, up to the last one: it
+ * sends none of them, and sees that they are the same. Undefined for a stream that has got further.
+ */
+function startAnew(kept: KeptStream<AskedAnswer>, lastEvent: EventPlace) {
+  if (lastEvent.mark === undefined || kept.answer.answer.isOver || kept.last >= lastEvent.number) return undefined;
+  const id = `id: ${eventId(lastEvent)}\n`;
+  let isOver = false;
+  return {
+    append(event: string, mark: string | undefined): string {
+      const text = kept.append(event, mark);
+      if (isOver || kept.last > lastEvent.number) return text;
+      if (kept.last === lastEvent.number && !text.startsWith(id)) throw cameOutOtherwise();
+      return '';
+    },
+    /** Sees that the answer did not end before the event. */
+    end(): void {
+      if (kept.last < lastEvent.number) throw cameOutOtherwise();
+    },
+    /** Has all later events sent. */
+    stop(): void {
+      isOver = true;
+    },
+  };
 }
 
 /** Returns an observer that records an answer's progress, and counts its tokens for fairness. */

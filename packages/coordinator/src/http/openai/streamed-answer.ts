@@ -4,6 +4,7 @@ import type { AnswerObserver } from '../../audit/index.ts';
 import type { Schedule } from '../../timers.ts';
 import { eventOf, type EventSink } from '../event-stream/index.ts';
 import type { Choice } from '../generation-port.ts';
+import { AnswerMark } from '../resumption/index.ts';
 import {
   combine,
   type AnswerFormat,
@@ -63,11 +64,16 @@ interface ChoiceState {
 export class StreamedAnswer {
   readonly #options: StreamedAnswerOptions;
   readonly #choices: readonly ChoiceState[];
+  /** Undefined with several choices, whose events come in any order, and for the rest of an answer alone. */
+  readonly #mark: AnswerMark | undefined;
   #isOver = false;
 
   constructor(options: StreamedAnswerOptions) {
     const { inputs, format, identity } = options;
     this.#options = options;
+    const [only, ...others] = inputs;
+    const isWhole = only !== undefined && others.length === 0 && only.resume === undefined;
+    this.#mark = isWhole ? new AnswerMark(only) : undefined;
     this.#choices = inputs.map((input, index) => {
       const opening = format.opening(identity, index);
       const textEvent = textTemplate((text) => this.#chunk(format.delta(identity, { index, text, logprobs: null })));
@@ -81,6 +87,11 @@ export class StreamedAnswer {
         logprobs: format.logprobs(),
       };
     });
+  }
+
+  /** The mark of what was sent; undefined where no other coordinator can send it anew. */
+  get mark(): string | undefined {
+    return this.#mark?.text;
   }
 
   /** Whether it has come to its end, or failed for good. */
@@ -138,6 +149,7 @@ export class StreamedAnswer {
         onDelta: (run, { text, tokens, logprobs, mu }) => {
           const choice = choiceAt(open, run);
           choice.tokens += tokens.length;
+          this.#mark?.add(tokens);
           if (text === '' && logprobs === undefined && !includeState) return undefined;
           const isPlain = logprobs === undefined && !includeState;
           // Tokens and text are in one event: a connection can't break between them.

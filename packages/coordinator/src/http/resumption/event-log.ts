@@ -28,12 +28,17 @@ export class EventLog {
     return this.#forgotten + this.#events.length;
   }
 
-  /** Adds a formatted event. Returns it as it crosses the wire, with its id. */
-  append(event: string): string {
-    this.#events.push(event);
-    this.#characters += event.length;
+  /**
+   * Adds a formatted event. Returns it as it crosses the wire, with its id.
+   *
+   * @param mark mark of what the stream has told with it. Default: the id has none
+   */
+  append(event: string, mark?: string): string {
+    const text = `id: ${eventId({ stream: this.#stream, number: this.last + 1, mark })}\n${event}`;
+    this.#events.push(text);
+    this.#characters += text.length;
     if (this.#characters > this.#mostCharacters) this.#forgetOldest();
-    return this.#withId(this.last, event);
+    return text;
   }
 
   /** Forgets the events; later ones keep counting. */
@@ -49,12 +54,7 @@ export class EventLog {
    */
   after(number: number): string | undefined {
     if (number < this.#forgotten || number > this.last) return undefined;
-    const missed = this.#events.slice(number - this.#forgotten);
-    return missed.map((event, index) => this.#withId(number + 1 + index, event)).join('');
-  }
-
-  #withId(number: number, event: string): string {
-    return `id: ${eventId({ stream: this.#stream, number })}\n${event}`;
+    return this.#events.slice(number - this.#forgotten).join('');
   }
 
   /** Forgets the older half at once: one by one, each event would cost as much as all that are kept. */

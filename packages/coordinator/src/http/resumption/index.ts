@@ -1,3 +1,4 @@
 export { KeptStreams, keptStreamLimits, type KeptStream } from './kept-streams.ts';
-export { lastEventOf, type EventPlace } from './last-event-id.ts';
+export { eventId, lastEventOf, type EventPlace } from './last-event-id.ts';
 export { noSuchStream } from './no-such-stream.ts';
+export { AnswerMark, cameOutOtherwise, parseMark } from './told-anew.ts';

@@ -30,8 +30,10 @@ export interface Connection {
 export interface KeptStream<Answer> {
   readonly id: string;
   readonly answer: Answer;
-  /** Appends a formatted event and returns it with its id. */
-  append(event: string): string;
+  /** Number of the last event; 0 before the first. */
+  readonly last: number;
+  /** Appends a formatted event and returns it with its id, which has the mark, if any. */
+  append(event: string, mark?: string): string;
   /**
    * Cuts the connection that carries the stream, if any, waits until nothing is added there any more, and has the new
    * one carry it. Returns the function to call when that one is over.
@@ -76,6 +78,11 @@ export class KeptStreams<Answer> {
     return this.#entries.size;
   }
 
+  /** Tells whether there is a stream with an id, whoever's. */
+  has(id: string): boolean {
+    return this.#entries.has(id);
+  }
+
   /** Keeps a new stream of a principal, which alone can continue it. */
   keep(
     id: string,
@@ -86,7 +93,10 @@ export class KeptStreams<Answer> {
     const stream: KeptStream<Answer> = {
       id,
       answer,
-      append: (event) => this.#append(entry, event),
+      get last() {
+        return log.last;
+      },
+      append: (event, mark) => this.#append(entry, event, mark),
       take: async (connection) => await this.#take(entry, connection),
       after: (number) => log.after(number),
     };
@@ -103,9 +113,9 @@ export class KeptStreams<Answer> {
     return entry?.principal === principal ? entry.stream : undefined;
   }
 
-  #append(entry: Entry<Answer>, event: string): string {
+  #append(entry: Entry<Answer>, event: string, mark: string | undefined): string {
     const before = entry.log.characters;
-    const text = entry.log.append(event);
+    const text = entry.log.append(event, mark);
     if (!this.#isKept(entry)) entry.log.clear();
     else {
       this.#characters += entry.log.characters - before;

@@ -7,11 +7,13 @@ export interface EventPlace {
   readonly stream: string;
   /** Number of the event, from 1. */
   readonly number: number;
+  /** Mark of the answer by then, with which another coordinator tells it anew. Default: none can. */
+  readonly mark?: string | undefined;
 }
 
 /** Makes the `id` of an event. */
-export function eventId({ stream, number }: EventPlace): string {
-  return `${stream}:${number}`;
+export function eventId({ stream, number, mark }: EventPlace): string {
+  return mark === undefined ? `${stream}:${number}` : `${stream}:${number}:${mark}`;
 }
 
 /**
@@ -23,7 +25,7 @@ export function eventId({ stream, number }: EventPlace): string {
 export function lastEventOf(context: Context): EventPlace | undefined {
   const id = context.req.header('last-event-id');
   if (id === undefined || id === '') return undefined;
-  const [, stream, number] = /^([A-Za-z0-9._-]{1,64}):(\d{1,9})$/.exec(id) ?? [];
+  const [, stream, number, mark] = /^([A-Za-z0-9._-]{1,64}):(\d{1,9})(?::([a-z0-9-]{1,64}))?$/.exec(id) ?? [];
   if (stream === undefined) throw noSuchStream();
-  return { stream, number: Number(number) };
+  return { stream, number: Number(number), mark };
 }
