@@ -56,7 +56,9 @@ export async function runHttpAttacks(options: {
   stack.defer(async () => await rm(directory, { recursive: true }));
   const model = stack.use(await tinyModelFile());
   const mesh = stack.use(await startMesh([0, 1], { model, directory, signal, say: () => undefined }));
-  const deployment = stack.use(await mesh.deploy({ stages: 2, contextTokens: 4096, sequences: 8 }));
+  // One for each answer that attackers and clients ask for at once. The wait for a place among others' answers is a
+  // matter of the queue's order; the waits measured here are those that a pause of ours would cause.
+  const deployment = stack.use(await mesh.deploy({ stages: 2, contextTokens: 4096, sequences: 12 }));
   const daemons = deployment.stages.map(({ pid }) => pid);
   const { url, model: name } = mesh.endpoint;
   const target: HttpTarget = { url, model: name, port: Number(new URL(url).port) };

@@ -169,18 +169,22 @@ export class ModelAdmission {
 
   /** Ends a wait that lasts too long. That for a deployment has deadlines of its own. */
   #watch(ticket: Ticket): Disposable {
-    const { schedule } = this.#components;
+    const { schedule, nowMs } = this.#components;
     let timer: Disposable;
     const look = (): void => {
       if (this.#isPreparing) timer = schedule(longestWaitMs, look);
-      else this.#giveUp(ticket, new SkeinError('overloaded', waitedInVain));
+      else this.#giveUp(ticket, waitedInVain(this.#queue.nextRetryAfterMs(nowMs())));
     };
     timer = schedule(longestWaitMs, look);
     return { [Symbol.dispose]: () => timer[Symbol.dispose]() };
   }
 }
 
-const waitedInVain = `no machine was free for ${formatDuration(longestWaitMs)}; try again later or add a machine`;
+/** Makes the error of a request that waited for too long. */
+function waitedInVain(retryAfterMs: number): SkeinError {
+  const message = `no machine was free for ${formatDuration(longestWaitMs)}; try again in ${formatDuration(retryAfterMs)}, or add a machine`;
+  return new SkeinError('overloaded', message, { details: { retryAfterSeconds: retryAfterMs / 1000 } });
+}
 
 /** Makes the error of a refused request. */
 function explain({ reason, waiting, expectedWaitMs = 0, retryAfterMs }: Refusal): SkeinError {

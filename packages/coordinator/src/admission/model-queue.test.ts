@@ -233,6 +233,9 @@ it('admits in the order that it told, each position one less with each admission
       serve(queue, (ticket) => {
         admissions += 1;
         expect(positions.get(ticket)).toBe(admissions);
+        for (const [one, position] of positions) {
+          expect(queue.outlookOf(one, 0).position).toBe(Math.max(0, position - admissions));
+        }
       });
       expect(admissions).toBe(tickets.length);
     }),

@@ -47,6 +47,12 @@ export interface Outlook {
   readonly expectedWaitMs?: number;
 }
 
+/** A request's place in the queue: its position, and the sequences up to it, its own included. */
+interface QueuePlace {
+  readonly position: number;
+  readonly sequences: number;
+}
+
 interface OwnTicket extends Ticket {
   admittedAtMs: number | undefined;
   isStalled: boolean;
@@ -113,6 +119,8 @@ export class ModelQueue {
   #sumOfStarts = 0;
   /** Time that was named last to a refused request. */
   #retryAtMs = 0;
+  /** The order of the queue, as it is asked for. Undefined after a change. */
+  #order: ReadonlyMap<Ticket, QueuePlace> | undefined;
 
   constructor(options: ModelQueueOptions = {}) {
     this.#options = { ...defaults, ...options };
@@ -151,9 +159,11 @@ export class ModelQueue {
     const tokens = costOf({ ...request, generatedTokens: answerTokens * request.sequences });
     const ticket: OwnTicket = { ...request, tokens, admittedAtMs: undefined, isStalled: false };
     this.#queue.add(ticket);
+    this.#order = undefined;
     const refusal = this.#refusalOf(ticket, nowMs);
     if (refusal === undefined) return ticket;
     this.#queue.remove(ticket);
+    this.#order = undefined;
     return refusal;
   }
 
@@ -164,6 +174,7 @@ export class ModelQueue {
       const next = this.#queue.next;
       if (next === undefined || !this.#hasPlaceFor(next)) return admitted;
       this.#queue.take();
+      this.#order = undefined;
       next.admittedAtMs = nowMs;
       this.#admitted.add(next);
       this.#running += next.sequences;
@@ -179,6 +190,7 @@ export class ModelQueue {
    */
   leave(ticket: Ticket, taken: TokensTaken, nowMs: number): void {
     const own = ticket as OwnTicket;
+    this.#order = undefined;
     if (own.admittedAtMs === undefined) return void this.#queue.remove(own);
     if (!this.#admitted.delete(own)) return;
     if (!own.isStalled) this.#running -= own.sequences;
@@ -202,9 +214,8 @@ export class ModelQueue {
   /** Returns what a request may expect. */
   outlookOf(ticket: Ticket, nowMs: number): Outlook {
     if (ticket.admittedAtMs !== undefined) return { position: 0, expectedWaitMs: 0 };
-    const order = this.#queue.inOrder();
-    const position = order.indexOf(ticket as OwnTicket) + 1;
-    const sequences = order.slice(0, position).reduce((sum, one) => sum + one.sequences, 0);
+    this.#order ??= placesOf(this.#queue.inOrder());
+    const { position, sequences } = this.#order.get(ticket) ?? nowhere;
     const intervalMs = this.#intervalMs(nowMs);
     if (intervalMs === undefined) return { position };
     return { position, expectedWaitMs: Math.max(0, this.#running + sequences - this.#places) * intervalMs };
@@ -231,7 +242,7 @@ export class ModelQueue {
     const waiting = this.#queue.size - 1;
     if (waiting === 0 && this.#hasPlaceFor(ticket)) return undefined;
     const refuse = (reason: Refusal['reason']): Refusal => {
-      return { reason, waiting, retryAfterMs: this.#nextRetryAfterMs(0, nowMs) };
+      return { reason, waiting, retryAfterMs: this.nextRetryAfterMs(nowMs) };
     };
     const continued = this.#queue.sizeWith('continued');
     const isContinued = ticket.priority === 'continued';
@@ -244,7 +255,7 @@ export class ModelQueue {
     const tooLongMs = expectedWaitMs - Math.min(longestWaitMs, deadlineMs);
     if (tooLongMs > 0) {
       const reason = deadlineMs < longestWaitMs ? 'deadline' : 'wait';
-      return { reason, waiting, expectedWaitMs, retryAfterMs: this.#nextRetryAfterMs(tooLongMs, nowMs) };
+      return { reason, waiting, expectedWaitMs, retryAfterMs: this.nextRetryAfterMs(nowMs, tooLongMs) };
     }
     return undefined;
   }
@@ -253,9 +264,9 @@ export class ModelQueue {
    * Returns the time after which a refused request may come again. Requests that are refused together get different
    * times: places get free one after the other.
    *
-   * @param tooLongMs time by which the queue is too long for it
+   * @param tooLongMs time by which the queue is too long for it. Default 0
    */
-  #nextRetryAfterMs(tooLongMs: number, nowMs: number): number {
+  nextRetryAfterMs(nowMs: number, tooLongMs = 0): number {
     // Before any request has ended nobody knows when one will.
     const unknownMs = this.#durations.value === undefined ? leastRetryMs : 0;
     const intervalMs = Math.max(this.#intervalMs(nowMs) ?? 0, unknownMs);
@@ -263,6 +274,19 @@ export class ModelQueue {
     this.#retryAtMs = Math.min(Math.max(this.#retryAtMs, nowMs + tooLongMs) + intervalMs, latestMs);
     return Math.max(this.#retryAtMs - nowMs, leastRetryMs);
   }
+}
+
+/** The place of a request that gave up waiting. */
+const nowhere: QueuePlace = { position: 0, sequences: 0 };
+
+function placesOf(order: readonly OwnTicket[]): ReadonlyMap<Ticket, QueuePlace> {
+  const places = new Map<Ticket, QueuePlace>();
+  let sequences = 0;
+  for (const ticket of order) {
+    sequences += ticket.sequences;
+    places.set(ticket, { position: places.size + 1, sequences });
+  }
+  return places;
 }
 
 function costOf({ promptTokens, generatedTokens }: TokensTaken): number {
