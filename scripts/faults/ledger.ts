@@ -80,6 +80,8 @@ export class Ledger {
       const what = `usage counts ${counted} of ${delivered} tokens`;
       this.#wrong.push({ ...facts, what, duplicated: 0, missing: 0 });
     }
+    const failovers = answer.usage?.failovers ?? 0;
+    const journey = `${failovers} failovers, longest pause behind token ${answer.pause?.tokens.join() ?? 'none'}`;
     let isSame = isComplete;
     for (const [choice, { tokens, text, finishReason }] of answer.choices.entries()) {
       const whole = expected.choices[choice];
@@ -87,7 +89,7 @@ export class Ledger {
       const isWhole = verdict.kind === 'same' && text === whole?.text && finishReason === whole?.finishReason;
       isSame &&= isWhole;
       const isFine = isComplete ? isWhole : verdict.kind === 'same' || verdict.kind === 'beginning';
-      if (!isFine) this.#doubt(request, { choice, tokens, isComplete, verdict, facts });
+      if (!isFine) this.#doubt(request, { choice, tokens, isComplete, verdict, facts, journey });
       else if (isComplete && answer.usage?.failovers !== undefined) this.#recheck(request, choice, answer);
     }
     if (isSame) this.#counts.same += 1;
@@ -103,14 +105,17 @@ export class Ledger {
       readonly tokens: readonly number[];
       readonly isComplete: boolean;
       readonly verdict: Verdict;
+      /** The failovers of the answer, in words. */
+      readonly journey: string;
       readonly facts: Pick<WrongAnswer, 'kind' | 'model' | 'way' | 'afterFault'>;
     },
   ): void {
-    const { choice, tokens, isComplete, verdict, facts } = of;
+    const { choice, tokens, isComplete, verdict, facts, journey } = of;
     const at = 'at' in verdict ? verdict.at : tokens.length;
     const count = (kind: Verdict['kind']) => (verdict.kind === kind && 'tokens' in verdict ? verdict.tokens : 0);
-    const what =
+    const how =
       'at' in verdict ? `${verdict.kind} at token ${at}` : `its tokens are ${verdict.kind}, but not its text or end`;
+    const what = `${how}, of ${tokens.length}; ${journey}`;
     const wrong = { ...facts, what, duplicated: count('duplicated'), missing: count('missing') };
     const parts = { delivered: tokens.slice(0, at), followed: tokens.slice(at), isWhole: isComplete };
     this.#doubts.push({ request, choice, ...parts, wrong });

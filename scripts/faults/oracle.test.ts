@@ -18,7 +18,10 @@ function continued(tokens: readonly number[]): readonly number[] {
   return all;
 }
 
-const client = { replay: async (_: unknown, tokens: readonly number[]) => continued(tokens).slice(tokens.length) };
+const client = {
+  replay: async (_: unknown, tokens: readonly number[], { most }: { readonly most?: number } = {}) =>
+    continued(tokens).slice(tokens.length, most === undefined ? undefined : tokens.length + most),
+};
 
 async function consult(answer: readonly number[], at: number) {
   if (request === undefined) throw new Error('no request');
@@ -31,11 +34,11 @@ async function consult(answer: readonly number[], at: number) {
 }
 
 test('takes an answer that goes on as a fresh request does', async () => {
-  expect(await consult(continued([]), 40)).toEqual({ replays: 1, turns: 0, wrong: 0 });
+  expect(await consult(continued([]), 40)).toEqual({ replays: 1, turned: 0, wrong: 0 });
 });
 
 test('takes an answer that turned at a token, and went on from there', async () => {
-  expect(await consult(continued([...continued([]).slice(0, 50), 3]), 40)).toEqual({ replays: 1, turns: 1, wrong: 0 });
+  expect(await consult(continued([...continued([]).slice(0, 50), 3]), 40)).toEqual({ replays: 1, turned: 1, wrong: 0 });
 });
 
 test.each([

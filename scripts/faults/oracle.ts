@@ -3,19 +3,21 @@ import type { Client } from './client.ts';
 import type { Doubt, Ledger } from './ledger.ts';
 
 /**
- * Most tokens of an answer that a replay need not give, of so many. Where other answers were given up, later ones lie in
- * the cache in another order, their logits differ in the last bits, and now and then a draw falls to the other side
- * (decision 6). From then on the texts differ, so the replay goes on behind that token. A piece that came twice, or never,
- * would make it differ at one token after the other.
+ * Places behind which answers that a replay does not give are asked for once more, and the share of these where a fresh
+ * request has to give the very next token. Where other answers were given up, later ones lie in the cache in another order,
+ * their logits differ in the last bits, and now and then a draw falls to the other side (decision 6): the texts differ from
+ * then on, but a fresh request behind any of the tokens goes on alike. A piece that came twice, or never, would make nearly
+ * all draws behind it differ, which depend on their places.
  */
-const mostTurns = (tokens: number) => 1 + Math.floor(tokens / 100);
+const probes = 16;
+const leastAlike = 0.75;
 
 /** The work of an oracle. */
 export interface Consultation {
   /** Number of answers that were compared with fresh requests. */
   readonly replays: number;
-  /** Number of their tokens at which the texts turned. */
-  readonly turns: number;
+  /** Number of these that turned at a token, since logits differ in their last bits. */
+  readonly turned: number;
 }
 
 /**
@@ -28,7 +30,7 @@ export async function consultOracle(
   { timeoutMs, signal }: { readonly timeoutMs: number; readonly signal: AbortSignal },
 ): Promise<Consultation> {
   const deadlineMs = performance.now() + timeoutMs;
-  let [replays, turns] = [0, 0];
+  let [replays, turned] = [0, 0];
   for (const doubt of ledger.doubts) {
     signal.throwIfAborted();
     const { wrong, request } = doubt;
@@ -38,34 +40,32 @@ export async function consultOracle(
     if (!isKnown && (wrong === undefined || wrong.duplicated + wrong.missing === 0)) continue;
     if (isKnown) {
       replays += 1;
-      const turned = await turnsOf(client, doubt);
-      turns += turned ?? 0;
-      if (turned !== undefined) continue;
+      const likeness = await compare(client, doubt);
+      if (likeness === 'turned') turned += 1;
+      if (likeness !== 'other') continue;
     }
     const facts = wrong ?? { kind: request.kind, model: request.model, way: 'replay', afterFault: 0 };
     const what = wrong?.what ?? `a fresh request does not go on alike behind ${doubt.delivered.length} tokens`;
     ledger.wrong({ duplicated: 0, missing: 0, ...facts, what });
   }
-  return { replays, turns };
+  return { replays, turned };
 }
 
-/** Returns the number of tokens at which the texts turned; undefined when they are no more alike. */
-async function turnsOf(
+async function compare(
   client: Pick<Client, 'replay'>,
   { request, choice, delivered, followed, isWhole }: Doubt,
-): Promise<number | undefined> {
+): Promise<'same' | 'turned' | 'other'> {
   const seed = request.settings.seed ?? 0;
-  const settings = { ...request.settings, seed: choice === 0 ? seed : choiceSeed(seed, choice) };
-  const known = [...delivered];
-  let rest = followed;
-  for (let turns = 0; turns <= mostTurns(followed.length); turns += 1) {
-    const replayed = await client.replay({ ...request, settings }, known);
-    const at = rest.findIndex((token, index) => token !== replayed[index]);
-    const isSame = at === -1 && (!isWhole || replayed.length === rest.length);
-    if (isSame) return turns;
-    if (at === -1) return undefined;
-    known.push(...rest.slice(0, at + 1));
-    rest = rest.slice(at + 1);
+  const asked = { ...request, settings: { ...request.settings, seed: choice === 0 ? seed : choiceSeed(seed, choice) } };
+  const replayed = await client.replay(asked, delivered);
+  const isAlike = followed.every((token, index) => token === replayed[index]);
+  if (isAlike && (!isWhole || replayed.length === followed.length)) return 'same';
+  if (isAlike) return 'other';
+  const places = Array.from({ length: probes }, (_, probe) => Math.floor((probe * followed.length) / probes));
+  let alike = 0;
+  for (const place of new Set(places)) {
+    const [next] = await client.replay(asked, [...delivered, ...followed.slice(0, place)], { most: 1 });
+    if (next === followed[place]) alike += 1;
   }
-  return undefined;
+  return alike >= leastAlike * new Set(places).size ? 'turned' : 'other';
 }
