@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { createLan, type Lan } from '../../scripts/lan/lan.ts';
 import { missingForLan } from '../../scripts/lan/missing.ts';
 import { askSkein, runSkein, startSkein, type Machine } from '../../scripts/quickstart/skein-command.ts';
+import { daemonStatusOf } from '../support/daemon-status.ts';
 
 /** The verdicts of `skein doctor` on a network with real faults. */
 const missing = await missingForLan();
@@ -55,8 +56,7 @@ beforeAll(async () => {
   const signal = AbortSignal.timeout(patienceMs);
   const { invite } = z.object({ invite: z.string() }).parse(await runSkein(['invite'], { machine: home, signal }));
   await start(['join', invite], attic);
-  const sees = async (): Promise<string> => (await verdict(attic, 'daemon'))?.what ?? '';
-  await vi.waitUntil(async () => (await sees()).includes('sees 1 other'), patienceMs);
+  await vi.waitUntil(async () => (await daemonStatusOf(attic))?.cards.length === 2, patienceMs);
 }, 2 * patienceMs);
 
 afterAll(async () => await stack.disposeAsync());

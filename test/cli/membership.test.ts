@@ -6,6 +6,7 @@ import { expect, it, vi } from 'vitest';
 import { z } from 'zod';
 
 import { runSkein, startSkein, type Machine } from '../../scripts/quickstart/skein-command.ts';
+import { daemonStatusOf } from '../support/daemon-status.ts';
 
 /** Membership, by the commands as a person uses them. */
 const quiet = ['--no-mdns', '--backend', 'cpu', '--threads', '1', '--listen', '/ip4/127.0.0.1/tcp/0'];
@@ -27,10 +28,8 @@ it('lets a machine in with an invite, once, and puts it out again for everybody'
     const printed = await runSkein(['invite', ...flags], { machine: home, signal });
     return z.object({ invite: z.string() }).parse(printed).invite;
   };
-  const namesSeenBy = async (from: Machine): Promise<string[]> => {
-    const { members } = statusSchema.parse(await runSkein(['status'], { machine: from, signal }));
-    return members.map(({ name }) => name).sort();
-  };
+  const namesSeenBy = async (from: Machine): Promise<string[]> =>
+    (await daemonStatusOf(from))?.cards.map(({ name }) => name).sort() ?? [];
   const start = async (line: readonly string[], on: Machine) =>
     await startSkein([...line, '--name', on.name, ...quiet], { machine: on, signal });
 

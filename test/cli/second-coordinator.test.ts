@@ -2,20 +2,20 @@ import { mkdtempDisposable } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { z } from 'zod';
 
 import { runSkein, startSkein, type Machine } from '../../scripts/quickstart/skein-command.ts';
+import { daemonStatusOf } from '../support/daemon-status.ts';
 
 const statusSchema = z.object({ members: z.array(z.looseObject({ name: z.string(), roles: z.array(z.string()) })) });
 const factsSchema = z.looseObject({ url: z.string(), addresses: z.array(z.string()) });
 
 /** Members that a machine sees, once it sees so many, as `name: roles`. */
 async function untilSees(machine: Machine, count: number, signal: AbortSignal): Promise<string[]> {
-  for (;;) {
-    const { members } = statusSchema.parse(await runSkein(['status'], { machine, signal }));
-    if (members.length === count) return members.map(({ name, roles }) => `${name}: ${roles.join()}`).toSorted();
-  }
+  await vi.waitUntil(async () => (await daemonStatusOf(machine))?.cards.length === count);
+  const { members } = statusSchema.parse(await runSkein(['status'], { machine, signal }));
+  return members.map(({ name, roles }) => `${name}: ${roles.join()}`).toSorted();
 }
 
 test('a machine that joined coordinates after a stop and an `up`, in the same mesh and as it was told once', async () => {
