@@ -1,7 +1,7 @@
 import { plannedSpecSchema, type Card, type Hardware, type Link, type ModelManifest } from '@skein/protocol';
 import { describe, expect, it } from 'vitest';
 
-import { cardOf, gibibyte, manifestOf, peerIdOf } from '../testing/fixtures.ts';
+import { cardOf, gibibyte, heldStageOf, manifestOf, peerIdOf } from '../testing/fixtures.ts';
 import { plan, planWithAlternatives } from './plan.ts';
 
 /** Layers, bytes of one layer and of the output matrix, hidden size: a model that people run, in 4 bits. */
@@ -246,4 +246,27 @@ it('corrects a prediction by what replicas on that machine have had', () => {
   const after = plan({ cards: [slower], manifest }, spec).prediction;
   expect(after.oneStreamTokensPerSecond).toBeCloseTo(0.8 * before.oneStreamTokensPerSecond);
   expect(after.saturatedTokensPerSecond).toBeCloseTo(0.8 * before.saturatedTokensPerSecond);
+});
+
+it('spreads further replicas by speed once every machine serves the model', () => {
+  const manifest = modelOf(llama8b);
+  const spec = plannedSpecSchema.parse({ model: manifest.model, contextTokens: 4096 });
+  const cards = cardsOf([
+    { name: 'fast', cpu: 'AMD EPYC', cores: 16, main: 64 },
+    { name: 'slow', main: 120 },
+  ]);
+  const chosen: (string | undefined)[] = [];
+  for (let replica = 0; replica < 5; replica += 1) {
+    const serving = cards.map((card, index) => ({
+      ...card,
+      stages: chosen
+        .filter((peer) => peer === peerIdOf(index))
+        .map((_, one) => ({ ...heldStageOf(`deployment-${one}`), model: manifest.model, bytes: 6 * gibibyte })),
+    }));
+    chosen.push(plan({ cards: serving, manifest }, spec).stages[0]?.peer);
+  }
+  const [fast, slow] = [peerIdOf(0), peerIdOf(1)];
+  expect(chosen.slice(0, 2)).toEqual([fast, slow]);
+  // It is three times as fast, so it gets the next ones.
+  expect(chosen.slice(2, 4)).toEqual([fast, fast]);
 });

@@ -55,14 +55,19 @@ class Search {
       if (one.cost < best) ends[count] = one;
     };
     this.#costs.fill(Infinity);
+    // A start that costs as much as the worst of the longer chains found so far, by other leads, leads to no better one.
+    const limits = this.found.map((_, count) =>
+      Math.max(...this.found.slice(count + 1).map((chain) => chain?.cost ?? Infinity)),
+    );
     for (const first of stages.keys()) {
       if (lead === undefined || first === lead) this.#begin(first, end);
     }
     for (let peers = 1; peers < 2 ** stages.length; peers += 1) {
       const count = countBits(peers);
+      const limit = limits[count] ?? Infinity;
       if (count >= this.#most || (lead !== undefined && ((peers >> lead) & 1) === 0)) continue;
       for (const next of stages.keys()) {
-        if ((peers >> next) & 1 || !this.#gather(peers, next)) continue;
+        if ((peers >> next) & 1 || !this.#gather(peers, next, limit)) continue;
         const back = lead === undefined ? 0 : (returns?.[next * stages.length + lead] ?? 0);
         this.#finish({ peers, count, next, back }, end);
         if (count + 1 < this.#most) this.#extend(peers, count, next);
@@ -85,8 +90,8 @@ class Search {
     for (let to = least; to <= Math.min(greatest, units - 1); to += 1) this.#costs[base + to] = costs[to] ?? Infinity;
   }
 
-  /** Fills in the least costs of a set's chains, with the hop to a next peer. Returns whether there are any. */
-  #gather(peers: number, next: number): boolean {
+  /** Fills in the least costs of a set's chains below a limit, with the hop to a next peer. Returns whether there are any. */
+  #gather(peers: number, next: number, limit = Infinity): boolean {
     const { stages, hops, units } = this.#problem;
     const before = this.#before.fill(Infinity);
     const costs = this.#costs;
@@ -97,7 +102,7 @@ class Search {
       const base = this.#at(peers, last);
       for (let place = 1; place < units; place += 1) {
         const cost = costs[base + place] as number;
-        if (cost === Infinity) continue;
+        if (cost >= limit) continue;
         const sum = this.#isSum ? cost + hop : Math.max(cost, hop);
         if (sum < (before[place] as number)) {
           before[place] = sum;
