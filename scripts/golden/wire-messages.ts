@@ -249,6 +249,17 @@ export const messagesOf: Readonly<Record<keyof typeof methods, readonly WireMess
       },
       {
         type: 'stage-load',
+        deployment: 'deployment-labelled',
+        manifest: sha256,
+        name: 'tiny',
+        stage: 0,
+        stages: 1,
+        block,
+        sources: [peer],
+        spec: { ...plannedSpec, labels: { zone: 'eu' } },
+      },
+      {
+        type: 'stage-load',
         deployment: 'deployment-4',
         lease: { epoch: 4, holder: peer },
         manifest: sha256,

@@ -64,6 +64,8 @@ test('leaves to the coordinator what nobody gave', () => {
   expect(Object.values(deploymentOptions(parse())).filter((value) => value !== undefined)).toEqual([]);
   expect(givenDeploymentFlag(parse())).toBeUndefined();
   expect(givenDeploymentFlag(parse('--ctx', '512'))).toBe('--ctx');
+  const labelled = deploymentOptions(parse('--label', 'zone=eu', '--label', 'class=confidential'));
+  expect(labelled).toMatchObject({ labels: { zone: 'eu', class: 'confidential' } });
 });
 
 test('says what each option is when it is left out', () => {

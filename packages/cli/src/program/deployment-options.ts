@@ -15,7 +15,7 @@ import { InvalidArgumentError, Option, type Command } from 'commander';
 import { z } from 'zod';
 
 import { exitCodes } from '../process/exit-codes.ts';
-import { decimalNumber, wholeNumber, wholeNumbers } from './arguments.ts';
+import { decimalNumber, label, wholeNumber, wholeNumbers } from './arguments.ts';
 
 const optionsSchema = deploymentRequestSchema.omit({ model: true });
 type OptionName = keyof DeploymentOptions;
@@ -75,12 +75,13 @@ function textOfFile(path: string): string {
 }
 
 function optionOf(name: OptionName, { flag, description, otherwise }: DeploymentFlag): Option {
-  const defaults: DeploymentOptions = deploymentDefaults;
+  const defaults: Partial<Record<OptionName, string | number>> = deploymentDefaults;
   const option = new Option(flag, `${description} (default: ${otherwise ?? String(defaults[name])})`);
   const schema = optionsSchema.shape[name].unwrap();
   if (schema instanceof z.ZodBoolean) return option;
   if (schema instanceof z.ZodEnum) return option.choices(schema.options.map(String));
   if (schema instanceof z.ZodString) return option.argParser(textOfFile);
+  if (schema instanceof z.ZodRecord) return option.argParser(label);
   if (schema instanceof z.ZodNumber) return option.argParser(numberParser(schema));
   return name === 'layers' ? option.argParser(wholeNumbers) : option.argParser((text) => text.split(','));
 }

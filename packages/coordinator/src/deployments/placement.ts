@@ -1,4 +1,12 @@
-import { isSkeinError, mayFitWithLess, plannedSpec, type DeploymentStatus, type PlannedSpec } from '@skein/protocol';
+import {
+  isSkeinError,
+  mayFitWithLess,
+  plannedSpec,
+  SkeinError,
+  type DeploymentStatus,
+  type Labels,
+  type PlannedSpec,
+} from '@skein/protocol';
 
 import { plan, planWithDefaultContext, type PlacedStage, type Plan, type PlanSnapshot } from '../planner/index.ts';
 import type { DesiredDeployment } from './desired-state.ts';
@@ -15,13 +23,14 @@ export interface Placement {
  *
  * @param contextTokens tokens of a context that the spec leaves out, or the model's where they are fewer. Default: as
  *   {@link planWithDefaultContext} decides
- * @throws SkeinError the planner's error for the whole spec
+ * @throws SkeinError `no-peers` where no machine has the labels of the spec; the planner's error for the whole spec
  */
 export function placeDeployment(
   { spec, isReplacement }: Pick<DesiredDeployment, 'spec' | 'isReplacement'>,
-  snapshot: PlanSnapshot,
+  mesh: PlanSnapshot,
   contextTokens?: number,
 ): Placement {
+  const snapshot = spec.labels === undefined ? mesh : among(mesh, spec.labels);
   const asItFits = { ...spec, stages: undefined, layers: undefined };
   const lesser = isReplacement ? [asItFits, { ...asItFits, contextTokens: undefined }] : [];
   let failure: unknown;
@@ -42,6 +51,19 @@ export function placeDeployment(
     }
   }
   throw failure;
+}
+
+/** Leaves a plan the machines that have all of the labels. */
+function among(mesh: PlanSnapshot, labels: Labels): PlanSnapshot {
+  const wanted = Object.entries(labels);
+  const fits = mesh.cards.filter((card) => wanted.every(([key, value]) => card.labels?.[key] === value));
+  const peers = fits.map(({ peer }) => peer).filter((peer) => mesh.among?.has(peer) ?? true);
+  if (peers.length > 0) return { ...mesh, among: new Set(peers) };
+  const shown = wanted.map(([key, value]) => `${key}=${value}`).join(', ');
+  throw new SkeinError(
+    'no-peers',
+    `no machine has the labels that the deployment asks for (${shown}); invite one with \`skein invite --label\`, or ask for others`,
+  );
 }
 
 /** Returns the stages of deployments that hold memory or are about to, which cards may not show yet. */

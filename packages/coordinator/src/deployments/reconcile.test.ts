@@ -170,6 +170,17 @@ describe('a deployment that is to serve', () => {
     ])('%s', (_, given, expected) => expect(after(...given)).toEqual(expected));
   });
 
+  it('lies on machines with its labels alone, whole or not at all', () => {
+    const { cards } = observed({});
+    const labelled = cards.map((card) => ({ ...card, labels: card.peer === bob ? { zone: 'eu' } : { zone: 'us' } }));
+    const after = (options: DeploymentOptions) =>
+      reconcile([desired('a', { options })], { ...observed({ a: fetched }), cards: labelled }).map(told);
+    expect(after({ labels: { zone: 'eu' } })).toEqual(['place a on bob with 2048']);
+    expect(after({ labels: { zone: 'us' } })).toEqual(['place a on ada with 2048']);
+    expect(after({ labels: { zone: 'eu' }, stages: 2 })).toEqual(['refuse a: no-peers']);
+    expect(after({ labels: { zone: 'eu', class: 'confidential' } })).toEqual(['refuse a: no-peers']);
+  });
+
   it('gets no more context unasked than the coordinator gives', () => {
     const given = reconcile([first], observed({ a: fetched }), { contextTokens: 1024 });
     expect(given.map(told)).toEqual(['place a on ada with 1024']);

@@ -5,6 +5,7 @@ import { arraySchema } from '../codec/array-schema.ts';
 import { sha256Schema } from '../ids.ts';
 import { SkeinError } from '../errors/skein-error.ts';
 import { limits } from '../limits.ts';
+import { labelsSchema } from '../mesh/certificate.ts';
 import type { ModelShape } from '../model/manifest.ts';
 import { activationsSchema } from '../ring/messages.ts';
 import { isFixedKey, metadataOverrideSchema, parseMetadataOverride } from './metadata-override.ts';
@@ -91,6 +92,8 @@ const options = {
   cpuExpertLayers: count(limits.maxLayers).optional(),
   /** Number of engine threads of each stage. Default: each peer decides. */
   threads: count(1024).optional(),
+  /** Labels that each of its machines must have. Default: any machine will do. */
+  labels: labelsSchema.optional(),
 };
 
 /** The options with a default that is the same for all models and machines. */
@@ -289,6 +292,11 @@ export const deploymentFlags: Readonly<Partial<Record<keyof DeploymentOptions, D
     flag: '--override-kv <list>',
     description: "values instead of those of the model's metadata, key=type:value with commas between them",
     otherwise: 'none',
+  },
+  labels: {
+    flag: '--label <key=value>',
+    description: 'only on machines with this label, given to them by `skein invite --label`; may be repeated',
+    otherwise: 'on any',
   },
   lockMemory: { flag: '--mlock', description: 'lock weights in main memory', otherwise: 'off' },
   activations: {
