@@ -5,8 +5,8 @@ import { isAnything, membershipFiles, removeTree } from '@skein/mesh';
 
 import { auditName } from './audit-directory.ts';
 
-/** Files that the first start makes in a data directory: those of the mesh package, and the log that its identity signs. */
-const names: readonly string[] = ['identity.key', ...membershipFiles, auditName];
+/** Files that the first start makes in a data directory: of the mesh, its log, and what its coordinator keeps. */
+const names: readonly string[] = ['identity.key', ...membershipFiles, auditName, 'lease.json', 'deployments.json'];
 /** Directories of the model store, which other commands fill, too. */
 const storeNames: readonly string[] = ['models', 'manifests'];
 
