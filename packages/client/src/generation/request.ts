@@ -26,6 +26,16 @@ export interface GenerationSettings extends z.input<typeof samplingSchema> {
   readonly jsonSchema?: object;
   /** Whether to draft tokens ahead and verify several at a time. The text is the same either way. Default true. */
   readonly speculation?: boolean;
+  /**
+   * Labels that every machine has to have which computes a part of the answer, like `{ zone: 'eu' }`. A request that no
+   * replica can answer so ends with an error. Default: none.
+   */
+  readonly labels?: Readonly<Record<string, string>>;
+  /**
+   * Name of the session that the request belongs to, at most 256 characters: it goes where its last one went, unless it
+   * would wait there for longer than reading everything anew takes. Default: none.
+   */
+  readonly session?: string;
 }
 
 const chatMessageSchema = messageSchema

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { asSkeinError, SkeinError } from '@skein/protocol';
 
 import type { GenerationEnd, GenerationStream, TextDelta } from '../generation/generation.ts';
-import type { TransportRequest } from '../generation/request.ts';
+import type { GenerationSettings, TransportRequest } from '../generation/request.ts';
 import type { ServedModel, Transport } from '../transport.ts';
 import { AnswerState } from './answer-state.ts';
 import { parseAnswer, type Endpoint } from './endpoint.ts';
@@ -53,7 +53,7 @@ export class HttpTransport implements Transport {
     const model = settings.model ?? (await this.#defaultModel(signal));
     const path = prompt.type === 'chat' ? '/v1/chat/completions' : '/v1/completions';
     const body = requestBody({ prompt, settings: { ...settings, model } });
-    const request = { method: 'POST', signal, headers: { 'x-skein-state': '1' } } as const;
+    const request = { method: 'POST', signal, headers: { 'x-skein-state': '1', ...routingHeaders(settings) } } as const;
     const state = new AnswerState();
     let left = this.#fromCurrent();
     let lost: { readonly atMs: number; readonly error: unknown } | undefined;
@@ -117,6 +117,15 @@ export class HttpTransport implements Transport {
       'there is no model yet; get one with `skein pull <model>`, then `skein deploy <model>`',
     );
   }
+}
+
+/** Makes the headers that say where a request may go. */
+function routingHeaders({ labels, session }: GenerationSettings): Readonly<Record<string, string>> {
+  const pairs = Object.entries(labels ?? {}).map(([name, value]) => `${name}=${value}`);
+  return {
+    ...(pairs.length > 0 && { 'x-skein-labels': pairs.join() }),
+    ...(session !== undefined && { 'x-session-id': session }),
+  };
 }
 
 /** Tells whether a coordinator that has just started does not see the machines yet. */

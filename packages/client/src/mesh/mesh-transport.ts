@@ -3,11 +3,13 @@ import {
   check,
   distinctNames,
   generationRequestSchema,
+  labelsSchema,
   packPrompt,
   resolveModel,
   samplingSchema,
   SkeinError,
   type DescribedLogprobs,
+  type Labels,
 } from '@skein/protocol';
 import {
   GenerationRun,
@@ -57,10 +59,10 @@ export class MeshTransport implements Transport {
   }
 
   async *generate({ prompt, settings }: TransportRequest, options: { readonly signal: AbortSignal }): GenerationStream {
-    const { model: name, ...wanted } = settings;
+    const { model: name, labels, session, ...wanted } = settings;
     const model = this.#resolve(name);
     const packed = packPrompt(prompt);
-    const query = { model, prompt: packed };
+    const query = { model, prompt: packed, session, labels: labels && checkedLabels(labels) };
     const run: GenerationRun = new GenerationRun(this.#mesh, {
       replicas: {
         take: async (failed) => {
@@ -117,7 +119,7 @@ export class MeshTransport implements Transport {
    */
   #takeReplica(query: ReplicaQuery, failed: readonly FailedAttempt[]): Attempt {
     const found = this.#replicas.choose({ ...query, exclude: failed });
-    if (found === undefined) throw failed.at(-1)?.error ?? notDeployed('no model of this hash');
+    if (found === undefined) throw failed.at(-1)?.error ?? notDeployed(whatIsMissing(query));
     return this.#replicas.take(found);
   }
 
@@ -136,6 +138,24 @@ export class MeshTransport implements Transport {
 const settingsSchema = samplingSchema.extend(
   generationRequestSchema.pick({ maxTokens: true, stop: true, jsonSchema: true, speculation: true }).shape,
 );
+
+/**
+ * Checks the labels of a request.
+ *
+ * @throws SkeinError `invalid-request` for labels that no machine can have
+ */
+function checkedLabels(labels: Readonly<Record<string, string>>): Labels {
+  const checked = check(labelsSchema, labels);
+  if (checked.ok) return checked.data;
+  throw new SkeinError('invalid-request', `labels: ${checked.problem}`, { cause: checked.cause });
+}
+
+/** Says what there is no replica of. */
+function whatIsMissing({ labels }: ReplicaQuery): string {
+  if (labels === undefined) return 'no model of this hash';
+  const wanted = Object.entries(labels).map(([name, value]) => `${name}=${value}`);
+  return `no model of this hash, on machines with ${wanted.join(' and ')} alone,`;
+}
 
 function notDeployed(what: string): SkeinError {
   return new SkeinError(

@@ -1,6 +1,7 @@
 import {
   deploymentIdSchema,
   finishReasonSchema,
+  labelsSchema,
   limits,
   peerIdSchema,
   roleSchema,
@@ -103,6 +104,8 @@ const requestSchema = z.object({
   /** All peers that it was sent to: of each replica the lead, then its other stages. */
   peers: z.array(peerIdSchema).max(maxRequestPeers),
   choices: count.optional(),
+  /** Labels that every machine had to have which it was sent to. */
+  labels: labelsSchema.optional(),
   /** Characters of all messages together, or tokens where the prompt came as such. */
   promptSize: count.optional(),
   /** Tokens as the lead counted them; left out when the answer broke off. */

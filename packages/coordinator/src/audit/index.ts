@@ -11,6 +11,7 @@ export {
   RequestRecord,
   Requests,
   type AnswerObserver,
+  type AnsweringMachine,
   type AskedReplica,
   type RequestOrigin,
   type RequestSummary,

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { asSkeinError, type FinishReason, type Usage } from '@skein/protocol';
+import { asSkeinError, type FinishReason, type Labels, type Usage } from '@skein/protocol';
 
 import { maxRequestPeers, type RequestEvent } from './events.ts';
 import type { AuditPort } from './port.ts';
@@ -15,13 +15,22 @@ export interface RequestsComponents {
 export type RequestOrigin = Pick<RequestEvent, 'id' | 'client' | 'address' | 'endpoint'>;
 
 /** Facts about a request once it was read. */
-export type RequestSummary = Pick<RequestEvent, 'model' | 'sha256' | 'choices' | 'promptSize'>;
+export type RequestSummary = Pick<RequestEvent, 'model' | 'sha256' | 'choices' | 'promptSize' | 'labels'>;
 
 /** A replica to which a request is sent. */
 export interface AskedReplica {
   readonly deployment: string;
   /** Peers of all its stages, the lead's first. */
   readonly peers: readonly string[];
+  /** The same machines with their labels, where the request asks for some. */
+  readonly machines?: readonly AnsweringMachine[] | undefined;
+}
+
+/** A machine that computes an answer, with the labels of its certificate. */
+export interface AnsweringMachine {
+  readonly peer: string;
+  readonly name: string;
+  readonly labels: Labels;
 }
 
 /** An observer of an answer's progress. */

@@ -1,7 +1,8 @@
 import type { GenerationInput } from '@skein/protocol';
 import type { CatalogModel, GenerationUpdate, Route, Transcript } from '@skein/serving';
 
-import type { AskedReplica } from '../audit/index.ts';
+import type { AnsweringMachine, AskedReplica } from '../audit/index.ts';
+import type { RoutingHeaders } from './routing-headers.ts';
 
 /** A model that requests can name. One that is not served yet is deployed for its first request. */
 export interface ServedModel extends CatalogModel {
@@ -17,6 +18,8 @@ export interface Choice extends AsyncIterable<GenerationUpdate> {
   readonly route: Route | undefined;
   /** The updates that were yielded so far, from which the choice can be continued. */
   readonly transcript: Pick<Transcript, 'continuation'>;
+  /** The machines that have computed it, where labels were asked of them. Default: unknown. */
+  readonly machines?: readonly AnsweringMachine[] | undefined;
 }
 
 /** The parts of the coordinator that the OpenAI endpoints need. */
@@ -42,6 +45,8 @@ export interface GenerationPort {
       /** Id of the request on every machine. */
       readonly id: string;
       readonly signal: AbortSignal;
+      /** Labels of the machines, and session. A request whose labels no replica has ends with `no-peers`. Default: none. */
+      readonly routing?: RoutingHeaders | undefined;
       /** Resolves when the request may be sent. Its error is that of the generations. Default: it may be sent at once. */
       readonly admitted?: Promise<void> | undefined;
       /** Called with each replica right before the request is sent there. */

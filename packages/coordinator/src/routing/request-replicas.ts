@@ -1,5 +1,5 @@
 import { untilAborted } from '@skein/mesh';
-import type { Card, PackedPrompt } from '@skein/protocol';
+import { SkeinError, type Card, type Labels, type PackedPrompt } from '@skein/protocol';
 import type {
   Attempt,
   EnginesAtRisk,
@@ -10,9 +10,10 @@ import type {
   Route,
 } from '@skein/serving';
 
-import type { AskedReplica } from '../audit/index.ts';
+import type { AnsweringMachine, AskedReplica } from '../audit/index.ts';
 import type { Canaries } from '../canaries/index.ts';
 import type { Deployments } from '../deployments/index.ts';
+import type { RoutingHeaders } from '../http/routing-headers.ts';
 
 export interface RequestReplicasComponents {
   readonly cards: () => readonly Card[];
@@ -25,6 +26,8 @@ export interface RequestReplicasOptions {
   /** SHA-256 of the model. */
   readonly model: string;
   readonly prompt: PackedPrompt;
+  /** Labels of the machines, and session. */
+  readonly routing: RoutingHeaders | undefined;
   /** Engines of the whole request. */
   readonly engines: EnginesAtRisk;
   readonly signal: AbortSignal;
@@ -56,20 +59,29 @@ export class RequestReplicas implements ReplicaSource {
    */
   async take(failed: readonly FailedAttempt[]): Promise<Attempt> {
     const { cards, deployments, replicas } = this.#components;
-    const { model, prompt, engines, first, signal, admitted, onAsk } = this.#options;
+    const { model, prompt, engines, first, signal, routing, admitted, onAsk } = this.#options;
     await admitted;
     if (first !== undefined && failed.length === 0) await untilAborted(first.begun, signal);
     // Found and counted in one go: a request that comes at the same moment sees this one.
-    const ready = replicas.choose({ model, prompt, exclude: failed, prefer: first?.route, lost: engines.dead });
+    const ready = replicas.choose({
+      ...routing,
+      model,
+      prompt,
+      exclude: failed,
+      prefer: first?.route,
+      lost: engines.dead,
+    });
     const route = ready ?? (await this.#deploy(failed));
-    const attempt = replicas.take({ prompt, ...route });
+    const attempt = replicas.take({ prompt, session: routing?.session, ...route });
     const { deployment } = route;
-    onAsk?.({ deployment, peers: deployments.peersOf(deployment) ?? stagePeers(cards(), route) });
+    const peers = deployments.peersOf(deployment) ?? stagePeers(cards(), route);
+    onAsk?.({ deployment, peers, ...(routing?.labels !== undefined && { machines: machinesOf(cards(), peers) }) });
     return attempt;
   }
 
   async #deploy(failed: readonly FailedAttempt[]): Promise<Route> {
-    const { model, engines, signal } = this.#options;
+    const { model, engines, signal, routing } = this.#options;
+    if (routing?.labels !== undefined) throw nowhere(routing.labels);
     const { canaries, deployments } = this.#components;
     const last = failed.at(-1);
     if (last !== undefined) {
@@ -85,6 +97,23 @@ export class RequestReplicas implements ReplicaSource {
     if (last !== undefined) this.#replacements.add(route.deployment);
     return route;
   }
+}
+
+/** Makes the error for a request whose labels the machines of no replica have: nothing is deployed for those. */
+function nowhere(labels: Labels): SkeinError {
+  const wanted = Object.entries(labels).map(([name, value]) => `${name}=${value}`);
+  return new SkeinError(
+    'no-peers',
+    `no replica of this model that could answer lies on machines with ${wanted.join(' and ')} alone, as the request asks; deploy one there, or ask without these labels`,
+  );
+}
+
+/** Describes the machines of a replica by their cards, whose labels are those of their certificates. */
+function machinesOf(cards: readonly Card[], peers: readonly string[]): readonly AnsweringMachine[] {
+  return peers.map((peer) => {
+    const { name = '', labels = {} } = cards.find((card) => card.peer === peer) ?? {};
+    return { peer, name, labels };
+  });
 }
 
 /**

@@ -3,7 +3,7 @@ import { getEventListeners } from 'node:events';
 import { createMesh, Authority, type Mesh } from '@skein/mesh';
 import { asSkeinError, methods, packPrompt, SkeinError, type Card, type ErrorCode } from '@skein/protocol';
 import type { GenerationDeadlines } from '@skein/serving';
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import type { AskedReplica } from '../audit/index.ts';
 import type { Choice, GenerationPort } from '../http/generation-port.ts';
@@ -366,4 +366,39 @@ it('spreads requests that come together over replicas, before any card tells of 
   [scripts, asked] = [{}, []];
   await Promise.all([ask(silent, served.model), ask(silent, served.model)]);
   expect(asked.toSorted()).toEqual(['deployment-1', 'deployment-2']);
+});
+
+describe('a request with labels', () => {
+  const labels = { zone: 'eu' };
+  const inZone = (peer: string, zone: string, deployment: string): Card => ({
+    ...leadCard(peer, { deployment }),
+    labels: { zone },
+  });
+
+  async function askFor(cards: readonly Card[]) {
+    const replicas: AskedReplica[] = [];
+    const options = { id, signal, routing: { labels }, onAsk: (replica: AskedReplica) => replicas.push(replica) };
+    const choices = routerOver(cards).generate(served.model, [input], options);
+    return { outcomes: await Promise.all(choices.map(outcomeOf)), replicas };
+  }
+
+  it('goes to machines that have them, and to no other when those fail', async () => {
+    scripts = { 'deployment-1': { begun: 'stage-lost' } };
+    const cards = [
+      inZone(ada, 'eu', 'deployment-1'),
+      inZone(bob, 'us', 'deployment-2'),
+      inZone(cyd, 'eu', 'deployment-3'),
+    ];
+    const { outcomes, replicas } = await askFor(cards);
+    expect(outcomes).toEqual([{ outcome: 'upon', deployment: 'deployment-3' }]);
+    expect(asked).not.toContain('deployment-2');
+    for (const { machines = [] } of replicas) for (const machine of machines) expect(machine.labels).toEqual(labels);
+    expect(replicas.at(-1)?.machines).toMatchObject([{ peer: cyd }]);
+  });
+
+  it('is refused where no replica has them, and nothing is deployed for it', async () => {
+    const { outcomes } = await askFor([inZone(bob, 'us', 'deployment-2')]);
+    expect(outcomes).toMatchObject([{ outcome: 'no-peers' }]);
+    expect([asked, ensured]).toEqual([[], []]);
+  });
 });

@@ -70,11 +70,11 @@ export function createRouter(
     async prepare(model, { signal }) {
       await deployments.ensure(model, { signal, failed: canaries.out() });
     },
-    generate(model, inputs, { id, signal, admitted, onAsk }) {
+    generate(model, inputs, { id, signal, routing, admitted, onAsk }) {
       const engines = new EnginesAtRisk();
       const runs: GenerationRun[] = [];
       for (const request of inputs) {
-        const options = { model, prompt: request.prompt, engines, signal, admitted, onAsk, first: runs[0] };
+        const options = { model, prompt: request.prompt, engines, signal, routing, admitted, onAsk, first: runs[0] };
         const source = new RequestReplicas({ cards, deployments, canaries, replicas }, options);
         runs.push(new GenerationRun(mesh, { id, request, replicas: source, engines, signal, deadlines }));
       }

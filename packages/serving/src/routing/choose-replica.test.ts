@@ -158,3 +158,31 @@ test('chooses none where all are excluded', () => {
   expect(chooseReplica([replica('a')], { tokens: 1, exclude }, alone)).toBeUndefined();
   expect(chooseReplica([], { tokens: 1 }, alone)).toBeUndefined();
 });
+
+test('takes only replicas whose machines all have the labels that are asked for', () => {
+  const inZone = (zone: string) => ({ card: { labels: { zone, class: 'confidential' } } });
+  const candidates = [replica('a', inZone('eu')), replica('b', inZone('us')), replica('c')];
+  expect(shares(candidates, { labels: { zone: 'eu' } })).toEqual({ a: 1000 });
+  expect(shares(candidates, { labels: { zone: 'eu', class: 'confidential' } })).toEqual({ a: 1000 });
+  expect(shares(candidates, { labels: { zone: 'eu', class: 'public' } })).toEqual({ none: 1000 });
+  expect(shares(candidates, { labels: { zone: 'eu' }, exclude: [{ deployment: 'a', lead: 'a' }] })).toEqual({
+    none: 1000,
+  });
+  // A preference is no exception.
+  expect(shares(candidates, { labels: { zone: 'eu' }, prefer: { deployment: 'b', lead: 'b' } })).toEqual({ a: 1000 });
+});
+
+test('a split replica has a label when all its machines are known and have it', () => {
+  const of = (...zones: readonly string[]): Candidate => {
+    const held = zones.map((zone, stage) => ({
+      card: cardOf(`peer-${stage}`, { labels: { zone } }),
+      stage: leadOf({ stage, stages: 2, speed }),
+    }));
+    const [found] = replicasOf(held, undefined) as [Candidate['replica']];
+    return { replica: found, unconfirmed: { requests: 0, tokens: 0 } };
+  };
+  const eu = { labels: { zone: 'eu' } };
+  expect(shares([of('eu', 'eu')], eu)).toEqual({ 'peer-0': 1000 });
+  expect(shares([of('eu', 'us')], eu)).toEqual({ none: 1000 });
+  expect(shares([of('eu')], eu)).toEqual({ none: 1000 });
+});

@@ -1,11 +1,15 @@
 import type { AnswerEvent, DescribedLogprobs, FinishReason } from '@skein/protocol';
 import type { Route } from '@skein/serving';
 
+import type { AnsweringMachine } from '../../audit/index.ts';
+
 type Finish = Extract<AnswerEvent, { type: 'finish' }>;
 
 /** The report of an answer beside its text. `lead` and the timings are Skein's own. */
 export interface Completion extends Route {
   readonly end: Finish;
+  /** The machines that have computed it, where labels were asked of them. */
+  readonly machines?: readonly AnsweringMachine[] | undefined;
 }
 
 /**
@@ -114,10 +118,10 @@ export function usageOf({ end }: Completion): object {
 
 /**
  * Returns the facts that are not part of OpenAI's API: the deployment and lead that answered, and the lead's timings in
- * milliseconds.
+ * milliseconds; and for a request with labels the machines that may have computed a part of it, with theirs.
  */
-export function skeinOf({ deployment, lead, end }: Completion): object {
-  return { deployment, lead, timings: end.timings };
+export function skeinOf({ deployment, lead, machines, end }: Completion): object {
+  return { deployment, lead, ...(machines !== undefined && { machines }), timings: end.timings };
 }
 
 export type TokenLogprob = Pick<DescribedLogprobs, 'bytes' | 'logprob'>;

@@ -2,7 +2,7 @@ import { onAbort, SkeinError, type GenerationInput } from '@skein/protocol';
 import { Hono, type Context } from 'hono';
 
 import type { Admission, AdmissionRequest, Permit } from '../../admission/index.ts';
-import type { AnswerObserver, RequestRecord, Requests, RequestSummary } from '../../audit/index.ts';
+import type { AnswerObserver, AskedReplica, RequestRecord, Requests, RequestSummary } from '../../audit/index.ts';
 import { localPrincipal, principalName } from '../../principals/principal.ts';
 import type { Schedule } from '../../timers.ts';
 import { parseAdmissionHeaders, showOutlook, tellOutlook, type AdmissionHeaders } from '../admission-headers.ts';
@@ -10,6 +10,8 @@ import type { RequestBodies } from '../body/index.ts';
 import { clientLeft } from '../client-left.ts';
 import { eventStream, type EventSink } from '../event-stream/index.ts';
 import type { GenerationPort, ServedModel } from '../generation-port.ts';
+import { Receipt } from '../receipt.ts';
+import { parseRoutingHeaders, type RoutingHeaders } from '../routing-headers.ts';
 import type { Turns } from '../turns.ts';
 import { bodyChunks, nodeResponse, remoteAddress, showRequestId } from '../node-exchange.ts';
 import {
@@ -77,6 +79,8 @@ type Components = OpenAiComponents & { readonly streams: KeptStreams<AskedAnswer
 interface AskedAnswer {
   readonly answer: StreamedAnswer;
   readonly claim: AdmissionRequest;
+  readonly routing: RoutingHeaders;
+  readonly receipt: Receipt;
   readonly summary: RequestSummary & { readonly sha256: string };
 }
 
@@ -159,6 +163,8 @@ async function answer(
   const { generations, admission, bodies, stopped, streams, now, schedule } = components;
   const request = context.req.raw;
   const asked = parseAdmissionHeaders(request.headers);
+  const routing = parseRoutingHeaders(request.headers);
+  const receipt = new Receipt();
   using stack = new DisposableStack();
   const body = stack.use(await bodies.readJson(request, bodyChunks(context)));
   const parsed = await parse(body.value, components);
@@ -167,7 +173,8 @@ async function answer(
   record.onRead(size);
   // The only place where the name counts: from here on the model is its hash.
   const served = generations.find(model);
-  const summary = { ...size, model: served.name, sha256: served.model };
+  const { labels } = routing;
+  const summary = { ...size, model: served.name, sha256: served.model, ...(labels !== undefined && { labels }) };
   record.onRead(summary);
   if (inputs[0].prompt.type === 'tokens') assertFitsContext(promptSize, served.contextTokens);
   const askedAt = told?.askedAt ?? now();
@@ -185,7 +192,11 @@ async function answer(
     const timed = told === undefined ? inputs.map((input) => ({ askedAt, ...input })) : inputsAnew(inputs, told);
     const answer = new StreamedAnswer({ inputs: timed, format, identity, includeUsage, includeState });
     const requestCharacters = inputs[0].prompt.bytes.byteLength;
-    const kept = streams.keep(identity.id, { principal, answer: { answer, claim, summary }, requestCharacters });
+    const kept = streams.keep(identity.id, {
+      principal,
+      answer: { answer, claim, routing, receipt, summary },
+      requestCharacters,
+    });
     const connection = { kept, record, asked, claim, body: stack.move() };
     return await carry(context, components, { ...connection, lastEvent: told?.lastEvent });
   }
@@ -201,10 +212,11 @@ async function answer(
   const choices = generations.generate(served.model, inputs, {
     id,
     signal,
+    routing,
     admitted: permit.admitted,
-    onAsk: (replica) => record.onAsk(replica),
+    onAsk: (replica) => ask(replica, { record, receipt }),
   });
-  const options = { choices, format, identity, signal, observer: observerOf(record, permit) };
+  const options = { choices: receipt.of(choices), format, identity, signal, observer: observerOf(record, permit) };
   return Response.json(await record.follow(wholeAnswer({ ...options, abort })));
 }
 
@@ -245,7 +257,7 @@ async function carry(
   const { kept, record, lastEvent, asked, claim } = options;
   using stack = new DisposableStack();
   const body = stack.use(options.body);
-  const { answer, summary } = kept.answer;
+  const { answer, summary, routing, receipt } = kept.answer;
   const taken = new AbortController();
   const onOver = await kept.take({ cut: () => taken.abort() });
   const anew = lastEvent && startAnew(kept, lastEvent);
@@ -286,12 +298,15 @@ async function carry(
     using _told = asked.wantsQueueEvents ? tellOutlook(sink, permit, schedule) : undefined;
     const { admitted } = permit;
     const generate: AnswerConnection['generate'] = (inputs) =>
-      generations.generate(summary.sha256, inputs, {
-        id: kept.id,
-        signal,
-        admitted,
-        onAsk: (replica) => record.onAsk(replica),
-      });
+      receipt.of(
+        generations.generate(summary.sha256, inputs, {
+          id: kept.id,
+          signal,
+          routing,
+          admitted,
+          onAsk: (replica) => ask(replica, { record, receipt }),
+        }),
+      );
     const connection = { generate, signal, gone: left.signal, observer: observerOf(record, permit), schedule };
     const answered = answer.send(stallingSink(sink, permit), connection).then(() => anew?.end());
     // Where that fails, the error is the next thing that the client has to know.
@@ -336,6 +351,15 @@ function startAnew(kept: KeptStream<AskedAnswer>, lastEvent: EventPlace) {
       isOver = true;
     },
   };
+}
+
+/** Notes that a request goes to a replica, in its record and in its receipt. */
+function ask(
+  replica: AskedReplica,
+  { record, receipt }: { readonly record: RequestRecord; readonly receipt: Receipt },
+): void {
+  record.onAsk(replica);
+  receipt.onAsk(replica);
 }
 
 /** Returns an observer that records an answer's progress, and counts its tokens for fairness. */
