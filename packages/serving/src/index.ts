@@ -18,4 +18,5 @@ export {
   type RoutedRequest,
 } from './routing/choose-replica.ts';
 export { Replicas, type Attempt, type ChosenReplica, type ReplicaQuery } from './routing/replicas.ts';
+export { PromptDigests } from './routing/prompt-digests.ts';
 export type { Route } from './routing/route.ts';

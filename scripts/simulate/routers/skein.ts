@@ -27,6 +27,7 @@ function create({ replicas, blockTokens, random, nowMs }: RouterEnvironment): Ro
       },
     },
     digests: { blockBytes: blockTokens * tokenBytes, of: (prompt) => prompts.get(prompt) ?? [] },
+    predictedForMs: 2000,
     random,
     now: nowMs,
   });

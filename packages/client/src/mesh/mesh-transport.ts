@@ -14,6 +14,7 @@ import {
 import {
   GenerationRun,
   meshCatalog,
+  PromptDigests,
   Replicas,
   type Attempt,
   type CatalogModel,
@@ -46,7 +47,7 @@ export class MeshTransport implements Transport {
   constructor(mesh: ClientMesh, options: { readonly replacementMs?: number } = {}) {
     this.#mesh = mesh;
     this.#replacementMs = options.replacementMs ?? replacementMs;
-    this.#replicas = new Replicas({ cards: mesh.cards });
+    this.#replicas = new Replicas({ cards: mesh.cards, digests: new PromptDigests() });
   }
 
   /** Waits for a first member, and then a moment for one that serves a model. */

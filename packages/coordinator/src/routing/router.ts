@@ -5,6 +5,7 @@ import {
   findModel,
   GenerationRun,
   meshCatalog,
+  PromptDigests,
   Replicas,
   type GenerationDeadlines,
 } from '@skein/serving';
@@ -56,7 +57,7 @@ export function createRouter(
   const deadlines = { ...defaultDeadlines, ...options };
   const cards = () => mesh.cards.snapshot();
   const mayServe = (id: string) => deployments.mayServe(id) && !canaries.isOut(id);
-  const replicas = new Replicas({ cards: mesh.cards, mayServe });
+  const replicas = new Replicas({ cards: mesh.cards, digests: new PromptDigests(), mayServe });
   const models = (): ServedModel[] => servedModels(replicas.cards());
   return {
     models: () => models().filter(({ unusable }) => unusable === undefined),

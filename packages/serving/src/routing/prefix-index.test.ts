@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { predictedForMs, PrefixHolder, PrefixIndex } from './prefix-index.ts';
+import { PrefixHolder, PrefixIndex } from './prefix-index.ts';
 
 /** Returns how many of a prompt's blocks each holder has. */
 function held(index: PrefixIndex, holders: readonly PrefixHolder[], digests: readonly number[], nowMs = 0) {
@@ -40,11 +40,11 @@ test('counts a replica that a prompt was sent to as its holder, until a moment a
   const holder = new PrefixHolder();
   const [first, second] = [index.predict(holder, [1, 2]), index.predict(holder, [1, 3])];
   expect(held(index, [holder], [1, 2], 60_000)).toEqual([2]);
-  index.endSoon(first, 60_000);
-  expect(held(index, [holder], [1, 2], 60_000 + predictedForMs - 1)).toEqual([2]);
-  expect(held(index, [holder], [1, 2], 60_000 + predictedForMs)).toEqual([1]);
+  index.endAt(first, 62_000);
+  expect(held(index, [holder], [1, 2], 61_999)).toEqual([2]);
+  expect(held(index, [holder], [1, 2], 62_000)).toEqual([1]);
   index.change(holder, { isAnew: false, added: [1], removed: [] });
-  index.endSoon(second, 70_000);
+  index.endAt(second, 72_000);
   expect(held(index, [holder], [1, 3], 80_000)).toEqual([1]);
   index.change(holder, { isAnew: false, added: [], removed: [1] });
   expect(held(index, [holder], [1, 3], 80_000)).toEqual([0]);

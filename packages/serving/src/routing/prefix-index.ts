@@ -22,10 +22,6 @@ export interface Prediction {
   readonly digests: readonly number[];
 }
 
-/**
- * Time for which a replica that has read a prompt counts as holding it, in milliseconds: until its lead says so, or not.
- */
-export const predictedForMs = 2000;
 /** Most blocks in the index: replicas that tell of more are not listened to. About 100 MB. */
 const maxBlocks = 1_000_000;
 
@@ -61,9 +57,9 @@ export class PrefixIndex {
     return { holder, digests };
   }
 
-  /** Ends a prediction in {@link predictedForMs}. Call it once. */
-  endSoon(prediction: Prediction, nowMs: number): void {
-    this.#ending.push({ ...prediction, endsAtMs: nowMs + predictedForMs });
+  /** Ends a prediction at a time, those that end first before the others. Call it once. */
+  endAt(prediction: Prediction, endsAtMs: number): void {
+    this.#ending.push({ ...prediction, endsAtMs });
   }
 
   /** Forgets a replica. */

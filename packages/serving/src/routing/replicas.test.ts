@@ -121,7 +121,7 @@ const digests = {
 
 test('follows what leads say of their caches, and predicts it until they do', () => {
   let nowMs = 0;
-  const replicas = over(new CardsView([adaCard(), bobCard]), { digests, now: () => nowMs });
+  const replicas = over(new CardsView([adaCard(), bobCard]), { digests, predictedForMs: 2000, now: () => nowMs });
   const ofPrompt = digests.of(prompt);
   replicas.changePrefixes(bob, { isAnew: true, added: ofPrompt.slice(0, 5), removed: [] });
   expect(replicas.choose({ prompt })).toMatchObject({ ...bob, why: { cachedTokens: 500 } });
@@ -133,6 +133,18 @@ test('follows what leads say of their caches, and predicts it until they do', ()
   expect(replicas.choose({ prompt })).toMatchObject({ ...ada, why: { cachedTokens: 1000 } });
   nowMs = 2000;
   expect(replicas.choose({ prompt })?.why.cachedTokens).toBe(0);
+});
+
+test('believes a cache no longer that had less than was predicted', () => {
+  const replicas = over(new CardsView([adaCard(), bobCard]), { digests });
+  replicas.take({ ...bob, prompt })[Symbol.dispose]();
+  const again = replicas.choose({ prompt });
+  expect(again).toMatchObject({ ...bob, why: { cachedTokens: 1000 } });
+  using attempt = replicas.take({ ...bob, ...again });
+  attempt.observe({ type: 'generation-end', usage: { cachedTokens: 900 } });
+  expect(replicas.choose({ prompt, prefer: bob })?.why.cachedTokens).toBe(1000);
+  attempt.observe({ type: 'generation-end', usage: { cachedTokens: 0 } });
+  expect(replicas.choose({ prompt, prefer: bob })?.why.cachedTokens).toBe(0);
 });
 
 test('a replica that is gone holds nothing when it comes back', () => {

@@ -1,5 +1,5 @@
 import type { Cards } from '@skein/mesh';
-import type { Card, GenerationEvent, Labels, PackedPrompt } from '@skein/protocol';
+import type { Card, GenerationEvent, Labels, PackedPrompt, Usage } from '@skein/protocol';
 
 import { chooseReplica, type ChoiceReason } from './choose-replica.ts';
 import { PrefixIndex, type Prediction, type PrefixChange } from './prefix-index.ts';
@@ -34,10 +34,16 @@ export interface ChosenReplica extends Route {
   readonly session: string | undefined;
 }
 
+/** The facts of a generation's event that a router learns from. */
+export type ObservedEvent = Pick<GenerationEvent, 'type'> & {
+  readonly promptTokens?: number;
+  readonly usage?: Pick<Usage, 'cachedTokens'>;
+};
+
 /** A replica taken for one attempt. Disposing it ends the attempt. */
 export interface Attempt extends Route, Disposable {
   /** Takes an event of the generation: from the first on, the lead's cards tell of the request. */
-  observe(event: Pick<GenerationEvent, 'type'> & { readonly promptTokens?: number }): void;
+  observe(event: ObservedEvent): void;
 }
 
 /** The digests by which prompts and what caches hold are compared. */
@@ -54,6 +60,11 @@ export interface ReplicasOptions {
   readonly mayServe?: (deployment: string) => boolean;
   /** Default: none; what caches hold is unknown then. */
   readonly digests?: PrefixDigests | undefined;
+  /**
+   * Time for which a replica that has read a prompt counts as holding it, in milliseconds: until its lead says so, or not.
+   * Default: 300,000, since leads do not say; a cache that turns out to have less is not counted on any more.
+   */
+  readonly predictedForMs?: number | undefined;
   /** Returns a number from 0 up to 1. Default: `Math.random`. */
   readonly random?: () => number;
   /** Returns the milliseconds of a monotonic clock. Default: `performance.now`. */
@@ -73,6 +84,8 @@ interface Pending {
  * and one that says the same as before is not reported.
  */
 const confirmedAfterMs = 3000;
+/** Tokens from which on a prompt's absence from a cache says something. */
+const tellingTokens = 256;
 /** Tokens of a request of which nobody has said the prompt. */
 const unknownPromptTokens = 64;
 
@@ -90,12 +103,14 @@ export class Replicas {
   readonly #sessions = new Sessions();
   readonly #random: () => number;
   readonly #now: () => number;
+  readonly #predictedForMs: number;
   #areCardsNew = true;
 
   constructor(options: ReplicasOptions) {
     this.#options = options;
     this.#random = options.random ?? Math.random;
     this.#now = options.now ?? (() => performance.now());
+    this.#predictedForMs = options.predictedForMs ?? 300_000;
     options.cards.onChange(() => (this.#areCardsNew = true));
   }
 
@@ -147,14 +162,17 @@ export class Replicas {
     const prediction = this.#predict(replica, prompt);
     let isPredicted = prediction !== undefined;
     const isRead = (): void => {
-      if (isPredicted && prediction !== undefined) this.#prefixes.endSoon(prediction, this.#now());
+      if (isPredicted && prediction !== undefined) {
+        this.#prefixes.endAt(prediction, this.#now() + this.#predictedForMs);
+      }
       isPredicted = false;
     };
     return {
       deployment,
       lead,
-      observe: ({ type, promptTokens }) => {
+      observe: ({ type, promptTokens, usage }) => {
         if (type === 'text-delta') isRead();
+        if (usage !== undefined && isDisproved(why, usage)) this.#forgetPrefixes(replica);
         if (pending !== undefined && pending.begun === undefined) this.#begin(pending);
         if (promptTokens === undefined || model === undefined || prompt === undefined) return;
         this.#estimate.observe(model, sizeOf(prompt), promptTokens);
@@ -201,6 +219,11 @@ export class Replicas {
     };
   }
 
+  /** Forgets what a replica was believed to hold, which it does not: it has evicted more than is known. */
+  #forgetPrefixes(replica: IndexedReplica | undefined): void {
+    if (replica !== undefined) this.#prefixes.remove(replica.prefixes);
+  }
+
   /** Counts a replica as a holder of a prompt that is sent there. */
   #predict(replica: IndexedReplica | undefined, prompt: PackedPrompt | undefined): Prediction | undefined {
     const { digests } = this.#options;
@@ -232,6 +255,12 @@ export class Replicas {
 
 function leadCard({ replica }: IndexedReplica): Card | undefined {
   return replica.stages[0]?.card;
+}
+
+/** Tells whether much of what a cache was believed to have was not there. */
+function isDisproved(why: ChoiceReason | undefined, { cachedTokens }: Pick<Usage, 'cachedTokens'>): boolean {
+  const believed = why?.cachedTokens ?? 0;
+  return believed >= tellingTokens && cachedTokens !== undefined && cachedTokens < believed / 2;
 }
 
 function sizeOf({ type, bytes }: PackedPrompt) {
