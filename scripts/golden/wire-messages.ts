@@ -24,6 +24,8 @@ import {
   measureEchoSchema,
   measureProbeSchema,
   modelManifestSchema,
+  desiredAnswerSchema,
+  desiredRequestSchema,
   placeAnswerSchema,
   placeRequestSchema,
   promptSchema,
@@ -195,6 +197,21 @@ export const messagesOf: Readonly<Record<keyof typeof methods, readonly WireMess
       { type: 'place-drained', drain: { peer, moves: [{ id: 'deployment-1', name: 'tiny', step: 'gone' }] } },
       { type: 'place-undrained' },
       { type: 'place-route', deployment: 'deployment-1', lead: peer },
+    ),
+  ],
+  desired: [
+    of(
+      'request',
+      desiredRequestSchema,
+      { type: 'desired-copy', change: { epoch: 4, revision: 2 } },
+      { type: 'desired-ask' },
+    ),
+    of(
+      'answer',
+      desiredAnswerSchema,
+      { type: 'desired-kept' },
+      { type: 'desired-copy', change: { epoch: 4, revision: 2 } },
+      { type: 'desired-none' },
     ),
   ],
   stage: [

@@ -10,7 +10,7 @@ import { Canaries, canaryEvent, logVerdict } from './canaries/index.ts';
 import { Deployments, DesiredFile, type ComingModel, type DeploymentsOptions } from './deployments/index.ts';
 import type { Hono } from 'hono';
 import { createApp, HttpServer, isLoopbackHost } from './http/index.ts';
-import { forgetfulLeases, LeaseKeeper, Placer } from './lease/index.ts';
+import { DesiredCopies, forgetfulLeases, LeaseKeeper, Placer } from './lease/index.ts';
 import { createRouter, type RouterOptions } from './routing/index.ts';
 import { administrationOf } from './administration.ts';
 import { schedule } from './timers.ts';
@@ -84,6 +84,10 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
         ? forgetfulLeases
         : new LeaseFile(join(options.directory, leaseFileName), mesh.membership.mesh),
   });
+  const copies =
+    options.directory === undefined
+      ? undefined
+      : new DesiredCopies({ mesh, keeper, file: new DesiredFile(options.directory, logger), logger, schedule });
   const deployments = new Placer({
     mesh,
     keeper,
@@ -95,8 +99,8 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
         {
           mesh,
           coming,
+          store: copies,
           lease,
-          store: options.directory === undefined ? undefined : new DesiredFile(options.directory, logger),
           onReplaced: (accepted) => keeper.refused(accepted),
           onTransition: (status, before) => {
             const event = deploymentEvent(status, before);
@@ -148,6 +152,7 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
   let stopping: Promise<void> | undefined;
 
   async function start(): Promise<void> {
+    copies?.start();
     await keeper.start();
     deployments.start();
     url = await server.start();
@@ -162,6 +167,7 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
     stopped.abort(new SkeinError('not-running', 'the coordinator is stopping'));
     await Promise.all([server.stop(), deployments.stop()]);
     await keeper.stop();
+    copies?.stop();
     await requests.settle({ timeoutMs: settleMs });
     if (url !== undefined) void audit.append({ type: 'stopped' });
     url = undefined;

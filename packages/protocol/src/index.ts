@@ -121,6 +121,16 @@ export {
   type Lease,
 } from './lease/lease.ts';
 export {
+  compareChanges,
+  desiredAnswerSchema,
+  desiredChangeSchema,
+  desiredRequestSchema,
+  maxDesiredCopyBytes,
+  type DesiredAnswer,
+  type DesiredChange,
+  type DesiredRequest,
+} from './lease/desired-copy.ts';
+export {
   maxFailedDeployments,
   placeAnswerSchema,
   placeRequestSchema,

@@ -78,6 +78,7 @@ export const methods = Object.freeze({
   },
   // Deployments take minutes, and requests for models wait for theirs.
   place: { ...control, id: '/skein/place/1', maxInboundStreams: 64, callers: ['coordinator'] },
+  desired: { ...control, id: '/skein/desired/1', maxInboundStreams: 2, callers: ['coordinator'] },
   stage: { ...control, id: '/skein/stage/3', maxInboundStreams: 16, callers: ['coordinator'] },
   ring: {
     ...control,

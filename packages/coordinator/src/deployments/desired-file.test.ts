@@ -72,7 +72,7 @@ test('sets a damaged file aside, and says so', async () => {
   expect(data.errors).toMatchObject([{ aside: join(data.path, aside ?? ''), problem: expect.any(String) as string }]);
   store.save([]);
   await store.saved();
-  expect(JSON.parse(await readFile(data.file, 'utf8'))).toEqual({ version: 1, deployments: [] });
+  expect(JSON.parse(await readFile(data.file, 'utf8'))).toMatchObject({ version: 1, deployments: [] });
 });
 
 test('leaves the file of a later version alone', async () => {

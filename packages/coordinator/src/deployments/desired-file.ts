@@ -5,10 +5,13 @@ import {
   arraySchema,
   asSkeinError,
   checkJson,
+  compareChanges,
   deploymentIdSchema,
   deploymentSpecSchema,
+  desiredChangeSchema,
   limits,
   SkeinError,
+  type DesiredChange,
   type Logger,
 } from '@skein/protocol';
 import { z } from 'zod';
@@ -28,6 +31,8 @@ const version = 1;
 const versionSchema = z.object({ version: z.number().int().positive() });
 const fileSchema = z.object({
   version: z.literal(version),
+  /** The change that made it, by which copies are compared. Left out by versions of before. */
+  change: desiredChangeSchema.optional(),
   deployments: arraySchema(
     z.object({
       id: deploymentIdSchema,
@@ -41,6 +46,12 @@ const fileSchema = z.object({
     { most: maxDeployments },
   ),
 });
+
+/** The file's content at one change. */
+export interface DesiredCopy {
+  readonly change: DesiredChange;
+  readonly bytes: Uint8Array;
+}
 
 /** A place where the desired state outlives the coordinator. */
 export interface DesiredStore {
@@ -64,6 +75,8 @@ export class DesiredFile implements DesiredStore {
   readonly #path: string;
   readonly #logger: Logger;
   #written = '';
+  #change: DesiredChange = { epoch: 0, revision: 0 };
+  #newest: DesiredCopy | undefined;
   #next: string | undefined;
   #writing: Promise<void> | undefined;
   #isFailing = false;
@@ -88,6 +101,9 @@ export class DesiredFile implements DesiredStore {
     const checked = checkJson(fileSchema, stored);
     if (checked.ok) {
       this.#written = textOf(checked.data.deployments);
+      const { change = this.#change } = checked.data;
+      this.#newest = { change, bytes: stored };
+      if (compareChanges(change, this.#change) > 0) this.#change = change;
       return checked.data.deployments.map((one) => ({ ...one, isOnDemand: one.isOnDemand ?? false, patience: 'all' }));
     }
     const aside = await setAside(this.#path);
@@ -96,6 +112,44 @@ export class DesiredFile implements DesiredStore {
       'the list of deployments is damaged, and was set aside: nothing is deployed from it; deploy the models again with `skein deploy`',
     );
     return [];
+  }
+
+  /** The last content that was read or written; undefined before there is one. */
+  get newest(): DesiredCopy | undefined {
+    return this.#newest;
+  }
+
+  /** Makes changes from now on those of an epoch. */
+  beginEpoch(epoch: number): void {
+    if (epoch > this.#change.epoch) this.#change = { epoch, revision: 0 };
+  }
+
+  /**
+   * Reads the file as it is; undefined where there is none, or a damaged one.
+   *
+   * @throws SkeinError `disk-failed` when it can't be read
+   */
+  async copy(): Promise<DesiredCopy | undefined> {
+    await this.#writing;
+    const bytes = await readFileIfAny(this.#path, { maxBytes: maxFileBytes });
+    const checked = bytes && checkJson(fileSchema, bytes);
+    if (bytes === undefined || checked?.ok !== true) return undefined;
+    return { change: checked.data.change ?? { epoch: 0, revision: 0 }, bytes };
+  }
+
+  /**
+   * Writes a copy of another coordinator's, where that is newer. Returns whether it was.
+   *
+   * @throws SkeinError `protocol-violation` for one that is not as its change says; `disk-failed` when it can't be written
+   */
+  async replace({ change, bytes }: DesiredCopy): Promise<boolean> {
+    const checked = checkJson(fileSchema, bytes);
+    if (!checked.ok || compareChanges(checked.data.change, change) !== 0) {
+      throw new SkeinError('protocol-violation', 'a list of deployments is not as expected');
+    }
+    if (compareChanges(change, (await this.copy())?.change) <= 0) return false;
+    await replaceSecretFile(this.#path, bytes);
+    return true;
   }
 
   save(deployments: readonly DesiredDeployment[]): void {
@@ -116,8 +170,13 @@ export class DesiredFile implements DesiredStore {
     await Promise.resolve();
     for (let text = this.#next; text !== undefined && text !== this.#written; text = this.#next) {
       try {
-        await replaceSecretFile(this.#path, Buffer.from(text));
+        const { epoch, revision } = this.#change;
+        const change = { epoch, revision: revision + 1 };
+        const bytes = Buffer.from(`{"version":${version},"change":${JSON.stringify(change)},"deployments":${text}}`);
+        await replaceSecretFile(this.#path, bytes);
         this.#written = text;
+        this.#change = change;
+        this.#newest = { change, bytes };
         this.#isFailing = false;
       } catch (error) {
         const { message: reason } = asSkeinError(error, 'disk-failed');
@@ -140,7 +199,7 @@ function isKept({ goal, patience, placement, replacedBy }: DesiredDeployment): b
 }
 
 function textOf(deployments: z.input<typeof fileSchema>['deployments']): string {
-  return JSON.stringify({ version, deployments });
+  return JSON.stringify(deployments);
 }
 
 function laterVersion(path: string, found: number) {

@@ -1,6 +1,6 @@
 export { ComingModel } from './coming-model.ts';
 export type { DrainOptions } from './peer-drains.ts';
-export { DesiredFile } from './desired-file.ts';
+export { DesiredFile, type DesiredCopy, type DesiredStore } from './desired-file.ts';
 export {
   Deployments,
   type DeploymentRoute,
