@@ -40,6 +40,7 @@ import {
   stageCommandSchema,
   stageEventSchema,
   stageLoadSchema,
+  stageReserveSchema,
   streamErrorSchema,
   type methods,
 } from '@skein/protocol';
@@ -288,6 +289,13 @@ export const messagesOf: Readonly<Record<keyof typeof methods, readonly WireMess
         spec: plannedSpec,
       },
     ),
+    of('reserve', stageReserveSchema, {
+      type: 'stage-reserve',
+      deployment: 'deployment-1',
+      stage: 1,
+      bytes: 9,
+      lease: { epoch: 4, holder: peer },
+    }),
     of(
       'attach',
       stageAttachSchema,
@@ -321,6 +329,7 @@ export const messagesOf: Readonly<Record<keyof typeof methods, readonly WireMess
           fallbacks: ['once'],
         },
       },
+      { type: 'stage-reserved' },
       { type: 'stage-connected' },
       { type: 'stage-draining', running: 1 },
       { type: 'stage-failed', error },

@@ -36,7 +36,7 @@ async function answers(url: string | undefined): Promise<void> {
 test.skipIf(process.platform !== 'linux')(
   'a second coordinator has the first one place, and takes over what it placed when that is killed',
   async () => {
-    const signal = AbortSignal.timeout(200_000);
+    const signal = AbortSignal.timeout(280_000);
     await using root = await mkdtempDisposable(join(tmpdir(), 'skein-take-over-'));
     const machine = (name: string): Machine => ({ name, data: join(root.path, name) });
     const run = async (name: string, words: readonly string[]) =>
@@ -108,5 +108,5 @@ test.skipIf(process.platform !== 'linux')(
     await run('first', ['undeploy', deployment?.id ?? '']);
     expect((await until('second', ({ deployments }) => deployments.length === 0)).placer?.name).toBe('second');
   },
-  220_000,
+  300_000,
 );

@@ -583,7 +583,7 @@ export class World {
         }
         break;
       case 'load':
-        if (!reservations.end({ deployment, stage: 0 })) return false;
+        if (reservations.end({ deployment, stage: 0 }) === 0) return false;
         stages.set(deployment, { deployment, bytes: command.bytes });
         break;
     }

@@ -248,6 +248,7 @@ export {
   stageEventSchema,
   stageLoadSchema,
   stageOpeningSchema,
+  stageReserveSchema,
   stagePhaseSchema,
   type Block,
   type RingOpen,
@@ -257,6 +258,7 @@ export {
   type StageDrain,
   type StageEvent,
   type StageLoad,
+  type StageReserve,
   type StagePhase,
 } from './stage/messages.ts';
 export {

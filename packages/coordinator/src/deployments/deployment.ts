@@ -19,6 +19,7 @@ import {
 
 import type { MeshModel } from './held-model.ts';
 import { maxExplanation, type LastPlacement } from './last-placement.ts';
+import { reserveStage } from './reserve-stage.ts';
 import { StageLink, type StageReady, type StageTimeouts } from './stage-link.ts';
 
 export interface DeploymentComponents {
@@ -150,7 +151,11 @@ export class Deployment {
   async load(model: Pick<MeshModel, 'manifest' | 'holders'>): Promise<void> {
     await this.#begin(async () => {
       this.#changed();
-      await Promise.all(this.#stages.map(async (_, stage) => await this.#loadStage(stage, model)));
+      {
+        await using _reserved = await this.#reserve();
+        await Promise.all(this.#stages.map(async (_, stage) => await this.#requestStage(stage, model)));
+      }
+      await Promise.all(this.#stages.map(async (_, stage) => this.#isReady(stage, await this.#link(stage).ready)));
       if (this.#stages.length > 1) {
         this.#advance('connecting');
         await Promise.all(this.#stages.map(async (_, stage) => await this.#connectStage(stage)));
@@ -240,11 +245,32 @@ export class Deployment {
     await Promise.all([...this.#links.values()].map(async (link) => await link.close()));
   }
 
-  async #loadStage(stage: number, model: Pick<MeshModel, 'manifest' | 'holders'>): Promise<void> {
+  /**
+   * Has each peer of a pipeline keep memory free, so that no other plan gets between: all agree, or nothing is loaded.
+   * One machine alone decides by itself.
+   */
+  async #reserve(): Promise<AsyncDisposable> {
+    const reservations = new AsyncDisposableStack();
+    if (this.#stages.length === 1) return reservations;
+    const { mesh, lease } = this.#components;
+    const { signal } = this.#over;
+    const reserved = await Promise.allSettled(
+      this.#stages.map(async ({ peer, plannedBytes }, stage) => {
+        const place = { deployment: this.id, stage, bytes: plannedBytes, lease: lease?.() };
+        reservations.use(await reserveStage(mesh, { peer, name: this.#machine(stage), place, signal }));
+      }),
+    );
+    const refused = reserved.find((one) => one.status === 'rejected');
+    if (refused === undefined) return reservations;
+    await reservations.disposeAsync();
+    throw refused.reason;
+  }
+
+  async #requestStage(stage: number, model: Pick<MeshModel, 'manifest' | 'holders'>): Promise<void> {
     const { id, name, plan, spec } = this.#options;
     const { block } = this.#place(stage);
     const previous = plan.stages.length > 1 ? plan.stages.at(stage - 1)?.peer : undefined;
-    const link = await this.#open(stage, {
+    await this.#open(stage, {
       type: 'stage-load',
       deployment: id,
       manifest: model.manifest,
@@ -259,7 +285,6 @@ export class Deployment {
       ...(stage === 0 &&
         plan.prediction !== undefined && { predictedTokensPerSecond: plan.prediction.oneStreamTokensPerSecond }),
     });
-    this.#isReady(stage, await link.ready);
   }
 
   async #adoptStage(stage: number): Promise<void> {

@@ -192,6 +192,8 @@ export class StageLink {
         return this.#connected.resolve();
       case 'stage-draining':
         return this.#options.onRunning(event.running);
+      case 'stage-reserved':
+        throw new SkeinError('protocol-violation', `${this.#options.name} answers a reservation that nobody asked for`);
       case 'stage-failed': {
         // The peer says "this machine".
         const { code, message, details } = fromWireError(event.error);

@@ -130,6 +130,10 @@ export class ScriptedPeer {
 
   async #serveStage(stream: FrameStream): Promise<void> {
     const opening = parseHeader(stageOpeningSchema, (await stream.read())?.header);
+    if (opening.type === 'stage-reserve') {
+      await stream.write({ type: 'stage-reserved' } satisfies StageEvent);
+      return void (await stream.read());
+    }
     const { deployment, stage } = opening;
     const key = `${deployment}/${stage}`;
     const load = opening.type === 'stage-load' ? opening : this.kept.get(key);

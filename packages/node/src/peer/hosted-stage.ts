@@ -13,7 +13,6 @@ import {
   onAbort,
   SkeinError,
   swapTokens,
-  takenBy,
   type Block,
   type HeldStage,
   type Logger,
@@ -23,6 +22,7 @@ import {
   type StageDrain,
   type StageEvent,
   type StageLoad,
+  type TakenMemory,
 } from '@skein/protocol';
 
 import type { Generation } from '../engine/lead/lead.ts';
@@ -54,6 +54,14 @@ const loadHeartbeatMs = 5000;
 /** A stage's report that it is loaded. */
 export type StageReady = Extract<StageEvent, { type: 'stage-ready' }>;
 
+/** The memory of a machine, as far as one stage shares it. */
+export interface StageMemory {
+  /** Returns the memory that other stages hold, or that is reserved for them, at that moment. */
+  readonly others: () => readonly TakenMemory[];
+  /** Memory that was reserved for the stage itself; 0 where none was. */
+  readonly reservedBytes: number;
+}
+
 /**
  * One stage on this peer, from the coordinator's request to hold it to its end. It ends when it is disposed of, when the
  * engine dies or when a neighbour on the ring is lost; in the last two cases `ended` carries the error.
@@ -61,7 +69,8 @@ export type StageReady = Extract<StageEvent, { type: 'stage-ready' }>;
 export class HostedStage implements AsyncDisposable {
   readonly load: StageLoad;
   readonly #components: HostedStageComponents;
-  readonly #others: () => readonly HeldStage[];
+  readonly #others: () => readonly TakenMemory[];
+  readonly #reservedBytes: number;
   readonly #ended = new AbortController();
   readonly #tasks = new Set<Promise<void>>();
   readonly #listeners = new DisposableStack();
@@ -75,11 +84,11 @@ export class HostedStage implements AsyncDisposable {
   #running = 0;
   #ready: StageReady | undefined;
 
-  /** @param others describes the machine's other stages, as they are when the stage is loaded */
-  constructor(components: HostedStageComponents, load: StageLoad, others: () => readonly HeldStage[]) {
+  constructor(components: HostedStageComponents, load: StageLoad, { others, reservedBytes }: StageMemory) {
     this.#components = components;
     this.load = load;
     this.#others = others;
+    this.#reservedBytes = reservedBytes;
   }
 
   /** Fires, with a SkeinError as reason, when the stage can't serve any more. */
@@ -337,7 +346,7 @@ export class HostedStage implements AsyncDisposable {
   async #assertRoom(): Promise<void> {
     const needs = { bytes: this.#heldBytes(), expertBytes: this.#askedExpertBytes() };
     const hardware = await this.#components.machine.measure();
-    assertStageRoom(memoryRoom(hardware, this.#others().map(takenBy)), needs);
+    assertStageRoom(memoryRoom(hardware, this.#others()), needs);
   }
 
   /** Returns the bytes of experts that were asked to lie in main memory; 0 until the manifest is known. */
@@ -348,9 +357,9 @@ export class HostedStage implements AsyncDisposable {
     return sumOf(layerExpertBytes(this.#files.manifest), { from: block.from, to });
   }
 
-  /** Returns the bytes of weights, KV cache and swap space; 0 until the size of the files is known. */
+  /** Returns the bytes of weights, KV cache and swap space; those that were reserved until the size of the files is known. */
   #heldBytes(): number {
-    if (this.#files === undefined) return 0;
+    if (this.#files === undefined) return this.#reservedBytes;
     const { block, spec } = this.load;
     const { manifest, fileBytes } = this.#files;
     return fileBytes + sumOf(layerStateBytes(manifest.shape, spec), block);

@@ -3,6 +3,8 @@ import { SkeinError, type Lease } from '@skein/protocol';
 export interface LeaseFenceComponents {
   /** Writes a lease to the disk; rejects unless it is safe there. */
   readonly save: (lease: Lease) => Promise<void>;
+  /** Called with each lease as soon as it counts. */
+  readonly onAccepted?: ((lease: Lease) => void) | undefined;
   /** The lease that was saved last; undefined where none was. */
   readonly saved?: Lease | undefined;
 }
@@ -14,11 +16,13 @@ export interface LeaseFenceComponents {
  */
 export class LeaseFence {
   readonly #save: (lease: Lease) => Promise<void>;
+  readonly #onAccepted: (lease: Lease) => void;
   #accepted: Lease | undefined;
   #writing: Promise<unknown> = Promise.resolve();
 
-  constructor({ save, saved }: LeaseFenceComponents) {
+  constructor({ save, saved, onAccepted = () => undefined }: LeaseFenceComponents) {
     this.#save = save;
+    this.#onAccepted = onAccepted;
     this.#accepted = saved;
   }
 
@@ -78,6 +82,7 @@ export class LeaseFence {
       );
     }
     this.#accepted = { epoch, holder };
+    this.#onAccepted({ epoch, holder });
   }
 }
 

@@ -14,6 +14,7 @@ import { LeaseWatch } from './lease-watch.ts';
 import { PeerDrain } from './peer-drain.ts';
 import { LinkMeasurements } from './link-measurements.ts';
 import { MeasuredSpeeds } from './measured-speeds.ts';
+import { Reservations } from './reservations.ts';
 import { StageHost } from './stage-host.ts';
 
 export interface PeerOptions {
@@ -131,7 +132,9 @@ export function createPeer(options: PeerOptions): Peer {
       const speeds = await MeasuredSpeeds.load(options.directory, logger);
       stack.defer(async () => await speeds.settled());
       const leaseFile = new LeaseFile(join(options.directory, fenceFileName), mesh.membership.mesh);
+      const reservations = new Reservations(() => performance.now());
       const fence = new LeaseFence({
+        onAccepted: (lease) => reservations.accept(lease),
         saved: await leaseFile.read(logger),
         save: async (lease) => await leaseFile.write(lease),
       });
@@ -140,6 +143,7 @@ export function createPeer(options: PeerOptions): Peer {
       const host = new StageHost({
         mesh,
         fence,
+        reservations,
         drain,
         store,
         logger,

@@ -16,7 +16,7 @@ test('keeps memory for one plan, so that another one does not get it', () => {
   reservations.reserve(first, 10);
   expect(reservations.bytes).toBe(6);
   expect(() => reservations.reserve(second, 10)).toThrow(expect.objectContaining({ code: 'does-not-fit' }));
-  expect(reservations.end(first)).toBe(true);
+  expect(reservations.end(first)).toBe(6);
   reservations.reserve(second, 10);
   expect(reservations.bytes).toBe(5);
 });
@@ -28,7 +28,7 @@ test('ends by itself, by the clock of the peer', () => {
   expect(reservations.bytes).toBe(6);
   time.nowMs = reservationMs;
   expect(reservations.bytes).toBe(0);
-  expect(reservations.end(first)).toBe(false);
+  expect(reservations.end(first)).toBe(0);
 });
 
 test('counts once what is reserved again', () => {

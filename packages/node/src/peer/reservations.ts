@@ -55,10 +55,12 @@ export class Reservations {
     this.#kept.set(keyOf(reservation), { ...reservation, untilMs: this.#now() + reservationMs });
   }
 
-  /** Ends the reservation for a stage: it is loaded now, or never. Returns whether there was one. */
-  end(stage: Pick<Reservation, 'deployment' | 'stage'>): boolean {
+  /** Ends the reservation for a stage: it is loaded now, or never. Returns its bytes; 0 where there was none. */
+  end(stage: Pick<Reservation, 'deployment' | 'stage'>): number {
     this.#expire();
-    return this.#kept.delete(keyOf(stage));
+    const bytes = this.#kept.get(keyOf(stage))?.bytes ?? 0;
+    this.#kept.delete(keyOf(stage));
+    return bytes;
   }
 
   /** Ends the reservations of other leases than the one that was accepted. */

@@ -2,20 +2,25 @@ import type { FrameStream, Remote } from '@skein/mesh';
 import {
   asSkeinError,
   generationRequestSchema,
+  memoryRoom,
   methods,
   parseHeader,
   ringOpenSchema,
   SkeinError,
   stageOpeningSchema,
+  takenBy,
   toWireError,
   type HeldStage,
+  type StageEvent,
   type StageLoad,
+  type StageReserve,
 } from '@skein/protocol';
 
 import { asSchemaError } from '../engine/json-schema/index.ts';
 import { HostedStage, notServing, type HostedStageComponents } from './hosted-stage.ts';
 import type { LeaseFence } from './lease-fence.ts';
 import type { PeerDrain } from './peer-drain.ts';
+import { reservationMs, type Reservations } from './reservations.ts';
 import { SchemaGrammars } from './schema-grammars.ts';
 import { StageTenure, type StageTenureComponents } from './stage-tenure.ts';
 
@@ -23,7 +28,11 @@ import { StageTenure, type StageTenureComponents } from './stage-tenure.ts';
 const maxHeldStages = 32;
 
 export type StageHostComponents = HostedStageComponents &
-  StageTenureComponents & { readonly fence: LeaseFence; readonly drain: Pick<PeerDrain, 'assertTakesStages'> };
+  StageTenureComponents & {
+    readonly fence: LeaseFence;
+    readonly reservations: Reservations;
+    readonly drain: Pick<PeerDrain, 'assertTakesStages'>;
+  };
 
 /** The handlers of the methods through which coordinators, other stages and clients use the stages of this peer. */
 export class StageHost {
@@ -63,11 +72,26 @@ export class StageHost {
     const { fence } = this.#components;
     await fence.admitFrom(coordinator, opening.lease);
     fence.assertObeyed(coordinator);
+    if (opening.type === 'stage-reserve') return await this.#reserve(stream, opening);
     const holder = { stream, coordinator };
     if (opening.type === 'stage-load') return await this.#begin(opening).serve(holder);
     const tenure = this.#tenures.get(stageKey(opening));
     if (tenure === undefined) throw notHeld(opening);
     return await tenure.attach(holder);
+  }
+
+  /** Keeps memory for a stage that is to be loaded, until the stream ends or the reservation does. */
+  async #reserve(stream: FrameStream, reserve: StageReserve): Promise<void> {
+    const { machine, reservations, drain } = this.#components;
+    drain.assertTakesStages();
+    const room = memoryRoom(machine.describe(), this.describe().map(takenBy));
+    reservations.reserve(reserve, room.bytes);
+    try {
+      await stream.write({ type: 'stage-reserved' } satisfies StageEvent);
+      await stream.read({ timeoutMs: reservationMs });
+    } finally {
+      reservations.end(reserve);
+    }
   }
 
   /** Begins the tenure of a stage. It runs on its own: its end is the end of the stage. */
@@ -78,7 +102,14 @@ export class StageHost {
       throw new SkeinError('overloaded', `this machine holds ${maxHeldStages} stages already; take a deployment down`);
     }
     if (this.#tenures.has(key)) throw new SkeinError('protocol-violation', 'this stage is held already');
-    const stage = new HostedStage(this.#components, load, () => this.describe({ except: key }));
+    const { reservations } = this.#components;
+    const stage = new HostedStage(this.#components, load, {
+      others: () => [
+        ...this.describe({ except: key }).map(takenBy),
+        { bytes: reservations.bytes, deviceBytes: undefined, isLoading: true },
+      ],
+      reservedBytes: reservations.end(load),
+    });
     const tenure = new StageTenure(this.#components, { stage, stopping: this.#stopping.signal });
     this.#tenures.set(key, tenure);
     const running = tenure.run().finally(() => {

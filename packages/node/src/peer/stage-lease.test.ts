@@ -11,6 +11,7 @@ import {
   toWireError,
   type Lease,
   type StageLoad,
+  type StageReserve,
   type WireError,
 } from '@skein/protocol';
 import { expect, test } from 'vitest';
@@ -85,4 +86,36 @@ test('a peer takes stages from the coordinator with the greatest epoch that it h
   await bob.stop();
   await untilCards(ada, (cards) => cards.some(({ fence }) => fence?.isHolderSeen === false));
   await restarted.stop();
+});
+
+test('memory that is reserved for one plan is not promised to another, until the plan or its time is over', async () => {
+  await using directory = await mkdtempDisposable(join(tmpdir(), 'skein-lease-'));
+  await using cluster = new Cluster();
+  const member = await cluster.add([], { roles: ['peer'] });
+  const coordinator = await cluster.add([member], { roles: ['coordinator'] });
+  const store = await openStore(directory.path);
+  const peer = createPeer({ mesh: member, store, directory: directory.path, backend: 'cpu', threads: 1 });
+  await peer.start();
+  await untilCards(coordinator, (cards) => cards.some(({ hardware }) => hardware !== undefined));
+  const { hardware } = coordinator.cards.snapshot().find((card) => card.peer === member.peerId) ?? {};
+  // Shares of what is free, with room for what other programs take or give back meanwhile.
+  const share = (part: number) => Math.floor((hardware?.freeMemoryBytes ?? 0) * part);
+  const reserve = async (deployment: string, wanted: number) => {
+    const stream = await coordinator.open(member.peerId, methods.stage);
+    const request: StageReserve = { type: 'stage-reserve', deployment, stage: 0, bytes: wanted };
+    await stream.write(request);
+    const answered = await stream.read();
+    return { stream, event: parseHeader(stageEventSchema, answered?.header) };
+  };
+  await expect(reserve('deployment-0', share(3))).rejects.toMatchObject({
+    code: 'does-not-fit',
+  });
+  const first = await reserve('deployment-1', share(0.4));
+  expect(first.event).toEqual({ type: 'stage-reserved' });
+  await expect(reserve('deployment-2', share(0.8))).rejects.toMatchObject({ code: 'does-not-fit' });
+  await first.stream.end();
+  // The peer ends its side once the memory is free again.
+  expect(await first.stream.read()).toBeUndefined();
+  expect((await reserve('deployment-2', share(0.4))).event).toEqual({ type: 'stage-reserved' });
+  await peer.stop();
 });

@@ -77,8 +77,27 @@ export const stageAttachSchema = z.object({
 });
 export type StageAttach = z.infer<typeof stageAttachSchema>;
 
+/**
+ * A coordinator's command to a peer: keep memory free for a stage of a pipeline, until the stage is loaded on another
+ * stream, this stream ends, or ten seconds have passed. First frame of a `stage` stream; answered by `stage-reserved`.
+ */
+export const stageReserveSchema = z.object({
+  type: z.literal('stage-reserve'),
+  deployment: deploymentIdSchema,
+  stage: stageIndex,
+  /** Memory that the stage is planned to take. */
+  bytes: z.number().nonnegative().max(Number.MAX_SAFE_INTEGER),
+  /** As in {@link stageLoadSchema}. */
+  lease: leaseSchema.optional(),
+});
+export type StageReserve = z.infer<typeof stageReserveSchema>;
+
 /** The first frame of a `stage` stream. */
-export const stageOpeningSchema = z.discriminatedUnion('type', [stageLoadSchema, stageAttachSchema]);
+export const stageOpeningSchema = z.discriminatedUnion('type', [
+  stageLoadSchema,
+  stageAttachSchema,
+  stageReserveSchema,
+]);
 
 /** A coordinator's command to a peer, once all stages are ready: open the ring stream to the next stage's peer. */
 const stageConnectSchema = z.object({ type: z.literal('stage-connect'), next: peerIdSchema });
@@ -129,6 +148,8 @@ export const stageEventSchema = z.discriminatedUnion('type', [
     /** Place of the stage in memory. Left out by peers that do not say. */
     placement: stagePlacementSchema.optional(),
   }),
+  /** Answer to `stage-reserve`. */
+  z.object({ type: z.literal('stage-reserved') }),
   z.object({ type: z.literal('stage-connected') }),
   /** Answer to `stage-drain`, at once and whenever `running` changes: generations that the engine has not ended yet. */
   z.object({ type: z.literal('stage-draining'), running: z.number().int().nonnegative() }),
