@@ -1,40 +1,61 @@
+import type { PackedPrompt } from '@skein/protocol';
+import { Replicas } from '@skein/serving';
+
 import { fleets } from './fleet/fleets.ts';
 import { seeded } from './random.ts';
-import { skein } from './routers/skein.ts';
+import { cardOf, idle, model, routeOf } from './routers/skein.ts';
 
-const blockTokens = 128;
+/** Bytes of a block of 128 token ids. */
+const blockBytes = 512;
+const blocks = 32;
 const decisions = 4000;
 /** Decisions before the compiler has optimized them. */
 const warmUp = 1000;
 
 /**
  * Measures decisions among 1,000 replicas while their cards change: all of them hold the system prompt, and one the
- * conversation. Each is chosen, counted and begun, as for a request; hashing the prompt is not part of it.
+ * conversation. Counting the request, and hashing its prompt, are not part of a decision.
  */
 export function measureDecisions(seed: number) {
-  const random = seeded(seed);
-  const replicas = fleets.many;
-  let nowMs = 0;
-  const router = skein.create({ replicas, blockTokens, random, nowMs: () => nowMs });
+  const specs = fleets.many;
+  const cards = specs.map((spec, place) => cardOf(place, spec, idle));
+  const listeners: (() => void)[] = [];
   const system = [1, 2, 3, 4];
-  for (let replica = 0; replica < replicas.length; replica += 1) router.onBlocks?.(replica, system, []);
+  let digests: readonly number[] = system;
+  const replicas = new Replicas({
+    cards: {
+      snapshot: () => cards,
+      onChange(listener) {
+        listeners.push(listener);
+        return () => undefined;
+      },
+    },
+    digests: { blockBytes, of: () => digests },
+    random: seeded(seed),
+  });
+  for (const place of specs.keys()) {
+    replicas.changePrefixes(routeOf(place), { isAnew: true, added: system, removed: [] });
+  }
+  const prompt: PackedPrompt = { type: 'tokens', bytes: new Uint8Array(blocks * blockBytes) };
   const times: number[] = [];
   for (let nth = 0; nth < decisions; nth += 1) {
-    nowMs += 1;
-    const conversation = Array.from({ length: 28 }, (_, index) => 100 + nth * 28 + index);
-    router.onBlocks?.(nth % replicas.length, conversation.slice(0, 24), []);
-    const blocks = [...system, ...conversation];
-    const request = { atMs: nowMs, tokens: blocks.length * blockTokens, outputTokens: 1, blocks };
+    const conversation = Array.from({ length: blocks - system.length }, (_, index) => 100 + nth * blocks + index);
+    const place = nth % specs.length;
+    replicas.changePrefixes(routeOf(place), { isAnew: false, added: conversation.slice(0, 24), removed: [] });
+    digests = [...system, ...conversation];
+    const spec = specs[place];
+    // Every tenth: changes within 50 ms are gathered into one card.
+    if (nth % 10 === 0 && spec !== undefined) {
+      cards[place] = cardOf(place, spec, { ...idle, active: 1 + (nth % 3) });
+      for (const listener of listeners) listener();
+    }
     const startedAt = performance.now();
-    const chosen = router.choose(request);
+    const chosen = replicas.choose({ model, prompt });
     times.push(performance.now() - startedAt);
-    router.onBegin?.(request, chosen);
-    // Every tenth: one card changes for several requests, since changes of 50 ms make one.
-    if (nth % 10 === 0) router.onCard?.(chosen, { active: 1, queued: 0, waitingTokens: 0, sequenceMs: 1000 });
-    router.onEnd?.(request, chosen);
+    if (chosen !== undefined) replicas.take(chosen)[Symbol.dispose]();
   }
   times.splice(0, warmUp);
   times.sort((one, other) => one - other);
   const at = (share: number): number => 1000 * (times[Math.floor(share * times.length)] ?? 0);
-  return { replicas: replicas.length, p50Us: at(0.5), p99Us: at(0.99) };
+  return { replicas: specs.length, p50Us: at(0.5), p99Us: at(0.99) };
 }

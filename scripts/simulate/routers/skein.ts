@@ -5,7 +5,8 @@ import type { EngineSpec } from '../fleet/engine.ts';
 import type { TracedRequest } from '../traces/request.ts';
 import type { ReplicaLoad, Router, RouterEnvironment, RouterKind } from './router.ts';
 
-const model = 'a'.repeat(64);
+/** SHA-256 of the model that all simulated replicas serve. */
+export const model = 'a'.repeat(64);
 const tokenBytes = 4;
 /** Bytes for the longest prompt: the router looks at how many there are, and never at what they are. */
 const promptBytes = new Uint8Array(1024 * 1024 * tokenBytes);
@@ -61,13 +62,16 @@ function create({ replicas, blockTokens, random, nowMs }: RouterEnvironment): Ro
   };
 }
 
-const idle: ReplicaLoad = { active: 0, queued: 0, waitingTokens: 0, sequenceMs: undefined };
+/** The load of a replica with nothing to do. */
+export const idle: ReplicaLoad = { active: 0, queued: 0, waitingTokens: 0, sequenceMs: undefined };
 
-function routeOf(replica: number) {
+/** Returns the route of the replica at a place in the fleet. */
+export function routeOf(replica: number) {
   return { deployment: `deployment-${replica}`, lead: String(replica) };
 }
 
-function cardOf(replica: number, { msPerToken, sequences }: EngineSpec, load: ReplicaLoad): Card {
+/** Makes the card of the replica at a place in the fleet. */
+export function cardOf(replica: number, { msPerToken, sequences }: EngineSpec, load: ReplicaLoad): Card {
   const { deployment, lead } = routeOf(replica);
   const { active, queued, waitingTokens, sequenceMs } = load;
   const stage: HeldStage = {
