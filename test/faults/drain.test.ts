@@ -5,6 +5,7 @@ import { z } from 'zod';
 
 import { startCluster, type Cluster } from '../../scripts/cluster/cluster.ts';
 import { tinyModelFile } from '../../scripts/cluster/models.ts';
+import { takeDown } from '../support/take-down.ts';
 
 const stack = new AsyncDisposableStack();
 let cluster: Cluster;
@@ -79,5 +80,5 @@ it.each([
   for (const { usage } of moved) expect(usage).toMatchObject({ completion_tokens: 200, failovers: 1 });
   expect(deployments.list().flatMap((one) => one.stages.map(({ peer }) => peer))).not.toContain(lead);
   await deployments.undrain(lead);
-  for (const one of deployments.list()) await deployments.undeploy(one.id);
+  await takeDown(cluster.coordinator);
 });

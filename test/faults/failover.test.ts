@@ -7,6 +7,7 @@ import { z } from 'zod';
 
 import { startCluster, type Cluster } from '../../scripts/cluster/cluster.ts';
 import { tinyModelFile } from '../../scripts/cluster/models.ts';
+import { takeDown } from '../support/take-down.ts';
 
 let cluster: Cluster;
 let model: Awaited<ReturnType<typeof tinyModelFile>>;
@@ -52,8 +53,7 @@ interface Arrangement {
 async function serve({ replicas, stages }: Arrangement): Promise<void> {
   const { deployments } = cluster.coordinator;
   earlyEnds = [];
-  const others = deployments.list().filter((one) => one.state !== 'ready' || one.stages.length !== stages);
-  for (const { id } of others) await deployments.undeploy(id);
+  await takeDown(cluster.coordinator, (one) => one.state !== 'ready' || one.stages.length !== stages);
   while (deployments.list().length < replicas) await deployments.deploy({ model: name, stages, sequences: 4 });
   const seen = (mesh: Mesh) => mesh.cards.snapshot().flatMap((card) => card.stages.filter(isReadyLead)).length;
   await expect.poll(() => seen(cluster.coordinatorMesh), { timeout: 30_000 }).toBe(replicas);

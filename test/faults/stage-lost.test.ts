@@ -5,6 +5,7 @@ import { z } from 'zod';
 
 import { startCluster, type Cluster } from '../../scripts/cluster/cluster.ts';
 import { tinyModelFile } from '../../scripts/cluster/models.ts';
+import { takeDown } from '../support/take-down.ts';
 
 let cluster: Cluster;
 let model: Awaited<ReturnType<typeof tinyModelFile>>;
@@ -72,7 +73,7 @@ describe('a pipeline that loses a stage', () => {
       });
       expect(again.status, await again.clone().text()).toBe(200);
       expect(deployments.list().filter(({ state }) => state === 'ready')).toHaveLength(1);
-      for (const { id: left } of deployments.list()) await deployments.undeploy(left);
+      await takeDown(cluster.coordinator);
       await expect.poll(() => [...engines.values()].filter(isRunning), { timeout: 10_000 }).toEqual([]);
     },
   );
