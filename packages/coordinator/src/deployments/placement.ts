@@ -70,10 +70,11 @@ function among(mesh: PlanSnapshot, labels: Labels): PlanSnapshot {
 export function placedStages(deployments: readonly DeploymentStatus[]): readonly PlacedStage[] {
   return deployments
     .filter(({ state }) => state !== 'failed' && state !== 'closed')
-    .flatMap(({ id, stages }) =>
+    .flatMap(({ id, model, stages }) =>
       stages.map(({ peer, plannedBytes, state }, stage) => ({
         peer,
         deployment: id,
+        model,
         stage,
         bytes: plannedBytes,
         isLoading: state === 'loading',

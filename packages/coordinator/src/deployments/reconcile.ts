@@ -90,7 +90,7 @@ export function reconcile(
       try {
         const placement = placeDeployment(deployment, { cards: observed.cards, manifest, placed }, contextTokens);
         // The next one in this very list sees the memory that this one takes.
-        placed = [...placed, ...stagesToLoad(id, placement)];
+        placed = [...placed, ...stagesToLoad(deployment, placement)];
         const lost = desired.filter((one) => one.spec.model === spec.model && isOver(one, observed));
         actions.push({ type: 'place', id, placement }, ...lost.map((one) => ({ type: 'remove' as const, id: one.id })));
       } catch (error) {
@@ -232,8 +232,9 @@ function remnantsOf(
   );
 }
 
-function stagesToLoad(deployment: string, { plan }: Placement): readonly PlacedStage[] {
-  return plan.stages.map(({ peer, bytes }, stage) => ({ peer, deployment, stage, bytes, isLoading: true }));
+function stagesToLoad({ id, spec }: DesiredDeployment, { plan }: Placement): readonly PlacedStage[] {
+  const { model } = spec;
+  return plan.stages.map(({ peer, bytes }, stage) => ({ peer, deployment: id, model, stage, bytes, isLoading: true }));
 }
 
 /**

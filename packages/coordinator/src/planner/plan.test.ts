@@ -190,7 +190,10 @@ describe('a model that fits on one peer', () => {
     expect(plan({ cards, manifest }, request).stages[0]?.peer).toBe(bob);
     expect(plan({ cards: [holder], manifest }, request).stages[0]?.peer).toBe(ada);
     // With one replica each, the third goes to the holder; with one more there, the fourth to the other.
-    const serving = (count: number) => stages.flatMap((one) => Array.from({ length: count }, () => one));
+    const serving = (count: number) =>
+      stages.flatMap((one) =>
+        Array.from({ length: count }, (_, index) => ({ ...one, deployment: `deployment-${index}` })),
+      );
     const other = cardOf({ peer: bob, freeBytes: gibibyte, card: { stages: serving(1) } });
     expect(plan({ cards: [holder, other], manifest }, request).stages[0]?.peer).toBe(ada);
     const busier = cardOf({ peer: ada, holds: [manifest], card: { stages: serving(2) } });
@@ -217,7 +220,22 @@ describe('a model that fits on one peer', () => {
 
   it('keeps away from memory that stages take which are still loading', () => {
     const cards = [cardOf({ peer: ada, holds: [manifest] }), cardOf({ peer: bob })];
-    const placed = [{ peer: ada, deployment: 'deployment-1', stage: 0, bytes: 8 * gibibyte, isLoading: true }];
+    const other = {
+      deployment: 'deployment-1',
+      model: 'ab'.repeat(32),
+      stage: 0,
+      bytes: 8 * gibibyte,
+      isLoading: true,
+    };
+    const placed = [{ ...other, peer: ada }];
+    expect(plan({ cards, manifest, placed }, request).stages[0]?.peer).toBe(bob);
+  });
+
+  it('goes to a machine that serves it not yet, though no card tells so', () => {
+    const cards = [cardOf({ peer: ada, holds: [manifest] }), cardOf({ peer: bob, freeBytes: 2 * gibibyte })];
+    const { model } = manifest;
+    const placed = [{ peer: ada, deployment: 'deployment-1', model, stage: 0, bytes: mebibyte, isLoading: false }];
+    expect(plan({ cards, manifest }, request).stages[0]?.peer).toBe(ada);
     expect(plan({ cards, manifest, placed }, request).stages[0]?.peer).toBe(bob);
   });
 });

@@ -11,7 +11,8 @@ function held(change: Partial<HeldStage>): HeldStage {
 }
 
 function placed(change: Partial<PlacedStage>): PlacedStage {
-  return { peer: ada, deployment: 'deployment-1', stage: 0, bytes: gibibyte, isLoading: false, ...change };
+  const { model } = heldStageOf('deployment-1');
+  return { peer: ada, deployment: 'deployment-1', model, stage: 0, bytes: gibibyte, isLoading: false, ...change };
 }
 
 /** Gibibytes that a stage may take on a machine with 16, of which `free` are free. */

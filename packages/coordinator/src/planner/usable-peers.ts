@@ -4,6 +4,8 @@ import { memoryRoom, microBatchRows, takenBy, type Card, type Hardware, type Mem
 export interface PlacedStage {
   readonly peer: string;
   readonly deployment: string;
+  /** SHA-256. */
+  readonly model: string;
   readonly stage: number;
   /** Memory that the plan gave it. */
   readonly bytes: number;
@@ -51,7 +53,7 @@ export function usablePeers(cards: readonly Card[], { model, placed }: UsablePee
       const mainBytes = steady(room.mainBytes);
       const sharesMemory = hardware.gpus.some((gpu) => gpu.sharesMainMemory === true);
       const holdsModel = models.some((held) => held.model === model);
-      const servedStages = stages.filter((stage) => stage.model === model).length;
+      const servedStages = countStages([...stages, ...placed.filter((one) => one.peer === peer)], model);
       const rows = hardware.backend === 'cpu' ? microBatchRows.cpu : microBatchRows.gpu;
       const memory = { freeBytes, gpuBytes, mainBytes, sharesMemory };
       return [{ peer, name, ...memory, hardware, holdsModel, microBatchRows: rows, servedStages }];
@@ -65,6 +67,12 @@ export function gpuPeers(peers: readonly UsablePeer[]): readonly UsablePeer[] {
     .filter(({ gpuBytes }) => gpuBytes > 0)
     .map((peer) => ({ ...peer, freeBytes: peer.gpuBytes }))
     .sort(byFreeMemory);
+}
+
+/** Counts the stages of a model: one that its card shows and that we placed counts once. */
+function countStages(stages: readonly Pick<PlacedStage, 'deployment' | 'model' | 'stage'>[], model: string): number {
+  const served = stages.filter((one) => one.model === model);
+  return new Set(served.map(({ deployment, stage }) => `${deployment}/${stage}`)).size;
 }
 
 function byFreeMemory(first: UsablePeer, second: UsablePeer): number {
