@@ -19,10 +19,10 @@ it('brings a peer without the model exactly the sections of its stage, once', as
   const sectionBytes = (block: Block, kind: 'stage' | 'front'): number =>
     sectionsOf(planStageFile(manifest, block, kind)).reduce((sum, { bytes }) => sum + bytes, 0);
 
-  // Their free memory decides who leads; by the third deployment each lead has led before.
+  // Their free memory and speed decide who leads; by the third deployment each lead has led before.
   const cached = new Set<string>();
   for (let round = 0; round < 3; round += 1) {
-    const { id, stages } = await deployments.deploy({ model: held.model, stages: 2 });
+    const { id, stages } = await deployments.deploy({ model: held.model, layers: [1, manifest.shape.layers - 1] });
     const index = stages.findIndex(({ peer }) => peer === other.mesh.peerId);
     const stage = stages[index];
     if (stage === undefined) throw new Error('the peer without the model holds no stage');

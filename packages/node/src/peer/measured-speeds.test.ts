@@ -84,6 +84,8 @@ test('takes the better of two measurements, and is moved half of the way by a le
   expect(speedAfter(2)).toEqual([500]);
   expect(speedAfter(1)).toEqual([1000]);
   expect(speedAfter(2)).toEqual([750]);
+  // Nearly the same is the same.
+  expect([speedAfter(1.15), speedAfter(1.6)]).toEqual([[750], [750]]);
   // Layers of another size are another measurement.
   expect(speedAfter(10, 8000)).toEqual([800, 750]);
   await speeds.settled();

@@ -25,6 +25,11 @@ const maxFileBytes = 64 * 1024;
 const maxDevices = 8;
 /** Ratio of the sizes of two layers up to which one measurement stands for both. */
 const alike = 1.1;
+/**
+ * Share of a speed by which a measurement has to differ to change it. No two measurements agree, and with speeds that
+ * followed each of them models would be cut, and their layers fetched, another way at every deployment.
+ */
+const noise = 0.2;
 
 const fileSchema = z.object({
   devices: z
@@ -107,7 +112,8 @@ export class MeasuredSpeeds {
   /**
    * Adds the speed of a stage. One that lies partly on GPUs and partly in main memory tells of neither, and is left out.
    * Of two measurements with alike layers the better counts: a machine that is busy with something else measures less.
-   * So that a machine that has become slower is found out, a lesser one moves the speed half of the way.
+   * So that a machine that has become slower is found out, a lesser one moves the speed half of the way. One that is
+   * nearly the same changes nothing, so that plans stay the same.
    */
   record(stage: MeasuredStage, hardware: Hardware): void {
     const measured = speedOf(stage);
@@ -175,7 +181,8 @@ function isAlike(one: MeasuredSpeed, other: MeasuredSpeed): boolean {
 }
 
 function merged(before: MeasuredSpeed, now: MeasuredSpeed): MeasuredSpeed {
-  const better = (earlier: number, later: number) => Math.max(later, (earlier + later) / 2);
+  const better = (earlier: number, later: number) =>
+    Math.abs(later - earlier) <= noise * earlier ? earlier : Math.max(later, (earlier + later) / 2);
   return {
     ...now,
     decodeBytesPerSecond: better(before.decodeBytesPerSecond, now.decodeBytesPerSecond),
