@@ -117,7 +117,7 @@ const twoLeads = [
   leadCard(bob, { deployment: 'deployment-2', active: 1 }),
 ];
 
-it('sends a request to the least loaded lead of its model', async () => {
+it('sends a request to the lead of its model that is expected to answer first', async () => {
   const router = routerOver([
     leadCard(ada, { deployment: 'deployment-1', active: 3 }),
     leadCard(bob, { deployment: 'deployment-2', active: 1 }),
