@@ -1,4 +1,5 @@
 export { ComingModel } from './coming-model.ts';
+export type { DeploymentTimeouts } from './deployment-timeouts.ts';
 export type { DrainOptions } from './peer-drains.ts';
 export { DesiredFile, type DesiredCopy, type DesiredStore } from './desired-file.ts';
 export {
@@ -6,7 +7,6 @@ export {
   type DeploymentRoute,
   type DeploymentsComponents,
   type DeploymentsOptions,
-  type DeploymentTimeouts,
   type DeployOptions,
   type EnsureOptions,
   type UndeployOptions,

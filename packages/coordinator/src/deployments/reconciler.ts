@@ -1,0 +1,302 @@
+import type { Mesh } from '@skein/mesh';
+import {
+  asSkeinError,
+  fromWireError,
+  invariant,
+  onAbort,
+  type DeploymentState,
+  type DeploymentStatus,
+  type Logger,
+  type SkeinError,
+} from '@skein/protocol';
+
+import type { Schedule } from '../timers.ts';
+import type { Deployment, DeploymentComponents } from './deployment.ts';
+import { DeploymentJob, type DeploymentJobOptions } from './deployment-job.ts';
+import type { DeploymentTimeouts } from './deployment-timeouts.ts';
+import type { DesiredStore } from './desired-file.ts';
+import {
+  DesiredState,
+  type DesiredDeployment,
+  type Goal,
+  type Patience,
+  type WantedDeployment,
+} from './desired-state.ts';
+import { EndedDeployments } from './ended-deployments.ts';
+import type { FreshCards } from './fresh-cards.ts';
+import { LeftStages } from './left-stages.ts';
+import { deploymentFor, reconcile, type Action, type Demand, type DemandFor, type Observed } from './reconcile.ts';
+import { machinesOf } from './retry.ts';
+
+export interface ReconcilerComponents {
+  readonly mesh: Pick<Mesh, 'absent' | 'cards' | 'open'>;
+  readonly freshCards: FreshCards;
+  readonly logger: Logger;
+  readonly lease?: DeploymentComponents['lease'];
+  readonly onReplaced?: DeploymentComponents['onReplaced'];
+  /** Makes deployment ids: 8 to 64 of a-z, 0-9 and dash, unique in the mesh. */
+  readonly newId: () => string;
+  /** Returns milliseconds since 1970. */
+  readonly now: () => number;
+  /** Returns milliseconds of a clock that only goes forward. */
+  readonly elapsedMs: () => number;
+  readonly schedule: Schedule;
+  /** Keeps the desired state over restarts. */
+  readonly store: DesiredStore;
+  /** Called when a deployment goes from one state to another. */
+  readonly onTransition?: ((status: DeploymentStatus, before: DeploymentState) => void) | undefined;
+}
+
+export interface ReconcilerOptions {
+  /** Most tokens of a context that a spec leaves out. Default: as many as fit. */
+  readonly contextTokens?: number | undefined;
+  readonly timeouts: DeploymentTimeouts;
+}
+
+/**
+ * The owner of the desired state, and of the work on it: whenever that state or the mesh changes, {@link reconcile} decides
+ * the next steps, which are taken here.
+ */
+export class Reconciler {
+  readonly #components: ReconcilerComponents;
+  readonly #options: ReconcilerOptions;
+  readonly #desired: DesiredState;
+  /** One for each desired deployment, by id. */
+  readonly #jobs = new Map<string, DeploymentJob>();
+  /** Deployments that are no longer desired, for cards that are a moment old. */
+  readonly #ended: EndedDeployments;
+  readonly #leftStages: LeftStages;
+  readonly #stopped = new AbortController();
+  #stopWatching: (() => void) | undefined;
+  #isScheduled = false;
+
+  constructor(components: ReconcilerComponents, options: ReconcilerOptions) {
+    this.#components = components;
+    this.#options = options;
+    this.#ended = new EndedDeployments(components);
+    const { closeMs } = options.timeouts;
+    this.#leftStages = new LeftStages(components, { closeMs, signal: this.#stopped.signal });
+    this.#desired = new DesiredState(() => {
+      if (!this.#stopped.signal.aborted) components.store.save(this.#desired.list());
+    });
+  }
+
+  /**
+   * Takes up the deployments that were kept: those that still run go on, the others are placed anew.
+   *
+   * @throws SkeinError `disk-failed` when they can't be read
+   */
+  async start(): Promise<void> {
+    for (const wanted of await this.#components.store.load()) this.#begin(wanted, { from: 'restored' });
+  }
+
+  /** Lets go of all deployments, for good: peers keep those that serve for a while. Takes `closeMs` at most. */
+  async stop(reason: SkeinError): Promise<void> {
+    this.#stopped.abort(reason);
+    this.#stopWatching?.();
+    await Promise.all([...this.#jobs.values()].map(async (job) => await job.leave(reason)));
+    await this.#components.store.saved();
+  }
+
+  /** Resolves when the desired state is on the disk, or could not be written. */
+  async saved(): Promise<void> {
+    await this.#components.store.saved();
+  }
+
+  /** Lists the jobs of all desired deployments, in the order in which those were asked for. */
+  jobs(): readonly DeploymentJob[] {
+    return [...this.#jobs.values()];
+  }
+
+  /** Lists the jobs of deployments that are to serve and are on peers. */
+  serving(): readonly DeploymentJob[] {
+    const ids = this.#desired.list().filter(({ goal }) => goal === 'serve');
+    return ids.flatMap(({ id }) => this.#jobs.get(id) ?? []).filter(({ deployment }) => isOnPeers(deployment));
+  }
+
+  /** Returns the job of a desired deployment; undefined for an unknown one. */
+  job(id: string): DeploymentJob | undefined {
+    return this.#jobs.get(id);
+  }
+
+  /** Returns the job of the deployment that takes the place of a lost one; undefined where there is none. */
+  successorOf(id: string): DeploymentJob | undefined {
+    return this.#jobs.get(this.#desired.get(id)?.replacedBy ?? '');
+  }
+
+  /** Tells whether a deployment may serve: false for one of ours that is not ready. Others' count as their cards say. */
+  mayServe(id: string): boolean {
+    if (this.#ended.has(id)) return false;
+    const desired = this.#desired.get(id);
+    if (desired === undefined) return true;
+    return desired.goal === 'serve' && this.#jobs.get(id)?.mayServe === true;
+  }
+
+  /** Tells whether a deployment is no longer desired, and cards may still show it. */
+  hasEnded(id: string): boolean {
+    return this.#ended.has(id);
+  }
+
+  /** Tells whether somebody took a deployment of ours down, within the last minute, and not to move it. */
+  wasTakenDown(id: string): boolean {
+    return this.#ended.wasTakenDown(id);
+  }
+
+  /** Adds a deployment to the desired state. Aborting the signal takes it down, as long as it is not ready. */
+  want(deployment: Omit<WantedDeployment, 'id'>, signal?: AbortSignal): DeploymentJob {
+    this.#stopped.signal.throwIfAborted();
+    const id = this.#components.newId();
+    const job = this.#begin({ ...deployment, id });
+    const abort = onAbort(signal, () => this.#cancel(id, asSkeinError(signal?.reason, 'aborted')));
+    const forget = () => abort[Symbol.dispose]();
+    job.ready.then(forget, forget);
+    return job;
+  }
+
+  /** Adds a deployment like another one, with the context that this one has come to have. */
+  wantLike(id: string): DeploymentJob {
+    const { name, spec, isOnDemand } = invariant(this.#desired.get(id), 'a deployment that is replaced is desired');
+    const contextTokens = this.#jobs.get(id)?.deployment?.status().contextTokens;
+    return this.want({ name, spec: { ...spec, contextTokens }, isReplacement: true, isOnDemand });
+  }
+
+  /** Chooses the deployment that answers a demand. */
+  deploymentFor(demand: DemandFor): Demand {
+    return deploymentFor(demand, this.#desired.list(), this.#observe());
+  }
+
+  /** Notes that somebody asks for a deployment that is there, for good. */
+  ask(id: string, patience: Patience): void {
+    const desired = this.#desired.get(id);
+    if (desired === undefined) return;
+    const hasServed = desired.placement !== undefined;
+    this.#desired.update(id, { isOnDemand: false, patience: hasServed ? 'all' : patience });
+  }
+
+  /** Marks a deployment for its end. */
+  takeDown(id: string, goal: Exclude<Goal, 'serve'>): void {
+    this.#desired.takeDown(id, goal);
+    this.#schedule();
+  }
+
+  #begin(wanted: WantedDeployment, options: Pick<DeploymentJobOptions, 'from' | 'failures'> = {}): DeploymentJob {
+    const { id, name, spec } = wanted;
+    const job = new DeploymentJob(this.#components, {
+      ...options,
+      id,
+      name,
+      spec,
+      timeouts: this.#options.timeouts,
+      onChange: () => this.#schedule(),
+    });
+    this.#desired.add(wanted);
+    this.#jobs.set(id, job);
+    job.ready.then(
+      (deployment) => this.#serves(deployment),
+      () => undefined,
+    );
+    this.#stopWatching ??= this.#components.mesh.cards.onChange(() => this.#schedule());
+    this.#schedule();
+    return job;
+  }
+
+  /** Notes that a deployment serves: from now on it is placed again when it is lost, if somebody asked for it. */
+  #serves(deployment: Deployment): void {
+    const { id } = deployment;
+    const isOnDemand = this.#desired.get(id)?.isOnDemand === true;
+    this.#desired.update(id, {
+      placement: deployment.placement,
+      patience: isOnDemand ? 'none' : 'all',
+    });
+  }
+
+  /** Begins another deployment in place of one that was lost. */
+  #replaceLost(lost: DesiredDeployment, job: DeploymentJob): void {
+    const { failures } = job;
+    const next = this.#components.newId();
+    const hasServed = lost.placement !== undefined;
+    this.#desired.update(lost.id, { replacedBy: next });
+    const isReplacement = hasServed || lost.isReplacement;
+    const wanted = { ...lost, id: next, isReplacement, placement: undefined };
+    const another = this.#begin(wanted, { failures: failures > 1 ? failures - 1 : failures });
+    const { error } = job.status() ?? {};
+    if (failures > 1 && error !== undefined) another.wait(fromWireError(error), machinesOf(this.#observe().cards));
+  }
+
+  #cancel(id: string, reason: SkeinError): void {
+    this.#jobs.get(id)?.cancel(reason);
+    this.takeDown(id, 'end');
+  }
+
+  /** Schedules a reconciliation of the desired state with the mesh, after all events of this turn. */
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    queueMicrotask(() => {
+      this.#isScheduled = false;
+      if (this.#stopped.signal.aborted) return;
+      const observed = this.#observe();
+      for (const action of reconcile(this.#desired.list(), observed, this.#options)) this.#do(action, observed);
+    });
+  }
+
+  #observe(): Observed {
+    const progress = new Map([...this.#jobs].map(([id, job]) => [id, job.progress]));
+    return { cards: this.#components.mesh.cards.snapshot(), progress, ended: this.#ended };
+  }
+
+  #do(action: Action, { cards }: Observed): void {
+    const { id } = action;
+    if (action.type === 'release') return void this.#leftStages.release(action);
+    const job = this.#jobs.get(id);
+    const desired = this.#desired.get(id);
+    if (job === undefined || desired === undefined) return;
+    switch (action.type) {
+      case 'fetch':
+        void job.fetch();
+        break;
+      case 'place':
+        job.place(action.placement, cards);
+        break;
+      case 'adopt':
+        job.adopt(action.placement, cards);
+        break;
+      case 'wait':
+        job.wait(action.error, machinesOf(cards));
+        break;
+      case 'retry':
+        job.retry();
+        break;
+      case 'replace':
+        this.#replaceLost(desired, job);
+        break;
+      case 'drain':
+      case 'hand-over':
+        job.drain({ handOver: action.type === 'hand-over' });
+        break;
+      case 'refuse':
+        this.#remove(id);
+        job.refuse(action.error);
+        break;
+      case 'close':
+        // Answers that were handed over are to go on.
+        this.#remove(id, { wasTakenDown: desired.goal !== 'hand-over' });
+        void job.close();
+        break;
+      case 'remove':
+        this.#remove(id);
+        break;
+    }
+  }
+
+  #remove(id: string, { wasTakenDown = false } = {}): void {
+    // Cards may show the stages of one that was placed for a while yet.
+    if (this.#jobs.get(id)?.deployment !== undefined) this.#ended.add(id, { wasTakenDown });
+    this.#jobs.delete(id);
+    this.#desired.remove(id);
+  }
+}
+
+function isOnPeers(deployment: Deployment | undefined): boolean {
+  return deployment !== undefined && deployment.state !== 'failed' && deployment.state !== 'closed';
+}
