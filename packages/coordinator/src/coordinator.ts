@@ -1,7 +1,7 @@
 import { randomInt, randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 
-import { LeaseFile, type Mesh } from '@skein/mesh';
+import { isLoopbackHost, LeaseFile, type Mesh } from '@skein/mesh';
 import { silentLogger, SkeinError, type Logger } from '@skein/protocol';
 
 import { Admission } from './admission/index.ts';
@@ -9,7 +9,7 @@ import { deploymentEvent, noAudit, Requests, type AuditPort } from './audit/inde
 import { Canaries, canaryEvent, logVerdict } from './canaries/index.ts';
 import { Deployments, DesiredFile, type ComingModel, type DeploymentsOptions } from './deployments/index.ts';
 import type { Hono } from 'hono';
-import { createApp, HttpServer, isLoopbackHost } from './http/index.ts';
+import { createApp, HttpServer } from './http/index.ts';
 import { DesiredCopies, forgetfulLeases, LeaseKeeper, Placer } from './lease/index.ts';
 import { createRouter, type RouterOptions } from './routing/index.ts';
 import { administrationOf } from './administration.ts';

@@ -30,12 +30,6 @@ export {
   type DeploymentTimeouts,
   type DeployOptions,
 } from './deployments/index.ts';
-export {
-  createAppServer,
-  createLocalApp,
-  isLoopbackHost,
-  type AdminHandlers,
-  type LocalAppComponents,
-} from './http/index.ts';
+export { createAppServer, createLocalApp, type AdminHandlers, type LocalAppComponents } from './http/index.ts';
 export type { RouterOptions } from './routing/index.ts';
 export { plan, type PlacedStage, type Plan, type PlannedStage, type PlanSnapshot } from './planner/index.ts';

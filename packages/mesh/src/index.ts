@@ -12,7 +12,7 @@ export type { Cards } from './cards/cards.ts';
 export type { Remote, StreamHandler } from './connections/serve.ts';
 export { askMdns, type MdnsAnswers } from './diagnosis/ask-mdns.ts';
 export { testPath, type PathStep, type PathStepName, type TestPathOptions } from './diagnosis/test-path.ts';
-export { isAnnounceable, ownAddresses, withPeerId } from './discovery/addresses.ts';
+export { isAnnounceable, isLoopbackHost, ownAddresses, withPeerId } from './discovery/addresses.ts';
 export { localNetworkFix } from './discovery/local-network.ts';
 export { chooseInterfaces } from './discovery/interfaces.ts';
 export { findWireless } from './discovery/wireless.ts';

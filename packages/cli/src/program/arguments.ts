@@ -1,7 +1,6 @@
 import { isIP } from 'node:net';
 
-import { isLoopbackHost } from '@skein/coordinator';
-import { isAnnounceable, ownAddresses } from '@skein/mesh';
+import { isAnnounceable, isLoopbackHost, ownAddresses } from '@skein/mesh';
 import { check, labelsSchema, maxGpus } from '@skein/protocol';
 import { InvalidArgumentError } from 'commander';
 

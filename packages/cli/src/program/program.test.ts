@@ -47,6 +47,23 @@ test('lists the commands, the exit codes and the first steps', async () => {
   expect(stdout).toMatch(/First steps:\n  \$ skein up .*--listen .*\n  \$ skein join /);
 });
 
+test.each([['--data', 'status'], ['--log-level', 'warn', '--help', '--data', 'up'], ['help']])(
+  'lists all of them where no command is named: %j',
+  async (...commandLine) => {
+    const { stdout, stderr } = await runInProcess(commandLine);
+    for (const command of commands) {
+      expect(stdout + stderr).toMatch(new RegExp(`^ {2}${command}\\b`, 'm'));
+    }
+  },
+);
+
+test('says the version', async () => {
+  expect(await runInProcess(['--version'])).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/),
+  });
+});
+
 test.each(commands)('gives examples for %s', async (command) => {
   const { code, stdout } = await runInProcess([command, '--help']);
   expect(code).toBe(0);
@@ -57,6 +74,8 @@ test.each(commands)('gives examples for %s', async (command) => {
 test.each([
   [['status', '--frobnicate'], "unknown option '--frobnicate'"],
   [['dance'], "unknown command 'dance'"],
+  [['statsu'], 'Did you mean status?'],
+  [['--log-level', 'loud'], 'Allowed choices'],
   [['up', '--port', '65536'], 'from 0 to 65535'],
   [['up', '--listen', '0.0.0.0:7330'], '/ip4/192.168.1.20/tcp/7330'],
   [['up', '--announce', '/dns4/attic.example/tcp/7330'], 'or be own'],

@@ -1,26 +1,30 @@
 import { CommanderError } from 'commander';
 
 import { exitCodes } from '../process/exit-codes.ts';
-import { printLine, type CommandContext } from './context.ts';
+import { printLine, type CommandContext, type GlobalOptions } from './context.ts';
 import { Verdict } from './verdict.ts';
 import { createProgram } from './program.ts';
 import { reportError } from './report-error.ts';
 
 /** Runs one command line, without `node` and the script, and returns its exit code. Never throws. */
 export async function runCommandLine(commandLine: readonly string[], context: CommandContext): Promise<number> {
-  const program = createProgram(context);
   let command = '';
-  program.hook('preAction', (_, action) => void (command = action.name()));
+  let isVerbose = false;
   // Deadlines are timers that keep no process alive: it would end in the middle of a wait for what never comes.
   const staying = setInterval(() => undefined, 0x7fff_ffff);
   try {
+    const program = await createProgram(commandLine, context);
+    program.hook('preAction', (_, action) => {
+      command = action.name();
+      isVerbose = program.opts<GlobalOptions>().verbose;
+    });
     await program.parseAsync(commandLine, { from: 'user' });
     return exitCodes.ok;
   } catch (error) {
     // Commander has written its own message. Its code is 0 where help or the version was asked for.
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
     if (error instanceof Verdict) return error.exitCode;
-    if (!context.signal.aborted) reportError(context.stderr, error, program.opts());
+    if (!context.signal.aborted) reportError(context.stderr, error, { verbose: isVerbose });
     // That they interrupted, people know; what it led to, they do not. A reader of the output that went away is not one.
     else if (context.stderr.isTTY === true && context.stdout.writable) printLine(context.stderr, outcomeOf(command));
     return exitCodes.failed;

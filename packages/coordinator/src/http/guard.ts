@@ -1,10 +1,6 @@
+import { isLoopbackHost } from '@skein/mesh';
 import { SkeinError } from '@skein/protocol';
 import type { MiddlewareHandler } from 'hono';
-
-/** Tells whether a host name or address, as in a URL, can only mean this machine. */
-export function isLoopbackHost(host: string): boolean {
-  return host === 'localhost' || host === '[::1]' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
-}
 
 /**
  * Makes a guard that keeps web pages from using the API through the browser of someone on this machine. A page that

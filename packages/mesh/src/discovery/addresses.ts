@@ -20,9 +20,14 @@ export function withPeerId(address: string, peerId: string): string {
   return address.includes('/p2p/') ? address : `${address}/p2p/${peerId}`;
 }
 
+/** Tells whether a host name or address, as in a URL or a multiaddr, can only mean this machine. */
+export function isLoopbackHost(host: string): boolean {
+  return host === 'localhost' || host === '[::1]' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
 /** Tells whether all listen addresses are loopback ones, so that nobody off this machine can connect. */
 export function isLoopbackOnly(listen: readonly string[]): boolean {
-  return listen.every((address) => /^(127\.|::1$|localhost$)/.test(hostOf(address) ?? ''));
+  return listen.every((address) => isLoopbackHost(hostOf(address) ?? ''));
 }
 
 /**
