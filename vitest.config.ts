@@ -17,12 +17,23 @@ class LongSuitesFirst extends BaseSequencer {
 
 export default defineConfig({
   test: {
-    include: ['packages/*/src/**/*.test.ts', 'test/**/*.test.ts', 'scripts/**/*.test.ts'],
     setupFiles: ['scripts/patient-tests.ts'],
     pool: 'forks',
     maxWorkers: 2,
     sequence: { sequencer: LongSuitesFirst },
     testTimeout: 60_000,
     hookTimeout: 120_000,
+    projects: [
+      {
+        extends: true,
+        test: { name: 'whole', include: ['test/**/*.test.ts', 'scripts/**/*.test.ts'] },
+      },
+      {
+        extends: true,
+        // Loading what they test takes most suites of a package longer than the tests: they share processes, in which
+        // it is loaded once.
+        test: { name: 'packages', include: ['packages/*/src/**/*.test.ts'], isolate: false },
+      },
+    ],
   },
 });
