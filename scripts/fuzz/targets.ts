@@ -15,6 +15,8 @@ import {
   parseMetadataOverride,
   fromText,
   packPrompt,
+  packDigests,
+  unpackDigests,
   unpackPrompt,
   type Prompt,
 } from '@skein/protocol';
@@ -149,6 +151,7 @@ export async function fuzzTargets(): Promise<readonly FuzzTarget[]> {
       decode: (input) => void decodeInvite(Buffer.from(input).toString('latin1')),
     },
     ...packedPromptTargets(),
+    ...prefixTargets(),
     {
       name: 'hidden rows',
       inputs: bytesLike([new Uint8Array(64)]),
@@ -255,6 +258,19 @@ function packedPromptTargets(): FuzzTarget[] {
     inputs: bytesLike([bytes]),
     decode: (input) => void unpackPrompt({ type, bytes: input }),
   }));
+}
+
+/** Lists the decoders of digests of prefixes, which leads send to routers. */
+function prefixTargets(): FuzzTarget[] {
+  const [added, removed] = [2, 1];
+  const payload = packDigests({ added: [1, 2 ** 47], removed: [3] });
+  return [
+    {
+      name: 'digests of prefixes',
+      inputs: bytesLike([payload]),
+      decode: (input) => void unpackDigests({ added, removed }, input),
+    },
+  ];
 }
 
 /** Lists the routes of the admin contract: requests at the daemon, answers and events at its caller. */

@@ -1,6 +1,8 @@
 import {
   drainAnswerSchema,
   drainRequestSchema,
+  prefixesAskSchema,
+  prefixesEventSchema,
   aliveSchema,
   bytesAnswerSchema,
   bytesRequestSchema,
@@ -155,6 +157,20 @@ export const messagesOf: Readonly<Record<keyof typeof methods, readonly WireMess
   drain: [
     of('request', drainRequestSchema, { type: 'drain-request', draining: true }),
     of('answer', drainAnswerSchema, { type: 'drain-answer', draining: true }),
+  ],
+  prefixes: [
+    of(
+      'ask',
+      prefixesAskSchema,
+      { type: 'prefixes-ask', deployment: 'deployment-1' },
+      { type: 'prefixes-ask', deployment: 'deployment-1', key: new Uint8Array(32) },
+    ),
+    of(
+      'event',
+      prefixesEventSchema,
+      { type: 'prefixes-begin', key: new Uint8Array(32) },
+      { type: 'prefixes-change', added: 0, removed: 0 },
+    ),
   ],
   freshCard: [
     of('request', freshCardRequestSchema, { type: 'fresh-card-request' }),

@@ -150,6 +150,7 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
   let url: string | undefined;
   let starting: Promise<void> | undefined;
   let stopping: Promise<void> | undefined;
+  let prefixes: Disposable | undefined;
 
   async function start(): Promise<void> {
     copies?.start();
@@ -159,10 +160,12 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
     void audit.append({ type: 'started', peer: mesh.peerId, url });
     logger.info({ url }, 'the HTTP API is up');
     canaries.start();
+    prefixes = router.followPrefixes(logger);
   }
   async function stop(): Promise<void> {
     await starting?.catch(() => undefined);
     unwatch();
+    prefixes?.[Symbol.dispose]();
     canaries.stop();
     stopped.abort(new SkeinError('not-running', 'the coordinator is stopping'));
     await Promise.all([server.stop(), deployments.stop()]);

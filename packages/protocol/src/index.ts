@@ -163,6 +163,16 @@ export {
   type SpeedRatios,
   type StageSpeed,
 } from './mesh/card.ts';
+export {
+  packDigests,
+  prefixesAskSchema,
+  prefixesEventSchema,
+  prefixLimits,
+  unpackDigests,
+  type PrefixDelta,
+  type PrefixesAsk,
+  type PrefixesEvent,
+} from './generation/prefixes.ts';
 export { drainAnswerSchema, drainRequestSchema, type DrainAnswer, type DrainRequest } from './mesh/drain.ts';
 export {
   certificateSchema,

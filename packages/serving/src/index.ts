@@ -10,13 +10,8 @@ export {
 } from './generation/generate.ts';
 export { GenerationRun, type FailedAttempt, type ReplicaSource } from './generation/generation-run.ts';
 export { Transcript } from './generation/transcript.ts';
-export {
-  chooseReplica,
-  type Candidate,
-  type Choice,
-  type ChoiceReason,
-  type RoutedRequest,
-} from './routing/choose-replica.ts';
+export type { Candidate } from './routing/candidates.ts';
+export type { Choice, ChoiceReason, RoutedRequest } from './routing/choose-replica.ts';
 export { Replicas, type Attempt, type ChosenReplica, type ReplicaQuery } from './routing/replicas.ts';
-export { PromptDigests } from './routing/prompt-digests.ts';
+export { PrefixFollower } from './routing/prefix-follower.ts';
 export type { Route } from './routing/route.ts';

@@ -170,6 +170,14 @@ export const members: readonly Attack[] = [
     },
   },
   {
+    name: 'a client that asks what the cache of a lead holds, with a key for digests that is none',
+    run: async (target) => {
+      await using hostile = await startHostileMember(target, ['client']);
+      const request = { type: 'prefixes-ask', deployment: 'deployment-of-mallory', key: new Uint8Array(1) };
+      await expectRefusal(ask(hostile, methods.prefixes, request), 'protocol-violation', 'not-running');
+    },
+  },
+  {
     name: 'a frame that says the same text over and over',
     run: async (target) => {
       await using hostile = await startHostileMember(target, ['client']);

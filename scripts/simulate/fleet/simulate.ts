@@ -19,6 +19,8 @@ export interface SimulationOptions {
   readonly routers?: number | undefined;
   /** Share of the fleet's capacity that the requests take: see {@link capacityMs}. */
   readonly load: number;
+  /** The fleet of which `load` is a share. Default: the replicas. */
+  readonly capacityOf?: readonly EngineSpec[] | undefined;
   readonly seed: number;
 }
 
@@ -37,8 +39,10 @@ export function simulate(options: SimulationOptions): readonly SimulatedRequest[
   const outcomes: SimulatedRequest[] = [];
   const askedAt = new Map<TracedRequest, { readonly router: Router; readonly atMs: number }>();
   const random = seeded(seed);
+  const nowMs = (): number => queue.nowMs;
+  const after = (delayMs: number, callback: () => void): void => queue.after(delayMs, callback);
   const routers = Array.from({ length: count }, () =>
-    options.router.create({ replicas, blockTokens: trace.blockTokens, random, nowMs: () => queue.nowMs }),
+    options.router.create({ replicas, blockTokens: trace.blockTokens, random, nowMs, after }),
   );
   const told = (job: Job, tell: (router: Router, request: TracedRequest) => void): void => {
     const asked = askedAt.get(job.request);
@@ -78,19 +82,23 @@ export function simulate(options: SimulationOptions): readonly SimulatedRequest[
     });
     return engine;
   });
-  const stretch = stretchFor(trace, replicas, load);
+  const stretch = stretchFor(trace, options.capacityOf ?? replicas, load);
   for (const [nth, traced] of trace.requests.entries()) {
     // Each an object of its own, since routers keep them apart by that.
     const request = { ...traced };
     queue.at(request.atMs * stretch, () => {
       const router = routers[nth % count];
       if (router === undefined) return;
-      const replica = router.choose(request);
       askedAt.set(request, { router, atMs: queue.nowMs });
-      queue.after(linkMs, () => {
-        engines[replica]?.add(request);
-        queue.after(linkMs, () => router.onBegin?.(request, replica));
-      });
+      const begin = (): void => {
+        const replica = router.choose(request);
+        queue.after(linkMs, () => {
+          engines[replica]?.add(request);
+          queue.after(linkMs, () => router.onBegin?.(request, replica));
+        });
+      };
+      if (router.admit === undefined) begin();
+      else router.admit(request, begin);
     });
   }
   queue.run();

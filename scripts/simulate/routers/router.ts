@@ -11,6 +11,11 @@ export interface ReplicaLoad {
 
 /** A router under test. It hears of the fleet by the callbacks alone, each as late as it would be. */
 export interface Router {
+  /**
+   * Has a request wait until it may be sent. `begin` chooses its replica and sends it; call it once. Default: requests are
+   * sent at once.
+   */
+  admit?(request: TracedRequest, begin: () => void): void;
   /** Returns the place of the replica for a request, among those of the fleet. */
   choose(request: TracedRequest): number;
   /** The replica has taken the request into its queue. */
@@ -28,6 +33,8 @@ export interface RouterEnvironment {
   readonly blockTokens: number;
   readonly random: () => number;
   readonly nowMs: () => number;
+  /** Calls back after a time, in milliseconds. */
+  readonly after: (delayMs: number, callback: () => void) => void;
 }
 
 /** A kind of router, by the name under which tables show it. */

@@ -1,6 +1,7 @@
 import type { Card, HeldStage, PackedPrompt } from '@skein/protocol';
 import { Replicas, type Attempt } from '@skein/serving';
 
+import { ModelQueue, type Ticket } from '../../../packages/coordinator/src/admission/model-queue.ts';
 import type { EngineSpec } from '../fleet/engine.ts';
 import type { TracedRequest } from '../traces/request.ts';
 import type { ReplicaLoad, Router, RouterEnvironment, RouterKind } from './router.ts';
@@ -11,10 +12,16 @@ const tokenBytes = 4;
 /** Bytes for the longest prompt: the router looks at how many there are, and never at what they are. */
 const promptBytes = new Uint8Array(1024 * 1024 * tokenBytes);
 
-/** Skein's own router: `Replicas` as the coordinator and the SDK have it, with cards and digests as they come. */
+/**
+ * Skein's own router: `Replicas` as the coordinator and the SDK have it, with cards and digests as they come, behind the
+ * coordinator's admission.
+ */
 export const skein: RouterKind = { name: 'Skein', create };
 
-function create({ replicas, blockTokens, random, nowMs }: RouterEnvironment): Router {
+/** Requests of all conversations have one principal, as over HTTP. */
+const admitted = { principal: 'everybody', priority: 'interactive', sequences: 1 } as const;
+
+function create({ replicas, blockTokens, random, nowMs, after }: RouterEnvironment): Router {
   const prompts = new Map<PackedPrompt, readonly number[]>();
   const attempts = new Map<TracedRequest, { readonly attempt: Attempt; readonly prompt: PackedPrompt }>();
   const cards = replicas.map((spec, replica) => cardOf(replica, spec, idle));
@@ -28,11 +35,36 @@ function create({ replicas, blockTokens, random, nowMs }: RouterEnvironment): Ro
       },
     },
     digests: { blockBytes: blockTokens * tokenBytes, of: (prompt) => prompts.get(prompt) ?? [] },
-    predictedForMs: 2000,
     random,
     now: nowMs,
   });
+  const places = new ModelQueue();
+  places.setReplicas(replicas.map(({ sequences }) => sequences));
+  const waiting = new Map<Ticket, () => void>();
+  const tickets = new Map<TracedRequest, Ticket>();
+  const beginAdmitted = (): void => {
+    for (const ticket of places.admit(nowMs())) {
+      waiting.get(ticket)?.();
+      waiting.delete(ticket);
+    }
+  };
+  const enter = (request: TracedRequest, begin: () => void): void => {
+    const ticket = places.enter({ ...admitted, promptTokens: request.tokens }, nowMs());
+    if ('reason' in ticket) {
+      // It comes again when it is told to.
+      after(ticket.retryAfterMs, () => enter(request, begin));
+      return;
+    }
+    tickets.set(request, ticket);
+    waiting.set(ticket, begin);
+    beginAdmitted();
+  };
+  // Simulated leads tell what they hold from the beginning.
+  for (const replica of replicas.keys()) {
+    router.changePrefixes(routeOf(replica), { isAnew: true, added: [], removed: [] });
+  }
   return {
+    admit: enter,
     choose(request) {
       const prompt = { type: 'tokens' as const, bytes: promptBytes.subarray(0, request.tokens * tokenBytes) };
       prompts.set(prompt, request.blocks);
@@ -49,6 +81,12 @@ function create({ replicas, blockTokens, random, nowMs }: RouterEnvironment): Ro
       asked.attempt[Symbol.dispose]();
       prompts.delete(asked.prompt);
       attempts.delete(request);
+      const ticket = tickets.get(request);
+      tickets.delete(request);
+      if (ticket === undefined) return;
+      const taken = { promptTokens: request.tokens, generatedTokens: request.outputTokens };
+      places.leave(ticket, taken, nowMs());
+      beginAdmitted();
     },
     onCard(replica, load) {
       const spec = replicas[replica];

@@ -1,4 +1,4 @@
-import type { Mesh } from '@skein/mesh';
+import { PromptDigests, type Mesh } from '@skein/mesh';
 import {
   check,
   distinctNames,
@@ -14,7 +14,7 @@ import {
 import {
   GenerationRun,
   meshCatalog,
-  PromptDigests,
+  PrefixFollower,
   Replicas,
   type Attempt,
   type CatalogModel,
@@ -41,13 +41,16 @@ export type ClientMesh = Pick<Mesh, 'cards' | 'open' | 'peerId' | 'start' | 'sto
 export class MeshTransport implements Transport {
   readonly #mesh: ClientMesh;
   readonly #replicas: Replicas;
+  readonly #follower: PrefixFollower;
   readonly #replacementMs: number;
 
   /** @param options.replacementMs longest wait for another replica of half an answer, in milliseconds. Default 30,000 */
   constructor(mesh: ClientMesh, options: { readonly replacementMs?: number } = {}) {
     this.#mesh = mesh;
     this.#replacementMs = options.replacementMs ?? replacementMs;
-    this.#replicas = new Replicas({ cards: mesh.cards, digests: new PromptDigests() });
+    const digests = new PromptDigests();
+    this.#replicas = new Replicas({ cards: mesh.cards, digests });
+    this.#follower = new PrefixFollower({ mesh, replicas: this.#replicas, digests, offersKey: false });
   }
 
   /** Waits for a first member, and then a moment for one that serves a model. */
@@ -93,6 +96,7 @@ export class MeshTransport implements Transport {
   }
 
   async close(): Promise<void> {
+    this.#follower[Symbol.dispose]();
     await this.#mesh.stop();
   }
 

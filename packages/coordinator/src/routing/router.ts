@@ -1,11 +1,11 @@
-import type { Mesh } from '@skein/mesh';
-import { distinctNames, type Card, type HeldStage } from '@skein/protocol';
+import { PromptDigests, type Mesh } from '@skein/mesh';
+import { distinctNames, type Card, type HeldStage, type Logger } from '@skein/protocol';
 import {
   EnginesAtRisk,
   findModel,
   GenerationRun,
   meshCatalog,
-  PromptDigests,
+  PrefixFollower,
   Replicas,
   type GenerationDeadlines,
 } from '@skein/serving';
@@ -42,6 +42,8 @@ export interface Router extends GenerationPort {
    * @throws SkeinError the reason why it can't be deployed
    */
   prepare(model: string, options: { readonly signal: AbortSignal }): Promise<void>;
+  /** Follows what leads tell of their caches, until the returned object is disposed. */
+  followPrefixes(logger: Logger): Disposable;
 }
 
 /**
@@ -57,7 +59,8 @@ export function createRouter(
   const deadlines = { ...defaultDeadlines, ...options };
   const cards = () => mesh.cards.snapshot();
   const mayServe = (id: string) => deployments.mayServe(id) && !canaries.isOut(id);
-  const replicas = new Replicas({ cards: mesh.cards, digests: new PromptDigests(), mayServe });
+  const digests = new PromptDigests();
+  const replicas = new Replicas({ cards: mesh.cards, digests, mayServe });
   const models = (): ServedModel[] => servedModels(replicas.cards());
   return {
     models: () => models().filter(({ unusable }) => unusable === undefined),
@@ -71,6 +74,7 @@ export function createRouter(
     async prepare(model, { signal }) {
       await deployments.ensure(model, { signal, failed: canaries.out() });
     },
+    followPrefixes: (logger) => new PrefixFollower({ mesh, replicas, digests, logger, offersKey: true }),
     generate(model, inputs, { id, signal, routing, admitted, onAsk }) {
       const engines = new EnginesAtRisk();
       const runs: GenerationRun[] = [];

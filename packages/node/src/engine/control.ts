@@ -98,6 +98,12 @@ export const fromEngineSchema = z.discriminatedUnion('type', [
     sequenceMs: z.number().optional(),
     tokensPerSecond: z.number().optional(),
   }),
+  /** Tokens of prompts that the cache holds, by their generations, and generations of which it holds nothing any more. */
+  z.object({
+    type: z.literal('engine-prefixes-changed'),
+    held: z.array(z.object({ id: generationId, tokens: z.number().int(), of: z.number().int() })),
+    gone: z.array(generationId),
+  }),
   /** The payload is a whole frame of the `generate` stream, which the peer passes on as it is. The last one is the end. */
   z.object({ type: z.literal('generation-event'), id: generationId, isLast: z.boolean() }),
   z.object({ type: z.literal('generation-failed'), id: generationId, error: wireErrorSchema }),

@@ -31,6 +31,7 @@ import { EngineProcess } from '../engine/process/engine-process.ts';
 import { prefillRows } from '../engine/stage/measure-speed.ts';
 import type { Machine } from '../hardware/machine.ts';
 import { splitArchitecture } from '../stage-file/index.ts';
+import { HeldPrefixes } from './held-prefixes.ts';
 import type { MeasuredSpeeds } from './measured-speeds.ts';
 import { openRing } from './ring-link.ts';
 import { pipeToStream, streamToPipe } from './splice.ts';
@@ -68,6 +69,8 @@ export interface StageMemory {
  */
 export class HostedStage implements AsyncDisposable {
   readonly load: StageLoad;
+  /** The prefixes in its cache, where it is a lead. */
+  readonly prefixes = new HeldPrefixes();
   readonly #components: HostedStageComponents;
   readonly #others: () => readonly TakenMemory[];
   readonly #reservedBytes: number;
@@ -292,6 +295,7 @@ export class HostedStage implements AsyncDisposable {
     return EngineProcess.start({
       logger: this.#components.logger,
       runtimeDirectory: libraries.runtimeDirectory,
+      prefixes: this.prefixes,
       signal,
       load: {
         libraryDirectory: libraries.directory,

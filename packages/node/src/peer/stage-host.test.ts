@@ -2,15 +2,17 @@ import { mkdtempDisposable } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { Authority, createMesh, type FrameStream, type Mesh, type Schedule } from '@skein/mesh';
+import { Authority, createMesh, PromptDigests, type FrameStream, type Mesh, type Schedule } from '@skein/mesh';
 import {
   fromText,
   methods,
   packPrompt,
   parseHeader,
+  prefixesEventSchema,
   plannedSpecSchema,
   silentLogger,
   stageEventSchema,
+  unpackDigests,
   type Logger,
   type PlannedSpec,
   type Prompt,
@@ -143,6 +145,32 @@ it('drains a lead: what runs ends in full, nothing new is taken, and the coordin
   const events = await Array.fromAsync(second);
   expect(events.at(-1)).toMatchObject({ type: 'generation-end', usage: { completionTokens: 900 } });
   expect(await nextEvent(stream)).toEqual({ type: 'stage-draining', running: 0 });
+});
+
+it('tells a coordinator which prompts the cache of a lead holds, by digests with the key that it gave first', async () => {
+  const deployment = 'deployment-told';
+  await using _holding = await hold(deployment);
+  const key = new Uint8Array(32).fill(7);
+  await using stream = await mesh.open(mesh.peerId, methods.prefixes);
+  await stream.write({ type: 'prefixes-ask', deployment, key });
+  const next = async () => {
+    const frame = await stream.read();
+    return { event: parseHeader(prefixesEventSchema, frame?.header), payload: frame?.payload };
+  };
+  expect((await next()).event).toEqual({ type: 'prefixes-begin', key });
+  const prompt: Prompt = { type: 'text', text: 'once upon a time '.repeat(80) };
+  const digests = new PromptDigests(key).of(packPrompt(prompt));
+  await Array.fromAsync(begin(deployment, 2, { prompt }));
+  const told = new Set<number>();
+  while (told.size < digests.length) {
+    const { event, payload = new Uint8Array(0) } = await next();
+    if (event.type === 'prefixes-change') for (const digest of unpackDigests(event, payload).added) told.add(digest);
+  }
+  expect(told).toEqual(new Set(digests));
+  // Later ones learn the key, and give none.
+  await using second = await mesh.open(mesh.peerId, methods.prefixes);
+  await second.write({ type: 'prefixes-ask', deployment, key: new Uint8Array(32) });
+  expect(parseHeader(prefixesEventSchema, (await second.read())?.header)).toEqual({ type: 'prefixes-begin', key });
 });
 
 it('lets a text that the engine has ended reach a slow reader after the stage is gone', async () => {

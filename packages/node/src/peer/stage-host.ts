@@ -5,6 +5,7 @@ import {
   memoryRoom,
   methods,
   parseHeader,
+  prefixesAskSchema,
   ringOpenSchema,
   SkeinError,
   stageOpeningSchema,
@@ -22,6 +23,7 @@ import type { LeaseFence } from './lease-fence.ts';
 import type { PeerDrain } from './peer-drain.ts';
 import { reservationMs, type Reservations } from './reservations.ts';
 import { SchemaGrammars } from './schema-grammars.ts';
+import { tellPrefixes } from './tell-prefixes.ts';
 import { StageTenure, type StageTenureComponents } from './stage-tenure.ts';
 
 /** Most stages: more than any machine can serve, and few enough for a card to list all. */
@@ -51,6 +53,7 @@ export class StageHost {
     const { mesh } = this.#components;
     this.#served.use(mesh.handle(methods.stage, async (stream, { peerId }) => this.#serveCoordinator(stream, peerId)));
     this.#served.use(mesh.handle(methods.ring, async (stream, { peerId }) => this.#joinRing(stream, peerId)));
+    this.#served.use(mesh.handle(methods.prefixes, async (stream, remote) => this.#tellPrefixes(stream, remote)));
     this.#served.use(mesh.handle(methods.generate, async (stream, remote) => this.#generate(stream, remote)));
   }
 
@@ -151,6 +154,16 @@ export class StageHost {
       const shown = jsonSchema === undefined ? error : asSchemaError(error);
       await stream.write({ type: 'generation-error', error: toWireError(shown) });
     }
+  }
+
+  /** Tells a router of the prefixes in a lead's cache. The first coordinator that asks gives the key for their digests. */
+  async #tellPrefixes(stream: FrameStream, { peerId, signal }: Remote): Promise<void> {
+    const { deployment, key } = parseHeader(prefixesAskSchema, (await this.#read(stream)).header);
+    const stage = this.#tenures.get(stageKey({ deployment, stage: 0 }))?.stage;
+    if (stage === undefined) throw notServing(deployment);
+    const asker = this.#components.mesh.cards.snapshot().find(({ peer }) => peer === peerId);
+    if (key !== undefined && asker?.roles.includes('coordinator') === true) stage.prefixes.takeKey(key);
+    await tellPrefixes(stream, stage.prefixes, AbortSignal.any([signal, stage.ended, this.#stopping.signal]));
   }
 
   async #read(stream: FrameStream) {

@@ -2,7 +2,8 @@ import type { Card, HeldStage } from '@skein/protocol';
 import { expect, test } from 'vitest';
 
 import { cardOf, leadOf } from '../testing/cards.ts';
-import { chooseReplica, type Candidate, type RoutedRequest } from './choose-replica.ts';
+import { Candidates, type Candidate } from './candidates.ts';
+import { chooseReplica, type RoutedRequest } from './choose-replica.ts';
 import { replicasOf } from './replica.ts';
 
 const speed = { decodeMsPerLayer: 1, prefillMsPerTokenPerLayer: 0.25, headMs: 1 };
@@ -45,8 +46,8 @@ function shares(
   const counts: Record<string, number> = {};
   for (let nth = 0; nth < 1000; nth += 1) {
     const name =
-      chooseReplica(candidates, { tokens: 1000, ...request }, { random, cachedAt: cachedBy(cached) })?.candidate.replica
-        .lead ?? 'none';
+      chooseReplica(Candidates.of(candidates), { tokens: 1000, ...request }, { random, cachedAt: cachedBy(cached) })
+        ?.candidate.replica.lead ?? 'none';
     counts[name] = (counts[name] ?? 0) + 1;
   }
   return counts;
@@ -79,7 +80,7 @@ test('counts the slowest stage for a long prompt, the others for its last chunk'
   };
   const whole = of([0, 8]);
   const halves = of([0, 4], [4, 8]);
-  const cost = (candidate: Candidate) => chooseReplica([candidate], { tokens: 1000 }, alone)?.why;
+  const cost = (candidate: Candidate) => chooseReplica(Candidates.of([candidate]), { tokens: 1000 }, alone)?.why;
   expect(cost(whole)).toMatchObject({ rule: 'least-ttft', cost: 2000 });
   expect(cost(halves)).toMatchObject({ rule: 'least-ttft', cost: 1000 + 64 });
 });
@@ -119,8 +120,8 @@ test('spreads the requests of routers that decide at once', () => {
   const chosen = Array.from(
     { length: 16 },
     (_, nth) =>
-      chooseReplica(candidates, { tokens: 1000 }, { ...alone, random: seeded(7919 * (nth + 1)) })?.candidate.replica
-        .lead,
+      chooseReplica(Candidates.of(candidates), { tokens: 1000 }, { ...alone, random: seeded(7919 * (nth + 1)) })
+        ?.candidate.replica.lead,
   );
   for (const { replica: one } of candidates) {
     expect(chosen.filter((lead) => lead === one.lead).length).toBeLessThanOrEqual(8);
@@ -140,7 +141,7 @@ test('decides by tokens to read times load where a speed is unknown', () => {
     replica('c', { active: 2 }),
   ];
   const choose = (cached: ReadonlyMap<string, number>) =>
-    chooseReplica(candidates, { tokens: 1000 }, { ...alone, cachedAt: cachedBy(cached) })?.why;
+    chooseReplica(Candidates.of(candidates), { tokens: 1000 }, { ...alone, cachedAt: cachedBy(cached) })?.why;
   expect(choose(new Map())).toMatchObject({ rule: 'least-work', cost: 2000, alike: 1 });
   expect(choose(new Map([['b/b', 600]]))).toMatchObject({ rule: 'least-work', cost: 1600, cachedTokens: 600 });
 });
@@ -155,8 +156,8 @@ test('takes a preferred lead whatever its load, unless it is excluded or is ther
 
 test('chooses none where all are excluded', () => {
   const exclude = [{ deployment: 'a', lead: 'a' }];
-  expect(chooseReplica([replica('a')], { tokens: 1, exclude }, alone)).toBeUndefined();
-  expect(chooseReplica([], { tokens: 1 }, alone)).toBeUndefined();
+  expect(chooseReplica(Candidates.of([replica('a')]), { tokens: 1, exclude }, alone)).toBeUndefined();
+  expect(chooseReplica(Candidates.of([]), { tokens: 1 }, alone)).toBeUndefined();
 });
 
 test('takes only replicas whose machines all have the labels that are asked for', () => {

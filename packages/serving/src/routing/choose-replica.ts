@@ -1,21 +1,9 @@
-import type { Labels } from '@skein/protocol';
+import { invariant, type Labels } from '@skein/protocol';
 
-import { expectedTtftMs, newTokensTimesLoad, survey } from './expected-cost.ts';
+import type { Candidate, Candidates } from './candidates.ts';
+import { expectedTtftMs, newTokensTimesLoad, rowLength, survey } from './expected-cost.ts';
 import { hasLabels, type Replica } from './replica.ts';
 import { isAmong, type Route } from './route.ts';
-
-/** Requests that this member has sent to a replica and that no card tells of yet. */
-export interface Unconfirmed {
-  readonly requests: number;
-  /** Tokens of their prompts that the replica has to read. */
-  readonly tokens: number;
-}
-
-/** A replica with what the cards do not say of it. */
-export interface Candidate {
-  readonly replica: Replica;
-  readonly unconfirmed: Unconfirmed;
-}
 
 /** The part of a request that decides where it goes. */
 export interface RoutedRequest {
@@ -41,7 +29,7 @@ export interface ChoiceReason {
   readonly cachedTokens: number;
   /** Number of replicas that could have been chosen. */
   readonly candidates: number;
-  /** Number of those, this one included, that cost as little within the margin. One of them was drawn. */
+  /** Number of those, this one included, that cost as little within the margin. It was the better of two that were drawn. */
   readonly alike: number;
 }
 
@@ -59,70 +47,97 @@ const margin = 0.05;
 const marginMs = 2;
 
 /**
- * Chooses the replica for a request: the one with the least expected time to the first token, at random among those
- * that are alike and hold as much of the prompt. Affinity is part of that sum: a replica that holds the beginning of the
- * prompt has less to read, and is left for another one as soon as its queue costs more than that saves. Where most
- * replicas are busy, reading has a price beside its time (`survey`). Where the speed of a candidate is unknown,
- * tokens to read times load decides instead (LMetric, arXiv 2603.15202).
+ * Chooses the replica for a request: the one with the least expected time to the first token; of those that are alike
+ * and hold as much of the prompt, the better one of two that are drawn. Affinity is part of that sum: a replica that holds
+ * the beginning of the prompt has less to read, and is left for another one as soon as its queue costs more than that
+ * saves. Where most replicas are busy, reading has a price beside its time (`survey`). Where the speed of a candidate is
+ * unknown, tokens to read times load decides instead (LMetric, arXiv 2603.15202).
  *
  * Returns undefined when no candidate may be chosen.
  *
- * @param cachedAt returns the tokens of the prompt that a replica is believed to have in its cache
- * @param random returns a number from 0 up to 1
+ * @param options.cachedAt returns the tokens of the prompt that a replica is believed to have in its cache
+ * @param options.isLost tells whether a replica is known to be lost. Default: none is
+ * @param options.random returns a number from 0 up to 1
  */
 export function chooseReplica<C extends Candidate>(
-  candidates: readonly C[],
+  candidates: Candidates<C>,
   request: RoutedRequest,
-  { cachedAt, random }: { readonly cachedAt: (candidate: C) => number; readonly random: () => number },
+  options: {
+    readonly cachedAt: (candidate: C) => number;
+    readonly isLost?: ((replica: Replica) => boolean) | undefined;
+    readonly random: () => number;
+  },
 ): Choice<C> | undefined {
-  const { exclude = [], prefer, labels, tokens } = request;
-  const isRestricted = exclude.length > 0 || labels !== undefined;
-  const open = isRestricted ? candidates.filter(({ replica }) => mayServe(replica, { exclude, labels })) : candidates;
-  const preferred = prefer && open.find(({ replica }) => isAmong([prefer], replica));
-  const { isTimed, price } = survey(open);
-  const rule = isTimed ? 'least-ttft' : 'least-work';
-  const newTokensAt = (candidate: C): number => Math.max(1, tokens - cachedAt(candidate));
-  const costOf = (candidate: C, newTokens: number): number =>
-    isTimed ? expectedTtftMs(candidate, tokens, newTokens) : newTokensTimesLoad(candidate, newTokens);
-  const chosen = (candidate: C, why: Pick<ChoiceReason, 'rule' | 'cost' | 'alike'>): Choice<C> => {
-    return { candidate, why: { ...why, cachedTokens: cachedAt(candidate), candidates: open.length } };
+  const { all, rows } = candidates;
+  const { prefer, tokens } = request;
+  const { cachedAt, random } = options;
+  const closed = closedAmong(all, request, options);
+  const isOpen = closed && ((nth: number): boolean => closed[nth] === 0);
+  const { isTimed, price } = survey(rows, all.length, isOpen);
+  const costAt = (nth: number, newTokens: number): number =>
+    isTimed
+      ? expectedTtftMs(rows, nth * rowLength, tokens, newTokens)
+      : newTokensTimesLoad(rows, nth * rowLength, newTokens);
+  const choiceOf = (nth: number, rule: ChoiceReason['rule'], alike: number): Choice<C> | undefined => {
+    const candidate = all[nth];
+    if (candidate === undefined) return undefined;
+    const cachedTokens = cachedAt(candidate);
+    const cost = costAt(nth, Math.max(1, tokens - cachedTokens));
+    const open = closed === undefined ? all.length : closed.reduce((sum, one) => sum - one, all.length);
+    return { candidate, why: { rule, cost, cachedTokens, candidates: open, alike } };
   };
-  if (preferred !== undefined) {
-    const cost = costOf(preferred, newTokensAt(preferred));
-    return chosen(preferred, { rule: 'preferred', cost, alike: 1 });
+  if (prefer !== undefined) {
+    const preferred = all.findIndex(({ replica }, nth) => isOpen?.(nth) !== false && isAmong([prefer], replica));
+    if (preferred !== -1) return choiceOf(preferred, 'preferred', 1);
   }
   // Plain loops over numbers: there may be a thousand candidates.
-  const costs = new Float64Array(open.length);
+  const costs = new Float64Array(all.length);
   let least = Infinity;
   let leastCost = Infinity;
-  let index = 0;
-  for (const candidate of open) {
-    const newTokens = newTokensAt(candidate);
-    const cost = costOf(candidate, newTokens);
+  for (let nth = 0; nth < all.length; nth += 1) {
+    const candidate = all[nth];
+    if (candidate === undefined || isOpen?.(nth) === false) {
+      costs[nth] = Infinity;
+      continue;
+    }
+    const newTokens = Math.max(1, tokens - cachedAt(candidate));
+    const cost = costAt(nth, newTokens);
     const priced = cost + price * newTokens;
-    costs[index] = priced;
-    index += 1;
+    costs[nth] = priced;
     if (priced >= least) continue;
     least = priced;
     leastCost = cost;
   }
+  if (least === Infinity) return undefined;
   const most = least + Math.max(leastCost * margin, isTimed ? marginMs : 0);
   let mostCached = 0;
-  let alike: C[] = [];
-  index = 0;
-  for (const candidate of open) {
-    const isNear = (costs[index] ?? Infinity) <= most;
-    index += 1;
-    if (!isNear) continue;
+  let alike: number[] = [];
+  for (let nth = 0; nth < costs.length; nth += 1) {
+    const candidate = (costs[nth] ?? Infinity) <= most ? all[nth] : undefined;
+    if (candidate === undefined) continue;
     const cached = cachedAt(candidate);
     if (cached > mostCached) alike = [];
     mostCached = Math.max(mostCached, cached);
-    if (cached === mostCached) alike.push(candidate);
+    if (cached === mostCached) alike.push(nth);
   }
-  const candidate = alike[Math.floor(random() * alike.length)];
-  return candidate && chosen(candidate, { rule, cost: costOf(candidate, newTokensAt(candidate)), alike: alike.length });
+  const draw = (): number =>
+    invariant(alike[Math.floor(random() * alike.length)], 'the one that costs least is like itself');
+  // The better one of two: as well spread where costs are equal, and nearer to the least where they are not.
+  const [one, other] = [draw(), draw()];
+  const drawn = (costs[other] ?? Infinity) < (costs[one] ?? Infinity) ? other : one;
+  return choiceOf(drawn, isTimed ? 'least-ttft' : 'least-work', alike.length);
 }
 
-function mayServe(replica: Replica, { exclude = [], labels }: Pick<RoutedRequest, 'exclude' | 'labels'>): boolean {
-  return !isAmong(exclude, replica) && (labels === undefined || hasLabels(replica, labels));
+/** Marks those that may not be chosen with 1. Returns undefined where all may. */
+function closedAmong(
+  all: readonly Candidate[],
+  { exclude = [], labels }: RoutedRequest,
+  { isLost }: { readonly isLost?: ((replica: Replica) => boolean) | undefined },
+): Uint8Array | undefined {
+  if (exclude.length === 0 && labels === undefined && isLost === undefined) return undefined;
+  return Uint8Array.from(all, ({ replica }) => {
+    const isOpen =
+      !isAmong(exclude, replica) && (labels === undefined || hasLabels(replica, labels)) && isLost?.(replica) !== true;
+    return isOpen ? 0 : 1;
+  });
 }

@@ -1,4 +1,4 @@
-import type { Candidate } from './choose-replica.ts';
+import type { Candidate } from './candidates.ts';
 
 /**
  * Number of sequences whose decoding takes as long as reading does beside them: each takes a row of every step, and has the
@@ -14,57 +14,103 @@ const mostPrice = 8;
 const chunkTokens = 64;
 
 /**
+ * The figures of a replica that costs are made of, side by side in one array, as offsets from its row. All but the
+ * request's own tokens is in them, so that a thousand replicas are compared in microseconds.
+ */
+const column = {
+  /** Time to read a token, beside what decodes there. NaN where a stage's speed is unknown. */
+  readMs: 0,
+  /** The same where nothing decodes. */
+  msPerToken: 1,
+  passMsPerToken: 2,
+  /** Time on the links, of the ring and to the lead and back. */
+  linkMs: 3,
+  /** Wait for a free sequence. */
+  slotMs: 4,
+  /** The same for each token of the request, where nobody knows how long sequences run: as long as reading it takes. */
+  slotMsPerToken: 5,
+  /** Tokens that are read before the request. */
+  waitingTokens: 6,
+  /** Prompts that are read before it, of which the lead does not say how long they are: as long as this one. */
+  waitingPrompts: 7,
+  /** Requests that are there. */
+  load: 8,
+} as const;
+/** Number of figures of a replica. */
+export const rowLength = Object.keys(column).length;
+
+/** Writes the figures of a replica to its row: those of its cards, and the requests that they do not tell of yet. */
+export function writeRow(rows: Float64Array, row: number, { replica, unconfirmed }: Candidate): void {
+  const { active, queued, sequences, sequenceMs, speed, roundTripMs, waitingTokens } = replica;
+  const { msPerToken = NaN, passMsPerToken = NaN, ringMs = NaN } = speed ?? {};
+  const load = active + queued + unconfirmed.requests;
+  // Prompts are read slower beside many sequences that decode.
+  const slowed = 1 + Math.min(active + unconfirmed.requests, sequences) / decodingPerStep;
+  // Places come free at an even pace, one of `sequences` after a mean hold of each.
+  const before = Math.max(0, load + 1 - sequences) / sequences;
+  rows[row + column.readMs] = msPerToken * slowed;
+  rows[row + column.msPerToken] = msPerToken;
+  rows[row + column.passMsPerToken] = passMsPerToken;
+  rows[row + column.linkMs] = ringMs + roundTripMs;
+  rows[row + column.slotMs] = sequenceMs === undefined ? 0 : before * sequenceMs;
+  rows[row + column.slotMsPerToken] = sequenceMs === undefined ? before * msPerToken : 0;
+  rows[row + column.waitingTokens] = (waitingTokens ?? 0) + unconfirmed.tokens;
+  rows[row + column.waitingPrompts] = waitingTokens === undefined ? queued : 0;
+  rows[row + column.load] = load;
+}
+
+/**
  * Returns the expected time to a request's first token at a replica, in milliseconds: the longer of the wait for what
  * is read before it and the wait for a free sequence, then the reading of what is not cached, and the way there and
- * back. All of it from measured speeds, with the requests that cards do not tell of yet added to those that they do.
- *
- * Prompts are read slower beside many sequences that decode.
+ * back. All of it from measured speeds.
  */
-export function expectedTtftMs(candidate: Candidate, tokens: number, newTokens: number): number {
-  const { replica, unconfirmed } = candidate;
-  const { active, sequences, sequenceMs, speed, roundTripMs } = replica;
-  if (speed === undefined) return Infinity;
-  const slowed = 1 + Math.min(active + unconfirmed.requests, sequences) / decodingPerStep;
-  const { msPerToken, passMsPerToken, ringMs } = speed;
-  const queueMs = waitingTokens(candidate, tokens) * msPerToken * slowed;
-  // Places come free at an even pace, one of `sequences` after a mean hold of each.
-  const before = Math.max(0, loadOf(candidate) + 1 - sequences);
-  const slotMs = (before * (sequenceMs ?? tokens * msPerToken)) / sequences;
-  const readMs = newTokens * msPerToken * slowed + Math.min(newTokens, chunkTokens) * passMsPerToken;
-  return Math.max(queueMs, slotMs) + readMs + ringMs + roundTripMs;
+export function expectedTtftMs(rows: Float64Array, row: number, tokens: number, newTokens: number): number {
+  const readMs = at(rows, row + column.readMs);
+  const queueMs = waitingTokens(rows, row, tokens) * readMs;
+  const slotMs = at(rows, row + column.slotMs) + tokens * at(rows, row + column.slotMsPerToken);
+  const passMs = Math.min(newTokens, chunkTokens) * at(rows, row + column.passMsPerToken);
+  return Math.max(queueMs, slotMs) + newTokens * readMs + passMs + at(rows, row + column.linkMs);
 }
 
 /**
  * Returns LMetric's cost of a request at a replica (arXiv 2603.15202): tokens of its prompt that are not cached there,
  * times the requests that are there and this one.
  */
-export function newTokensTimesLoad(candidate: Candidate, newTokens: number): number {
-  return newTokens * (loadOf(candidate) + 1);
-}
-
-function loadOf({ replica, unconfirmed }: Candidate): number {
-  return replica.active + replica.queued + unconfirmed.requests;
+export function newTokensTimesLoad(rows: Float64Array, row: number, newTokens: number): number {
+  return newTokens * (at(rows, row + column.load) + 1);
 }
 
 /**
- * Looks at all candidates: tells whether the speeds of all are known, and the price of reading a token, in milliseconds
- * that its request would rather wait for a replica that has it. That is 0 where another replica is free. The more of them
- * are busy, the more each token that is read although some cache has it takes from the requests that come after.
+ * Looks at the rows of all candidates: tells whether the speeds of all are known, and the price of reading a token, in
+ * milliseconds that its request would rather wait for a replica that has it. That is 0 where another replica is free.
+ * The more of them are busy, the more each token that is read although some cache has it takes from the requests that
+ * come after.
+ *
+ * @param isOpen tells whether the nth candidate may be chosen. Default: all may
  */
-export function survey(candidates: readonly Candidate[]): { readonly isTimed: boolean; readonly price: number } {
-  let [busy, msPerToken, isTimed] = [0, 0, true];
-  for (const candidate of candidates) {
-    const { speed } = candidate.replica;
-    if (speed === undefined) isTimed = false;
-    else msPerToken += speed.msPerToken;
-    if (waitingTokens(candidate, 1) > 0) busy += 1;
+export function survey(
+  rows: Float64Array,
+  count: number,
+  isOpen?: (nth: number) => boolean,
+): { readonly isTimed: boolean; readonly price: number } {
+  let [busy, msPerToken, open] = [0, 0, 0];
+  for (let nth = 0; nth < count; nth += 1) {
+    if (isOpen !== undefined && !isOpen(nth)) continue;
+    const row = nth * rowLength;
+    open += 1;
+    msPerToken += at(rows, row + column.msPerToken);
+    if (waitingTokens(rows, row, 1) > 0) busy += 1;
   }
-  const count = candidates.length;
-  const pressure = Math.max(0, busy - 1) / Math.max(1, count - 1);
-  return { isTimed, price: isTimed && count > 0 ? (mostPrice * pressure * msPerToken) / count : 0 };
+  const isTimed = !Number.isNaN(msPerToken);
+  const pressure = Math.max(0, busy - 1) / Math.max(1, open - 1);
+  return { isTimed, price: isTimed && open > 0 ? (mostPrice * pressure * msPerToken) / open : 0 };
 }
 
-/** Returns the tokens read before the request's. Leads that do not say have prompts as long as this in their queues. */
-function waitingTokens({ replica, unconfirmed }: Candidate, tokens: number): number {
-  return (replica.waitingTokens ?? replica.queued * tokens) + unconfirmed.tokens;
+/** Returns the tokens read before the request's. */
+function waitingTokens(rows: Float64Array, row: number, tokens: number): number {
+  return at(rows, row + column.waitingTokens) + tokens * at(rows, row + column.waitingPrompts);
+}
+
+function at(rows: Float64Array, place: number): number {
+  return rows[place] ?? NaN;
 }

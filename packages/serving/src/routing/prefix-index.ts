@@ -8,12 +8,18 @@ export interface PrefixChange {
 
 /** The prefixes of one replica in the index. */
 export class PrefixHolder {
+  /** Its number in the index. Sets of numbers are read several times as fast as sets of objects. */
+  readonly slot: number;
+  /** Whether its lead tells what it holds. */
+  tells = false;
   /** Digests of blocks that the lead says it holds. */
   readonly told = new Set<number>();
   /** Number of predictions that it holds a block, by digest. */
   readonly predicted = new Map<number, number>();
-  /** Blocks of the prompt that was looked up last in which it was found. */
-  found = { lookUp: 0, blocks: 0 };
+
+  constructor(slot: number) {
+    this.slot = slot;
+  }
 }
 
 /** A prediction that a replica holds the blocks of a prompt. */
@@ -30,11 +36,31 @@ const maxBlocks = 1_000_000;
  * it, so who holds a block holds those, too.
  */
 export class PrefixIndex {
-  readonly #holders = new Map<number, Set<PrefixHolder>>();
-  /** Predictions that end, those that end first before the others. */
-  #ending: (Prediction & { readonly endsAtMs: number })[] = [];
+  /** Slots of the holders of a block. */
+  readonly #holders = new Map<number, Set<number>>();
+  /** Number of the last look-up that found a holder, and the blocks of that prompt that it has, by slots. */
+  #foundIn = new Float64Array(16);
+  #foundBlocks = new Uint16Array(16);
+  readonly #freeSlots: number[] = [];
+  #slots = 0;
+  /** Predictions that end, by how long they last: those that end first before the others. */
+  readonly #ending = new Map<number, (Prediction & { readonly endsAtMs: number })[]>();
   #blocks = 0;
   #lookUps = 0;
+
+  /** Adds a replica, which holds nothing yet. */
+  add(): PrefixHolder {
+    const holder = new PrefixHolder(this.#freeSlots.pop() ?? this.#slots);
+    this.#slots = Math.max(this.#slots, holder.slot + 1);
+    if (this.#slots > this.#foundIn.length) {
+      const [foundIn, foundBlocks] = [this.#foundIn, this.#foundBlocks];
+      this.#foundIn = new Float64Array(2 * foundIn.length);
+      this.#foundIn.set(foundIn);
+      this.#foundBlocks = new Uint16Array(2 * foundBlocks.length);
+      this.#foundBlocks.set(foundBlocks);
+    }
+    return holder;
+  }
 
   /** Takes what a replica says of its cache. */
   change(holder: PrefixHolder, { isAnew, added, removed }: PrefixChange): void {
@@ -57,13 +83,21 @@ export class PrefixIndex {
     return { holder, digests };
   }
 
-  /** Ends a prediction at a time, those that end first before the others. Call it once. */
-  endAt(prediction: Prediction, endsAtMs: number): void {
-    this.#ending.push({ ...prediction, endsAtMs });
+  /** Ends a prediction after a time. Call it once. */
+  endAfter(prediction: Prediction, { forMs, nowMs }: { readonly forMs: number; readonly nowMs: number }): void {
+    const ending = this.#ending.get(forMs) ?? [];
+    ending.push({ ...prediction, endsAtMs: nowMs + forMs });
+    this.#ending.set(forMs, ending);
   }
 
-  /** Forgets a replica. */
+  /** Removes a replica for good. */
   remove(holder: PrefixHolder): void {
+    this.forget(holder);
+    this.#freeSlots.push(holder.slot);
+  }
+
+  /** Forgets what a replica holds. */
+  forget(holder: PrefixHolder): void {
     const digests = [...holder.told, ...holder.predicted.keys()];
     holder.told.clear();
     holder.predicted.clear();
@@ -71,8 +105,8 @@ export class PrefixIndex {
   }
 
   /**
-   * Looks a prompt up: notes with each holder how many of its first blocks it has. Returns the number of the look-up,
-   * which holders that were found carry.
+   * Looks a prompt up: notes of each holder how many of its first blocks it has. Returns the number of the look-up, for
+   * {@link foundBlocks}.
    */
   lookUp(digests: readonly number[], nowMs: number): number {
     this.#expire(nowMs);
@@ -82,14 +116,19 @@ export class PrefixIndex {
     let found = 0;
     // The longest first: most holders of the first blocks of many prompts hold the same number of them.
     for (let blocks = this.#known(digests); blocks > 0 && found < all; blocks -= 1) {
-      for (const holder of this.#holders.get(digests[blocks - 1] ?? NaN) ?? []) {
-        if (holder.found.lookUp === lookUp) continue;
-        holder.found.lookUp = lookUp;
-        holder.found.blocks = blocks;
+      for (const slot of this.#holders.get(digests[blocks - 1] ?? NaN) ?? []) {
+        if (this.#foundIn[slot] === lookUp) continue;
+        this.#foundIn[slot] = lookUp;
+        this.#foundBlocks[slot] = blocks;
         found += 1;
       }
     }
     return lookUp;
+  }
+
+  /** Returns how many of the first blocks a replica has of the prompt of the last look-up, whose number it takes. */
+  foundBlocks({ slot }: PrefixHolder, lookUp: number): number {
+    return this.#foundIn[slot] === lookUp ? (this.#foundBlocks[slot] ?? NaN) : 0;
   }
 
   /** Returns how many of the first blocks somebody holds. */
@@ -104,17 +143,23 @@ export class PrefixIndex {
   }
 
   #expire(nowMs: number): void {
-    let ended = 0;
-    for (const { holder, digests, endsAtMs } of this.#ending) {
-      if (endsAtMs > nowMs) break;
-      ended += 1;
-      for (const digest of digests) {
-        const left = (holder.predicted.get(digest) ?? 1) - 1;
-        if (left > 0) holder.predicted.set(digest, left);
-        else if (holder.predicted.delete(digest)) this.#leave(holder, digest);
+    for (const [forMs, ending] of this.#ending) {
+      let ended = 0;
+      for (const prediction of ending) {
+        if (prediction.endsAtMs > nowMs) break;
+        ended += 1;
+        this.#end(prediction);
       }
+      if (ended > 0) this.#ending.set(forMs, ending.slice(ended));
     }
-    if (ended > 0) this.#ending = this.#ending.slice(ended);
+  }
+
+  #end({ holder, digests }: Prediction): void {
+    for (const digest of digests) {
+      const left = (holder.predicted.get(digest) ?? 1) - 1;
+      if (left > 0) holder.predicted.set(digest, left);
+      else if (holder.predicted.delete(digest)) this.#leave(holder, digest);
+    }
   }
 
   #untell(holder: PrefixHolder, digest: number): void {
@@ -123,9 +168,9 @@ export class PrefixIndex {
 
   #enter(holder: PrefixHolder, digest: number): void {
     const holders = this.#holders.get(digest);
-    if (holders === undefined) this.#holders.set(digest, new Set([holder]));
-    else if (holders.has(holder)) return;
-    else holders.add(holder);
+    if (holders === undefined) this.#holders.set(digest, new Set([holder.slot]));
+    else if (holders.has(holder.slot)) return;
+    else holders.add(holder.slot);
     this.#blocks += 1;
   }
 
@@ -133,7 +178,7 @@ export class PrefixIndex {
   #leave(holder: PrefixHolder, digest: number): void {
     if (holder.told.has(digest) || holder.predicted.has(digest)) return;
     const holders = this.#holders.get(digest);
-    if (holders?.delete(holder) !== true) return;
+    if (holders?.delete(holder.slot) !== true) return;
     this.#blocks -= 1;
     if (holders.size === 0) this.#holders.delete(digest);
   }

@@ -1,7 +1,7 @@
 import type { Card } from '@skein/protocol';
 
-import type { Candidate } from './choose-replica.ts';
-import { PrefixHolder } from './prefix-index.ts';
+import { Candidates, type Candidate, type Unconfirmed } from './candidates.ts';
+import type { PrefixHolder } from './prefix-index.ts';
 import { replicasOf, type Replica, type ReplicaStage } from './replica.ts';
 import type { Route } from './route.ts';
 
@@ -9,7 +9,7 @@ import type { Route } from './route.ts';
 export interface IndexedReplica extends Candidate {
   replica: Replica;
   readonly unconfirmed: { requests: number; tokens: number };
-  readonly prefixes: PrefixHolder;
+  prefixes: PrefixHolder;
 }
 
 /**
@@ -21,10 +21,16 @@ export class ReplicaIndex {
   /** Stages on present cards, by deployment. */
   readonly #stages = new Map<string, ReplicaStage[]>();
   readonly #byDeployment = new Map<string, readonly IndexedReplica[]>();
-  readonly #byModel = new Map<string, IndexedReplica[]>();
+  readonly #byModel = new Map<string, Candidates<IndexedReplica>>();
   /** The cards of the last look, in their order. */
   readonly #last: Card[] = [];
+  readonly #newHolder: () => PrefixHolder;
   #own: Card | undefined;
+
+  /** @param newHolder makes the prefixes of a replica that is new */
+  constructor(newHolder: () => PrefixHolder) {
+    this.#newHolder = newHolder;
+  }
 
   /**
    * Takes the present cards, with this member's own first.
@@ -48,8 +54,16 @@ export class ReplicaIndex {
   }
 
   /** Returns the replicas of a model, or all of them. */
-  replicas(model: string | undefined): readonly IndexedReplica[] {
-    return model === undefined ? [...this.#byDeployment.values()].flat() : (this.#byModel.get(model) ?? []);
+  replicas(model: string | undefined): Candidates<IndexedReplica> {
+    if (model === undefined) return Candidates.of([...this.#byDeployment.values()].flat());
+    return this.#byModel.get(model) ?? new Candidates();
+  }
+
+  /** Counts requests at a replica that no card tells of, or counts them no more. */
+  count(indexed: IndexedReplica, { requests, tokens }: Unconfirmed): void {
+    indexed.unconfirmed.requests += requests;
+    indexed.unconfirmed.tokens += tokens;
+    this.#byModel.get(indexed.replica.model)?.refresh(indexed);
   }
 
   find({ deployment, lead }: Route): IndexedReplica | undefined {
@@ -80,8 +94,11 @@ export class ReplicaIndex {
     const before = this.#byDeployment.get(deployment) ?? [];
     const now = replicasOf(this.#stages.get(deployment) ?? [], this.#own).map((replica) => {
       const known = before.find((one) => one.replica.key === replica.key && one.replica.model === replica.model);
-      if (known !== undefined) known.replica = replica;
-      return known ?? { replica, unconfirmed: { requests: 0, tokens: 0 }, prefixes: new PrefixHolder() };
+      if (known !== undefined) {
+        known.replica = replica;
+        this.#byModel.get(replica.model)?.refresh(known);
+      }
+      return known ?? { replica, unconfirmed: { requests: 0, tokens: 0 }, prefixes: this.#newHolder() };
     });
     const gone = before.filter((one) => !now.includes(one));
     for (const indexed of gone) this.#leave(indexed);
@@ -94,14 +111,14 @@ export class ReplicaIndex {
   #enter(indexed: IndexedReplica): void {
     const { model } = indexed.replica;
     const others = this.#byModel.get(model);
-    if (others === undefined) this.#byModel.set(model, [indexed]);
-    else others.push(indexed);
+    if (others === undefined) this.#byModel.set(model, Candidates.of([indexed]));
+    else others.add(indexed);
   }
 
   #leave(indexed: IndexedReplica): void {
     const { model } = indexed.replica;
-    const others = (this.#byModel.get(model) ?? []).filter((one) => one !== indexed);
-    if (others.length === 0) this.#byModel.delete(model);
-    else this.#byModel.set(model, others);
+    const others = this.#byModel.get(model);
+    others?.remove(indexed);
+    if (others?.all.length === 0) this.#byModel.delete(model);
   }
 }

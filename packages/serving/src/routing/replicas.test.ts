@@ -121,17 +121,30 @@ const digests = {
 
 test('follows what leads say of their caches, and predicts it until they do', () => {
   let nowMs = 0;
-  const replicas = over(new CardsView([adaCard(), bobCard]), { digests, predictedForMs: 2000, now: () => nowMs });
+  const replicas = over(new CardsView([adaCard(), bobCard]), { digests, now: () => nowMs });
   const ofPrompt = digests.of(prompt);
   replicas.changePrefixes(bob, { isAnew: true, added: ofPrompt.slice(0, 5), removed: [] });
   expect(replicas.choose({ prompt })).toMatchObject({ ...bob, why: { cachedTokens: 500 } });
   replicas.changePrefixes(bob, { isAnew: false, added: [], removed: ofPrompt.slice(0, 5) });
+  replicas.changePrefixes(ada, { isAnew: true, added: [], removed: [] });
   const attempt = replicas.take({ ...ada, prompt });
   attempt.observe(begin);
   attempt.observe({ type: 'text-delta' });
   attempt[Symbol.dispose]();
   expect(replicas.choose({ prompt })).toMatchObject({ ...ada, why: { cachedTokens: 1000 } });
   nowMs = 2000;
+  expect(replicas.choose({ prompt })?.why.cachedTokens).toBe(0);
+});
+
+test('predicts for five minutes what a lead holds that does not tell', () => {
+  let nowMs = 0;
+  const replicas = over(new CardsView([adaCard(), bobCard]), { digests, now: () => nowMs });
+  replicas.changePrefixes(ada, { isAnew: true, added: [], removed: [] });
+  replicas.endPrefixes(ada);
+  replicas.take({ ...ada, prompt })[Symbol.dispose]();
+  nowMs = 299_999;
+  expect(replicas.choose({ prompt })).toMatchObject({ ...ada, why: { cachedTokens: 1000 } });
+  nowMs = 300_000;
   expect(replicas.choose({ prompt })?.why.cachedTokens).toBe(0);
 });
 

@@ -60,11 +60,6 @@ export interface ReplicasOptions {
   readonly mayServe?: (deployment: string) => boolean;
   /** Default: none; what caches hold is unknown then. */
   readonly digests?: PrefixDigests | undefined;
-  /**
-   * Time for which a replica that has read a prompt counts as holding it, in milliseconds: until its lead says so, or not.
-   * Default: 300,000, since leads do not say; a cache that turns out to have less is not counted on any more.
-   */
-  readonly predictedForMs?: number | undefined;
   /** Returns a number from 0 up to 1. Default: `Math.random`. */
   readonly random?: () => number;
   /** Returns the milliseconds of a monotonic clock. Default: `performance.now`. */
@@ -84,6 +79,13 @@ interface Pending {
  * and one that says the same as before is not reported.
  */
 const confirmedAfterMs = 3000;
+/**
+ * Time for which a replica that has read a prompt counts as holding it, in milliseconds: until its lead says so, or not,
+ * which takes a moment.
+ */
+const predictedForMs = 2000;
+/** The same where a lead does not tell: a cache that turns out to have less is not counted on any more. */
+const untoldForMs = 300_000;
 /** Tokens from which on a prompt's absence from a cache says something. */
 const tellingTokens = 256;
 /** Tokens of a request of which nobody has said the prompt. */
@@ -96,21 +98,21 @@ const unknownPromptTokens = 64;
  */
 export class Replicas {
   readonly #options: ReplicasOptions;
-  readonly #index = new ReplicaIndex();
+  readonly #index = new ReplicaIndex(() => this.#prefixes.add());
   readonly #pending = new Set<Pending>();
   readonly #estimate = new TokenEstimate();
-  readonly #prefixes = new PrefixIndex();
+  #prefixes = new PrefixIndex();
+  #digests: PrefixDigests | undefined;
   readonly #sessions = new Sessions();
   readonly #random: () => number;
   readonly #now: () => number;
-  readonly #predictedForMs: number;
   #areCardsNew = true;
 
   constructor(options: ReplicasOptions) {
     this.#options = options;
+    this.#digests = options.digests;
     this.#random = options.random ?? Math.random;
     this.#now = options.now ?? (() => performance.now());
-    this.#predictedForMs = options.predictedForMs ?? 300_000;
     options.cards.onChange(() => (this.#areCardsNew = true));
   }
 
@@ -125,8 +127,9 @@ export class Replicas {
   /** Chooses the best replica, by the policy of {@link chooseReplica}. Returns undefined when none is ready. */
   choose({ model, prompt, lost, session, ...query }: ReplicaQuery): ChosenReplica | undefined {
     this.#look();
-    const all = this.#index.replicas(model);
-    const candidates = lost === undefined ? all : all.filter(({ replica }) => !lost.has(replica.deployment));
+    const candidates = this.#index.replicas(model);
+    const isLost =
+      lost === undefined || lost.size === 0 ? undefined : ({ deployment }: Route): boolean => lost.has(deployment);
     const tokens = this.#tokensOf(model, prompt);
     const cachedAt = this.#cached({ model, prompt, session });
     const { mayServe = () => true } = this.#options;
@@ -134,7 +137,7 @@ export class Replicas {
     // Few that cards show may serve no longer: those are asked about alone that would be chosen.
     for (;;) {
       const request = { ...query, exclude, tokens };
-      const choice = chooseReplica(candidates, request, { cachedAt, random: this.#random });
+      const choice = chooseReplica(candidates, request, { cachedAt, isLost, random: this.#random });
       if (choice === undefined) return undefined;
       const { deployment, lead } = choice.candidate.replica;
       if (mayServe(deployment)) return { deployment, lead, why: choice.why, prompt, session };
@@ -146,7 +149,26 @@ export class Replicas {
   changePrefixes(route: Route, change: PrefixChange): void {
     this.#look();
     const replica = this.#index.find(route);
-    if (replica !== undefined) this.#prefixes.change(replica.prefixes, change);
+    if (replica === undefined) return;
+    // The lead knows better from now on than this member's own predictions.
+    if (!replica.prefixes.tells) this.#prefixes.forget(replica.prefixes);
+    replica.prefixes.tells = true;
+    this.#prefixes.change(replica.prefixes, change);
+  }
+
+  /** Forgets what a lead has said of its prefixes, since it says no more. */
+  endPrefixes(route: Route): void {
+    const replica = this.#index.find(route);
+    if (replica === undefined) return;
+    replica.prefixes.tells = false;
+    this.#prefixes.change(replica.prefixes, { isAnew: true, added: [], removed: [] });
+  }
+
+  /** Compares prompts by other digests from now on, and forgets all that was known by those before. */
+  useDigests(digests: PrefixDigests): void {
+    this.#digests = digests;
+    this.#prefixes = new PrefixIndex();
+    for (const indexed of this.#index.replicas(undefined).all) indexed.prefixes = this.#prefixes.add();
   }
 
   /** Counts a request at a replica until a card of its lead tells of it, or the attempt is disposed. */
@@ -159,11 +181,13 @@ export class Replicas {
     const newTokens = Math.max(1, tokens - (why?.cachedTokens ?? 0));
     const pending = replica && this.#count({ replica, tokens: newTokens });
     if (session !== undefined) this.#sessions.note(session, { deployment, lead, tokens });
+    const prefixes = this.#prefixes;
     const prediction = this.#predict(replica, prompt);
     let isPredicted = prediction !== undefined;
     const isRead = (): void => {
       if (isPredicted && prediction !== undefined) {
-        this.#prefixes.endAt(prediction, this.#now() + this.#predictedForMs);
+        const forMs = prediction.holder.tells ? predictedForMs : untoldForMs;
+        prefixes.endAfter(prediction, { nowMs: this.#now(), forMs });
       }
       isPredicted = false;
     };
@@ -205,37 +229,37 @@ export class Replicas {
 
   /** Returns the function that tells how many tokens of a prompt a replica has in its cache, as far as is known. */
   #cached({ model, prompt, session }: Pick<ReplicaQuery, 'model' | 'prompt' | 'session'>) {
-    const { digests } = this.#options;
+    const digests = this.#digests;
     const last = session === undefined ? undefined : this.#sessions.last(session);
     const blocks = prompt === undefined ? [] : (digests?.of(prompt) ?? []);
     if (last === undefined && blocks.length === 0) return () => 0;
     const lookUp = this.#prefixes.lookUp(blocks, this.#now());
     const block = { type: prompt?.type ?? 'text', byteLength: digests?.blockBytes ?? 0 };
     const tokensPerBlock = this.#estimate.tokens(model ?? '', block);
-    const atLast = last === undefined ? '' : routeKey(last);
-    return ({ replica, prefixes: { found } }: IndexedReplica): number => {
-      const held = found.lookUp === lookUp ? found.blocks * tokensPerBlock : 0;
-      return replica.key === atLast ? Math.max(held, last?.tokens ?? 0) : held;
-    };
+    const held = ({ prefixes }: IndexedReplica): number =>
+      this.#prefixes.foundBlocks(prefixes, lookUp) * tokensPerBlock;
+    if (last === undefined) return held;
+    const atLast = routeKey(last);
+    return (indexed: IndexedReplica): number =>
+      indexed.replica.key === atLast ? Math.max(held(indexed), last.tokens) : held(indexed);
   }
 
-  /** Forgets what a replica was believed to hold, which it does not: it has evicted more than is known. */
+  /** Forgets what a replica was believed to hold, which it does not: it has evicted more than is known. A lead that tells is
+   * believed. */
   #forgetPrefixes(replica: IndexedReplica | undefined): void {
-    if (replica !== undefined) this.#prefixes.remove(replica.prefixes);
+    if (replica !== undefined && !replica.prefixes.tells) this.#prefixes.forget(replica.prefixes);
   }
 
   /** Counts a replica as a holder of a prompt that is sent there. */
   #predict(replica: IndexedReplica | undefined, prompt: PackedPrompt | undefined): Prediction | undefined {
-    const { digests } = this.#options;
+    const digests = this.#digests;
     if (replica === undefined || prompt === undefined || digests === undefined) return undefined;
     return this.#prefixes.predict(replica.prefixes, digests.of(prompt));
   }
 
   #count(pending: Pending): Pending {
-    const { unconfirmed } = pending.replica;
     this.#pending.add(pending);
-    unconfirmed.requests += 1;
-    unconfirmed.tokens += pending.tokens;
+    this.#index.count(pending.replica, { requests: 1, tokens: pending.tokens });
     return pending;
   }
 
@@ -247,9 +271,7 @@ export class Replicas {
   /** Stops counting a request. */
   #settle(pending: Pending): void {
     if (!this.#pending.delete(pending)) return;
-    const { unconfirmed } = pending.replica;
-    unconfirmed.requests -= 1;
-    unconfirmed.tokens -= pending.tokens;
+    this.#index.count(pending.replica, { requests: -1, tokens: -pending.tokens });
   }
 }
 

@@ -135,6 +135,8 @@ async function leadEngine(
       onProgress: () => outputs.control({ type: 'engine-progress' }),
       onIdle: (requests) => outputs.control({ type: 'engine-idle', requests }),
       onLoad: (counts) => outputs.control({ type: 'engine-load-changed', ...counts }),
+      onPrefixes: ({ held, gone }) =>
+        outputs.control({ type: 'engine-prefixes-changed', held: [...held], gone: [...gone] }),
       now: () => performance.now(),
       defer: (callback) => outputs.whenRingIsFlushed(callback),
     },

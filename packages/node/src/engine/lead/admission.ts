@@ -109,7 +109,7 @@ export class Admission {
       const sources = running.flatMap(({ slot, tokens: held, confirmed }) =>
         slot === undefined ? [] : [{ slot, tokens: held, confirmed }],
       );
-      const placement = this.#cache.place(tokens, { spare, running: sources, copy });
+      const placement = this.#cache.place(tokens, { spare, running: sources, copy, owner: request.id });
       if (placement === undefined) return undefined;
       this.remove(sequence);
       return { sequence, placement };

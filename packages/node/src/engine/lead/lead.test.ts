@@ -75,6 +75,7 @@ function startLead(
       onProgress: () => undefined,
       onIdle: (started) => idle.push(started),
       onLoad: () => undefined,
+      onPrefixes: () => undefined,
       now: () => performance.now(),
       defer: (callback) => setImmediate(callback),
     },

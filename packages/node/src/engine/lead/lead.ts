@@ -15,6 +15,7 @@ import type { Stage, StageOutput } from '../stage/stage.ts';
 import { Answer, contradicts, type SequenceCost } from './answer.ts';
 import { ChannelFilter, findChannelMarks, type ChannelMarks } from './channels.ts';
 import type { ChatTemplate } from './chat-template/chat-template.ts';
+import type { PrefixNews } from './held-prompts.ts';
 import { LoadMeter, type LeadLoad } from './load-meter.ts';
 import { PromptReader } from './prompt-reader.ts';
 import { Scheduler, type Outcome, type SchedulerOptions } from './scheduler.ts';
@@ -46,6 +47,8 @@ export interface LeadComponents {
   readonly onIdle: (started: number) => void;
   /** Called when the number of active or queued sequences has changed, or that of tokens to read by an eighth or so. */
   readonly onLoad: (load: LeadLoad) => void;
+  /** Called when the cache holds other prompts than before. */
+  readonly onPrefixes: (news: PrefixNews) => void;
   /** Returns the milliseconds of a monotonic clock. */
   readonly now: () => number;
   /** Runs a callback soon, after pending input has been read. */
@@ -205,7 +208,7 @@ export class Lead {
   }
 
   #changed(): void {
-    this.#tellLoad();
+    this.#tellCounts();
     this.#tellIdle();
     if (this.#pumpIsDue) return;
     this.#pumpIsDue = true;
@@ -215,9 +218,11 @@ export class Lead {
     });
   }
 
-  #tellLoad(): void {
+  #tellCounts(): void {
     const load = this.#load.update(this.#scheduler, this.#components.now());
     if (load !== undefined) this.#components.onLoad(load);
+    const news = this.#scheduler.takePrefixNews();
+    if (news !== undefined) this.#components.onPrefixes(news);
   }
 
   #tellIdle(): void {
@@ -229,7 +234,7 @@ export class Lead {
   /** Computes and sends one micro-batch. Each one goes through `defer`, so that requests and answers are read in between. */
   #pump(): void {
     const scheduled = this.#scheduler.next();
-    this.#tellLoad();
+    this.#tellCounts();
     if (scheduled === undefined) return;
     const { step, tokens } = scheduled;
     const { stage, embedder, sendStep, now } = this.#components;

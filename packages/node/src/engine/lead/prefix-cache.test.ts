@@ -55,6 +55,31 @@ describe('the prefix cache', () => {
     expect(next.operations).toEqual([{ type: 'copy', sequence: slot, to: next.slot, before: 17 }]);
   });
 
+  it.each([0, 200])('says whose sequences it has forgotten, with %i tokens of main memory', (swapTokens) => {
+    const subject = cache({ swapTokens });
+    const begin = (owner: string, tokens: readonly number[]) => {
+      const placement = subject.place(tokens, { spare: 0, running: [], owner });
+      if (placement === undefined) throw new Error('there was no room');
+      subject.makeRoom(tokens.length - placement.cachedTokens);
+      subject.grow(placement.slot, tokens.length);
+      subject.release(placement.slot, tokens, tokens.length);
+    };
+    begin('first', text(60));
+    expect(subject.takeGone()).toEqual([]);
+    // It goes on from the first one, which becomes a part of it.
+    begin('second', text(70));
+    begin('third', text(60, 1000));
+    begin('fourth', text(60, 2000));
+    const gone = subject.takeGone();
+    // Main memory has room for two of these beside the one in its cells; cells alone have it for one.
+    expect(new Set(gone)).toEqual(new Set(swapTokens === 0 ? ['first', 'second', 'third'] : ['first']));
+    const running = subject.place(text(20, 3000), { spare: 0, running: [], owner: 'failed' });
+    subject.grow(running?.slot ?? -1, 20);
+    subject.takeGone();
+    subject.release(running?.slot ?? -1, text(20, 3000), 0);
+    expect(subject.takeGone()).toEqual(['failed']);
+  });
+
   it('does not share the few tokens that most texts begin with', () => {
     const subject = cache();
     const { slot } = place(subject, text(40), 40);

@@ -38,6 +38,8 @@ export interface PlaceOptions {
   readonly running: readonly PrefixSource[];
   /** Its copy in main memory, when it was preempted. */
   readonly copy?: HeldCopy | undefined;
+  /** Id of its request, for {@link PrefixCache.takeGone}. Default: none, and nobody asks. */
+  readonly owner?: string | undefined;
 }
 
 export interface Placement {
@@ -57,6 +59,8 @@ export interface Movable {
 interface Kept {
   readonly slot: number;
   readonly tokens: readonly number[];
+  /** Id of the request that computed it, if anybody asks. */
+  readonly owner: string | undefined;
 }
 
 /**
@@ -77,6 +81,9 @@ export class PrefixCache {
   #kept: Kept[] = [];
   /** Whether cells became free that may lie before those of running sequences. */
   #isLoose = false;
+  /** Owners of slots in which sequences run. */
+  readonly #owners = new Map<number, string | undefined>();
+  #gone: string[] = [];
 
   constructor(options: PrefixCacheOptions) {
     this.#options = options;
@@ -100,7 +107,13 @@ export class PrefixCache {
    * @param tokens of which all but the last may come from the cache: that one's row gives the next token
    * @returns undefined when there would be no room even without all kept sequences
    */
-  place(tokens: readonly number[], { spare, running, copy }: PlaceOptions): Placement | undefined {
+  place(tokens: readonly number[], options: PlaceOptions): Placement | undefined {
+    const placement = this.#place(tokens, options);
+    if (placement !== undefined) this.#owners.set(placement.slot, options.owner);
+    return placement;
+  }
+
+  #place(tokens: readonly number[], { spare, running, copy }: PlaceOptions): Placement | undefined {
     const most = this.#options.keeps && copy === undefined ? tokens.length - 1 : 0;
     const live = longest(running, (source) => worthSharing(source.tokens, tokens, Math.min(most, source.confirmed)));
     const liveTokens = live?.tokens ?? 0;
@@ -149,14 +162,25 @@ export class PrefixCache {
     return { type: 'remove', sequence: slot, from };
   }
 
+  /** Returns the owners of the sequences that were forgotten since it was asked last. */
+  takeGone(): readonly string[] {
+    const gone = [...this.#gone, ...this.#swapped.takeGone()];
+    this.#gone = [];
+    return gone;
+  }
+
   /** Ends a running sequence. Keeps its first `confirmed` tokens and frees the rest; with 0, all. */
   release(slot: number, tokens: readonly number[], confirmed: number): readonly SlotOperation[] {
     const keptTokens = this.#options.keeps ? Math.min(confirmed, tokens.length) : 0;
-    if (keptTokens === 0) this.#giveUp(slot);
-    else {
+    const owner = this.#owners.get(slot);
+    this.#owners.delete(slot);
+    if (keptTokens === 0) {
+      this.#giveUp(slot);
+      this.#forget(owner);
+    } else {
       this.#slots.keep(slot);
       this.#cells.truncate(slot, keptTokens);
-      this.#kept.push({ slot, tokens: tokens.slice(0, keptTokens) });
+      this.#kept.push({ slot, tokens: tokens.slice(0, keptTokens), owner });
     }
     return [{ type: 'remove', sequence: slot, from: keptTokens }];
   }
@@ -288,6 +312,7 @@ export class PrefixCache {
 
   #takeOver(source: Kept, cachedTokens: number): Placement {
     this.#slots.takeOver(source.slot);
+    this.#forget(source.owner);
     this.#kept = this.#kept.filter((kept) => kept !== source);
     return { slot: source.slot, cachedTokens, operations: [this.cutBack(source.slot, cachedTokens)] };
   }
@@ -308,6 +333,10 @@ export class PrefixCache {
     return this.#slots.take();
   }
 
+  #forget(owner: string | undefined): void {
+    if (owner !== undefined) this.#gone.push(owner);
+  }
+
   /** Empties a slot, so that its next holder finds nothing in it. */
   #giveUp(slot: number): void {
     this.#cells.truncate(slot, 0);
@@ -323,10 +352,10 @@ export class PrefixCache {
 
   /** Frees the slot and the cells of a kept sequence, which goes to main memory where there is room for it. */
   #evictOne(kept: Kept): readonly SlotOperation[] {
-    const { slot, tokens } = kept;
+    const { slot, tokens, owner } = kept;
     this.#kept = this.#kept.filter((one) => one !== kept);
     this.#giveUp(slot);
-    const { place, discards } = this.#swapped.add(tokens);
+    const { place, discards } = this.#swapped.add(tokens, owner);
     if (place === undefined) return [...discards, { type: 'remove', sequence: slot, from: 0 }];
     return [...discards, { type: 'swap-out', sequence: slot, place }];
   }

@@ -17,6 +17,7 @@ import {
   type BatchOptions,
   type PlannedRows,
 } from './batch-policy.ts';
+import { HeldPrompts, type PrefixNews } from './held-prompts.ts';
 import { InFlightLedger, type Contribution } from './in-flight-ledger.ts';
 import { OperationQueue } from './operation-queue.ts';
 import { PrefixCache, type PrefixCacheOptions } from './prefix-cache.ts';
@@ -76,6 +77,7 @@ export class Scheduler {
   readonly #running = new RunningSequences();
   readonly #inFlight = new InFlightLedger();
   readonly #operations = new OperationQueue();
+  readonly #prompts = new HeldPrompts();
   #ended = 0;
 
   constructor(options: SchedulerOptions) {
@@ -110,6 +112,14 @@ export class Scheduler {
   /** Whether nothing runs, waits or is on its way round the ring. */
   get isIdle(): boolean {
     return this.#running.size === 0 && this.#admission.size === 0 && this.#inFlight.size === 0;
+  }
+
+  /** Returns what the cache holds of which prompts, as far as that has changed since it was asked last. */
+  takePrefixNews(): PrefixNews | undefined {
+    // Others can't start from what it holds.
+    if (!this.#options.rewinds) return undefined;
+    this.#prompts.forget(this.#cache.takeGone());
+    return this.#prompts.take();
   }
 
   /** Learns how long the lead's stage took for a micro-batch, in milliseconds. */
@@ -172,6 +182,7 @@ export class Scheduler {
         this.#retire(sequence, { keep: true });
         return { type: 'sequence-failed', sequence, error: fromWireError(draw.error) };
       }
+      if (draw.tokens.length > 0) this.#prompts.read(sequence);
       return { type: 'tokens-drawn', sequence, tokens: this.#accept(sequence, slot, draw) };
     });
   }
@@ -203,6 +214,7 @@ export class Scheduler {
       this.#operations.add(...operations, sampleWith(sequence, slot));
       sequence.place(slot, cachedTokens, tiledTokens(sequence, cachedTokens, this.#options.tiles));
       this.#running.add(sequence);
+      this.#prompts.begin(sequence, cachedTokens);
     }
   }
 
@@ -289,6 +301,7 @@ export class Scheduler {
     const { copy, operations } = this.#cache.preempt(slot);
     this.#operations.add(...operations);
     this.#running.remove(sequence);
+    if (copy === undefined) this.#prompts.end(sequence, 0);
     sequence.leave(copy);
     this.#admission.putBack(sequence);
     return true;
@@ -305,9 +318,11 @@ export class Scheduler {
     if (slot === undefined) {
       this.#admission.remove(sequence);
       if (copy !== undefined) this.#operations.add(this.#cache.discard(copy));
+      this.#prompts.forget([sequence.request.id]);
     } else {
       this.#running.remove(sequence);
       this.#ended += 1;
+      this.#prompts.end(sequence, keep ? confirmed : 0);
       this.#operations.add(...this.#cache.release(slot, sequence.tokens, keep ? confirmed : 0));
     }
   }

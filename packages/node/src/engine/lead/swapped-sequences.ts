@@ -12,6 +12,8 @@ export interface SwappedSequencesOptions {
 export interface SwappedSequence {
   readonly place: number;
   readonly tokens: readonly number[];
+  /** Id of the request that computed it, if anybody asks. */
+  readonly owner: string | undefined;
 }
 
 /** A running sequence's cells in main memory, which stay there until they are released. */
@@ -43,6 +45,7 @@ export class SwappedSequences {
   readonly #held = new Set<HeldCopy>();
   #tokens = 0;
   #heldTokens = 0;
+  #gone: string[] = [];
 
   constructor(options: SwappedSequencesOptions) {
     this.#options = options;
@@ -98,12 +101,28 @@ export class SwappedSequences {
     this.#swapped = [...this.#swapped.filter((swapped) => swapped !== source), source];
   }
 
+  /** Returns the owners of the sequences that were forgotten since it was asked last. */
+  takeGone(): readonly string[] {
+    const gone = this.#gone;
+    this.#gone = [];
+    return gone;
+  }
+
   /**
-   * Finds a place for a finished sequence.
+   * Finds a place for a finished sequence, which counts as forgotten where it gets none.
    *
    * @returns the place, undefined where it is not worth one, and the discards to send before
    */
-  add(tokens: readonly number[]): { readonly place: number | undefined; readonly discards: readonly SwapDiscard[] } {
+  add(
+    tokens: readonly number[],
+    owner: string | undefined,
+  ): { readonly place: number | undefined; readonly discards: readonly SwapDiscard[] } {
+    const added = this.#add(tokens, owner);
+    if (added.place === undefined) this.#forget(owner);
+    return added;
+  }
+
+  #add(tokens: readonly number[], owner: string | undefined): ReturnType<SwappedSequences['add']> {
     if (tokens.length <= negligibleTokens || !this.fits(tokens.length)) return { place: undefined, discards: [] };
     const longer = this.#swapped.find(
       (swapped) => commonPrefix(swapped.tokens, tokens, tokens.length) === tokens.length,
@@ -120,7 +139,7 @@ export class SwappedSequences {
     discards.push(...this.#makeRoom(tokens.length));
     const place = this.#freePlaces.pop();
     if (place === undefined) return { place, discards };
-    this.#swapped.push({ place, tokens });
+    this.#swapped.push({ place, tokens, owner });
     this.#tokens += tokens.length;
     return { place, discards };
   }
@@ -158,6 +177,10 @@ export class SwappedSequences {
     ];
   }
 
+  #forget(owner: string | undefined): void {
+    if (owner !== undefined) this.#gone.push(owner);
+  }
+
   /** Forgets the sequences used longest ago until there is room for so many tokens more. */
   #makeRoom(tokens: number): SwapDiscard[] {
     const discards: SwapDiscard[] = [];
@@ -171,6 +194,7 @@ export class SwappedSequences {
 
   #discard(swapped: SwappedSequence): SwapDiscard {
     this.#swapped = this.#swapped.filter((one) => one !== swapped);
+    this.#forget(swapped.owner);
     this.#tokens -= swapped.tokens.length;
     this.#freePlaces.push(swapped.place);
     return { type: 'swap-discard', place: swapped.place };

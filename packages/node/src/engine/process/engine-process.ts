@@ -19,6 +19,7 @@ import {
 
 import { fromEngineSchema, type EngineLoad, type FromEngine, type ToEngine } from '../control.ts';
 import type { Generation } from '../lead/lead.ts';
+import type { PrefixNews } from '../lead/held-prompts.ts';
 import type { LeadLoad } from '../lead/load-meter.ts';
 import { inhibitors, keepAwake } from '../../awake/keep-awake.ts';
 import { EngineChild } from './engine-child.ts';
@@ -35,7 +36,18 @@ export interface EngineProcessOptions {
    * milliseconds, before its pipeline counts as hung: longer than any micro-batch takes. Default: two minutes.
    */
   readonly stallTimeoutMs?: number;
+  /** Hears of the prefixes in its cache. Default: nobody. */
+  readonly prefixes?: PrefixSink | undefined;
   readonly signal?: AbortSignal | undefined;
+}
+
+/** The prefixes in the cache of an engine, by the ids of the generations that brought them there. */
+export interface PrefixSink {
+  /** A prompt goes to the engine. */
+  note(id: string, prompt: Generation['prompt']): void;
+  /** Its generation is over. */
+  ended(id: string): void;
+  change(news: PrefixNews): void;
 }
 
 interface RunningGeneration {
@@ -58,6 +70,7 @@ export class EngineProcess implements AsyncDisposable {
   readonly #lost = new AbortController();
   readonly #ready = Promise.withResolvers<Extract<FromEngine, { type: 'engine-ready' }>>();
   readonly #stallWatch: StallWatch;
+  readonly #prefixes: PrefixSink | undefined;
   #failure: SkeinError | undefined;
   #placement: StagePlacement = { backend: 'cpu', devices: [], cpuLayers: 0, fallbacks: [] };
   #speed: StageSpeed = { decodeMsPerLayer: 0, prefillMsPerTokenPerLayer: 0, headMs: 0 };
@@ -68,6 +81,7 @@ export class EngineProcess implements AsyncDisposable {
 
   private constructor(options: EngineProcessOptions) {
     this.#logger = options.logger;
+    this.#prefixes = options.prefixes;
     this.#child = new EngineChild(options.logger, options);
     // Callers of start() see the rejection; without this, one that comes later would count as unhandled.
     this.#ready.promise.catch(() => undefined);
@@ -164,6 +178,7 @@ export class EngineProcess implements AsyncDisposable {
     this.#generations.set(id, { frames, mayHandOver });
     this.#onRunning?.(this.#generations.size);
     this.#stallWatch.onRequest();
+    this.#prefixes?.note(id, prompt);
     this.#send({ type: 'generation-start', id, generation: { prompt: prompt.type, ...settings } }, prompt.bytes);
     try {
       yield* frames;
@@ -191,7 +206,10 @@ export class EngineProcess implements AsyncDisposable {
    */
   #forget(id: string): EventFrames | undefined {
     const generation = this.#generations.get(id);
-    if (this.#generations.delete(id)) this.#onRunning?.(this.#generations.size);
+    if (this.#generations.delete(id)) {
+      this.#prefixes?.ended(id);
+      this.#onRunning?.(this.#generations.size);
+    }
     return generation?.frames;
   }
 
@@ -259,6 +277,9 @@ export class EngineProcess implements AsyncDisposable {
         this.#onLoad?.();
         break;
       }
+      case 'engine-prefixes-changed':
+        this.#prefixes?.change(message);
+        break;
       case 'generation-event':
         this.#stallWatch.onProgress();
         this.#generations.get(message.id)?.frames.push(payload);

@@ -106,6 +106,7 @@ export class Pipeline implements Disposable {
         onProgress: () => undefined,
         onIdle: () => undefined,
         onLoad: () => undefined,
+        onPrefixes: () => undefined,
         now: () => (this.#nowMs = this.tickMs === undefined ? performance.now() : this.#nowMs + this.tickMs),
         defer: (callback) => setImmediate(callback),
       },

@@ -1,31 +1,31 @@
 import { createHmac, randomBytes } from 'node:crypto';
 
-import type { PackedPrompt } from '@skein/protocol';
+import { prefixLimits, type PackedPrompt } from '@skein/protocol';
 
-import type { PrefixDigests } from './replicas.ts';
-
-/** Bytes of a block: some 128 tokens of text. */
-const blockBytes = 512;
+const { blockBytes, digestBytes, keyBytes } = prefixLimits;
 /** Most blocks of a prompt that are looked at: a megabyte of text. */
 const maxBlocks = 2048;
-/** Bytes of a digest, an integer that numbers hold exactly. Two blocks of a million are alike by chance in one of 500 cases. */
-const digestBytes = 6;
 const lengthBytes = 4;
 
+/** Makes a key for {@link PromptDigests}. */
+export function prefixKey(): Uint8Array {
+  return randomBytes(keyBytes);
+}
+
 /**
- * Digests of prompts' blocks, each over all text before it. The key is this process's own, so that a digest tells nobody
- * whether a prompt was asked. Of a conversation the texts alone count, not who says them: digests choose a replica, and
- * decide nothing else.
+ * Digests of prompts' blocks, each over all text before it. Without the key a digest does not tell whether a
+ * prompt was asked. Of a conversation the texts alone count, not who says them: digests choose a replica, and decide
+ * nothing else.
  */
-export class PromptDigests implements PrefixDigests {
+export class PromptDigests {
   readonly blockBytes = blockBytes;
-  readonly #key: Uint8Array;
+  readonly key: Uint8Array;
   /** Digests of prompts that are in use. */
   readonly #known = new WeakMap<Uint8Array, readonly number[]>();
 
-  /** @param key of a keyed hash. Default: a random one */
-  constructor(key: Uint8Array = randomBytes(32)) {
-    this.#key = key;
+  /** @param key Default: a random one */
+  constructor(key: Uint8Array = prefixKey()) {
+    this.key = key;
   }
 
   of(prompt: PackedPrompt): readonly number[] {
@@ -43,7 +43,7 @@ export class PromptDigests implements PrefixDigests {
     let before: Uint8Array | string = prompt.type;
     for (let block = 0; block < count; block += 1) {
       const bytes = text.subarray(block * blockBytes, (block + 1) * blockBytes);
-      const digest: Buffer = createHmac('sha256', this.#key).update(before).update(bytes).digest();
+      const digest: Buffer = createHmac('sha256', this.key).update(before).update(bytes).digest();
       digests.push(digest.readUIntBE(0, digestBytes));
       before = digest;
     }
