@@ -2,7 +2,7 @@ import type { Block, ModelShape, PlannedSpec } from '@skein/protocol';
 
 import type { MemoryUse } from './memory-uses.ts';
 import { hopNs, occupancyNs, rowBytes } from './performance/hop-time.ts';
-import type { LinkOf } from './performance/links.ts';
+import type { LinkOf, PlannedLink } from './performance/links.ts';
 import { rowsInFlight } from './performance/predict.ts';
 import { decodeNs, type PeerTimes } from './performance/stage-time.ts';
 import {
@@ -72,21 +72,24 @@ export function bestSplits(
   const peers = use.peers.length <= maxExactPeers ? use.peers : promising({ use, model, cuts, count: lengths.least });
   const tables = peers.map((peer) => stageTable(peer, { use, model, cuts }));
   const { sequences } = model.spec;
+  const links = peers.flatMap((from) =>
+    peers.map((to) => (from === to ? undefined : model.linkOf(from.peer, to.peer))),
+  );
   const problemFor = (aim: Aim, rows: number): ChainProblem => {
     const bytes = rowBytes(model.shape, model.spec) * rows;
-    const pairs = (costOf: (from: UsablePeer, to: UsablePeer) => number) =>
-      Float64Array.from(peers.flatMap((from) => peers.map((to) => (from === to ? 0 : Math.round(costOf(from, to))))));
+    const pairs = (costOf: (link: PlannedLink) => number) =>
+      Float64Array.from(links, (link) => (link === undefined ? 0 : Math.round(costOf(link))));
     const stages = tables.map((table) => timesWith(rows, table));
     const units = cuts.length - 1;
     if (aim === 'max') {
-      return { units, ends, stages, hops: pairs((from, to) => occupancyNs(model.linkOf(from.peer, to.peer), bytes)) };
+      return { units, ends, stages, hops: pairs((link) => occupancyNs(link, bytes)) };
     }
     return {
       units,
       ends,
       stages,
-      hops: pairs((from, to) => hopNs(model.linkOf(from.peer, to.peer), bytes)),
-      returns: pairs((from, to) => hopNs(model.linkOf(from.peer, to.peer), 0)),
+      hops: pairs((link) => hopNs(link, bytes)),
+      returns: pairs((link) => hopNs(link, 0)),
     };
   };
   const searched = (problem: ChainProblem, aim: Aim, { least, most: greatest } = { ...lengths, most }) =>
@@ -191,7 +194,7 @@ function timesWith(rows: number, { first, further }: StageTable): Float64Array {
   if (rows === 1) return first;
   const times = new Float64Array(first.length);
   for (let index = 0; index < times.length; index += 1) {
-    times[index] = elementAt(first, index) + (rows - 1) * elementAt(further, index);
+    times[index] = (first[index] as number) + (rows - 1) * (further[index] as number);
   }
   return times;
 }
@@ -250,7 +253,14 @@ function soonest(chain: Chain, latency: ChainProblem): Chain {
 /** Returns the best order of some peers with stages within a bound. */
 function within(peers: readonly number[], problem: ChainProblem, bound: number): readonly number[] {
   const among = problemOf(peers, problem);
-  const stages = among.stages.map((costs) => costs.map((cost) => (cost > bound ? Infinity : cost)));
-  const best = bestChains({ ...among, stages }, 'sum', peers.length)[peers.length];
+  const stages = among.stages.map((costs) => {
+    const within = new Float64Array(costs.length);
+    for (let index = 0; index < costs.length; index += 1) {
+      const cost = costs[index] as number;
+      within[index] = cost > bound ? Infinity : cost;
+    }
+    return within;
+  });
+  const best = bestChains({ ...among, stages }, 'sum', peers.length, peers.length)[peers.length];
   return best?.peers.map((index) => elementAt(peers, index)) ?? peers;
 }

@@ -13,6 +13,24 @@ export interface OrderedOptions {
   readonly evenness?: number | undefined;
 }
 
+/** Buffers of one cut after the other: made anew for each, they would take longer than the cut. */
+class Scratch {
+  #froms = new Int32Array(0);
+  #rows: readonly [Float64Array, Float64Array] = [new Float64Array(0), new Float64Array(0)];
+
+  froms(length: number): Int32Array {
+    if (this.#froms.length < length) this.#froms = new Int32Array(length);
+    return this.#froms;
+  }
+
+  rows(length: number): readonly [Float64Array, Float64Array] {
+    if (this.#rows[0].length < length) this.#rows = [new Float64Array(length), new Float64Array(length)];
+    return this.#rows;
+  }
+}
+
+const scratch = new Scratch();
+
 /** Cuts the units over peers in a given order as well as can be. Undefined where they don't fit. */
 export function bestCut(peers: readonly number[], problem: ChainProblem, options: OrderedOptions): Chain | undefined {
   const { units, stages, hops, returns, ends: fixed } = problem;
@@ -20,35 +38,37 @@ export function bestCut(peers: readonly number[], problem: ChainProblem, options
   const count = peers.length;
   if (fixed !== undefined && fixed.length !== count) return undefined;
   const width = units + 1;
-  const froms = new Int32Array(count * width);
-  let before = new Float64Array(width).fill(Infinity);
+  const froms = scratch.froms(count * width);
+  let [before, after] = scratch.rows(width);
+  before.fill(Infinity, 0, width);
   before[0] = 0;
   for (const [stage, peer] of peers.entries()) {
     const costs = stages[peer];
     if (costs === undefined) return undefined;
     const previous = peers[stage - 1];
     const hop = previous === undefined ? 0 : (hops[previous * stages.length + peer] ?? Infinity);
-    const after = new Float64Array(width).fill(Infinity);
+    after.fill(Infinity, 0, width);
     // Each stage behind this one needs a unit.
     const greatest = units - (count - 1 - stage);
     const only = fixed?.[stage] ?? (stage === count - 1 ? units : undefined);
+    const last = only ?? greatest;
     for (let from = stage; from < greatest; from += 1) {
-      const start = before[from] as number;
-      if (start >= below) continue;
-      for (let to = only === undefined ? from + 1 : Math.max(only, from + 1); to <= (only ?? greatest); to += 1) {
-        const cost = costs[from * width + to] as number;
+      const placed = before[from] as number;
+      if (placed >= below) continue;
+      const start = aim === 'sum' ? placed + hop : placed > hop ? placed : hop;
+      const row = from * width;
+      for (let to = only === undefined || only <= from ? from + 1 : only; to <= last; to += 1) {
+        const cost = costs[row + to] as number;
         if (cost > bound || cost === Infinity) break;
-        const all =
-          aim === 'max'
-            ? Math.max(start, hop, cost)
-            : start + hop + cost + (evenness === 0 ? 0 : (evenness * cost * cost) / bound);
+        let all = start > cost ? start : cost;
+        if (aim === 'sum') all = evenness === 0 ? start + cost : start + cost + (evenness * cost * cost) / bound;
         if (all < (after[to] as number) && all < below) {
           after[to] = all;
           froms[stage * width + to] = from;
         }
       }
     }
-    before = after;
+    [before, after] = [after, before];
   }
   const end = before[units] as number;
   if (end === Infinity) return undefined;
