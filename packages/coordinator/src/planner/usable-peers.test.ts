@@ -41,6 +41,18 @@ test('counts a stage once that the card shows and that we placed', () => {
   expect(usable(15, [held({ bytes: 10 * gibibyte })], [placed({ bytes: 9 * gibibyte })])).toBe(6);
 });
 
+test('leaves what placements have reserved to them, and counts it once where we placed the stage or it is shown', () => {
+  const reserved = [{ deployment: 'deployment-1', stage: 0, bytes: 4 * gibibyte }];
+  const roomWith = (stages: HeldStage[], known: PlacedStage[]) => {
+    const room = roomOn(cardOf({ peer: ada, freeBytes: 10 * gibibyte, card: { stages, reserved } }), known);
+    return room && room.bytes / gibibyte;
+  };
+  expect(roomWith([], [])).toBe(6);
+  expect(roomWith([], [placed({ bytes: 4 * gibibyte, isLoading: true })])).toBe(6);
+  expect(roomWith([held({ state: 'loading', bytes: 4 * gibibyte })], [])).toBe(6);
+  expect(roomWith([held({ deployment: 'deployment-2', state: 'loading', bytes: gibibyte })], [])).toBe(5);
+});
+
 test('goes by what was planned while the card does not say', () => {
   expect(usable(15, [held({ state: 'loading' })], [placed({ bytes: 5 * gibibyte, isLoading: true })])).toBe(10);
   expect(usable(15, [held({})], [placed({ bytes: 10 * gibibyte })])).toBe(6);

@@ -95,12 +95,17 @@ function steady(bytes: number): number {
 
 /**
  * Returns the room for one more stage on a peer; undefined when its card tells of no hardware. The stages that it holds
- * are those of the card and those we placed; one that is both counts once, with the larger size.
+ * are those of the card, those that placements, ours and others', have reserved memory for, and those we placed; one that
+ * is several of them counts once, with the largest size.
  */
-export function roomOn({ peer, hardware, stages }: Card, placed: readonly PlacedStage[]): MemoryRoom | undefined {
+export function roomOn(
+  { peer, hardware, stages, reserved = [] }: Card,
+  placed: readonly PlacedStage[],
+): MemoryRoom | undefined {
   if (hardware === undefined) return undefined;
   const known = new Map(stages.map((held) => [`${held.deployment}/${held.stage}`, takenBy(held)]));
-  for (const { deployment, stage, bytes, isLoading } of placed.filter((one) => one.peer === peer)) {
+  const coming = reserved.map((one) => ({ ...one, isLoading: true }));
+  for (const { deployment, stage, bytes, isLoading } of [...coming, ...placed.filter((one) => one.peer === peer)]) {
     const key = `${deployment}/${stage}`;
     const shown = known.get(key);
     known.set(key, { deviceBytes: shown?.deviceBytes, bytes: Math.max(bytes, shown?.bytes ?? 0), isLoading });

@@ -43,6 +43,7 @@ interface Serving {
   readonly links: LinkMeasurements;
   readonly leases: LeaseWatch;
   readonly drain: PeerDrain;
+  readonly reservations: Reservations;
 }
 
 export interface Peer {
@@ -79,7 +80,7 @@ export function createPeer(options: PeerOptions): Peer {
 
   const announce = (): void => {
     if (serving === undefined) return;
-    const { machine, speeds, host, links, leases, drain } = serving;
+    const { machine, speeds, host, links, leases, drain, reservations } = serving;
     const described = machine.describe();
     const hardware = { ...described, ...speeds.describe(described) };
     const fence = leases.describe();
@@ -88,6 +89,7 @@ export function createPeer(options: PeerOptions): Peer {
       stages: host.describe(),
       links: links.describe(),
       draining: drain.isDraining,
+      reserved: reservations.describe(),
       ...(fence !== undefined && { fence }),
     };
     // A card that is too large loses its least important part first: deployments matter more than models that could be served.
@@ -162,7 +164,7 @@ export function createPeer(options: PeerOptions): Peer {
       stack.use(links);
       const leases = new LeaseWatch({ mesh, fence, logger, onChange });
       stack.use(leases);
-      serving = { machine, speeds, host, links, leases, drain };
+      serving = { machine, speeds, host, links, leases, drain, reservations };
       await announceModels();
       const look = async (): Promise<void> => {
         await machine.measureUnlessFresh();

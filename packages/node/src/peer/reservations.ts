@@ -1,4 +1,4 @@
-import { formatBytes, SkeinError, type Lease } from '@skein/protocol';
+import { formatBytes, limits, SkeinError, type Lease } from '@skein/protocol';
 
 /** Memory that is kept free for a stage until the coordinator commits. */
 export interface Reservation {
@@ -35,6 +35,14 @@ export class Reservations {
   get bytes(): number {
     this.#expire();
     return [...this.#kept.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  /** Describes what is reserved now, for the peer's card: as many stages as a card may list. */
+  describe(): Pick<Reservation, 'deployment' | 'stage' | 'bytes'>[] {
+    this.#expire();
+    return [...this.#kept.values()]
+      .slice(0, limits.maxStages)
+      .map(({ deployment, stage, bytes }) => ({ deployment, stage, bytes }));
   }
 
   /**

@@ -190,6 +190,13 @@ const doubtSchema = z.object({
   isOut: z.boolean(),
 });
 
+/** Memory that is kept for a stage until it is loaded, ten seconds at most. */
+const reservedStageSchema = z.object({
+  deployment: deploymentIdSchema,
+  stage: z.number().int().nonnegative(),
+  bytes: byteCount,
+});
+
 /** A member's description of itself for all others. */
 export const cardSchema = z.object({
   peer: peerIdSchema,
@@ -233,6 +240,11 @@ export const cardSchema = z.object({
   links: arraySchema(linkSchema, { most: maxCardLinks }).optional(),
   /** Whether somebody drains the peer: it takes no new stages. Default: false. */
   draining: z.boolean().optional(),
+  /**
+   * Memory that placements have reserved for stages which they are about to load, when the card was made. Left out by
+   * peers that do not say.
+   */
+  reserved: arraySchema(reservedStageSchema, { most: limits.maxStages }).optional(),
 });
 export type Card = z.infer<typeof cardSchema>;
 
