@@ -30,7 +30,7 @@ export const draftTokens = 32;
 /**
  * The tuning for a CPU. From 64 rows on llama.cpp's attention takes another way, in tiles, and rounds otherwise. Below,
  * a token's logits are the same bit for bit however its sequence was cut into chunks and whatever was computed beside
- * it, so short micro-batches make a sequence reproducible (decision 6). Long prompts go in tiles all the same: they
+ * it, so short micro-batches make a sequence reproducible, with one thread or a quantized cache (decision 6). Long prompts go in tiles all the same: they
  * would take a quarter longer with 768 tokens, and a third with 1,000.
  */
 const cpu: MicroBatchTuning = { batchTokens: 63, chunkTokens: 48, tiles: { rows: 64, from: 768 }, draftTokens };

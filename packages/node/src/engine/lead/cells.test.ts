@@ -54,7 +54,7 @@ describe('the accounting of KV cells', () => {
     expect([cells.free, cells.countInOrder(2)]).toEqual([0, 14]);
   });
 
-  it('moves no cells that are shared, but those behind', () => {
+  it('gives a slot cells of its own for those that it shares, which stay with the others', () => {
     const cells = new Cells(20);
     cells.extend(0, 2);
     cells.extend(1, 4);
@@ -63,6 +63,9 @@ describe('the accounting of KV cells', () => {
     cells.truncate(1, 0);
     expect(cells.countInOrder(2)).toBe(3);
     cells.share(2, 3, 4);
-    expect(cells.countInOrder(2)).toBeUndefined();
+    expect([cells.countInOrder(2), cells.countShared(2, 3), cells.free]).toEqual([3, 1, 13]);
+    cells.move(2, 3, 5);
+    expect([cells.countInOrder(2), cells.countShared(2, 3), cells.free]).toEqual([5, 0, 12]);
+    expect([cells.count(3), cells.countInOrder(3)]).toEqual([4, 4]);
   });
 });

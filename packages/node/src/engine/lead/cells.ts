@@ -68,43 +68,49 @@ export class Cells {
   truncate(slot: number, from: number): void {
     const held = this.#held.get(slot);
     if (held === undefined) return;
-    for (const cell of held.splice(from)) {
-      const holders = this.#holdersOf(cell) - 1;
-      this.#holders[cell] = holders;
-      if (holders > 0) continue;
-      this.#full = Math.min(this.#full, cell);
-      this.#free += 1;
-    }
+    for (const cell of held.splice(from)) this.#release(cell);
   }
 
   /**
    * Returns how many of a slot's first cells lie in order before all free ones. The others have to be moved, since its
-   * next cell would lie before them and attention would add up in another order. Undefined where that is impossible,
-   * since some of those others belong to another slot, too.
+   * next cell would lie before them and attention would add up in another order.
    */
-  countInOrder(slot: number): number | undefined {
+  countInOrder(slot: number): number {
     const held = this.#held.get(slot);
     const last = held?.at(-1);
     if (held === undefined || last === undefined) return 0;
     const free = this.#free === 0 ? this.#capacity : this.#lowestFree();
     if (last < free) return held.length;
-    const inOrder = held.findIndex((cell) => cell > free);
-    const isShared = held.slice(inOrder).some((cell) => this.#holdersOf(cell) > 1);
-    return isShared ? undefined : inOrder;
+    return held.findIndex((cell) => cell > free);
   }
 
-  /** Exchanges some of a slot's cells, which are its alone, for the lowest cells that are free once they are. */
+  /** Returns how many of a slot's cells from a position on belong to another slot, too. */
+  countShared(slot: number, from: number): number {
+    return (this.#held.get(slot) ?? []).slice(from).filter((cell) => this.#holdersOf(cell) > 1).length;
+  }
+
+  /**
+   * Exchanges some of a slot's cells for the lowest that are free once it has released them. Those that it shares stay
+   * with the others, and so many more have to be free.
+   */
   move(slot: number, from: number, before: number): void {
     const held = invariant(this.#held.get(slot), 'a slot of which cells are moved holds some');
-    for (const cell of held.slice(from, before)) {
-      this.#holders[cell] = 0;
-      this.#full = Math.min(this.#full, cell);
-    }
+    for (const cell of held.slice(from, before)) this.#release(cell);
     for (let index = from; index < before; index += 1) {
       const cell = this.#lowestFree();
       this.#holders[cell] = 1;
+      this.#free -= 1;
       held[index] = cell;
     }
+  }
+
+  /** Takes a cell from one of its holders. */
+  #release(cell: number): void {
+    const holders = this.#holdersOf(cell) - 1;
+    this.#holders[cell] = holders;
+    if (holders > 0) return;
+    this.#full = Math.min(this.#full, cell);
+    this.#free += 1;
   }
 
   #lowestFree(): number {

@@ -1,6 +1,5 @@
 /**
- * Most tokens that are computed anew rather than shared, waited for or swapped out: that is as fast, and shared cells
- * can't be moved. Tokens in main memory are copied, however few are wanted.
+ * Most tokens that are computed anew rather than shared, waited for or swapped out: that is as fast. Tokens in main memory are copied, however few are wanted.
  */
 export const negligibleTokens = 15;
 

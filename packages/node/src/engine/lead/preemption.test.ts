@@ -241,7 +241,7 @@ describe('room in the KV cache', () => {
   });
 
   it('is found in order of position by all, however often some are preempted', () => {
-    const service = new Service({ contextTokens: 120, swapTokens: 120 }, { checksOrder: true });
+    const service = new Service({ contextTokens: 120, swapTokens: 120 }, { checksOrder: 'own' });
     for (let seed = 1; seed <= 12; seed += 1) service.ask(ask(3 + seed, 30 + 5 * seed, seed));
     service.finish();
     expect(service.preemptions).toBeGreaterThan(2);
@@ -324,22 +324,43 @@ describe('room in the KV cache', () => {
     );
   });
 
-  it('is found in order of position where nothing is drafted, shared or cancelled, in any order of events', () => {
+  it('is found in order of position where nothing is drafted or shared, in any order of events', () => {
     fc.assert(
       fc.property(situation, (given) => {
         const { contextTokens } = given;
         const swapTokens = 2 * contextTokens;
         const slots = given.sequences + given.keptSlots;
-        const service = new Service({ ...given, rewinds: true, slots, swapTokens }, { checksOrder: true });
+        const service = new Service({ ...given, rewinds: true, slots, swapTokens }, { checksOrder: 'own' });
         const random = seeded(given.schedule);
-        for (const [index, { length, count, sampling, after }] of given.requests.entries()) {
+        for (const [index, { length, count, sampling, fate, after }] of given.requests.entries()) {
           const text = prompt(Math.min(length, contextTokens - 1), index);
           const most = Math.min(count, contextTokens - text.length);
-          service.ask({ prompt: text, count: most, sampling, speculates: false });
+          const watched = service.ask({ prompt: text, count: most, sampling, speculates: false });
           for (let event = 0; event < after; event += 1) if (random() < 0.5 || !service.answer()) service.send();
+          if (fate === 'cancelled') service.cancel(watched);
         }
         service.finish();
-        service.watched.forEach(assertRight);
+        service.watched.filter(({ isCancelled }) => !isCancelled).forEach(assertRight);
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it('is found in order of position where there is room, though much is shared and cancelled, in any order of events', () => {
+    fc.assert(
+      fc.property(situation, (given) => {
+        const contextTokens = 20 * given.contextTokens;
+        const slots = given.sequences + given.keptSlots;
+        const options = { ...given, contextTokens, rewinds: true, slots, swapTokens: contextTokens };
+        const service = new Service(options, { checksOrder: 'all' });
+        const random = seeded(given.schedule);
+        for (const { length, count, sampling, fate, after, theme } of given.requests) {
+          const watched = service.ask({ prompt: prompt(length, theme ?? 0), count, sampling, speculates: false });
+          for (let event = 0; event < after; event += 1) if (random() < 0.5 || !service.answer()) service.send();
+          if (fate === 'cancelled') service.cancel(watched);
+        }
+        service.finish();
+        service.watched.filter(({ isCancelled }) => !isCancelled).forEach(assertRight);
       }),
       { numRuns: 200 },
     );

@@ -278,13 +278,13 @@ describe('the prefix cache', () => {
       const [first, second] = [place(subject, text(30), 30), place(subject, text(30, 200), 30)];
       subject.grow(first.slot, 60);
       subject.preempt(second.slot);
-      const moved = subject.settle([{ slot: first.slot, isLeaving: false }]);
+      const moved = subject.settle([{ slot: first.slot, isLeaving: false }], { spare: 0 });
       expect(moved).toEqual([
         { type: 'swap-out', sequence: first.slot, place: 1, from: 30, before: 60 },
         { type: 'swap-in', place: 1, sequence: first.slot, before: 60 },
         { type: 'swap-discard', place: 1 },
       ]);
-      expect(subject.settle([{ slot: first.slot, isLeaving: false }])).toEqual([]);
+      expect(subject.settle([{ slot: first.slot, isLeaving: false }], { spare: 0 })).toEqual([]);
     });
 
     it('forgets all when some stage may not have it', () => {

@@ -79,7 +79,7 @@ export class PrefixCache {
   readonly #swapped: SwappedSequences;
   /** Kept sequences, least recently used first. */
   #kept: Kept[] = [];
-  /** Whether cells became free that may lie before those of running sequences. */
+  /** Whether running sequences may have free cells before theirs. */
   #isLoose = false;
   /** Owners of slots in which sequences run. */
   readonly #owners = new Map<number, string | undefined>();
@@ -174,6 +174,8 @@ export class PrefixCache {
     const keptTokens = this.#options.keeps ? Math.min(confirmed, tokens.length) : 0;
     const owner = this.#owners.get(slot);
     this.#owners.delete(slot);
+    // Rows under way of one that is cancelled lie before those that others sent after them.
+    if (this.#cells.count(slot) > keptTokens) this.#isLoose = true;
     if (keptTokens === 0) {
       this.#giveUp(slot);
       this.#forget(owner);
@@ -213,19 +215,26 @@ export class PrefixCache {
 
   /**
    * Moves cells of running sequences that have free ones before them, through main memory to those, so that their next
-   * cells lie behind all that they have. Does so only after others have lost cells to make room, not for each fallen
-   * draft.
+   * cells lie behind all that they have. Does so only after others have let go of cells, or one began in cells that lie
+   * there already, not for each fallen draft. One that shares cells gets its own, where there is room for them.
+   *
+   * @param options.spare cells that have to be left
    */
-  settle(running: readonly Movable[]): readonly SlotOperation[] {
+  settle(running: readonly Movable[], { spare }: { readonly spare: number }): readonly SlotOperation[] {
     if (!this.#isLoose) return [];
     this.#isLoose = false;
-    return running.flatMap(({ slot, isLeaving }) => (slot === undefined || isLeaving ? [] : this.#moveTogether(slot)));
+    return running.flatMap(({ slot, isLeaving }) =>
+      slot === undefined || isLeaving ? [] : this.#moveTogether(slot, spare),
+    );
   }
 
-  #moveTogether(slot: number): readonly SlotOperation[] {
+  #moveTogether(slot: number, spare: number): readonly SlotOperation[] {
     const operations: SlotOperation[] = [];
     const end = this.#cells.count(slot);
-    let from = this.#cells.countInOrder(slot) ?? end;
+    let from = this.#cells.countInOrder(slot);
+    const shared = this.#cells.countShared(slot, from);
+    // In parts, later ones would get cells before those of earlier ones, since shared cells do not become free.
+    if (shared > 0 && (shared + spare > this.#cells.free || end - from > this.#swapped.movableTokens)) return [];
     while (from < end) {
       const before = Math.min(end, from + this.#swapped.movableTokens);
       const held = before > from ? this.#swapped.hold(before - from) : undefined;
@@ -305,6 +314,7 @@ export class PrefixCache {
   #copyKept(source: Kept, cachedTokens: number): Placement {
     const operations: SlotOperation[] = [];
     const slot = this.#takeSlot(operations);
+    this.#isLoose = true;
     this.#cells.share(source.slot, slot, cachedTokens);
     operations.push({ type: 'copy', sequence: source.slot, to: slot, before: cachedTokens });
     return { slot, cachedTokens, operations };
@@ -313,6 +323,7 @@ export class PrefixCache {
   #takeOver(source: Kept, cachedTokens: number): Placement {
     this.#slots.takeOver(source.slot);
     this.#forget(source.owner);
+    this.#isLoose = true;
     this.#kept = this.#kept.filter((kept) => kept !== source);
     return { slot: source.slot, cachedTokens, operations: [this.cutBack(source.slot, cachedTokens)] };
   }
@@ -321,6 +332,7 @@ export class PrefixCache {
     const operations: SlotOperation[] = [];
     const slot = this.#takeSlot(operations);
     if (source !== undefined && cachedTokens > 0) {
+      this.#isLoose = true;
       this.#cells.share(source.slot, slot, cachedTokens);
       operations.push({ type: 'copy', sequence: source.slot, to: slot, before: cachedTokens });
     }

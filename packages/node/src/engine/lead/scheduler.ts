@@ -233,7 +233,10 @@ export class Scheduler {
     this.#preemptDrained();
     for (;;) {
       const cells = cellsForBatch(this.#running.byTurn, this.#options);
-      this.#operations.add(...this.#cache.makeRoom(cells), ...this.#cache.settle(this.#running.byAge));
+      this.#operations.add(
+        ...this.#cache.makeRoom(cells),
+        ...this.#cache.settle(this.#running.byAge, { spare: cells }),
+      );
       const { operations, isAll } = this.#operations.head();
       // Rows may need what has to wait for another step: then this one goes without rows.
       if (!isAll) return { operations, contributions: [] };

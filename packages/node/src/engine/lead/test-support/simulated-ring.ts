@@ -36,10 +36,10 @@ export interface SimulatedRingOptions {
   /** Tokens that the swap space holds. */
   readonly swapTokens: number;
   /**
-   * Whether to throw when a sequence that shares no cells gets one before those that it has: attention would add up
-   * otherwise then.
+   * Sequences for which to throw when they get a cell before those that they have, since attention would add up otherwise
+   * then: those that share no cells, or all. Default: none.
    */
-  readonly checksOrder?: boolean;
+  readonly checksOrder?: 'own' | 'all';
 }
 
 interface Cell {
@@ -238,13 +238,15 @@ export class SimulatedRing {
 
   /** Gives a sequence the lowest cell that is free. */
   #take(sequence: number, token: number): void {
-    const used = new Set([...this.#slots.values()].flatMap((cells) => cells.map(({ number }) => number)));
+    const held = [...this.#slots.values(), ...[...this.#swapped.values()].map(({ rest }) => rest)];
+    const used = new Set(held.flatMap((cells) => cells.map(({ number }) => number)));
     let number = 0;
     while (used.has(number)) number += 1;
     if (number >= this.#options.contextTokens) throw new Error('there are not enough cells');
     const cells = this.#slots.get(sequence) ?? [];
     const isOutOfOrder = number < (cells.at(-1)?.number ?? 0);
-    if (this.#options.checksOrder === true && isOutOfOrder && !this.#isShared(cells)) {
+    const { checksOrder } = this.#options;
+    if (isOutOfOrder && (checksOrder === 'all' || (checksOrder === 'own' && !this.#isShared(cells)))) {
       throw new Error(`cell ${number} comes before one of the same sequence`);
     }
     this.#slots.set(sequence, [...cells, { number, token }]);
