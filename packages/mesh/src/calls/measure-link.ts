@@ -1,3 +1,5 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
 import {
   invariant,
   measureEchoSchema,
@@ -29,6 +31,8 @@ export interface MeasureLinkOptions {
 }
 
 const roundTrips = 5;
+/** Pause behind each, in milliseconds: a ring's frames find both ends asleep, too, while another stage computes. */
+const pauseMs = 15;
 /** Probes of a stream that do not count: the first one also pays for setting up its path. */
 const warmUps = 1;
 /** Time that a train may not exceed, in milliseconds: one that would probably end later is not begun. */
@@ -58,7 +62,10 @@ export async function measureLink(
   };
 
   const tripsMs: number[] = [];
-  for (let count = 0; count < warmUps + roundTrips; count += 1) tripsMs.push(await trip(1, bulk.subarray(0, 0)));
+  for (let count = 0; count < warmUps + roundTrips; count += 1) {
+    tripsMs.push(await trip(1, bulk.subarray(0, 0)));
+    await delay(pauseMs, undefined, { signal });
+  }
   const roundTripMs = median(tripsMs.slice(warmUps));
   const bytesPerSecond = await measureBandwidth(async (probes) => await trip(probes, bulk), roundTripMs);
   await stream.end({ signal });

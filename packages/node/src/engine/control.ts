@@ -68,6 +68,12 @@ type EngineGeneration = Pick<
   'prompt' | 'sampling' | 'maxTokens' | 'stop' | 'speculation' | 'askedAt' | 'resume'
 >;
 
+const engineEchoSchema = z.object({ type: z.literal('engine-echo') });
+const engineEchoRequestSchema = engineEchoSchema.extend({
+  /** Whether to sweep the processor's caches behind the answer, since another one follows that is to find them so. */
+  sweeps: z.boolean(),
+});
+
 export const toEngineSchema = z.discriminatedUnion('type', [
   engineLoadSchema,
   /**
@@ -76,6 +82,8 @@ export const toEngineSchema = z.discriminatedUnion('type', [
    */
   z.object({ type: z.literal('generation-start'), id: generationId, generation: z.custom<EngineGeneration>() }),
   z.object({ type: z.literal('generation-cancel'), id: generationId }),
+  /** Answered at once, so that the way between the processes can be timed. */
+  engineEchoRequestSchema,
 ]);
 export type ToEngine = z.infer<typeof toEngineSchema>;
 
@@ -84,8 +92,11 @@ export const fromEngineSchema = z.discriminatedUnion('type', [
     type: z.literal('engine-ready'),
     placement: stagePlacementSchema,
     speed: stageSpeedSchema,
+    /** Whether its weights are enough to sweep caches over. */
+    isHeavy: z.boolean(),
   }),
   z.object({ type: z.literal('engine-failed'), error: wireErrorSchema }),
+  engineEchoSchema,
   /** A step has come back without a token, or has failed: a long prompt is being read, say. */
   z.object({ type: z.literal('engine-progress') }),
   /** Nothing is left to do, and no step is on its way: each of the first `requests` requests has ended. */

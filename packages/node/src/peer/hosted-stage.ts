@@ -335,11 +335,12 @@ export class HostedStage implements AsyncDisposable {
   }
 
   /** Keeps the speed of the loaded stage. One with threads of its own tells nothing about the next one. */
-  #recordSpeed({ speed, placement }: EngineProcess, manifest: ModelManifest): void {
+  #recordSpeed({ speed, placement, pipeMs }: EngineProcess, manifest: ModelManifest): void {
     const { block, spec } = this.load;
     if (spec.threads !== undefined && spec.threads < this.#components.threads) return;
     const { machine, speeds } = this.#components;
-    const stage = { manifest, block, speed, placement, prefillRows: Math.min(prefillRows, spec.contextTokens) };
+    const rows = Math.min(prefillRows, spec.contextTokens);
+    const stage = { manifest, block, speed, placement, prefillRows: rows, pipeMs };
     speeds.record(stage, machine.describe());
   }
 

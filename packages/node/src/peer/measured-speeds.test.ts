@@ -56,7 +56,14 @@ function manifestOf(layerBytes: number): ModelManifest {
 
 function stageOf(layerBytes: number, decodeMsPerLayer: number, placement = onCpu): MeasuredStage {
   const speed = { decodeMsPerLayer, prefillMsPerTokenPerLayer: decodeMsPerLayer / 4, headMs: 1 };
-  return { manifest: manifestOf(layerBytes), block: { from: 0, to: 2 }, speed, placement, prefillRows: 16 };
+  return {
+    manifest: manifestOf(layerBytes),
+    block: { from: 0, to: 2 },
+    speed,
+    placement,
+    prefillRows: 16,
+    pipeMs: 0.2,
+  };
 }
 
 test('keeps the speed of each device through a restart, in bytes and operations a second', async () => {
@@ -66,7 +73,7 @@ test('keeps the speed of each device through a restart, in bytes and operations 
   speeds.record(stageOf(1000, 0.5, onGpu), hardware);
   await speeds.settled();
   const again = await MeasuredSpeeds.load(directory.path, silentLogger);
-  const layer = { layerBytes: 1000, layerWeights: 2000, prefillRows: 16 };
+  const layer = { layerBytes: 1000, layerWeights: 2000, prefillRows: 16, head: { ms: 1, weights: 2000 }, pipeMs: 0.2 };
   const cpu = { ...layer, backend: 'cpu', decodeBytesPerSecond: 500_000, prefillFlops: 8_000_000 };
   const gpu = { ...layer, backend: 'cuda', decodeBytesPerSecond: 2_000_000, prefillFlops: 32_000_000 };
   expect(again.describe(hardware)).toEqual({ speeds: [gpu, cpu] });

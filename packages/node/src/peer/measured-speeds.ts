@@ -52,6 +52,8 @@ export interface MeasuredStage {
   readonly placement: StagePlacement;
   /** Rows of the micro-batch that its prefill was measured with. */
   readonly prefillRows: number;
+  /** Time of a small frame between the peer and the engine, in milliseconds. Undefined where it was not measured. */
+  readonly pipeMs: number | undefined;
 }
 
 /**
@@ -151,12 +153,14 @@ export class MeasuredSpeeds {
 }
 
 /** Returns the speed of a measured stage; undefined where it can't be told apart by device. */
-function speedOf({ manifest, block, speed, placement, prefillRows }: MeasuredStage): MeasuredSpeed | undefined {
+function speedOf({ manifest, block, speed, placement, prefillRows, pipeMs }: MeasuredStage): MeasuredSpeed | undefined {
   const { devices, cpuLayers, expertLayers = 0 } = placement;
   const isMixed = devices.length > 0 && (cpuLayers > 0 || expertLayers > 0);
   const { decodeMsPerLayer, prefillMsPerTokenPerLayer } = speed;
   if (isMixed || decodeMsPerLayer <= 0 || prefillMsPerTokenPerLayer <= 0) return undefined;
-  const layers = tokenWeights(manifest).layers.slice(block.from, block.to);
+  const weights = tokenWeights(manifest);
+  const layers = weights.layers.slice(block.from, block.to);
+  const hasHead = block.to === weights.layers.length && speed.headMs > 0 && weights.output.count > 0;
   const mean = (amountOf: (layer: (typeof layers)[number]) => number) =>
     layers.reduce((sum, layer) => sum + amountOf(layer), 0) / layers.length;
   const [layerBytes, layerWeights] = [mean(({ bytes }) => bytes), mean(({ count }) => count)];
@@ -168,6 +172,8 @@ function speedOf({ manifest, block, speed, placement, prefillRows }: MeasuredSta
     decodeBytesPerSecond: (layerBytes / decodeMsPerLayer) * 1000,
     prefillFlops: ((2 * layerWeights) / prefillMsPerTokenPerLayer) * 1000,
     prefillRows,
+    ...(hasHead && { head: { ms: speed.headMs, weights: weights.output.count } }),
+    ...(pipeMs !== undefined && { pipeMs }),
   };
 }
 
@@ -183,8 +189,19 @@ function isAlike(one: MeasuredSpeed, other: MeasuredSpeed): boolean {
 function merged(before: MeasuredSpeed, now: MeasuredSpeed): MeasuredSpeed {
   const better = (earlier: number, later: number) =>
     Math.abs(later - earlier) <= noise * earlier ? earlier : Math.max(later, (earlier + later) / 2);
+  const shorter = (earlier: number, later: number) => 1 / better(1 / earlier, 1 / later);
+  const head =
+    before.head === undefined || now.head === undefined || before.head.weights !== now.head.weights
+      ? (now.head ?? before.head)
+      : { ...now.head, ms: shorter(before.head.ms, now.head.ms) };
+  const pipeMs =
+    before.pipeMs === undefined || now.pipeMs === undefined
+      ? (now.pipeMs ?? before.pipeMs)
+      : shorter(before.pipeMs, now.pipeMs);
   return {
     ...now,
+    ...(head !== undefined && { head }),
+    ...(pipeMs !== undefined && { pipeMs }),
     decodeBytesPerSecond: better(before.decodeBytesPerSecond, now.decodeBytesPerSecond),
     prefillFlops: better(before.prefillFlops, now.prefillFlops),
   };

@@ -12,6 +12,9 @@ import { roleSchema } from './role.ts';
 
 const byteCount = z.number().nonnegative().max(Number.MAX_SAFE_INTEGER);
 const shortText = z.string().max(256);
+/** Longest duration that a card may claim, in milliseconds: an hour. */
+const maxMilliseconds = 3_600_000;
+const milliseconds = z.number().nonnegative().max(maxMilliseconds);
 
 /** A GPU that stages on this machine are placed on. */
 const gpuSchema = z.object({
@@ -43,6 +46,16 @@ export const measuredSpeedSchema = z.object({
   prefillFlops: z.number().positive().max(Number.MAX_SAFE_INTEGER),
   /** Rows of the micro-batch that `prefillFlops` was measured with. */
   prefillRows: z.number().int().positive().max(limits.maxBatchTokens),
+  /**
+   * Time to un-embed one row and to draw a token, with an output matrix of so many weights. Left out by machines that were
+   * no tail yet, and by peers that do not say.
+   */
+  head: z.object({ ms: milliseconds.positive(), weights: byteCount.positive() }).optional(),
+  /**
+   * Time that a small frame takes between the peer's process and its engine's, either way, in milliseconds. Left out by
+   * peers that do not measure it.
+   */
+  pipeMs: milliseconds.positive().optional(),
 });
 export type MeasuredSpeed = z.infer<typeof measuredSpeedSchema>;
 
@@ -96,10 +109,6 @@ export const heldModelSchema = z.object({
   unusable: shortText.optional(),
 });
 export type HeldModel = z.infer<typeof heldModelSchema>;
-
-/** Longest duration that a card may claim, in milliseconds: an hour. */
-const maxMilliseconds = 3_600_000;
-const milliseconds = z.number().nonnegative().max(maxMilliseconds);
 
 /** Greatest speed that a card may claim. */
 const tokensPerSecond = z.number().nonnegative().max(1e6);

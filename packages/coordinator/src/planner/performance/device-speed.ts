@@ -8,6 +8,11 @@ export interface DeviceSpeed {
   readonly rowNs: (weights: Weights) => number;
   /** Returns the nanoseconds that each further row of the same micro-batch adds. */
   readonly furtherRowNs: (weights: Weights) => number;
+  /**
+   * Returns the nanoseconds that one row takes through an output matrix and until a token is drawn: as the machine has
+   * measured it as a tail, else as long as so many weights of layers.
+   */
+  readonly headNs: (weights: Weights) => number;
   /** Whether it was measured on that machine, rather than told by the device's name. */
   readonly isMeasured: boolean;
 }
@@ -34,8 +39,10 @@ export function deviceSpeed(hardware: Hardware, device: 'cpu' | 'gpu', layer: We
 }
 
 function speedOfClass({ bytesPerSecond, flops }: DeviceClass): DeviceSpeed {
+  const rowNs = ({ bytes }: Weights) => (bytes / bytesPerSecond) * 1e9;
   return {
-    rowNs: ({ bytes }) => (bytes / bytesPerSecond) * 1e9,
+    rowNs,
+    headNs: rowNs,
     furtherRowNs: ({ count }) => ((2 * count) / flops) * 1e9,
     isMeasured: false,
   };
@@ -49,15 +56,17 @@ function speedAsMeasured(
   measured: MeasuredSpeed,
   { isCpu, known }: { readonly isCpu: boolean; readonly known: DeviceClass },
 ): DeviceSpeed {
-  const { layerBytes, layerWeights, decodeBytesPerSecond, prefillFlops, prefillRows } = measured;
+  const { layerBytes, layerWeights, decodeBytesPerSecond, prefillFlops, prefillRows, head } = measured;
   const rowNs = (layerBytes / decodeBytesPerSecond) * 1e9;
   const prefillRowNs = ((2 * layerWeights) / prefillFlops) * 1e9;
   const leastNs = ((2 * layerWeights) / known.flops) * 1e9;
   const betweenNs = prefillRows > 1 ? (prefillRows * prefillRowNs - rowNs) / (prefillRows - 1) : prefillRowNs;
   const furtherNs = Math.max(isCpu ? 0 : leastNs, Math.min(betweenNs, rowNs));
   const share = ({ bytes, count }: Weights) => (isCpu ? count / layerWeights : bytes / layerBytes);
+  const scaled = (weights: Weights) => rowNs * share(weights);
   return {
-    rowNs: (weights) => rowNs * share(weights),
+    rowNs: scaled,
+    headNs: (weights) => (head === undefined ? scaled(weights) : head.ms * 1e6 * (weights.count / head.weights)),
     furtherRowNs: ({ count }) => furtherNs * (count / layerWeights),
     isMeasured: true,
   };

@@ -2,17 +2,17 @@ import type { ModelShape, PlannedSpec } from '@skein/protocol';
 
 import type { PlannedLink } from './links.ts';
 
-/** Time that a frame takes from one engine to the next beside the network's: two pipes, two daemons, encryption. */
-const frameNs = 150_000;
-
 /** Returns the bytes of one row on its way from stage to stage. */
 export function rowBytes({ hiddenSize }: Pick<ModelShape, 'hiddenSize'>, { activations }: PlannedSpec): number {
   return hiddenSize * (activations === 'f16' ? 2 : 4);
 }
 
-/** Returns the time of a micro-batch's way over a link, in nanoseconds: half a round trip, and its bytes. */
+/**
+ * Returns the time of a micro-batch's way over a link, in nanoseconds: the pipes at both ends, half a round trip between
+ * the peers, which has their encryption and framing in it, and the bytes.
+ */
 export function hopNs(link: PlannedLink, bytes: number): number {
-  return frameNs + (link.roundTripMs / 2) * 1e6 + occupancyNs(link, bytes);
+  return (link.pipesMs + link.roundTripMs / 2) * 1e6 + occupancyNs(link, bytes);
 }
 
 /** Returns the time for which a micro-batch keeps a link from others, in nanoseconds. */

@@ -4,12 +4,16 @@ import type { Card } from '@skein/protocol';
 export interface PlannedLink {
   readonly roundTripMs: number;
   readonly bytesPerSecond: number;
+  /** Time of a small frame from the sender's engine to its peer and from the receiver's peer to its engine. */
+  readonly pipesMs: number;
   /** Whether one of its ends has measured it. */
   readonly isMeasured: boolean;
 }
 
 /** A link that nobody has measured yet: Gigabit Ethernet, by a switch. */
-const unknownLink: PlannedLink = { roundTripMs: 0.6, bytesPerSecond: 110e6, isMeasured: false };
+const unknownLink = { roundTripMs: 0.6, bytesPerSecond: 110e6, isMeasured: false };
+/** Time of a small frame between a peer and its engine on a machine that has not measured it. */
+const unknownPipeMs = 0.1;
 
 /** Returns the link from one peer to another. */
 export type LinkOf = (from: string, to: string) => PlannedLink;
@@ -25,12 +29,19 @@ export function linksOf(cards: readonly Card[]): LinkOf {
       new Map(
         links
           .filter(({ bytesPerSecond }) => bytesPerSecond > 0)
-          .map(({ peer: other, roundTripMs, bytesPerSecond }): [string, PlannedLink] => [
+          .map(({ peer: other, roundTripMs, bytesPerSecond }): [string, Omit<PlannedLink, 'pipesMs'>] => [
             other,
             { roundTripMs, bytesPerSecond, isMeasured: true },
           ]),
       ),
     ]),
   );
-  return (from, to) => measured.get(from)?.get(to) ?? measured.get(to)?.get(from) ?? unknownLink;
+  const pipes = new Map(
+    cards.map(({ peer, hardware }) => [peer, hardware?.speeds?.find(({ pipeMs }) => pipeMs !== undefined)?.pipeMs]),
+  );
+  const pipeMsOf = (peer: string) => pipes.get(peer) ?? unknownPipeMs;
+  return (from, to) => ({
+    ...(measured.get(from)?.get(to) ?? measured.get(to)?.get(from) ?? unknownLink),
+    pipesMs: pipeMsOf(from) + pipeMsOf(to),
+  });
 }

@@ -78,7 +78,7 @@ function timesOn(
       rowNs: onCpu.row(first) + onGpu.row(rest) + expertsOnCpu.row(beside) - expertsOnGpu.row(beside),
       furtherRowNs:
         onCpu.further(first) + onGpu.further(rest) + expertsOnCpu.further(beside) - expertsOnGpu.further(beside),
-      headNs: head?.rowNs(output) ?? 0,
+      headNs: head?.headNs(output) ?? 0,
       furtherHeadNs: head?.furtherRowNs(output) ?? 0,
     };
   };

@@ -1,3 +1,5 @@
+import { stat } from 'node:fs/promises';
+
 import {
   encodeFrame,
   fromWireError,
@@ -22,6 +24,7 @@ import { Tokenizer } from '../lead/tokenizer.ts';
 import type { Libllama } from '../libllama/libllama.ts';
 import { microBatchTuning } from '../micro-batch-tuning.ts';
 import { activationBytes, decodeActivations, encodeActivations } from '../stage/activations.ts';
+import { CacheSweep } from '../stage/cache-sweep.ts';
 import { measureSpeed, type MeasuredStage } from '../stage/measure-speed.ts';
 import { CompiledGrammars } from '../stage/sampling/grammar/grammar.ts';
 import { checkSampling } from '../stage/sampling/check-sampling.ts';
@@ -40,7 +43,7 @@ export interface EngineOutputs {
 
 /** One loaded stage: the lead of a pipeline, or a stage that waits for the ring. */
 export interface Engine {
-  onControl(message: ToEngine, payload: Uint8Array): void;
+  onControl(message: Exclude<ToEngine, { type: 'engine-echo' }>, payload: Uint8Array): void;
   /**
    * Handles a frame from the ring.
    *
@@ -85,11 +88,13 @@ export async function createEngine(library: Libllama, load: EngineLoad, outputs:
   const { hiddenSize, layers } = load;
   const { contextTokens } = spec;
   const isLead = load.stage === 0;
-  const measured = measureSpeed(stage, { hiddenSize, layers, takesHidden: isSplit, isTail, isLead, contextTokens });
+  const shape = { hiddenSize, layers, takesHidden: isSplit, isTail, isLead, contextTokens };
+  using caches = CacheSweep.for(load.gpu === undefined ? (await stat(load.file)).size : 0);
+  const measured = measureSpeed(stage, { ...shape, caches });
   const engine = isLead
     ? await leadEngine({ library, stage, measured, grammars, gpuLayers }, load, outputs)
     : followerEngine(stage, load, outputs);
-  outputs.control({ type: 'engine-ready', placement, speed: measured.speed });
+  outputs.control({ type: 'engine-ready', placement, speed: measured.speed, isHeavy: caches.isAny });
   return engine;
 }
 

@@ -6,6 +6,7 @@ import { controlDescriptor, ringDescriptor, toEngineSchema, type EngineLoad, typ
 import { stayAwake } from '../../awake/stay-awake.ts';
 import { enumerators } from '../libllama/c-headers.ts';
 import { loadLibllama } from '../libllama/libllama.ts';
+import { CacheSweep } from '../stage/cache-sweep.ts';
 import { createEngine, type Engine } from './engine.ts';
 import { FramePipe } from './pipe.ts';
 
@@ -18,6 +19,8 @@ const keptLevels: ReadonlySet<number> = new Set([enumerators.GGML_LOG_LEVEL_WARN
  */
 let engine: Engine | undefined;
 let isLoading = false;
+/** The sweep between echoes. */
+let caches: CacheSweep | undefined;
 let isFailing = false;
 
 /** Longest time for the peer to read why this process ends, in milliseconds. */
@@ -40,10 +43,22 @@ const ring: FramePipe = new FramePipe(ringDescriptor, {
 });
 
 function onControl(message: ToEngine, payload: Uint8Array): void {
+  if (message.type === 'engine-echo') return echo(message.sweeps);
   if (message.type !== 'engine-load') return loaded(message.type).onControl(message, payload);
   if (isLoading) throw new SkeinError('protocol-violation', 'the engine is loaded already');
   isLoading = true;
   return void load(message);
+}
+
+function echo(sweeps: boolean): void {
+  control.send({ type: 'engine-echo' });
+  if (sweeps) {
+    caches ??= CacheSweep.whole();
+    control.whenFlushed(() => caches?.sweep());
+  } else {
+    caches?.[Symbol.dispose]();
+    caches = undefined;
+  }
 }
 
 async function load(message: EngineLoad): Promise<void> {

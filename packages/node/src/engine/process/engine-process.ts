@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Duplex } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import {
   asSkeinError,
@@ -57,6 +58,12 @@ interface RunningGeneration {
 }
 
 const noBytes = new Uint8Array(0);
+/** Echoes whose median tells how long a frame takes to the engine and back. */
+const echoes = 6;
+/** Pause behind each, in milliseconds: more than a sweep of caches takes. */
+const echoPauseMs = 40;
+/** Longest wait for them all, in milliseconds: an engine that has just become ready does nothing else. */
+const echoTimeoutMs = 1000;
 const defaultStallTimeoutMs = 120_000;
 
 /**
@@ -73,6 +80,8 @@ export class EngineProcess implements AsyncDisposable {
   readonly #prefixes: PrefixSink | undefined;
   #failure: SkeinError | undefined;
   #placement: StagePlacement = { backend: 'cpu', devices: [], cpuLayers: 0, fallbacks: [] };
+  #pipeMs: number | undefined;
+  #onEcho: (() => void) | undefined;
   #speed: StageSpeed = { decodeMsPerLayer: 0, prefillMsPerTokenPerLayer: 0, headMs: 0 };
   #stopping = false;
   #load: LeadLoad = { active: 0, queued: 0, waitingTokens: 0 };
@@ -103,9 +112,11 @@ export class EngineProcess implements AsyncDisposable {
     using _abort = onAbort(options.signal, abort);
     try {
       engine.#send({ type: 'engine-load', ...options.load });
-      const { placement, speed } = await engine.#ready.promise;
+      const { placement, speed, isHeavy } = await engine.#ready.promise;
       engine.#placement = placement;
       engine.#speed = speed;
+      engine.#pipeMs = await engine.#measurePipe(isHeavy);
+      options.signal?.throwIfAborted();
       const { pid } = engine;
       if (options.load.keepAwake === true && pid !== undefined) {
         void keepAwake(inhibitors(process.platform, pid), options.logger);
@@ -130,6 +141,14 @@ export class EngineProcess implements AsyncDisposable {
   /** Speed of the stage, measured right after it was loaded. */
   get speed(): StageSpeed {
     return this.#speed;
+  }
+
+  /**
+   * Time of a small frame to the engine's process, or from there, in milliseconds: half of the time to an echo. Undefined
+   * where none came.
+   */
+  get pipeMs(): number | undefined {
+    return this.#pipeMs;
   }
 
   /** Fires, with a SkeinError as reason, when the process has ended other than by {@link stop}. */
@@ -238,6 +257,27 @@ export class EngineProcess implements AsyncDisposable {
     control.uncork();
   }
 
+  /**
+   * Times echoes, with a pause before each: a frame that comes once in a step finds both processes asleep, and their
+   * programs swept from the caches by weights, where there are many.
+   */
+  async #measurePipe(isHeavy: boolean): Promise<number | undefined> {
+    const trips: number[] = [];
+    const until = AbortSignal.timeout(echoTimeoutMs);
+    const late = new Promise<'late'>((resolve) => void onAbort(until, () => resolve('late')));
+    for (let count = 0; count < echoes; count += 1) {
+      const startedAt = performance.now();
+      const answered = new Promise<'answered'>((resolve) => (this.#onEcho = () => resolve('answered')));
+      const sweeps = isHeavy && count + 1 < echoes;
+      this.#send({ type: 'engine-echo', sweeps });
+      if ((await Promise.race([answered, late, this.#child.ended])) !== 'answered') break;
+      trips.push(performance.now() - startedAt);
+      if (sweeps) await delay(echoPauseMs);
+    }
+    const middle = trips.toSorted((one, other) => one - other)[trips.length >> 1];
+    return middle === undefined ? undefined : middle / 2;
+  }
+
   #readControl(): void {
     const parser = new FrameParser();
     this.#child.control.on('data', (chunk: Uint8Array) => {
@@ -261,6 +301,9 @@ export class EngineProcess implements AsyncDisposable {
     switch (message.type) {
       case 'engine-ready':
         this.#ready.resolve(message);
+        break;
+      case 'engine-echo':
+        this.#onEcho?.();
         break;
       case 'engine-failed':
         this.#failure = fromWireError(message.error);
