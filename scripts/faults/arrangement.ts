@@ -60,7 +60,10 @@ function stepTowards(
   for (const model of models) {
     const own = deployments.filter(({ name, state }) => name === model.name && state !== 'failed');
     const changing = own.find(({ state }) => state !== 'ready');
-    if (changing !== undefined) return { wrong: `${model.name} is ${changing.state}` };
+    if (changing !== undefined) {
+      const why = changing.error === undefined ? '' : `: ${changing.error.message}`;
+      return { wrong: `${model.name} is ${changing.state}${why}` };
+    }
     const wanted = asWanted(own, model);
     if (wanted.length < model.replicas) {
       const body = { model: model.name, stages: model.stages, ...roomy };
