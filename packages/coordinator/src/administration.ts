@@ -17,11 +17,12 @@ export function administrationOf({
 }): AdminHandlers<'any'> {
   return {
     status: () => ({ ...meshStatus(mesh, deployments.list()), admission: admission.status() }),
-    deploy: async ({ unlessServed, wait, ...request }, { signal, onEvent }) => ({
+    deploy: async ({ unlessServed, wait, replicas, idleMs, pinned, ...request }, { signal, onEvent }) => ({
       deployment: await deployments.deploy(request, {
         signal,
         unlessServed,
         wait,
+        scaling: { replicas, idleMs, pinned },
         onProgress: (deployment) => onEvent({ deployment }),
       }),
     }),

@@ -99,6 +99,7 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
         {
           mesh,
           coming,
+          admission: () => admission.status(),
           store: copies,
           lease,
           onReplaced: (accepted) => keeper.refused(accepted),
@@ -132,6 +133,7 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
       sequencesOf: (model) => router.sequencesOf(model),
       prepare: async (model) => await router.prepare(model, { signal: stopped.signal }),
     },
+    onEnter: (model) => deployments.uses(model),
     schedule,
     nowMs: () => performance.now(),
   });

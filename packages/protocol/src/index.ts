@@ -53,6 +53,17 @@ export {
   type PlannedSpec,
 } from './deployment/spec.ts';
 export {
+  defaultIdleMs,
+  describeScaling,
+  idleBoundsMs,
+  maxReplicas,
+  scalingOf,
+  scalingSchema,
+  type ReplicaRange,
+  type Scaling,
+  type ScalingRequest,
+} from './deployment/scaling.ts';
+export {
   metadataOverrideSchema,
   parseMetadataOverride,
   type MetadataOverride,

@@ -47,6 +47,13 @@ test('says so when it is one more replica', () => {
   );
 });
 
+test('says by which terms replicas come and go', () => {
+  const terms = { replicas: { min: 0, max: 1 }, idleMs: 60_000, pinned: false };
+  expect(describeDeployment({ ...deployment, ...terms }, [attic()])).toMatch(
+    /\n {2}0 to 1 replica by demand, fewer after 1 minute without$/,
+  );
+});
+
 test('shows the phase of the slowest stage, and loaded stages as done', () => {
   const stage = { peer: 'peer-of-attic-000001', block, plannedBytes: 9 };
   const loaded = { ...stage, state: 'ready' as const, backend: 'cpu', fetchedBytes: 0, fileBytes: 30 };

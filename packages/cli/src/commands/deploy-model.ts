@@ -1,5 +1,12 @@
 import type { Coordinator, Deployment, DeploymentRequest } from '@skein/client';
-import { fromWireError, machineName, type Card, type SkeinError } from '@skein/protocol';
+import {
+  describeScaling,
+  fromWireError,
+  machineName,
+  type Card,
+  type ScalingRequest,
+  type SkeinError,
+} from '@skein/protocol';
 
 import { formatLayers } from '../output/format.ts';
 import { deploymentsOf } from '../overview/deployments.ts';
@@ -17,6 +24,7 @@ export async function deployModel(
     request,
     unlessServed = false,
     wait = false,
+    scaling,
     onWait = () => undefined,
   }: {
     readonly coordinator: Coordinator;
@@ -25,6 +33,8 @@ export async function deployModel(
     readonly unlessServed?: boolean;
     /** Whether it stays to be deployed where it can't be placed yet. */
     readonly wait?: boolean;
+    /** Terms by which its replicas come and go. Default: those of before. */
+    readonly scaling?: ScalingRequest;
     /** Called with the reason for which it can't be placed yet, once for each in a row. */
     readonly onWait?: (error: SkeinError) => void;
   },
@@ -40,7 +50,7 @@ export async function deployModel(
     const step = stepOf(stages);
     if (step !== undefined) progress.show(step);
   };
-  const deployment = await coordinator.deploy(request, { signal, onProgress, unlessServed, wait });
+  const deployment = await coordinator.deploy(request, { signal, onProgress, unlessServed, wait, scaling });
   progress.complete();
   return deployment;
 }
@@ -64,12 +74,14 @@ export function stepOf(stages: Deployment['stages']): Step | undefined {
 }
 
 /** Formats a deployment for people: its machines with their layers, and its id among the model's replicas. */
-export function describeDeployment({ name, model, id, stages }: Deployment, cards: readonly Card[]): string {
+export function describeDeployment(deployment: Deployment, cards: readonly Card[]): string {
+  const { name, model, id, stages, replicas, idleMs, pinned } = deployment;
   const lines = stages.map(({ peer, block }) => `  ${formatLayers(block)} on ${machineName(cards, peer)}`);
   const others = deploymentsOf(cards).filter((other) => other.model === model && other.isReady && other.id !== id);
   const count =
     others.length === 0
       ? []
       : [`this is replica ${others.length + 1} of ${name}; \`skein undeploy ${id}\` takes it down again`];
-  return [`${name} is deployed (${id}):`, ...lines, ...count].join('\n');
+  const terms = pinned === undefined ? '' : describeScaling({ replicas, idleMs, pinned });
+  return [`${name} is deployed (${id}):`, ...lines, ...count, ...(terms === '' ? [] : [`  ${terms}`])].join('\n');
 }

@@ -4,7 +4,7 @@ import type { Coordinator } from '@skein/client';
 import { ComingModel } from '@skein/coordinator';
 import { loadMembership } from '@skein/mesh';
 import { namesToCome } from '@skein/node';
-import type { DeploymentOptions, SkeinError } from '@skein/protocol';
+import type { DeploymentOptions, ScalingRequest, SkeinError } from '@skein/protocol';
 import { Option, type Command } from 'commander';
 
 import { openLocalCoordinator } from '../control/control-client.ts';
@@ -33,6 +33,7 @@ import {
 import { givenOptions } from '../program/given-options.ts';
 import { createLogger } from '../program/logger.ts';
 import { RememberedOptions } from '../program/remembered-options.ts';
+import { addScalingOptions, givenScalingFlag, scalingFlagNames, scalingOptions } from '../program/scaling-options.ts';
 import { deployModel, describeDeployment } from './deploy-model.ts';
 import { keepTrying } from './keep-trying.ts';
 import { pullModel, readPullable } from './pull-model.ts';
@@ -58,7 +59,7 @@ const noAddressYet =
 
 /** Adds the command `skein up` to the program. */
 export function registerUp(program: Command, context: CommandContext): void {
-  const flags = deploymentFlagNames();
+  const flags = [...deploymentFlagNames(), ...scalingFlagNames];
   const command = program
     .command('up')
     .description('Start a mesh, or this part of it: the HTTP API, and a peer that serves.')
@@ -80,18 +81,19 @@ export function registerUp(program: Command, context: CommandContext): void {
       '--model <model>',
       `pull this model and deploy it, as the flags from ${flags.at(0)} to ${flags.at(-1)} say`,
     );
-  addDaemonOptions(addDeploymentOptions(command), { listenDefault, keepAwake: false })
+  addDaemonOptions(addScalingOptions(addDeploymentOptions(command)), { listenDefault, keepAwake: false })
     .addHelpText('after', examples)
     .action(async () => await up(command, context));
 }
 
 async function up(command: Command, context: CommandContext): Promise<void> {
   const options = deploymentOptions(command);
-  const given = givenDeploymentFlag(command);
+  const scaling = scalingOptions(command);
+  const given = givenDeploymentFlag(command) ?? givenScalingFlag(command);
   if (given !== undefined && command.opts<UpFlags>().model === undefined) {
     command.error(`error: ${given} needs --model: it says how that model is deployed`, { exitCode: exitCodes.usage });
   }
-  const except = ['--json', '--model', ...deploymentFlagNames()];
+  const except = ['--json', '--model', ...deploymentFlagNames(), ...scalingFlagNames];
   const remembered = await RememberedOptions.recall(command, { ...(await findData(command)), except });
   const flags = command.opts<UpFlags>();
   // A bad reference is refused before anything is made, and before others can join.
@@ -137,7 +139,14 @@ async function up(command: Command, context: CommandContext): Promise<void> {
   const stop = [daemon.stopRequested, ...orderly];
   if (flags.model !== undefined && coming !== undefined) {
     const coordinator = openLocalCoordinator(controlPath);
-    await serveModel({ ...flags, model: flags.model }, context, { daemon, coordinator, coming, options, stop });
+    await serveModel({ ...flags, model: flags.model }, context, {
+      daemon,
+      coordinator,
+      coming,
+      options,
+      scaling,
+      stop,
+    });
   }
   if (flags.json === true) printJson(context.stdout, factsOf(daemon));
   await untilStopped({ orderly: stop, interrupted: context.signal });
@@ -160,10 +169,11 @@ async function serveModel(
     readonly coordinator: Coordinator;
     readonly coming: ComingModel;
     readonly options: DeploymentOptions;
+    readonly scaling: ScalingRequest;
     readonly stop: readonly AbortSignal[];
   },
 ): Promise<void> {
-  const { daemon, coordinator, coming, options, stop } = around;
+  const { daemon, coordinator, coming, options, scaling, stop } = around;
   const signal = AbortSignal.any([context.signal, ...stop]);
   const quiet = { ...context, signal };
   // A machine that holds no layers offers no models either: what it pulled would be of no use, somebody else must hold it.
@@ -178,7 +188,7 @@ async function serveModel(
   if (flags.serve) coming.found(model);
   await daemon.announceModels();
   // The same as after the last start goes on.
-  const asked = { coordinator, unlessServed: true, wait: true, onWait: patience.onWait };
+  const asked = { coordinator, scaling, unlessServed: true, wait: true, onWait: patience.onWait };
   const deployment = await keepTrying(
     async () => await deployModel({ ...asked, request: { model, ...options } }, quiet),
     patience,

@@ -27,6 +27,7 @@ export function daemonStatus(options: {
     ...(coordinator !== undefined && {
       admission: [...coordinator.admission.status()],
       waiting: waitingAt(coordinator),
+      scaling: scalingAt(coordinator),
     }),
   };
 }
@@ -34,4 +35,11 @@ export function daemonStatus(options: {
 function waitingAt({ deployments }: Pick<Coordinator, 'deployments'>): DaemonStatus['waiting'] {
   const waiting = deployments.list().filter(({ state }) => state === 'waiting');
   return waiting.map(({ id, name, error }) => ({ id, name, reason: error?.message ?? '' }));
+}
+
+function scalingAt({ deployments }: Pick<Coordinator, 'deployments'>): DaemonStatus['scaling'] {
+  const byModel = new Map(deployments.list().map((status) => [status.model, status]));
+  return [...byModel].flatMap(([model, { name, replicas, idleMs, pinned }]) =>
+    pinned === undefined ? [] : [{ model, name, replicas, idleMs, pinned }],
+  );
 }

@@ -111,3 +111,12 @@ test.each([
   expect(describe(1, 0, { card: { roles: ['coordinator', 'peer'], doubts } })).toContain(said);
   expect(describe(1, 0, { card: { doubts } })).toContain(': ready\n');
 });
+
+test('says how many replicas there are to be', () => {
+  const status = { pid: 1, peer: card.peer, startedAtMs: 0, hasIdentityConflict: false, cards: [card] };
+  const traffic = { total: { sentBytes: 0, receivedBytes: 0 }, peers: {} };
+  const scaling = [{ model: 'a'.repeat(64), name: 'tiny', replicas: { min: 1, max: 3 }, idleMs: 60_000, pinned: true }];
+  expect(describeMesh({ ...status, traffic, scaling })).toMatch(
+    /\ntiny: 1 to 3 replicas by demand, fewer after 1 minute without, pinned$/,
+  );
+});

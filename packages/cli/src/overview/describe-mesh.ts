@@ -1,4 +1,11 @@
-import { formatBytes, shortPeer, type AdmissionStatus, type Card, type DaemonStatus } from '@skein/protocol';
+import {
+  describeScaling,
+  formatBytes,
+  shortPeer,
+  type AdmissionStatus,
+  type Card,
+  type DaemonStatus,
+} from '@skein/protocol';
 
 import { counted, formatLabels, formatLayers, formatTable, printable } from '../output/format.ts';
 import { describePlacement } from './computing.ts';
@@ -6,7 +13,15 @@ import { deploymentsOf, type DeploymentView } from './deployments.ts';
 import { placerOf } from './placer.ts';
 
 /** Formats the mesh for people: members, deployments, traffic. */
-export function describeMesh({ cards, peer, url, traffic, admission = [], waiting = [] }: DaemonStatus): string {
+export function describeMesh({
+  cards,
+  peer,
+  url,
+  traffic,
+  admission = [],
+  waiting = [],
+  scaling = [],
+}: DaemonStatus): string {
   const own = cards.find((card) => card.peer === peer);
   const { sentBytes, receivedBytes } = traffic.total;
   const deployments = deploymentsOf(cards);
@@ -25,6 +40,7 @@ export function describeMesh({ cards, peer, url, traffic, admission = [], waitin
       : deployments.map(describe)),
     ...admission.map((one) => describeAdmission(one, deployments)),
     ...waiting.map(describeWaiting),
+    ...scaling.map(({ name, ...terms }) => `${printable(name)}: ${describeScaling(terms)}`),
   ].join('\n');
 }
 

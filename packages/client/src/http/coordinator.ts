@@ -4,6 +4,7 @@ import {
   isolated,
   SkeinError,
   type DeploymentRequest,
+  type ScalingRequest,
   type DeploymentStatus,
   type DrainStatus,
   type PlanAnswer,
@@ -26,6 +27,11 @@ export interface DeployOptions extends CallOptions {
    * placed when that has changed. Aborting ends the wait alone then. Default false.
    */
   readonly wait?: boolean | undefined;
+  /**
+   * Terms by which the model's replicas come and go from now on: their number, the time after which idle ones are taken
+   * down, and whether they make room for other models. Default: one more replica for good, and no change of terms.
+   */
+  readonly scaling?: ScalingRequest | undefined;
   /** Called at every change, the last one being `ready`. Its errors are shown as warnings; the deployment goes on. */
   readonly onProgress?: (deployment: Deployment) => void;
 }
@@ -138,8 +144,8 @@ export function openCoordinator(options: AdminClientOptions): Coordinator {
   }
 
   return {
-    async deploy(request, { unlessServed, wait, signal, onProgress } = {}) {
-      const asked = { ...request, unlessServed, wait };
+    async deploy(request, { unlessServed, wait, scaling, signal, onProgress } = {}) {
+      const asked = { ...request, ...scaling, unlessServed, wait };
       const latest = await follow((inner) => client.follow(adminRoutes.deploy, asked, { signal: inner }), {
         signal,
         onEvent: ({ deployment }) => onProgress?.(deployment),

@@ -3,16 +3,21 @@ import type { AdmissionStatus } from '@skein/protocol';
 import type { AdmissionRequest, ModelQueueOptions } from './model-queue.ts';
 import { ModelAdmission, type ModelAdmissionComponents, type Permit } from './model-admission.ts';
 
+export interface AdmissionComponents extends ModelAdmissionComponents {
+  /** Called with the SHA-256 of a model when somebody asks for it. Default: nobody is told. */
+  readonly onEnter?: ((model: string) => void) | undefined;
+}
+
 /**
  * The admission of all requests: each waits in the queue of its model until a replica has a place for it, and keeps that
  * to its end, wherever the answer moves meanwhile.
  */
 export class Admission {
-  readonly #components: ModelAdmissionComponents;
+  readonly #components: AdmissionComponents;
   readonly #options: ModelQueueOptions;
   readonly #models = new Map<string, ModelAdmission>();
 
-  constructor(components: ModelAdmissionComponents, options: ModelQueueOptions = {}) {
+  constructor(components: AdmissionComponents, options: ModelQueueOptions = {}) {
     this.#components = components;
     this.#options = options;
   }
@@ -26,6 +31,7 @@ export class Admission {
    * behind too many
    */
   enter(model: string, request: AdmissionRequest, signal: AbortSignal): Permit {
+    this.#components.onEnter?.(model);
     let admission = this.#models.get(model);
     if (admission === undefined) {
       const onIdle = () => void this.#models.delete(model);

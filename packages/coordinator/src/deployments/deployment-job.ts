@@ -102,13 +102,19 @@ export class DeploymentJob {
     return this.#options.id;
   }
 
+  get spec(): DeploymentSpec {
+    return this.#options.spec;
+  }
+
   /** SHA-256 of the model. */
   get model(): string {
     return this.#options.spec.model;
   }
 
   get progress(): Progress {
-    return this.#deployment === undefined ? this.#progress : { step: 'placed', status: this.#deployment.status() };
+    return this.#deployment === undefined
+      ? this.#progress
+      : { step: 'placed', status: this.#deployment.status(), readySinceMs: this.#servesSince };
   }
 
   /** Number of attempts that have failed in a row, should this one be lost now. */
@@ -198,7 +204,7 @@ export class DeploymentJob {
         freshCards.get(signal),
       ]);
       this.#model = found;
-      this.#advance({ step: 'fetched', manifest });
+      this.#advance({ step: 'fetched', manifest, sinceMs: this.#components.elapsedMs() });
     } catch (error) {
       this.#advance({ step: 'not-fetched', error });
     }

@@ -5,13 +5,22 @@ import {
   deploymentSpec,
   isSkeinError,
   SkeinError,
+  defaultContextTokens,
+  formatDuration,
+  maxReplicas,
+  microBatchRows,
+  scalingOf,
+  toWireError,
+  type AdmissionStatus,
   type DeploymentRequest,
   type DeploymentState,
+  type DeploymentSpec,
   type DeploymentStatus,
   type DrainStatus,
   type Logger,
   type PlanAnswer,
   type PlanRequest,
+  type ScalingRequest,
 } from '@skein/protocol';
 import { stillComing } from '@skein/serving';
 
@@ -26,11 +35,14 @@ import { findHeldModel, type MeshModel } from './held-model.ts';
 import { PeerDrains, type DrainOptions } from './peer-drains.ts';
 import type { Demand } from './reconcile.ts';
 import { Reconciler } from './reconciler.ts';
+import type { ModelScaling } from './scaling.ts';
 import { planWhatIf } from './what-if.ts';
 
 export interface DeploymentsComponents {
   readonly mesh: Pick<Mesh, 'absent' | 'cards' | 'freshCard' | 'open'>;
   readonly logger: Logger;
+  /** Tells the requests that pass here, by model. Default: only those that replicas show are known. */
+  readonly admission?: (() => readonly AdmissionStatus[]) | undefined;
   readonly lease?: DeploymentComponents['lease'];
   readonly onReplaced?: DeploymentComponents['onReplaced'];
   /** Makes deployment ids: 8 to 64 of a-z, 0-9 and dash, unique in the mesh. */
@@ -69,6 +81,11 @@ export interface DeployOptions {
    * that has changed. The signal ends the wait alone then. Default: no.
    */
   readonly wait?: boolean | undefined;
+  /**
+   * Terms by which the model's replicas come and go from now on, instead of earlier ones. With a number of replicas it
+   * adds none where one that is as asked serves or is about to. Default: one more replica for good, and no change of terms.
+   */
+  readonly scaling?: ScalingRequest | undefined;
   /** Takes the deployment down when it aborts, as long as it is not ready. */
   readonly signal?: AbortSignal | undefined;
   /** Called at every change; of a replica that was there, until it serves. */
@@ -127,6 +144,7 @@ export class Deployments {
         elapsedMs: components.elapsedMs ?? (() => performance.now()),
         schedule: components.schedule ?? schedule,
         store: components.store ?? forgetful,
+        admission: components.admission ?? (() => []),
         freshCards: this.#freshCards,
       },
       { contextTokens: options.contextTokens, timeouts },
@@ -160,7 +178,12 @@ export class Deployments {
 
   /** Lists the deployments in the order in which they were started. */
   list(): readonly DeploymentStatus[] {
-    return this.#reconciler.jobs().flatMap((job) => job.status() ?? []);
+    const statuses = this.#reconciler.jobs().flatMap((job) => job.status() ?? []);
+    const unloaded = this.#reconciler
+      .scaling()
+      .filter(({ spec }) => this.#reconciler.replicasOf(spec.model).length === 0)
+      .map((terms) => this.#statusOfUnloaded(terms));
+    return [...statuses, ...unloaded].map((status) => this.#withScaling(status));
   }
 
   /** Returns the peer ids of the stages of a deployment of ours, in pipeline order; undefined for an unknown one. */
@@ -174,6 +197,11 @@ export class Deployments {
   /** Tells whether a deployment may serve: false for one of ours that is not ready. Others' count as their cards say. */
   mayServe(id: string): boolean {
     return this.#reconciler.mayServe(id);
+  }
+
+  /** Notes a request for a model: one that is over soon may be in no figure when those are looked at. */
+  uses(model: string): void {
+    this.#reconciler.uses(model);
   }
 
   /** Tells whether somebody took a deployment of ours down, within the last minute, and not to move it. */
@@ -197,16 +225,20 @@ export class Deployments {
   /**
    * Puts one more replica of a model on peers, where one is needed, and resolves when it serves.
    *
-   * @throws SkeinError `model-not-found`, or `no-peers` while members are missing; those of planning (`no-peers`,
+   * @throws SkeinError `invalid-request` for terms that contradict each other; `model-not-found`, or `no-peers` while members are missing; those of planning (`no-peers`,
    * `does-not-fit`, `split-unsupported`); the failure of a stage; `peer-lost`, `deadline-exceeded`, `aborted`,
    * `not-running`
    */
   async deploy(request: DeploymentRequest, options: DeployOptions = {}): Promise<DeploymentStatus> {
-    const { unlessServed = false, wait = false, signal = this.#stopped.signal, onProgress } = options;
+    const { wait = false, signal = this.#stopped.signal, onProgress } = options;
+    const scaling = scalingOf(options.scaling ?? {});
+    const unlessServed = options.unlessServed === true || scaling?.replicas !== undefined;
     const { model: reference, ...asked } = request;
     const held = this.#find(reference);
     const { model, name } = held;
-    const spec = deploymentSpec(asked, model);
+    const before = this.#reconciler.scalingOf(model);
+    const hasOptions = Object.values(asked).some((value) => value !== undefined);
+    const spec = (unlessServed && !hasOptions && before?.spec) || deploymentSpec(asked, model);
     const { coming } = this.#components;
     const isComing = coming?.isAwaited(held) === true;
     // The deployment that others wait for waits for nobody.
@@ -218,9 +250,86 @@ export class Deployments {
     if (there !== undefined && wait) this.#reconciler.ask(there.id, patience);
     if (isComing) coming?.begin();
     const isShared = there !== undefined || wait;
-    const status = (await this.#followed(job, { isShared, signal, onProgress })).status();
-    await this.#reconciler.saved();
-    return status;
+    const terms = this.#newTerms({ before, scaling, isAdded: there === undefined, unlessServed, name, spec, there });
+    // Of one that may yet be refused, no further replicas are to be left.
+    const toBegin = wait || terms?.replicas === undefined ? terms : atMostOne(terms);
+    if (terms !== before) this.#reconciler.setScaling(model, toBegin);
+    using _asked = this.#reconciler.asks(model);
+    try {
+      const { id } = await this.#followed(job, { isShared, signal, onProgress: this.#observer(onProgress) });
+      if (toBegin !== terms) this.#reconciler.setScaling(model, terms);
+      await this.#reconciler.saved();
+      const status = this.#reconciler.job(id)?.status();
+      if (status === undefined) throw this.#notFound(id);
+      return this.#withScaling(status);
+    } catch (error) {
+      if (!wait && terms !== before && this.#reconciler.scalingOf(model) === toBegin && !this.#stopped.signal.aborted) {
+        this.#reconciler.setScaling(model, before);
+      }
+      throw error;
+    }
+  }
+
+  /** Returns the terms of a model after a request to deploy it; those of before where it changes none. */
+  #newTerms({
+    before,
+    scaling,
+    isAdded,
+    unlessServed,
+    name,
+    spec,
+    there,
+  }: {
+    readonly before: ModelScaling | undefined;
+    readonly scaling: ReturnType<typeof scalingOf>;
+    readonly isAdded: boolean;
+    readonly unlessServed: boolean;
+    readonly name: string;
+    readonly spec: DeploymentSpec;
+    readonly there: DeploymentJob | undefined;
+  }): ModelScaling | undefined {
+    if (scaling !== undefined) {
+      const id = before?.id ?? this.#components.newId();
+      return { ...scaling, id, name, spec: there === undefined ? spec : there.spec };
+    }
+    if (before?.replicas === undefined || !isAdded || unlessServed) return before;
+    // One more by hand is one more for good.
+    const min = Math.min(before.replicas.min + 1, maxReplicas);
+    const count = this.#reconciler.replicasOf(spec.model).length;
+    return { ...before, replicas: { min, max: Math.max(before.replicas.max, min, Math.min(count, maxReplicas)) } };
+  }
+
+  #observer(onProgress: DeploymentObserver | undefined): DeploymentObserver | undefined {
+    return onProgress && ((status) => onProgress(this.#withScaling(status)));
+  }
+
+  /** Adds the terms of its model to a status. */
+  #withScaling(status: DeploymentStatus): DeploymentStatus {
+    const { replicas, idleMs, pinned } = this.#reconciler.scalingOf(status.model) ?? {};
+    return {
+      ...status,
+      ...(replicas !== undefined && { replicas }),
+      ...(idleMs !== undefined && { idleMs }),
+      ...(pinned !== undefined && { pinned }),
+    };
+  }
+
+  /** Describes a model that has terms and no replica. */
+  #statusOfUnloaded({ id, name, spec, idleMs }: ModelScaling): DeploymentStatus {
+    const { stages: _stages, layers: _layers, ...settings } = spec;
+    const since = idleMs === undefined ? '' : ` (nobody asked for it for ${formatDuration(idleMs)}, or it made room)`;
+    return {
+      ...settings,
+      contextTokens: spec.contextTokens ?? defaultContextTokens,
+      microBatchRows: microBatchRows.cpu,
+      id,
+      name,
+      state: 'waiting',
+      error: toWireError(new SkeinError('not-deployed', `it is not loaded${since}; the next request loads it`)),
+      stages: [],
+      explanation: '',
+      startedAt: this.#components.now(),
+    };
   }
 
   /**
@@ -234,6 +343,7 @@ export class Deployments {
   async ensure(model: string, { signal, failed = [] }: EnsureOptions): Promise<DeploymentRoute> {
     const held = this.#find(model);
     await this.#untilBegun(held, signal);
+    using _asked = this.#reconciler.asks(held.model);
     await untilAborted(Promise.all(failed.map(async (one) => await this.#untilNoticed(one))), signal);
     const deployment = await this.#shared(this.#jobFor(held, failed).settled(), signal);
     return { deployment: deployment.id, lead: deployment.lead };
@@ -247,9 +357,16 @@ export class Deployments {
    * @throws SkeinError `not-found` for an unknown id
    */
   async undeploy(id: string, { now = false, onProgress }: UndeployOptions = {}): Promise<DeploymentStatus> {
+    const unloaded = this.#reconciler.scaling().find((terms) => terms.id === id);
+    if (unloaded !== undefined) {
+      this.#reconciler.setScaling(unloaded.spec.model, undefined);
+      await this.#reconciler.saved();
+      return { ...this.#statusOfUnloaded(unloaded), state: 'closed' };
+    }
     const job = this.#reconciler.job(id);
     const status = job?.status();
     if (job === undefined || status === undefined) throw this.#notFound(id);
+    this.#lessBy(job);
     using observation = new DisposableStack();
     if (onProgress !== undefined && job.deployment !== undefined) observation.defer(job.deployment.observe(onProgress));
     const goal = now ? 'end' : 'drain';
@@ -261,6 +378,18 @@ export class Deployments {
     await this.#reconciler.saved();
     for (const one of this.#reconciler.jobs()) one.retry();
     return job.deployment?.status() ?? { ...status, state: 'closed' };
+  }
+
+  /** Lowers the terms of a model to the replicas that are left without one that is taken down by hand. */
+  #lessBy({ id, model }: DeploymentJob): void {
+    const terms = this.#reconciler.scalingOf(model);
+    if (terms === undefined) return;
+    const left = this.#reconciler.replicasOf(model).filter((one) => one.id !== id).length;
+    if (left === 0) return this.#reconciler.setScaling(model, undefined);
+    if (terms.replicas === undefined) return;
+    const { min, max } = terms.replicas;
+    const replicas = { min: Math.min(min, left), max: Math.min(max, left) };
+    this.#reconciler.setScaling(model, { ...terms, replicas });
   }
 
   /**
@@ -317,7 +446,7 @@ export class Deployments {
     const lost = demand.type === 'add' ? demand.spec : undefined;
     const there = this.#jobThere(demand);
     if (there !== undefined) return there;
-    const spec = lost ?? deploymentSpec({}, model);
+    const spec = lost ?? this.#reconciler.scalingOf(model)?.spec ?? deploymentSpec({}, model);
     return this.#reconciler.want({ name, spec, isReplacement: lost !== undefined, isOnDemand: true });
   }
 
@@ -365,6 +494,12 @@ export class Deployments {
       await Promise.race([deployment.over, delay(this.#timeouts.lossNoticeMs, undefined, { ref: false })]);
     }
   }
+}
+
+/** Returns terms with one replica at the least where they ask for more. */
+function atMostOne(terms: ModelScaling): ModelScaling {
+  const { min = 0, max = 1 } = terms.replicas ?? {};
+  return { ...terms, replicas: { min: Math.min(min, 1), max } };
 }
 
 function hasStageOn({ deployment }: DeploymentJob, peer: string): boolean {

@@ -41,8 +41,8 @@ async function directory() {
 test('keeps what is to serve, and nothing of what is on its way, lost or taken down', async () => {
   await using data = await directory();
   const store = data.open();
-  expect(await store.load()).toEqual([]);
-  const desired = new DesiredState(() => store.save(desired.list()));
+  expect(await store.load()).toEqual({ deployments: [], scaling: [] });
+  const desired = new DesiredState(() => store.save({ deployments: desired.list(), scaling: desired.scaling() }));
   desired.add({ ...wanted, placement, patience: 'all' });
   desired.add({ ...wanted, id: 'deployment-2', patience: 'passing' });
   desired.add({ ...wanted, id: 'deployment-3', placement, isOnDemand: true });
@@ -52,25 +52,40 @@ test('keeps what is to serve, and nothing of what is on its way, lost or taken d
   desired.takeDown('deployment-down', 'drain');
   await store.saved();
   const kept = { ...wanted, patience: 'all' };
-  expect(await data.open().load()).toEqual([
+  expect((await data.open().load()).deployments).toEqual([
     { ...kept, placement, isOnDemand: false },
     { ...kept, id: 'deployment-2', isOnDemand: false },
     { ...kept, id: 'deployment-3', placement, isOnDemand: true },
   ]);
   desired.remove('deployment-2');
   await store.saved();
-  expect(await data.open().load()).toHaveLength(2);
+  expect((await data.open().load()).deployments).toHaveLength(2);
+});
+
+test('keeps the terms by which replicas come and go, and reads a file without any', async () => {
+  await using data = await directory();
+  const store = data.open();
+  const desired = new DesiredState(() => store.save({ deployments: desired.list(), scaling: desired.scaling() }));
+  const { name, spec } = wanted;
+  const scaling = { id: 'deployment-4', name, spec, replicas: { min: 0, max: 2 }, idleMs: 60_000, pinned: true };
+  desired.setScaling(spec.model, scaling);
+  await store.saved();
+  expect(await data.open().load()).toEqual({ deployments: [], scaling: [scaling] });
+  desired.setScaling(spec.model, undefined);
+  await store.saved();
+  expect(JSON.parse(await readFile(data.file, 'utf8'))).not.toHaveProperty('scaling');
+  expect(await data.open().load()).toEqual({ deployments: [], scaling: [] });
 });
 
 test('sets a damaged file aside, and says so', async () => {
   await using data = await directory();
   await writeFile(data.file, '{"version":1,"deployments":[{"id":"x"}]}', { mode: 0o600 });
   const store = data.open();
-  expect(await store.load()).toEqual([]);
+  expect(await store.load()).toEqual({ deployments: [], scaling: [] });
   const [aside] = await readdir(data.path);
   expect(aside).toMatch(/^deployments\.json\.damaged-/);
   expect(data.errors).toMatchObject([{ aside: join(data.path, aside ?? ''), problem: expect.any(String) as string }]);
-  store.save([]);
+  store.save({ deployments: [], scaling: [] });
   await store.saved();
   expect(JSON.parse(await readFile(data.file, 'utf8'))).toMatchObject({ version: 1, deployments: [] });
 });

@@ -10,6 +10,7 @@ import {
   deploymentSpecSchema,
   desiredChangeSchema,
   limits,
+  scalingSchema,
   SkeinError,
   type DesiredChange,
   type Logger,
@@ -18,6 +19,7 @@ import { z } from 'zod';
 
 import type { DesiredDeployment, WantedDeployment } from './desired-state.ts';
 import { lastPlacementSchema } from './last-placement.ts';
+import type { ModelScaling } from './scaling.ts';
 
 const fileName = 'deployments.json';
 /** Most bytes of the file: the most deployments, some of them with a chat template of their own. */
@@ -45,6 +47,15 @@ const fileSchema = z.object({
     }),
     { most: maxDeployments },
   ),
+  /** The terms by which replicas come and go by themselves. Left out by versions of before, and where there are none. */
+  scaling: arraySchema(
+    scalingSchema.extend({
+      id: deploymentIdSchema,
+      name: z.string().min(1).max(limits.maxNameLength),
+      spec: deploymentSpecSchema,
+    }),
+    { most: maxDeployments },
+  ).optional(),
 });
 
 /** The file's content at one change. */
@@ -53,19 +64,33 @@ export interface DesiredCopy {
   readonly bytes: Uint8Array;
 }
 
+/** The desired state as it was kept. */
+export interface KeptState {
+  readonly deployments: readonly WantedDeployment[];
+  readonly scaling: readonly ModelScaling[];
+}
+
+/** The desired state as it is to be kept. */
+export interface StateToKeep {
+  readonly deployments: readonly DesiredDeployment[];
+  readonly scaling: readonly ModelScaling[];
+}
+
 /** A place where the desired state outlives the coordinator. */
 export interface DesiredStore {
   /** Reads what was kept. */
-  load(): Promise<readonly WantedDeployment[]>;
-  /** Keeps the deployments that are to serve, instead of the earlier ones. Never throws. */
-  save(deployments: readonly DesiredDeployment[]): void;
+  load(): Promise<KeptState>;
+  /** Keeps the deployments that are to serve, and the terms, instead of the earlier ones. Never throws. */
+  save(state: StateToKeep): void;
   /** Resolves when the last deployments are on the disk, or could not be written. */
   saved(): Promise<void>;
 }
 
+const nothing: KeptState = { deployments: [], scaling: [] };
+
 /** A store that keeps nothing. */
 export const forgetful: DesiredStore = {
-  load: () => Promise.resolve([]),
+  load: () => Promise.resolve(nothing),
   save: () => undefined,
   saved: () => Promise.resolve(),
 };
@@ -91,27 +116,30 @@ export class DesiredFile implements DesiredStore {
    *
    * @throws SkeinError `disk-failed` when the file can't be read, or is of a later version
    */
-  async load(): Promise<readonly WantedDeployment[]> {
+  async load(): Promise<KeptState> {
     const stored = await readFileIfAny(this.#path, { maxBytes: maxFileBytes });
-    if (stored === undefined) return [];
+    if (stored === undefined) return nothing;
     const ofVersion = checkJson(versionSchema, stored);
     if (ofVersion.ok && ofVersion.data.version > version) {
       throw laterVersion(this.#path, ofVersion.data.version);
     }
     const checked = checkJson(fileSchema, stored);
     if (checked.ok) {
-      this.#written = textOf(checked.data.deployments);
-      const { change = this.#change } = checked.data;
+      const { change = this.#change, deployments, scaling = [] } = checked.data;
+      this.#written = textOf(deployments, scaling);
       this.#newest = { change, bytes: stored };
       if (compareChanges(change, this.#change) > 0) this.#change = change;
-      return checked.data.deployments.map((one) => ({ ...one, isOnDemand: one.isOnDemand ?? false, patience: 'all' }));
+      return {
+        deployments: deployments.map((one) => ({ ...one, isOnDemand: one.isOnDemand ?? false, patience: 'all' })),
+        scaling,
+      };
     }
     const aside = await setAside(this.#path);
     this.#logger.error(
       { path: this.#path, aside, problem: checked.problem },
       'the list of deployments is damaged, and was set aside: nothing is deployed from it; deploy the models again with `skein deploy`',
     );
-    return [];
+    return nothing;
   }
 
   /** The last content that was read or written; undefined before there is one. */
@@ -152,11 +180,12 @@ export class DesiredFile implements DesiredStore {
     return true;
   }
 
-  save(deployments: readonly DesiredDeployment[]): void {
+  save({ deployments, scaling }: StateToKeep): void {
     this.#next = textOf(
       deployments
         .filter(isKept)
         .map(({ id, name, spec, isOnDemand, placement }) => ({ id, name, spec, isOnDemand, placement })),
+      scaling,
     );
     this.#writing ??= this.#write();
   }
@@ -172,7 +201,7 @@ export class DesiredFile implements DesiredStore {
       try {
         const { epoch, revision } = this.#change;
         const change = { epoch, revision: revision + 1 };
-        const bytes = Buffer.from(`{"version":${version},"change":${JSON.stringify(change)},"deployments":${text}}`);
+        const bytes = Buffer.from(`{"version":${version},"change":${JSON.stringify(change)},${text}}`);
         await replaceSecretFile(this.#path, bytes);
         this.#written = text;
         this.#change = change;
@@ -198,8 +227,9 @@ function isKept({ goal, patience, placement, replacedBy }: DesiredDeployment): b
   return goal === 'serve' && replacedBy === undefined && (patience !== 'none' || placement !== undefined);
 }
 
-function textOf(deployments: z.input<typeof fileSchema>['deployments']): string {
-  return JSON.stringify(deployments);
+/** Returns the fields of the file that are desired state, as JSON without the braces. */
+function textOf(deployments: z.input<typeof fileSchema>['deployments'], scaling: readonly ModelScaling[]): string {
+  return JSON.stringify({ deployments, ...(scaling.length > 0 && { scaling }) }).slice(1, -1);
 }
 
 function laterVersion(path: string, found: number) {

@@ -1,6 +1,7 @@
 import type { DeploymentSpec } from '@skein/protocol';
 
 import type { LastPlacement } from './last-placement.ts';
+import type { ModelScaling } from './scaling.ts';
 
 /**
  * The end that a deployment is to come to: `serve` until it is lost, `drain` its answers and end, `hand-over` those that
@@ -30,17 +31,22 @@ export interface DesiredDeployment {
   readonly placement: LastPlacement | undefined;
   /** Id of the deployment that takes the place of this one, which has failed. */
   readonly replacedBy: string | undefined;
+  /** Ids of deployments that were taken down to make room for it. */
+  readonly evicted: readonly string[];
 }
 
 /** A deployment that is to serve. Facts that are left out are those of one that was just asked for. */
 export type WantedDeployment = Pick<DesiredDeployment, 'id' | 'name' | 'spec'> & Partial<DesiredDeployment>;
 
 /**
- * The desired state: the requested deployments, in the order of their requests. A lost one stays, so that its spec is
+ * The desired state: the requested deployments, in the order of their requests, and the terms by which replicas of some
+ * models come and go by themselves. A lost one stays, so that its spec is
  * known to the request that replaces it, until it is replaced or taken down.
  */
 export class DesiredState {
   readonly #deployments = new Map<string, DesiredDeployment>();
+  /** By SHA-256 of the model. */
+  readonly #scaling = new Map<string, ModelScaling>();
   readonly #onChange: () => void;
 
   /** @param onChange called after every change. Default: nobody is told */
@@ -57,6 +63,7 @@ export class DesiredState {
       patience: 'none',
       placement: undefined,
       replacedBy: undefined,
+      evicted: [],
       ...deployment,
     });
   }
@@ -86,6 +93,22 @@ export class DesiredState {
 
   list(): readonly DesiredDeployment[] {
     return [...this.#deployments.values()];
+  }
+
+  /** Sets the terms of a model; undefined ends those that it has. */
+  setScaling(model: string, scaling: ModelScaling | undefined): void {
+    if (scaling === undefined) this.#scaling.delete(model);
+    else this.#scaling.set(model, scaling);
+    this.#onChange();
+  }
+
+  /** Returns the terms of a model; undefined where its replicas come and go by hand alone. */
+  scalingOf(model: string): ModelScaling | undefined {
+    return this.#scaling.get(model);
+  }
+
+  scaling(): readonly ModelScaling[] {
+    return [...this.#scaling.values()];
   }
 
   #set(deployment: DesiredDeployment): void {

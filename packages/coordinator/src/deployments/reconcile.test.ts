@@ -36,6 +36,7 @@ function desired(id: string, { options = {}, model: named = model, ...wanted }: 
     patience: 'none',
     placement: undefined,
     replacedBy: undefined,
+    evicted: [],
     ...wanted,
   };
 }
@@ -44,7 +45,7 @@ function placed(id: string, state: DeploymentState, change: Parameters<typeof st
   return { step: 'placed', status: statusOf({ id, model, state, ...change }) };
 }
 
-const fetched: Progress = { step: 'fetched', manifest };
+const fetched: Progress = { step: 'fetched', manifest, sinceMs: 0 };
 
 /** Two machines of which the first, and roomier one, holds the model. Deployments that are named are shown on its card. */
 function observed(
@@ -60,6 +61,9 @@ function observed(
     ],
     progress: new Map(Object.entries(progress)),
     ended: new Set(ended === undefined ? [] : [ended]),
+    nowMs: 0,
+    demand: new Map(),
+    addedAtMs: new Map(),
   };
 }
 
@@ -242,7 +246,7 @@ describe('a replacement', () => {
   it('is refused with what stands against the spec as it was asked for', () => {
     const wide = manifestOf({ name: 'tiny', layers: 8, layerBytes: 900 * mebibyte });
     const replacement = desired('b', { options: { stages: 3 }, isReplacement: true });
-    const actions = reconcile([replacement], observed({ b: { step: 'fetched', manifest: wide } }));
+    const actions = reconcile([replacement], observed({ b: { step: 'fetched', manifest: wide, sinceMs: 0 } }));
     expect(actions.map(told)).toEqual(['refuse b: no-peers']);
   });
 

@@ -13,38 +13,46 @@ import {
 } from '@skein/protocol';
 
 import type { PlacedStage } from '../planner/index.ts';
+import type { ModelDemand } from './demand.ts';
 import type { DesiredDeployment } from './desired-state.ts';
+import { cardsWithout, isForRoom, makeRoom, residenceMs, roomWaitMs, type Room, type RoomHolder } from './eviction.ts';
 import { whereabouts, type LastPlacement } from './last-placement.ts';
 import { placeDeployment, placedStages, type Placement } from './placement.ts';
 import { machinesOf, mayPass } from './retry.ts';
+import { isMovedOff, scale, type ModelScaling, type ScalingAction } from './scaling.ts';
 
 /**
  * The progress of a desired deployment. `restored`: an earlier coordinator had it placed; it is looked for on the cards
  * until it is `overdue`. `asked`: nothing was done for it yet; it waits for memory that lost deployments held until it is
  * `overdue`. `fetching`, then `fetched` or `not-fetched`: the model's manifest, without which there is no plan, and
- * meanwhile the newest cards. `waiting`: it could not be placed, and is tried again when it is due, or the machines are
+ * meanwhile the newest cards. A fetched one may wait for room for a while. `waiting`: it could not be placed, and is tried again when it is due, or the machines are
  * others than these. `placed`: on its peers, with a status of its own.
  */
 export type Progress =
   | { readonly step: 'restored' | 'asked' | 'overdue' | 'fetching' }
-  | { readonly step: 'fetched'; readonly manifest: ModelManifest }
+  | { readonly step: 'fetched'; readonly manifest: ModelManifest; readonly sinceMs: number }
   | { readonly step: 'not-fetched'; readonly error: unknown }
   | { readonly step: 'waiting'; readonly isDue: boolean; readonly machines: string }
-  | { readonly step: 'placed'; readonly status: DeploymentStatus };
+  | { readonly step: 'placed'; readonly status: DeploymentStatus; readonly readySinceMs?: number | undefined };
 
-/** The mesh as it is now: nothing else enters a decision. */
+/** The mesh as it is now, and the demand: nothing else enters a decision. Times are of one monotonic clock. */
 export interface Observed {
   readonly cards: readonly Card[];
   /** Progress of every desired deployment, by id. */
   readonly progress: ReadonlyMap<string, Progress>;
   /** Ids of deployments that are no longer desired, and were placed. */
   readonly ended: Pick<ReadonlySet<string>, 'has'>;
+  readonly nowMs: number;
+  /** The requests for each model, by its SHA-256. */
+  readonly demand: ReadonlyMap<string, ModelDemand>;
+  /** The moment at which demand last asked for one more replica, by model. */
+  readonly addedAtMs: ReadonlyMap<string, number>;
 }
 
 /**
  * One step towards the desired state. `adopt` takes over what an earlier coordinator has left, `wait` puts a deployment
  * off, and `retry` begins it again; `replace` adds another one in place of one that was lost. `remove` takes a lost
- * deployment off the list, `refuse` one that can't be placed. `release` unloads a stage that its peer still holds, as one
+ * deployment off the list, `refuse` one that can't be placed. `evict` takes one down to make room `for` another. `release` unloads a stage that its peer still holds, as one
  * that could not be reached when its deployment was lost.
  */
 export type Action =
@@ -52,23 +60,28 @@ export type Action =
   | { readonly type: 'adopt'; readonly id: string; readonly placement: LastPlacement }
   | { readonly type: 'release'; readonly id: string; readonly peer: string; readonly stage: number }
   | { readonly type: 'place'; readonly id: string; readonly placement: Placement }
-  | { readonly type: 'refuse' | 'wait'; readonly id: string; readonly error: unknown };
+  | { readonly type: 'refuse' | 'wait'; readonly id: string; readonly error: unknown }
+  | { readonly type: 'evict'; readonly id: string; readonly for: string }
+  | ScalingAction;
 
 export interface ReconcileOptions {
   /** Most tokens of a context that a spec leaves out. Default 4096. */
   readonly contextTokens?: number | undefined;
+  /** The terms by which replicas of some models come and go by themselves. Default: none do. */
+  readonly scaling?: readonly ModelScaling[] | undefined;
 }
 
 /**
  * Decides the next steps by which the mesh becomes as desired. Pure: equal arguments, equal actions. Call it again once
  * the actions are begun, and whenever something changes; it returns none when there is nothing to do or all of it is
  * under way. A lost deployment that was asked for is placed again; one that a request made is replaced by the next
- * request, by way of {@link deploymentFor}.
+ * request, by way of {@link deploymentFor}. A request for a model that is not served may take replicas of others down
+ * to make room ({@link makeRoom}); nothing else does. Replicas of models with terms come and go by demand ({@link scale}).
  */
 export function reconcile(
   desired: readonly DesiredDeployment[],
   observed: Observed,
-  { contextTokens }: ReconcileOptions = {},
+  { contextTokens, scaling = [] }: ReconcileOptions = {},
 ): readonly Action[] {
   const actions: Action[] = [];
   const statuses = statusesOf(desired, observed);
@@ -79,6 +92,7 @@ export function reconcile(
   // A plan made now would count their memory as taken, and might choose the peer that was lost with them.
   const mustWait = remnants.length > 0;
   let placed = placedStages(statuses);
+  const evicted = new Set<string>();
   for (const deployment of desired) {
     const { id, goal, spec } = deployment;
     const progress = progressOf(observed, id);
@@ -86,7 +100,7 @@ export function reconcile(
       const action = takeDown(deployment, progress);
       if (action !== undefined) actions.push({ type: action, id });
     } else if (progress.step === 'fetched') {
-      const { manifest } = progress;
+      const { manifest, sinceMs } = progress;
       try {
         const placement = placeDeployment(deployment, { cards: observed.cards, manifest, placed }, contextTokens);
         // The next one in this very list sees the memory that this one takes.
@@ -94,14 +108,118 @@ export function reconcile(
         const lost = desired.filter((one) => one.spec.model === spec.model && isOver(one, observed));
         actions.push({ type: 'place', id, placement }, ...lost.map((one) => ({ type: 'remove' as const, id: one.id })));
       } catch (error) {
-        actions.push(afterFailure(deployment, untilDrained(error, statuses)));
+        const world = { desired, observed, placed, scaling, evicted, contextTokens };
+        const room = isForRoom(error) ? roomFor(deployment, { manifest, sinceMs, failure: error }, world) : undefined;
+        if (room?.type === 'evict' || room?.type === 'later') {
+          // Other plans leave that room alone meanwhile.
+          placed = [...placed, ...stagesToLoad(deployment, room.placement)];
+          for (const one of room.type === 'evict' ? room.ids : []) {
+            evicted.add(one);
+            actions.push({ type: 'evict', id: one, for: id });
+          }
+        } else {
+          actions.push(afterFailure(deployment, untilDrained(room?.error ?? error, statuses)));
+        }
       }
     } else {
       const action = nextStep(deployment, progress, { ...observed, mustWait });
       if (action !== undefined) actions.push(action);
     }
   }
-  return actions;
+  return [...actions, ...scaling.flatMap((terms) => scale(terms, scaledModel(terms, desired, observed)))];
+}
+
+/** Collects the replicas of a model that serve or are about to, and the demand for it. */
+function scaledModel({ spec: { model } }: ModelScaling, desired: readonly DesiredDeployment[], observed: Observed) {
+  const replicas = desired
+    .filter(({ spec, goal, replacedBy }) => spec.model === model && goal === 'serve' && replacedBy === undefined)
+    .map((deployment) => ({ deployment, progress: progressOf(observed, deployment.id) }))
+    .filter(({ deployment, progress }) => {
+      if (progress.step !== 'placed') return true;
+      return !isOver(deployment, observed) && !isMovedOff(progress, observed.cards);
+    });
+  const { nowMs } = observed;
+  return { replicas, demand: observed.demand.get(model), addedAtMs: observed.addedAtMs.get(model), nowMs };
+}
+
+/** The world in which room is looked for. */
+interface RoomWorld {
+  readonly desired: readonly DesiredDeployment[];
+  readonly observed: Observed;
+  readonly placed: readonly PlacedStage[];
+  readonly scaling: readonly ModelScaling[];
+  /** Ids of deployments that are taken down already for others. */
+  readonly evicted: ReadonlySet<string>;
+  readonly contextTokens: number | undefined;
+}
+
+/**
+ * Looks for room for a deployment that does not fit. Others make room for a model that is asked for and not served; it
+ * waits for that, and for those that do to be gone, for a minute at most.
+ */
+function roomFor(
+  deployment: DesiredDeployment,
+  {
+    manifest,
+    sinceMs,
+    failure,
+  }: { readonly manifest: ModelManifest; readonly sinceMs: number; readonly failure: SkeinError },
+  { desired, observed, placed, scaling, evicted, contextTokens }: RoomWorld,
+): Room {
+  const { cards, demand, nowMs } = observed;
+  const { name, spec } = deployment;
+  const fitWithout = (ids: readonly string[]): Placement | undefined => {
+    const without = new Set(ids);
+    const left = placed.filter((stage) => !without.has(stage.deployment));
+    try {
+      const snapshot = { cards: cardsWithout(cards, without), manifest, placed: left };
+      return placeDeployment(deployment, snapshot, contextTokens);
+    } catch {
+      return undefined;
+    }
+  };
+  const isLate = nowMs - sinceMs >= roomWaitMs;
+  const shown = new Set(cards.flatMap(({ stages }) => stages.map((stage) => stage.deployment)));
+  const going = deployment.evicted.filter((one) => shown.has(one) || desired.some((other) => other.id === one));
+  const coming = going.length === 0 || isLate ? undefined : fitWithout(going);
+  if (coming !== undefined) return { type: 'later', placement: coming, error: failure };
+  const isServing = (one: DesiredDeployment) => one.goal === 'serve' && stateOf(one, observed) === 'ready';
+  const isAskedFor = (demand.get(spec.model)?.waiting ?? 0) > 0;
+  if (!isAskedFor || desired.some((one) => one.spec.model === spec.model && isServing(one))) {
+    return { type: 'none', error: failure };
+  }
+  const holders = desired.filter((one) => isServing(one) && one.spec.model !== spec.model && !evicted.has(one.id));
+  const room = makeRoom(
+    name,
+    failure,
+    holders.map((one) => holderOf(one, { observed, scaling })),
+    fitWithout,
+  );
+  return room.type === 'later' && isLate ? { type: 'none', error: room.error } : room;
+}
+
+function holderOf(
+  { id, name, spec: { model } }: DesiredDeployment,
+  { observed, scaling }: Pick<RoomWorld, 'observed' | 'scaling'>,
+): RoomHolder {
+  const { nowMs } = observed;
+  const { running = 0, waiting = 0, usedAtMs = nowMs } = observed.demand.get(model) ?? {};
+  const progress = progressOf(observed, id);
+  const { readySinceMs = nowMs } = progress.step === 'placed' ? progress : {};
+  const isPinned = scaling.some((terms) => terms.spec.model === model && terms.pinned);
+  const stays = isPinned
+    ? 'pinned'
+    : running + waiting > 0
+      ? 'busy'
+      : nowMs - readySinceMs < residenceMs
+        ? 'young'
+        : undefined;
+  return { id, name, usedAtMs, stays };
+}
+
+function stateOf({ id }: DesiredDeployment, observed: Observed): DeploymentStatus['state'] | undefined {
+  const progress = progressOf(observed, id);
+  return progress.step === 'placed' ? progress.status.state : undefined;
 }
 
 /** Returns the next step of a deployment that is to serve and has no plan to be made. */
@@ -188,15 +306,11 @@ export function deploymentFor(
       one.replacedBy === undefined &&
       isAsAsked(one, options, progressOf(observed, one.id)),
   );
-  const stateOf = ({ id }: DesiredDeployment) => {
-    const progress = progressOf(observed, id);
-    return progress.step === 'placed' ? progress.status.state : 'loading';
-  };
-  const serving = candidates.find((one) => stateOf(one) === 'ready' && !failed.includes(one.id));
-  const coming = candidates.findLast((one) => ['loading', 'connecting'].includes(stateOf(one)));
+  const serving = candidates.find((one) => stateOf(one, observed) === 'ready' && !failed.includes(one.id));
+  const coming = candidates.findLast((one) => ['loading', 'connecting'].includes(stateOf(one, observed) ?? 'loading'));
   const chosen = serving ?? coming;
   if (chosen !== undefined) return { type: 'use', id: chosen.id };
-  return { type: 'add', spec: candidates.findLast((one) => stateOf(one) === 'failed')?.spec };
+  return { type: 'add', spec: candidates.findLast((one) => stateOf(one, observed) === 'failed')?.spec };
 }
 
 /** Tells whether a deployment was asked for with these options, or has come to have them. */

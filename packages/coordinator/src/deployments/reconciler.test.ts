@@ -5,7 +5,7 @@ import { cardOf, gibibyte } from '../testing/fixtures.ts';
 import { ScriptedPeer } from '../testing/scripted-peer.ts';
 import { TwoPeers } from '../testing/two-peers.ts';
 import type { Deployments } from './deployments.ts';
-import type { DesiredDeployment, WantedDeployment } from './desired-state.ts';
+import type { KeptState, StateToKeep } from './desired-file.ts';
 
 const never = new AbortController().signal;
 let world: TwoPeers;
@@ -112,11 +112,13 @@ describe('a deployment that waits for a machine', () => {
 });
 
 describe('a coordinator that starts again', () => {
-  let kept: readonly WantedDeployment[];
+  let kept: KeptState;
   let count: number;
   const store = {
     load: () => Promise.resolve(kept),
-    save: (list: readonly DesiredDeployment[]) => void (kept = list.map((one) => ({ ...one, patience: 'all' }))),
+    save: ({ deployments: list, scaling }: StateToKeep) => {
+      kept = { deployments: list.map((one) => ({ ...one, patience: 'all' })), scaling };
+    },
     saved: () => Promise.resolve(),
   };
 
@@ -128,7 +130,7 @@ describe('a coordinator that starts again', () => {
   }
 
   beforeEach(async () => {
-    kept = [];
+    kept = { deployments: [], scaling: [] };
     count = 0;
     await start();
   });

@@ -4,6 +4,7 @@ import {
   fromWireError,
   invariant,
   onAbort,
+  type AdmissionStatus,
   type DeploymentState,
   type DeploymentStatus,
   type Logger,
@@ -14,6 +15,7 @@ import type { Schedule } from '../timers.ts';
 import type { Deployment, DeploymentComponents } from './deployment.ts';
 import { DeploymentJob, type DeploymentJobOptions } from './deployment-job.ts';
 import type { DeploymentTimeouts } from './deployment-timeouts.ts';
+import { DemandHistory, loadsOf } from './demand.ts';
 import type { DesiredStore } from './desired-file.ts';
 import {
   DesiredState,
@@ -23,15 +25,19 @@ import {
   type WantedDeployment,
 } from './desired-state.ts';
 import { EndedDeployments } from './ended-deployments.ts';
+import { evictedFor } from './eviction.ts';
 import type { FreshCards } from './fresh-cards.ts';
 import { LeftStages } from './left-stages.ts';
 import { deploymentFor, reconcile, type Action, type Demand, type DemandFor, type Observed } from './reconcile.ts';
 import { machinesOf } from './retry.ts';
+import type { ModelScaling } from './scaling.ts';
 
 export interface ReconcilerComponents {
   readonly mesh: Pick<Mesh, 'absent' | 'cards' | 'open'>;
   readonly freshCards: FreshCards;
   readonly logger: Logger;
+  /** Tells the requests that pass here, by model. */
+  readonly admission: () => readonly AdmissionStatus[];
   readonly lease?: DeploymentComponents['lease'];
   readonly onReplaced?: DeploymentComponents['onReplaced'];
   /** Makes deployment ids: 8 to 64 of a-z, 0-9 and dash, unique in the mesh. */
@@ -53,8 +59,11 @@ export interface ReconcilerOptions {
   readonly timeouts: DeploymentTimeouts;
 }
 
+/** Time between two looks at the demand while it decides about replicas, in milliseconds. */
+const lookMs = 1000;
+
 /**
- * The owner of the desired state, and of the work on it: whenever that state or the mesh changes, {@link reconcile} decides
+ * The owner of the desired state, and of the work on it: whenever that state, the mesh or the demand changes, {@link reconcile} decides
  * the next steps, which are taken here.
  */
 export class Reconciler {
@@ -67,6 +76,12 @@ export class Reconciler {
   readonly #ended: EndedDeployments;
   readonly #leftStages: LeftStages;
   readonly #stopped = new AbortController();
+  readonly #history = new DemandHistory();
+  /** Number of callers that wait for a first replica, by model. */
+  readonly #asking = new Map<string, number>();
+  /** The moment at which demand last asked for one more replica, by model. */
+  readonly #addedAtMs = new Map<string, number>();
+  #nextLook: Disposable | undefined;
   #stopWatching: (() => void) | undefined;
   #isScheduled = false;
 
@@ -77,7 +92,8 @@ export class Reconciler {
     const { closeMs } = options.timeouts;
     this.#leftStages = new LeftStages(components, { closeMs, signal: this.#stopped.signal });
     this.#desired = new DesiredState(() => {
-      if (!this.#stopped.signal.aborted) components.store.save(this.#desired.list());
+      if (this.#stopped.signal.aborted) return;
+      components.store.save({ deployments: this.#desired.list(), scaling: this.#desired.scaling() });
     });
   }
 
@@ -87,13 +103,17 @@ export class Reconciler {
    * @throws SkeinError `disk-failed` when they can't be read
    */
   async start(): Promise<void> {
-    for (const wanted of await this.#components.store.load()) this.#begin(wanted, { from: 'restored' });
+    const { deployments, scaling } = await this.#components.store.load();
+    for (const terms of scaling) this.#desired.setScaling(terms.spec.model, terms);
+    for (const wanted of deployments) this.#begin(wanted, { from: 'restored' });
+    this.#schedule();
   }
 
   /** Lets go of all deployments, for good: peers keep those that serve for a while. Takes `closeMs` at most. */
   async stop(reason: SkeinError): Promise<void> {
     this.#stopped.abort(reason);
     this.#stopWatching?.();
+    this.#nextLook?.[Symbol.dispose]();
     await Promise.all([...this.#jobs.values()].map(async (job) => await job.leave(reason)));
     await this.#components.store.saved();
   }
@@ -163,6 +183,48 @@ export class Reconciler {
   /** Chooses the deployment that answers a demand. */
   deploymentFor(demand: DemandFor): Demand {
     return deploymentFor(demand, this.#desired.list(), this.#observe());
+  }
+
+  /** Returns the terms of a model; undefined where its replicas come and go by hand alone. */
+  scalingOf(model: string): ModelScaling | undefined {
+    return this.#desired.scalingOf(model);
+  }
+
+  /** Lists the terms of all models that have some. */
+  scaling(): readonly ModelScaling[] {
+    return this.#desired.scaling();
+  }
+
+  /** Sets the terms of a model; undefined ends those that it has. */
+  setScaling(model: string, scaling: ModelScaling | undefined): void {
+    this.#stopped.signal.throwIfAborted();
+    this.#desired.setScaling(model, scaling);
+    this.#schedule();
+  }
+
+  /** Lists the jobs of a model's deployments that are to serve, without those that are lost and replaced. */
+  replicasOf(model: string): readonly DeploymentJob[] {
+    const desired = this.#desired.list();
+    const those = desired.filter(
+      ({ spec, goal, replacedBy }) => spec.model === model && goal === 'serve' && replacedBy === undefined,
+    );
+    return those.flatMap(({ id }) => this.#jobs.get(id) ?? []);
+  }
+
+  /** Notes a request for a model. */
+  uses(model: string): void {
+    this.#history.use(model, this.#components.elapsedMs());
+  }
+
+  /** Notes that a caller waits for a first replica of a model, until the result is disposed of. */
+  asks(model: string): Disposable {
+    const change = (by: number) => {
+      const count = (this.#asking.get(model) ?? 0) + by;
+      if (count === 0) this.#asking.delete(model);
+      else this.#asking.set(model, count);
+    };
+    change(1);
+    return { [Symbol.dispose]: () => change(-1) };
   }
 
   /** Notes that somebody asks for a deployment that is there, for good. */
@@ -236,17 +298,55 @@ export class Reconciler {
       this.#isScheduled = false;
       if (this.#stopped.signal.aborted) return;
       const observed = this.#observe();
-      for (const action of reconcile(this.#desired.list(), observed, this.#options)) this.#do(action, observed);
+      const { contextTokens } = this.#options;
+      const options = { contextTokens, scaling: this.#desired.scaling() };
+      for (const action of reconcile(this.#desired.list(), observed, options)) this.#do(action, observed);
+      this.#lookAgain();
     });
   }
 
   #observe(): Observed {
+    const { mesh, admission, elapsedMs } = this.#components;
     const progress = new Map([...this.#jobs].map(([id, job]) => [id, job.progress]));
-    return { cards: this.#components.mesh.cards.snapshot(), progress, ended: this.#ended };
+    const cards = mesh.cards.snapshot();
+    const nowMs = elapsedMs();
+    const models = new Set([...this.#desired.list(), ...this.#desired.scaling()].map(({ spec }) => spec.model));
+    const demand = this.#history.observe(loadsOf(cards, admission(), this.#asking), models, nowMs);
+    return { cards, progress, ended: this.#ended, nowMs, demand, addedAtMs: this.#addedAtMs };
+  }
+
+  /** Looks again in a second where time or demand alone may change something: no event tells of those. */
+  #lookAgain(): void {
+    const isHeld = () => [...this.#jobs.values()].some(({ progress }) => progress.step === 'fetched');
+    const isByDemand = this.#desired.scaling().some(({ idleMs }) => idleMs !== undefined);
+    if (this.#nextLook !== undefined || !(isByDemand || isHeld())) return;
+    this.#nextLook = this.#components.schedule(lookMs, () => {
+      this.#nextLook = undefined;
+      this.#schedule();
+    });
+  }
+
+  /** Takes a deployment down to make room for another. One that somebody asked for comes back when there is room. */
+  #evict(evicted: DesiredDeployment, forWhom: DesiredDeployment): void {
+    const { id, spec, name } = evicted;
+    this.#components.logger.info({ deployment: id, model: name, for: forWhom.name }, 'a deployment makes room');
+    this.#desired.update(forWhom.id, { evicted: [...(this.#desired.get(forWhom.id)?.evicted ?? []), id] });
+    this.takeDown(id, 'drain');
+    const hasRange = this.#desired.scalingOf(spec.model)?.replicas !== undefined;
+    if (evicted.isOnDemand || hasRange) return;
+    const back = this.#begin({ ...evicted, id: this.#components.newId(), placement: undefined, evicted: [] });
+    back.wait(evictedFor(forWhom.name), machinesOf(this.#components.mesh.cards.snapshot()));
+  }
+
+  /** Adds a replica by the terms of its model. */
+  #scaleUp({ name, spec }: ModelScaling, { isExtra }: { readonly isExtra: boolean }): void {
+    if (isExtra) this.#addedAtMs.set(spec.model, this.#components.elapsedMs());
+    this.want({ name, spec, isOnDemand: isExtra, patience: isExtra ? 'none' : 'all' });
   }
 
   #do(action: Action, { cards }: Observed): void {
     const { id } = action;
+    if (action.type === 'add') return this.#scaleUp(action.scaling, action);
     if (action.type === 'release') return void this.#leftStages.release(action);
     const job = this.#jobs.get(id);
     const desired = this.#desired.get(id);
@@ -282,6 +382,14 @@ export class Reconciler {
         // Answers that were handed over are to go on.
         this.#remove(id, { wasTakenDown: desired.goal !== 'hand-over' });
         void job.close();
+        break;
+      case 'evict': {
+        const forWhom = this.#desired.get(action.for);
+        if (forWhom !== undefined) this.#evict(desired, forWhom);
+        break;
+      }
+      case 'scale-down':
+        this.takeDown(id, 'drain');
         break;
       case 'remove':
         this.#remove(id);

@@ -55,20 +55,20 @@ function hold(lease: Lease, holder: Desk, follower: Desk): void {
 test('a successor begins with what the holder wanted, and the holder that comes back with what the successor did', async () => {
   await withDesks(async (one, two) => {
     hold({ epoch: 1, holder: one.mesh.peerId }, one, two);
-    expect(await one.copies.load()).toEqual([]);
-    one.copies.save(desired('deployment-1'));
-    one.copies.save(desired('deployment-1', 'deployment-2'));
+    expect(await one.copies.load()).toEqual({ deployments: [], scaling: [] });
+    one.copies.save({ deployments: desired('deployment-1'), scaling: [] });
+    one.copies.save({ deployments: desired('deployment-1', 'deployment-2'), scaling: [] });
     await one.copies.saved();
-    expect(await two.file.load()).toMatchObject([{ id: 'deployment-1' }, { id: 'deployment-2' }]);
+    expect(await two.file.load()).toMatchObject({ deployments: [{ id: 'deployment-1' }, { id: 'deployment-2' }] });
 
     hold({ epoch: 2, holder: two.mesh.peerId }, two, one);
-    expect(await two.copies.load()).toMatchObject([{ id: 'deployment-1' }, { id: 'deployment-2' }]);
-    two.copies.save(desired('deployment-2'));
+    expect(await two.copies.load()).toMatchObject({ deployments: [{ id: 'deployment-1' }, { id: 'deployment-2' }] });
+    two.copies.save({ deployments: desired('deployment-2'), scaling: [] });
     await two.copies.saved();
 
     // Not even a lost copy brings the old state back: the newest one in reach counts.
     hold({ epoch: 3, holder: one.mesh.peerId }, one, two);
-    expect(await one.copies.load()).toMatchObject([{ id: 'deployment-2' }]);
+    expect(await one.copies.load()).toMatchObject({ deployments: [{ id: 'deployment-2' }] });
   });
 });
 
@@ -76,7 +76,7 @@ test('takes copies from the holder alone, and none that is not as it says', asyn
   await withDesks(async (one, two) => {
     hold({ epoch: 1, holder: one.mesh.peerId }, one, two);
     await one.copies.load();
-    one.copies.save(desired('deployment-1'));
+    one.copies.save({ deployments: desired('deployment-1'), scaling: [] });
     await one.copies.saved();
     const copy = await one.file.copy();
     const send = async (from: Mesh, to: Mesh, change: object, bytes: Uint8Array): Promise<unknown> => {

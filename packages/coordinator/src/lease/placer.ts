@@ -105,6 +105,11 @@ export class Placer {
     return this.#deployments?.mayServe(id) ?? true;
   }
 
+  /** Notes a request for a model, as {@link Deployments.uses} does. */
+  uses(model: string): void {
+    this.#deployments?.uses(model);
+  }
+
   /** Tells whether somebody took a deployment down here, as {@link Deployments.wasTakenDown} does. */
   wasTakenDown(id: string): boolean {
     return this.#deployments?.wasTakenDown(id) ?? false;
@@ -116,7 +121,7 @@ export class Placer {
    * @throws SkeinError as {@link Deployments.deploy} does; `no-peers` while no coordinator places
    */
   async deploy(request: DeploymentRequest, options: DeployOptions = {}): Promise<DeploymentStatus> {
-    const { signal = this.#stopped.signal, onProgress, unlessServed, ...more } = options;
+    const { signal = this.#stopped.signal, onProgress, unlessServed, wait, scaling } = options;
     return await this.#placed(signal, {
       here: async (deployments) => await deployments.deploy(request, options),
       there: async (holder) => {
@@ -127,7 +132,8 @@ export class Placer {
           type: 'place-deploy',
           request: { ...request } as Extract<PlaceRequest, { type: 'place-deploy' }>['request'],
           ...(unlessServed !== undefined && { unlessServed }),
-          ...more,
+          ...(wait !== undefined && { wait }),
+          ...(scaling !== undefined && { scaling: { ...scaling } }),
         };
         return await this.#done(holder, message, { signal, onProgress });
       },

@@ -2,6 +2,7 @@ import { createMesh, type Authority, type FrameStream, type Mesh } from '@skein/
 import {
   drainRequestSchema,
   encodeValue,
+  manifestRequestSchema,
   methods,
   parseHeader,
   stageCommandSchema,
@@ -39,9 +40,11 @@ export class ScriptedPeer {
   readonly held = new Set<FrameStream>();
   /** Stages that it keeps although their stream has ended, by deployment and number. */
   readonly kept = new Map<string, StageLoad>();
+  /** Called when it comes to keep a stage, and when it has released one. */
+  onKept: () => void = () => undefined;
   /** Script for loads to come. */
   script: LoadScript = 'ready';
-  /** Answer to a request for its manifest. */
+  /** Answer to a request for a manifest, whichever model it is of. Default: the one asked for, of those that it holds. */
   manifestBytes: Uint8Array | undefined;
 
   /**
@@ -67,11 +70,10 @@ export class ScriptedPeer {
       peers: knows.flatMap((member) => member.addresses()),
     });
     const peer = new ScriptedPeer(mesh);
-    const [held] = holds;
-    if (held !== undefined) peer.manifestBytes = encodeValue(held);
     mesh.handle(methods.manifest, async (stream) => {
-      await stream.read();
-      await stream.write({ type: 'manifest' }, peer.manifestBytes);
+      const { model } = parseHeader(manifestRequestSchema, (await stream.read())?.header);
+      const held = holds.find((one) => one.model === model);
+      await stream.write({ type: 'manifest' }, peer.manifestBytes ?? (held && encodeValue(held)));
     });
     mesh.handle(methods.stage, async (stream) => await peer.#serveStage(stream));
     mesh.handle(methods.generate, async (stream) => await peer.#serveGeneration(stream));
@@ -151,6 +153,7 @@ export class ScriptedPeer {
         const placement = { backend: 'cpu', devices: [], cpuLayers: to - from, fallbacks: [] };
         await send({ type: 'stage-ready', backend: 'cpu', fetchedBytes: 10, fileBytes: 20, placement });
         this.kept.set(key, load);
+        this.onKept();
         if (opening.type === 'stage-attach' && load.stages > 1) await send({ type: 'stage-connected' });
       }
       for await (const { header } of stream) {
@@ -161,6 +164,7 @@ export class ScriptedPeer {
           await this.#tellRunning();
         } else if (command.type === 'stage-unload') {
           this.kept.delete(key);
+          this.onKept();
           return;
         } else {
           this.nexts.push(command.next);

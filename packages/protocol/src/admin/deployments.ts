@@ -1,5 +1,6 @@
 import { z } from 'zod';
 
+import { replicaRangeSchema, scalingRequestShape } from '../deployment/scaling.ts';
 import { deploymentRequestSchema, plannedSpecSchema } from '../deployment/spec.ts';
 import { wireErrorSchema } from '../errors/skein-error.ts';
 import { blockSchema, stagePhaseSchema } from '../stage/messages.ts';
@@ -82,12 +83,17 @@ export const deploymentStatusSchema = z.object({
   prediction: predictionSchema.optional(),
   /** Start of the deployment, in milliseconds since 1970. */
   startedAt: z.number(),
+  /** The terms by which the model's replicas come and go. Left out where they do by hand alone, and by earlier versions. */
+  replicas: replicaRangeSchema.optional(),
+  idleMs: z.number().optional(),
+  pinned: z.boolean().optional(),
 });
 export type DeploymentStatus = z.infer<typeof deploymentStatusSchema>;
 export type DeploymentState = DeploymentStatus['state'];
 
 /** A model to deploy. */
 export const deployRequestSchema = deploymentRequestSchema.extend({
+  ...scalingRequestShape,
   /** Whether to add no replica where one that is as asked serves or is about to. Default: no. */
   unlessServed: z.boolean().optional(),
   /**

@@ -2,6 +2,7 @@ import { z } from 'zod';
 
 import { peerIdSchema, sha256Schema } from '../ids.ts';
 import { cardSchema } from '../mesh/card.ts';
+import { scalingSchema } from '../deployment/scaling.ts';
 import { deploymentStatusSchema } from './deployments.ts';
 
 const byteCount = z.number().int().nonnegative();
@@ -60,6 +61,8 @@ export const daemonStatusSchema = z.object({
   admission: z.array(admissionStatusSchema).optional(),
   /** Deployments that can't be placed yet, with the reason. Missing where this machine does not coordinate. */
   waiting: z.array(z.object({ id: z.string(), name: z.string(), reason: z.string() })).optional(),
+  /** The terms by which replicas come and go, by model. Missing where this machine places none. */
+  scaling: z.array(scalingSchema.extend({ model: sha256Schema, name: z.string() })).optional(),
 });
 export type DaemonStatus = z.infer<typeof daemonStatusSchema>;
 

@@ -5,6 +5,7 @@ import { drainEventSchema } from '../admin/drains.ts';
 import { planAnswerSchema, planRequestSchema } from '../admin/plans.ts';
 import { arraySchema } from '../codec/array-schema.ts';
 import { deploymentRequestSchema } from '../deployment/spec.ts';
+import { scalingRequestShape } from '../deployment/scaling.ts';
 import { limits } from '../limits.ts';
 import { deploymentIdSchema, peerIdSchema, sha256Schema } from '../ids.ts';
 
@@ -23,6 +24,8 @@ export const placeRequestSchema = z.discriminatedUnion('type', [
     unlessServed: z.boolean().optional(),
     /** Whether it is to be placed as soon as that is possible, where it is not now. Default: no. */
     wait: z.boolean().optional(),
+    /** Terms by which the model's replicas come and go from now on. Default: those of before. */
+    scaling: z.object(scalingRequestShape).optional(),
   }),
   z.object({
     type: z.literal('place-undeploy'),
