@@ -9,13 +9,7 @@ export type Access =
 export type ClientCommand = { readonly number: number } & (
   | { readonly do: 'ask'; readonly request: RunRequest }
   /** Has a lead go on behind tokens that were delivered, with nothing else known of the answer. By members alone. */
-  | {
-      readonly do: 'replay';
-      readonly request: RunRequest;
-      readonly tokens: readonly number[];
-      /** Most tokens that are wanted. Default: all. */
-      readonly most?: number | undefined;
-    }
+  | { readonly do: 'replay'; readonly request: RunRequest; readonly tokens: readonly number[] }
 );
 
 /** A line of a client: that it is ready, then one for each command. */

@@ -23,7 +23,7 @@ async function carryOut(command: ClientCommand): Promise<void> {
   const { number, request } = command;
   try {
     if (command.do === 'ask') say({ number, answer: await ask(request) });
-    else say({ number, tokens: (await member?.replay(request, command.tokens, command.most)) ?? [] });
+    else say({ number, tokens: (await member?.replay(request, command.tokens)) ?? [] });
   } catch (error) {
     say({ number, failure: String(error) });
   }

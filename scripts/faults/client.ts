@@ -36,13 +36,9 @@ export class Client {
     throw new Error('failure' in told ? told.failure : 'a client answered another question');
   }
 
-  /** Has a lead go on behind tokens. Returns those that follow, at most so many. Throws an error with the failure. */
-  async replay(
-    request: RunRequest,
-    tokens: readonly number[],
-    { most }: { readonly most?: number } = {},
-  ): Promise<readonly number[]> {
-    const told = await this.#tell({ do: 'replay', request, tokens, most });
+  /** Has a lead go on behind tokens. Returns those that follow. Throws an error with the failure. */
+  async replay(request: RunRequest, tokens: readonly number[]): Promise<readonly number[]> {
+    const told = await this.#tell({ do: 'replay', request, tokens });
     if ('tokens' in told) return told.tokens;
     throw new Error('failure' in told ? told.failure : 'a client answered another question');
   }

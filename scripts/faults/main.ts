@@ -12,8 +12,8 @@ usage: npm run faults [-- --minutes <number>] [--seed <number>] [--json]
   --minutes  time in which faults happen. Default 5; start and end take another minute
   --seed     decides what happens to whom, when, and what is asked. Default 1
   --json     print one JSON object, and nothing else, on stdout: { faults, requests, completed, capacityErrors, refused,
-             disconnected, lost, duplicatedTokens, missingTokens, replayMismatches, replays, turned, sameAsFaultFree,
-             pauseMs, pauseMsByCause, leaked, leaks, crashes, nextAnswerMs, holdings, … }
+             disconnected, lost, duplicatedTokens, missingTokens, replayMismatches, replays, sameAsFaultFree, pauseMs,
+             pauseMsByCause, leaked, leaks, crashes, nextAnswerMs, holdings, … }
 Ends with 1 when an answer was lost or wrong, something was left behind, or all did not work again in time.`;
 
 const { stdout, stderr } = process;

@@ -33,20 +33,15 @@ export class MeshClient {
   }
 
   /**
-   * Has a lead go on behind tokens of an answer, in one attempt. Returns the tokens that follow, at most so many.
+   * Has a lead go on behind tokens of an answer, in one attempt. Returns the tokens that follow.
    *
    * @throws SkeinError the lead's error, or that there is none
    */
-  async replay(
-    request: RunRequest,
-    tokens: readonly number[],
-    most = Number.POSITIVE_INFINITY,
-  ): Promise<readonly number[]> {
+  async replay(request: RunRequest, tokens: readonly number[]): Promise<readonly number[]> {
     const promptHash = await this.#promptHash(request);
     const rest: number[] = [];
     for await (const event of this.#generate(request, { promptHash, tokens: [...tokens], emittedCharacters: 0 })) {
       if (event.type === 'text-delta') rest.push(...event.tokens);
-      if (rest.length >= most) break;
     }
     return rest;
   }

@@ -22,7 +22,7 @@ export async function writeModels(directory: string): Promise<readonly RunModel[
   return await Promise.all(
     plans.map(async ({ seed, ...plan }) => {
       const path = join(directory, `${plan.name}.gguf`);
-      // Quantized weights are multiplied alike, however many rows there are at once: answers can be compared.
+      // Quantized weights are multiplied alike, however many rows there are at once: answers can be compared (decision 6).
       await writeTinyModel('llama', path, { seed, weights: 'q8_0' });
       return { ...plan, path };
     }),

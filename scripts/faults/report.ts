@@ -58,8 +58,6 @@ export interface FaultReport {
   readonly wrongAnswers: readonly WrongAnswer[];
   /** Number of answers that were compared with such a fresh request. */
   readonly replays: number;
-  /** Number of these that turned at a token, since logits differ in their last bits. */
-  readonly turned: number;
   /** Share of complete answers that are equal, token for token, to those before the first fault. */
   readonly sameAsFaultFree: number;
   /** Times for which readers of answers that went on elsewhere waited. Left out when none did. */
@@ -107,15 +105,14 @@ export function describeFault(record: FaultRecord, number: number): string {
 /** Formats the whole report for people. */
 export function describeReport(report: FaultReport): string {
   const { faults, streams, requests, completed, capacityErrors, refused, disconnected, lost } = report;
-  const { duplicatedTokens, missingTokens, replayMismatches, replays, turned, leaked, sameAsFaultFree, pauseMs } =
-    report;
+  const { duplicatedTokens, missingTokens, replayMismatches, replays, leaked, sameAsFaultFree, pauseMs } = report;
   const held = report.holdings.map(
     ({ daemon, ...of }) =>
       `  ${daemon.padEnd(8)} ${mebibytes(of.warmBytes)} before, ${mebibytes(of.endBytes)} after; descriptors ${of.warmDescriptors} before, ${of.endDescriptors} after`,
   );
   return [
     `${faults.length} faults, ${streams} streams, ${requests} requests: ${completed} completed, ${capacityErrors} ended for want of a replica, ${refused} refused, ${disconnected} disconnected, ${lost} lost`,
-    `${duplicatedTokens} duplicated and ${missingTokens} missing tokens, ${replayMismatches} mismatches in ${replays} replays (${turned} turned), ${leaked} leaks; ${(100 * sameAsFaultFree).toFixed(1)} % as without faults`,
+    `${duplicatedTokens} duplicated and ${missingTokens} missing tokens, ${replayMismatches} mismatches in ${replays} replays, ${leaked} leaks; ${(100 * sameAsFaultFree).toFixed(1)} % as without faults`,
     ...(pauseMs === undefined ? [] : [`pauses of readers: ${describe(pauseMs)}`]),
     ...describeEach(report.pauseMsByCause),
     'from the fault to the next answer',
