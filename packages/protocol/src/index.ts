@@ -280,6 +280,7 @@ export {
   type StageEvent,
   type StageLoad,
   type StageReserve,
+  type StagePart,
   type StagePhase,
 } from './stage/messages.ts';
 export {

@@ -12,19 +12,23 @@ import {
   type Labels,
 } from '@skein/protocol';
 import {
+  EnginesAtRisk,
   GenerationRun,
   meshCatalog,
   PrefixFollower,
   Replicas,
   type Attempt,
   type CatalogModel,
+  type ChosenReplica,
   type FailedAttempt,
   type ReplicaQuery,
+  type Route,
 } from '@skein/serving';
 
 import type { GenerationStream, Logprobs, TokenLogprob } from '../generation/generation.ts';
 import type { GenerationSettings, TransportRequest } from '../generation/request.ts';
 import type { ServedModel, Transport } from '../transport.ts';
+import { AskedRings } from './asked-rings.ts';
 
 /**
  * Longest wait for the card of a lead after the first member's card, in milliseconds. Cards of all members come
@@ -67,11 +71,15 @@ export class MeshTransport implements Transport {
     const model = this.#resolve(name);
     const packed = packPrompt(prompt);
     const query = { model, prompt: packed, session, labels: labels && checkedLabels(labels) };
+    const engines = new EnginesAtRisk();
+    const asked = new AskedRings(this.#replicas, engines);
     const run: GenerationRun = new GenerationRun(this.#mesh, {
+      engines,
       replicas: {
         take: async (failed) => {
-          if (!run.transcript.isEmpty) await this.#untilReplaced({ ...query, exclude: failed }, options.signal);
-          return this.#takeReplica(query, failed);
+          if (!run.transcript.isEmpty)
+            await this.#untilReplaced(() => this.#choose(query, failed, asked), options.signal);
+          return this.#takeReplica(query, failed, asked);
         },
       },
       request: { prompt: packed, ...toRequest(wanted) },
@@ -122,16 +130,21 @@ export class MeshTransport implements Transport {
    *
    * @throws SkeinError the last replica's error when all have failed, `not-deployed` when there was none
    */
-  #takeReplica(query: ReplicaQuery, failed: readonly FailedAttempt[]): Attempt {
-    const found = this.#replicas.choose({ ...query, exclude: failed });
+  #takeReplica(query: ReplicaQuery, failed: readonly FailedAttempt[], asked: AskedRings): Attempt {
+    const found = this.#choose(query, failed, asked);
     if (found === undefined) throw failed.at(-1)?.error ?? notDeployed(whatIsMissing(query));
+    asked.add(found);
     return this.#replicas.take(found);
   }
 
+  #choose(query: ReplicaQuery, failed: readonly FailedAttempt[], asked: AskedRings): ChosenReplica | undefined {
+    return this.#replicas.choose({ ...query, exclude: asked.stillLost(failed) });
+  }
+
   /** Waits until there is a replica, or as long as half an answer can wait: others have a lost one deployed anew. */
-  async #untilReplaced(query: ReplicaQuery, signal: AbortSignal): Promise<void> {
+  async #untilReplaced(choose: () => Route | undefined, signal: AbortSignal): Promise<void> {
     const inTime = AbortSignal.any([signal, AbortSignal.timeout(this.#replacementMs)]);
-    await this.#waitFor(() => this.#replicas.choose(query) !== undefined, inTime);
+    await this.#waitFor(() => choose() !== undefined, inTime);
   }
 
   async #waitFor(isSo: () => boolean, signal: AbortSignal): Promise<void> {

@@ -17,15 +17,18 @@ import {
 } from '@skein/protocol';
 
 import type { Schedule } from '../timers.ts';
+import type { PlacedStage } from '../planner/index.ts';
 import {
   Deployment,
   type DeploymentComponents,
   type DeploymentObserver,
   type DeploymentOptions,
+  type StagePlace,
 } from './deployment.ts';
 import type { FreshCards } from './fresh-cards.ts';
 import { findHeldModel, type MeshModel } from './held-model.ts';
 import type { LastPlacement } from './last-placement.ts';
+import { peerForStage } from './peer-for-stage.ts';
 import type { Placement } from './placement.ts';
 import type { Progress } from './reconcile.ts';
 import { pauseAfter } from './retry.ts';
@@ -56,9 +59,19 @@ export interface DeploymentJobOptions {
   readonly from?: 'asked' | 'restored' | undefined;
   /** Number of attempts in a row that failed before this one. Default 0. */
   readonly failures?: number | undefined;
+  /** Lists the stages of all deployments of this coordinator. */
+  readonly placed: () => readonly PlacedStage[];
   /** Called after every change of {@link DeploymentJob.progress}. */
   readonly onChange: () => void;
+  /** Called whenever the deployment serves: first, and again when lost stages of it were replaced. */
+  readonly onServing: (deployment: Deployment) => void;
 }
+
+/**
+ * Longest wait for cards that show a place for a lost stage, in milliseconds: the card of the machine that lost it says so
+ * within a moment, and a whole new plan may be had instead.
+ */
+const replaceMs = 1000;
 
 /** Least time between two attempts that requests bring about, in milliseconds. */
 const leastPauseMs = 5000;
@@ -80,6 +93,7 @@ export class DeploymentJob {
   #isAdopting = false;
   #failures: number;
   #servesSince: number | undefined;
+  #rebuiltAt = Number.NEGATIVE_INFINITY;
   #triedAt = Number.NEGATIVE_INFINITY;
   /** The reason of the last wait. */
   #reason: SkeinError | undefined;
@@ -121,6 +135,11 @@ export class DeploymentJob {
   get failures(): number {
     const servedMs = this.#servesSince === undefined ? 0 : this.#components.elapsedMs() - this.#servesSince;
     return servedMs >= steadyMs ? 0 : this.#failures + 1;
+  }
+
+  /** Time since lost stages of it were replaced, in milliseconds; infinite where none was. */
+  get sinceRebuiltMs(): number {
+    return this.#components.elapsedMs() - this.#rebuiltAt;
   }
 
   /** Whether it may serve as its cards say: it does, or an earlier coordinator has left it so. */
@@ -235,13 +254,15 @@ export class DeploymentJob {
     const { logger, onTransition } = this.#components;
     const { id, name, timeouts, onChange } = this.#options;
     const machines = options.plan.stages.map(({ peer }) => machineName(cards, peer));
-    const deployment = new Deployment(this.#components, { ...options, id, name, machines, timeouts });
+    const replaceStage: DeploymentOptions['replaceStage'] = async (stage, signal) =>
+      await this.#replaceStage(deployment, stage, signal);
+    const deployment = new Deployment(this.#components, { ...options, id, name, machines, timeouts, replaceStage });
     this.#deployment = deployment;
     let state: DeploymentState = 'loading';
     deployment.observe((status) => {
       const before = state;
       ({ state } = status);
-      if (state === 'ready') this.#servesSince ??= this.#components.elapsedMs();
+      if (state === 'ready' && state !== before) this.#serves(deployment);
       onChange();
       if (state !== before && !(this.#isAdopting && state === 'ready')) onTransition?.(status, before);
     });
@@ -250,10 +271,44 @@ export class DeploymentJob {
       () => {
         const { length: stages } = options.plan.stages;
         logger.info({ deployment: id, stages }, this.#isAdopting ? 'a deployment goes on' : 'a deployment is ready');
+        this.#isAdopting = false;
         this.#ready.resolve(deployment);
       },
       (error: unknown) => this.#fail(error),
     );
+  }
+
+  #serves(deployment: Deployment): void {
+    const nowMs = this.#components.elapsedMs();
+    if (this.#servesSince !== undefined) this.#rebuiltAt = nowMs;
+    this.#servesSince ??= nowMs;
+    this.#options.onServing(deployment);
+  }
+
+  /**
+   * Finds another place for a lost stage; waits for a while until the cards show one.
+   *
+   * @throws SkeinError `does-not-fit` where there is none, and those of finding the model
+   */
+  async #replaceStage(deployment: Deployment, stage: number, signal: AbortSignal): Promise<StagePlace> {
+    const { spec, timeouts, placed } = this.#options;
+    const { mesh } = this.#components;
+    const { stages, microBatchRows, name } = deployment.status();
+    const { model, labels } = spec;
+    const lost = { deployment: deployment.id, model, labels, stage, stages, microBatchRows };
+    const waiting = AbortSignal.any([signal, AbortSignal.timeout(Math.min(timeouts.releaseMs, replaceMs))]);
+    try {
+      for await (const cards of mesh.cards.watch({ signal: waiting })) {
+        const peer = peerForStage(cards, placed(), lost);
+        const isThere = cards.some((card) => card.peer === stages[stage]?.peer);
+        if (peer === undefined && !isThere) break;
+        if (peer === undefined) continue;
+        return { peer, machine: machineName(cards, peer), model: findHeldModel(mesh, model) };
+      }
+    } catch (error) {
+      if (signal.aborted || !waiting.aborted) throw error;
+    }
+    throw new SkeinError('does-not-fit', `no machine has room for stage ${stage + 1} of ${name}, which was lost`);
   }
 
   /** Puts the next attempt off, because of a failure. */

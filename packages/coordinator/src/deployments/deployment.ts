@@ -43,7 +43,20 @@ export interface DeploymentOptions {
   readonly timeouts: StageTimeouts;
   /** Start of the deployment, in milliseconds since 1970. */
   readonly startedAt: number;
+  /** Finds another place for a stage that was lost, and the model. Throws where there is none. */
+  readonly replaceStage: (stage: number, signal: AbortSignal) => Promise<StagePlace>;
 }
+
+/** A peer for a stage, and the model that it is to load. */
+export interface StagePlace {
+  readonly peer: string;
+  /** Name of its machine. */
+  readonly machine: string;
+  readonly model: LoadedModel;
+}
+
+/** The model of a deployment, as far as its peers need to know where to get it. */
+export type LoadedModel = Pick<MeshModel, 'manifest' | 'holders'>;
 
 /**
  * Time for which peers keep stages that serve after this coordinator is gone, in milliseconds: enough for a restart, and
@@ -51,11 +64,22 @@ export interface DeploymentOptions {
  */
 const graceMs = 600_000;
 
+/**
+ * Time for which stages wait for a lost one to be loaded elsewhere, in milliseconds: large ones are fetched and read for
+ * minutes.
+ */
+const rejoinMs = 600_000;
+
+/** Tells whether a deployment is on its peers, or about to be: it has neither failed nor been taken down. */
+export function isOnPeers({ state }: Pick<Deployment, 'state'>): boolean {
+  return state !== 'failed' && state !== 'closed';
+}
+
 export type DeploymentObserver = (status: DeploymentStatus) => void;
 
 /**
- * One replica on its peers. It serves once {@link load} or {@link adopt} has resolved, until a stage is lost or it is
- * drained or closed.
+ * One replica on its peers. It serves once {@link load} or {@link adopt} has resolved, until it is drained or closed, or
+ * fails. Where it loses some of several stages, these alone are loaded anew, while the others keep their engines.
  */
 export class Deployment {
   readonly #components: DeploymentComponents;
@@ -65,15 +89,21 @@ export class Deployment {
   /** Links to the stages, by number. */
   readonly #links = new Map<number, StageLink>();
   readonly #stages: StageStatus[];
+  /** Names of the machines, by stage. */
+  readonly #machines: string[];
   readonly #observers = new Set<DeploymentObserver>();
   #state: DeploymentState = 'loading';
   #running: number | undefined;
+  #rebuilding: Promise<boolean> | undefined;
+  /** Number of times that a stage told that its ring was broken. */
+  #breaks = 0;
   #ending: Promise<void> | undefined;
   #error: SkeinError | undefined;
 
   constructor(components: DeploymentComponents, options: DeploymentOptions) {
     this.#components = components;
     this.#options = options;
+    this.#machines = [...options.machines];
     this.#stages = options.plan.stages.map(({ peer, block, bytes, devices }) => ({
       peer,
       block,
@@ -100,11 +130,11 @@ export class Deployment {
   get placement(): LastPlacement {
     const { spec, plan, startedAt } = this.#options;
     const { explanation, prediction } = plan;
-    const stages = plan.stages.map(({ peer, block, bytes, devices }) => ({
+    const stages = this.#stages.map(({ peer, block, plannedBytes, plannedDevices }) => ({
       peer,
       block,
-      bytes,
-      ...(devices && { devices }),
+      bytes: plannedBytes,
+      ...(plannedDevices && { devices: [...plannedDevices] }),
     }));
     return {
       spec: plannedSpecSchema.parse(spec),
@@ -118,6 +148,11 @@ export class Deployment {
   /** Resolves when it has failed or is being taken down. */
   get over(): Promise<void> {
     return this.#ended.promise;
+  }
+
+  /** Resolves with whether it has all its stages: at once, or when what was lost is there again or will never be. */
+  get whole(): Promise<boolean> {
+    return this.#rebuilding ?? Promise.resolve(isOnPeers(this));
   }
 
   /** Calls an observer at every change, until the returned function is called. Errors of the observer change nothing. */
@@ -148,18 +183,11 @@ export class Deployment {
    *
    * @throws SkeinError the first failure; nothing is left on the peers then
    */
-  async load(model: Pick<MeshModel, 'manifest' | 'holders'>): Promise<void> {
+  async load(model: LoadedModel): Promise<void> {
     await this.#begin(async () => {
       this.#changed();
-      {
-        await using _reserved = await this.#reserve();
-        await Promise.all(this.#stages.map(async (_, stage) => await this.#requestStage(stage, model)));
-      }
-      await Promise.all(this.#stages.map(async (_, stage) => this.#isReady(stage, await this.#link(stage).ready)));
-      if (this.#stages.length > 1) {
-        this.#advance('connecting');
-        await Promise.all(this.#stages.map(async (_, stage) => await this.#connectStage(stage)));
-      }
+      await this.#loadStages(new Map(this.#stages.map((_, stage) => [stage, model])));
+      if (this.#stages.length > 1) await this.#closeRing();
     });
   }
 
@@ -184,6 +212,95 @@ export class Deployment {
       // The cause that came first may have made other waits fail with something less telling.
       throw this.#error ?? error;
     }
+  }
+
+  /** Loads stages, each with what its peer is told of the model. */
+  async #loadStages(models: ReadonlyMap<number, LoadedModel>): Promise<void> {
+    const stages = [...models.keys()];
+    {
+      await using _reserved = await this.#reserve(stages);
+      await Promise.all([...models].map(async ([stage, model]) => await this.#requestStage(stage, model)));
+    }
+    await Promise.all(stages.map(async (stage) => this.#isReady(stage, await this.#link(stage).ready)));
+  }
+
+  async #closeRing(): Promise<void> {
+    this.#advance('connecting');
+    await Promise.all(this.#stages.map(async (_, stage) => await this.#connectStage(stage)));
+  }
+
+  /** Loads what was lost anew where that can be done, else gives the deployment up. */
+  #lost(reason: SkeinError): void {
+    // A stage that goes while others are replaced is found when the ring is closed.
+    if (this.#rebuilding !== undefined) return;
+    if (this.#state !== 'ready' || this.#stages.length === 1) return this.fail(reason);
+    this.#enter('connecting');
+    const rebuilt = this.#rebuild(reason).then(
+      () => true,
+      (failure: unknown) => {
+        this.fail(asSkeinError(failure));
+        return false;
+      },
+    );
+    this.#rebuilding = rebuilt.finally(() => (this.#rebuilding = undefined));
+  }
+
+  /** Finds out which stages are lost, loads them on other peers, and closes the ring anew. */
+  async #rebuild(reason: SkeinError): Promise<void> {
+    const { logger } = this.#components;
+    const lost = await this.#partAll(new Set());
+    logger.warn(
+      { deployment: this.id, stages: [...lost], code: reason.code, reason: reason.message },
+      'stages of a deployment are loaded anew, and the others stay',
+    );
+    const models = new Map<number, LoadedModel>();
+    // Those that stay are told whose ring streams to take, and may turn out to be lost, too.
+    for (let found = lost; found.size > 0; found = await this.#partAll(new Set(models.keys()))) {
+      for (const stage of found) models.set(stage, await this.#replace(stage));
+    }
+    if (models.size > 0) await this.#loadStages(models);
+    const breaks = this.#breaks;
+    await this.#closeRing();
+    const failed = [...this.#links.values()].find(({ failure }) => failure !== undefined)?.failure;
+    if (failed !== undefined) throw failed;
+    if (this.#breaks > breaks) throw new SkeinError('stage-lost', 'the ring was broken again while it was closed');
+    this.#advance('ready');
+    logger.info({ deployment: this.id, stages: [...models.keys()] }, 'a deployment has its lost stages again');
+  }
+
+  /**
+   * Has all stages but those that are known to be lost let go of the ring. Returns those that turn out to be lost.
+   *
+   * @throws SkeinError `stale-lease` when another coordinator places; the first failure when all are lost
+   */
+  async #partAll(known: ReadonlySet<number>): Promise<ReadonlySet<number>> {
+    const stages = this.#stages.flatMap((_, stage) => (known.has(stage) ? [] : stage));
+    const failures: { readonly stage: number; readonly error: SkeinError }[] = [];
+    const part = async (stage: number): Promise<void> => {
+      await this.#part(stage).catch((error: unknown) => failures.push({ stage, error: asSkeinError(error) }));
+    };
+    await Promise.all(stages.map(part));
+    const [first] = failures;
+    const replaced = failures.find(({ error }) => error.code === 'stale-lease');
+    if (replaced !== undefined) throw replaced.error;
+    if (first !== undefined && known.size + failures.length === this.#stages.length) throw first.error;
+    return new Set(failures.map(({ stage }) => stage));
+  }
+
+  /** Finds another place for a lost stage. */
+  async #replace(stage: number): Promise<LoadedModel> {
+    const { peer, machine, model } = await this.#options.replaceStage(stage, this.#over.signal);
+    this.#machines[stage] = machine;
+    const { block, plannedBytes, plannedDevices } = this.#stage(stage);
+    const devices = plannedDevices && { plannedDevices };
+    this.#stages[stage] = { peer, block, plannedBytes, ...devices, state: 'loading' };
+    this.#changed();
+    return model;
+  }
+
+  async #part(stage: number): Promise<void> {
+    await this.#link(stage).part(this.#before(stage));
+    this.#update(stage, { state: 'ready' });
   }
 
   /** Gives the deployment up because of an error. Does nothing once it is over. */
@@ -249,13 +366,14 @@ export class Deployment {
    * Has each peer of a pipeline keep memory free, so that no other plan gets between: all agree, or nothing is loaded.
    * One machine alone decides by itself.
    */
-  async #reserve(): Promise<AsyncDisposable> {
+  async #reserve(stages: readonly number[]): Promise<AsyncDisposable> {
     const reservations = new AsyncDisposableStack();
-    if (this.#stages.length === 1) return reservations;
+    if (stages.length === 1) return reservations;
     const { mesh, lease } = this.#components;
     const { signal } = this.#over;
     const reserved = await Promise.allSettled(
-      this.#stages.map(async ({ peer, plannedBytes }, stage) => {
+      stages.map(async (stage) => {
+        const { peer, plannedBytes } = this.#stage(stage);
         const place = { deployment: this.id, stage, bytes: plannedBytes, lease: lease?.() };
         reservations.use(await reserveStage(mesh, { peer, name: this.#machine(stage), place, signal }));
       }),
@@ -266,19 +384,19 @@ export class Deployment {
     throw refused.reason;
   }
 
-  async #requestStage(stage: number, model: Pick<MeshModel, 'manifest' | 'holders'>): Promise<void> {
+  async #requestStage(stage: number, model: LoadedModel): Promise<void> {
     const { id, name, plan, spec } = this.#options;
-    const { block } = this.#place(stage);
-    const previous = plan.stages.length > 1 ? plan.stages.at(stage - 1)?.peer : undefined;
+    const { block } = this.#stage(stage);
+    const stages = this.#stages.length;
     await this.#open(stage, {
       type: 'stage-load',
       deployment: id,
       manifest: model.manifest,
       name,
       stage,
-      stages: plan.stages.length,
+      stages,
       block,
-      ...(previous === undefined ? {} : { previous }),
+      ...(stages > 1 && { previous: this.#before(stage), rejoinMs }),
       sources: model.holders.slice(0, limits.maxStages),
       spec,
       graceMs,
@@ -297,7 +415,7 @@ export class Deployment {
 
   async #open(stage: number, opening: StageLoad | StageAttach): Promise<StageLink> {
     const link = await StageLink.open(this.#components.mesh, {
-      peer: this.#place(stage).peer,
+      peer: this.#stage(stage).peer,
       name: this.#machine(stage),
       opening,
       lease: this.#components.lease ?? (() => undefined),
@@ -309,7 +427,11 @@ export class Deployment {
         this.#running = running;
         this.#changed();
       },
-      onLost: (error) => this.fail(error),
+      onParted: () => {
+        this.#breaks += 1;
+        this.#lost(new SkeinError('stage-lost', 'the ring of a deployment was broken'));
+      },
+      onLost: (error) => this.#lost(error),
     });
     this.#links.set(stage, link);
     // It may have ended while the stream was being opened.
@@ -321,8 +443,13 @@ export class Deployment {
     this.#update(stage, { state: 'ready', backend, fetchedBytes, fileBytes, ...(placement && { placement }) });
   }
 
-  #place(stage: number): LastPlacement['stages'][number] {
-    return invariant(this.#options.plan.stages[stage], 'a stage has a place in the plan');
+  #stage(stage: number): StageStatus {
+    return invariant(this.#stages[stage], 'a deployment has a status for each stage');
+  }
+
+  /** Returns the peer of the stage before one on the ring. */
+  #before(stage: number): string {
+    return invariant(this.#stages.at(stage - 1), 'a ring has stages').peer;
   }
 
   async #connectStage(stage: number): Promise<void> {
@@ -340,7 +467,7 @@ export class Deployment {
   }
 
   #machine(stage: number): string {
-    const name = this.#options.machines[stage];
+    const name = this.#machines[stage];
     if (name === undefined) throw new SkeinError('internal', 'a stage on a machine without a name');
     return name;
   }

@@ -70,6 +70,9 @@ export interface DeploymentsOptions {
   readonly timeouts?: Partial<DeploymentTimeouts> | undefined;
 }
 
+/** Longest wait for another loss of a deployment that has just got its lost stages again, in milliseconds. */
+const rebuiltNoticeMs = 1000;
+
 export interface DeployOptions {
   /**
    * Whether to add no replica where one of this coordinator's that is as asked serves or is about to. Default: no. The
@@ -345,8 +348,14 @@ export class Deployments {
     await this.#untilBegun(held, signal);
     using _asked = this.#reconciler.asks(held.model);
     await untilAborted(Promise.all(failed.map(async (one) => await this.#untilNoticed(one))), signal);
-    const deployment = await this.#shared(this.#jobFor(held, failed).settled(), signal);
-    return { deployment: deployment.id, lead: deployment.lead };
+    // One that has its lost stages again may be asked again: the request failed before that.
+    const lost = failed.filter((id) => !this.#isRebuilt(this.#reconciler.job(id)));
+    for (;;) {
+      const deployment = await this.#shared(this.#jobFor(held, lost).settled(), signal);
+      const isWhole = await untilAborted(deployment.whole, signal);
+      // One that has lost a stage for good is replaced as a whole.
+      if (isWhole) return { deployment: deployment.id, lead: deployment.lead };
+    }
   }
 
   /**
@@ -487,12 +496,23 @@ export class Deployments {
     return new SkeinError('not-found', `there is no deployment ${shown}; see \`skein status\``);
   }
 
-  /** Waits for the end of a deployment that a request has found lost; resolves early when it is not ours or over. */
+  /**
+   * Waits until a deployment that a request has found lost is found so here; resolves early when it is not ours, and does
+   * not wait long for one that has its lost stages again.
+   */
   async #untilNoticed(id: string): Promise<void> {
-    const deployment = this.#reconciler.job(id)?.deployment;
-    if (deployment?.state === 'ready') {
-      await Promise.race([deployment.over, delay(this.#timeouts.lossNoticeMs, undefined, { ref: false })]);
-    }
+    const job = this.#reconciler.job(id);
+    if (job?.deployment?.state !== 'ready') return;
+    const noticed = Promise.withResolvers<void>();
+    const forget = job.deployment.observe(({ state }) => void (state !== 'ready' && noticed.resolve()));
+    const longest = this.#isRebuilt(job) ? rebuiltNoticeMs : this.#timeouts.lossNoticeMs;
+    await Promise.race([noticed.promise, delay(longest, undefined, { ref: false })]);
+    forget();
+  }
+
+  /** Tells whether lost stages of a deployment were replaced a moment ago: requests that failed may have done so before. */
+  #isRebuilt(job: DeploymentJob | undefined): boolean {
+    return job !== undefined && job.sinceRebuiltMs < this.#timeouts.lossNoticeMs;
   }
 }
 

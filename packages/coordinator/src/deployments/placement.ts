@@ -3,6 +3,7 @@ import {
   mayFitWithLess,
   plannedSpec,
   SkeinError,
+  type Card,
   type DeploymentStatus,
   type Labels,
   type PlannedSpec,
@@ -55,15 +56,21 @@ export function placeDeployment(
 
 /** Leaves a plan the machines that have all of the labels. */
 function among(mesh: PlanSnapshot, labels: Labels): PlanSnapshot {
-  const wanted = Object.entries(labels);
-  const fits = mesh.cards.filter((card) => wanted.every(([key, value]) => card.labels?.[key] === value));
+  const fits = mesh.cards.filter((card) => hasLabels(card, labels));
   const peers = fits.map(({ peer }) => peer).filter((peer) => mesh.among?.has(peer) ?? true);
   if (peers.length > 0) return { ...mesh, among: new Set(peers) };
-  const shown = wanted.map(([key, value]) => `${key}=${value}`).join(', ');
+  const shown = Object.entries(labels)
+    .map(([key, value]) => `${key}=${value}`)
+    .join(', ');
   throw new SkeinError(
     'no-peers',
     `no machine has the labels that the deployment asks for (${shown}); invite one with \`skein invite --label\`, or ask for others`,
   );
+}
+
+/** Tells whether a machine has all of the labels. */
+export function hasLabels(card: Card, labels: Labels): boolean {
+  return Object.entries(labels).every(([key, value]) => card.labels?.[key] === value);
 }
 
 /** Returns the stages of deployments that hold memory or are about to, which cards may not show yet. */

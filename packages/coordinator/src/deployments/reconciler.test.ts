@@ -5,7 +5,7 @@ import { cardOf, gibibyte } from '../testing/fixtures.ts';
 import { ScriptedPeer } from '../testing/scripted-peer.ts';
 import { TwoPeers } from '../testing/two-peers.ts';
 import type { Deployments } from './deployments.ts';
-import type { KeptState, StateToKeep } from './desired-file.ts';
+import { forgetful, type KeptState, type StateToKeep } from './desired-file.ts';
 
 const never = new AbortController().signal;
 let world: TwoPeers;
@@ -20,12 +20,45 @@ afterEach(async () => {
   await world[Symbol.asyncDispose]();
 });
 
+describe('a deployment of several stages that loses one', () => {
+  const loads = () => world.peers.map((one) => one.loads.map(({ stage }) => stage));
+
+  it.each([0, 1])('has it loaded once more, and keeps the others (peer %i)', async (index) => {
+    const { id } = await deployments.deploy({ model: 'tiny', stages: 2 });
+    const [before, nexts] = [loads(), world.peer(1 - index).nexts.length];
+    world.lose(index);
+    expect(await deployments.ensure('tiny', { signal: never, failed: [id] })).toMatchObject({ deployment: id });
+    expect(deployments.list()).toMatchObject([{ id, state: 'ready' }]);
+    expect(loads()[index]).toEqual([...(before[index] ?? []), ...(before[index] ?? [])]);
+    expect(loads()[1 - index]).toEqual(before[1 - index]);
+    expect(world.peer(1 - index).nexts).toHaveLength(nexts + 1);
+  });
+
+  it('has it loaded on another machine where its own is gone, and is kept with that', async () => {
+    const { authority, mesh, peers } = world;
+    const others = [mesh, ...peers.map((one) => one.mesh)];
+    const saved: StateToKeep[] = [];
+    deployments = world.newDeployments({}, { store: { ...forgetful, save: (state) => void saved.push(state) } });
+    const { id } = await deployments.deploy({ model: 'tiny', stages: 2 });
+    const spare = await ScriptedPeer.join({ authority, knows: others, freeBytes: 2 * gibibyte });
+    world.peers.push(spare);
+    await world.untilShown((cards) => cards.filter(({ hardware }) => hardware !== undefined).length === 3);
+    await world.peer(1).mesh.stop();
+    await vi.waitFor(() => expect(spare.loads).toMatchObject([{ deployment: id, stage: 1 }]));
+    await vi.waitFor(() => expect(deployments.list()).toMatchObject([{ id, state: 'ready' }]));
+    const placed = { stages: [{ peer: world.peer(0).mesh.peerId }, { peer: spare.mesh.peerId }] };
+    expect(saved.at(-1)).toMatchObject({ deployments: [{ id, placement: placed }] });
+  });
+});
+
 describe('deploying anew what was lost', () => {
   const wish = { stages: 2, contextTokens: 512, sequences: 2, threads: 3 };
+  /** Makes all peers drop their stages. */
+  const loseAll = (): void => [0, 1].forEach((index) => world.lose(index));
 
   it('happens by itself, with what it had been asked for', async () => {
     await deployments.deploy({ model: 'tiny', ...wish });
-    world.lose(1);
+    loseAll();
     const again = { id: 'deployment-2', state: 'ready', contextTokens: 512, sequences: 2 };
     await vi.waitFor(() => expect(deployments.list()).toMatchObject([again]));
     expect(world.peer(1).loads.at(-1)).toMatchObject({ stages: 2, spec: { threads: 3 } });
@@ -33,9 +66,9 @@ describe('deploying anew what was lost', () => {
 
   it('takes its time with one that is lost again and again, unless a request comes', async () => {
     await deployments.deploy({ model: 'tiny', ...wish });
-    world.lose(1);
+    loseAll();
     await vi.waitFor(() => expect(deployments.list()).toMatchObject([{ id: 'deployment-2', state: 'ready' }]));
-    world.lose(1);
+    loseAll();
     await vi.waitFor(() => expect(deployments.list().map(({ state }) => state)).toContain('waiting'));
     expect(await deployments.ensure('tiny', { signal: never })).toMatchObject({ deployment: 'deployment-3' });
   });

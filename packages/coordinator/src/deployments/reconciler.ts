@@ -12,7 +12,7 @@ import {
 } from '@skein/protocol';
 
 import type { Schedule } from '../timers.ts';
-import type { Deployment, DeploymentComponents } from './deployment.ts';
+import { isOnPeers, type Deployment, type DeploymentComponents } from './deployment.ts';
 import { DeploymentJob, type DeploymentJobOptions } from './deployment-job.ts';
 import type { DeploymentTimeouts } from './deployment-timeouts.ts';
 import { DemandHistory, loadsOf } from './demand.ts';
@@ -28,6 +28,7 @@ import { EndedDeployments } from './ended-deployments.ts';
 import { evictedFor } from './eviction.ts';
 import type { FreshCards } from './fresh-cards.ts';
 import { LeftStages } from './left-stages.ts';
+import { placedStages } from './placement.ts';
 import { deploymentFor, reconcile, type Action, type Demand, type DemandFor, type Observed } from './reconcile.ts';
 import { machinesOf } from './retry.ts';
 import type { ModelScaling } from './scaling.ts';
@@ -131,7 +132,8 @@ export class Reconciler {
   /** Lists the jobs of deployments that are to serve and are on peers. */
   serving(): readonly DeploymentJob[] {
     const ids = this.#desired.list().filter(({ goal }) => goal === 'serve');
-    return ids.flatMap(({ id }) => this.#jobs.get(id) ?? []).filter(({ deployment }) => isOnPeers(deployment));
+    const jobs = ids.flatMap(({ id }) => this.#jobs.get(id) ?? []);
+    return jobs.filter(({ deployment }) => deployment !== undefined && isOnPeers(deployment));
   }
 
   /** Returns the job of a desired deployment; undefined for an unknown one. */
@@ -249,14 +251,12 @@ export class Reconciler {
       name,
       spec,
       timeouts: this.#options.timeouts,
+      placed: () => placedStages(this.jobs().flatMap((one) => one.status() ?? [])),
       onChange: () => this.#schedule(),
+      onServing: (deployment) => this.#serves(deployment),
     });
     this.#desired.add(wanted);
     this.#jobs.set(id, job);
-    job.ready.then(
-      (deployment) => this.#serves(deployment),
-      () => undefined,
-    );
     this.#stopWatching ??= this.#components.mesh.cards.onChange(() => this.#schedule());
     this.#schedule();
     return job;
@@ -403,8 +403,4 @@ export class Reconciler {
     this.#jobs.delete(id);
     this.#desired.remove(id);
   }
-}
-
-function isOnPeers(deployment: Deployment | undefined): boolean {
-  return deployment !== undefined && deployment.state !== 'failed' && deployment.state !== 'closed';
 }

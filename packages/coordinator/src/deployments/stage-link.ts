@@ -39,6 +39,8 @@ export interface StageLinkOptions {
   readonly onProgress: (progress: StageProgress) => void;
   /** Called with the number of generations that still run, once the lead is being drained. */
   readonly onRunning: (running: number) => void;
+  /** Called when a stage that served has lost a neighbour, and waits for its ring to be closed anew. */
+  readonly onParted: () => void;
   /** Called once when the stage fails or its peer is lost, at any time; not after {@link StageLink.close}. */
   readonly onLost: (error: SkeinError) => void;
 }
@@ -51,7 +53,9 @@ export class StageLink {
   readonly #stream: FrameStream;
   readonly #options: StageLinkOptions;
   readonly #ready = Promise.withResolvers<StageReady>();
-  readonly #connected = Promise.withResolvers<void>();
+  #connected = Promise.withResolvers<void>();
+  #parted = Promise.withResolvers<void>();
+  #failure: SkeinError | undefined;
   readonly #over: Promise<void>;
   #isReady = false;
   #isClosing = false;
@@ -62,6 +66,7 @@ export class StageLink {
     // Waiters get the rejection; when there are none, onLost tells.
     this.#ready.promise.catch(() => undefined);
     this.#connected.promise.catch(() => undefined);
+    this.#parted.promise.catch(() => undefined);
     this.#over = this.#follow();
   }
 
@@ -97,18 +102,36 @@ export class StageLink {
     return this.#connected.promise;
   }
 
+  /** The reason why it is over; undefined while it is not. */
+  get failure(): SkeinError | undefined {
+    return this.#failure;
+  }
+
   /** Makes the peer open the ring to the next stage's peer; resolves when it has. */
   async connect(next: { readonly peer: string; readonly name: string }): Promise<void> {
     const { name, timeouts } = this.#options;
-    const seconds = timeouts.connectMs / 1000;
-    const late = new SkeinError(
-      'deadline-exceeded',
-      `${name} could not reach ${next.name} in ${seconds} s; see \`skein doctor\` on either`,
-    );
-    const timer = setTimeout(() => this.#stream.abort(late), timeouts.connectMs);
+    const late = `${name} could not reach ${next.name} in ${timeouts.connectMs / 1000} s; see \`skein doctor\` on either`;
+    this.#connected = Promise.withResolvers();
+    await this.#command({ type: 'stage-connect', next: next.peer }, this.#connected.promise, late);
+  }
+
+  /** Makes the stage let go of its neighbours, and take the ring from another peer; resolves when it has. */
+  async part(previous: string): Promise<void> {
+    const { name, timeouts } = this.#options;
+    const late = `${name} did not let go of its ring in ${timeouts.connectMs / 1000} s`;
+    this.#parted = Promise.withResolvers();
+    await this.#command({ type: 'stage-part', previous }, this.#parted.promise, late);
+  }
+
+  async #command(command: StageCommand, answer: Promise<void>, late: string): Promise<void> {
+    // The failure of the link comes to it, too, when nobody waits.
+    answer.catch(() => undefined);
+    if (this.#failure !== undefined) throw this.#failure;
+    const error = new SkeinError('deadline-exceeded', late);
+    const timer = setTimeout(() => this.#stream.abort(error), this.#options.timeouts.connectMs);
     try {
-      await this.#stream.write({ type: 'stage-connect', next: next.peer } satisfies StageCommand);
-      await this.#connected.promise;
+      await this.#stream.write(command);
+      await answer;
     } finally {
       clearTimeout(timer);
     }
@@ -159,8 +182,10 @@ export class StageLink {
     }
     if (this.#isClosing) failure = new SkeinError('aborted', 'the deployment was taken down');
     else this.#stream.abort();
+    this.#failure = failure;
     this.#ready.reject(failure);
     this.#connected.reject(failure);
+    this.#parted.reject(failure);
     if (!this.#isClosing) this.#options.onLost(failure);
   }
 
@@ -190,6 +215,8 @@ export class StageLink {
         return this.#ready.resolve(event);
       case 'stage-connected':
         return this.#connected.resolve();
+      case 'stage-parted':
+        return event.error === undefined ? this.#parted.resolve() : this.#options.onParted();
       case 'stage-draining':
         return this.#options.onRunning(event.running);
       case 'stage-reserved':

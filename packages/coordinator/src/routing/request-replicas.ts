@@ -95,6 +95,8 @@ export class RequestReplicas implements ReplicaSource {
     const lost = new Set([...failed.map(({ deployment }) => deployment), ...engines.dead, ...canaries.out()]);
     const route = await deployments.ensure(model, { signal, failed: [...lost] });
     if (last !== undefined) this.#replacements.add(route.deployment);
+    // It has lost a stage and has got it back.
+    engines.rebuilt(route.deployment);
     return route;
   }
 }

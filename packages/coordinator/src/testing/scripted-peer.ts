@@ -162,6 +162,8 @@ export class ScriptedPeer {
           if (command.handOver === true) this.handedOver += 1;
           this.#tellRunning = async () => await send({ type: 'stage-draining', running: this.generating.size });
           await this.#tellRunning();
+        } else if (command.type === 'stage-part') {
+          await send({ type: 'stage-parted' });
         } else if (command.type === 'stage-unload') {
           this.kept.delete(key);
           this.onKept();

@@ -84,6 +84,8 @@ export const toEngineSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('generation-cancel'), id: generationId }),
   /** Answered at once, so that the way between the processes can be timed. */
   engineEchoRequestSchema,
+  /** The ring was broken: the lead begins anew, with the generations that start behind this. */
+  z.object({ type: z.literal('ring-reset') }),
 ]);
 export type ToEngine = z.infer<typeof toEngineSchema>;
 

@@ -81,3 +81,14 @@ test('tells in messages of bounded size, of a bounded number of digests, and of 
   prefixes.change({ held: [{ id: '0', tokens: 10, of: 10 }], gone: [] });
   expect(following.take()).toEqual({ added: [], removed: [] });
 });
+
+test('tells that nothing is held any more once the cache was lost', () => {
+  const prompts = [promptOf('Why is the sky blue? '), promptOf('Why is grass green? ')];
+  const prefixes = holding(...prompts);
+  using following = prefixes.follow();
+  const { added } = following.take();
+  prefixes.clear();
+  expect(new Set(following.take().removed)).toEqual(new Set(added));
+  using later = prefixes.follow();
+  expect(later.take()).toEqual({ added: [], removed: [] });
+});

@@ -45,6 +45,11 @@ export class HeldPrefixes {
     }
   }
 
+  /** Takes the loss of all that the engine held. */
+  clear(): void {
+    this.change({ held: [], gone: [...this.#prompts.keys()] });
+  }
+
   /** Follows the digests, until the returned object is disposed: all that are held first, then each change. */
   follow(): PrefixFollowing {
     const following = new PrefixFollowing(() => this.#followers.delete(following));

@@ -1,6 +1,7 @@
+import { randomInt } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 
-import type { FrameStream, Mesh } from '@skein/mesh';
+import type { FrameStream, Mesh, Schedule } from '@skein/mesh';
 import {
   asSkeinError,
   expertLayersIn,
@@ -23,6 +24,7 @@ import {
   type StageEvent,
   type StageLoad,
   type TakenMemory,
+  type StagePart,
 } from '@skein/protocol';
 
 import type { Generation } from '../engine/lead/lead.ts';
@@ -34,7 +36,7 @@ import { splitArchitecture } from '../stage-file/index.ts';
 import { HeldPrefixes } from './held-prefixes.ts';
 import type { MeasuredSpeeds } from './measured-speeds.ts';
 import { openRing } from './ring-link.ts';
-import { pipeToStream, streamToPipe } from './splice.ts';
+import { RingPipe } from './splice.ts';
 import { assertStageRoom } from './stage-room.ts';
 import { prepareStageFiles, type StageFiles, type StageFilesComponents } from './stage-files.ts';
 
@@ -46,11 +48,15 @@ export interface HostedStageComponents extends StageFilesComponents {
   readonly threads: number;
   /** Whether this machine stays awake while it holds a stage. */
   readonly keepAwake: boolean;
+  /** Timers. */
+  readonly schedule: Schedule;
   /** Called when the card's description of the stage has changed. */
   readonly onChange: () => void;
 }
 
 const loadHeartbeatMs = 5000;
+/** Numbers among which that of a ring is chosen, so that it is no other's. */
+const ringNumbers = 2 ** 40;
 
 /** A stage's report that it is loaded. */
 export type StageReady = Extract<StageEvent, { type: 'stage-ready' }>;
@@ -65,7 +71,8 @@ export interface StageMemory {
 
 /**
  * One stage on this peer, from the coordinator's request to hold it to its end. It ends when it is disposed of, when the
- * engine dies or when a neighbour on the ring is lost; in the last two cases `ended` carries the error.
+ * engine dies or when a neighbour on the ring is lost; in the last two cases `ended` carries the error. With `rejoinMs` it
+ * outlives its neighbours by so much, and serves again when its coordinator has closed the ring anew.
  */
 export class HostedStage implements AsyncDisposable {
   readonly load: StageLoad;
@@ -77,8 +84,17 @@ export class HostedStage implements AsyncDisposable {
   readonly #ended = new AbortController();
   readonly #tasks = new Set<Promise<void>>();
   readonly #listeners = new DisposableStack();
+  /** Aborts when the stage lets go of its neighbours: each ring has its own. */
+  #parted = new AbortController();
+  #overdue: Disposable | undefined;
+  #onParted: ((error: SkeinError) => void) | undefined;
+  /** Peer id of the holder of the stage before. */
+  #previous: string | undefined;
   #engine: EngineProcess | undefined;
+  #ring: RingPipe | undefined;
   #files: StageFiles | undefined;
+  /** Number of the ring, once it is closed. */
+  #ringNumber: number | undefined;
   #hasPrevious = false;
   #hasNext = false;
   #isDraining = false;
@@ -90,6 +106,7 @@ export class HostedStage implements AsyncDisposable {
   constructor(components: HostedStageComponents, load: StageLoad, { others, reservedBytes }: StageMemory) {
     this.#components = components;
     this.load = load;
+    this.#previous = load.previous;
     this.#others = others;
     this.#reservedBytes = reservedBytes;
   }
@@ -164,6 +181,7 @@ export class HostedStage implements AsyncDisposable {
       sequences,
       active,
       queued,
+      ...(stage === 0 && this.#ringNumber !== undefined && { ring: this.#ringNumber }),
       ...work,
       ...loaded,
     };
@@ -189,6 +207,7 @@ export class HostedStage implements AsyncDisposable {
     this.#engine = engine;
     const { machine, speeds } = this.#components;
     this.#ratioBefore = speeds.describe(machine.describe()).ratios?.[this.#kind] ?? 1;
+    this.#ring = new RingPipe(engine.ring);
     this.#recordSpeed(engine, files.manifest);
     this.#listeners.use(onAbort(engine.lost, () => this.#end(asSkeinError(engine.lost.reason))));
     engine.onLoad(() => {
@@ -208,16 +227,17 @@ export class HostedStage implements AsyncDisposable {
 
   /** Opens the ring to the next stage. */
   async connect({ next }: StageConnect, signal: AbortSignal): Promise<void> {
-    const engine = this.#requireEngine();
+    const ring = this.#requireRing();
     const { deployment, stage, stages } = this.load;
     const ringOpen = { deployment, stage: (stage + 1) % stages };
-    const stream = await openRing(this.#components.mesh, { peer: next, ringOpen }, signal);
+    const parted = this.#parted.signal;
+    const stream = await openRing(this.#components.mesh, { peer: next, ringOpen }, AbortSignal.any([signal, parted]));
     this.#hasNext = true;
-    this.#components.onChange();
+    this.#joined();
     const neighbour = this.#neighbour(1, next);
-    const feeding = pipeToStream(engine.ring, stream.detach(), this.#ended.signal);
+    const feeding = ring.send(stream.detach(), AbortSignal.any([this.#ended.signal, parted]));
     // When it returns the engine has closed its pipe: `lost` says why, which is what others are to hear.
-    void this.#run(feeding.catch((error: unknown) => this.#blame(neighbour, error)));
+    void this.#run(feeding.catch((error: unknown) => this.#blame(neighbour, { parted, cause: error })));
   }
 
   /**
@@ -226,22 +246,44 @@ export class HostedStage implements AsyncDisposable {
    * @throws SkeinError `not-a-member` for another peer's stream, `protocol-violation` for a second one
    */
   async acceptPrevious(stream: FrameStream, peerId: string): Promise<void> {
-    const engine = this.#requireEngine();
-    if (peerId !== this.load.previous) {
+    const ring = this.#requireRing();
+    if (peerId !== this.#previous) {
       throw new SkeinError('not-a-member', 'this member does not hold the stage before in the pipeline');
     }
     if (this.#hasPrevious) throw new SkeinError('protocol-violation', 'the stage before is connected already');
     this.#hasPrevious = true;
+    const parted = this.#parted.signal;
     const neighbour = this.#neighbour(-1, peerId);
     await stream.write({ type: 'ring-accepted' });
-    this.#components.onChange();
-    const feeding = streamToPipe(stream.detach(), engine.ring, this.#ended.signal);
+    this.#joined();
+    const feeding = ring.feed(stream.detach(), AbortSignal.any([this.#ended.signal, parted]));
     await this.#run(
       feeding.then(
-        () => this.#blame(neighbour),
-        (error: unknown) => this.#blame(neighbour, error),
+        () => this.#blame(neighbour, { parted }),
+        (error: unknown) => this.#blame(neighbour, { parted, cause: error }),
       ),
     );
+  }
+
+  /** Calls back with the reason when a neighbour was lost, and the stage waits for its ring to be closed anew. */
+  onParted(callback: (error: SkeinError) => void): void {
+    this.#onParted = callback;
+  }
+
+  /**
+   * Lets go of both neighbours, since one of them was lost, and takes the ring stream from another peer from now on. Its
+   * generations end. Returns false where its engine is gone, whose end is about to be told.
+   *
+   * @throws SkeinError `protocol-violation` for a stage that does not wait for its ring to be closed anew
+   */
+  part({ previous }: Pick<StagePart, 'previous'>): boolean {
+    if (this.#isEngineGone) return false;
+    if (!this.#outlivesNeighbours) {
+      throw new SkeinError('protocol-violation', 'this stage does not outlive its neighbours');
+    }
+    this.#letGo(new SkeinError('stage-lost', 'another stage of the pipeline was lost'));
+    this.#previous = previous;
+    return true;
   }
 
   /**
@@ -279,6 +321,7 @@ export class HostedStage implements AsyncDisposable {
   /** Ends the stage, on purpose: answers that other leads can continue are handed over. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#ended.signal.aborted && !this.#isEngineGone) this.#engine?.handOver(handedOver());
+    this.#overdue?.[Symbol.dispose]();
     this.#end(new SkeinError('stage-lost', 'the deployment was ended'));
     this.#listeners.dispose();
     await this.#engine?.stop();
@@ -375,6 +418,11 @@ export class HostedStage implements AsyncDisposable {
     throw new SkeinError('not-deployed', 'this stage is not loaded');
   }
 
+  #requireRing(): RingPipe {
+    this.#requireEngine();
+    return invariant(this.#ring, 'a loaded stage has a ring');
+  }
+
   /** Runs one side of the ring until it is over, and keeps it for disposal to wait for. */
   async #run(side: Promise<void>): Promise<void> {
     this.#tasks.add(side);
@@ -389,11 +437,47 @@ export class HostedStage implements AsyncDisposable {
   }
 
   /**
-   * Ends the stage because a neighbour is gone; not when that happened because our own engine is gone, whose end says
-   * more.
+   * Lets go of the ring because a neighbour is gone, or ends where the stage does not outlive that; does nothing when that
+   * happened because our own engine is gone, whose end says more, or because the stage has let go of that ring.
    */
-  #blame(neighbour: Neighbour, cause?: unknown): void {
-    if (!this.#isEngineGone) this.#end(lost(neighbour, cause));
+  #blame(neighbour: Neighbour, { parted, cause }: { readonly parted: AbortSignal; readonly cause?: unknown }): void {
+    if (this.#isEngineGone || parted.aborted) return;
+    const error = lost(neighbour, cause);
+    if (!this.#outlivesNeighbours) return this.#end(error);
+    this.#letGo(error);
+    this.#onParted?.(error);
+  }
+
+  /** Whether it stays, with its engine, when a neighbour is lost. */
+  get #outlivesNeighbours(): boolean {
+    const { rejoinMs = 0, stages } = this.load;
+    return rejoinMs > 0 && stages > 1 && !this.#isDraining && !this.#ended.signal.aborted;
+  }
+
+  /** Lets go of both neighbours, and waits for new ones. */
+  #letGo(error: SkeinError): void {
+    const { stage, rejoinMs = 0 } = this.load;
+    this.#parted.abort(error);
+    this.#parted = new AbortController();
+    this.#hasPrevious = false;
+    this.#hasNext = false;
+    this.#ringNumber = undefined;
+    if (stage === 0) {
+      this.#engine?.resetRing(error);
+      this.prefixes.clear();
+    }
+    this.#overdue ??= this.#components.schedule(rejoinMs, () => this.#end(error));
+    this.#components.onChange();
+  }
+
+  /** Notes that a neighbour is there. */
+  #joined(): void {
+    if (this.#isConnected) {
+      this.#ringNumber = randomInt(ringNumbers);
+      this.#overdue?.[Symbol.dispose]();
+      this.#overdue = undefined;
+    }
+    this.#components.onChange();
   }
 
   /** Whether the engine's process has closed its pipes, and is about to report its end. */

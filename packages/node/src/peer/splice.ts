@@ -2,39 +2,145 @@ import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
 
 import type { ByteDuplex } from '@skein/mesh';
-import { onAbort, SkeinError } from '@skein/protocol';
+import { limits, onAbort, SkeinError } from '@skein/protocol';
+
+const lengthBytes = 4;
 
 /**
- * Copies bytes of a ring stream into the engine's pipe, at the pace of the engine. Returns when the stream has ended;
- * throws when it is lost. Aborting the signal gives the stream up.
+ * The engine's pipe of the ring, joined to one stream in each direction, and to others when those are lost. It copies
+ * frames without decoding them, and leaves none half written: the next stream goes on with a whole one.
  */
-export async function streamToPipe(stream: ByteDuplex, pipe: Duplex, signal: AbortSignal): Promise<void> {
-  using _abort = onAbort(signal, () => stream.abort());
-  for await (const chunk of stream.readable) {
-    if (!pipe.write(chunk)) await once(pipe, 'drain', { signal });
+export class RingPipe {
+  readonly #pipe: Duplex;
+  /** Frames that the engine has written, as far as they were read. */
+  readonly #written = new FrameBounds();
+
+  constructor(pipe: Duplex) {
+    this.#pipe = pipe;
+  }
+
+  /**
+   * Copies the frames of a stream to the engine, at its pace. Returns when the stream has ended; throws when it is lost.
+   * Aborting the signal gives the stream up.
+   *
+   * @throws SkeinError `frame-too-large` for a frame that is longer than any may be
+   */
+  async feed(stream: ByteDuplex, signal: AbortSignal): Promise<void> {
+    using _abort = onAbort(signal, () => stream.abort());
+    const bounds = new FrameBounds();
+    /** The beginning of a frame. */
+    let held: Uint8Array[] = [];
+    for await (const chunk of stream.readable) {
+      const end = bounds.lastEnd(chunk);
+      if (end > 0) {
+        const isFull = this.#write([...held, chunk.subarray(0, end)]);
+        held = [];
+        if (isFull) await once(this.#pipe, 'drain', { signal });
+      }
+      if (end < chunk.byteLength) held.push(chunk.subarray(end));
+    }
+  }
+
+  /**
+   * Copies the engine's frames into a stream, at its pace. Nothing comes back on that stream, so its end is the news that
+   * the next stage is gone. Returns when the engine has closed its pipe; throws when the stream is over. Aborting the
+   * signal gives the stream up.
+   */
+  async send(stream: ByteDuplex, signal: AbortSignal): Promise<void> {
+    const over = new AbortController();
+    using _abort = onAbort(signal, () => stream.abort());
+    const watch = async (): Promise<never> => {
+      for await (const _chunk of stream.readable) break;
+      throw new SkeinError('peer-lost', 'the next stage has ended the ring stream');
+    };
+    try {
+      await Promise.race([this.#copyTo(stream, over.signal), watch()]);
+    } finally {
+      over.abort();
+      stream.abort();
+    }
+  }
+
+  async #copyTo(stream: ByteDuplex, over: AbortSignal): Promise<void> {
+    // The rest of a frame whose beginning went to an earlier stream.
+    let skips = this.#written.isInside;
+    while (!over.aborted) {
+      const chunk = this.#pipe.read() as Uint8Array | null;
+      if (chunk === null) {
+        if (this.#pipe.readableEnded || this.#pipe.destroyed) return;
+        await untilReadable(this.#pipe, over);
+        continue;
+      }
+      const from = skips ? this.#written.advance(chunk, 0) : 0;
+      skips &&= this.#written.isInside;
+      this.#written.lastEnd(chunk.subarray(from));
+      if (from < chunk.byteLength) await stream.write(chunk.subarray(from));
+    }
+  }
+
+  /** Writes chunks at once. Returns whether the pipe wants no more for now. */
+  #write(chunks: readonly Uint8Array[]): boolean {
+    this.#pipe.cork();
+    let wantsMore = true;
+    for (const chunk of chunks) wantsMore = this.#pipe.write(chunk);
+    this.#pipe.uncork();
+    return !wantsMore;
   }
 }
 
-/**
- * Copies the engine's bytes into a ring stream, at the pace of the stream. Nothing comes back on that stream, so its
- * end is the news that the next stage is gone. Returns when the engine has closed its pipe; throws when the stream is
- * over. Aborting the signal gives the stream up.
- */
-export async function pipeToStream(pipe: Duplex, stream: ByteDuplex, signal: AbortSignal): Promise<void> {
-  using _abort = onAbort(signal, () => stream.abort());
-  const write = async (): Promise<void> => {
-    for await (const chunk of pipe as AsyncIterable<Uint8Array>) await stream.write(chunk);
-  };
-  const watch = async (): Promise<never> => {
-    for await (const _chunk of stream.readable) break;
-    throw new SkeinError('peer-lost', 'the next stage has ended the ring stream');
-  };
-  const writing = write();
-  // An idle engine writes nothing, so this may settle long after the stream is lost: when the pipe closes.
-  writing.catch(() => undefined);
+/** The bounds of frames in a stream of bytes: each begins with its length. */
+class FrameBounds {
+  readonly #length = new Uint8Array(lengthBytes);
+  #lengthRead = 0;
+  #left = 0;
+
+  /** Whether the bytes so far end within a frame. */
+  get isInside(): boolean {
+    return this.#lengthRead > 0 || this.#left > 0;
+  }
+
+  /** Takes bytes of a chunk, from an index up to the end of the frame or of the chunk. Returns the index behind them. */
+  advance(chunk: Uint8Array, from: number): number {
+    let index = from;
+    while (this.#left === 0 && index < chunk.byteLength) {
+      const bytes = Math.min(lengthBytes - this.#lengthRead, chunk.byteLength - index);
+      this.#length.set(chunk.subarray(index, index + bytes), this.#lengthRead);
+      this.#lengthRead += bytes;
+      index += bytes;
+      if (this.#lengthRead < lengthBytes) continue;
+      this.#lengthRead = 0;
+      this.#left = new DataView(this.#length.buffer).getUint32(0, true);
+      if (this.#left > limits.maxFrameBytes) {
+        throw new SkeinError('frame-too-large', `a frame of ${this.#left} bytes came on the ring`);
+      }
+      if (this.#left === 0) return index;
+    }
+    const bytes = Math.min(this.#left, chunk.byteLength - index);
+    this.#left -= bytes;
+    return index + bytes;
+  }
+
+  /** Takes a chunk. Returns the index behind the last frame that ends in it, 0 where none does. */
+  lastEnd(chunk: Uint8Array): number {
+    let end = 0;
+    for (let index = 0; index < chunk.byteLength;) {
+      index = this.advance(chunk, index);
+      if (!this.isInside) end = index;
+    }
+    return end;
+  }
+}
+
+/** Waits until there is something to read, or never will be. */
+async function untilReadable(pipe: Duplex, over: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const settle = (): void => resolve();
+  const events = ['readable', 'end', 'close', 'error'] as const;
+  for (const event of events) pipe.on(event, settle);
+  using _abort = onAbort(over, settle);
   try {
-    await Promise.race([writing, watch()]);
+    await promise;
   } finally {
-    stream.abort();
+    for (const event of events) pipe.off(event, settle);
   }
 }

@@ -77,7 +77,7 @@ export class StageHost {
     fence.assertObeyed(coordinator);
     if (opening.type === 'stage-reserve') return await this.#reserve(stream, opening);
     const holder = { stream, coordinator };
-    if (opening.type === 'stage-load') return await this.#begin(opening).serve(holder);
+    if (opening.type === 'stage-load') return await (await this.#begin(opening)).serve(holder);
     const tenure = this.#tenures.get(stageKey(opening));
     if (tenure === undefined) throw notHeld(opening);
     return await tenure.attach(holder);
@@ -98,9 +98,15 @@ export class StageHost {
   }
 
   /** Begins the tenure of a stage. It runs on its own: its end is the end of the stage. */
-  #begin(load: StageLoad): StageTenure {
-    this.#components.drain.assertTakesStages();
+  async #begin(load: StageLoad): Promise<StageTenure> {
     const key = stageKey(load);
+    const former = this.#tenures.get(key);
+    // Its coordinator has heard of the end, and loads it anew.
+    if (former?.isEnding === true) {
+      await former.over;
+      this.#forget(key, former);
+    }
+    this.#components.drain.assertTakesStages();
     if (this.#tenures.size >= maxHeldStages) {
       throw new SkeinError('overloaded', `this machine holds ${maxHeldStages} stages already; take a deployment down`);
     }
@@ -117,13 +123,17 @@ export class StageHost {
     this.#tenures.set(key, tenure);
     const running = tenure.run().finally(() => {
       this.#running.delete(running);
-      this.#tenures.delete(key);
+      this.#forget(key, tenure);
       this.#components.onChange();
       // Its memory is free again, that of GPUs as well.
       void this.#components.machine.measure().then(this.#components.onChange);
     });
     this.#running.add(running);
     return tenure;
+  }
+
+  #forget(key: string, tenure: StageTenure): void {
+    if (this.#tenures.get(key) === tenure) this.#tenures.delete(key);
   }
 
   async #joinRing(stream: FrameStream, peerId: string): Promise<void> {

@@ -48,7 +48,7 @@ export class StageTenure {
   readonly #released = new AbortController();
   /** Fires, with the reason, when a holder breaks the protocol. */
   readonly #broken = new AbortController();
-  readonly #connect = Promise.withResolvers<StageConnect>();
+  #connect = Promise.withResolvers<StageConnect>();
   readonly #over = Promise.withResolvers<void>();
   #holder: Holder | undefined;
   #grace: Disposable | undefined;
@@ -69,11 +69,17 @@ export class StageTenure {
     const report = (event: StageEvent): void => this.#report(event);
     try {
       await stage.prepare(throttledProgress(report), signal);
-      if (stage.load.stages > 1) {
-        await stage.connect(await untilAborted(this.#connect.promise, signal), signal);
+      stage.onParted((error) => {
+        report({ type: 'stage-parted', error: toWireError(error) });
+        // Nobody would close the ring anew.
+        if (this.#holder === undefined) this.#abandon();
+      });
+      for (;;) {
+        const command = await untilAborted(this.#connect.promise, signal);
+        this.#connect = Promise.withResolvers();
+        await stage.connect(command, signal);
         report({ type: 'stage-connected' });
       }
-      await untilAborted(new Promise<never>(() => undefined), signal);
     } catch (error) {
       if (!this.#released.signal.aborted) await this.#fail(asSkeinError(error));
     } finally {
@@ -81,6 +87,16 @@ export class StageTenure {
       await stage[Symbol.asyncDispose]();
       this.#over.resolve();
     }
+  }
+
+  /** Whether it is coming to its end. */
+  get isEnding(): boolean {
+    return [this.#released.signal, this.#broken.signal, this.#stage.ended].some(({ aborted }) => aborted);
+  }
+
+  /** Resolves when the stage is over, and its process gone. */
+  get over(): Promise<void> {
+    return this.#over.promise;
   }
 
   /** The stage itself. */
@@ -143,6 +159,9 @@ export class StageTenure {
     switch (command.type) {
       case 'stage-connect':
         return this.#connect.resolve(command);
+      case 'stage-part':
+        if (this.#stage.part(command)) this.#report({ type: 'stage-parted' });
+        return;
       case 'stage-unload':
         return this.#released.abort();
       case 'stage-drain':

@@ -167,6 +167,11 @@ export const heldStageSchema = z.object({
   active: z.number().int().nonnegative(),
   queued: z.number().int().nonnegative(),
   /**
+   * Number of the present ring: another one whenever the ring is closed, as after a lost stage was replaced. On the lead of
+   * several stages alone; left out before it is closed, and by peers that do not say.
+   */
+  ring: z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER).optional(),
+  /**
    * Prompt tokens of those that have yet to be read, rounded up to four binary digits so that cards need not follow each
    * chunk. On the lead alone; left out by peers that do not say.
    */

@@ -90,7 +90,7 @@ export type Activations = z.infer<typeof activationsSchema>;
  */
 export const stepSchema = z.object({
   type: z.literal('step'),
-  /** Number of the step, counted up from 0 on each ring. */
+  /** Number of the step, counted up from any that the lead has chosen. */
   step: z.number().int().nonnegative(),
   operations: arraySchema(cacheOperationSchema, { most: limits.maxOperations }),
   entries: arraySchema(stepEntrySchema, { most: limits.maxSequences }),

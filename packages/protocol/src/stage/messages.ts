@@ -59,6 +59,11 @@ export const stageLoadSchema = z
     graceMs: z.number().int().nonnegative().max(maxGraceMs).optional(),
     /** Decode speed that the coordinator expects of one stream. The lead compares it with what it measures. */
     predictedTokensPerSecond: z.number().positive().max(1e6).optional(),
+    /**
+     * Time for which the stage waits, once it served and a neighbour was lost, for its coordinator to close the ring anew,
+     * in milliseconds. Default: none, and it ends with `stage-lost`.
+     */
+    rejoinMs: z.number().int().nonnegative().max(maxGraceMs).optional(),
   })
   .refine((load) => load.stage < load.stages, { message: 'stage must be less than stages' });
 export type StageLoad = z.infer<typeof stageLoadSchema>;
@@ -99,9 +104,19 @@ export const stageOpeningSchema = z.discriminatedUnion('type', [
   stageReserveSchema,
 ]);
 
-/** A coordinator's command to a peer, once all stages are ready: open the ring stream to the next stage's peer. */
+/**
+ * A coordinator's command to a peer, once all stages are ready: open the ring stream to the next stage's peer. It comes
+ * again when the ring is closed anew.
+ */
 const stageConnectSchema = z.object({ type: z.literal('stage-connect'), next: peerIdSchema });
 export type StageConnect = z.infer<typeof stageConnectSchema>;
+
+/**
+ * A coordinator's command to a stage that waits for its ring to be closed anew, or has not noticed yet that it was
+ * broken: let go of both neighbours, and take the ring stream from this peer from now on. Answered by `stage-parted`.
+ */
+const stagePartSchema = z.object({ type: z.literal('stage-part'), previous: peerIdSchema });
+export type StagePart = z.infer<typeof stagePartSchema>;
 
 /**
  * A coordinator's command to the lead of a pipeline that serves: accept no more generations, and report how many still
@@ -117,6 +132,7 @@ export type StageDrain = z.infer<typeof stageDrainSchema>;
 /** A coordinator's command on a `stage` stream after `stage-load` or `stage-attach`. */
 export const stageCommandSchema = z.discriminatedUnion('type', [
   stageConnectSchema,
+  stagePartSchema,
   stageDrainSchema,
   /** Command to end the stage. The peer ends the stream once it has released it. */
   z.object({ type: z.literal('stage-unload') }),
@@ -151,6 +167,11 @@ export const stageEventSchema = z.discriminatedUnion('type', [
   /** Answer to `stage-reserve`. */
   z.object({ type: z.literal('stage-reserved') }),
   z.object({ type: z.literal('stage-connected') }),
+  /**
+   * The stage has no neighbours on the ring any more, and waits for `rejoinMs`. With `error` a neighbour was lost; without,
+   * this answers `stage-part`.
+   */
+  z.object({ type: z.literal('stage-parted'), error: wireErrorSchema.optional() }),
   /** Answer to `stage-drain`, at once and whenever `running` changes: generations that the engine has not ended yet. */
   z.object({ type: z.literal('stage-draining'), running: z.number().int().nonnegative() }),
   z.object({ type: z.literal('stage-failed'), error: wireErrorSchema }),

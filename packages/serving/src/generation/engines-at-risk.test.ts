@@ -18,3 +18,17 @@ it('lets four engines die at most, also where two choices are at one each', () =
   expect(engines.dead.size).toBe(4);
   expect(engines.enter('sixth')).toBeUndefined();
 });
+
+it('lets a choice back to a deployment whose lost stage was replaced, and counts the death all the same', () => {
+  const engines = new EnginesAtRisk();
+  const choice = {};
+  engines.died('first', choice);
+  expect(engines.enter('first')).toBeUndefined();
+  engines.rebuilt('first');
+  expect(engines.dead.has('first')).toBe(false);
+  expect(engines.enter('first')).toBeDefined();
+  engines.died('first', choice);
+  expect(engines.areSpent).toBe(true);
+  engines.rebuilt('first');
+  expect(engines.areSpent).toBe(true);
+});

@@ -20,6 +20,7 @@ export class EnginesAtRisk {
   readonly #suspects = new Map<string, Set<object>>();
   /** Number of choices at each deployment. */
   readonly #entered = new Map<string, number>();
+  #rebuilds = 0;
 
   /**
    * Enters a deployment with one choice, until the returned object is disposed. Returns undefined when that would be
@@ -48,7 +49,20 @@ export class EnginesAtRisk {
     }
   }
 
-  /** Deployments in which an engine died. */
+  /**
+   * Notes that a deployment has a new engine in place of each that died: it may be entered again. Those that died count as
+   * before.
+   */
+  rebuilt(deployment: string): void {
+    if (!this.#dead.delete(deployment)) return;
+    const former = `${deployment}, death ${(this.#rebuilds += 1)}`;
+    this.#dead.add(former);
+    const suspects = this.#suspects.get(deployment);
+    this.#suspects.delete(deployment);
+    if (suspects !== undefined) this.#suspects.set(former, suspects);
+  }
+
+  /** Deployments in which an engine died, and was not replaced. */
   get dead(): ReadonlySet<string> {
     return this.#dead;
   }

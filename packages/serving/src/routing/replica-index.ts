@@ -66,6 +66,11 @@ export class ReplicaIndex {
     this.#byModel.get(indexed.replica.model)?.refresh(indexed);
   }
 
+  /** Returns the replicas of a deployment: one for each member that claims to lead it. */
+  of(deployment: string): readonly IndexedReplica[] {
+    return this.#byDeployment.get(deployment) ?? [];
+  }
+
   find({ deployment, lead }: Route): IndexedReplica | undefined {
     return this.#byDeployment.get(deployment)?.find(({ replica }) => replica.lead === lead);
   }

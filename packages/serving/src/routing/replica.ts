@@ -23,6 +23,8 @@ export interface Replica extends Route {
   /** Its {@link routeKey}. */
   readonly key: string;
   readonly model: string;
+  /** Number of its ring: another one once a lost stage was replaced. Undefined for one stage alone. */
+  readonly ring: number | undefined;
   /** The stages that cards show, the lead first. */
   readonly stages: readonly ReplicaStage[];
   /** Whether cards show all stages: labels of the machines are known then. */
@@ -57,13 +59,14 @@ export function replicasOf(held: readonly ReplicaStage[], own: Card | undefined)
 
 function replicaOf(lead: ReplicaStage, others: readonly ReplicaStage[], own: Card | undefined): Replica {
   const stages = [lead, ...others];
-  const { deployment, model, sequences, active, queued, waitingTokens, sequenceMs } = lead.stage;
+  const { deployment, model, ring, sequences, active, queued, waitingTokens, sequenceMs } = lead.stage;
   const isWhole = stages.length === lead.stage.stages && stages.every(({ stage }, index) => stage.stage === index);
   const route = { deployment, lead: lead.card.peer };
   return {
     ...route,
     key: routeKey(route),
     model,
+    ring,
     stages,
     isWhole,
     sequences,

@@ -145,6 +145,13 @@ export class Replicas {
     }
   }
 
+  /** Returns the numbers of a deployment's rings, by the peer id of the lead that tells of it. */
+  ringsOf(deployment: string): ReadonlyMap<string, number> {
+    this.#look();
+    const replicas = this.#index.of(deployment).map(({ replica }) => replica);
+    return new Map(replicas.flatMap(({ lead, ring }) => (ring === undefined ? [] : [[lead, ring]])));
+  }
+
   /** Takes what a lead says of the prefixes in its cache. Nothing is kept of leads that no card shows. */
   changePrefixes(route: Route, change: PrefixChange): void {
     this.#look();

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 
 import {
@@ -31,6 +32,8 @@ import { checkSampling } from '../stage/sampling/check-sampling.ts';
 import type { Stage } from '../stage/stage.ts';
 import { loadStage } from './load-stage.ts';
 
+/** Numbers among which a lead chooses that of its first step, so that it is no other lead's. */
+const firstSteps = 2 ** 40;
 /** Slots for finished sequences whose prefixes may be of use again. */
 const keptSlots = 8;
 
@@ -147,6 +150,8 @@ async function leadEngine(
     },
     {
       stages: load.stages,
+      // It may take the place of a lead that was lost.
+      ...(load.stages > 1 && { firstStep: randomInt(firstSteps) }),
       sequences: load.spec.sequences,
       slots: slotsFor(load.spec),
       contextTokens: load.spec.contextTokens,
@@ -167,6 +172,9 @@ async function leadEngine(
         }
         case 'generation-cancel':
           lead.cancel(message.id);
+          break;
+        case 'ring-reset':
+          lead.resetRing();
           break;
         case 'engine-load':
           throw new SkeinError('protocol-violation', 'the engine is loaded already');

@@ -28,7 +28,22 @@ interface StepInFlight {
 /** The steps on their way round the ring, each with its request: an answer is judged by that before any of it counts. */
 export class InFlightLedger {
   readonly #steps = new Map<number, StepInFlight>();
-  #nextStep = 0;
+  #nextStep: number;
+
+  /** @param firstStep number of the first step. Default 0 */
+  constructor(firstStep = 0) {
+    this.#nextStep = firstStep;
+  }
+
+  /** Number that the next step gets. */
+  get nextStep(): number {
+    return this.#nextStep;
+  }
+
+  /** Tells whether a step is under way. */
+  has(step: number): boolean {
+    return this.#steps.has(step);
+  }
 
   /** Number of steps under way. */
   get size(): number {

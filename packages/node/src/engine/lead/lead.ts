@@ -55,7 +55,10 @@ export interface LeadComponents {
   readonly defer: (callback: () => void) => void;
 }
 
-export type LeadOptions = Omit<SchedulerOptions, 'maxQueued'>;
+export interface LeadOptions extends Omit<SchedulerOptions, 'maxQueued'> {
+  /** Number of the first step, where another lead may have used the other stages before. Default: they are new. */
+  readonly firstStep?: number;
+}
 
 const maxQueued = 64;
 /**
@@ -77,11 +80,11 @@ interface Served {
 export class Lead {
   readonly #components: LeadComponents;
   readonly #options: LeadOptions;
-  readonly #scheduler: Scheduler;
+  #scheduler: Scheduler;
   readonly #served = new Map<string, Served>();
   readonly #channelMarks: ChannelMarks | undefined;
   readonly #prompts: PromptReader;
-  readonly #load: LoadMeter;
+  #load: LoadMeter;
   #pumpIsDue = false;
   #lastSignOfLifeAt: number;
   #started = 0;
@@ -91,7 +94,7 @@ export class Lead {
   constructor(components: LeadComponents, options: LeadOptions) {
     this.#components = components;
     this.#options = options;
-    this.#scheduler = new Scheduler({ ...options, maxQueued });
+    this.#scheduler = new Scheduler({ ...options, maxQueued }, options.firstStep);
     this.#lastSignOfLifeAt = components.now();
     this.#load = new LoadMeter(components.now());
     this.#channelMarks = findChannelMarks(components.tokenizer);
@@ -126,8 +129,22 @@ export class Lead {
     this.#changed();
   }
 
+  /**
+   * Begins anew after the ring was broken and before it is closed again: all generations end, and whatever is still under
+   * way from before counts for nothing.
+   */
+  resetRing(): void {
+    const error = toWireError(new SkeinError('stage-lost', 'another stage of the pipeline was lost'));
+    for (const id of this.#served.keys()) this.#emit(id, [{ type: 'generation-error', error }]);
+    this.#served.clear();
+    this.#scheduler = new Scheduler({ ...this.#options, maxQueued }, this.#scheduler.nextStep);
+    this.#load = new LoadMeter(this.#components.now());
+    this.#changed();
+  }
+
   /** Takes the tail's tokens for a step. */
   completeStep({ step, draws }: Pick<Sampled, 'step' | 'draws'>): void {
+    if (this.#scheduler.isOthers(step)) return;
     const { vocabularySize } = this.#components.tokenizer;
     const outside = draws.flatMap(({ tokens }) => tokens).find((token) => token >= vocabularySize);
     if (outside !== undefined) {
@@ -141,6 +158,7 @@ export class Lead {
 
   /** Takes the news that a step failed on some stage. */
   failStep(step: number, error: SkeinError): void {
+    if (this.#scheduler.isOthers(step)) return;
     this.#failStep(step, error, { answerIsDue: false });
   }
 

@@ -261,6 +261,23 @@ describe('the sequence scheduler', () => {
     expect(asked.map(({ received }) => received)).toEqual([[7], [7]]);
   });
 
+  it('that takes over stages of another one clears them, and tells its answers from those of the other', () => {
+    const subject = new Scheduler({ ...options, swapTokens: 8 }, 7000);
+    subject.add({ id: 'a', prompt: [1], sampling, mostTokens: 5, speculates: false });
+    const { step } = due(subject.next());
+    expect(step.step).toBe(7000);
+    const [first] = step.operations;
+    expect(first).toEqual({ type: 'remove', sequence: 0, from: 0 });
+    expect(step.operations.filter(({ type }) => type === 'remove')).toHaveLength(options.slots);
+    expect(step.operations.filter(({ type }) => type === 'swap-discard').length).toBeGreaterThan(0);
+    expect(step.operations.at(-1)).toMatchObject({ type: 'sample-with', sequence: 0 });
+    expect([6999, 3].map((other) => subject.isOthers(other))).toEqual([true, true]);
+    expect(subject.isOthers(7000)).toBe(false);
+    subject.complete(7000, [{ sequence: 0, tokens: [7] }]);
+    // Those of the other one were ahead of this one's first.
+    expect(subject.isOthers(6999)).toBe(false);
+  });
+
   it('says what has come of a step, in the order of its entries, and calls nobody', () => {
     const subject = new Scheduler(options);
     const [first, second] = ['a', 'b'].map((id) =>

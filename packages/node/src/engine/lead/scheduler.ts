@@ -1,6 +1,7 @@
 import {
   fromWireError,
   invariant,
+  limits,
   type CacheOperation,
   type Sampled,
   type SkeinError,
@@ -75,17 +76,39 @@ export class Scheduler {
   readonly #admission: Admission;
   readonly #speculation: Speculation;
   readonly #running = new RunningSequences();
-  readonly #inFlight = new InFlightLedger();
+  readonly #inFlight: InFlightLedger;
   readonly #operations = new OperationQueue();
   readonly #prompts = new HeldPrompts();
+  /** Whether answers to another scheduler's steps may come: until the first one to ours, which they are ahead of. */
+  #mayHearOthers: boolean;
   #ended = 0;
 
-  constructor(options: SchedulerOptions) {
+  /**
+   * @param firstStep number of the first step, where another scheduler may have used the stages before: whatever it has left
+   * in them is cleared with the first step, and answers to its steps, which may be under way, have other numbers. Default:
+   * the stages are new
+   */
+  constructor(options: SchedulerOptions, firstStep?: number) {
     this.#options = options;
     const { slots, contextTokens, rewinds, swapTokens } = options;
+    this.#inFlight = new InFlightLedger(firstStep);
+    this.#mayHearOthers = firstStep !== undefined;
+    if (firstStep !== undefined) this.#operations.add(...clearing(options));
     this.#cache = new PrefixCache({ slots, cells: contextTokens, keeps: rewinds, swapTokens });
     this.#admission = new Admission(this.#cache, { ...options, shares: rewinds });
     this.#speculation = new Speculation(options);
+  }
+
+  /** Number that the next step gets. */
+  get nextStep(): number {
+    return this.#inFlight.nextStep;
+  }
+
+  /** Tells whether an answer is to a step of another scheduler, and so means nothing. */
+  isOthers(step: number): boolean {
+    if (this.#mayHearOthers && !this.#inFlight.has(step)) return true;
+    this.#mayHearOthers = false;
+    return false;
   }
 
   /** Number of sequences that run. */
@@ -345,4 +368,13 @@ function sampleWith({ request, tokens, generated, mu }: Sequence, slot: number):
     ...(generated === 0 ? {} : { generated }),
     ...(mu === undefined ? {} : { mu }),
   };
+}
+
+/** Returns the operations that leave nothing in the caches of the stages, whatever is there. */
+function clearing({ slots, swapTokens }: SchedulerOptions): readonly CacheOperation[] {
+  const places = swapTokens === 0 ? 0 : limits.maxSwappedSequences;
+  return [
+    ...Array.from({ length: slots }, (_, sequence) => ({ type: 'remove' as const, sequence, from: 0 })),
+    ...Array.from({ length: places }, (_, place) => ({ type: 'swap-discard' as const, place })),
+  ];
 }

@@ -232,6 +232,15 @@ export class EngineProcess implements AsyncDisposable {
     return generation?.frames;
   }
 
+  /**
+   * Ends every generation with an error, and has a lead begin anew, since its ring was broken: once the ring is closed
+   * again, nothing of what was under way before counts.
+   */
+  resetRing(error: SkeinError): void {
+    this.failGenerations(error);
+    this.#send({ type: 'ring-reset' });
+  }
+
   /** Ends every generation with an error, as when another stage of the pipeline is lost. */
   failGenerations(error: SkeinError): void {
     for (const { frames } of this.#generations.values()) frames.fail(error);
