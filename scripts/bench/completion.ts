@@ -1,3 +1,5 @@
+import { jsonEvents } from './json-events.ts';
+
 /** A server of completions in OpenAI's API. */
 export interface CompletionEndpoint {
   /** URL without `/v1`. */
@@ -62,7 +64,7 @@ export async function complete(
   let text = '';
   let usage: Chunk['usage'];
   let lead: string | undefined;
-  for await (const { choices, usage: counted, error, skein } of chunks(response.body)) {
+  for await (const { choices, usage: counted, error, skein } of jsonEvents<Chunk>(response.body)) {
     if (error !== undefined) throw new Error(`${endpoint.url} failed: ${error.message ?? 'it does not say why'}`);
     usage = counted ?? usage;
     lead = skein?.lead ?? lead;
@@ -82,17 +84,6 @@ export async function complete(
     startedMs,
     arrivalsMs,
   };
-}
-
-async function* chunks(body: ReadableStream<Uint8Array>): AsyncGenerator<Chunk, void, undefined> {
-  let rest = '';
-  for await (const piece of body.pipeThrough(new TextDecoderStream())) {
-    const lines = `${rest}${piece}`.split('\n');
-    rest = lines.pop() ?? '';
-    for (const line of lines) {
-      if (line.startsWith('data: {')) yield JSON.parse(line.slice('data: '.length)) as Chunk;
-    }
-  }
 }
 
 /** Returns the milliseconds from the request to the first piece of its answer. */

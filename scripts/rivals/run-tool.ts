@@ -10,7 +10,15 @@ export interface RunToolOptions {
   readonly signal: AbortSignal;
   /** Receives the tool's output, line by line. */
   readonly onLine: (line: string) => void;
+  /** Directory to run it in. Default: this process's own. */
+  readonly directory?: string | undefined;
+  /** Advice for a machine that lacks the tool. Default: how to get those that build llama.cpp. */
+  readonly purpose?: string | undefined;
 }
+
+const building =
+  "llama.cpp's programs are built from source, with git, cmake and a C++ compiler; " +
+  'install them, e.g. `apt install git cmake g++` or `brew install git cmake`';
 
 /**
  * Runs a program of the machine to its end.
@@ -20,9 +28,9 @@ export interface RunToolOptions {
 export async function runTool(
   command: string,
   commandLine: readonly string[],
-  { signal, onLine }: RunToolOptions,
+  { signal, onLine, directory, purpose = building }: RunToolOptions,
 ): Promise<void> {
-  const child = spawn(command, commandLine, { stdio: ['ignore', 'pipe', 'pipe'], signal });
+  const child = spawn(command, commandLine, { stdio: ['ignore', 'pipe', 'pipe'], signal, cwd: directory });
   const last: string[] = [];
   for (const stream of [child.stdout, child.stderr]) {
     createInterface(stream).on('line', (line) => {
@@ -36,16 +44,8 @@ export async function runTool(
     [code] = await once(child, 'close');
   } catch (error) {
     signal.throwIfAborted();
-    if (hasCode(error, 'ENOENT')) throw missing(command, error);
+    if (hasCode(error, 'ENOENT')) throw new Error(`${command} is missing: ${purpose}`, { cause: error });
     throw error;
   }
   if (code !== 0) throw new Error(`${command} ${commandLine[0] ?? ''} failed:\n${last.join('\n')}`);
-}
-
-function missing(command: string, cause: unknown): Error {
-  return new Error(
-    `${command} is missing: llama.cpp's programs are built from source, with git, cmake and a C++ compiler; ` +
-      'install them, e.g. `apt install git cmake g++` or `brew install git cmake`',
-    { cause },
-  );
 }

@@ -1,6 +1,7 @@
 import { buildRivals } from '../../rivals/build-rivals.ts';
 import type { CaseContext } from '../bench-case.ts';
 import type { CompletionEndpoint } from '../completion.ts';
+import type { BenchModel } from '../models.ts';
 import { freePort } from './free-port.ts';
 import { startPinned } from './pinned-process.ts';
 import { isListening, untilReady } from './until-ready.ts';
@@ -11,15 +12,18 @@ export interface LlamaServerOptions {
   readonly streams: number;
   /** Tokens of context of each stream. */
   readonly contextTokens: number;
+  /** Whether it keeps prompts for those that begin alike, as it does out of the box. Default: no; it costs time itself. */
+  readonly keepsPrompts?: boolean;
   /** Ports of RPC workers that hold the layers, each with its number of layers; the output matrix counts as one more. */
   readonly workers?: readonly { readonly port: number; readonly layers: number }[];
 }
 
-type Context = Pick<CaseContext, 'model' | 'signal' | 'say' | 'kernels'>;
+type Context = Pick<CaseContext, 'signal' | 'say'> &
+  Partial<Pick<CaseContext, 'kernels'>> & { readonly model: Pick<BenchModel, 'name' | 'path'> };
 
-/** Starts llama.cpp's own server with one thread. It keeps no prompts: copying them out and back would only cost it. */
+/** Starts llama.cpp's own server with one thread. */
 export async function startLlamaServer(
-  { cores, streams, contextTokens, workers }: LlamaServerOptions,
+  { cores, streams, contextTokens, keepsPrompts = false, workers }: LlamaServerOptions,
   { model, signal, say, kernels }: Context,
 ): Promise<CompletionEndpoint & AsyncDisposable> {
   const { llamaServer } = await buildRivals({ signal, say });
@@ -36,7 +40,7 @@ export async function startLlamaServer(
       parallel: streams,
       'ctx-size': streams * contextTokens,
       fit: 'off',
-      'cache-ram': 0,
+      ...(!keepsPrompts && { 'cache-ram': 0 }),
       ...workerFlags(workers),
     }),
     cores,
@@ -51,7 +55,7 @@ export async function startLlamaServer(
     );
   try {
     await untilReady(process, { isReady, signal });
-    await kernels.note('llama-server', process.pid);
+    await kernels?.note('llama-server', process.pid);
   } catch (error) {
     await process[Symbol.asyncDispose]();
     throw error;
@@ -59,7 +63,7 @@ export async function startLlamaServer(
   return {
     url,
     model: model.name,
-    parameters: { cache_prompt: false },
+    parameters: { cache_prompt: keepsPrompts },
     [Symbol.asyncDispose]: async () => await process[Symbol.asyncDispose](),
   };
 }
@@ -82,7 +86,7 @@ function commandLineOf(flags: Flags): string[] {
 /** Starts a process that computes for a llama-server, with one thread. */
 export async function startRpcWorker(
   core: number,
-  { signal, say, kernels }: Omit<Context, 'model'>,
+  { signal, say, kernels }: Pick<CaseContext, 'signal' | 'say' | 'kernels'>,
 ): Promise<{ readonly port: number } & AsyncDisposable> {
   const { rpcServer } = await buildRivals({ signal, say });
   const port = await freePort();
