@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { measureDecisions } from './decisions.ts';
 import { simulate } from './fleet/simulate.ts';
 import { fleets, isFleetName } from './fleet/fleets.ts';
+import { comparePlacements, placementTable } from './placement/compare-placements.ts';
 import { losses, summarize, table, type Row } from './report.ts';
 import { baselines } from './routers/baselines.ts';
 import { skein } from './routers/skein.ts';
@@ -12,14 +13,20 @@ import { conversations } from './traces/conversations.ts';
 
 const usage = `Simulates requests through Skein's own router and those of others, by discrete events.
 usage: npm run simulate [-- --traces <directory>] [--trace <names>] [--load <shares>] [--fleet even|mixed|many] [--seed <number>] [--json]
+       npm run simulate -- --placement [--traces <directory>] [--seed <number>] [--json]
 options:
   --traces  directory of the recorded traces; default: shared/traces beside the checkout
   --trace   names, with commas: ${traceNames.join(', ')}, conversations (made up); default: all that are there
   --load    shares of the fleet's capacity, with commas; default 0.3,0.6,0.9
   --fleet   even: 8 equal replicas; mixed: 8 of three speeds; many: 1,000; default even
+  --placement  places models on the machines of an office in Skein's way and in those of others, and compares the replicas
+               at 60 % of the capacity of Skein's, on azure-conv, through Skein's router
   --seed    of all that is random; default 1
   --json    print one JSON object, and nothing else, on stdout
 Capacity is what a fleet serves with nothing in its caches. "cached" is the share of prompt tokens that caches had.`;
+
+/** Requests of the trace that placements are compared with. */
+const placedRequests = 1500;
 
 const { values } = parseArgs({
   options: {
@@ -28,6 +35,7 @@ const { values } = parseArgs({
     load: { type: 'string', default: '0.3,0.6,0.9' },
     fleet: { type: 'string', default: 'even' },
     seed: { type: 'string', default: '1' },
+    placement: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false },
   },
@@ -39,6 +47,8 @@ const problem = findProblem();
 if (values.help || problem !== undefined) {
   (problem === undefined ? process.stdout : process.stderr).write(`${problem ?? usage}\n`);
   process.exitCode = problem === undefined ? 0 : 2;
+} else if (values.placement) {
+  process.exitCode = await runPlacement();
 } else {
   const rows = await run();
   const decisions = measureDecisions(seed);
@@ -56,6 +66,19 @@ function findProblem(): string | undefined {
 
 function names(): readonly string[] {
   return values.trace.split(',');
+}
+
+async function runPlacement(): Promise<number> {
+  const trace = await readTrace(values.traces, 'azure-conv');
+  if (trace === undefined) {
+    process.stderr.write(`azure-conv is not in ${values.traces}; name its directory with --traces\n`);
+    return 1;
+  }
+  // Far more than the slowest fleet serves: queues grow as long as requests come.
+  const requests = trace.requests.slice(0, placedRequests);
+  const rows = comparePlacements({ trace: { ...trace, requests }, load: 0.6, seed });
+  process.stdout.write(`${values.json ? JSON.stringify({ seed, rows }) : placementTable(rows)}\n`);
+  return 0;
 }
 
 async function run(): Promise<readonly Row[]> {
