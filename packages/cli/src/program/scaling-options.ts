@@ -1,4 +1,5 @@
 import {
+  asSkeinError,
   defaultIdleMs,
   formatDuration,
   maxReplicas,
@@ -8,6 +9,7 @@ import {
 } from '@skein/protocol';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 
+import { exitCodes } from '../process/exit-codes.ts';
 import { duration } from './arguments.ts';
 
 const flags = { replicas: '--replicas', idle: '--idle', pin: '--pin' } as const;
@@ -41,8 +43,12 @@ export function scalingOptions(command: Command): ScalingRequest {
     idleMs: idle === undefined ? undefined : duration(idle),
     pinned: pin,
   };
-  // Terms that contradict each other are refused before anything is done.
-  scalingOf(request);
+  try {
+    // Terms that contradict each other are refused before anything is done.
+    scalingOf(request);
+  } catch (error) {
+    command.error(`error: ${asSkeinError(error).message}`, { exitCode: exitCodes.usage });
+  }
   return request;
 }
 
