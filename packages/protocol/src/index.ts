@@ -96,6 +96,8 @@ export { formatDuration, formatMoment } from './format-time.ts';
 export {
   finishReasonSchema,
   generationEventSchema,
+  maxFailovers,
+  usageSchema,
   type DescribedLogprobs,
   type FinishReason,
   type GenerationEvent,

@@ -1,6 +1,7 @@
 export { explainMissing, findModel, stillComing, type ModelView } from './catalog/find-model.ts';
 export { meshCatalog, type CatalogModel } from './catalog/mesh-catalog.ts';
 export { answerEvents } from './conversation/answer-events.ts';
+export { addInterruptions, withInterruptions, type Interruptions } from './generation/answer-times.ts';
 export { EnginesAtRisk } from './generation/engines-at-risk.ts';
 export {
   generate,

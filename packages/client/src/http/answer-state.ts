@@ -9,6 +9,17 @@ export const answerStartSchema = z.object({
 });
 export type AnswerStart = z.output<typeof answerStartSchema>;
 
+/** The number of times that an answer went on at another replica, and the reader's wait because of that, in milliseconds. */
+export interface Interruptions {
+  readonly failovers: number;
+  readonly pauseMs: number;
+}
+
+/** Adds up the interruptions that two coordinators have counted of one answer. */
+export function addInterruptions(one: Interruptions, other: Interruptions): Interruptions {
+  return { failovers: one.failovers + other.failovers, pauseMs: one.pauseMs + other.pauseMs };
+}
+
 /** The part of an answer that has come, from which any coordinator has it continued. */
 export class AnswerState {
   readonly #tokens: number[] = [];
@@ -17,6 +28,8 @@ export class AnswerState {
   #mu: number | undefined;
   /** Whether a server sent text without the tokens behind it, as those do that are not Skein. */
   #isOpaque = false;
+  /** The interruptions that coordinators have told of. */
+  interruptions: Interruptions = { failovers: 0, pauseMs: 0 };
 
   /** Number of tokens that have come. */
   get tokens(): number {

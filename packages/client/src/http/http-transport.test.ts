@@ -377,6 +377,25 @@ test('goes on at the same coordinator when that is there again, and as often as 
   expect((await client.chat(question).result()).text).toBe('1 2 3 4 ');
 });
 
+test('counts the failovers that each coordinator of an answer has told of, once', async () => {
+  let requests = 0;
+  const told = (token: number, failovers: number) => ({
+    ...textChunk('x'),
+    skein: { tokens: [token], failovers, pauseMs: 10 * failovers },
+  });
+  const last = { prompt_tokens: 3, completion_tokens: 4, failovers: 1, pauseMs: 5 };
+  const script = chat((response) => {
+    requests += 1;
+    const send = beginEvents(response);
+    [movable.start, told(1, 1), told(2, 2)].forEach(send);
+    if (requests === 3) [{ choices: [{ delta: {}, finish_reason: 'stop' }], usage: last }, '[DONE]'].forEach(send);
+    else response.write('', () => response.destroy());
+  });
+  await using server = await startScriptedServer(script);
+  await using client = await connect(server);
+  expect((await client.chat(question).result()).usage).toMatchObject({ failovers: 5, pauseMs: 45 });
+});
+
 test('asks the next coordinator when the first is not there', async () => {
   const gone = await startScriptedServer({});
   await gone[Symbol.asyncDispose]();

@@ -5,7 +5,7 @@ import { asSkeinError, SkeinError } from '@skein/protocol';
 import type { GenerationEnd, GenerationStream, TextDelta } from '../generation/generation.ts';
 import type { GenerationSettings, TransportRequest } from '../generation/request.ts';
 import type { ServedModel, Transport } from '../transport.ts';
-import { AnswerState } from './answer-state.ts';
+import { addInterruptions, AnswerState } from './answer-state.ts';
 import { parseAnswer, type Endpoint } from './endpoint.ts';
 import { chunkSchema, modelListSchema, requestBody } from './openai.ts';
 import { readEvents } from './read-events.ts';
@@ -138,10 +138,12 @@ async function* readGeneration(
   state: AnswerState,
 ): AsyncGenerator<TextDelta, GenerationEnd, undefined> {
   let end: Partial<GenerationEnd> = {};
+  const earlier = state.interruptions;
   for await (const data of readEvents(response, { hasEndMark: true })) {
-    const { delta, start, mu, ...ending } = parseAnswer(chunkSchema, data);
+    const { delta, start, mu, interruptions, ...ending } = parseAnswer(chunkSchema, data);
     end = { ...end, ...ending };
     if (start !== undefined) state.begin(start);
+    if (interruptions !== undefined) state.interruptions = addInterruptions(earlier, interruptions);
     if (delta === undefined) continue;
     state.add(delta.text, delta.tokens, mu);
     if (delta.text !== '' || delta.tokens !== undefined) yield delta;
@@ -150,5 +152,8 @@ async function* readGeneration(
   if (finishReason === undefined) {
     throw new SkeinError('peer-lost', 'the coordinator ended the answer without a finish reason; ask again');
   }
-  return { ...end, finishReason, usage: usage ?? { promptTokens: 0, completionTokens: 0 } };
+  const whole = usage ?? { promptTokens: 0, completionTokens: 0 };
+  if (earlier.failovers === 0) return { ...end, finishReason, usage: whole };
+  const { failovers = 0, pauseMs = 0 } = whole;
+  return { ...end, finishReason, usage: { ...whole, ...addInterruptions(earlier, { failovers, pauseMs }) } };
 }

@@ -3,7 +3,7 @@ import { z } from 'zod';
 
 import type { GenerationEnd, Logprobs, TextDelta, TokenLogprob } from '../generation/generation.ts';
 import type { TransportRequest } from '../generation/request.ts';
-import { answerStartSchema, type AnswerStart } from './answer-state.ts';
+import { answerStartSchema, type AnswerStart, type Interruptions } from './answer-state.ts';
 
 /** Translates a request into OpenAI's words, with the common extensions for settings that OpenAI has no word for. */
 export function requestBody({ prompt, settings }: TransportRequest): object {
@@ -133,6 +133,8 @@ const wireChunkSchema = z.object({
       state: answerStartSchema.optional(),
       tokens: z.array(countSchema).optional(),
       mu: z.number().optional(),
+      failovers: countSchema.optional(),
+      pauseMs: millisecondsSchema.optional(),
     })
     .nullish(),
 });
@@ -144,6 +146,8 @@ export interface Chunk extends Partial<GenerationEnd> {
   readonly start?: AnswerStart;
   /** Mirostat's state after the delta. */
   readonly mu?: number;
+  /** Interruptions of the answer so far, as this coordinator counts them. */
+  readonly interruptions?: Interruptions;
 }
 
 export const chunkSchema = wireChunkSchema.transform(({ choices: [choice], usage, skein }): Chunk => {
@@ -158,6 +162,9 @@ export const chunkSchema = wireChunkSchema.transform(({ choices: [choice], usage
     ...(skein?.timings && { timings: skein.timings }),
     ...(skein?.state && { start: skein.state }),
     ...(skein?.mu !== undefined && { mu: skein.mu }),
+    ...(skein?.failovers !== undefined && {
+      interruptions: { failovers: skein.failovers, pauseMs: skein.pauseMs ?? 0 },
+    }),
   };
 });
 

@@ -1,5 +1,5 @@
 import type { GenerationInput } from '@skein/protocol';
-import type { CatalogModel, GenerationUpdate, Route, Transcript } from '@skein/serving';
+import type { CatalogModel, GenerationUpdate, Interruptions, Route, Transcript } from '@skein/serving';
 
 import type { AnsweringMachine, AskedReplica } from '../audit/index.ts';
 import type { RoutingHeaders } from './routing-headers.ts';
@@ -18,6 +18,8 @@ export interface Choice extends AsyncIterable<GenerationUpdate> {
   readonly route: Route | undefined;
   /** The updates that were yielded so far, from which the choice can be continued. */
   readonly transcript: Pick<Transcript, 'continuation'>;
+  /** The interruptions since it was continued, or began. Default: none. */
+  readonly interruptions?: Interruptions | undefined;
   /** The machines that have computed it, where labels were asked of them. Default: unknown. */
   readonly machines?: readonly AnsweringMachine[] | undefined;
 }

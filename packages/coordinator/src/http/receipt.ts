@@ -23,6 +23,9 @@ export class Receipt {
       get transcript() {
         return choice.transcript;
       },
+      get interruptions() {
+        return choice.interruptions;
+      },
       get machines() {
         return machines();
       },

@@ -1,6 +1,6 @@
 import type { Absent } from '@skein/mesh';
 import { silentLogger, SkeinError, type GenerationInput, type Logger, type MeshStatus } from '@skein/protocol';
-import { findModel, Transcript, type GenerationUpdate } from '@skein/serving';
+import { findModel, Transcript, type GenerationUpdate, type Interruptions } from '@skein/serving';
 import type { Hono } from 'hono';
 
 import { Admission, type ModelQueueOptions } from '../admission/index.ts';
@@ -58,6 +58,8 @@ export interface TestAppOptions {
   readonly events?: (signal: AbortSignal, choice: number, input: GenerationInput) => AsyncIterable<GenerationUpdate>;
   /** Error to throw instead of routing. */
   readonly refusal?: Error;
+  /** Interruptions that each generation reports beside its events. Default: none. */
+  readonly interruptions?: Interruptions;
   readonly deploy?: AdminHandlers<'any'>['deploy'];
   readonly undeploy?: AdminHandlers<'any'>['undeploy'];
   /** Returns milliseconds since 1970. Default: a time that does not change. */
@@ -90,6 +92,7 @@ export function testApp(options: TestAppOptions = {}): {
   const {
     events = () => sayPieces('Hel', '', 'lo'),
     refusal,
+    interruptions,
     deploy,
     undeploy,
     audit = noAudit,
@@ -111,7 +114,10 @@ export function testApp(options: TestAppOptions = {}): {
         },
         () => undefined,
       );
-      return inputs.map((input, choice) => choiceOf(onceAdmitted(admitted, events(signal, choice, input)), input));
+      return inputs.map((input, choice) => ({
+        ...choiceOf(onceAdmitted(admitted, events(signal, choice, input)), input),
+        interruptions,
+      }));
     },
   };
   const timers = options.schedule ?? new ManualTimers().schedule;

@@ -12,6 +12,9 @@ const milliseconds = z.number().nonnegative();
 export const finishReasonSchema = z.enum(['stop', 'length']);
 export type FinishReason = z.infer<typeof finishReasonSchema>;
 
+/** Most times that an answer counts as having gone on at another replica. */
+export const maxFailovers = 255;
+
 export const usageSchema = z.object({
   promptTokens: tokenCount,
   completionTokens: tokenCount,
@@ -21,7 +24,7 @@ export const usageSchema = z.object({
   draftedTokens: tokenCount.optional(),
   acceptedTokens: tokenCount.optional(),
   /** Number of times that the answer went on at another replica because one was lost. Left out where none was. */
-  failovers: z.number().int().positive().max(255).optional(),
+  failovers: z.number().int().positive().max(maxFailovers).optional(),
   /** Time for which the reader waited because of that, in milliseconds, from the last token before to the next. */
   pauseMs: milliseconds.optional(),
 });

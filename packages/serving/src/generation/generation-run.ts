@@ -3,7 +3,7 @@ import { asSkeinError, SkeinError, type GenerationInput } from '@skein/protocol'
 
 import type { Attempt } from '../routing/replicas.ts';
 import type { Route } from '../routing/route.ts';
-import { AnswerTimes } from './answer-times.ts';
+import { AnswerTimes, type Interruptions } from './answer-times.ts';
 import { EnginesAtRisk } from './engines-at-risk.ts';
 import { costAnEngine, errorAfter, errorAfterPart, errorBeforePart } from './failover.ts';
 import { generate, type GenerateOptions, type GenerationUpdate } from './generate.ts';
@@ -54,6 +54,7 @@ export class GenerationRun implements AsyncIterable<GenerationUpdate> {
   readonly #begun = Promise.withResolvers<Route>();
   readonly #transcript: Transcript;
   #route: Route | undefined;
+  #times: AnswerTimes | undefined;
   /** Number of tokens that there were when an engine died over them; undefined once the answer has grown past it. */
   #diedAt: number | undefined;
 
@@ -77,6 +78,11 @@ export class GenerationRun implements AsyncIterable<GenerationUpdate> {
     return this.#transcript;
   }
 
+  /** The interruptions of this run so far; not those of the run that it continues. */
+  get interruptions(): Interruptions {
+    return this.#times?.interruptions ?? { failovers: 0, pauseMs: 0 };
+  }
+
   /** Resolves when a first replica has begun. Rejects when the run ends before. */
   get begun(): Promise<Route> {
     return this.#begun.promise;
@@ -94,7 +100,7 @@ export class GenerationRun implements AsyncIterable<GenerationUpdate> {
   }
 
   async *#attempts(): AsyncGenerator<GenerationUpdate, void, undefined> {
-    const times = new AnswerTimes(() => performance.now());
+    const times = (this.#times = new AnswerTimes(() => performance.now()));
     /** Those that failed since the answer last grew, and before them those that cost an engine. */
     let failed: FailedAttempt[] = [];
     for (;;) {

@@ -131,6 +131,16 @@ describe('an answer that runs while its connection breaks', () => {
     expect(after.at(-2)?.data).toContain('"usage":{"prompt_tokens":7,"completion_tokens":6');
   });
 
+  it('counts what interrupted it on the connection before', async () => {
+    const { events, go } = held(() => 2);
+    await using server = await serve({ events, interruptions: { failovers: 1, pauseMs: 30 } });
+    const before = await read(await ask(server.url), 3);
+    await vi.waitFor(() => expect(server.received[0]?.signal.aborted).toBe(true));
+    go();
+    const after = await read(await ask(server.url, { last: before.at(-1)?.id }));
+    expect(after.at(-2)?.data).toContain('"failovers":1,"pauseMs":30');
+  });
+
   it('is taken over from a connection that only seems to live', async () => {
     const { events, go } = held(() => 2);
     await using server = await serve({ events });
@@ -218,6 +228,15 @@ describe('an answer that another coordinator carried', () => {
       expect(text + rest.text).toBe(whole);
       expect([...tokens, ...rest.tokens]).toEqual(all.tokens);
       expect(second.received.at(-1)?.inputs[0].askedAt).toBe(askedAt);
+    }
+  });
+
+  it('tells its client what interrupted it, with each piece', async () => {
+    await using server = await serve({ interruptions: { failovers: 2, pauseMs: 30 } });
+    const { events } = await readState(await ask(server.url, { headers: { 'x-skein-state': '1' } }));
+    expect(events.filter(({ data }) => data.includes('"tokens":['))).toHaveLength(words.length);
+    for (const { data } of events.filter(({ data }) => data.includes('"tokens":['))) {
+      expect(JSON.parse(data)).toMatchObject({ skein: { failovers: 2, pauseMs: 30 } });
     }
   });
 

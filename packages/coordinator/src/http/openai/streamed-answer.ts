@@ -1,4 +1,5 @@
 import type { DescribedLogprobs, GenerationInput } from '@skein/protocol';
+import { addInterruptions, withInterruptions, type Interruptions } from '@skein/serving';
 
 import type { AnswerObserver } from '../../audit/index.ts';
 import type { Schedule } from '../../timers.ts';
@@ -44,12 +45,16 @@ export interface AnswerConnection {
  */
 const headersAfterMs = 10_000;
 
+const none: Interruptions = { failovers: 0, pauseMs: 0 };
+
 interface ChoiceState {
   readonly index: number;
   /** The request for the rest of it. */
   input: GenerationInput;
   /** Tokens that were sent, here or on the connection that the request continues. */
   tokens: number;
+  /** Interruptions on connections before this one. */
+  interruptions: Interruptions;
   completion: Completion | undefined;
   /** Chunk to send before any other of this choice. */
   opening: string;
@@ -81,6 +86,7 @@ export class StreamedAnswer {
         index,
         input,
         tokens: input.resume?.tokens.length ?? 0,
+        interruptions: none,
         completion: undefined,
         opening: opening === undefined ? '' : this.#chunk(opening),
         textEvent,
@@ -153,15 +159,16 @@ export class StreamedAnswer {
           if (text === '' && logprobs === undefined && !includeState) return undefined;
           const isPlain = logprobs === undefined && !includeState;
           // Tokens and text are in one event: a connection can't break between them.
-          const skein = includeState ? { tokens, mu } : undefined;
+          const skein = includeState ? { tokens, mu, ...interruptionsOf(choice, runs[run]) } : undefined;
           const event = isPlain ? choice.textEvent(text) : this.#delta(choice, { text, logprobs }, skein);
           this.#open(choice, sink);
           sink.write(event);
           return sink.behind;
         },
-        onEnd: (run, completion) => {
+        onEnd: (run, { end, ...ended }) => {
           const choice = choiceAt(open, run);
           this.#open(choice, sink);
+          const completion = { ...ended, end: { ...end, usage: withInterruptions(end.usage, choice.interruptions) } };
           sink.write(this.#chunk(format.ending(identity, choice.index, completion)));
           choice.completion = completion;
         },
@@ -169,6 +176,7 @@ export class StreamedAnswer {
     } finally {
       for (const [run, choice] of open.entries()) {
         choice.input = { ...choice.input, ...runs[run]?.transcript.continuation };
+        choice.interruptions = addInterruptions(choice.interruptions, runs[run]?.interruptions ?? none);
       }
     }
   }
@@ -193,6 +201,12 @@ export class StreamedAnswer {
   #chunk(chunk: object): string {
     return eventOf(this.#options.includeUsage ? { ...chunk, usage: null } : chunk);
   }
+}
+
+/** Returns the interruptions of a choice so far, over all connections, as its chunks tell them; nothing where there were none. */
+function interruptionsOf({ interruptions }: ChoiceState, run: Choice | undefined): Partial<Interruptions> {
+  const all = addInterruptions(interruptions, run?.interruptions ?? none);
+  return all.failovers === 0 ? {} : all;
 }
 
 /** Makes a function for events that differ in one text alone: the rest is serialized once, not for each token. */
