@@ -1,7 +1,5 @@
-import { parseArgs } from 'node:util';
-
-import { Interruption } from '../../packages/cli/src/process/interruption.ts';
 import { missingForLan } from '../lan/missing.ts';
+import { runScript } from '../run-script.ts';
 import { describeFault, describeReport, failuresOf } from './report.ts';
 import { runFaults } from './run-faults.ts';
 
@@ -18,34 +16,12 @@ Ends with 1 when an answer was lost or wrong, something was left behind, or all 
 
 const { stdout, stderr } = process;
 
-/** Parses the command line; returns undefined when help is asked for. Throws an error that names the problem. */
-function parse() {
-  const { values } = parseArgs({
-    options: {
-      minutes: { type: 'string', default: '5' },
-      seed: { type: 'string', default: '1' },
-      json: { type: 'boolean', default: false },
-      help: { type: 'boolean', short: 'h', default: false },
-    },
-  });
-  if (values.help) return undefined;
-  const [minutes, seed] = [Number(values.minutes), Number(values.seed)];
-  if (!(minutes > 0 && Number.isFinite(minutes))) throw new Error('--minutes takes a number above 0');
-  if (!Number.isInteger(seed)) throw new Error('--seed takes a whole number');
-  return { minutes, seed, json: values.json };
-}
-
-async function run({ json, ...wanted }: NonNullable<ReturnType<typeof parse>>): Promise<number> {
-  using interruption = new Interruption({
-    process,
-    exit: (code) => process.exit(code),
-    nowMs: () => performance.now(),
-    onInterrupt: () => stderr.write('\nstopping everything; press Ctrl-C again to end at once\n'),
-  });
-  try {
+await runScript({
+  usage,
+  numbers: { minutes: { default: 5, least: 0, takesParts: true }, seed: { default: 1 } },
+  async run({ json, ...wanted }, signal) {
     const missing = await missingForLan();
     if (missing !== undefined) throw new Error(missing);
-    const { signal } = interruption;
     const report = await runFaults({
       ...wanted,
       signal,
@@ -53,18 +29,5 @@ async function run({ json, ...wanted }: NonNullable<ReturnType<typeof parse>>): 
     });
     stdout.write(`${json ? JSON.stringify(report) : describeReport(report)}\n`);
     return failuresOf(report).length === 0 ? 0 : 1;
-  } catch (error) {
-    if (interruption.exitCode !== undefined) return interruption.exitCode;
-    stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);
-    return 1;
-  }
-}
-
-try {
-  const wanted = parse();
-  if (wanted === undefined) stdout.write(`${usage}\n`);
-  else process.exitCode = await run(wanted);
-} catch (error) {
-  stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n${usage}\n`);
-  process.exitCode = 2;
-}
+  },
+});

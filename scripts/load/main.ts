@@ -1,6 +1,4 @@
-import { parseArgs } from 'node:util';
-
-import { Interruption } from '../../packages/cli/src/process/interruption.ts';
+import { runScript } from '../run-script.ts';
 import { failuresOf, runLoad, type LoadReport } from './run-load.ts';
 
 const usage = `Asks two replicas of a tiny model on this machine many short questions at once, and checks every answer. Needs Linux.
@@ -17,54 +15,6 @@ daemon or an engine grew from the second fifth of the run to the last by more th
 
 const { stdout, stderr } = process;
 
-/** Parses the command line; returns undefined when help is asked for. Throws an error that names the problem. */
-function parse() {
-  const { values } = parseArgs({
-    options: {
-      requests: { type: 'string', default: '10000' },
-      connections: { type: 'string', default: '200' },
-      parallel: { type: 'string', default: '4' },
-      seed: { type: 'string', default: '1' },
-      json: { type: 'boolean', default: false },
-      help: { type: 'boolean', short: 'h', default: false },
-    },
-  });
-  if (values.help) return undefined;
-  const count = (name: 'requests' | 'connections' | 'parallel' | 'seed'): number => {
-    const value = Number(values[name]);
-    if (!Number.isInteger(value) || value < 1) throw new Error(`--${name} takes a whole number from 1 on`);
-    return value;
-  };
-  const [requests, connections] = [count('requests'), count('connections')];
-  return { requests, connections, sequences: count('parallel'), seed: count('seed'), json: values.json };
-}
-
-async function run({ json, ...wanted }: NonNullable<ReturnType<typeof parse>>): Promise<number> {
-  using interruption = new Interruption({
-    process,
-    exit: (code) => process.exit(code),
-    nowMs: () => performance.now(),
-    onInterrupt: () => stderr.write('\nstopping everything; press Ctrl-C again to end at once\n'),
-  });
-  try {
-    const report = await runLoad({
-      ...wanted,
-      signal: interruption.signal,
-      onProgress: (over) => {
-        if (over % 1000 === 0) stderr.write(`${over} of ${wanted.requests}\n`);
-      },
-    });
-    const failures = failuresOf(report);
-    stdout.write(`${json ? JSON.stringify(report) : describe(report)}\n`);
-    for (const failure of failures) stderr.write(`error: ${failure}\n`);
-    return failures.length === 0 ? 0 : 1;
-  } catch (error) {
-    if (interruption.exitCode !== undefined) return interruption.exitCode;
-    stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);
-    return 1;
-  }
-}
-
 function describe({ answered, requests, seconds, refusals, requestsPerSecond, answerMs, memory }: LoadReport): string {
   const mebibytes = (bytes: number) => Math.round(bytes / 2 ** 20);
   return [
@@ -77,11 +27,26 @@ function describe({ answered, requests, seconds, refusals, requestsPerSecond, an
   ].join('\n');
 }
 
-try {
-  const wanted = parse();
-  if (wanted === undefined) stdout.write(`${usage}\n`);
-  else process.exitCode = await run(wanted);
-} catch (error) {
-  stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n${usage}\n`);
-  process.exitCode = 2;
-}
+await runScript({
+  usage,
+  numbers: {
+    requests: { default: 10_000, least: 1 },
+    connections: { default: 200, least: 1 },
+    parallel: { default: 4, least: 1 },
+    seed: { default: 1, least: 1 },
+  },
+  async run({ json, parallel: sequences, ...wanted }, signal) {
+    const report = await runLoad({
+      ...wanted,
+      sequences,
+      signal,
+      onProgress: (over) => {
+        if (over % 1000 === 0) stderr.write(`${over} of ${wanted.requests}\n`);
+      },
+    });
+    const failures = failuresOf(report);
+    stdout.write(`${json ? JSON.stringify(report) : describe(report)}\n`);
+    for (const failure of failures) stderr.write(`error: ${failure}\n`);
+    return failures.length === 0 ? 0 : 1;
+  },
+});

@@ -1,0 +1,28 @@
+import { expect, test } from 'vitest';
+
+import { parseScript } from './run-script.ts';
+
+const numbers = {
+  rounds: { default: 10, least: 1 },
+  seed: { default: 1 },
+  minutes: { default: 5, least: 0, takesParts: true },
+};
+const parse = (words: string) => parseScript(numbers, words.split(' ').filter((word) => word !== '')); // prettier-ignore
+
+test('takes numbers, and has defaults', () => {
+  expect(parse('')).toEqual({ rounds: 10, seed: 1, minutes: 5, json: false });
+  expect(parse('--rounds 3 --seed=-7 --minutes 0.5 --json')).toEqual({ rounds: 3, seed: -7, minutes: 0.5, json: true });
+  expect(parse('-h')).toBeUndefined();
+});
+
+test.each([
+  ['--rounds 0', '--rounds takes a whole number from 1 on'],
+  ['--rounds 1.5', '--rounds takes a whole number from 1 on'],
+  ['--rounds=', '--rounds takes a whole number from 1 on'],
+  ['--seed x', '--seed takes a whole number'],
+  ['--minutes 0', '--minutes takes a number above 0'],
+  ['--minutes Infinity', '--minutes takes a number above 0'],
+  ['--other 1', "Unknown option '--other'"],
+])('refuses %s', (words, message) => {
+  expect(() => parse(words)).toThrow(message);
+});
