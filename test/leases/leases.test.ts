@@ -45,6 +45,20 @@ describe('the schedules show it when', () => {
     expect(await firstViolation({ createFence })).toMatch(/has obeyed/);
   });
 
+  test('a peer does not look again before it obeys', async () => {
+    const createFence: WorldOptions['createFence'] = (components) => {
+      const fence = new LeaseFence(components);
+      return {
+        get accepted() {
+          return fence.accepted;
+        },
+        admit: async (lease) => await fence.admit(lease),
+        assertObeyed: () => undefined,
+      };
+    };
+    expect(await firstViolation({ createFence })).toMatch(/has obeyed/);
+  });
+
   test('a fence forgets what it has accepted', async () => {
     const createFence: WorldOptions['createFence'] = () => new LeaseFence({ save: async () => undefined });
     expect(await firstViolation({ createFence })).toMatch(/has accepted epoch|has obeyed/);
@@ -65,7 +79,7 @@ describe('the schedules show it when', () => {
           await save(lease);
           accepted = lease;
         },
-        assertObeyed: (coordinator) => void (accepted?.holder !== coordinator && refuse()),
+        assertObeyed: (coordinator: string) => void (accepted?.holder !== coordinator && refuse()),
       };
     };
     expect(await firstViolation({ createFence })).toMatch(/has obeyed|has accepted/);

@@ -1,4 +1,12 @@
-import { claimedLease, compareLeases, greaterLease, maxEpoch, type Card, type Lease } from '@skein/protocol';
+import {
+  claimedLease,
+  compareLeases,
+  greaterLease,
+  maxEpoch,
+  mostBelievableEpoch,
+  type Card,
+  type Lease,
+} from '@skein/protocol';
 
 import { orderSuccessors, type Successor } from './successors.ts';
 
@@ -53,12 +61,6 @@ const defaultTimes: LeaseTimes = {
   trustMs: 6000,
   retryMs: 5000,
 };
-
-/**
- * Largest step of an epoch that hearsay is believed for: what a peer says it has accepted is not signed by the holder,
- * and must not use up the epochs.
- */
-const maxHearsayStep = 2 ** 20;
 
 /**
  * The part that a candidate plays. `listening`: it has started, or was frozen, and hears what there is. `following`: somebody else
@@ -189,22 +191,27 @@ export class Candidate {
 
   /** Notes that a peer has refused a command because of a lease that it had accepted before. */
   refused(accepted: Lease): void {
-    this.#hearsay(accepted);
-    if (accepted.holder !== this.#self.peer && isBelievable(accepted, this.#known))
-      this.#contested = greaterEpoch(this.#contested, accepted);
+    const most = mostBelievableEpoch(this.#known, []);
+    this.#learn(accepted, most);
+    this.#contest(accepted, most);
   }
 
   #hear({ cards }: LeaseView): void {
-    for (const card of cards) this.#known = greaterLease(this.#known, claimedLease(card));
-    for (const { lease, fence } of cards) {
-      for (const told of [lease, fence]) if (told !== undefined) this.#hearsay(told);
-      if (fence !== undefined && fence.holder !== this.#self.peer && isBelievable(fence, this.#known))
-        this.#contested = greaterEpoch(this.#contested, fence);
+    const most = mostBelievableEpoch(this.#known, cards);
+    for (const card of cards) {
+      const claimed = claimedLease(card);
+      for (const told of [claimed, card.lease, card.fence]) if (told !== undefined) this.#learn(told, most);
+      if (card.fence !== undefined) this.#contest(card.fence, most);
     }
   }
 
-  #hearsay({ epoch, holder }: Lease): void {
-    if (isBelievable({ epoch, holder }, this.#known)) this.#known = greaterLease(this.#known, { epoch, holder });
+  #learn({ epoch, holder }: Lease, most: number): void {
+    if (epoch <= most) this.#known = greaterLease(this.#known, { epoch, holder });
+  }
+
+  #contest(accepted: Lease, most: number): void {
+    if (accepted.holder !== this.#self.peer && accepted.epoch <= most)
+      this.#contested = greaterEpoch(this.#contested, accepted);
   }
 
   #listen(untilMs: number, before: Lease | undefined): void {
@@ -294,10 +301,6 @@ function isSame(one: Lease | undefined, other: Lease): boolean {
 
 function greaterEpoch(one: Lease | undefined, other: Lease): Lease {
   return one !== undefined && one.epoch >= other.epoch ? one : other;
-}
-
-function isBelievable({ epoch }: Lease, known: Lease | undefined): boolean {
-  return epoch <= (known?.epoch ?? 0) + maxHearsayStep;
 }
 
 /** Tells whether another member says that it is connected to the holder of a lease. */

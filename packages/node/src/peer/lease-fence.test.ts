@@ -1,4 +1,4 @@
-import type { Lease } from '@skein/protocol';
+import { maxEpoch, maxEpochStep, type Lease } from '@skein/protocol';
 import { describe, expect, test } from 'vitest';
 
 import { LeaseFence } from './lease-fence.ts';
@@ -38,6 +38,23 @@ describe('a fence', () => {
     await fence.admit({ epoch: 3, holder: first });
     await expect(fence.admit({ epoch: 3, holder: second })).rejects.toMatchObject({ code: 'stale-lease' });
     await fence.admit({ epoch: 3, holder: first });
+  });
+
+  test('refuses an epoch that would leave none for a successor, and obeys the next one', async () => {
+    const { open, state } = disk();
+    const fence = open();
+    for (const known of [0, 1]) {
+      for (const epoch of [maxEpoch, known + maxEpochStep + 1])
+        await expect(fence.admit({ epoch, holder: bob })).rejects.toMatchObject({ code: 'not-permitted' });
+      await fence.admit({ epoch: known + 1, holder: ada });
+    }
+    expect(state.saved).toEqual({ epoch: 2, holder: ada });
+  });
+
+  test('that has accepted nothing yet goes by what two others tell', async () => {
+    const tell = (peer: string) => ({ peer, fence: { epoch: 3 * maxEpochStep, holder: ada, isHolderSeen: true } });
+    const fence = new LeaseFence({ save: async () => undefined, told: () => [tell(ada), tell(bob)] });
+    await fence.admit({ epoch: 3 * maxEpochStep + 1, holder: ada });
   });
 
   test('has a lease on the disk before it counts, and goes on from there after a restart', async () => {

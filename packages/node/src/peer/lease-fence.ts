@@ -1,4 +1,4 @@
-import { SkeinError, type Lease } from '@skein/protocol';
+import { mostBelievableEpoch, SkeinError, type Lease, type LeaseTelling } from '@skein/protocol';
 
 export interface LeaseFenceComponents {
   /** Writes a lease to the disk; rejects unless it is safe there. */
@@ -7,6 +7,8 @@ export interface LeaseFenceComponents {
   readonly onAccepted?: ((lease: Lease) => void) | undefined;
   /** The lease that was saved last; undefined where none was. */
   readonly saved?: Lease | undefined;
+  /** Returns what the other members tell of leases: a peer that has accepted none goes by that. Default: nothing. */
+  readonly told?: (() => readonly LeaseTelling[]) | undefined;
 }
 
 /**
@@ -17,13 +19,18 @@ export interface LeaseFenceComponents {
 export class LeaseFence {
   readonly #save: (lease: Lease) => Promise<void>;
   readonly #onAccepted: (lease: Lease) => void;
+  readonly #told: () => readonly LeaseTelling[];
   #accepted: Lease | undefined;
+  /** Epoch since which no other coordinator was accepted than the present holder. */
+  #since: number;
   #writing: Promise<unknown> = Promise.resolve();
 
-  constructor({ save, saved, onAccepted = () => undefined }: LeaseFenceComponents) {
+  constructor({ save, saved, onAccepted = () => undefined, told = () => [] }: LeaseFenceComponents) {
     this.#save = save;
     this.#onAccepted = onAccepted;
+    this.#told = told;
     this.#accepted = saved;
+    this.#since = saved?.epoch ?? 0;
   }
 
   /** The greatest lease that was accepted; undefined before the first one. */
@@ -35,7 +42,7 @@ export class LeaseFence {
    * Accepts a lease, or finds that it is the accepted one. Do what came with it only once this has resolved.
    *
    * @throws SkeinError `stale-lease` where a greater one was accepted, or one of the same epoch from another holder;
-   * `disk-failed` when it can't be written, and nothing is accepted then
+   * `not-permitted` for an epoch that no take-over can have reached; `disk-failed` when it can't be written, and nothing is accepted then
    */
   async admit(offered: Lease): Promise<void> {
     if (isSame(offered, this.#accepted)) return;
@@ -60,18 +67,29 @@ export class LeaseFence {
   }
 
   /**
-   * Checks that a coordinator, whose lease was admitted before, was not replaced since.
+   * Checks that a coordinator, whose lease was admitted before, was not replaced since, not even for a time.
    *
-   * @throws SkeinError `stale-lease` where the accepted lease is another one's
+   * @param lease the lease that was admitted; left out by coordinators that knew of none
+   * @throws SkeinError `stale-lease` where another one's was accepted meanwhile
    */
-  assertObeyed(coordinator: string): void {
-    if (this.#accepted !== undefined && this.#accepted.holder !== coordinator) throw staleLease(this.#accepted);
+  assertObeyed(coordinator: string, lease: Lease | undefined): void {
+    const accepted = this.#accepted;
+    if (accepted === undefined) return;
+    if (accepted.holder !== coordinator || (lease !== undefined && lease.epoch < this.#since))
+      throw staleLease(accepted);
   }
 
   async #admit({ epoch, holder }: Lease): Promise<void> {
     const accepted = this.#accepted;
     if (isSame({ epoch, holder }, accepted)) return;
     if (accepted !== undefined && epoch <= accepted.epoch) throw staleLease(accepted);
+    if (epoch > mostBelievableEpoch(accepted, this.#told())) {
+      throw new SkeinError(
+        'not-permitted',
+        `a coordinator claims epoch ${epoch}, which no take-over can have reached; revoke it with \`skein revoke\``,
+        { details: { epoch, holder } },
+      );
+    }
     try {
       await this.#save({ epoch, holder });
     } catch (error) {
@@ -81,6 +99,7 @@ export class LeaseFence {
         { cause: error },
       );
     }
+    if (holder !== accepted?.holder) this.#since = epoch;
     this.#accepted = { epoch, holder };
     this.#onAccepted({ epoch, holder });
   }

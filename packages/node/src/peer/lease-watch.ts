@@ -1,5 +1,13 @@
 import type { Mesh } from '@skein/mesh';
-import { claimedLease, greaterLease, isSkeinError, type KnownLease, type Lease, type Logger } from '@skein/protocol';
+import {
+  claimedLease,
+  greaterLease,
+  isSkeinError,
+  mostBelievableEpoch,
+  type KnownLease,
+  type Lease,
+  type Logger,
+} from '@skein/protocol';
 
 import type { LeaseFence } from './lease-fence.ts';
 
@@ -19,6 +27,8 @@ export class LeaseWatch implements Disposable {
   readonly #components: LeaseWatchComponents;
   readonly #unwatch: () => void;
   #refused: Lease | undefined;
+  /** Holder of the last claim that was not believed. */
+  #unbelieved: string | undefined;
   #shown: string | undefined;
 
   constructor(components: LeaseWatchComponents) {
@@ -42,8 +52,12 @@ export class LeaseWatch implements Disposable {
 
   #look(): void {
     const { mesh, fence, logger } = this.#components;
+    const cards = mesh.cards.snapshot().filter(({ peer }) => peer !== mesh.peerId);
+    const most = mostBelievableEpoch(fence.accepted, cards);
     const claims = mesh.cards.snapshot().flatMap((card) => claimedLease(card) ?? []);
-    const greatest = claims.reduce<Lease | undefined>(greaterLease, undefined);
+    this.#tell(claims.find(({ epoch }) => epoch > most));
+    const believed = claims.filter(({ epoch }) => epoch <= most);
+    const greatest = believed.reduce<Lease | undefined>(greaterLease, undefined);
     this.#show();
     if (greatest === undefined || greatest.epoch <= (fence.accepted?.epoch ?? 0)) return;
     fence.admit(greatest).then(
@@ -58,6 +72,16 @@ export class LeaseWatch implements Disposable {
         this.#refused = greatest;
         logger.error({ error, ...greatest }, 'a lease can not be written down; no stage is taken from its holder');
       },
+    );
+  }
+
+  /** Tells once of each coordinator whose claim no take-over can have reached. */
+  #tell(claim: Lease | undefined): void {
+    if (claim === undefined || claim.holder === this.#unbelieved) return;
+    this.#unbelieved = claim.holder;
+    this.#components.logger.warn(
+      { ...claim },
+      'a coordinator claims an epoch that no take-over can have reached, and is not obeyed; `skein revoke` it',
     );
   }
 

@@ -66,7 +66,7 @@ export class PeerDrain implements Disposable {
     const { draining, lease } = parseHeader(drainRequestSchema, (await stream.read())?.header);
     const { fence } = this.#components;
     await fence.admitFrom(coordinator, lease);
-    fence.assertObeyed(coordinator);
+    fence.assertObeyed(coordinator, lease);
     const changed = this.#changing.then(async () => await this.#set(draining));
     this.#changing = changed.catch(() => undefined);
     await changed;

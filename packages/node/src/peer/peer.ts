@@ -139,6 +139,7 @@ export function createPeer(options: PeerOptions): Peer {
         onAccepted: (lease) => reservations.accept(lease),
         saved: await leaseFile.read(logger),
         save: async (lease) => await leaseFile.write(lease),
+        told: () => mesh.cards.snapshot().filter(({ peer }) => peer !== mesh.peerId),
       });
       const drain = await PeerDrain.open({ mesh, fence, directory: options.directory, onChange });
       stack.use(drain);

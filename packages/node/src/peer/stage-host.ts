@@ -74,9 +74,9 @@ export class StageHost {
     const opening = parseHeader(stageOpeningSchema, (await this.#read(stream)).header);
     const { fence } = this.#components;
     await fence.admitFrom(coordinator, opening.lease);
-    fence.assertObeyed(coordinator);
+    fence.assertObeyed(coordinator, opening.lease);
     if (opening.type === 'stage-reserve') return await this.#reserve(stream, opening);
-    const holder = { stream, coordinator };
+    const holder = { stream, coordinator, lease: opening.lease };
     if (opening.type === 'stage-load') return await (await this.#begin(opening)).serve(holder);
     const tenure = this.#tenures.get(stageKey(opening));
     if (tenure === undefined) throw notHeld(opening);

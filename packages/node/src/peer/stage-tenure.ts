@@ -6,6 +6,7 @@ import {
   SkeinError,
   stageCommandSchema,
   toWireError,
+  type Lease,
   type Logger,
   type StageCommand,
   type StageConnect,
@@ -32,6 +33,8 @@ export interface StageTenureOptions {
 /** A coordinator that holds a stage, by its stream. */
 interface Holder {
   readonly coordinator: string;
+  /** The lease that it has shown; undefined where it knew of none. */
+  readonly lease: Lease | undefined;
   readonly stream: FrameStream;
 }
 
@@ -136,7 +139,7 @@ export class StageTenure {
       for (let frame = await stream.read(); frame !== undefined; frame = await stream.read()) {
         if (this.#holder !== holder) return;
         const command = parseHeader(stageCommandSchema, frame.header);
-        this.#components.fence.assertObeyed(holder.coordinator);
+        this.#components.fence.assertObeyed(holder.coordinator, holder.lease);
         this.#obey(command);
       }
     } catch (error) {

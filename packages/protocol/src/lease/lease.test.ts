@@ -1,6 +1,15 @@
 import { describe, expect, test } from 'vitest';
 
-import { claimedLease, compareLeases, greaterLease, leaseSchema, maxEpoch, type Lease } from './lease.ts';
+import {
+  claimedLease,
+  compareLeases,
+  greaterLease,
+  leaseSchema,
+  maxEpoch,
+  maxEpochStep,
+  mostBelievableEpoch,
+  type Lease,
+} from './lease.ts';
 
 const [low, high] = ['12D3KooWAAAAAAAAAAAA', '12D3KooWBBBBBBBBBBBB'] as const;
 
@@ -41,5 +50,20 @@ describe('a card claims a lease', () => {
     expect(claimedLease({ peer: high, roles: ['coordinator'], lease })).toBeUndefined();
     expect(claimedLease({ peer: low, roles: ['peer'], lease })).toBeUndefined();
     expect(claimedLease({ peer: low, roles: ['coordinator'] })).toBeUndefined();
+  });
+});
+
+describe('an epoch is believed', () => {
+  const told = (...epochs: readonly number[]) =>
+    epochs.map((epoch) => ({ peer: low, fence: { epoch, holder: high, isHolderSeen: true } }));
+
+  test('up to a step above the known one, whatever others tell', () => {
+    expect(mostBelievableEpoch({ epoch: 7, holder: low }, told(maxEpoch, maxEpoch))).toBe(7 + maxEpochStep);
+  });
+
+  test('by one that knows of none, where two tell of such epochs', () => {
+    expect(mostBelievableEpoch(undefined, [])).toBe(maxEpochStep);
+    expect(mostBelievableEpoch(undefined, told(maxEpoch))).toBe(maxEpochStep);
+    expect(mostBelievableEpoch(undefined, told(maxEpoch, 5 * maxEpochStep, 3))).toBe(6 * maxEpochStep);
   });
 });

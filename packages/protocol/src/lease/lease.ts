@@ -7,6 +7,12 @@ import type { Role } from '../mesh/role.ts';
 export const maxEpoch = 2 ** 52;
 
 /**
+ * Largest step of an epoch that is believed: far more than all take-overs of a mesh, and a small part of the epochs, so
+ * that nobody uses them up and leaves none for a successor.
+ */
+export const maxEpochStep = 2 ** 20;
+
+/**
  * The right to place: to load, unload, reserve and drain stages. One coordinator holds it at a time. A successor
  * takes over with a greater epoch, and peers refuse commands with a lower one.
  */
@@ -53,4 +59,21 @@ export function claimedLease(card: {
   const { peer, roles, lease } = card;
   if (lease?.holder !== peer || !roles.includes('coordinator')) return undefined;
   return { epoch: lease.epoch, holder: peer };
+}
+
+/** The epochs that the card of a member tells. */
+export interface LeaseTelling {
+  readonly peer: string;
+  readonly lease?: KnownLease | undefined;
+  readonly fence?: KnownLease | undefined;
+}
+
+/**
+ * Returns the greatest epoch that is believed, whoever claims it: a step above the known one. A member that knows of no
+ * lease goes by what others tell, of which it takes the second greatest: one alone may make anything up.
+ */
+export function mostBelievableEpoch(known: Lease | undefined, cards: readonly LeaseTelling[]): number {
+  if (known !== undefined) return known.epoch + maxEpochStep;
+  const told = cards.map(({ lease, fence }) => Math.max(lease?.epoch ?? 0, fence?.epoch ?? 0));
+  return (told.toSorted((one, other) => other - one)[1] ?? 0) + maxEpochStep;
 }
