@@ -1,4 +1,5 @@
 import type { Authority } from '@skein/mesh';
+import type { Card } from '@skein/protocol';
 
 /** The target of an attack: a running mesh whose insides the attack may arrange, but not use. */
 export interface Target {
@@ -11,8 +12,10 @@ export interface Target {
   readonly port: number;
   /** Peer id of another member, which attackers pretend to be. */
   readonly victim: string;
+  /** Multiaddrs of that member, which serves, with its peer id. */
+  readonly servingAddresses: readonly string[];
   /** Returns the members that the member under attack sees. */
-  members(): readonly { readonly peer: string; readonly name: string; readonly roles: readonly string[] }[];
+  members(): readonly Card[];
   readonly signal: AbortSignal;
 }
 

@@ -11,7 +11,8 @@ options:
   --only    run the attacks whose names hold this text
   --json    print one JSON object, and nothing else, on stdout: { cases, refused, servedThroughout, answers, outcomes, http }
 Ends with 1 when an attack was not refused, the mesh did not serve throughout, or a client of the HTTP API was held up (time
-to the first token over 3 times that of a quiet time and 200 ms), lost an answer, or left memory behind (1.5 times).`;
+to the first token over 3 times that of a quiet time and 200 ms, each of three times), lost an answer, or left memory
+behind (1.5 times).`;
 
 const { values } = parseArgs({
   options: {

@@ -7,6 +7,7 @@ import type { Attack, Target } from './attack.ts';
 import { certificates } from './cases/certificates.ts';
 import { joining } from './cases/joining.ts';
 import { members } from './cases/members.ts';
+import { placing } from './cases/placing.ts';
 import { transport } from './cases/transport.ts';
 
 export interface AttackOutcome {
@@ -29,7 +30,7 @@ export interface AttackReport {
  * All attacks, in an order that matters: the last of `joining` uses up the attempts that one host has in a minute, and
  * one of `transport` makes an attempt, too.
  */
-const attacks: readonly Attack[] = [...certificates, ...members, ...joining, ...transport];
+const attacks: readonly Attack[] = [...certificates, ...members, ...placing, ...joining, ...transport];
 
 /** Runs all attacks on a mesh, or those with `only` in their names, while it answers prompts, and reports the results. */
 export async function runAttacks(options: {
@@ -94,6 +95,7 @@ function targetOf({ authority, coordinatorMesh, peers }: Cluster, signal: AbortS
     addresses: addresses.map((address) => withPeerId(address, coordinatorMesh.peerId)),
     port: Number(/\/tcp\/(\d+)/.exec(addresses[0] ?? '')?.[1]),
     victim: peers[0]?.mesh.peerId ?? '',
+    servingAddresses: peers.flatMap(({ mesh }) => mesh.addresses().map((address) => withPeerId(address, mesh.peerId))),
     members: () => coordinatorMesh.cards.snapshot(),
     signal,
   };

@@ -27,8 +27,11 @@ import type { z } from 'zod';
 
 import { decodeManifest } from '../../packages/mesh/src/calls/encoded-manifest.ts';
 import { verifyCard } from '../../packages/mesh/src/cards/signed-card.ts';
+import { parseAdmissionHeaders } from '../../packages/coordinator/src/http/admission-headers.ts';
 import { JsonParser } from '../../packages/coordinator/src/http/body/json-parser.ts';
 import { parseChatRequest } from '../../packages/coordinator/src/http/openai/chat.ts';
+import { parseMark } from '../../packages/coordinator/src/http/resumption/index.ts';
+import { parseRoutingHeaders } from '../../packages/coordinator/src/http/routing-headers.ts';
 import { Turns } from '../../packages/coordinator/src/http/turns.ts';
 import { readAnswer } from '../../packages/mesh/src/discovery/mdns-answer.ts';
 import { Authority } from '../../packages/mesh/src/membership/authority.ts';
@@ -190,6 +193,34 @@ export async function fuzzTargets(): Promise<readonly FuzzTarget[]> {
       decode: async (input) => void (await parseChatRequest(decodeValue(input), { randomSeed: () => 1, turns })),
     },
     {
+      name: 'labels and session',
+      inputs: bytesLike(['zone=eu,class=confidential', '__proto__=x'].map((text) => Buffer.from(text))),
+      decode: (input) => {
+        const text = headerOf(input);
+        const { labels = {} } = parseRoutingHeaders(new Headers({ 'x-skein-labels': text, 'x-session-id': text }));
+        if (Object.getPrototypeOf(labels) !== Object.prototype) throw new Error('labels changed their prototype');
+      },
+    },
+    {
+      name: 'priority and deadline',
+      inputs: bytesLike(['batch', 'interactive', '86400000', '1', '0'].map((text) => Buffer.from(text))),
+      decode: (input) => {
+        const text = headerOf(input);
+        for (const name of ['x-skein-priority', 'x-skein-deadline-ms', 'x-skein-queue-events']) {
+          const { deadlineMs = 1 } = parseAdmissionHeaders(new Headers({ [name]: text }));
+          if (!(deadlineMs >= 1 && deadlineMs <= 86_400_000)) throw new Error(`a deadline of ${deadlineMs} ms`);
+        }
+      },
+    },
+    {
+      name: 'mark of an event',
+      inputs: bytesLike(['1-1-1-1', 'zzzzzzz-zzzzzzzzzzz-0-0'].map((text) => Buffer.from(text))),
+      decode: (input) => {
+        const { seed = 0, askedAt = 0 } = parseMark(Buffer.from(input).toString('latin1')) ?? {};
+        for (const number of [seed, askedAt]) if (!Number.isSafeInteger(number)) throw new Error(`a mark of ${number}`);
+      },
+    },
+    {
       name: 'deployment options',
       inputs: headersLike([everyOption]),
       decode: (input) => {
@@ -344,6 +375,13 @@ function parseLikeJson(input: Uint8Array): void {
   if (!isDeepStrictEqual(parser.result, JSON.parse(text.replace(/^\uFEFF/, '')))) {
     throw new Error('it was parsed into something else than it is');
   }
+}
+
+/** Makes text that a header can have. */
+function headerOf(input: Uint8Array): string {
+  return Buffer.from(input)
+    .toString('latin1')
+    .replaceAll(/[^\t\u0020-\u007e\u0080-\u00ff]/g, '');
 }
 
 function mdnsExample(): Uint8Array {

@@ -16,7 +16,7 @@ import { ask, startHostileMember, type Attacker } from '../attacker.ts';
 import { untilCutOff } from './joining.ts';
 
 /** Makes an attack by a member that calls a method outside its role. */
-function withoutRole(role: Role, what: string, method: Method, request: object): Attack {
+export function withoutRole(role: Role, what: string, method: Method, request: object): Attack {
   return {
     name: `a ${role} that ${what}`,
     logged: /stream refused/,
@@ -31,7 +31,8 @@ const load = { type: 'stage-load', deployment: 'deployment-of-mallory' };
 
 type Hostile = Attacker & { readonly certificate: unknown };
 
-async function sendCard(
+/** Sends a card, or what passes for one, that is signed by the attacker. */
+export async function sendCard(
   hostile: Hostile,
   card: Card,
   change: { payload?: Uint8Array; certificate?: unknown } = {},
@@ -44,7 +45,8 @@ async function sendCard(
   await stream.end();
 }
 
-function cardOf(peer: string, change: Partial<Card> = {}): Card {
+/** Makes a card of a member that has nothing to tell. */
+export function cardOf(peer: string, change: Partial<Card> = {}): Card {
   const content = { roles: ['peer' as const], name: 'mallory', software: 'x', addresses: [], models: [], stages: [] };
   return { peer, version: Date.now(), ...content, ...change };
 }
@@ -234,7 +236,8 @@ export const members: readonly Attack[] = [
   },
 ];
 
-async function until(isSo: () => boolean): Promise<void> {
+/** Waits until a condition holds, for ten seconds at most. */
+export async function until(isSo: () => boolean): Promise<void> {
   const deadline = performance.now() + 10_000;
   while (!isSo()) {
     if (performance.now() > deadline) throw new Error('what should be seen was not, in ten seconds');

@@ -15,6 +15,8 @@ export interface HttpAttackOutcome {
   readonly name: string;
   /** The undesired result; undefined when there was none. */
   readonly failure: string | undefined;
+  /** Whether the failure is the wait of others, and nothing else. */
+  readonly isSlow: boolean;
   readonly attackMs: number;
   /** Time to the first token of a normal client before the attack, the 95th of a hundred, in milliseconds. */
   readonly quietMs: number;
@@ -34,6 +36,11 @@ const leastSamples = 5;
  */
 const enoughSamples = 30;
 const mostRounds = 5;
+/**
+ * Times that an attack is made whose clients waited for longer than they should: where that comes every time, the attack
+ * is the cause, and not what else the machine does.
+ */
+const mostTries = 3;
 /** Longest time for memory to come back, in milliseconds. */
 const recoveryMs = 20_000;
 const recoveredShare = 1.5;
@@ -56,8 +63,9 @@ export async function runHttpAttacks(options: {
   stack.defer(async () => await rm(directory, { recursive: true }));
   const model = stack.use(await tinyModelFile());
   const mesh = stack.use(await startMesh([0, 1], { model, directory, signal, say: () => undefined }));
-  // One for each answer that attackers and clients ask for at once. The wait for a place among others' answers is a
-  // matter of the queue's order; the waits measured here are those that a pause of ours would cause.
+  // One for each answer that attackers and clients ask for at once: all of them are one principal, between whose requests
+  // admission makes no difference. So eight long answers of an attacker would keep the others waiting with eight
+  // sequences; the waits measured here are those that a pause of ours would cause.
   const deployment = stack.use(await mesh.deploy({ stages: 2, contextTokens: 4096, sequences: 12 }));
   const daemons = deployment.stages.map(({ pid }) => pid);
   const { url, model: name } = mesh.endpoint;
@@ -70,7 +78,9 @@ export async function runHttpAttacks(options: {
   const quiet: number[] = [];
   for (const attack of attacks) {
     signal.throwIfAborted();
-    const outcome = await attempt(attack.name, { target, clients, daemons, quiet, signal });
+    const scene = { target, clients, daemons, quiet, signal };
+    let outcome = await attempt(attack.name, scene);
+    for (let tries = 1; outcome.isSlow && tries < mostTries; tries += 1) outcome = await attempt(attack.name, scene);
     outcomes.push(outcome);
     onOutcome?.(outcome);
   }
@@ -112,10 +122,11 @@ async function attempt(name: string, { target, clients, daemons, quiet, signal }
   const worst = worstOf(before, after);
   const allowedMs = 3 * quietMs + 200;
   if (lost.length > 0) failure ??= `${lost.length} answers to others were lost: ${lost[0]}`;
-  if (attackedMs > allowedMs)
-    failure ??= `others waited ${Math.round(attackedMs)} ms, allowed ${Math.round(allowedMs)}`;
   if (worst.afterBytes > recoveredShare * worst.beforeBytes) failure ??= 'memory does not come back';
-  return { name, failure, attackMs, quietMs, attackedMs, ...worst };
+  const isSlow = failure === undefined && attackedMs > allowedMs;
+  if (isSlow)
+    failure = `others waited ${Math.round(attackedMs)} ms, allowed ${Math.round(allowedMs)}, ${mostTries} times`;
+  return { name, failure, isSlow, attackMs, quietMs, attackedMs, ...worst };
 }
 
 /** Runs an attack in a thread. Returns its error as text; undefined when there was none. */

@@ -88,9 +88,11 @@ export class RequestReplicas implements ReplicaSource {
       // A replica that has too much to do is there: one more on the same machines would not help.
       const overloaded = failed.find(({ error }) => error.code === 'overloaded');
       const inVain = failed.find(({ deployment, hasAdded }) => !hasAdded && this.#replacements.has(deployment));
+      // What its client has brought to be continued fits no replica: another one would refuse it, too.
+      const unfit = failed.every(({ error }) => unfitCodes.has(error.code)) ? last : undefined;
       // Somebody cut the answers of that deployment, and does not want it back for them.
       const cut = failed.find(({ deployment, hasAdded }) => hasAdded && deployments.wasTakenDown(deployment));
-      if ((overloaded ?? inVain ?? cut) !== undefined) throw (overloaded ?? cut ?? last).error;
+      if ((overloaded ?? inVain ?? unfit ?? cut) !== undefined) throw (overloaded ?? cut ?? last).error;
     }
     const lost = new Set([...failed.map(({ deployment }) => deployment), ...engines.dead, ...canaries.out()]);
     const route = await deployments.ensure(model, { signal, failed: [...lost] });
@@ -100,6 +102,9 @@ export class RequestReplicas implements ReplicaSource {
     return route;
   }
 }
+
+/** Codes with which a lead refuses to continue an answer. */
+const unfitCodes: ReadonlySet<string> = new Set(['invalid-request', 'context-length-exceeded']);
 
 /** Makes the error for a request whose labels the machines of no replica have: nothing is deployed for those. */
 function nowhere(labels: Labels): SkeinError {

@@ -266,6 +266,14 @@ it.each([1, 3])('costs two engines at most, redeployed ones counted, with %i cho
   }
 });
 
+it('deploys nothing for an answer that its client made up, which no replica continues', async () => {
+  scripts = { 'deployment-1': 'invalid-request', 'deployment-2': 'context-length-exceeded' };
+  const resume = { promptHash: 'b'.repeat(64), tokens: [1], emittedCharacters: 1 };
+  const [choice] = routerOver(twoLeads).generate(served.model, [{ ...input, resume }], { id, signal });
+  expect((choice && (await outcomeOf(choice)))?.outcome).toBe('context-length-exceeded');
+  expect([asked.toSorted(), ensured]).toEqual([['deployment-1', 'deployment-2'], []]);
+});
+
 it('does not deploy more of a model whose replicas have too much to do', async () => {
   scripts = { 'deployment-1': 'overloaded', 'deployment-2': 'peer-lost' };
   expect(await ask(routerOver(twoLeads), served.model)).toMatchObject([{ outcome: 'overloaded' }]);

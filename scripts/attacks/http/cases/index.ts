@@ -2,6 +2,7 @@ import type { HttpAttack } from '../http-attack.ts';
 import { bodies } from './bodies.ts';
 import { connections } from './connections.ts';
 import { grammars } from './grammars.ts';
+import { headers, operators } from './headers.ts';
 import { localRoutes } from './local-routes.ts';
 import { prompts } from './prompts.ts';
 import { uploads } from './uploads.ts';
@@ -13,5 +14,7 @@ export const httpAttacks: readonly HttpAttack[] = [
   ...prompts,
   ...grammars,
   ...connections,
+  ...headers,
+  ...operators,
   ...localRoutes,
 ];
