@@ -1,0 +1,90 @@
+import { mkdtempDisposable } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { expect, test } from 'vitest';
+import { z } from 'zod';
+
+import { Daemon } from '../../scripts/faults/daemon.ts';
+import { SmallDisk } from '../../scripts/faults/small-disk.ts';
+import { writeTinyModel } from '../../scripts/fixtures/tiny-models.ts';
+import { createLan } from '../../scripts/lan/lan.ts';
+import { missingForLan } from '../../scripts/lan/missing.ts';
+import { runSkein } from '../../scripts/quickstart/skein-command.ts';
+
+const missing = await missingForLan();
+const statusSchema = z.object({
+  placer: z.object({ name: z.string(), epoch: z.number() }).optional(),
+  deployments: z.array(z.looseObject({ id: z.string(), isReady: z.boolean() })),
+});
+type Status = z.infer<typeof statusSchema>;
+
+/** Times for which nothing must happen, in milliseconds: a successor takes over a lost holder within three seconds. */
+const cutMs = 7000;
+const fullMs = 4000;
+
+test.skipIf(missing !== undefined)(
+  'coordinators that lose each other while both reach the peer have one placer, and one whose disk is full takes over once there is room',
+  { timeout: 180_000 },
+  async () => {
+    const signal = AbortSignal.timeout(170_000);
+    await using root = await mkdtempDisposable(join(tmpdir(), 'skein-lease-cut-'));
+    await using disk = await SmallDisk.mount(join(root.path, 'second'));
+    await using lan = await createLan({ hosts: 3 });
+    await using daemons = new AsyncDisposableStack();
+    const crashes: string[] = [];
+    const dataOf = (name: string) => join(root.path, name);
+    const run = async (name: string, words: readonly string[]) =>
+      await runSkein(words, { machine: { name, data: dataOf(name) }, signal });
+    const start = async (name: string, host: number, first: readonly string[], again = first) => {
+      const plan = { name, host: lan.host(host), data: dataOf(name), run: 'lease-cut', first, again };
+      const daemon = daemons.use(new Daemon({ ...plan, onCrash: (crash) => crashes.push(crash) }));
+      await daemon.start(signal);
+      return daemon;
+    };
+    const statusOf = async (name: string): Promise<Status | undefined> =>
+      statusSchema.safeParse(await run(name, ['status']).catch(() => undefined)).data;
+    const until = async (name: string, isAsWanted: (status: Status) => boolean): Promise<Status> => {
+      for (;;) {
+        signal.throwIfAborted();
+        const status = await statusOf(name);
+        if (status !== undefined && isAsWanted(status)) return status;
+      }
+    };
+    const listening = ['--no-mdns', '--listen', '/ip4/0.0.0.0/tcp/7330'];
+    const serving = ['--backend', 'cpu', '--threads', '1'];
+    const invite = async (...more: readonly string[]) =>
+      z.object({ invite: z.string() }).parse(await run('first', ['invite', ...more])).invite;
+    const first = await start('first', 0, ['up', '--no-serve', '--port', '7331', '--name', 'first', ...listening]);
+    const model = join(root.path, 'tiny.gguf');
+    await writeTinyModel('llama', model);
+    await run('peer', ['pull', model]);
+    const joinAs = async (name: string, role: string) => ['join', await invite('--role', role), '--name', name, ...serving, ...listening]; // prettier-ignore
+    await start('peer', 1, await joinAs('peer', 'peer'));
+    const up = ['up', '--no-serve', '--port', '7331'];
+    const second = await start('second', 2, await joinAs('second', 'coordinator'), up);
+    await second[Symbol.asyncDispose]();
+    await second.start(signal);
+    await run('first', ['deploy', 'tiny', '--ctx', '256']);
+    const before = await until('second', ({ deployments }) => deployments[0]?.isReady === true);
+    expect(before.placer?.name).toBe('first');
+
+    // Cut off from each other alone, they hear of each other by way of the peer, and nobody takes over.
+    await Promise.all([first.host.drop(second.host.address), second.host.drop(first.host.address)]);
+    for (const endMs = performance.now() + cutMs; performance.now() < endMs;) {
+      for (const name of ['first', 'second']) expect(await statusOf(name)).toEqual(before);
+    }
+    await Promise.all([first.host.undrop(second.host.address), second.host.undrop(first.host.address)]);
+
+    // With a full disk the successor can't write its epoch down, and so does not place; with room again it does.
+    await disk.fill();
+    await first.end('SIGKILL');
+    for (const endMs = performance.now() + fullMs; performance.now() < endMs;)
+      expect((await statusOf('second'))?.placer?.name).not.toBe('second');
+    await disk.empty();
+    const after = await until('second', ({ placer }) => placer?.name === 'second');
+    expect(after.deployments).toMatchObject(before.deployments.map(({ id }) => ({ id, isReady: true })));
+    expect(after.placer?.epoch).toBeGreaterThan(before.placer?.epoch ?? 0);
+    expect(crashes).toEqual([]);
+  },
+);
