@@ -629,6 +629,17 @@ export const statements: Readonly<Record<string, WireMessages>> = {
     {
       peer,
       version: 1,
+      roles: ['coordinator'],
+      name: 'attic',
+      software: 'skein/0.1.0',
+      addresses: [],
+      models: [],
+      stages: [],
+      doubts: [{ deployment: 'deployment-1', isOut: true, taken: { name: 'tiny', peers: [peer] } }],
+    },
+    {
+      peer,
+      version: 1,
       roles: ['coordinator', 'peer'],
       name: 'attic',
       software: 'skein/0.1.0',

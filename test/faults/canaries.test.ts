@@ -33,7 +33,7 @@ async function damageWeights(directory: string): Promise<void> {
   await file.write(Buffer.alloc(damagedBytes, 0x30), 0, damagedBytes, largest.bytes - damagedBytes);
 }
 
-it('finds the replica whose weights were damaged under it, and no other', async () => {
+it('finds the replica whose weights were damaged under it, and no other, and has it replaced elsewhere', async () => {
   const { coordinator, coordinatorMesh, peers } = cluster;
   const model = (await peers[0]?.store.list())?.[0]?.name ?? '';
   const replicas = [];
@@ -63,5 +63,15 @@ it('finds the replica whose weights were damaged under it, and no other', async 
   await canaries.look();
   expect(reports).toEqual([`${damaged?.id} out`]);
   const shown = coordinatorMesh.cards.snapshot().flatMap(({ doubts = [] }) => doubts);
-  expect(shown).toEqual([{ deployment: damaged?.id, isOut: true }]);
+  const wrong = peers[2]?.mesh.peerId ?? '';
+  expect(shown).toEqual([{ deployment: damaged?.id, isOut: true, taken: { name: model, peers: [wrong] } }]);
+  // Three were asked for: there is a third again, on a machine whose weights are right, and the wrong one is gone.
+  await expect
+    .poll(() => leads().map(({ deployment, state }) => [deployment === damaged?.id, state]), { timeout: 20_000 })
+    .toEqual([0, 1, 2].map(() => [false, 'ready']));
+  const cards = coordinatorMesh.cards.snapshot();
+  expect(cards.find(({ peer }) => peer === wrong)?.stages).toEqual([]);
+  expect(cards.flatMap(({ doubts = [] }) => doubts)).toEqual(shown);
+  await canaries.look();
+  expect(reports).toHaveLength(1);
 });

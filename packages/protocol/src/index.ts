@@ -130,8 +130,11 @@ export {
   knownLeaseSchema,
   leaseSchema,
   maxEpoch,
+  maxEpochStep,
+  mostBelievableEpoch,
   type KnownLease,
   type Lease,
+  type LeaseTelling,
 } from './lease/lease.ts';
 export {
   compareChanges,
@@ -159,6 +162,8 @@ export {
   hardwareSchema,
   cardSignatureContext,
   maxCardDoubts,
+  maxDoubtedPeers,
+  maxTakenDoubts,
   maxCardLinks,
   maxMeasuredSpeeds,
   maxModelAliases,

@@ -120,3 +120,13 @@ test('says how many replicas there are to be', () => {
     /\ntiny: 1 to 3 replicas by demand, fewer after 1 minute without, pinned$/,
   );
 });
+
+test('tells of machines that gave wrong answers when their replica is gone', () => {
+  const taken = { name: 'tiny', peers: ['12D3KooWgone'] };
+  const doubts = [{ deployment: 'deployment-9', isOut: true, taken }];
+  const text = describe(1, 0, { card: { roles: ['coordinator', 'peer'], doubts } });
+  expect(text).toMatch(
+    /: gave other answers with tiny than replicas like it, and was taken out; pull tiny again there/,
+  );
+  expect(describe(1, 0, { card: { doubts } })).not.toContain('taken out');
+});

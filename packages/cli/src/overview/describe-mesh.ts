@@ -1,6 +1,7 @@
 import {
   describeScaling,
   formatBytes,
+  machineName,
   shortPeer,
   type AdmissionStatus,
   type Card,
@@ -41,6 +42,7 @@ export function describeMesh({
     ...admission.map((one) => describeAdmission(one, deployments)),
     ...waiting.map(describeWaiting),
     ...scaling.map(({ name, ...terms }) => `${printable(name)}: ${describeScaling(terms)}`),
+    ...takenOut(cards, deployments),
   ].join('\n');
 }
 
@@ -96,6 +98,17 @@ function speedOf({
 
 function describeWaiting({ id, name, reason }: NonNullable<DaemonStatus['waiting']>[number]): string {
   return `${printable(name)}, deployment ${id}: waiting, and deployed when it can be\n  ${printable(reason)}`;
+}
+
+/** Tells of machines whose replica was wrong and is gone, until they serve its model again. */
+function takenOut(cards: readonly Card[], deployments: readonly DeploymentView[]): readonly string[] {
+  const doubts = cards.filter(({ roles }) => roles.includes('coordinator')).flatMap((card) => card.doubts ?? []);
+  return doubts.flatMap(({ deployment, taken }) => {
+    if (taken === undefined || deployments.some(({ id }) => id === deployment)) return [];
+    const machines = taken.peers.map((peer) => printable(machineName(cards, peer))).join(', ');
+    const name = printable(taken.name);
+    return `${machines}: gave other answers with ${name} than replicas like it, and was taken out; pull ${name} again there, and deploy it`;
+  });
 }
 
 function stateOf({ isReady, isDraining, doubt }: Pick<DeploymentView, 'isReady' | 'isDraining' | 'doubt'>): string {

@@ -22,9 +22,14 @@ let active: Record<string, number>;
 /** Processors of the machines, where they are not the same. */
 let cpus: Record<string, string>;
 let served: string[];
+/** Machines of replicas that lie on another one's. */
+let hosts: Record<string, string>;
+let replaced: [string, readonly string[]][];
 let reports: string[];
 let doubts: Card['doubts'];
 let nowMs: number;
+/** A replica that says nothing, again and again, and comes to no end. */
+let endless: string | undefined;
 
 beforeEach(async () => {
   const authority = await Authority.ephemeral();
@@ -32,6 +37,10 @@ beforeEach(async () => {
   member.handle(methods.generate, async (stream) => {
     const { deployment, sampling } = parseHeader(generationRequestSchema, (await stream.read())?.header);
     asked.push(deployment);
+    while (deployment === endless) {
+      await stream.write({ type: 'text-delta', text: '', tokens: [] });
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
     const tokens = answers[deployment];
     if (tokens === undefined) throw new SkeinError('stage-lost', 'gone');
     await stream.write({ type: 'text-delta', text: 'x', tokens: [...tokens] });
@@ -45,7 +54,7 @@ beforeEach(async () => {
   });
   await member.start();
   [answers, asked, active, cpus, served, reports] = [{}, [], {}, {}, ['a', 'b', 'c'], []];
-  doubts = undefined;
+  [doubts, endless, hosts, replaced] = [undefined, undefined, {}, []];
   nowMs = 0;
 });
 afterEach(async () => await member.stop());
@@ -57,7 +66,7 @@ function deployments(): DeploymentStatus[] {
   return served.map((letter) => {
     const placement = { backend: 'cpu', devices: [], cpuLayers: 8, fallbacks: [] };
     const stage = {
-      peer: peerOf(letter),
+      peer: peerOf(hosts[letter] ?? letter),
       block: { from: 0, to: 8 },
       plannedBytes: 1,
       state: 'ready',
@@ -69,7 +78,7 @@ function deployments(): DeploymentStatus[] {
 
 function cards(): Card[] {
   return served.map((letter) => {
-    const card = cardOf({ peer: peerOf(letter), card: { stages: [{ ...heldStageOf(replica(letter)), active: active[letter] ?? 0 }] } }); // prettier-ignore
+    const card = cardOf({ peer: peerOf(hosts[letter] ?? letter), card: { stages: [{ ...heldStageOf(replica(letter)), active: active[letter] ?? 0 }] } }); // prettier-ignore
     const { hardware } = card;
     return hardware === undefined ? card : { ...card, hardware: { ...hardware, cpu: cpus[letter] ?? hardware.cpu } };
   });
@@ -82,7 +91,10 @@ function canaries(timers = new ManualTimers()): Canaries {
       cards: { ...member.cards, snapshot: cards },
       updateCard: (change) => (doubts = change.doubts),
     },
-    deployments: { list: deployments },
+    deployments: {
+      list: deployments,
+      replaceWrong: (id, { avoid }) => void replaced.push([id, avoid]),
+    },
     schedule: timers.schedule,
     now: () => nowMs,
     random: () => 0.5,
@@ -97,13 +109,17 @@ function say(digits: string): void {
   served.forEach((letter, index) => (answers[replica(letter)] = [Number(digits[index])]));
 }
 
-it('takes out a replica that disagrees with most, twice, and tells all members', async () => {
+it('takes out a replica that disagrees with most, twice, has it replaced elsewhere, and tells all members', async () => {
   const watch = canaries();
   say('112');
   await watch.look();
   expect(asked).toEqual(['a', 'b', 'c', 'a', 'b', 'c'].map(replica));
   expect(reports).toEqual(['replica-c out']);
-  expect(doubts).toEqual([{ deployment: 'replica-c', isOut: true }]);
+  const told = [
+    { deployment: 'replica-c', isOut: true, taken: { name: expect.any(String) as string, peers: [peerOf('c')] } },
+  ];
+  expect(doubts).toEqual(told);
+  expect(replaced).toEqual([['replica-c', [peerOf('c')]]]);
   expect(watch.out()).toEqual(['replica-c']);
   expect(['a', 'b', 'c'].map((letter) => watch.isOut(replica(letter)))).toEqual([false, false, true]);
   // It is not asked again, and the others are once they are due.
@@ -111,6 +127,12 @@ it('takes out a replica that disagrees with most, twice, and tells all members',
   await watch.look();
   expect(asked.slice(6)).toEqual(['a', 'b'].map(replica));
   served = ['a', 'b'];
+  await watch.look();
+  expect([doubts, watch.out()]).toEqual([told, ['replica-c']]);
+  // Somebody has seen to its machine, and deploys the model there.
+  served = ['a', 'b', 'd'];
+  hosts = { d: 'c' };
+  say('111');
   await watch.look();
   expect([doubts, watch.out()]).toEqual([[], []]);
 });
@@ -168,6 +190,22 @@ it('compares no replicas on other processors, and judges none that gives no answ
   await watch.look();
   expect(asked).toEqual(['a', 'b', 'c'].map(replica));
   expect(reports).toEqual([]);
+});
+
+it('gives up on a replica that goes on without end, and judges one that says more than it was asked for', async () => {
+  const timers = new ManualTimers();
+  const watch = canaries(timers);
+  say('111');
+  answers[replica('b')] = Array.from({ length: 13 }, () => 1);
+  endless = 'replica-c';
+  const looking = watch.look();
+  await expect.poll(() => asked.at(-1)).toBe('replica-c');
+  timers.advance(180_000);
+  await expect.poll(() => asked.length).toBe(6);
+  timers.advance(180_000);
+  await looking;
+  // Two that differ, of which nobody knows which is wrong, and one that said nothing.
+  expect(reports).toEqual(['replica-a doubted', 'replica-b doubted']);
 });
 
 it('looks every half minute or so once it was started, until it is stopped', async () => {

@@ -2,6 +2,8 @@ import type { Mesh } from '@skein/mesh';
 import {
   asSkeinError,
   maxCardDoubts,
+  maxDoubtedPeers,
+  maxTakenDoubts,
   packPrompt,
   samplingSchema,
   SkeinError,
@@ -17,7 +19,7 @@ import type { CanaryReport } from './report.ts';
 
 export interface CanariesComponents {
   readonly mesh: Pick<Mesh, 'open' | 'cards' | 'updateCard'>;
-  readonly deployments: Pick<Deployments, 'list'>;
+  readonly deployments: Pick<Deployments, 'list' | 'replaceWrong'>;
   readonly schedule: Schedule;
   /** Returns the milliseconds of a monotonic clock. */
   readonly now: () => number;
@@ -34,6 +36,8 @@ export interface CanariesComponents {
 const lookMs = 30_000;
 /** Least time between two probes of the same replica, in milliseconds. */
 const probeMs = 600_000;
+/** Longest time for an answer to the probe, in milliseconds: one that says nothing, again and again, is no answer. */
+const answerMs = 180_000;
 /** Longest silences of a replica that is probed: slow ones need some seconds for a token. */
 const deadlines = { firstTokenMs: 60_000, gapMs: 30_000 };
 
@@ -49,6 +53,15 @@ const probe = {
   speculation: false,
 };
 
+/** A replica that was wrong. */
+interface WrongReplica {
+  readonly model: string;
+  readonly name: string;
+  readonly peers: readonly string[];
+  /** Deployments that were there then: others on its machines show that somebody has seen to those. */
+  readonly beside: ReadonlySet<string>;
+}
+
 interface Replica {
   readonly deployment: DeploymentStatus;
   readonly lead: string;
@@ -56,8 +69,8 @@ interface Replica {
 
 /**
  * The canaries of a coordinator's replicas: idle ones of the same kind are asked the same question now and then, and have
- * to give the same answer, token by token. One that does not, twice, is out: it gets no more requests. At most one
- * question is asked at a time.
+ * to give the same answer, token by token. One that does not, twice, is out: it gets no more requests, is replaced on
+ * other machines, and is told of until its own serve the model again. At most one question is asked at a time.
  */
 export class Canaries {
   readonly #components: CanariesComponents;
@@ -65,6 +78,8 @@ export class Canaries {
   /** First answers, by deployment. */
   readonly #first = new Map<string, string>();
   readonly #verdicts = new Map<string, Verdict>();
+  /** Replicas that are out, those that were taken down included, until their machines serve the model again. */
+  readonly #wrong = new Map<string, WrongReplica>();
   /** Answers that several replicas agreed on, and the times of the last probes, by kind. */
   readonly #agreed = new Map<string, string>();
   readonly #probedAt = new Map<string, number>();
@@ -87,12 +102,12 @@ export class Canaries {
 
   /** Tells whether a deployment gave wrong answers. */
   isOut(deployment: string): boolean {
-    return this.#verdicts.get(deployment) === 'out';
+    return this.#wrong.has(deployment);
   }
 
   /** The deployments that gave wrong answers. */
   out(): readonly string[] {
-    return [...this.#verdicts.keys()].filter((deployment) => this.isOut(deployment));
+    return [...this.#wrong.keys()];
   }
 
   async #lookOnce(): Promise<void> {
@@ -163,46 +178,76 @@ export class Canaries {
 
   /** Returns the ids of a replica's answer; undefined when it fails, which is not for canaries to judge. */
   async #ask({ deployment, lead }: Replica): Promise<string | undefined> {
-    const { mesh, newId, onError } = this.#components;
-    const { signal } = this.#stopped;
+    const { mesh, newId, onError, schedule } = this.#components;
+    const late = new AbortController();
+    using _late = schedule(answerMs, () =>
+      late.abort(new SkeinError('deadline-exceeded', 'a replica did not come to the end of its answer to a canary')),
+    );
+    const signal = AbortSignal.any([this.#stopped.signal, late.signal]);
     const options = { id: `canary-${newId()}`, signal, deadlines };
     const tokens: number[] = [];
     try {
       for await (const update of generate(mesh, lead, { deployment: deployment.id, ...probe }, options)) {
         if (update.type === 'text-delta') tokens.push(...update.tokens);
+        // More than it was asked for is wrong, however much is to come.
+        if (tokens.length > probe.maxTokens) break;
       }
     } catch (error) {
-      signal.throwIfAborted();
-      onError(asSkeinError(error));
+      this.#stopped.signal.throwIfAborted();
+      onError(asSkeinError(late.signal.aborted ? late.signal.reason : error));
       return undefined;
     }
     return tokens.join(' ');
   }
 
   #report(report: CanaryReport): void {
-    const { id } = report.deployment;
+    const { deployment, verdict } = report;
+    const { id } = deployment;
     const before = this.#verdicts.get(id) ?? 'sound';
-    this.#verdicts.set(id, report.verdict);
-    if (before === report.verdict) return;
+    this.#verdicts.set(id, verdict);
+    if (before === verdict) return;
+    if (verdict === 'out') this.#takeOut(deployment);
     this.#show();
     this.#components.onReport(report);
+  }
+
+  #takeOut({ id, model, name, stages }: DeploymentStatus): void {
+    const { deployments } = this.#components;
+    const beside = new Set(deployments.list().map((one) => one.id));
+    this.#wrong.set(id, { model, name, peers: stages.map(({ peer }) => peer), beside });
+    // Weights that were wrong elsewhere before are no better now.
+    const alike = [...this.#wrong.values()].filter((wrong) => wrong.model === model);
+    deployments.replaceWrong(id, { avoid: [...new Set(alike.flatMap(({ peers }) => peers))] });
   }
 
   /** Forgets deployments that are gone, so that the maps do not grow. */
   #forget(served: readonly DeploymentStatus[]): void {
     const ids = new Set(served.map(({ id }) => id));
     const gone = [...this.#verdicts.keys()].filter((id) => !ids.has(id));
-    const hadDoubts = gone.some((id) => this.#verdicts.get(id) !== 'sound');
+    let hadDoubts = gone.some((id) => this.#verdicts.get(id) !== 'sound');
     for (const id of gone) this.#verdicts.delete(id);
     for (const id of this.#first.keys()) if (!ids.has(id)) this.#first.delete(id);
+    for (const [id, { model, peers, beside }] of this.#wrong) {
+      const isSeenTo = served.some(
+        (one) => !beside.has(one.id) && one.model === model && one.stages.some(({ peer }) => peers.includes(peer)),
+      );
+      if (!isSeenTo && this.#wrong.size <= maxTakenDoubts) continue;
+      this.#wrong.delete(id);
+      hadDoubts = true;
+    }
     if (hadDoubts) this.#show();
   }
 
   /** Shows all members the replicas that are out or doubted. */
   #show(): void {
-    const doubts = [...this.#verdicts]
-      .filter(([, verdict]) => verdict !== 'sound')
-      .map(([deployment, verdict]) => ({ deployment, isOut: verdict === 'out' }));
-    this.#components.mesh.updateCard({ doubts: doubts.slice(0, maxCardDoubts) });
+    const out = [...this.#wrong].map(([deployment, { name, peers }]) => ({
+      deployment,
+      isOut: true,
+      taken: { name, peers: peers.slice(0, maxDoubtedPeers) },
+    }));
+    const doubted = [...this.#verdicts]
+      .filter(([, verdict]) => verdict === 'doubted')
+      .map(([deployment]) => ({ deployment, isOut: false }));
+    this.#components.mesh.updateCard({ doubts: [...out.slice(-maxTakenDoubts), ...doubted].slice(0, maxCardDoubts) });
   }
 }

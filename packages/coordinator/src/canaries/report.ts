@@ -23,7 +23,7 @@ export function logVerdict(logger: Logger, { deployment, verdict }: CanaryReport
     case 'out':
       return logger.error(
         facts,
-        'a replica gives other answers than those like it, and gets no more requests; undeploy it, and pull the model again on its machines',
+        'a replica gives other answers than those like it, and gets no more requests; it is replaced on other machines and taken down: pull the model again on its own, and deploy it there',
       );
     case 'doubted':
       return logger.warn(

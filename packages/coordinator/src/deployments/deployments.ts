@@ -402,6 +402,15 @@ export class Deployments {
   }
 
   /**
+   * Replaces a deployment whose answers are wrong, and takes it down once those that run have ended. Ignores unknown ids.
+   *
+   * @param options.avoid peer ids of machines on which the model's weights are wrong
+   */
+  replaceWrong(id: string, { avoid }: { readonly avoid: readonly string[] }): void {
+    this.#reconciler.replaceWrong(id, avoid);
+  }
+
+  /**
    * Drains a peer: it takes no more stages, and deployments with a stage there are replaced elsewhere, hand their answers
    * over, and are taken down. Resolves then.
    *

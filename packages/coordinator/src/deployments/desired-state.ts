@@ -29,6 +29,8 @@ export interface DesiredDeployment {
   readonly patience: Patience;
   /** Peers that it was placed on last; undefined until it has served. */
   readonly placement: LastPlacement | undefined;
+  /** Peer ids of machines that it must not lie on, since the model's weights are wrong there. Default: none. */
+  readonly avoid?: readonly string[] | undefined;
   /** Id of the deployment that takes the place of this one, which has failed. */
   readonly replacedBy: string | undefined;
   /** Ids of deployments that were taken down to make room for it. */

@@ -27,11 +27,12 @@ export interface Placement {
  * @throws SkeinError `no-peers` where no machine has the labels of the spec; the planner's error for the whole spec
  */
 export function placeDeployment(
-  { spec, isReplacement }: Pick<DesiredDeployment, 'spec' | 'isReplacement'>,
+  { spec, isReplacement, avoid = [] }: Pick<DesiredDeployment, 'avoid' | 'spec' | 'isReplacement'>,
   mesh: PlanSnapshot,
   contextTokens?: number,
 ): Placement {
-  const snapshot = spec.labels === undefined ? mesh : among(mesh, spec.labels);
+  const others = avoid.length === 0 ? mesh : beside(mesh, avoid);
+  const snapshot = spec.labels === undefined ? others : among(others, spec.labels);
   const asItFits = { ...spec, stages: undefined, layers: undefined };
   const lesser = isReplacement ? [asItFits, { ...asItFits, contextTokens: undefined }] : [];
   let failure: unknown;
@@ -52,6 +53,14 @@ export function placeDeployment(
     }
   }
   throw failure;
+}
+
+/** Leaves a plan the machines that are none of these. */
+function beside(mesh: PlanSnapshot, avoid: readonly string[]): PlanSnapshot {
+  const peers = mesh.cards
+    .map(({ peer }) => peer)
+    .filter((peer) => !avoid.includes(peer) && (mesh.among?.has(peer) ?? true));
+  return { ...mesh, among: new Set(peers) };
 }
 
 /** Leaves a plan the machines that have all of the labels. */

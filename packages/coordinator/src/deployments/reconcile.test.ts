@@ -174,6 +174,13 @@ describe('a deployment that is to serve', () => {
     ])('%s', (_, given, expected) => expect(after(...given)).toEqual(expected));
   });
 
+  it('lies on none of the machines that it avoids, and waits where there is no other', () => {
+    const placedAs = (avoid: readonly string[]) =>
+      reconcile([desired('a', { avoid, isReplacement: true, patience: 'all' })], observed({ a: fetched })).map(told);
+    expect(placedAs([ada])).toEqual(['place a on bob with 2048']);
+    expect(placedAs([ada, bob])).toEqual([expect.stringMatching(/^wait a: /)]);
+  });
+
   it('lies on machines with its labels alone, whole or not at all', () => {
     const { cards } = observed({});
     const labelled = cards.map((card) => ({ ...card, labels: card.peer === bob ? { zone: 'eu' } : { zone: 'us' } }));

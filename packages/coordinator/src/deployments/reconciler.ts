@@ -176,10 +176,22 @@ export class Reconciler {
   }
 
   /** Adds a deployment like another one, with the context that this one has come to have. */
-  wantLike(id: string): DeploymentJob {
+  wantLike(id: string, change: Pick<WantedDeployment, 'avoid' | 'patience'> = {}): DeploymentJob {
     const { name, spec, isOnDemand } = invariant(this.#desired.get(id), 'a deployment that is replaced is desired');
     const contextTokens = this.#jobs.get(id)?.deployment?.status().contextTokens;
-    return this.want({ name, spec: { ...spec, contextTokens }, isReplacement: true, isOnDemand });
+    return this.want({ name, spec: { ...spec, contextTokens }, isReplacement: true, isOnDemand, ...change });
+  }
+
+  /**
+   * Takes a deployment whose answers are wrong down, once those that run have ended, and wants another one on other
+   * machines. One that a request has made is not replaced: the next request does that, if no other replica serves.
+   */
+  replaceWrong(id: string, avoid: readonly string[]): void {
+    const wrong = this.#desired.get(id);
+    if (wrong?.goal !== 'serve') return;
+    // It waits where there is no room: whoever asked for it finds the reason in the status.
+    if (!wrong.isOnDemand) this.wantLike(id, { avoid, patience: 'all' }).ready.catch(() => undefined);
+    this.takeDown(id, 'drain');
   }
 
   /** Chooses the deployment that answers a demand. */

@@ -115,6 +115,11 @@ export class Placer {
     return this.#deployments?.wasTakenDown(id) ?? false;
   }
 
+  /** Replaces a deployment whose answers are wrong, as {@link Deployments.replaceWrong} does, while this coordinator places. */
+  replaceWrong(...wrong: Parameters<Deployments['replaceWrong']>): void {
+    this.#deployments?.replaceWrong(...wrong);
+  }
+
   /**
    * Deploys a model, here or by way of the coordinator that places.
    *

@@ -196,12 +196,19 @@ export type HeldStage = z.infer<typeof heldStageSchema>;
 
 /** Most doubts that a card lists. */
 export const maxCardDoubts = 64;
+/** Most machines that a doubt names, and most doubts that name any. */
+export const maxDoubtedPeers = 8;
+export const maxTakenDoubts = 16;
 
 /** A replica that its coordinator found to answer otherwise than others of its kind. */
 const doubtSchema = z.object({
   deployment: deploymentIdSchema,
   /** Whether it is wrong, and gets no more requests. Else it or another one is, and nobody knows which. */
   isOut: z.boolean(),
+  /** The machines that it lay on, and the model's name, once it was taken down: they are told of until they serve it again. */
+  taken: z
+    .object({ name: shortText, peers: arraySchema(peerIdSchema, { least: 1, most: maxDoubtedPeers }) })
+    .optional(),
 });
 
 /** Memory that is kept for a stage until it is loaded, ten seconds at most. */

@@ -85,6 +85,20 @@ test('leaves out what may not serve, and what the request has lost', () => {
   ]);
 });
 
+test('leaves out what a coordinator has found to be wrong, and nobody else', () => {
+  const view = new CardsView([adaCard(), bobCard]);
+  const replicas = over(view);
+  const told = (roles: ('coordinator' | 'peer')[], isOut: boolean) =>
+    view.set([adaCard(), bobCard, { ...cardOf('carl', {}), roles, doubts: [{ deployment: ada.deployment, isOut }] }]);
+  told(['peer'], true);
+  expect(replicas.choose({})).toMatchObject(ada);
+  told(['coordinator'], false);
+  expect(replicas.choose({})).toMatchObject(ada);
+  told(['coordinator'], true);
+  expect(replicas.choose({})).toMatchObject(bob);
+  expect(replicas.cards().map(({ stages }) => stages.length)).toEqual([0, 1, 0]);
+});
+
 test('finds a model by its hash, and forgets a replica with its card', () => {
   const other = 'b'.repeat(64);
   const view = new CardsView([adaCard({ model: other, name: tiny.model }), bobCard]);

@@ -107,6 +107,8 @@ export class Replicas {
   readonly #random: () => number;
   readonly #now: () => number;
   #areCardsNew = true;
+  /** Deployments that a coordinator has found to give wrong answers. */
+  #out: ReadonlySet<string> = new Set();
 
   constructor(options: ReplicasOptions) {
     this.#options = options;
@@ -118,9 +120,9 @@ export class Replicas {
 
   /** Returns the cards with the stages that may serve. */
   cards(): Card[] {
-    const { cards, mayServe = () => true } = this.#options;
-    return cards.snapshot().map((card) => {
-      return { ...card, stages: card.stages.filter(({ deployment }) => mayServe(deployment)) };
+    this.#look();
+    return this.#options.cards.snapshot().map((card) => {
+      return { ...card, stages: card.stages.filter(({ deployment }) => this.#mayServe(deployment)) };
     });
   }
 
@@ -132,7 +134,6 @@ export class Replicas {
       lost === undefined || lost.size === 0 ? undefined : ({ deployment }: Route): boolean => lost.has(deployment);
     const tokens = this.#tokensOf(model, prompt);
     const cachedAt = this.#cached({ model, prompt, session });
-    const { mayServe = () => true } = this.#options;
     const exclude = [...(query.exclude ?? [])];
     // Few that cards show may serve no longer: those are asked about alone that would be chosen.
     for (;;) {
@@ -140,7 +141,7 @@ export class Replicas {
       const choice = chooseReplica(candidates, request, { cachedAt, isLost, random: this.#random });
       if (choice === undefined) return undefined;
       const { deployment, lead } = choice.candidate.replica;
-      if (mayServe(deployment)) return { deployment, lead, why: choice.why, prompt, session };
+      if (this.#mayServe(deployment)) return { deployment, lead, why: choice.why, prompt, session };
       exclude.push({ deployment, lead });
     }
   }
@@ -215,12 +216,19 @@ export class Replicas {
     };
   }
 
+  #mayServe(deployment: string): boolean {
+    const { mayServe = () => true } = this.#options;
+    return mayServe(deployment) && !this.#out.has(deployment);
+  }
+
   /** Brings the index up to date with the cards. */
   #look(): void {
     const nowMs = this.#now();
     if (this.#areCardsNew) {
       this.#areCardsNew = false;
-      const gone = this.#index.update(this.#options.cards.snapshot());
+      const cards = this.#options.cards.snapshot();
+      const gone = this.#index.update(cards);
+      this.#out = deploymentsOut(cards);
       for (const { prefixes } of gone) this.#prefixes.remove(prefixes);
     }
     for (const pending of this.#pending) {
@@ -294,4 +302,10 @@ function isDisproved(why: ChoiceReason | undefined, { cachedTokens }: Pick<Usage
 
 function sizeOf({ type, bytes }: PackedPrompt) {
   return { type, byteLength: bytes.byteLength };
+}
+
+/** Returns the deployments that coordinators have taken out: a member that is none has no say. */
+function deploymentsOut(cards: readonly Card[]): ReadonlySet<string> {
+  const doubts = cards.flatMap(({ roles, doubts: told = [] }) => (roles.includes('coordinator') ? told : []));
+  return new Set(doubts.filter(({ isOut }) => isOut).map(({ deployment }) => deployment));
 }
