@@ -1,3 +1,7 @@
+import { mkdtempDisposable } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
 import { withPeerId } from '@skein/mesh';
 import type { Logger } from '@skein/protocol';
 
@@ -44,7 +48,9 @@ export async function runAttacks(options: {
   if (chosen.length === 0) return { cases: 0, refused: 0, servedThroughout: true, answers: 0, outcomes: [] };
   const log: string[] = [];
   await using model = await tinyModelFile();
-  await using cluster = await startCluster({ peers: 1, models: [model.path], logger: recorder(log) });
+  await using data = await mkdtempDisposable(join(tmpdir(), 'skein-attacks-'));
+  const places = { peers: 1, models: [model.path], directory: data.path };
+  await using cluster = await startCluster({ ...places, logger: recorder(log) });
   const over = new AbortController();
   const service = serveMeanwhile(cluster, AbortSignal.any([options.signal, over.signal]));
   const outcomes: AttackOutcome[] = [];

@@ -33,6 +33,8 @@ export interface ClusterOptions {
   readonly logger?: Logger;
   /** Audit log of the coordinator. Default: none. */
   readonly audit?: AuditPort;
+  /** Data directory of the coordinator. Default: it keeps nothing. */
+  readonly directory?: string;
 }
 
 /** Starts a cluster and waits until the coordinator sees every peer and model. */
@@ -56,9 +58,9 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
       const models = index === 0 ? options.models : [];
       peers.push(await startPeer({ mesh: await join(['peer']), models, logger }, stack));
     }
-    const { contextTokens } = options;
+    const { audit, contextTokens, directory } = options;
     const defaults = contextTokens === undefined ? {} : { contextTokens };
-    const coordinator = createCoordinator({ mesh: coordinatorMesh, audit: options.audit, port: 0, defaults });
+    const coordinator = createCoordinator({ mesh: coordinatorMesh, audit, directory, port: 0, defaults });
     await coordinator.start();
     stack.defer(async () => coordinator.stop());
     await seen(coordinatorMesh, options);

@@ -41,22 +41,28 @@ function order(
         const withLease = shown === undefined ? request : { ...request, lease: shown };
         await expectRefusal(ask(hostile, method, withLease), ...codes);
       }
-      expectHolder(target);
+      await expectHolder(target);
     },
   };
 }
 
-/** Checks that the coordinator under attack still places, and that the machine that serves obeys it alone. */
-function expectHolder({ peerId, members, victim }: Target): void {
-  const coordinator = members().find(({ peer }) => peer === peerId);
-  if (coordinator === undefined || claimedLease(coordinator) === undefined)
-    throw new Error('it does not place any more');
-  const { fence } = members().find(({ peer }) => peer === victim) ?? {};
-  if (fence?.holder !== peerId) throw new Error(`${victim} obeys ${fence?.holder ?? 'nobody'}`);
+/** Makes the machine that serves the one that attackers connect to. */
+function servingOf(target: Target): Target {
+  return { ...target, addresses: target.servingAddresses };
 }
 
-function epochOf({ peerId, members }: Target): number {
-  return members().find(({ peer }) => peer === peerId)?.lease?.epoch ?? 0;
+/** Checks that the coordinator under attack places, and that the machine that serves obeys it alone. */
+async function expectHolder(target: Target): Promise<void> {
+  const { peerId, victim } = target;
+  const cardOfMember = (id: string) => target.members().find(({ peer }) => peer === id);
+  await until(() => cardOfMember(victim)?.fence?.holder === peerId);
+  const coordinator = cardOfMember(peerId);
+  if (coordinator === undefined || claimedLease(coordinator) === undefined)
+    throw new Error('it does not place any more');
+}
+
+function epochOf(target: Target): number {
+  return target.members().find(({ peer }) => peer === target.peerId)?.lease?.epoch ?? 0;
 }
 
 /** Asks on many streams at once. Returns the codes of those that were refused. */
@@ -92,12 +98,13 @@ export const placing: readonly Attack[] = [
     name: 'a coordinator whose card claims the last epoch, so that nobody can follow it',
     logged: /a coordinator claims an epoch that no take-over can have reached/,
     run: async (target) => {
-      await using hostile = await startHostileMember(target, ['coordinator']);
+      // The machine that serves passes its card on to the coordinator.
+      await using hostile = await startHostileMember(servingOf(target), ['coordinator']);
       const holder = hostile.identity.peerId;
       const lease = { epoch: maxEpoch, holder, isHolderSeen: true };
       await sendCard(hostile, cardOf(holder, { roles: ['coordinator'], lease, fence: lease }));
       await until(() => target.members().some(({ peer }) => peer === holder));
-      expectHolder(target);
+      await expectHolder(target);
     },
   },
   {

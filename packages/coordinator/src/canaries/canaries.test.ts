@@ -37,7 +37,7 @@ beforeEach(async () => {
   member.handle(methods.generate, async (stream) => {
     const { deployment, sampling } = parseHeader(generationRequestSchema, (await stream.read())?.header);
     asked.push(deployment);
-    while (deployment === endless) {
+    for (const hasNoEnd = deployment === endless; hasNoEnd;) {
       await stream.write({ type: 'text-delta', text: '', tokens: [] });
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
@@ -216,8 +216,8 @@ it('looks every half minute or so once it was started, until it is stopped', asy
   timers.advance(29_999);
   expect(asked).toEqual([]);
   timers.advance(1);
+  await expect.poll(() => asked).toHaveLength(3);
   await expect.poll(() => timers.count).toBe(1);
-  expect(asked).toHaveLength(3);
   watch.stop();
-  expect(timers.count).toBe(0);
+  await expect.poll(() => timers.count).toBe(0);
 });

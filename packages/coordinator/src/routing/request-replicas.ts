@@ -88,7 +88,7 @@ export class RequestReplicas implements ReplicaSource {
       // A replica that has too much to do is there: one more on the same machines would not help.
       const overloaded = failed.find(({ error }) => error.code === 'overloaded');
       const inVain = failed.find(({ deployment, hasAdded }) => !hasAdded && this.#replacements.has(deployment));
-      // What its client has brought to be continued fits no replica: another one would refuse it, too.
+      // No replica continues the answer that its client has brought: another one would refuse it, too.
       const unfit = failed.every(({ error }) => unfitCodes.has(error.code)) ? last : undefined;
       // Somebody cut the answers of that deployment, and does not want it back for them.
       const cut = failed.find(({ deployment, hasAdded }) => hasAdded && deployments.wasTakenDown(deployment));

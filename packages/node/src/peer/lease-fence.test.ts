@@ -55,6 +55,7 @@ describe('a fence', () => {
     const tell = (peer: string) => ({ peer, fence: { epoch: 3 * maxEpochStep, holder: ada, isHolderSeen: true } });
     const fence = new LeaseFence({ save: async () => undefined, told: () => [tell(ada), tell(bob)] });
     await fence.admit({ epoch: 3 * maxEpochStep + 1, holder: ada });
+    expect(fence.accepted?.holder).toBe(ada);
   });
 
   test('has a lease on the disk before it counts, and goes on from there after a restart', async () => {

@@ -75,5 +75,6 @@ export interface LeaseTelling {
 export function mostBelievableEpoch(known: Lease | undefined, cards: readonly LeaseTelling[]): number {
   if (known !== undefined) return known.epoch + maxEpochStep;
   const told = cards.map(({ lease, fence }) => Math.max(lease?.epoch ?? 0, fence?.epoch ?? 0));
-  return (told.toSorted((one, other) => other - one)[1] ?? 0) + maxEpochStep;
+  const [, second = 0] = told.toSorted((one, other) => other - one);
+  return second + maxEpochStep;
 }

@@ -31,7 +31,7 @@ export const headers: readonly HttpAttack[] = [
   ),
   answered(
     'labels that nobody has, by names of everything',
-    each('x-skein-labels', ['__proto__=x', 'constructor=x', 'toString=x', 'zone=nowhere']),
+    each('x-skein-labels', ['__proto__=x', 'constructor=x', 'toString=x', 'zone=nowhere', 'zone=nowhere,__proto__=x']),
     400,
     503,
   ),
