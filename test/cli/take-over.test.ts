@@ -167,7 +167,7 @@ test.skipIf(process.platform !== 'linux')(
     // Readers in the middle of an answer go on elsewhere, where the coordinator is on their way, and lose nothing.
     const { choices } = (await (await postQuestion(first.url, {})).json()) as { choices: { text: string }[] };
     const whole = choices[0]?.text ?? '';
-    expect(whole).toHaveLength(length);
+    expect(whole.length).toBeGreaterThanOrEqual(length);
     const member = await MeshClient.join(await invite('--role', 'client'), 'client');
     await using _sdk = { [Symbol.asyncDispose]: async () => await member.sdk.close() };
     await using client = await connect({ url: [first.url ?? '', second.url ?? ''] });
