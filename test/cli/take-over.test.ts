@@ -65,10 +65,11 @@ async function readEvents(urls: readonly (string | undefined)[], onPiece: () => 
   for (const url of urls) {
     const last = ids.at(-1);
     const response = await postQuestion(url, { stream: true }, last === undefined ? {} : { 'last-event-id': last });
+    const decoder = new TextDecoder();
     let text = '';
     try {
-      for await (const chunk of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
-        text += chunk;
+      for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
+        text += decoder.decode(chunk, { stream: true });
         for (let end = text.indexOf('\n\n'); end >= 0; end = text.indexOf('\n\n')) {
           const [, id, data = ''] = /^id: (.*)\ndata: (.*)$/.exec(text.slice(0, end)) ?? [];
           text = text.slice(end + 2);

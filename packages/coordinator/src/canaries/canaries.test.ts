@@ -37,9 +37,11 @@ beforeEach(async () => {
   member.handle(methods.generate, async (stream) => {
     const { deployment, sampling } = parseHeader(generationRequestSchema, (await stream.read())?.header);
     asked.push(deployment);
-    for (const hasNoEnd = deployment === endless; hasNoEnd;) {
-      await stream.write({ type: 'text-delta', text: '', tokens: [] });
-      await new Promise((resolve) => setTimeout(resolve, 5));
+    if (deployment === endless) {
+      for (;;) {
+        await stream.write({ type: 'text-delta', text: '', tokens: [] });
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
     }
     const tokens = answers[deployment];
     if (tokens === undefined) throw new SkeinError('stage-lost', 'gone');
