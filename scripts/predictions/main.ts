@@ -5,22 +5,32 @@ import { parseArgs } from 'node:util';
 
 import { Interruption } from '../../packages/cli/src/process/interruption.ts';
 import { benchModel } from '../bench/models.ts';
-import { bandwidths, measurePredictions, medianOf, type Comparison } from './measure-predictions.ts';
+import { bandwidths, measurePredictions, medianOf, type Measurements, type Pair } from './measure-predictions.ts';
 
 const usage = `Compares predicted with measured decode speeds: one stream of SmolLM2-135M on three machines in network
 namespaces, whole and over 2 and 3 stages, with cables of ${bandwidths.join(', ')} Mbit/s. Needs Linux, root, and a machine
 that does nothing else.
-usage: npm run predictions [-- --rounds <count>] [--json]
+usage: npm run predictions [-- --rounds <count>] [--mbit <bandwidth>] [--json]
 options:
   --rounds   answers of which the median speed counts; default 5
-  --json     print { comparisons: [{ mbit, stages, predicted, measured }], medianError, greatestError }
-The exit code is 1 where the median error is above 15 %.`;
+  --mbit     bandwidth of the cables; may be repeated; default all of these
+  --json     print { comparisons: [{ mbit, stages, predicted, measured, prefill, ttftMs }], medianError, greatestError,
+             prefill, ttft, machines }, with the machines' own measurements of their speeds and links
+Prefill and the time to the first token are compared, too. The exit code is 1 where the median error of the decode speed
+is above 15 %.`;
 
 const mostError = 0.15;
 
 const { stdout, stderr } = process;
 
-async function run({ rounds, json }: { readonly rounds: number; readonly json: boolean }): Promise<number> {
+interface RunOptions {
+  readonly rounds: number;
+  /** In 10⁶ bits a second. */
+  readonly chosen: readonly number[];
+  readonly json: boolean;
+}
+
+async function run({ rounds, chosen, json }: RunOptions): Promise<number> {
   using interruption = new Interruption({
     process,
     exit: (code) => process.exit(code),
@@ -28,38 +38,63 @@ async function run({ rounds, json }: { readonly rounds: number; readonly json: b
   });
   const { signal } = interruption;
   const { path } = await benchModel('smollm2', (line) => stderr.write(`${line}\n`));
-  const comparisons: Comparison[] = [];
-  for (const mbit of bandwidths) {
+  const measurements: (Measurements & { readonly mbit: number })[] = [];
+  for (const mbit of chosen) {
     await using directory = await mkdtempDisposable(join(tmpdir(), 'skein-predictions-'));
-    comparisons.push(...(await measurePredictions({ directory: directory.path, path, mbit, rounds, signal })));
+    measurements.push({
+      mbit,
+      ...(await measurePredictions({ directory: directory.path, path, mbit, rounds, signal })),
+    });
     stderr.write(`${mbit} Mbit/s is measured\n`);
   }
-  const errors = comparisons.map(({ predicted, measured }) => Math.abs(predicted / measured - 1));
-  const [medianError, greatestError] = [medianOf(errors), Math.max(...errors)];
-  if (json) stdout.write(`${JSON.stringify({ comparisons, medianError, greatestError })}\n`);
-  else {
-    stdout.write('| Mbit/s | stages | predicted tokens/s | measured | predicted ÷ measured |\n| - | - | - | - | - |\n');
-    for (const { mbit, stages, predicted, measured } of comparisons) {
-      stdout.write(
-        `| ${mbit} | ${stages} | ${predicted.toFixed(1)} | ${measured.toFixed(1)} | ${(predicted / measured).toFixed(2)} |\n`,
-      );
+  const comparisons = measurements.flatMap((one) => one.comparisons);
+  const decode = errorsOf(comparisons);
+  const errors = {
+    ...decode,
+    prefill: errorsOf(comparisons.map(({ prefill }) => prefill)),
+    ttft: errorsOf(comparisons.map(({ ttftMs }) => ttftMs)),
+  };
+  if (json) {
+    const machines = measurements.map(({ mbit, machines: all }) => ({ mbit, machines: all }));
+    stdout.write(`${JSON.stringify({ comparisons, ...errors, machines })}\n`);
+  } else {
+    stdout.write('| Mbit/s | stages | tokens/s | prefill tokens/s | TTFT, ms |\n| - | - | - | - | - |\n');
+    for (const { mbit, stages, prefill, ttftMs, ...speed } of comparisons) {
+      const figures = [mbit, stages, textOf(speed, 1), textOf(prefill, 0), textOf(ttftMs, 0)];
+      stdout.write(`| ${figures.join(' | ')} |\n`);
     }
-    stdout.write(`median error ${(100 * medianError).toFixed(0)} %, greatest ${(100 * greatestError).toFixed(0)} %\n`);
+    stdout.write('Each figure: predicted / measured = ratio.\n');
+    const { prefill, ttft } = errors;
+    for (const [name, one] of Object.entries({ 'tokens/s': decode, prefill, TTFT: ttft })) {
+      const [median, greatest] = [one.medianError, one.greatestError].map((error) => `${(100 * error).toFixed(0)} %`);
+      stdout.write(`${name}: median error ${median}, greatest ${greatest}\n`);
+    }
   }
-  return interruption.exitCode ?? (medianError > mostError ? 1 : 0);
+  return interruption.exitCode ?? (decode.medianError > mostError ? 1 : 0);
+}
+
+function errorsOf(pairs: readonly Pair[]): { readonly medianError: number; readonly greatestError: number } {
+  const errors = pairs.map(({ predicted, measured }) => Math.abs(predicted / measured - 1));
+  return { medianError: medianOf(errors), greatestError: Math.max(...errors) };
+}
+
+function textOf({ predicted, measured }: Pair, digits: number): string {
+  return `${predicted.toFixed(digits)} / ${measured.toFixed(digits)} = ${(predicted / measured).toFixed(2)}`;
 }
 
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '5' },
+    mbit: { type: 'string', multiple: true, default: bandwidths.map(String) },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
 const rounds = Number(values.rounds);
-if (values.help || !Number.isInteger(rounds) || rounds < 1) {
+const chosen = values.mbit.map(Number);
+if (values.help || !Number.isInteger(rounds) || rounds < 1 || !chosen.every((mbit) => mbit > 0)) {
   (values.help ? stdout : stderr).write(`${usage}\n`);
   process.exitCode = values.help ? 0 : 2;
 } else {
-  process.exitCode = await run({ rounds, json: values.json });
+  process.exitCode = await run({ rounds, chosen, json: values.json });
 }

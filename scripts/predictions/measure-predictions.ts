@@ -1,9 +1,10 @@
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { cardSchema, invariant } from '@skein/protocol';
+import { cardSchema, invariant, predictionSchema, type Card, type Hardware, type Prediction } from '@skein/protocol';
 import { z } from 'zod';
 
 import { fetchOver } from '../../packages/cli/src/control/socket-fetch.ts';
@@ -19,6 +20,10 @@ const stageCounts = [1, 2, 3] as const;
 const names = ['home', 'attic', 'cellar'] as const;
 const port = 7330;
 const answerTokens = 64;
+/** Context of the deployments, in tokens. Predictions of the time to the first token are for prompts of 512. */
+const contextTokens = 1024;
+/** Ids that prompts are made of: past the special ones, and few enough for any vocabulary. */
+const promptIds = { least: 1000, most: 30_000 } as const;
 /** Longest wait for members to measure their links, in milliseconds. They begin a few seconds after they have met. */
 const linksTimeoutMs = 90_000;
 
@@ -28,6 +33,25 @@ export interface Comparison {
   readonly stages: number;
   readonly predicted: number;
   readonly measured: number;
+  /** Tokens of a long prompt in a second. */
+  readonly prefill: Pair;
+  /** Time to the first token of an answer to that prompt, in milliseconds. */
+  readonly ttftMs: Pair;
+}
+
+/** A predicted and a measured figure. */
+export interface Pair {
+  readonly predicted: number;
+  readonly measured: number;
+}
+
+/** The machines' own measurements of one setting, from their cards. */
+export interface MeasuredMachine extends Pick<Card, 'name' | 'links'>, Pick<Hardware, 'speeds'> {}
+
+/** All figures of one bandwidth. */
+export interface Measurements {
+  readonly comparisons: readonly Comparison[];
+  readonly machines: readonly MeasuredMachine[];
 }
 
 export interface MeasureOptions {
@@ -41,12 +65,12 @@ export interface MeasureOptions {
   readonly signal: AbortSignal;
 }
 
-const planSchema = z.object({ plan: z.object({ prediction: z.object({ oneStreamTokensPerSecond: z.number() }) }) });
+const planSchema = z.object({ plan: z.object({ prediction: predictionSchema }) });
 const deploymentSchema = z.object({ id: z.string() });
 const statusSchema = z.object({ members: z.array(cardSchema) });
 const answerSchema = z.object({
   usage: z.object({ completion_tokens: z.number() }),
-  skein: z.object({ timings: z.object({ decodeMs: z.number() }) }),
+  skein: z.object({ timings: z.object({ firstTokenMs: z.number(), decodeMs: z.number() }) }),
 });
 
 /**
@@ -54,16 +78,20 @@ const answerSchema = z.object({
  * and over two and three stages. All predictions are made before anything is measured but the machines' own speeds and
  * links, so that none is corrected by an earlier answer.
  */
-export async function measurePredictions(options: MeasureOptions): Promise<readonly Comparison[]> {
+export async function measurePredictions(options: MeasureOptions): Promise<Measurements> {
   const { directory, path, mbit, rounds, signal } = options;
   await using stack = new AsyncDisposableStack();
   const lan = stack.use(await createLan({ hosts: names.length }));
-  for (const host of lan.hosts) await host.setBandwidth(mbit);
+  const setBandwidth = async (mbitPerSecond: number) =>
+    await Promise.all(lan.hosts.map(async (host) => await host.setBandwidth(mbitPerSecond)));
+  // Layers are fetched over fast cables: nothing of that is measured here.
+  await setBandwidth(Math.max(...bandwidths));
   const dataOf = (name: string) => join(directory, name);
   const home = { name: 'home', data: dataOf('home') };
   const skein = async (...commandLine: readonly string[]) => await runSkein(commandLine, { machine: home, signal });
   await skein('pull', path);
-  const start = async (name: (typeof names)[number], commandLine: readonly string[]) => {
+  const daemons: Daemon[] = [];
+  const start = async (name: (typeof names)[number], [command, ...invitation]: readonly [string, ...string[]]) => {
     const flags = [
       '--name',
       name,
@@ -75,7 +103,6 @@ export async function measurePredictions(options: MeasureOptions): Promise<reado
       '--listen',
       `/ip4/0.0.0.0/tcp/${port}`,
     ];
-    const first = [...commandLine, ...flags];
     const daemon = stack.use(
       new Daemon({
         name,
@@ -83,73 +110,118 @@ export async function measurePredictions(options: MeasureOptions): Promise<reado
         data: dataOf(name),
         run: 'predictions',
         onCrash: (crash) => process.stderr.write(`${crash}\n`),
-        first,
-        again: first,
+        first: [command, ...invitation, ...flags],
+        again: [command, ...flags],
       }),
     );
     await daemon.start(signal);
+    daemons.push(daemon);
   };
+  const members = async () => statusSchema.parse(await skein('status', '--json')).members;
+  const deploy = async (model: string, stages: number) =>
+    deploymentSchema.parse(await skein('deploy', model, ...specOf(stages), '--json')).id;
+  const undeploy = async (id: string) => await skein('undeploy', id, '--now', '--json');
   await start('home', ['up']);
-  for (const name of names.slice(1)) {
+  const { model } = invariant((await members()).flatMap(({ models }) => models)[0], 'it was pulled');
+  // Each machine loads a stage, and so measures its speed, beside as few others as can be: all share one processor here.
+  await undeploy(await deploy(model, 1));
+  for (const [index, name] of names.entries()) {
+    if (index === 0) continue;
     const { invite } = z.object({ invite: z.string() }).parse(await skein('invite', '--json'));
     await start(name, ['join', invite]);
+    await undeploy(await deploy(model, index + 1));
   }
-  const model = invariant(
-    statusSchema.parse(await skein('status', '--json')).members.flatMap(({ models }) => models)[0]?.model,
-    'it was pulled',
-  );
-  const deploy = async (stages: number) => {
-    const split = ['--stages', String(stages), '--parallel', '1', '--ctx', '512', '--json'];
-    return deploymentSchema.parse(await skein('deploy', model, ...split)).id;
-  };
-  // Each machine loads a stage, and so measures its speed.
-  await skein('undeploy', await deploy(names.length), '--now', '--json');
-  await untilLinksAreMeasured(async () => statusSchema.parse(await skein('status', '--json')).members);
+  // Daemons measure their links soon after they were started, and seldom later.
+  await Promise.all(daemons.map(async (daemon) => await daemon.end('SIGTERM')));
+  await setBandwidth(mbit);
+  const restartedAt = Date.now();
+  for (const daemon of daemons) await daemon.start(signal);
+  await untilLinksAreMeasured(members, restartedAt);
 
-  const predictions = new Map<number, number>();
+  const predictions = new Map<number, Prediction>();
   for (const stages of stageCounts) {
-    const answer = await skein('plan', model, '--stages', String(stages), '--parallel', '1', '--ctx', '512', '--json');
-    predictions.set(stages, planSchema.parse(answer).plan.prediction.oneStreamTokensPerSecond);
+    const answer = await skein('plan', model, ...specOf(stages), '--json');
+    predictions.set(stages, planSchema.parse(answer).plan.prediction);
   }
+  const machines = (await members()).map(({ name, hardware, links }) => ({ name, links, speeds: hardware?.speeds }));
   const comparisons: Comparison[] = [];
-  for (const [stages, predicted] of predictions) {
-    const id = await deploy(stages);
-    const speeds: number[] = [];
+  const ask = async (request: { prompt: string | readonly number[]; tokens: number }) =>
+    await timingsOf(join(dataOf('home'), 'control.sock'), { model, ...request });
+  for (const [stages, prediction] of predictions) {
+    const id = await deploy(model, stages);
+    const [speeds, halfMs, wholeMs]: [number[], number[], number[]] = [[], [], []];
+    const { promptTokens } = prediction;
     for (let round = 0; round <= rounds; round += 1) {
-      const speed = await answerSpeed(join(dataOf('home'), 'control.sock'), model);
-      // The first answer pays for buffers.
-      if (round > 0) speeds.push(speed);
+      const { tokens, decodeMs } = await ask({ prompt: 'The history of the city begins', tokens: answerTokens });
+      const half = await ask({ prompt: randomPrompt(promptTokens / 2), tokens: 1 });
+      const whole = await ask({ prompt: randomPrompt(promptTokens), tokens: 1 });
+      // The first answers pay for buffers.
+      if (round === 0) continue;
+      speeds.push(((tokens - 1) / decodeMs) * 1000);
+      halfMs.push(half.firstTokenMs);
+      wholeMs.push(whole.firstTokenMs);
     }
-    comparisons.push({ mbit, stages, predicted, measured: medianOf(speeds) });
-    await skein('undeploy', id, '--now', '--json');
+    const measuredMs = medianOf(wholeMs);
+    comparisons.push({
+      mbit,
+      stages,
+      predicted: prediction.oneStreamTokensPerSecond,
+      measured: medianOf(speeds),
+      prefill: {
+        predicted: prediction.prefillTokensPerSecond,
+        measured: (promptTokens / 2 / (measuredMs - medianOf(halfMs))) * 1000,
+      },
+      ttftMs: { predicted: prediction.ttftMs, measured: measuredMs },
+    });
+    await undeploy(id);
   }
-  return comparisons;
+  return { comparisons, machines };
 }
 
-/** Returns the decode speed of one answer, without draft tokens, by its lead's clock. */
-async function answerSpeed(socketPath: string, model: string): Promise<number> {
+function specOf(stages: number): readonly string[] {
+  return ['--stages', String(stages), '--parallel', '1', '--ctx', String(contextTokens)];
+}
+
+/** Makes a prompt of so many tokens that no cache has seen. */
+function randomPrompt(tokens: number): readonly number[] {
+  return Array.from({ length: tokens }, () => randomInt(promptIds.least, promptIds.most));
+}
+
+interface Timings {
+  readonly tokens: number;
+  readonly firstTokenMs: number;
+  readonly decodeMs: number;
+}
+
+/** Asks for an answer without draft tokens. Returns its timings by its lead's clock. */
+async function timingsOf(
+  socketPath: string,
+  request: { readonly model: string; readonly prompt: string | readonly number[]; readonly tokens: number },
+): Promise<Timings> {
   const socket = connect(socketPath);
   await once(socket, 'connect');
-  const request = {
-    model,
-    prompt: 'The history of the city begins',
-    max_tokens: answerTokens,
-    temperature: 0,
-    speculation: false,
-  };
+  const { model, prompt, tokens } = request;
+  const body = JSON.stringify({ model, prompt, max_tokens: tokens, temperature: 0, speculation: false });
   const response = await fetchOver(socket, (cause) => new Error('the coordinator is gone', { cause }))(
     'http://localhost/v1/completions',
-    { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(request) },
+    { method: 'POST', headers: { 'content-type': 'application/json' }, body },
   );
   const text = await response.text();
   if (!response.ok) throw new Error(text);
   const { usage, skein } = answerSchema.parse(JSON.parse(text));
-  return ((usage.completion_tokens - 1) / skein.timings.decodeMs) * 1000;
+  return { tokens: usage.completion_tokens, ...skein.timings };
 }
 
-async function untilLinksAreMeasured(members: () => Promise<z.infer<typeof statusSchema>['members']>): Promise<void> {
+async function untilLinksAreMeasured(
+  members: () => Promise<z.infer<typeof statusSchema>['members']>,
+  sinceMs: number,
+): Promise<void> {
   const untilMs = performance.now() + linksTimeoutMs;
-  while (!(await members()).every(({ links = [] }) => links.length === names.length - 1)) {
+  const isMeasured = ({ links = [] }: Pick<Card, 'links'>) =>
+    links.filter(({ measuredAt }) => measuredAt >= sinceMs).length === names.length - 1;
+  for (;;) {
+    const cards = await members();
+    if (cards.length === names.length && cards.every(isMeasured)) return;
     if (performance.now() > untilMs) throw new Error('the machines did not measure their links in time');
     await delay(1000);
   }
