@@ -65,7 +65,7 @@ function isReadyLead({ stage, state }: HeldStage): boolean {
 
 /** Kills an engine of the deployment that began a generation last. */
 function killEngine(stage: number): void {
-  const engine = engines.find((one) => one.deployment === serving && one.stage === stage);
+  const engine = engines.findLast((one) => one.deployment === serving && one.stage === stage);
   process.kill(engine?.pid ?? Number.NaN, 'SIGKILL');
 }
 
