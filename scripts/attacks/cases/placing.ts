@@ -28,9 +28,8 @@ function order(
   return {
     name: `orders of a coordinator ${name}`,
     run: async (target) => {
-      await using hostile = await startHostileMember({ ...target, addresses: target.servingAddresses }, [
-        'coordinator',
-      ]);
+      await expectHolder(target);
+      await using hostile = await startHostileMember(servingOf(target), ['coordinator']);
       const shown = lease(target, hostile.identity.peerId);
       const orders: readonly (readonly [Method, object])[] = [
         [methods.stage, attach],
@@ -98,12 +97,10 @@ export const placing: readonly Attack[] = [
     name: 'a coordinator whose card claims the last epoch, so that nobody can follow it',
     logged: /a coordinator claims an epoch that no take-over can have reached/,
     run: async (target) => {
-      // The machine that serves passes its card on to the coordinator.
       await using hostile = await startHostileMember(servingOf(target), ['coordinator']);
       const holder = hostile.identity.peerId;
       const lease = { epoch: maxEpoch, holder, isHolderSeen: true };
       await sendCard(hostile, cardOf(holder, { roles: ['coordinator'], lease, fence: lease }));
-      await until(() => target.members().some(({ peer }) => peer === holder));
       await expectHolder(target);
     },
   },
