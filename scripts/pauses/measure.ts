@@ -1,0 +1,136 @@
+import { mkdtempDisposable } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { AdminClient, connect, openCoordinator, type Fetch, type SkeinClient } from '@skein/client';
+import { adminRoutes, type MeshStatus } from '@skein/protocol';
+
+import { restore } from '../faults/arrangement.ts';
+import { until } from '../faults/until.ts';
+import { startHouse, type House } from './house.ts';
+import type { PauseCase, PauseSample } from './pause.ts';
+
+export interface MeasureOptions {
+  readonly model: { readonly name: string; readonly path: string };
+  readonly cases: readonly PauseCase[];
+  readonly rounds: number;
+  readonly signal: AbortSignal;
+  /** Called with each sample. */
+  readonly onSample: (one: PauseCase, sample: PauseSample) => void;
+}
+
+const answerTokens = 128;
+/** Time from the first text to the fault, in milliseconds. */
+const beforeMs = 1000;
+const readyMs = 120_000;
+/** An answer that no control token ends. */
+const endless = { temperature: 0, grammar: 'root ::= [a-z ]{5000,}', speculation: false };
+const question = 'Retell this as a child would. '.concat(
+  'The river rose in the night and took the bridge. '.repeat(20),
+);
+
+/** Measures, in each case and round, how long the reader of one answer waits when what computes it is lost. */
+export async function measurePauses(options: MeasureOptions): Promise<ReadonlyMap<string, readonly PauseSample[]>> {
+  const { model, cases, rounds, signal, onSample } = options;
+  await using temporary = await mkdtempDisposable(join(tmpdir(), 'skein-pauses-'));
+  await using stack = new AsyncDisposableStack();
+  const house = await startHouse(stack, { directory: temporary.path, model: model.path, signal });
+  const client = stack.use(await connect({ url: house.url, signal }));
+  const samples = new Map(cases.map(({ key }) => [key, [] as PauseSample[]]));
+  for (const one of cases) {
+    for (let round = 0; round < rounds; round += 1) {
+      await arrange(house, model.name, one, signal);
+      const sample = await measure(house, client, { model: model.name, one, round, signal });
+      samples.get(one.key)?.push(sample);
+      onSample(one, sample);
+    }
+  }
+  return samples;
+}
+
+async function arrange({ url, peers }: House, name: string, one: PauseCase, signal: AbortSignal): Promise<void> {
+  const { replicas, stages } = one;
+  const models = [{ name, path: '', holders: [], replicas, stages }];
+  const inTime = AbortSignal.any([signal, AbortSignal.timeout(readyMs)]);
+  for (const peer of peers) await openCoordinator({ url }).undrain(peer, { signal });
+  const reach: Fetch = async (path, request) => {
+    const { pathname, search } = new URL(path);
+    return await fetch(new URL(`${pathname}${search}`, url), request);
+  };
+  await restore({ fetch: reach, peers, models }, inTime);
+}
+
+interface Measurement {
+  readonly model: string;
+  readonly one: PauseCase;
+  readonly round: number;
+  readonly signal: AbortSignal;
+}
+
+async function measure(house: House, client: SkeinClient, wanted: Measurement): Promise<PauseSample> {
+  const { model, one, round, signal } = wanted;
+  // Each round reads its prompt anew.
+  const prompt = `${one.key} ${round}. ${question}`;
+  const generation = client.complete({ ...endless, model, prompt, maxTokens: answerTokens }, { signal });
+  let [text, textBefore, lastMs, pauseMs, struckMs] = ['', '', performance.now(), 0, Number.POSITIVE_INFINITY];
+  let over: Promise<void> | undefined;
+  for await (const part of generation) {
+    const nowMs = performance.now();
+    if (nowMs > struckMs && nowMs - lastMs > pauseMs) [pauseMs, textBefore] = [nowMs - lastMs, text];
+    lastMs = nowMs;
+    text += part.text;
+    over ??= delay(beforeMs, undefined, { signal }).then(async () => {
+      const victim = await busyPeer(house, one, signal);
+      struckMs = performance.now();
+      await strike(house, victim, one, signal);
+    });
+  }
+  const { usage } = await generation.result();
+  await over;
+  const replayMs = await firstTokenMs(client, { model, prompt: `alone ${prompt}${textBefore}`, signal });
+  return { pauseMs: Math.round(pauseMs), toldMs: usage.pauseMs, replayMs: Math.round(replayMs) };
+}
+
+/** Finds the peer of the lead that has the request, or of the last stage. */
+async function busyPeer({ url }: House, { action }: PauseCase, signal: AbortSignal): Promise<string> {
+  let found: string | undefined;
+  const look = async (): Promise<boolean> => {
+    const { cards }: MeshStatus = await new AdminClient({ url }).ask(adminRoutes.status, {}, { signal });
+    const held = cards.flatMap(({ peer, stages }) => stages.map((stage) => ({ peer, ...stage })));
+    const lead = held.find(({ stage, active }) => stage === 0 && active > 0);
+    const isLast = action === 'kill-last-engine';
+    const last = held.find(({ deployment, stage }) => deployment === lead?.deployment && stage > 0);
+    found = isLast ? last?.peer : lead?.peer;
+    return found !== undefined;
+  };
+  await until(look, { timeoutMs: 5000, what: 'the wait for a lead with the request', signal });
+  if (found === undefined) throw new Error('no lead has the request');
+  return found;
+}
+
+async function strike(house: House, victim: string, { action }: PauseCase, signal: AbortSignal): Promise<void> {
+  switch (action) {
+    case 'kill-engine':
+    case 'kill-last-engine':
+      for (const pid of await house.enginesOf(victim)) process.kill(pid, 'SIGKILL');
+      return;
+    case 'kill-peer':
+      await house.killPeer(victim);
+      await house.startPeer(victim);
+      return;
+    case 'drain':
+      await openCoordinator({ url: house.url }).drain(victim, { signal });
+  }
+}
+
+/** Returns the time to the first token of a request that no cache knows, in milliseconds. */
+async function firstTokenMs(
+  client: SkeinClient,
+  { model, prompt, signal }: { readonly model: string; readonly prompt: string; readonly signal: AbortSignal },
+): Promise<number> {
+  const beganMs = performance.now();
+  const generation = client.complete({ ...endless, model, prompt, maxTokens: 1 }, { signal });
+  for await (const { text } of generation) if (text !== '') break;
+  return performance.now() - beganMs;
+}

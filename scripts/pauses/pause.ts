@@ -1,0 +1,45 @@
+/** A way in which a replica is lost, and the replicas that are left. */
+export interface PauseCase {
+  readonly key: string;
+  readonly title: string;
+  /** Replicas that serve before, and stages of each. */
+  readonly replicas: number;
+  readonly stages: number;
+  readonly action: 'kill-engine' | 'kill-last-engine' | 'kill-peer' | 'drain';
+}
+
+/** The cases in the order in which they are measured: a killed peer takes longest to come back. */
+export const pauseCases: readonly PauseCase[] = [
+  {
+    key: 'engineWithReplica',
+    title: 'engine killed, another replica left',
+    replicas: 2,
+    stages: 1,
+    action: 'kill-engine',
+  },
+  { key: 'peerWithReplica', title: 'peer killed, another replica left', replicas: 2, stages: 1, action: 'kill-peer' },
+  { key: 'drain', title: 'machine drained, no other replica', replicas: 1, stages: 1, action: 'drain' },
+  { key: 'drainWithReplica', title: 'machine drained, another replica left', replicas: 2, stages: 1, action: 'drain' },
+  { key: 'engineAlone', title: 'engine killed, no replica left', replicas: 1, stages: 1, action: 'kill-engine' },
+  { key: 'peerAlone', title: 'peer killed, no replica left', replicas: 1, stages: 1, action: 'kill-peer' },
+  {
+    key: 'lastStage',
+    title: 'engine of the second of two stages killed',
+    replicas: 1,
+    stages: 2,
+    action: 'kill-last-engine',
+  },
+];
+
+/** One measured pause. */
+export interface PauseSample {
+  /** Longest time without text as the reader saw it, after the fault, in milliseconds. */
+  readonly pauseMs: number;
+  /** The coordinator's own figure, from the usage; undefined where the answer did not move. */
+  readonly toldMs: number | undefined;
+  /**
+   * Time to the first token of a fresh request as long as what was to be read again, in milliseconds, on an idle replica:
+   * the part of the pause that is replay. The rest is detection, choice and loading.
+   */
+  readonly replayMs: number;
+}
