@@ -35,7 +35,7 @@ function placeBySpeed({ cards, manifest, spec }: Office): readonly Placement[] {
       if (stages.some(({ peer }) => placed.some((stage) => stage.peer === peer))) break;
       const deployment = `deployment-${replicas.length}`;
       for (const [stage, { peer, bytes }] of stages.entries()) {
-        placed.push({ peer, deployment, model: manifest.model, stage, bytes, isLoading: true });
+        placed.push({ peer, deployment, model: manifest.model, stage, bytes });
       }
       replicas.push(stages);
     } catch (error) {

@@ -28,7 +28,11 @@ beforeEach(async () => {
   world.peers.push(await ScriptedPeer.join({ authority, knows: [mesh], holds, freeBytes: mebibyte }));
   for (const peer of world.peers.slice(0, 2)) peer.onKept = () => show(peer);
   world.peers.slice(0, 2).forEach(show);
-  await world.untilShown((cards) => cards.flatMap(({ models }) => models).length === 4);
+  await world.untilShown(
+    (cards) =>
+      cards.flatMap(({ models }) => models).length === 4 &&
+      cards.filter(({ hardware }) => (hardware?.memoryBytes ?? Infinity) <= 4 * gibibyte).length === 2,
+  );
   asked = [];
   timers = new ManualTimers();
   const { schedule } = timers;

@@ -26,9 +26,7 @@ test('a lost stage goes back to the peer that had it, even while its card still 
   expect(peerForStage(cards, [], lost)).toBe(bob);
   const stale = { ...heldStageOf('deployment-1'), stage: 1, stages: 2, bytes: 9 * gibibyte };
   const shown = [...without(bob), cardOf({ peer: bob, freeBytes: 2 * gibibyte, card: { stages: [stale] } })];
-  const placed = [
-    { peer: bob, deployment: 'deployment-1', model: sha256('m'), stage: 1, bytes: 9 * gibibyte, isLoading: true },
-  ];
+  const placed = [{ peer: bob, deployment: 'deployment-1', model: sha256('m'), stage: 1, bytes: 9 * gibibyte }];
   expect(peerForStage(shown, placed, lost)).toBe(bob);
 });
 
@@ -47,7 +45,6 @@ test('a lost stage never goes to a peer with another stage of the deployment, no
     model: sha256('m'),
     stage: 0,
     bytes: 3.5 * gibibyte,
-    isLoading: true,
   };
   expect(peerForStage(without(bob, joe), [loading], lost)).toBeUndefined();
 });

@@ -87,13 +87,12 @@ export function placedStages(deployments: readonly DeploymentStatus[]): readonly
   return deployments
     .filter(({ state }) => state !== 'failed' && state !== 'closed')
     .flatMap(({ id, model, stages }) =>
-      stages.map(({ peer, plannedBytes, state }, stage) => ({
+      stages.map(({ peer, plannedBytes }, stage) => ({
         peer,
         deployment: id,
         model,
         stage,
         bytes: plannedBytes,
-        isLoading: state === 'loading',
       })),
     );
 }

@@ -348,7 +348,7 @@ function remnantsOf(
 
 function stagesToLoad({ id, spec }: DesiredDeployment, { plan }: Placement): readonly PlacedStage[] {
   const { model } = spec;
-  return plan.stages.map(({ peer, bytes }, stage) => ({ peer, deployment: id, model, stage, bytes, isLoading: true }));
+  return plan.stages.map(({ peer, bytes }, stage) => ({ peer, deployment: id, model, stage, bytes }));
 }
 
 /**

@@ -225,7 +225,6 @@ describe('a model that fits on one peer', () => {
       model: 'ab'.repeat(32),
       stage: 0,
       bytes: 8 * gibibyte,
-      isLoading: true,
     };
     const placed = [{ ...other, peer: ada }];
     expect(plan({ cards, manifest, placed }, request).stages[0]?.peer).toBe(bob);
@@ -234,7 +233,7 @@ describe('a model that fits on one peer', () => {
   it('goes to a machine that serves it not yet, though no card tells so', () => {
     const cards = [cardOf({ peer: ada, holds: [manifest] }), cardOf({ peer: bob, freeBytes: 2 * gibibyte })];
     const { model } = manifest;
-    const placed = [{ peer: ada, deployment: 'deployment-1', model, stage: 0, bytes: mebibyte, isLoading: false }];
+    const placed = [{ peer: ada, deployment: 'deployment-1', model, stage: 0, bytes: mebibyte }];
     expect(plan({ cards, manifest }, request).stages[0]?.peer).toBe(ada);
     expect(plan({ cards, manifest, placed }, request).stages[0]?.peer).toBe(bob);
   });

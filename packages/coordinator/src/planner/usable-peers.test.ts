@@ -12,7 +12,7 @@ function held(change: Partial<HeldStage>): HeldStage {
 
 function placed(change: Partial<PlacedStage>): PlacedStage {
   const { model } = heldStageOf('deployment-1');
-  return { peer: ada, deployment: 'deployment-1', model, stage: 0, bytes: gibibyte, isLoading: false, ...change };
+  return { peer: ada, deployment: 'deployment-1', model, stage: 0, bytes: gibibyte, ...change };
 }
 
 /** Gibibytes that a stage may take on a machine with 16, of which `free` are free. */
@@ -31,13 +31,19 @@ test('is no more than what loaded stages leave of the memory, though their weigh
 });
 
 test('takes from what is free what stages that load will take', () => {
-  expect(usable(10, [], [placed({ bytes: 4 * gibibyte, isLoading: true })])).toBe(6);
+  expect(usable(10, [], [placed({ bytes: 4 * gibibyte })])).toBe(6);
   expect(usable(10, [held({ state: 'loading', bytes: 4 * gibibyte })])).toBe(6);
+});
+
+test('takes from what is free what stages will take that the card does not show as loaded, whoever says they are', () => {
+  expect(usable(10, [], [placed({ bytes: 4 * gibibyte })])).toBe(6);
+  expect(usable(10, [held({ state: 'loading' })], [placed({ bytes: 4 * gibibyte })])).toBe(6);
+  expect(usable(10, [held({ bytes: 4 * gibibyte })], [placed({ bytes: 4 * gibibyte })])).toBe(10);
 });
 
 test('counts a stage once that the card shows and that we placed', () => {
   const loading = held({ state: 'loading', bytes: 4 * gibibyte });
-  expect(usable(10, [loading], [placed({ bytes: 4 * gibibyte, isLoading: true })])).toBe(6);
+  expect(usable(10, [loading], [placed({ bytes: 4 * gibibyte })])).toBe(6);
   expect(usable(15, [held({ bytes: 10 * gibibyte })], [placed({ bytes: 9 * gibibyte })])).toBe(6);
 });
 
@@ -48,20 +54,20 @@ test('leaves what placements have reserved to them, and counts it once where we 
     return room && room.bytes / gibibyte;
   };
   expect(roomWith([], [])).toBe(6);
-  expect(roomWith([], [placed({ bytes: 4 * gibibyte, isLoading: true })])).toBe(6);
+  expect(roomWith([], [placed({ bytes: 4 * gibibyte })])).toBe(6);
   expect(roomWith([held({ state: 'loading', bytes: 4 * gibibyte })], [])).toBe(6);
   expect(roomWith([held({ deployment: 'deployment-2', state: 'loading', bytes: gibibyte })], [])).toBe(5);
 });
 
 test('goes by what was planned while the card does not say', () => {
-  expect(usable(15, [held({ state: 'loading' })], [placed({ bytes: 5 * gibibyte, isLoading: true })])).toBe(10);
+  expect(usable(15, [held({ state: 'loading' })], [placed({ bytes: 5 * gibibyte })])).toBe(10);
   expect(usable(15, [held({})], [placed({ bytes: 10 * gibibyte })])).toBe(6);
 });
 
 test('tells stages of one deployment apart, and leaves those of other peers out', () => {
   const both = [held({ bytes: 6 * gibibyte }), held({ stage: 1, bytes: 6 * gibibyte })];
   expect(usable(15, both)).toBe(4);
-  expect(usable(15, [], [placed({ peer: bob, isLoading: true })])).toBe(15);
+  expect(usable(15, [], [placed({ peer: bob })])).toBe(15);
 });
 
 test('is never below nothing', () => {
@@ -91,7 +97,7 @@ describe('on a machine with a GPU of 24 GiB, 23 of them free, and 2 GiB of free 
 
   test('takes those that do not say from the GPU first', () => {
     expect(room([held({ bytes: 10 * gibibyte })])).toEqual([13, 15]);
-    expect(room([], [placed({ bytes: 10 * gibibyte, isLoading: true })])).toEqual([12, 14]);
+    expect(room([], [placed({ bytes: 10 * gibibyte })])).toEqual([12, 14]);
   });
 
   test('is nothing once the GPU is full', () => {

@@ -9,8 +9,6 @@ export interface PlacedStage {
   readonly stage: number;
   /** Memory that the plan gave it. */
   readonly bytes: number;
-  /** Whether it has not taken those bytes yet. */
-  readonly isLoading: boolean;
 }
 
 /** A peer that can hold a stage. */
@@ -96,7 +94,8 @@ function steady(bytes: number): number {
 /**
  * Returns the room for one more stage on a peer; undefined when its card tells of no hardware. The stages that it holds
  * are those of the card, those that placements, ours and others', have reserved memory for, and those we placed; one that
- * is several of them counts once, with the largest size.
+ * is several of them counts once, with the largest size. One that the card does not show as loaded has yet to take its memory:
+ * what the card says of free memory is as old as what it says of stages.
  */
 export function roomOn(
   { peer, hardware, stages, reserved = [] }: Card,
@@ -104,11 +103,10 @@ export function roomOn(
 ): MemoryRoom | undefined {
   if (hardware === undefined) return undefined;
   const known = new Map(stages.map((held) => [`${held.deployment}/${held.stage}`, takenBy(held)]));
-  const coming = reserved.map((one) => ({ ...one, isLoading: true }));
-  for (const { deployment, stage, bytes, isLoading } of [...coming, ...placed.filter((one) => one.peer === peer)]) {
+  for (const { deployment, stage, bytes } of [...reserved, ...placed.filter((one) => one.peer === peer)]) {
     const key = `${deployment}/${stage}`;
     const shown = known.get(key);
-    known.set(key, { deviceBytes: shown?.deviceBytes, bytes: Math.max(bytes, shown?.bytes ?? 0), isLoading });
+    known.set(key, { isLoading: true, ...shown, bytes: Math.max(bytes, shown?.bytes ?? 0) });
   }
   return memoryRoom(hardware, [...known.values()]);
 }
