@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util';
 
 import { median } from '../bench/statistics.ts';
 import { newMeshKey } from '../detection/membership.ts';
-import { startSimulatedPeer, type Connected } from './simulated-peer.ts';
+import { heartbeatMs, startSimulatedPeer, type Connected } from './simulated-peer.ts';
 
 const usage = `Measures what membership costs: certificates on a connection, and cards on the wire.
 usage: npm run cost [-- --json]
@@ -68,13 +68,16 @@ async function measureConnections(
 async function measureCards(key: string, members: number) {
   await using stack = new AsyncDisposableStack();
   const member = stack.use(await startMember(key));
+  const heard = new Set<string>();
   for (let count = 1; count < members; count += 1) {
-    stack.use(await startPaced(key, { address: member.address, membersSeen: members - 1 }));
+    stack.use(await startPaced(key, { address: member.address, members: heard }));
   }
   for (;;) {
     if ((await member.ask()).cards === members) break;
     await delay(100);
   }
+  // Until each has told whose cards it gets from themselves.
+  await delay(2 * heartbeatMs);
   const before = await member.ask();
   await delay(measureMs);
   const after = await member.ask();

@@ -1,10 +1,12 @@
 import { cardSignatureContext, encodeValue, methods, type Card } from '@skein/protocol';
 
+import { listMembers } from '../../packages/mesh/src/cards/firsthand.ts';
 import { FrameStream } from '../../packages/mesh/src/streams/frame-stream.ts';
 import { createLibp2pTransport } from '../../packages/mesh/src/transport/libp2p/libp2p-transport.ts';
 import { enroll, type MeshKey } from '../detection/membership.ts';
 
-const heartbeatMs = 2000;
+/** Time between two cards, in milliseconds. */
+export const heartbeatMs = 2000;
 
 /** The times of one connection, in milliseconds. */
 export interface Connected extends AsyncDisposable {
@@ -20,11 +22,12 @@ export interface Connected extends AsyncDisposable {
  * Starts a member that is only a connection: it shows its certificate, and sends its card as members do, except for
  * passing on others'.
  *
- * @param options.membersSeen how many others it is connected to, by its card. Default: it sends no card
+ * @param options.members peer ids of the members whose cards it says it gets from themselves, to which it adds its own
+ *   once it is admitted. Default: it sends no card
  */
 export async function startSimulatedPeer(
   key: MeshKey,
-  { address, membersSeen }: { readonly address: string; readonly membersSeen?: number },
+  { address, members }: { readonly address: string; readonly members?: Set<string> },
 ): Promise<Connected> {
   const { identity, membership } = await enroll(key);
   await using stack = new AsyncDisposableStack();
@@ -44,7 +47,9 @@ export async function startSimulatedPeer(
   await handshake.write({ type: 'handshake-hello', certificate, revocations: membership.revocations.version });
   await handshake.read();
   const admittedAt = performance.now();
-  if (membersSeen !== undefined) {
+  if (members !== undefined) {
+    members.add(identity.peerId);
+    let said = 0;
     const stream = new FrameStream(await connection.openStream(methods.card.id), methods.card);
     const send = async (): Promise<void> => {
       const card: Card = {
@@ -53,14 +58,15 @@ export async function startSimulatedPeer(
         roles: ['peer'],
         name: identity.peerId.slice(-6),
         software: 'skein/0.1.0',
-        connected: membersSeen,
         addresses: ['/ip4/127.0.0.1/tcp/7330'],
         models: [],
         stages: [],
       };
       const payload = encodeValue(card);
       const signature = await identity.privateKey.sign(Buffer.concat([Buffer.from(cardSignatureContext), payload]));
-      await stream.write({ type: 'card', signature, certificate }, payload);
+      const news = members.size > said && { firsthand: listMembers(members) };
+      said = members.size;
+      await stream.write({ type: 'card', signature, certificate, ...news }, payload);
     };
     await send();
     const timer = setInterval(() => void send(), heartbeatMs);

@@ -153,7 +153,14 @@ export const messagesOf: Readonly<Record<keyof typeof methods, readonly WireMess
     of('answer', leaveAnswerSchema, { type: 'left' }),
   ],
   revocations: [of('list', revocationsSchema, { type: 'revocations', list: signed })],
-  card: [of('card', signedCardSchema, { type: 'card', signature: new Uint8Array(64), certificate: signed })],
+  card: [
+    of(
+      'card',
+      signedCardSchema,
+      { type: 'card', signature: new Uint8Array(64), certificate: signed },
+      { type: 'card', signature: new Uint8Array(64), certificate: signed, firsthand: new Uint8Array(16) },
+    ),
+  ],
   drain: [
     of('request', drainRequestSchema, { type: 'drain-request', draining: true }),
     of('answer', drainAnswerSchema, { type: 'drain-answer', draining: true }),
@@ -535,7 +542,6 @@ export const statements: Readonly<Record<string, WireMessages>> = {
       labels: { room: 'attic' },
       name: 'attic',
       software: 'skein/0.1.0',
-      connected: 3,
       addresses: ['/ip4/127.0.0.1/tcp/1'],
       hardware: {
         platform: 'linux x64',

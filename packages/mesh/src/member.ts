@@ -159,7 +159,6 @@ export class Member implements Mesh {
       membership,
       logger,
       isConnected: (peerId) => this.#connections.has(peerId),
-      connected: () => this.#connections.peerIds.length,
       onChange: () => this.#onCards(),
     });
     this.#cardStreams = new CardStreams({

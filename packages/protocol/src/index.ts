@@ -170,6 +170,7 @@ export {
   measuredSpeedSchema,
   ratioBounds,
   speedRatiosSchema,
+  memberDigestBytes,
   signedCardSchema,
   type Card,
   type FreshCardRequest,

@@ -51,5 +51,7 @@ export const limits = Object.freeze({
   maxStopStrings: 16,
   maxStopLength: 512,
   maxCardBytes: 64 * 1024,
+  /** Members whose cards a member says it gets from themselves. */
+  maxFirsthand: 512,
   maxAddresses: 32,
 } as const);

@@ -133,6 +133,6 @@ export function saysWhatItServes(card: Card): boolean {
 }
 
 function isSameContent(left: Card, right: Card): boolean {
-  const bytes = [left, right].map((card) => encodeValue({ ...card, version: 0, connected: 0 }));
+  const bytes = [left, right].map((card) => encodeValue({ ...card, version: 0 }));
   return Buffer.compare(bytes[0] ?? new Uint8Array(), bytes[1] ?? new Uint8Array()) === 0;
 }

@@ -3,6 +3,7 @@ import { asSkeinError, type Frame } from '@skein/protocol';
 import type { FrameStream } from '../streams/frame-stream.ts';
 import type { TokenBucket } from '../streams/token-bucket.ts';
 import { pause } from '../streams/wait.ts';
+import { listMembers, membersListed, type MemberDigest } from './firsthand.ts';
 import type { SignedCard } from './signed-card.ts';
 
 /**
@@ -13,6 +14,12 @@ export class CardLink {
   readonly peerId: string;
   readonly #stream: FrameStream;
   readonly #waiting = new Map<string, SignedCard>();
+  /** Members whose cards the other end gets from themselves, by its own word: nobody else can keep a card from it. */
+  #getsFirsthand: ReadonlySet<MemberDigest> = new Set();
+  #broughtOwnCard = false;
+  /** Members whose cards we get from themselves, and what of that the other end was told last. */
+  #firsthand = listMembers([]);
+  #saidFirsthand = this.#firsthand;
   #wake: (() => void) | undefined;
   readonly #over = new AbortController();
   readonly #pace: TokenBucket;
@@ -22,6 +29,31 @@ export class CardLink {
     this.peerId = peerId;
     this.#stream = stream;
     this.#pace = pace;
+  }
+
+  /** Whether the other end's own card has come over this stream. */
+  get broughtOwnCard(): boolean {
+    return this.#broughtOwnCard;
+  }
+
+  /** Notes that the other end's own card has come over this stream. */
+  noteOwnCard(): void {
+    this.#broughtOwnCard = true;
+  }
+
+  /** Tells whether the other end has said that it gets a member's card from that member itself. */
+  getsFirsthand(member: MemberDigest): boolean {
+    return this.#getsFirsthand.has(member);
+  }
+
+  /** Notes which members' cards the other end gets from themselves. */
+  hears(firsthand: Uint8Array): void {
+    this.#getsFirsthand = membersListed(firsthand);
+  }
+
+  /** Tells the other end, with the next card and unless it knows, which members' cards we get from themselves. */
+  say(firsthand: Uint8Array): void {
+    this.#firsthand = firsthand;
   }
 
   /** Sends a card when the stream has room for it. */
@@ -57,7 +89,11 @@ export class CardLink {
       while (!this.#over.signal.aborted) {
         for (const [peerId, { bytes, signature, certificate }] of this.#waiting) {
           this.#waiting.delete(peerId);
-          await this.#stream.write({ type: 'card', signature, certificate }, bytes, { signal: this.#over.signal });
+          const firsthand = this.#firsthand;
+          const isNews = Buffer.compare(firsthand, this.#saidFirsthand) !== 0;
+          this.#saidFirsthand = firsthand;
+          const header = { type: 'card', signature, certificate, ...(isNews && { firsthand }) };
+          await this.#stream.write(header, bytes, { signal: this.#over.signal });
         }
         if (this.#waiting.size > 0 || this.#over.signal.aborted) continue;
         await new Promise<void>((resolve) => (this.#wake = resolve));

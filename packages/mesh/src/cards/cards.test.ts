@@ -71,7 +71,7 @@ test('tells cards of its own from those that somebody else has signed with its k
   const identity = await enroll();
   const own = new OwnCard(identity, cardOf(identity), () => nowMs);
   for (nowMs = 2000; nowMs <= 20_000; nowMs += 2000) {
-    const { card } = await own.sign(0);
+    const { card } = await own.sign();
     expect(own.isForeign(card.version)).toBe(false);
     expect(own.isForeign(card.version - 3)).toBe(true);
   }
@@ -200,12 +200,12 @@ test('gives every card of its own a newer version, even when the clock goes back
   const identity = await enroll();
   let nowMs = 1000;
   const own = new OwnCard(identity, cardOf(identity), () => nowMs);
-  const first = await own.sign(0);
+  const first = await own.sign();
   nowMs = 10;
-  const second = await own.sign(0);
+  const second = await own.sign();
   expect(second.card.version).toBeGreaterThan(first.card.version);
   expect(own.skipPast(5000)).toBe(true);
-  expect((await own.sign(0)).card.version).toBeGreaterThan(5000);
+  expect((await own.sign()).card.version).toBeGreaterThan(5000);
   expect(() => own.update({ roles: [] })).toThrow(expect.objectContaining({ code: 'protocol-violation' }));
 });
 
@@ -224,7 +224,7 @@ test('refuses a change after which the own card would be too large for others, a
   );
   expect(own.current.models).toEqual([]);
   own.update({ models: models.slice(0, 30) });
-  expect((await own.sign(0)).card.models).toHaveLength(30);
+  expect((await own.sign()).card.models).toHaveLength(30);
 });
 
 test('has room for as many links as it may tell of, beside many stages and models', async () => {
@@ -253,7 +253,7 @@ test('has room for as many links as it may tell of, beside many stages and model
     stages: Array.from({ length: 32 }, () => stage),
     models: Array.from({ length: 128 }, () => model),
   });
-  expect((await own.sign(0)).card.links).toHaveLength(maxCardLinks);
+  expect((await own.sign()).card.links).toHaveLength(maxCardLinks);
   expect(() => own.update({ links: [...links, link] })).toThrow(
     expect.objectContaining({ code: 'protocol-violation' }),
   );

@@ -1,4 +1,12 @@
-import { asSkeinError, SkeinError, type Card, type Frame, type Logger } from '@skein/protocol';
+import {
+  asSkeinError,
+  parseHeader,
+  signedCardSchema,
+  SkeinError,
+  type Card,
+  type Frame,
+  type Logger,
+} from '@skein/protocol';
 
 import type { Membership } from '../membership/membership.ts';
 import type { FrameStream } from '../streams/frame-stream.ts';
@@ -6,7 +14,7 @@ import { TokenBucket } from '../streams/token-bucket.ts';
 import { lostForMs } from './absent.ts';
 import { CardBook } from './card-book.ts';
 import { CardLink } from './card-link.ts';
-import { hearsAll } from './hears-all.ts';
+import { digestOf, listMembers } from './firsthand.ts';
 import type { CardContent, OwnCard } from './own-card.ts';
 import { verifyCard, type SignedCard } from './signed-card.ts';
 import { IdentityConflictWatch } from './identity-conflict.ts';
@@ -16,8 +24,6 @@ export interface GossipComponents {
   readonly membership: Membership;
   readonly logger: Logger;
   readonly isConnected: (peerId: string) => boolean;
-  /** Returns the number of members that we are connected to. */
-  readonly connected: () => number;
   /** Called when the set of cards, or the content of one, has changed; not for heartbeats. */
   readonly onChange: () => void;
 }
@@ -179,6 +185,8 @@ export class Gossip {
     } catch (error) {
       return asSkeinError(error).message;
     }
+    const { firsthand } = parseHeader(signedCardSchema, frame.header);
+    if (firsthand !== undefined) from.hears(firsthand);
     return this.#accept(signed, from.peerId, from);
   }
 
@@ -194,6 +202,7 @@ export class Gossip {
     }
     const reception = this.#book.receive(signed, performance.now(), { isFirsthand: sender === peer });
     if (reception === 'full') return 'more members than this one keeps track of';
+    if (sender === peer) from?.noteOwnCard();
     if (reception === 'stale') this.#correct(signed, from);
     else this.#relay(signed, from, reception === 'renewed');
     if (reception === 'new' || reception === 'changed') onChange();
@@ -228,11 +237,11 @@ export class Gossip {
     const { peer } = signed.card;
     if (isHeartbeat && nowMs - (this.#relayedAtMs.get(peer) ?? -Infinity) < relayHeartbeatMs) return;
     this.#relayedAtMs.set(peer, nowMs);
-    const present = this.#book.present.length;
+    const digest = digestOf(peer);
     for (const link of this.#links) {
       // On its other links a member hears of a daemon that uses its identity.
       if (link === from) continue;
-      if (link.peerId === peer || !hearsAll(this.#book.newest(link.peerId)?.card, present)) link.offer(signed);
+      if (link.peerId === peer || !link.getsFirsthand(digest)) link.offer(signed);
     }
   }
 
@@ -240,8 +249,13 @@ export class Gossip {
     const publish = async (): Promise<void> => {
       if (!this.#running) return;
       try {
-        this.#signed = await this.#components.own.sign(this.#components.connected());
-        for (const link of this.#links) link.offer(this.#signed);
+        this.#signed = await this.#components.own.sign();
+        const heard = [...this.#links].filter((link) => link.broughtOwnCard).map(({ peerId }) => peerId);
+        const firsthand = listMembers(heard);
+        for (const link of this.#links) {
+          link.say(firsthand);
+          link.offer(this.#signed);
+        }
       } catch (error) {
         this.#components.logger.error({ error }, "can't publish the own card");
       }

@@ -5,7 +5,7 @@ import type { PrivateKey } from '../transport/keys.ts';
 import { signCard, withClaims, type SignedCard } from './signed-card.ts';
 
 /** The fields of a card that its member chooses; neither its id, its labels, its time of joining nor its version. */
-export type CardContent = Omit<Card, 'peer' | 'version' | 'connected' | 'labels' | 'joinedAt'>;
+export type CardContent = Omit<Card, 'peer' | 'version' | 'labels' | 'joinedAt'>;
 
 /** Most versions that are remembered: those of a minute, at one card every two seconds and many more while much changes. */
 const rememberedVersions = 256;
@@ -48,9 +48,9 @@ export class OwnCard {
     this.#card = publishable({ ...this.#card, ...change, peer, version });
   }
 
-  /** Signs the card, with a newer version than all before it and the number of members that we are connected to. */
-  async sign(connected: number): Promise<SignedCard> {
-    this.#card = { ...this.#card, connected, version: Math.max(this.#nowMs(), this.#card.version + 1) };
+  /** Signs the card, with a newer version than all before it. */
+  async sign(): Promise<SignedCard> {
+    this.#card = { ...this.#card, version: Math.max(this.#nowMs(), this.#card.version + 1) };
     this.#sent.push(this.#card.version);
     if (this.#sent.length > rememberedVersions) this.#sent.shift();
     const { certificate } = this.#membership.credentials;

@@ -238,11 +238,6 @@ export const cardSchema = z.object({
   /** Name that the owner gave the machine, or its host name. */
   name: shortText,
   software: z.string().max(64),
-  /**
-   * Number of members connected to this one when it sent the card: one that is connected to everybody needs no card
-   * passed on.
-   */
-  connected: z.number().int().nonnegative().max(65_535).optional(),
   /** Multiaddrs at which it can be dialled. */
   addresses: arraySchema(z.string().max(256), { most: limits.maxAddresses }),
   hardware: hardwareSchema.optional(),
@@ -269,6 +264,9 @@ export const cardSchema = z.object({
 });
 export type Card = z.infer<typeof cardSchema>;
 
+/** Bytes of a member's digest: as many that nobody can find a key for an identity with the digest of another one. */
+export const memberDigestBytes = 8;
+
 /** A card as it travels: the frame's payload is the encoded card, so that the signed bytes are the sent bytes. */
 export const signedCardSchema = z.object({
   type: z.literal('card'),
@@ -276,6 +274,12 @@ export const signedCardSchema = z.object({
   certificate: signedCertificateSchema,
   /** Ed25519 signature over `cardSignatureContext` followed by the payload, by the key inside the card's peer id. */
   signature: bytesSchema({ exactly: 64 }),
+  /**
+   * Members whose cards the sender of this frame gets from themselves, so that nobody has to pass them on to it: their
+   * digests, one after the other, each the first `memberDigestBytes` bytes of the SHA-256 of a peer id. Left out where
+   * they are those that it named last on this stream; none before the first time.
+   */
+  firsthand: bytesSchema({ atMost: limits.maxFirsthand * memberDigestBytes }).optional(),
 });
 export const cardSignatureContext = 'skein-card-1:';
 
