@@ -84,7 +84,6 @@ export async function measurePredictions(options: MeasureOptions): Promise<Measu
   const lan = stack.use(await createLan({ hosts: names.length }));
   const setBandwidth = async (mbitPerSecond: number) =>
     await Promise.all(lan.hosts.map(async (host) => await host.setBandwidth(mbitPerSecond)));
-  // Layers are fetched over fast cables: nothing of that is measured here.
   await setBandwidth(Math.max(...bandwidths));
   const dataOf = (name: string) => join(directory, name);
   const home = { name: 'home', data: dataOf('home') };
@@ -118,18 +117,18 @@ export async function measurePredictions(options: MeasureOptions): Promise<Measu
     daemons.push(daemon);
   };
   const members = async () => statusSchema.parse(await skein('status', '--json')).members;
-  const deploy = async (model: string, stages: number) =>
-    deploymentSchema.parse(await skein('deploy', model, ...specOf(stages), '--json')).id;
+  const deploy = async (model: string, ...spec: readonly string[]) =>
+    deploymentSchema.parse(await skein('deploy', model, ...spec, '--json')).id;
   const undeploy = async (id: string) => await skein('undeploy', id, '--now', '--json');
   await start('home', ['up']);
   const { model } = invariant((await members()).flatMap(({ models }) => models)[0], 'it was pulled');
-  // Each machine loads a stage, and so measures its speed, beside as few others as can be: all share one processor here.
-  await undeploy(await deploy(model, 1));
-  for (const [index, name] of names.entries()) {
-    if (index === 0) continue;
-    const { invite } = z.object({ invite: z.string() }).parse(await skein('invite', '--json'));
+  // Each machine loads the model, and so measures its speed, while no other one does: all share one processor here.
+  await undeploy(await deploy(model, ...specOf(1)));
+  for (const name of names.slice(1)) {
+    const label = ['--label', `machine=${name}`];
+    const { invite } = z.object({ invite: z.string() }).parse(await skein('invite', ...label, '--json'));
     await start(name, ['join', invite]);
-    await undeploy(await deploy(model, index + 1));
+    await undeploy(await deploy(model, ...specOf(1), ...label));
   }
   // Daemons measure their links soon after they were started, and seldom later.
   await Promise.all(daemons.map(async (daemon) => await daemon.end('SIGTERM')));
@@ -148,7 +147,10 @@ export async function measurePredictions(options: MeasureOptions): Promise<Measu
   const ask = async (request: { prompt: string | readonly number[]; tokens: number }) =>
     await timingsOf(join(dataOf('home'), 'control.sock'), { model, ...request });
   for (const [stages, prediction] of predictions) {
-    const id = await deploy(model, stages);
+    // Layers are fetched over fast cables: nothing of that is measured here.
+    await setBandwidth(Math.max(...bandwidths));
+    const id = await deploy(model, ...specOf(stages));
+    await setBandwidth(mbit);
     const [speeds, halfMs, wholeMs]: [number[], number[], number[]] = [[], [], []];
     const { promptTokens } = prediction;
     for (let round = 0; round <= rounds; round += 1) {
