@@ -156,6 +156,7 @@ function slowed(time: StageTime, factor: number): StageTime {
     furtherRowNs: time.furtherRowNs * factor,
     headNs: time.headNs * factor,
     furtherHeadNs: time.furtherHeadNs * factor,
+    attentionNs: time.attentionNs * factor,
   };
 }
 

@@ -53,7 +53,7 @@ test('a token over two stages takes their times and, each way, half a round trip
   ];
   const stage = (peer: string, rowNs: number, headNs = 0) => ({
     peer,
-    time: { rowNs, furtherRowNs: 0, headNs, furtherHeadNs: 0 },
+    time: { rowNs, furtherRowNs: 0, headNs, furtherHeadNs: 0, attentionNs: 0 },
     isMeasured: true,
   });
   const { oneStreamTokensPerSecond } = predict({
@@ -65,6 +65,29 @@ test('a token over two stages takes their times and, each way, half a round trip
   });
   const hopsMs = 2 * (0.5 + 0.4 + 0.2) + (576 * 4) / 1200;
   expect(1000 / oneStreamTokensPerSecond).toBeCloseTo(0.2 + 12 + hopsMs);
+});
+
+test('a prompt takes the attention of each of its tokens to half of the others beside its way through the weights', () => {
+  const predictWith = (attentionNs: number) =>
+    predict({
+      stages: [
+        {
+          peer: ada,
+          time: { rowNs: 9e6, furtherRowNs: 7e6, headNs: 3e6, furtherHeadNs: 3e6, attentionNs },
+          isMeasured: true,
+        },
+      ],
+      linkOf: linksOf([machine(ada, [measured], undefined)]),
+      shape: { hiddenSize: 576 },
+      spec: plannedSpecSchema.parse({ model: sha256('model'), contextTokens: 1024, sequences: 1 }),
+      microBatchRows: 63,
+    });
+  const [without, withAttention] = [predictWith(0), predictWith(1e4)];
+  const chunkMs = 9 + 62 * 7;
+  expect(without.prefillTokensPerSecond).toBeCloseTo((1000 * 63) / chunkMs);
+  expect(withAttention.prefillTokensPerSecond).toBeCloseTo((1000 * 63) / (chunkMs + 63 * 256 * 0.01));
+  expect(withAttention.ttftMs - without.ttftMs).toBeCloseTo(9 * 63 * 256 * 0.01);
+  expect(withAttention.oneStreamTokensPerSecond).toBe(without.oneStreamTokensPerSecond);
 });
 
 test('pipes and links that nobody has measured count as those of a common machine on Gigabit Ethernet', () => {

@@ -35,14 +35,15 @@ export function rowsInFlight(sequences: number, stages: number): number {
 }
 
 /**
- * Predicts the speed of a replica that nobody else uses, with short contexts and without drafts:
+ * Predicts the speed of a replica that nobody else uses, while contexts are short, without drafts:
  *
  *     one stream   1 / (step + Σ stage(1) + Σ hop)
  *     saturated    sequences / max(P · max(stage(r), link(r)), step + Σ stage(r) + Σ hop(r)), r = sequences / P rows
  *     prefill      R / max(stage(R), link(R)), with the largest micro-batch R
  *     TTFT         the first micro-batch through all stages, the others behind it, the output matrix, the way back
  *
- * for P stages, where stage(r) = a + b · r and a hop is half a round trip and the bytes of its rows.
+ * for P stages, where stage(r) = a + b · r and a hop is half a round trip and the bytes of its rows. Prefill and TTFT are those
+ * of a prompt of 512 tokens, each of which attends to half of them in the mean.
  */
 export function predict({ stages, linkOf, shape, spec, ...rest }: TimedReplica): Omit<Prediction, 'objective'> {
   const bytes = rowBytes(shape, spec);
@@ -65,8 +66,9 @@ export function predict({ stages, linkOf, shape, spec, ...rest }: TimedReplica):
   const largest =
     rest.microBatchRows > microBatchRows.cpu ? Math.min(rest.microBatchRows, limits.maxBatchTokens) : cpuRows;
   const prefillRows = Math.min(largest, spec.contextTokens);
-  const chunkNs = slowestNs(prefillRows, prefillNs);
   const prompt = Math.min(promptTokens, spec.contextTokens);
+  const readNs = (time: StageTime, count: number) => prefillNs(time, count, prompt / 2);
+  const chunkNs = slowestNs(prefillRows, readNs);
   const further = Math.max(0, Math.ceil(prompt / prefillRows) - 1);
   const first = Math.min(prompt, prefillRows);
   const headNs = stages.reduce((sum, { time }) => sum + time.headNs, 0);
@@ -76,7 +78,7 @@ export function predict({ stages, linkOf, shape, spec, ...rest }: TimedReplica):
     sequences,
     prefillTokensPerSecond: (1e9 * prefillRows) / chunkNs,
     promptTokens: prompt,
-    ttftMs: (passNs(first, prefillNs) + further * chunkNs + headNs) / 1e6,
+    ttftMs: (passNs(first, readNs) + further * chunkNs + headNs) / 1e6,
     isMeasured: stages.every((stage) => stage.isMeasured),
   };
 }

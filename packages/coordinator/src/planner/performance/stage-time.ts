@@ -14,6 +14,8 @@ export interface StageTime {
   /** One row, and each further one, through the output matrix. 0 on stages other than the tail. */
   readonly headNs: number;
   readonly furtherHeadNs: number;
+  /** Attention of one row to one token before it, through the stage's layers. */
+  readonly attentionNs: number;
 }
 
 /** Returns the time of a stage for a micro-batch of rows after each of which a token is drawn: a + b · rows. */
@@ -21,9 +23,9 @@ export function decodeNs({ rowNs, furtherRowNs, headNs, furtherHeadNs }: StageTi
   return rowNs + headNs + (rows - 1) * (furtherRowNs + furtherHeadNs);
 }
 
-/** Returns the time of a stage for a micro-batch of rows of a prompt. */
-export function prefillNs({ rowNs, furtherRowNs }: StageTime, rows: number): number {
-  return rowNs + (rows - 1) * furtherRowNs;
+/** Returns the time of a stage for a micro-batch of rows of a prompt behind so many tokens. */
+export function prefillNs({ rowNs, furtherRowNs, attentionNs }: StageTime, rows: number, tokensBefore: number): number {
+  return rowNs + (rows - 1) * furtherRowNs + rows * tokensBefore * attentionNs;
 }
 
 /** Returns the time of a stage of a peer, by the block and where that lies. */
@@ -47,7 +49,7 @@ export function peerTimes(manifest: ModelManifest): (peer: UsablePeer) => PeerTi
     const cpu = deviceSpeed(hardware, 'cpu', layer);
     const gpu = gpuBytes > 0 ? deviceSpeed(hardware, 'gpu', layer) : cpu;
     const made = {
-      timeOf: timesOn(weights, { cpu, gpu }, manifest.shape.layers),
+      timeOf: timesOn(weights, { cpu, gpu }, manifest.shape),
       isMeasured: gpu.isMeasured,
     };
     known.set(peer, made);
@@ -58,7 +60,7 @@ export function peerTimes(manifest: ModelManifest): (peer: UsablePeer) => PeerTi
 function timesOn(
   { layers, experts, output }: TokenWeights,
   { cpu, gpu }: { readonly cpu: ReturnType<typeof deviceSpeed>; readonly gpu: ReturnType<typeof deviceSpeed> },
-  count: number,
+  { layers: count, hiddenSize }: ModelManifest['shape'],
 ): StageTimeOf {
   const sums = (device: typeof cpu, parts: readonly Weights[]) => ({
     row: blockSums(parts.map(device.rowNs)),
@@ -80,6 +82,7 @@ function timesOn(
         onCpu.further(first) + onGpu.further(rest) + expertsOnCpu.further(beside) - expertsOnGpu.further(beside),
       headNs: head?.headNs(output) ?? 0,
       furtherHeadNs: head?.furtherRowNs(output) ?? 0,
+      attentionNs: (between - from) * cpu.attentionNs(hiddenSize) + (to - between) * gpu.attentionNs(hiddenSize),
     };
   };
 }
