@@ -175,6 +175,9 @@ export class World {
       fence: createFence({
         saved: disk.fence,
         save: async (lease) => await this.#write(machine, isCurrent, () => (disk.fence = lease)),
+        onAccepted: (lease) => {
+          if (this.#since.get(machine.id)?.holder !== lease.holder) this.#since.set(machine.id, lease);
+        },
       }),
       reservations: new Reservations(() => this.#monotonic(machine)),
       stages: new Map(),
@@ -436,7 +439,6 @@ export class World {
     const before = this.#accepted.get(machine.id) ?? 0;
     if (accepted.epoch < before) this.#violated(`${machine.id} has accepted epoch ${accepted.epoch} after ${before}`);
     this.#accepted.set(machine.id, accepted.epoch);
-    if (this.#since.get(machine.id)?.holder !== accepted.holder) this.#since.set(machine.id, accepted);
     if (accepted.epoch === before) return;
     running.reservations.accept(accepted);
     this.#publish(machine);
