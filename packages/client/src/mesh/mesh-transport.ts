@@ -81,6 +81,7 @@ export class MeshTransport implements Transport {
             await this.#untilReplaced(() => this.#choose(query, failed, asked), options.signal);
           return this.#takeReplica(query, failed, asked);
         },
+        follower: (current) => this.#replicas.follower({ ...query, lost: engines.dead }, current),
       },
       request: { prompt: packed, ...toRequest(wanted) },
       ...options,
@@ -138,7 +139,8 @@ export class MeshTransport implements Transport {
   }
 
   #choose(query: ReplicaQuery, failed: readonly FailedAttempt[], asked: AskedRings): ChosenReplica | undefined {
-    return this.#replicas.choose({ ...query, exclude: asked.stillLost(failed) });
+    const isRest = failed.some(({ hasAdded }) => hasAdded);
+    return this.#replicas.choose({ ...query, isRest, exclude: asked.stillLost(failed) });
   }
 
   /** Waits until there is a replica, or as long as half an answer can wait: others have a lost one deployed anew. */

@@ -70,6 +70,7 @@ export class RequestReplicas implements ReplicaSource {
       exclude: failed,
       prefer: first?.route,
       lost: engines.dead,
+      isRest: failed.some(({ hasAdded }) => hasAdded),
     });
     const route = ready ?? (await this.#deploy(failed));
     const attempt = replicas.take({ prompt, session: routing?.session, ...route });
@@ -77,6 +78,12 @@ export class RequestReplicas implements ReplicaSource {
     const peers = deployments.peersOf(deployment) ?? stagePeers(cards(), route);
     onAsk?.({ deployment, peers, ...(routing?.labels !== undefined && { machines: machinesOf(cards(), peers) }) });
     return attempt;
+  }
+
+  follower(current: Route): Route | undefined {
+    const { model, prompt, engines, routing } = this.#options;
+    const { replicas } = this.#components;
+    return replicas.follower({ model, prompt, labels: routing?.labels, lost: engines.dead }, current);
   }
 
   async #deploy(failed: readonly FailedAttempt[]): Promise<Route> {

@@ -34,7 +34,7 @@ const defaultDeadlines: GenerationDeadlines = { firstTokenMs: 300_000, gapMs: 60
 
 /** The router of requests, and what their admission has to know of replicas. */
 export interface Router extends GenerationPort {
-  /** Returns, for each ready replica of a model, the sequences that it generates at once. */
+  /** Returns, for each replica of a model that takes new requests, the sequences that it generates at once. */
   sequencesOf(model: string): readonly number[];
   /**
    * Resolves when a replica of a model serves; has the model deployed where none is coming.
@@ -65,12 +65,7 @@ export function createRouter(
   return {
     models: () => models().filter(({ unusable }) => unusable === undefined),
     find: (reference) => findModel({ models: models(), absent: mesh.absent(), awaited: coming?.awaited }, reference),
-    sequencesOf: (model) =>
-      cards().flatMap(({ stages }) =>
-        stages
-          .filter((one) => one.model === model && isReadyLead(one) && mayServe(one.deployment))
-          .map(({ sequences }) => sequences),
-      ),
+    sequencesOf: (model) => replicas.sequencesOf(model),
     async prepare(model, { signal }) {
       await deployments.ensure(model, { signal, failed: canaries.out() });
     },

@@ -36,6 +36,8 @@ export class ScriptedPeer {
   readonly nexts: string[] = [];
   /** Number of leads that it was told to hand the answers over of. */
   handedOver = 0;
+  /** Deployments of which it was told that they are standbys no more. */
+  readonly toServe: string[] = [];
   /** Streams of coordinators that hold a stage of it now. */
   readonly held = new Set<FrameStream>();
   /** Stages that it keeps although their stream has ended, by deployment and number. */
@@ -164,6 +166,8 @@ export class ScriptedPeer {
           await this.#tellRunning();
         } else if (command.type === 'stage-part') {
           await send({ type: 'stage-parted' });
+        } else if (command.type === 'stage-serve') {
+          this.toServe.push(deployment);
         } else if (command.type === 'stage-unload') {
           this.kept.delete(key);
           this.onKept();

@@ -98,6 +98,7 @@ export class HostedStage implements AsyncDisposable {
   #hasPrevious = false;
   #hasNext = false;
   #isDraining = false;
+  #isStandby: boolean;
   /** The correction that the coordinator's prediction contains. */
   #ratioBefore = 1;
   #running = 0;
@@ -107,6 +108,7 @@ export class HostedStage implements AsyncDisposable {
     this.#components = components;
     this.load = load;
     this.#previous = load.previous;
+    this.#isStandby = load.standby === true;
     this.#others = others;
     this.#reservedBytes = reservedBytes;
   }
@@ -182,6 +184,7 @@ export class HostedStage implements AsyncDisposable {
       active,
       queued,
       ...(stage === 0 && this.#ringNumber !== undefined && { ring: this.#ringNumber }),
+      ...(stage === 0 && this.#isStandby && { standby: true }),
       ...work,
       ...loaded,
     };
@@ -306,6 +309,12 @@ export class HostedStage implements AsyncDisposable {
       this.#running = running;
       onRunning(running);
     });
+  }
+
+  /** Takes requests like any other replica from now on, also where it was loaded as a standby. */
+  serve(): void {
+    this.#isStandby = false;
+    this.#components.onChange();
   }
 
   /**

@@ -147,6 +147,19 @@ it('drains a lead: what runs ends in full, nothing new is taken, and the coordin
   expect(await nextEvent(stream)).toEqual({ type: 'stage-draining', running: 0 });
 });
 
+it('shows a standby as one until it is told to serve, and answers either way', async () => {
+  const deployment = 'deployment-standby';
+  await using stream = await hold(deployment, {}, { standby: true });
+  const isStandby = () => {
+    const stages = mesh.cards.snapshot().flatMap((card) => card.stages);
+    return stages.find((stage) => stage.deployment === deployment)?.standby === true;
+  };
+  await expect.poll(isStandby).toBe(true);
+  expect((await Array.fromAsync(begin(deployment, 2))).at(-1)).toMatchObject({ type: 'generation-end' });
+  await stream.write({ type: 'stage-serve' } satisfies StageCommand);
+  await expect.poll(isStandby).toBe(false);
+});
+
 it('tells a coordinator which prompts the cache of a lead holds, by digests with the key that it gave first', async () => {
   const deployment = 'deployment-told';
   await using _holding = await hold(deployment);

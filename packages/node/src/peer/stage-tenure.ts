@@ -165,6 +165,8 @@ export class StageTenure {
       case 'stage-part':
         if (this.#stage.part(command)) this.#report({ type: 'stage-parted' });
         return;
+      case 'stage-serve':
+        return this.#stage.serve();
       case 'stage-unload':
         return this.#released.abort();
       case 'stage-drain':

@@ -187,6 +187,11 @@ export const heldStageSchema = z.object({
    */
   tokensPerSecond: tokensPerSecond.optional(),
   predictedTokensPerSecond: tokensPerSecond.optional(),
+  /**
+   * Whether the replica is a standby: requests go to it where no other replica of its model may take them. On the lead
+   * alone. Default: false, as for peers that do not know of standbys.
+   */
+  standby: z.boolean().optional(),
   /** Left out until the stage is loaded, and by peers that do not measure. */
   speed: stageSpeedSchema.optional(),
   /** Place of the stage in memory. Left out until it is loaded, and by peers that do not say. */

@@ -64,6 +64,11 @@ export const stageLoadSchema = z
      * in milliseconds. Default: none, and it ends with `stage-lost`.
      */
     rejoinMs: z.number().int().nonnegative().max(maxGraceMs).optional(),
+    /**
+     * Whether its replica is a standby, which takes requests where no other one of its model may: the lead says so on its
+     * card, until it is told `stage-serve`. Default: false.
+     */
+    standby: z.boolean().optional(),
   })
   .refine((load) => load.stage < load.stages, { message: 'stage must be less than stages' });
 export type StageLoad = z.infer<typeof stageLoadSchema>;
@@ -129,11 +134,18 @@ const stageDrainSchema = z.object({
 });
 export type StageDrain = z.infer<typeof stageDrainSchema>;
 
+/**
+ * A coordinator's command to the lead of a standby, which its card has shown: it takes requests like any other replica from
+ * now on. Not answered.
+ */
+const stageServeSchema = z.object({ type: z.literal('stage-serve') });
+
 /** A coordinator's command on a `stage` stream after `stage-load` or `stage-attach`. */
 export const stageCommandSchema = z.discriminatedUnion('type', [
   stageConnectSchema,
   stagePartSchema,
   stageDrainSchema,
+  stageServeSchema,
   /** Command to end the stage. The peer ends the stream once it has released it. */
   z.object({ type: z.literal('stage-unload') }),
 ]);

@@ -76,6 +76,7 @@ function oneAfterTheOther(...deployments: readonly string[]): ReplicaSource {
         },
       };
     },
+    follower: () => undefined,
   };
 }
 
@@ -184,6 +185,7 @@ describe('an answer whose replica is lost', () => {
         const deployment = ['first', 'second'].find((name) => !failed.some((one) => one.deployment === name)) ?? 'none';
         return { deployment, lead: member.peerId, observe: () => undefined, [Symbol.dispose]: () => undefined };
       },
+      follower: () => undefined,
     };
     expect(await outcome(run(replicas))).toMatchObject({ code: undefined });
     expect(asked).toEqual(['first', 'second', 'first']);
@@ -252,6 +254,7 @@ describe('an answer whose replica is lost', () => {
         observe: () => undefined,
         [Symbol.dispose]: () => undefined,
       }),
+      follower: () => undefined,
     };
     const engines = new EnginesAtRisk();
     const events = await Array.fromAsync(run(replicas, { engines }));

@@ -23,6 +23,8 @@ export interface ReplicaSource {
    * the run.
    */
   take(failed: readonly FailedAttempt[]): Attempt | Promise<Attempt>;
+  /** Returns the replica on other machines that stands by for the one that has the answer; undefined where there is none. */
+  follower(current: Route): Route | undefined;
 }
 
 export interface GenerationRunOptions extends GenerateOptions {

@@ -18,6 +18,7 @@ export interface Candidate {
 export class Candidates<C extends Candidate = Candidate> {
   readonly #all: C[] = [];
   readonly #places = new Map<C, number>();
+  readonly #standbys = new Set<C>();
   #rows = new Float64Array(rowLength);
 
   /** Returns candidates of a list. */
@@ -29,6 +30,11 @@ export class Candidates<C extends Candidate = Candidate> {
 
   get all(): readonly C[] {
     return this.#all;
+  }
+
+  /** Those that are standbys. */
+  get standbys(): ReadonlySet<C> {
+    return this.#standbys;
   }
 
   /** The figures of the nth candidate begin at `n * rowLength`. */
@@ -44,13 +50,16 @@ export class Candidates<C extends Candidate = Candidate> {
       rows.set(this.#rows);
       this.#rows = rows;
     }
-    writeRow(this.#rows, place * rowLength, candidate);
+    this.refresh(candidate);
   }
 
   /** Takes the figures of a candidate that has changed. */
   refresh(candidate: C): void {
     const place = this.#places.get(candidate);
-    if (place !== undefined) writeRow(this.#rows, place * rowLength, candidate);
+    if (place === undefined) return;
+    writeRow(this.#rows, place * rowLength, candidate);
+    if (candidate.replica.isStandby) this.#standbys.add(candidate);
+    else this.#standbys.delete(candidate);
   }
 
   /** Removes a candidate. The last one takes its place. */
@@ -63,5 +72,6 @@ export class Candidates<C extends Candidate = Candidate> {
     writeRow(this.#rows, place * rowLength, last);
     this.#all.pop();
     this.#places.delete(candidate);
+    this.#standbys.delete(candidate);
   }
 }

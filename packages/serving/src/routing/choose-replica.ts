@@ -15,6 +15,8 @@ export interface RoutedRequest {
   readonly exclude?: readonly Route[] | undefined;
   /** A lead to choose whatever its load, if it is among the candidates. Default: none. */
   readonly prefer?: Route | undefined;
+  /** Whether it is the rest of an answer that has lost its replica. Default: false. */
+  readonly isRest?: boolean | undefined;
 }
 
 /** The reason for a choice. */
@@ -51,7 +53,8 @@ const marginMs = 2;
  * and hold as much of the prompt, the better one of two that are drawn. Affinity is part of that sum: a replica that holds
  * the beginning of the prompt has less to read, and is left for another one as soon as its queue costs more than that
  * saves. Where most replicas are busy, reading has a price beside its time (`survey`). Where the speed of a candidate is
- * unknown, tokens to read times load decides instead (LMetric, arXiv 2603.15202).
+ * unknown, tokens to read times load decides instead (LMetric, arXiv 2603.15202). A standby is chosen where no other
+ * replica may be, and for the rest of an answer like any other.
  *
  * Returns undefined when no candidate may be chosen.
  *
@@ -71,7 +74,7 @@ export function chooseReplica<C extends Candidate>(
   const { all, rows } = candidates;
   const { prefer, tokens } = request;
   const { cachedAt, random } = options;
-  const closed = closedAmong(all, request, options);
+  const closed = closedAmong(candidates, request, options.isLost);
   const isOpen = closed && ((nth: number): boolean => closed[nth] === 0);
   const { isTimed, price } = survey(rows, all.length, isOpen);
   const costAt = (nth: number, newTokens: number): number =>
@@ -128,16 +131,22 @@ export function chooseReplica<C extends Candidate>(
   return choiceOf(drawn, isTimed ? 'least-ttft' : 'least-work', alike.length);
 }
 
-/** Marks those that may not be chosen with 1. Returns undefined where all may. */
-function closedAmong(
-  all: readonly Candidate[],
-  { exclude = [], labels }: RoutedRequest,
-  { isLost }: { readonly isLost?: ((replica: Replica) => boolean) | undefined },
+/**
+ * Marks the candidates that may not be chosen with 1. Those are, but for the rest of an answer, the standbys, too, where any
+ * other may be chosen. Returns undefined where all may.
+ */
+export function closedAmong<C extends Candidate>(
+  { all, standbys }: Candidates<C>,
+  { exclude = [], labels, isRest = false }: Omit<RoutedRequest, 'tokens' | 'prefer'>,
+  isLost?: (replica: Replica) => boolean,
 ): Uint8Array | undefined {
-  if (exclude.length === 0 && labels === undefined && isLost === undefined) return undefined;
-  return Uint8Array.from(all, ({ replica }) => {
+  const areAside = standbys.size > 0 && !isRest;
+  if (exclude.length === 0 && labels === undefined && isLost === undefined && !areAside) return undefined;
+  const closed = Uint8Array.from(all, ({ replica }) => {
     const isOpen =
       !isAmong(exclude, replica) && (labels === undefined || hasLabels(replica, labels)) && isLost?.(replica) !== true;
     return isOpen ? 0 : 1;
   });
+  if (!areAside || !all.some((one, nth) => closed[nth] === 0 && !standbys.has(one))) return closed;
+  return closed.map((isClosed, nth) => (all[nth]?.replica.isStandby === true ? 1 : isClosed));
 }

@@ -29,6 +29,8 @@ export interface Replica extends Route {
   readonly stages: readonly ReplicaStage[];
   /** Whether cards show all stages: labels of the machines are known then. */
   readonly isWhole: boolean;
+  /** Whether it is a standby, which takes requests where no other replica of the model may. */
+  readonly isStandby: boolean;
   /** Requests that it generates for at once. */
   readonly sequences: number;
   readonly active: number;
@@ -59,7 +61,7 @@ export function replicasOf(held: readonly ReplicaStage[], own: Card | undefined)
 
 function replicaOf(lead: ReplicaStage, others: readonly ReplicaStage[], own: Card | undefined): Replica {
   const stages = [lead, ...others];
-  const { deployment, model, ring, sequences, active, queued, waitingTokens, sequenceMs } = lead.stage;
+  const { deployment, model, ring, sequences, active, queued, waitingTokens, sequenceMs, standby = false } = lead.stage;
   const isWhole = stages.length === lead.stage.stages && stages.every(({ stage }, index) => stage.stage === index);
   const route = { deployment, lead: lead.card.peer };
   return {
@@ -69,6 +71,7 @@ function replicaOf(lead: ReplicaStage, others: readonly ReplicaStage[], own: Car
     ring,
     stages,
     isWhole,
+    isStandby: standby,
     sequences,
     active,
     queued,
@@ -83,6 +86,12 @@ function replicaOf(lead: ReplicaStage, others: readonly ReplicaStage[], own: Car
 export function hasLabels({ stages, isWhole }: Replica, labels: Labels): boolean {
   const wanted = Object.entries(labels);
   return isWhole && stages.every(({ card }) => wanted.every(([name, value]) => card.labels?.[name] === value));
+}
+
+/** Tells whether two replicas have no machine in common, as far as that is known: cards have to show all of both. */
+export function shareNoMachine(one: Replica, other: Replica): boolean {
+  const machines = new Set(one.stages.map(({ card }) => card.peer));
+  return one.isWhole && other.isWhole && other.stages.every(({ card }) => !machines.has(card.peer));
 }
 
 function speedOf(stages: readonly ReplicaStage[]): ReplicaSpeed | undefined {

@@ -1,8 +1,8 @@
-import { packPrompt, type PackedPrompt } from '@skein/protocol';
-import { expect, test } from 'vitest';
+import { packPrompt, type HeldStage, type PackedPrompt } from '@skein/protocol';
+import { describe, expect, test } from 'vitest';
 
 import { cardOf, CardsView, leadOf, tiny } from '../testing/cards.ts';
-import { Replicas, type ReplicasOptions } from './replicas.ts';
+import { Replicas, type ReplicaQuery, type ReplicasOptions } from './replicas.ts';
 
 const [ada, bob] = [
   { deployment: 'deployment-1', lead: 'ada' },
@@ -97,6 +97,54 @@ test('leaves out what a coordinator has found to be wrong, and nobody else', () 
   told(['coordinator'], true);
   expect(replicas.choose({})).toMatchObject(bob);
   expect(replicas.cards().map(({ stages }) => stages.length)).toEqual([0, 1, 0]);
+});
+
+describe('a standby', () => {
+  const standbyOf = (peer: string, content: Partial<HeldStage> = {}) =>
+    leadOf({ deployment: `standby-at-${peer}`, speed, standby: true, ...content });
+  const cyd = { deployment: 'standby-at-cyd', lead: 'cyd' };
+  const cydCard = cardOf('cyd', { stages: [standbyOf('cyd')], labels: { zone: 'eu' } });
+  const busy = adaCard({ waitingTokens: 1_000_000 });
+
+  test.each<[string, ReplicaQuery]>([
+    ['the others are lost', { lost: new Set([ada.deployment]) }],
+    ['the others have failed the request', { exclude: [ada] }],
+    ['the others are on machines without its labels', { labels: { zone: 'eu' } }],
+    ['the request is the rest of an answer', { isRest: true }],
+  ])('takes a request where %s', (_, query) => {
+    const replicas = over(new CardsView([busy, cydCard]));
+    expect(replicas.choose({ prompt, model: tiny.model })).toMatchObject(ada);
+    expect(replicas.choose({ prompt, model: tiny.model, ...query })).toMatchObject(cyd);
+  });
+
+  test('takes new ones while no other serves, and like any other once it is none', () => {
+    const view = new CardsView([adaCard({ state: 'draining' }), cydCard]);
+    const replicas = over(view, { mayServe: (deployment) => deployment !== bob.deployment });
+    expect([replicas.choose({}), replicas.sequencesOf(tiny.model)]).toMatchObject([cyd, [4]]);
+    view.set([bobCard, cydCard]);
+    expect([replicas.choose({}), replicas.sequencesOf(tiny.model)]).toMatchObject([cyd, [4]]);
+    view.set([busy, cydCard]);
+    expect([replicas.choose({ prompt }), replicas.sequencesOf(tiny.model)]).toMatchObject([ada, [4]]);
+    view.set([busy, cardOf('cyd', { stages: [standbyOf('cyd', { standby: false })] })]);
+    expect([replicas.choose({ prompt }), replicas.sequencesOf(tiny.model)]).toMatchObject([cyd, [4, 4]]);
+  });
+
+  test('follows an answer on other machines, with the labels that it asks for', () => {
+    const split = { deployment: 'standby-split', stages: 2, standby: true };
+    const view = new CardsView([
+      cardOf('ada', { stages: [leadOf({ deployment: ada.deployment, speed }), leadOf({ ...split, stage: 1 })] }),
+      cardOf('bob', { stages: [leadOf({ deployment: bob.deployment, speed }), leadOf(split)] }),
+    ]);
+    const replicas = over(view);
+    const follower = (query: Parameters<Replicas['follower']>[0] = {}) => replicas.follower(query, ada);
+    expect([follower(), replicas.follower({}, cyd)]).toEqual([undefined, undefined]);
+    view.set([adaCard(), bobCard, cydCard]);
+    expect(follower({ prompt })).toEqual(cyd);
+    expect(follower({ labels: { zone: 'eu' } })).toEqual(cyd);
+    expect(follower({ labels: { zone: 'us' } })).toBeUndefined();
+    expect(follower({ lost: new Set([cyd.deployment]) })).toBeUndefined();
+    expect(replicas.follower({}, cyd)).toBeUndefined();
+  });
 });
 
 test('finds a model by its hash, and forgets a replica with its card', () => {

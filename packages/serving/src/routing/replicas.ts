@@ -1,8 +1,9 @@
 import type { Cards } from '@skein/mesh';
 import type { Card, GenerationEvent, Labels, PackedPrompt, Usage } from '@skein/protocol';
 
-import { chooseReplica, type ChoiceReason } from './choose-replica.ts';
+import { chooseReplica, closedAmong, type ChoiceReason } from './choose-replica.ts';
 import { PrefixIndex, type Prediction, type PrefixChange } from './prefix-index.ts';
+import { shareNoMachine } from './replica.ts';
 import { ReplicaIndex, type IndexedReplica } from './replica-index.ts';
 import { routeKey, type Route } from './route.ts';
 import { Sessions } from './sessions.ts';
@@ -24,6 +25,8 @@ export interface ReplicaQuery {
   readonly session?: string | undefined;
   /** A lead to choose whatever its load, if it is among them. Default: none. */
   readonly prefer?: Route | undefined;
+  /** Whether the request is the rest of an answer that has lost its replica: standbys are as good as others then. Default: false. */
+  readonly isRest?: boolean | undefined;
 }
 
 /** A chosen replica. */
@@ -144,6 +147,41 @@ export class Replicas {
       if (this.#mayServe(deployment)) return { deployment, lead, why: choice.why, prompt, session };
       exclude.push({ deployment, lead });
     }
+  }
+
+  /**
+   * Chooses the standby that is best prepared to go on with an answer, should its replica be lost: it shares no machine
+   * with that. Returns undefined when there is none.
+   */
+  follower(query: Pick<ReplicaQuery, 'model' | 'prompt' | 'labels' | 'lost'>, current: Route): Route | undefined {
+    this.#look();
+    const led = this.#index.find(current)?.replica;
+    if (led === undefined) return undefined;
+    const { model = led.model, prompt, labels, lost } = query;
+    const choice = chooseReplica(
+      this.#index.replicas(model),
+      { labels, tokens: this.#tokensOf(model, prompt) },
+      {
+        cachedAt: this.#cached({ model, prompt }),
+        isLost: (replica) => {
+          const { deployment, isStandby } = replica;
+          const mayFollow = isStandby && shareNoMachine(led, replica) && lost?.has(deployment) !== true;
+          return !mayFollow || !this.#mayServe(deployment);
+        },
+        random: this.#random,
+      },
+    );
+    if (choice === undefined) return undefined;
+    const { deployment, lead } = choice.candidate.replica;
+    return { deployment, lead };
+  }
+
+  /** Returns, for each replica of a model that takes new requests, the sequences that it generates at once. */
+  sequencesOf(model: string): readonly number[] {
+    this.#look();
+    const candidates = this.#index.replicas(model);
+    const closed = closedAmong(candidates, {}, ({ deployment }) => !this.#mayServe(deployment));
+    return candidates.all.filter((_, nth) => closed?.[nth] !== 1).map(({ replica }) => replica.sequences);
   }
 
   /** Returns the numbers of a deployment's rings, by the peer id of the lead that tells of it. */
