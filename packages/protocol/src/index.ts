@@ -10,7 +10,7 @@ export {
   type StageStatus,
 } from './admin/deployments.ts';
 export type { DrainMove, DrainStatus } from './admin/drains.ts';
-export type { AddedMachine, DescribedPlan, PlanAnswer, PlanRequest } from './admin/plans.ts';
+export type { AddedMachine, DescribedPlan, PlanAnswer, Planned, PlanRequest, PlansTogether } from './admin/plans.ts';
 export type { MemberDescription } from './admin/membership.ts';
 export {
   placeRequest,

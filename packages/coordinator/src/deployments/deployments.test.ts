@@ -41,6 +41,18 @@ describe('planning', () => {
     expect(world.peers.flatMap(({ loads }) => loads)).toEqual([]);
   });
 
+  it('says where several replicas would be put beside each other, and how many of them fit', async () => {
+    const answer = await deployments.plan({ ...asked, contextTokens: 700_000, replicas: 4 }, never);
+    const [holder, other] = [world.peer(0).mesh.peerId, world.peer(1).mesh.peerId];
+    expect(answer).toMatchObject({
+      plan: { stages: [{ peer: holder }], contextTokens: 700_000 },
+      further: [{ stages: [{ peer: other }, { peer: holder }] }],
+      together: { replicas: 2, asked: 4, machines: 2, sequences: 8 },
+      problem: { code: 'does-not-fit' },
+    });
+    expect((await deployments.plan(asked, never)).together).toBeUndefined();
+  });
+
   it('says what a machine more or less would change', async () => {
     const [holder, other] = [world.peer(0).mesh.peerId, world.peer(1).mesh.peerId];
     const without = await deployments.plan({ ...asked, remove: [holder] }, never);

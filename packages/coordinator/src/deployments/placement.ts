@@ -96,3 +96,11 @@ export function placedStages(deployments: readonly DeploymentStatus[]): readonly
       })),
     );
 }
+
+/** Returns the stages that a placement is about to put on peers, for the plans that follow it. */
+export function stagesToLoad(
+  { id, spec: { model } }: Pick<DesiredDeployment, 'id' | 'spec'>,
+  { plan: { stages } }: Placement,
+): readonly PlacedStage[] {
+  return stages.map(({ peer, bytes }, stage) => ({ peer, deployment: id, model, stage, bytes }));
+}

@@ -17,7 +17,7 @@ import type { ModelDemand } from './demand.ts';
 import type { DesiredDeployment } from './desired-state.ts';
 import { cardsWithout, isForRoom, makeRoom, residenceMs, roomWaitMs, type Room, type RoomHolder } from './eviction.ts';
 import { whereabouts, type LastPlacement } from './last-placement.ts';
-import { placeDeployment, placedStages, type Placement } from './placement.ts';
+import { placeDeployment, placedStages, stagesToLoad, type Placement } from './placement.ts';
 import { machinesOf, mayPass } from './retry.ts';
 import { isMovedOff, scale, type ModelScaling, type ScalingAction } from './scaling.ts';
 
@@ -344,11 +344,6 @@ function remnantsOf(
       .filter(({ deployment }) => ended.has(deployment) || failed.has(deployment))
       .map((stage) => ({ ...stage, peer })),
   );
-}
-
-function stagesToLoad({ id, spec }: DesiredDeployment, { plan }: Placement): readonly PlacedStage[] {
-  const { model } = spec;
-  return plan.stages.map(({ peer, bytes }, stage) => ({ peer, deployment: id, model, stage, bytes }));
 }
 
 /**

@@ -1,7 +1,6 @@
 import { fetchManifest, type Mesh } from '@skein/mesh';
 import {
   deploymentSpec,
-  isSkeinError,
   machineName,
   SkeinError,
   toWireError,
@@ -9,13 +8,15 @@ import {
   type DeploymentStatus,
   type DescribedPlan,
   type PlanAnswer,
+  type Planned,
   type PlanRequest,
 } from '@skein/protocol';
 
-import { addedCards, planWithAlternatives, type Plan, type PlanSnapshot } from '../planner/index.ts';
+import { addedCards, planWithAlternatives, type Plan } from '../planner/index.ts';
 import type { FreshCards } from './fresh-cards.ts';
 import { findHeldModel } from './held-model.ts';
-import { placeDeployment, placedStages, type Placement } from './placement.ts';
+import { placedStages } from './placement.ts';
+import { placeAllThatFit, together, type PlacedReplicas } from './place-replicas.ts';
 
 export interface WhatIfComponents {
   readonly mesh: Pick<Mesh, 'absent' | 'cards' | 'open'>;
@@ -27,13 +28,13 @@ export interface WhatIfComponents {
 }
 
 /**
- * Plans a deployment without making it, on the mesh as it is or as a request would change it.
+ * Plans a deployment, or several replicas of it, without making it, on the mesh as it is or as a request would change it.
  *
  * @throws SkeinError as the catalog does for the model; `invalid-request` for a machine to remove that is not there; the
  * reason of the signal
  */
 export async function planWhatIf(
-  { add = [], remove = [], model: reference, ...options }: PlanRequest,
+  { add = [], remove = [], replicas = 1, model: reference, ...options }: PlanRequest,
   { mesh, freshCards, deployments, contextTokens }: WhatIfComponents,
   signal: AbortSignal,
 ): Promise<PlanAnswer> {
@@ -51,52 +52,54 @@ export async function planWhatIf(
     });
   }
   const placed = placedStages(deployments());
-  const planOn = (cards: readonly Card[]) => {
-    const snapshot: PlanSnapshot = { cards, manifest, placed };
-    try {
-      return { snapshot, placement: placeDeployment({ spec, isReplacement: false }, snapshot, contextTokens) };
-    } catch (error) {
-      if (!isSkeinError(error)) throw error;
-      return { problem: toWireError(error) };
-    }
-  };
+  const planOn = async (cards: readonly Card[]): Promise<PlacedReplicas> =>
+    await placeAllThatFit({ cards, manifest, placed }, { spec, count: replicas, contextTokens }, signal);
   const left = present.filter(({ peer }) => !remove.includes(peer));
   const added = addedCards(add, left);
-  const changed = [...left, ...added];
-  const addedNames = new Map(added.map(({ peer, name: machine }) => [peer, machine]));
-  const found = planOn(changed);
+  const found = await planOn([...left, ...added]);
   const isChanged = add.length + remove.length > 0;
-  const now = isChanged ? planOn(present) : undefined;
-  const described = (plan: Plan): DescribedPlan => ({
-    stages: plan.stages.map(({ peer, block, bytes, devices }) => ({
-      peer,
-      on: addedNames.get(peer) ?? machineName(present, peer),
-      block,
-      bytes,
-      devices: [...devices],
-    })),
-    prediction: plan.prediction,
-    explanation: plan.explanation,
-  });
+  const now = isChanged ? await planOn(present) : undefined;
+  const addedNames = new Map(added.map(({ peer, name: machine }) => [peer, machine]));
+  const nameOf = (peer: string): string => addedNames.get(peer) ?? machineName(present, peer);
+  const [first] = found.placements;
+  const alternatives = first === undefined ? [] : planWithAlternatives(found.snapshot, first.spec).alternatives;
   return {
     model,
     name,
-    ...planned(found, described),
-    ...(found.placement !== undefined && { contextTokens: found.placement.spec.contextTokens }),
-    alternatives:
-      found.placement === undefined
-        ? []
-        : planWithAlternatives(found.snapshot, found.placement.spec).alternatives.map(described),
-    ...(now !== undefined && { now: planned(now, described) }),
+    ...planned(found, nameOf),
+    ...(first !== undefined && { contextTokens: first.spec.contextTokens }),
+    alternatives: alternatives.map((plan) => described(plan, nameOf)),
+    ...(now !== undefined && { now: planned(now, nameOf) }),
   };
 }
 
 function planned(
-  { placement, problem }: { readonly placement?: Placement; readonly problem?: ReturnType<typeof toWireError> },
-  describe: (plan: Plan) => DescribedPlan,
-): Pick<PlanAnswer, 'plan' | 'problem'> {
+  { placements, count, problem, smallerContext }: PlacedReplicas,
+  nameOf: (peer: string) => string,
+): Planned {
+  const [first, ...further] = placements.map(({ plan, spec }) => ({
+    ...described(plan, nameOf),
+    contextTokens: spec.contextTokens,
+  }));
+  const isOfSeveral = count > 1 && first !== undefined;
   return {
-    ...(placement !== undefined && { plan: describe(placement.plan) }),
-    ...(problem !== undefined && { problem }),
+    ...(first !== undefined && { plan: first }),
+    ...(isOfSeveral && { further, together: together(placements, count) }),
+    ...(problem !== undefined && { problem: toWireError(problem) }),
+    ...(smallerContext !== undefined && { smallerContext }),
+  };
+}
+
+function described({ stages, prediction, explanation }: Plan, nameOf: (peer: string) => string): DescribedPlan {
+  return {
+    stages: stages.map(({ peer, block, bytes, devices }) => ({
+      peer,
+      on: nameOf(peer),
+      block,
+      bytes,
+      devices: [...devices],
+    })),
+    prediction,
+    explanation,
   };
 }

@@ -2,6 +2,7 @@ import { z } from 'zod';
 
 import { arraySchema } from '../codec/array-schema.ts';
 import { deploymentRequestSchema } from '../deployment/spec.ts';
+import { maxReplicas } from '../deployment/scaling.ts';
 import { wireErrorSchema } from '../errors/skein-error.ts';
 import { blockSchema } from '../stage/messages.ts';
 import { maxGpus } from '../stage/placement.ts';
@@ -40,6 +41,8 @@ export const planRequestSchema = deploymentRequestSchema.extend({
   add: arraySchema(addedMachineSchema, { most: maxAddedMachines }).optional(),
   /** Peer ids of machines to plan without. */
   remove: arraySchema(z.string().min(1).max(256), { most: 64 }).optional(),
+  /** Number of replicas to plan beside those that serve. Default: 1. */
+  replicas: z.number().int().min(1).max(maxReplicas).optional(),
 });
 export type PlanRequest = Immutable<z.infer<typeof planRequestSchema>>;
 
@@ -58,12 +61,45 @@ const describedPlanSchema = z.object({
     }),
   ),
   prediction: predictionSchema,
+  /** Tokens of context that it has room for. Left out by earlier versions. */
+  contextTokens: z.number().int().positive().optional(),
   explanation: z.string(),
 });
 export type DescribedPlan = z.infer<typeof describedPlanSchema>;
 
+/** The replicas of a plan that have a place, taken together. */
+const togetherSchema = z.object({
+  /** Number of them, and of those that were asked for. */
+  replicas: z.number().int().positive(),
+  asked: z.number().int().positive(),
+  /** Number of machines that they lie on. */
+  machines: z.number().int().positive(),
+  /** Memory that they would take, in bytes. */
+  bytes: z.number().nonnegative(),
+  /** Streams that they serve at once. */
+  sequences: z.number().int().positive(),
+  /** Decode speed of all those streams, and speed at which prompts are read: replicas that share a machine slow each other. */
+  saturatedTokensPerSecond: z.number().nonnegative(),
+  prefillTokensPerSecond: z.number().nonnegative(),
+});
+export type PlansTogether = z.infer<typeof togetherSchema>;
+
 /** A plan, or the reason why there is none. */
-const plannedSchema = z.object({ plan: describedPlanSchema.optional(), problem: wireErrorSchema.optional() });
+const plannedSchema = z.object({
+  /** The plan of the first replica. */
+  plan: describedPlanSchema.optional(),
+  /** Plans of the replicas after it, in the order in which they would be placed. Left out where one was asked for. */
+  further: z.array(describedPlanSchema).optional(),
+  /** All of them. Left out where one replica was asked for, or none has a place. */
+  together: togetherSchema.optional(),
+  /** The reason why there is no plan, or no further one than those. */
+  problem: wireErrorSchema.optional(),
+  /** A smaller context with which more replicas would have a place, and how many. Left out where none is known. */
+  smallerContext: z
+    .object({ contextTokens: z.number().int().positive(), replicas: z.number().int().positive() })
+    .optional(),
+});
+export type Planned = z.infer<typeof plannedSchema>;
 
 export const planAnswerSchema = plannedSchema.extend({
   /** SHA-256 of the model. */
