@@ -6,6 +6,7 @@ import { SkeinError } from '@skein/protocol';
 import type { Hono } from 'hono';
 
 import { answerHalfClosed } from './half-closed.ts';
+import { explainTakenPort } from './port-holder.ts';
 import { RequestLanes } from './request-lanes.ts';
 
 /** Longest time for answers to end by themselves once the server stops, in milliseconds. */
@@ -75,7 +76,7 @@ export class HttpServer {
     try {
       await listening.promise;
     } catch (error) {
-      throw this.#listenError(error);
+      throw await this.#listenError(error);
     } finally {
       this.#server.off('error', listening.reject);
     }
@@ -94,13 +95,12 @@ export class HttpServer {
     clearTimeout(timer);
   }
 
-  #listenError(cause: unknown): SkeinError {
-    const where = `${this.#host}:${this.#port}`;
+  async #listenError(cause: unknown): Promise<SkeinError> {
+    const [host, port] = [this.#host, this.#port];
+    const where = `${host}:${port}`;
     const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
     if (code === 'EADDRINUSE') {
-      return new SkeinError('already-running', `${where} is in use; stop what listens there or choose another port`, {
-        cause,
-      });
+      return new SkeinError('already-running', await explainTakenPort({ host, port }), { cause });
     }
     return new SkeinError('invalid-request', `can't listen on ${where} (${String(code)}); choose another port`, {
       cause,
