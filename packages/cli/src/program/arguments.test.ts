@@ -5,6 +5,7 @@ import {
   decimalNumber,
   duration,
   givenName,
+  label,
   repeatedMultiaddr,
   timeMs,
   wholeNumber,
@@ -39,6 +40,13 @@ test('reads times that something lasts, of a second and more', () => {
   expect(duration('90s')).toBe(90_000);
   expect(duration('2d')).toBe(172_800_000);
   for (const text of ['0s', '00d', '', '5', '-1s', '1.5h', '1w']) expect(() => duration(text)).toThrow(/at least 1s/);
+});
+
+test('collects labels, and drops none without a word', () => {
+  expect(label('zone=eu', label('room=attic=left'))).toEqual({ room: 'attic=left', zone: 'eu' });
+  for (const text of ['zone', '=eu', 'Zone=eu', '__proto__=x', `zone=${'x'.repeat(65)}`]) {
+    expect(() => label(text)).toThrow(InvalidArgumentError);
+  }
 });
 
 test('takes names that cards can hold, and no others', () => {

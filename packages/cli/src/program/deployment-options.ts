@@ -81,7 +81,7 @@ function optionOf(name: OptionName, { flag, description, otherwise }: Deployment
   if (schema instanceof z.ZodBoolean) return option;
   if (schema instanceof z.ZodEnum) return option.choices(schema.options.map(String));
   if (schema instanceof z.ZodString) return option.argParser(textOfFile);
-  if (schema instanceof z.ZodRecord) return option.argParser(label);
+  if (name === 'labels') return option.argParser(label);
   if (schema instanceof z.ZodNumber) return option.argParser(numberParser(schema));
   return name === 'layers' ? option.argParser(wholeNumbers) : option.argParser((text) => text.split(','));
 }

@@ -18,8 +18,13 @@ export function givenOptions(command: Command, { except }: { readonly except: re
 export function typed({ long = '', negate }: Option, value: unknown): readonly string[] {
   // Of an option and its opposite only one was given.
   if (typeof value === 'boolean') return value === negate ? [] : [long];
-  // Lists of texts come from an option that is repeated, numbers from one with commas.
-  const isRepeated = Array.isArray(value) && value.every((item) => typeof item === 'string');
-  const texts = isRepeated ? value : [String(value)];
-  return texts.flatMap((text) => [long, shellWord(text)]);
+  return typedTexts(value).flatMap((text) => [long, shellWord(text)]);
+}
+
+/** Returns the texts that an option's value comes from: one for each time that it was typed. */
+export function typedTexts(value: unknown): readonly string[] {
+  // Lists of texts, and labels, come from an option that is repeated, numbers from one with commas.
+  if (Array.isArray(value) && value.every((item) => typeof item === 'string')) return value;
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return [String(value)];
+  return Object.entries(value).map(([key, label]) => `${key}=${String(label)}`);
 }

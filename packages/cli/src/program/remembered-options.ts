@@ -2,7 +2,7 @@ import { SkeinError } from '@skein/protocol';
 import { InvalidArgumentError, type Command, type Option } from 'commander';
 
 import { loadSettings, saveSettings, settingsPath, type Setting, type Settings } from '../data/settings.ts';
-import { typed } from './given-options.ts';
+import { typed, typedTexts } from './given-options.ts';
 
 /** The options of a command that a data directory remembers from one start to the next. */
 export class RememberedOptions {
@@ -68,8 +68,8 @@ function isGiven(command: Command, option: Option): boolean {
 
 function settingOf(value: unknown): Setting {
   if (typeof value === 'boolean') return value;
-  // Lists of texts come from an option that is repeated, numbers from one with commas.
-  return Array.isArray(value) && value.every((item) => typeof item === 'string') ? value : String(value);
+  const isNumbers = Array.isArray(value) && value.some((item) => typeof item !== 'string');
+  return typeof value === 'object' && value !== null && !isNumbers ? [...typedTexts(value)] : String(value);
 }
 
 function valueOf(option: Option, setting: Setting, path: string): unknown {

@@ -35,6 +35,14 @@ test.each([
   expect(plannedSpec(deploymentSpec(options, model), { contextLength })).toMatchObject({ contextTokens });
 });
 
+test.each(['{"__proto__":"x"}', '{"zone":"eu","__proto__":"x"}', '{"Zone":"eu"}', '5', 'null'])(
+  'loses no label without a word: %s',
+  (labels) => {
+    const request: unknown = JSON.parse(`{"model":"tiny","labels":${labels}}`);
+    expect(check(deploymentRequestSchema, request).ok).toBe(false);
+  },
+);
+
 test('gives a model that is not asked for more no more than it may have', () => {
   expect(plannedSpec(deploymentSpec({}, model), { contextLength: 8192 }, 1024)).toMatchObject({ contextTokens: 1024 });
 });

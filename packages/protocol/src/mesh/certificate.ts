@@ -14,18 +14,20 @@ const shortText = z.string().max(256);
 /** A time in milliseconds since 1970. */
 const time = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
 
+const labelRule = 'a label begins with a letter or digit, in lower case, and has 32 characters at most';
+
 /** Labels that an owner gives a machine: `room=attic`. */
 export const labelsSchema = z
-  .record(
-    z
-      .string()
-      .regex(
-        /^[a-z0-9][a-z0-9.-]{0,31}$/,
-        'a label begins with a letter or digit, in lower case, and has 32 characters at most',
-      ),
-    z.string().max(64),
+  // A record leaves this name out without a word, and a label that somebody asked for must not get lost.
+  .custom<Readonly<Record<string, string>>>(
+    (value) => typeof value !== 'object' || value === null || !Object.hasOwn(value, '__proto__'),
+    labelRule,
   )
-  .refine((labels) => Object.keys(labels).length <= maxLabels, { message: `at most ${maxLabels} labels` });
+  .pipe(
+    z
+      .record(z.string().regex(/^[a-z0-9][a-z0-9.-]{0,31}$/, labelRule), z.string().max(64))
+      .refine((labels) => Object.keys(labels).length <= maxLabels, { message: `at most ${maxLabels} labels` }),
+  );
 export type Labels = z.infer<typeof labelsSchema>;
 
 /** The authority's statement about one member. */
