@@ -8,4 +8,5 @@ export const exitCodesHelp = `Exit codes:
   3    \`audit verify\`: the log is not as the coordinator wrote it
   130  interrupted (Ctrl-C, or Ctrl-Break on Windows); everything that was started has been stopped in order
   141  whoever read the output went away; likewise
-  143  terminated (SIGTERM); likewise`;
+  143  terminated (SIGTERM); likewise
+With --json a failure is one line on stdout, too, the last: {"error":{"code":"…","message":"…"}}`;

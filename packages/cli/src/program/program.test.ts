@@ -126,6 +126,18 @@ test('prefers flags to the environment, and the environment to defaults', async 
   expect((await runInProcess(['status', '--data', third.path], places)).stderr).toContain(third.path);
 });
 
+test.each([
+  [['status', '--json'], 1, { code: 'not-running', message: expect.stringContaining('skein up') }],
+  [['stop', '--frobnicate', '--json'], 2, { code: 'invalid-request', message: "unknown option '--frobnicate'" }],
+  [['plan', '--json'], 2, { code: 'invalid-request', message: "missing required argument 'model'" }],
+])('ends with an error that programs can read: %j', async (commandLine, exitCode, error) => {
+  await using data = await temporaryData();
+  const { code, stdout, stderr } = await runInProcess(commandLine, { data: data.path });
+  expect(code).toBe(exitCode);
+  expect(JSON.parse(stdout)).toEqual({ error });
+  expect(stderr).toMatch(/^error: /);
+});
+
 test.each(['status', 'deploy', 'run', 'invite'])(
   'says in one line what to do when nothing runs: %s',
   async (command) => {
@@ -183,7 +195,7 @@ test('a port that is taken leaves nothing behind', async () => {
   const { code, stderr } = await runInProcess(['up', '--port', String(port), ...quiet], { data: data.path });
   server.close();
   expect(code).toBe(1);
-  expect(stderr).toContain('in use');
+  expect(stderr).toMatch(/another program listens on 127\.0\.0\.1:\d+; find it with `.*` .*--port/);
   expect(await readdir(data.path)).toEqual([]);
 });
 

@@ -1,10 +1,10 @@
 import { CommanderError } from 'commander';
 
 import { exitCodes } from '../process/exit-codes.ts';
-import { printLine, type CommandContext, type GlobalOptions } from './context.ts';
+import { printJson, printLine, type CommandContext, type GlobalOptions } from './context.ts';
 import { Verdict } from './verdict.ts';
 import { createProgram } from './program.ts';
-import { reportError } from './report-error.ts';
+import { reportedError, reportError } from './report-error.ts';
 
 /** Runs one command line, without `node` and the script, and returns its exit code. Never throws. */
 export async function runCommandLine(commandLine: readonly string[], context: CommandContext): Promise<number> {
@@ -21,9 +21,14 @@ export async function runCommandLine(commandLine: readonly string[], context: Co
     await program.parseAsync(commandLine, { from: 'user' });
     return exitCodes.ok;
   } catch (error) {
-    // Commander has written its own message. Its code is 0 where help or the version was asked for.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+    // Its code is 0 where help or the version was asked for.
+    if (error instanceof CommanderError && error.exitCode === 0) return exitCodes.ok;
     if (error instanceof Verdict) return error.exitCode;
+    if (!context.signal.aborted && isJsonAskedFor(commandLine)) {
+      printJson(context.stdout, { error: reportedError(error) });
+    }
+    // Commander has written its own message.
+    if (error instanceof CommanderError) return exitCodes.usage;
     if (!context.signal.aborted) reportError(context.stderr, error, { verbose: isVerbose });
     // That they interrupted, people know; what it led to, they do not. A reader of the output that went away is not one.
     else if (context.stderr.isTTY === true && context.stdout.writable) printLine(context.stderr, outcomeOf(command));
@@ -31,6 +36,12 @@ export async function runCommandLine(commandLine: readonly string[], context: Co
   } finally {
     clearInterval(staying);
   }
+}
+
+/** Tells whether a command line has `--json`, be it wrong otherwise or not: then programs read what comes of it. */
+function isJsonAskedFor(commandLine: readonly string[]): boolean {
+  const end = commandLine.indexOf('--');
+  return commandLine.slice(0, end === -1 ? undefined : end).includes('--json');
 }
 
 /** Returns the sentence about the state that an interrupted command leaves behind. */
