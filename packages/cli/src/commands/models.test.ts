@@ -9,7 +9,7 @@ import { expect, test } from 'vitest';
 
 import { writeTinyModel } from '../../../../scripts/fixtures/tiny-models.ts';
 import { runInProcess } from '../testing/run-in-process.ts';
-import { assertUnused } from './rm.ts';
+import { assertNoStage, assertUnused } from './rm.ts';
 
 test('lists what Ollama holds, pulls it by its name there, and removes it again', async () => {
   await using home = await mkdtempDisposable(join(tmpdir(), 'skein-models-'));
@@ -55,10 +55,28 @@ test('names what interrupted pulls have left, and frees it', async () => {
   await writeFile(join(data, 'models', `${'a'.repeat(64)}.partial`), Buffer.alloc(2 ** 20, 1));
   expect((await skein('models')).stdout).toMatch(/^1\.0 MiB of pulls that have not ended; .*`skein rm --interrupted`/m);
   expect(await skein('rm', '--interrupted')).toMatchObject({ code: 0, stdout: /^1\.0 MiB of interrupted pulls/ });
-  expect(JSON.parse((await skein('models', '--json')).stdout)).toEqual({ models: [], unfinishedBytes: 0 });
-  for (const wrong of [['rm'], ['rm', 'tiny', '--interrupted']]) {
-    expect(await skein(...wrong)).toMatchObject({ code: 2, stderr: /name a model, or give --interrupted/ });
+  expect(JSON.parse((await skein('models', '--json')).stdout)).toEqual({
+    models: [],
+    unfinishedBytes: 0,
+    stageFileBytes: 0,
+  });
+  for (const wrong of [['rm'], ['rm', 'tiny', '--interrupted'], ['rm', '--stages', '--interrupted']]) {
+    expect(await skein(...wrong)).toMatchObject({ code: 2, stderr: /name a model, or give --interrupted or --stages/ });
   }
+});
+
+test('names the room that stage files take, and frees it', async () => {
+  await using home = await mkdtempDisposable(join(tmpdir(), 'skein-models-'));
+  const data = join(home.path, 'data');
+  const skein = async (...commandLine: readonly string[]) => await runInProcess(commandLine, { data });
+  expect(await skein('rm', '--stages')).toMatchObject({ code: 0, stdout: '0 B of stage files are free again\n' });
+  await mkdir(join(data, 'stages'), { recursive: true, mode: 0o700 });
+  await writeFile(join(data, 'stages', `${'a'.repeat(64)}.gguf`), Buffer.alloc(2 ** 20, 1));
+  await writeFile(join(data, 'stages', 'notes.txt'), 'stays');
+  expect((await skein('models')).stdout).toMatch(/^1\.0 MiB of stage files, .*`skein rm --stages`/m);
+  expect(await skein('rm', '--stages')).toMatchObject({ code: 0, stdout: '1.0 MiB of stage files are free again\n' });
+  expect((await skein('models')).stdout).not.toContain('stage files');
+  expect(await isAnything(join(data, 'stages', 'notes.txt'))).toBe(true);
 });
 
 const model: HeldModel = { model: 'a'.repeat(64), manifest: 'b'.repeat(64), name: 'tiny', bytes: 1 };
@@ -88,6 +106,12 @@ test('does not remove what this machine computes with, and says what helps', () 
   expect(() => assertUnused(model, { peer: 'here', cards })).toThrow(
     'this machine computes with tiny; run `skein undeploy d1` where it was deployed, then this again',
   );
+});
+
+test('does not remove the stage files of a machine that has a stage', () => {
+  const cards = [card('here', { stages: [stage] }), card('there', {})];
+  expect(() => assertNoStage({ peer: 'here', cards })).toThrow(/computes with tiny; run `skein undeploy d1`/);
+  expect(() => assertNoStage({ peer: 'there', cards })).not.toThrow();
 });
 
 test('does not remove the only copy of what is deployed elsewhere', () => {

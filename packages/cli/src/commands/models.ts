@@ -30,14 +30,27 @@ export function registerModels(program: Command, context: CommandContext): void 
     .addHelpText('after', examples)
     .action(async (flags: ModelsFlags) => {
       const { directory, logLevel } = await findData(command);
-      const { held, unfinishedBytes } = await lookInto(directory, createLogger(context.stderr, logLevel));
+      const { held, unfinishedBytes, stageFileBytes } = await lookInto(
+        directory,
+        createLogger(context.stderr, logLevel),
+      );
       if (flags.local !== true) {
-        if (flags.json === true) return printJson(context.stdout, { models: held, unfinishedBytes });
+        if (flags.json === true) return printJson(context.stdout, { models: held, unfinishedBytes, stageFileBytes });
         if (held.length === 0) printLine(context.stdout, 'No model is here. `skein pull` gets one.');
         else printLine(context.stdout, describeHeld(held));
-        if (unfinishedBytes === 0) return;
-        const advice = 'the same `skein pull` goes on with one, `skein rm --interrupted` frees the room';
-        return printLine(context.stdout, `${formatBytes(unfinishedBytes)} of pulls that have not ended; ${advice}`);
+        const rest: readonly (readonly [bytes: number, about: string])[] = [
+          [
+            unfinishedBytes,
+            'pulls that have not ended; the same `skein pull` goes on with one, `skein rm --interrupted` frees the room',
+          ],
+          [
+            stageFileBytes,
+            'stage files, the parts of models that this machine was given to compute; `skein rm --stages` frees the room, and they are fetched anew when they are needed',
+          ],
+        ];
+        for (const [bytes, about] of rest)
+          if (bytes > 0) printLine(context.stdout, `${formatBytes(bytes)} of ${about}`);
+        return;
       }
       const hashes = new Set(held.map(({ model }) => model));
       const found = (await findLocalModels(ownModelPlaces(context.environment))).map((model) => ({
@@ -59,9 +72,13 @@ export function registerModels(program: Command, context: CommandContext): void 
 
 async function lookInto(directory: string, logger: Logger) {
   // A missing directory holds nothing, and a look makes none.
-  if (!(await isAnything(directory))) return { held: [], unfinishedBytes: 0 };
+  if (!(await isAnything(directory))) return { held: [], unfinishedBytes: 0, stageFileBytes: 0 };
   const store = await openStore(directory, { logger });
-  return { held: await store.list(), unfinishedBytes: await store.unfinishedBytes() };
+  return {
+    held: await store.list(),
+    unfinishedBytes: await store.unfinishedBytes(),
+    stageFileBytes: await store.stageFileBytes(),
+  };
 }
 
 function describeHeld(held: readonly HeldModel[]): string {

@@ -12,6 +12,7 @@ import { createLogger } from '../program/logger.ts';
 
 interface RmFlags {
   readonly interrupted?: boolean;
+  readonly stages?: boolean;
   readonly json?: boolean;
 }
 
@@ -19,6 +20,7 @@ const examples = `
 Examples:
   $ skein rm smollm2-135m-instruct     by its name, another name or its SHA-256; \`skein models\` lists them
   $ skein rm --interrupted             what pulls have left that were interrupted
+  $ skein rm --stages                  all stage files of this machine, which are fetched anew when they are needed
 
 Its stage files on this machine go with it. Other machines keep what they hold.
 A model is not removed while this machine computes with it, nor while it is deployed and no other machine holds it.`;
@@ -30,16 +32,25 @@ export function registerRm(program: Command, context: CommandContext): void {
     .description('Remove a model from this machine, and say how much room that frees.')
     .argument('[model]', 'its name, or its SHA-256')
     .option('--interrupted', 'remove what interrupted pulls have left instead')
+    .option('--stages', 'remove the stage files of all models instead')
     .option('--json', 'print what was removed as JSON')
     .addHelpText('after', examples)
     .action(async (reference: string | undefined, flags: RmFlags) => {
-      if ((reference === undefined) !== (flags.interrupted === true)) {
-        command.error('error: name a model, or give --interrupted', { exitCode: exitCodes.usage });
+      const asked = [reference !== undefined, flags.interrupted === true, flags.stages === true];
+      if (asked.filter(Boolean).length !== 1) {
+        command.error('error: name a model, or give --interrupted or --stages', { exitCode: exitCodes.usage });
       }
       const { directory, controlPath, logLevel } = await findData(command);
       const logger = createLogger(context.stderr, logLevel);
       // A missing directory holds nothing, and a look makes none.
       const store = (await isAnything(directory)) ? await openStore(directory, { logger }) : undefined;
+      if (flags.stages === true) {
+        const status = await askStatus(controlPath);
+        if (status !== undefined) assertNoStage(status);
+        const { freedBytes } = (await store?.removeStageFiles()) ?? { freedBytes: 0 };
+        if (flags.json === true) return printJson(context.stdout, { freedBytes });
+        return printLine(context.stdout, `${formatBytes(freedBytes)} of stage files are free again`);
+      }
       if (reference === undefined) {
         const removal = await store?.removeInterruptedPulls({ signal: context.signal });
         const { freedBytes } = removal ?? { freedBytes: 0 };
@@ -61,6 +72,18 @@ export function registerRm(program: Command, context: CommandContext): void {
 function notHere(reference: string): SkeinError {
   const fix = '`skein models` lists those that are';
   return new SkeinError('model-not-found', `no model is called ${reference.slice(0, 200)} here; ${fix}`);
+}
+
+/**
+ * Checks that this machine has no stage: a daemon looks its stage files up by their names while it loads one.
+ *
+ * @throws SkeinError `already-running` with the command that helps
+ */
+export function assertNoStage({ peer, cards }: Pick<DaemonStatus, 'peer' | 'cards'>): void {
+  const [stage] = cards.find((card) => card.peer === peer)?.stages ?? [];
+  if (stage === undefined) return;
+  const fix = `run \`skein undeploy ${stage.deployment}\` where it was deployed, or \`skein drain\` with this machine, then this again`;
+  throw new SkeinError('already-running', `this machine computes with ${stage.name}; ${fix}`);
 }
 
 /**

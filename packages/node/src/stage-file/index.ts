@@ -9,4 +9,5 @@ export type { Progress } from './progress.ts';
 export { fileSectionSource, type SectionSource } from './section-source.ts';
 export { spotCheck } from './spot-check.ts';
 export { findStageFiles } from './stage-file-name.ts';
+export { removeStageFiles, stageFileBytes } from './trim.ts';
 export { planStageFile, sectionsOf, type StageFileKind, type StageFilePlan } from './sections.ts';

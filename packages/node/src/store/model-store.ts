@@ -15,6 +15,7 @@ import {
 import { findCatalogEntryByHash } from '../catalog/index.ts';
 import { checkModel, type CheckModel } from '../engine/process/check-model.ts';
 import { createSource, type CreateSource, type ModelReference } from '../sources/index.ts';
+import { removeStageFiles, stageFileBytes } from '../stage-file/index.ts';
 import { measureFreeBytes, onDisk, replaceFile, type MeasureFreeBytes } from '../disk/index.ts';
 import { HeldModels } from './held-models.ts';
 import { removeInterruptedPulls, unfinishedBytes } from './interrupted-pulls.ts';
@@ -72,6 +73,13 @@ export interface ModelStore {
   removeInterruptedPulls(options?: {
     readonly signal?: AbortSignal | undefined;
   }): Promise<{ readonly freedBytes: number }>;
+  /** Returns the bytes on the disk of stage files: the parts of models that stages were loaded from. */
+  stageFileBytes(): Promise<number>;
+  /**
+   * Removes all stage files, and returns how much room that frees. Ask first whether this machine has a stage: the store
+   * does not know.
+   */
+  removeStageFiles(): Promise<{ readonly freedBytes: number }>;
   /**
    * Streams ranges of a held model back to back, in chunks of at most 256 KiB.
    *
@@ -144,6 +152,8 @@ export async function openStore(directory: string, options: StoreOptions = {}): 
     unfinishedBytes: () => unfinishedBytes(layout),
     removeInterruptedPulls: ({ signal = new AbortController().signal } = {}) =>
       removeInterruptedPulls(layout, { signal }),
+    stageFileBytes: async () => await stageFileBytes(layout.stages),
+    removeStageFiles: async () => await removeStageFiles(layout.stages),
     manifest: (model) => held.manifest(model),
     // The list leaves out what can't be read; a hash that is asked for and can't be is an error.
     find: async (reference) => resolveModel(await list(), reference) ?? (await held.find(reference.toLowerCase())),
