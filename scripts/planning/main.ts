@@ -1,5 +1,3 @@
-import { parseArgs } from 'node:util';
-
 import { plannedSpecSchema, type Card, type ModelManifest } from '@skein/protocol';
 
 import { plan } from '../../packages/coordinator/src/planner/index.ts';
@@ -12,6 +10,7 @@ import {
   randomNumbers,
 } from '../../packages/coordinator/src/testing/fixtures.ts';
 import { medianOf } from '../predictions/measure-predictions.ts';
+import { runScript } from '../run-script.ts';
 
 const usage = `Measures how long the planner takes for a model of 128 layers over 64 machines of different sizes and speeds, no one of
 which holds it, with measured links.
@@ -24,7 +23,6 @@ The exit code is 1 where a median is above 100 ms.`;
 const mostMs = 100;
 const peers = 64;
 const layers = 128;
-const { stdout, stderr } = process;
 
 /** Makes the machines: 2 to 26 GiB free, 5 to 45 GB of weights a second, links of 0.2 to 2.2 ms and 20 to 120 MB a second. */
 function cards(): readonly Card[] {
@@ -83,31 +81,24 @@ function measure(snapshot: { readonly cards: readonly Card[]; readonly manifest:
   });
 }
 
-const { values } = parseArgs({
-  options: {
-    rounds: { type: 'string', default: '10' },
-    json: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
+await runScript({
+  usage,
+  numbers: { rounds: { default: 10, least: 1 } },
+  async run({ rounds, json }) {
+    const manifest = manifestOf({
+      layers,
+      layerBytes: 300 * mebibyte,
+      embeddingBytes: gibibyte,
+      shape: { hiddenSize: 8192, vocabularySize: 128_000, kvBytesPerTokenPerLayer: 4096 },
+    });
+    const plans = measure({ cards: cards(), manifest }, rounds);
+    if (json) process.stdout.write(`${JSON.stringify({ plans })}\n`);
+    else
+      console.table(
+        plans.map((one) =>
+          Object.fromEntries(Object.entries(one).map(([key, value]) => [key, Math.round(10 * value) / 10])),
+        ),
+      );
+    return plans.every(({ medianMs }) => medianMs <= mostMs) ? 0 : 1;
   },
 });
-const rounds = Number(values.rounds);
-if (values.help || !Number.isInteger(rounds) || rounds < 1) {
-  (values.help ? stdout : stderr).write(`${usage}\n`);
-  process.exitCode = values.help ? 0 : 2;
-} else {
-  const manifest = manifestOf({
-    layers,
-    layerBytes: 300 * mebibyte,
-    embeddingBytes: gibibyte,
-    shape: { hiddenSize: 8192, vocabularySize: 128_000, kvBytesPerTokenPerLayer: 4096 },
-  });
-  const plans = measure({ cards: cards(), manifest }, rounds);
-  if (values.json) stdout.write(`${JSON.stringify({ plans })}\n`);
-  else
-    console.table(
-      plans.map((one) =>
-        Object.fromEntries(Object.entries(one).map(([key, value]) => [key, Math.round(10 * value) / 10])),
-      ),
-    );
-  process.exitCode = plans.every(({ medianMs }) => medianMs <= mostMs) ? 0 : 1;
-}

@@ -1,10 +1,9 @@
 import { mkdtempDisposable } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 
-import { Interruption } from '../../packages/cli/src/process/interruption.ts';
 import { benchModel } from '../bench/models.ts';
+import { runScript } from '../run-script.ts';
 import { bandwidths, measurePredictions, medianOf, type Measurements, type Pair } from './measure-predictions.ts';
 
 const usage = `Compares predicted with measured decode speeds: one stream of SmolLM2-135M on three machines in network
@@ -13,7 +12,7 @@ that does nothing else.
 usage: npm run predictions [-- --rounds <count>] [--mbit <bandwidth>] [--json]
 options:
   --rounds   answers of which the median speed counts; default 5
-  --mbit     bandwidth of the cables; may be repeated; default all of these
+  --mbit     bandwidth of the cables; default 0, all of these
   --json     print { comparisons: [{ mbit, stages, predicted, measured, prefill, ttftMs }], medianError, greatestError,
              prefill, ttft, machines }, with the machines' own measurements of their speeds and links
 Prefill and the time to the first token are compared, too. The exit code is 1 where the median error of the decode speed
@@ -30,13 +29,7 @@ interface RunOptions {
   readonly json: boolean;
 }
 
-async function run({ rounds, chosen, json }: RunOptions): Promise<number> {
-  using interruption = new Interruption({
-    process,
-    exit: (code) => process.exit(code),
-    nowMs: () => performance.now(),
-  });
-  const { signal } = interruption;
+async function run({ rounds, chosen, json }: RunOptions, signal: AbortSignal): Promise<number> {
   const { path } = await benchModel('smollm2', (line) => stderr.write(`${line}\n`));
   const measurements: (Measurements & { readonly mbit: number })[] = [];
   for (const mbit of chosen) {
@@ -70,7 +63,7 @@ async function run({ rounds, chosen, json }: RunOptions): Promise<number> {
       stdout.write(`${name}: median error ${median}, greatest ${greatest}\n`);
     }
   }
-  return interruption.exitCode ?? (decode.medianError > mostError ? 1 : 0);
+  return decode.medianError > mostError ? 1 : 0;
 }
 
 function errorsOf(pairs: readonly Pair[]): { readonly medianError: number; readonly greatestError: number } {
@@ -82,19 +75,9 @@ function textOf({ predicted, measured }: Pair, digits: number): string {
   return `${predicted.toFixed(digits)} / ${measured.toFixed(digits)} = ${(predicted / measured).toFixed(2)}`;
 }
 
-const { values } = parseArgs({
-  options: {
-    rounds: { type: 'string', default: '5' },
-    mbit: { type: 'string', multiple: true, default: bandwidths.map(String) },
-    json: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
-  },
+await runScript({
+  usage,
+  numbers: { rounds: { default: 5, least: 1 }, mbit: { default: 0, least: 0 } },
+  run: async ({ rounds, mbit, json }, signal) =>
+    await run({ rounds, chosen: mbit === 0 ? bandwidths : [mbit], json }, signal),
 });
-const rounds = Number(values.rounds);
-const chosen = values.mbit.map(Number);
-if (values.help || !Number.isInteger(rounds) || rounds < 1 || !chosen.every((mbit) => mbit > 0)) {
-  (values.help ? stdout : stderr).write(`${usage}\n`);
-  process.exitCode = values.help ? 0 : 2;
-} else {
-  process.exitCode = await run({ rounds, chosen, json: values.json });
-}
