@@ -184,6 +184,22 @@ it.each([1, 2])('goes on at another replica when its own of %i stages is cut, wh
   expect(earlyEnds).toEqual(['handed-over']);
 });
 
+it('is handed over, which is no loss, when the machine of its last stage is stopped in order', async () => {
+  const settings = { temperature: 1, seed: 18, speculation: false, max_tokens: 600, grammar: endless };
+  await serve({ replicas: 1, stages: 2 });
+  const [deployment] = cluster.coordinator.deployments.list();
+  const tail = cluster.peers.find(({ mesh }) => mesh.peerId === deployment?.stages.at(-1)?.peer);
+  const stopped: Promise<void>[] = [];
+  const asked = ask(settings, (count) => {
+    if (count === 9 && tail !== undefined) stopped.push(tail.peer.stop());
+  });
+  // Its machine may be asked to load the stage again, and refuse.
+  await asked.catch(() => undefined);
+  await Promise.all(stopped);
+  await tail?.peer.start();
+  expect(earlyEnds).toEqual(['handed-over']);
+});
+
 it('goes on as often as replicas are lost, on those that are deployed in their place', async () => {
   const arrangement = { replicas: 1, stages: 1 };
   const settings = { temperature: 1, seed: 14, speculation: false, max_tokens: 600, grammar: endless };

@@ -36,7 +36,7 @@ import { splitArchitecture } from '../stage-file/index.ts';
 import { HeldPrefixes } from './held-prefixes.ts';
 import type { MeasuredSpeeds } from './measured-speeds.ts';
 import { openRing } from './ring-link.ts';
-import { RingPipe } from './splice.ts';
+import { isOnPurpose, RingPipe } from './splice.ts';
 import { assertStageRoom } from './stage-room.ts';
 import { prepareStageFiles, type StageFiles, type StageFilesComponents } from './stage-files.ts';
 
@@ -240,7 +240,11 @@ export class HostedStage implements AsyncDisposable {
     const neighbour = this.#neighbour(1, next);
     const feeding = ring.send(stream.detach(), AbortSignal.any([this.#ended.signal, parted]));
     // When it returns the engine has closed its pipe: `lost` says why, which is what others are to hear.
-    void this.#run(feeding.catch((error: unknown) => this.#blame(neighbour, { parted, cause: error })));
+    void this.#run(
+      feeding.catch((error: unknown) =>
+        this.#blame(neighbour, { parted, cause: error, isTakenDown: isOnPurpose(error) }),
+      ),
+    );
   }
 
   /**
@@ -262,7 +266,7 @@ export class HostedStage implements AsyncDisposable {
     const feeding = ring.feed(stream.detach(), AbortSignal.any([this.#ended.signal, parted]));
     await this.#run(
       feeding.then(
-        () => this.#blame(neighbour, { parted }),
+        () => this.#blame(neighbour, { parted, isTakenDown: true }),
         (error: unknown) => this.#blame(neighbour, { parted, cause: error }),
       ),
     );
@@ -327,11 +331,13 @@ export class HostedStage implements AsyncDisposable {
     return this.#requireEngine().generate(generation, options);
   }
 
-  /** Ends the stage, on purpose: answers that other leads can continue are handed over. */
+  /**
+   * Ends the stage, on purpose: answers that other leads can continue are handed over, also where its lead is another
+   * machine, which is told by the end of the ring.
+   */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (!this.#ended.signal.aborted && !this.#isEngineGone) this.#engine?.handOver(handedOver());
     this.#overdue?.[Symbol.dispose]();
-    this.#end(new SkeinError('stage-lost', 'the deployment was ended'));
+    this.#end(new SkeinError('stage-lost', 'the deployment was ended', { details: { onPurpose: true } }));
     this.#listeners.dispose();
     await this.#engine?.stop();
     await Promise.allSettled(this.#tasks);
@@ -449,9 +455,9 @@ export class HostedStage implements AsyncDisposable {
    * Lets go of the ring because a neighbour is gone, or ends where the stage does not outlive that; does nothing when that
    * happened because our own engine is gone, whose end says more, or because the stage has let go of that ring.
    */
-  #blame(neighbour: Neighbour, { parted, cause }: { readonly parted: AbortSignal; readonly cause?: unknown }): void {
+  #blame(neighbour: Neighbour, { parted, ...loss }: Loss & { readonly parted: AbortSignal }): void {
     if (this.#isEngineGone || parted.aborted) return;
-    const error = lost(neighbour, cause);
+    const error = lost(neighbour, loss);
     if (!this.#outlivesNeighbours) return this.#end(error);
     this.#letGo(error);
     this.#onParted?.(error);
@@ -472,6 +478,7 @@ export class HostedStage implements AsyncDisposable {
     this.#hasNext = false;
     this.#ringNumber = undefined;
     if (stage === 0) {
+      if (isOnPurpose(error)) this.#engine?.handOver(handedOver());
       this.#engine?.resetRing(error);
       this.prefixes.clear();
     }
@@ -498,7 +505,10 @@ export class HostedStage implements AsyncDisposable {
   #end(error: SkeinError): void {
     if (this.#ended.signal.aborted) return;
     // The end of an engine that is gone already says more, and ends its generations, too.
-    if (!this.#isEngineGone) this.#engine?.failGenerations(error);
+    if (!this.#isEngineGone) {
+      if (isOnPurpose(error)) this.#engine?.handOver(handedOver());
+      this.#engine?.failGenerations(error);
+    }
     this.#ended.abort(error);
     void this.#engine?.stop();
   }
@@ -517,11 +527,18 @@ interface Neighbour {
   readonly name: string;
 }
 
-function lost({ stage, stages, name }: Neighbour, cause?: unknown): SkeinError {
+/** The end of a neighbour. */
+interface Loss {
+  readonly cause?: unknown;
+  /** Whether somebody took it down in order. Default: it was lost. */
+  readonly isTakenDown?: boolean;
+}
+
+function lost({ stage, stages, name }: Neighbour, { cause, isTakenDown = false }: Loss): SkeinError {
   return new SkeinError(
     'stage-lost',
-    `stage ${stage + 1} of ${stages}, on ${name}, was lost while it answered; whoever asks again has the model deployed anew`,
-    { cause, details: { stage } },
+    `stage ${stage + 1} of ${stages}, on ${name}, was ${isTakenDown ? 'taken down' : 'lost'} while it answered; whoever asks again has the model deployed anew`,
+    { cause, details: { stage, ...(isTakenDown && { onPurpose: true }) } },
   );
 }
 

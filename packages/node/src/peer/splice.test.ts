@@ -5,20 +5,21 @@ import type { ByteDuplex } from '@skein/mesh';
 import { encodeFrame, limits, SkeinError } from '@skein/protocol';
 import { describe, expect, it } from 'vitest';
 
-import { RingPipe } from './splice.ts';
+import { isOnPurpose, RingPipe } from './splice.ts';
 
 /** A ring stream whose other end the test plays. */
 function ringStream() {
   const incoming = new PassThrough();
   const written: Uint8Array[] = [];
   const lost = new SkeinError('peer-lost', 'gone');
+  const ended = Promise.withResolvers<void>();
   const stream: ByteDuplex = {
     readable: incoming as AsyncIterable<Uint8Array>,
     write: async (bytes) => void written.push(bytes),
-    end: async () => undefined,
+    end: async () => ended.resolve(),
     abort: () => void incoming.destroy(lost),
   };
-  return { stream, incoming, written, lost };
+  return { stream, incoming, written, lost, ended: ended.promise };
 }
 
 const never = new AbortController().signal;
@@ -92,5 +93,29 @@ describe('a ring stream joined to an engine', () => {
     await setImmediate();
     ended.abort();
     await expect(joined).rejects.toBe(lost);
+  });
+
+  it.each(['feed', 'send'] as const)(
+    'is ended when the stage is taken down, until the neighbour goes (%s)',
+    async (direction) => {
+      const { stream, incoming, lost, ended } = ringStream();
+      const takenDown = new AbortController();
+      const pipe = new PassThrough();
+      const joined = new RingPipe(pipe)[direction](stream, takenDown.signal);
+      await setImmediate();
+      takenDown.abort(new SkeinError('stage-lost', 'ended', { details: { onPurpose: true } }));
+      await ended;
+      expect(incoming.destroyed).toBe(false);
+      incoming.destroy(lost);
+      await expect(joined).rejects.toBe(lost);
+    },
+  );
+
+  it('tells an end that the next stage made on purpose from its loss', async () => {
+    const { stream, incoming } = ringStream();
+    const feeding = new RingPipe(new PassThrough()).send(stream, never);
+    incoming.end();
+    await expect(feeding).rejects.toSatisfy(isOnPurpose);
+    expect(isOnPurpose(new SkeinError('peer-lost', 'gone'))).toBe(false);
   });
 });

@@ -2,9 +2,16 @@ import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
 
 import type { ByteDuplex } from '@skein/mesh';
-import { limits, onAbort, SkeinError } from '@skein/protocol';
+import { isSkeinError, limits, onAbort, SkeinError } from '@skein/protocol';
 
 const lengthBytes = 4;
+/** Longest time for a neighbour to let go of a stream that was ended on purpose, in milliseconds. */
+const lingerMs = 1000;
+
+/** Tells whether a ring is let go of because somebody took a stage of it down, rather than because one was lost. */
+export function isOnPurpose(reason: unknown): boolean {
+  return isSkeinError(reason) && reason.details['onPurpose'] === true;
+}
 
 /**
  * The engine's pipe of the ring, joined to one stream in each direction, and to others when those are lost. It copies
@@ -20,17 +27,19 @@ export class RingPipe {
   }
 
   /**
-   * Copies the frames of a stream to the engine, at its pace. Returns when the stream has ended; throws when it is lost.
-   * Aborting the signal gives the stream up.
+   * Copies the frames of a stream to the engine, at its pace. Returns when the stream has ended, as the stage before
+   * ends it on purpose; throws when it is lost. Aborting the signal gives the stream up: where {@link isOnPurpose} says so
+   * of the reason, with an end instead of a loss.
    *
    * @throws SkeinError `frame-too-large` for a frame that is longer than any may be
    */
   async feed(stream: ByteDuplex, signal: AbortSignal): Promise<void> {
-    using _abort = onAbort(signal, () => stream.abort());
+    using _leaving = leaving(stream, signal);
     const bounds = new FrameBounds();
     /** The beginning of a frame. */
     let held: Uint8Array[] = [];
     for await (const chunk of stream.readable) {
+      if (signal.aborted) continue;
       const end = bounds.lastEnd(chunk);
       if (end > 0) {
         const isFull = this.#write([...held, chunk.subarray(0, end)]);
@@ -43,18 +52,25 @@ export class RingPipe {
 
   /**
    * Copies the engine's frames into a stream, at its pace. Nothing comes back on that stream, so its end is the news that
-   * the next stage is gone. Returns when the engine has closed its pipe; throws when the stream is over. Aborting the
-   * signal gives the stream up.
+   * the next stage is gone. Returns when the engine has closed its pipe; throws when the stream is over: an error of which
+   * {@link isOnPurpose} is true where the next stage has ended it. Aborting the signal gives the stream up, as for
+   * {@link feed}.
    */
   async send(stream: ByteDuplex, signal: AbortSignal): Promise<void> {
     const over = new AbortController();
-    using _abort = onAbort(signal, () => stream.abort());
+    using _over = onAbort(signal, () => over.abort());
+    using _leaving = leaving(stream, signal);
     const watch = async (): Promise<never> => {
-      for await (const _chunk of stream.readable) break;
-      throw new SkeinError('peer-lost', 'the next stage has ended the ring stream');
+      for await (const _chunk of stream.readable) {
+        throw new SkeinError('protocol-violation', 'the next stage has sent something back on the ring');
+      }
+      const details = { onPurpose: true };
+      throw new SkeinError('peer-lost', 'the next stage has ended the ring stream', { details });
     };
     try {
-      await Promise.race([this.#copyTo(stream, over.signal), watch()]);
+      const watching = watch();
+      await Promise.race([this.#copyTo(stream, over.signal), watching]);
+      if (signal.aborted) await watching;
     } finally {
       over.abort();
       stream.abort();
@@ -86,6 +102,23 @@ export class RingPipe {
     this.#pipe.uncork();
     return !wantsMore;
   }
+}
+
+/** Gives a stream up when a signal aborts: ends it where that is on purpose, for the neighbour to tell it from a loss. */
+function leaving(stream: ByteDuplex, signal: AbortSignal): Disposable {
+  let lingering: NodeJS.Timeout | undefined;
+  const abort = onAbort(signal, () => {
+    if (!isOnPurpose(signal.reason)) return stream.abort();
+    lingering = setTimeout(() => stream.abort(), lingerMs);
+    // One that can't be ended is lost already.
+    stream.end().catch(() => stream.abort());
+  });
+  return {
+    [Symbol.dispose]() {
+      abort[Symbol.dispose]();
+      clearTimeout(lingering);
+    },
+  };
 }
 
 /** The bounds of frames in a stream of bytes: each begins with its length. */

@@ -360,10 +360,8 @@ export class EngineProcess implements AsyncDisposable {
     this.failGenerations(error);
     this.#generations.clear();
     if (this.#stopping) return;
-    this.#logger.error(
-      { pid: this.pid, code: error.code, reason: error.message, cause: error.cause },
-      'engine process ended',
-    );
+    const outcome = 'what it served goes on elsewhere, and is loaded anew where there is room';
+    this.#logger.error({ pid: this.pid, code: error.code, cause: error.cause }, `${error.message}; ${outcome}`);
     this.#lost.abort(error);
   }
 }
