@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { exportAuthority, loadIdentity, loadOrCreateAuthority, saveMembership } from '@skein/mesh';
-import { expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 
 import { runInProcess, type Outcome } from '../testing/run-in-process.ts';
 
@@ -35,39 +35,50 @@ async function refusal(words: readonly string[], data: string): Promise<Outcome[
   return stderr;
 }
 
+// Each key that is sealed or opened takes scrypt a good part of a second: what nobody changes is made once.
+let sealed: Awaited<ReturnType<typeof temporaryPlace>>;
+let plain: Awaited<ReturnType<typeof temporaryPlace>>;
+/** The file of the authority in `plain`, and one that holds its passphrase. */
+let [file, words] = ['', ''];
+
+beforeAll(async () => {
+  sealed = await temporaryPlace();
+  await makeMesh(sealed.home, 'correct horse');
+  plain = await temporaryPlace();
+  await makeMesh(plain.home);
+  words = await plain.write('words.txt', 'correct horse\n');
+  const exported = await exportAuthority(plain.home, { passphrase: undefined, filePassphrase: 'correct horse' });
+  file = await plain.write('mesh.move', exported);
+});
+afterAll(async () => {
+  await sealed[Symbol.asyncDispose]();
+  await plain[Symbol.asyncDispose]();
+});
+
 test.each(['up', 'export'])(
   'names file and flag for a passphrase that is wrong: %s',
   async (command) => {
-    await using place = await temporaryPlace();
-    await makeMesh(place.home, 'correct horse');
-    const wrong = ['--passphrase-file', await place.write('wrong.txt', 'battery staple\n')];
-    const words =
+    const { home } = sealed;
+    const wrong = ['--passphrase-file', await sealed.write('wrong.txt', 'battery staple\n')];
+    const commandLine =
       {
         up: ['up', '--port', '0', '--no-serve', '--no-mdns', '--listen', '/ip4/127.0.0.1/tcp/0'],
-        export: ['authority', 'export', join(place.home, 'mesh.backup'), '--file-passphrase', wrong[1] ?? ''],
+        export: ['authority', 'export', join(home, 'mesh.backup'), '--file-passphrase', wrong[1] ?? ''],
       }[command] ?? [];
-    const said = await refusal([...words, ...wrong], place.home);
-    expect(said).toContain(join(place.home, 'identity.key'));
+    const said = await refusal([...commandLine, ...wrong], home);
+    expect(said).toContain(join(home, 'identity.key'));
     expect(said).toContain('--passphrase-file');
   },
   20_000,
 );
 
 test('says how the file of an authority is opened', async () => {
-  await using place = await temporaryPlace();
-  await makeMesh(place.home);
-  const words = await place.write('words.txt', 'correct horse\n');
-  const filePassphrase = 'correct horse';
-  const file = await place.write(
-    'mesh.move',
-    await exportAuthority(place.home, { passphrase: undefined, filePassphrase }),
-  );
-  const wrong = await place.write('wrong.txt', 'battery staple\n');
+  const wrong = await plain.write('wrong.txt', 'battery staple\n');
   for (const [given, secret] of [
     [file, wrong],
     [words, words],
   ] as const) {
-    const said = await refusal(['authority', 'import', given, '--file-passphrase', secret], place.other);
+    const said = await refusal(['authority', 'import', given, '--file-passphrase', secret], plain.other);
     expect(said).toContain(given);
     expect(said).toMatch(/skein authority export.*--file-passphrase/);
   }
@@ -75,14 +86,7 @@ test('says how the file of an authority is opened', async () => {
 
 test('says what to do where an authority is already', async () => {
   await using place = await temporaryPlace();
-  await makeMesh(place.home);
   await makeMesh(place.other);
-  const words = await place.write('words.txt', 'correct horse\n');
-  const filePassphrase = 'correct horse';
-  const file = await place.write(
-    'mesh.move',
-    await exportAuthority(place.home, { passphrase: undefined, filePassphrase }),
-  );
   const importing = ['authority', 'import', file, '--file-passphrase', words];
   const said = await refusal(importing, place.other);
   expect(said).toMatch(/holds the authority of a mesh already.*skein authority export.*--remove.*--data/);
