@@ -64,6 +64,31 @@ it('a limit beyond the context is cut to it, and lets others begin and end befor
   expect(ends).toEqual(['second', 'third', 'large']);
 });
 
+/** Asks for a text of three tokens, which repeats itself, but turns where no draft foresees it. */
+function drafting(index: number, sampling: Sampling): Generation {
+  const common = [40, 50, 60].map((token) => ({ token, bias: 100 }));
+  const { sampling: endless, ...rest } = asking(index, sampling);
+  return { ...rest, speculation: true, maxTokens: 50, sampling: { ...endless, logitBias: common } };
+}
+
+describe.each([1, 2])('sequences of which drafts fall, over %i stages,', (stages) => {
+  it.each(kinds.filter(([name]) => ['greedy', 'drawn', 'drawn by Mirostat 2'].includes(name)))(
+    'say bit for bit what each says alone without drafts, %s',
+    async (_name, sampling) => {
+      using pipeline = await Pipeline.create(model, stages);
+      pipeline.tickMs = 1;
+      for (const [index, id] of ids.entries()) pipeline.start(id, drafting(index, sampling));
+      for (const [index, id] of ids.entries()) {
+        const undrafted = { ...drafting(index, sampling), speculation: false };
+        expect(await pipeline.answer(id)).toEqual(await alone(stages, undrafted));
+      }
+      const { drafted, accepted } = pipeline.drafts();
+      expect(drafted - accepted).toBeGreaterThan(10);
+      expect(accepted).toBeGreaterThan(10);
+    },
+  );
+});
+
 describe.each([1, 2])('sequences that run out of room, over %i stages,', (stages) => {
   it.each(kinds)('say bit for bit what each says alone, %s', async (_name, sampling) => {
     using pipeline = await Pipeline.create(model, stages);

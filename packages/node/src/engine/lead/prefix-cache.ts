@@ -158,6 +158,7 @@ export class PrefixCache {
 
   /** Takes a running sequence's cells from a position on. */
   cutBack(slot: number, from: number): SlotOperation {
+    this.#isLoose = true;
     this.#cells.truncate(slot, from);
     return { type: 'remove', sequence: slot, from };
   }
@@ -215,8 +216,8 @@ export class PrefixCache {
 
   /**
    * Moves cells of running sequences that have free ones before them, through main memory to those, so that their next
-   * cells lie behind all that they have. Does so only after others have let go of cells, or one began in cells that lie
-   * there already, not for each fallen draft. One that shares cells gets its own, where there is room for them.
+   * cells lie behind all that they have. Looks for those only after somebody has let go of cells, or one began in cells
+   * that lie there already. One that shares cells gets its own, where there is room for them.
    *
    * @param options.spare cells that have to be left
    */
@@ -323,7 +324,6 @@ export class PrefixCache {
   #takeOver(source: Kept, cachedTokens: number): Placement {
     this.#slots.takeOver(source.slot);
     this.#forget(source.owner);
-    this.#isLoose = true;
     this.#kept = this.#kept.filter((kept) => kept !== source);
     return { slot: source.slot, cachedTokens, operations: [this.cutBack(source.slot, cachedTokens)] };
   }

@@ -3,8 +3,11 @@ import type { StepEntry } from '@skein/protocol';
 import type { Batch, Libllama } from '../libllama/libllama.ts';
 import { rowsBeforeFirstDraw } from './verification.ts';
 
-/** The rows of a micro-batch for which llama.cpp produces output. */
-export type OutputRows = 'all' | 'sampled';
+/**
+ * The rows of a micro-batch for which llama.cpp produces output: all, or those after which tokens are drawn, of these
+ * entries.
+ */
+export type OutputRows = 'all' | ReadonlySet<StepEntry>;
 
 /**
  * The arrays of `llama_batch`, allocated once for the largest micro-batch and filled again for each. llama.cpp copies
@@ -37,7 +40,7 @@ export class MicroBatch {
   ): Batch {
     let row = 0;
     for (const entry of entries) {
-      const firstOutput = outputs === 'all' ? 0 : rowsBeforeFirstDraw(entry);
+      const firstOutput = outputs === 'all' ? 0 : outputs.has(entry) ? rowsBeforeFirstDraw(entry) : entry.count;
       for (let index = 0; index < entry.count; index += 1, row += 1) {
         this.#positions[row] = entry.position + index;
         this.#sequences[row] = entry.sequence;

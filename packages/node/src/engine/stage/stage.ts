@@ -22,7 +22,7 @@ import type {
 } from '../libllama/libllama.ts';
 import { draftTokens } from '../micro-batch-tuning.ts';
 import { GraphHook } from './graph-hook.ts';
-import { MicroBatch } from './micro-batch.ts';
+import { MicroBatch, type OutputRows } from './micro-batch.ts';
 import type { CompiledGrammars } from './sampling/grammar/grammar.ts';
 import { Sampler } from './sampling/sampler.ts';
 import { SwapSpace } from './swap-space.ts';
@@ -237,7 +237,7 @@ export class Stage {
     this.#applyAll(step.operations, rows);
     this.#checkInput(step, input, rows);
     if (this.#tail !== undefined) return { draws: this.#decodeAndDraw(step.entries, input, this.#tail) };
-    if (rows > 0) this.#decode(step.entries, input, rows);
+    if (rows > 0) this.#decode(step.entries, input, { rows, outputs: 'all' });
     return { hidden: rows > 0 && this.#hook !== undefined ? this.#hook.take() : new Uint8Array(0) };
   }
 
@@ -346,33 +346,35 @@ export class Stage {
   }
 
   /**
-   * Decodes the entries and draws their tokens. Rows behind a draft token that is known to have fallen are not
-   * computed: nothing will ever ask for them.
+   * Decodes the entries and draws their tokens. Nothing will ever ask for rows behind a draft token that is known to have
+   * fallen. They are computed all the same, without output: each takes a cell, as on every other stage, so that the lead
+   * knows on all of them which cell the next row gets.
    */
   #decodeAndDraw(
     entries: readonly StepEntry[],
     input: StageInput,
     { verification }: { readonly verification: Verification },
   ): Sampled['draws'] {
-    const live = entries.filter((entry) => verification.stands(entry));
-    const rows = rowsOf(live);
-    const liveInput = live.length === entries.length ? input : selectRows(input, entries, new Set(live));
-    if (rows > 0) this.#decode(live, liveInput, rows);
+    const standing = new Set(entries.filter((entry) => verification.stands(entry)));
+    const rows = rowsOf(entries);
+    if (rows > 0) this.#decode(entries, input, { rows, outputs: standing });
     const draws: Sampled['draws'] = [];
-    const standing = new Set(live);
     let row = 0;
     for (const entry of entries) {
-      const stands = standing.has(entry);
       if (entry.sample) {
-        draws.push(stands ? verification.draw(entry, row) : { sequence: entry.sequence, tokens: [] });
+        draws.push(standing.has(entry) ? verification.draw(entry, row) : { sequence: entry.sequence, tokens: [] });
       }
-      if (stands) row += entry.count;
+      row += entry.count;
     }
     return draws;
   }
 
-  #decode(entries: readonly StepEntry[], input: StageInput, rows: number): void {
-    const batch = this.#batch.fill(entries, input, this.#tail === undefined ? 'all' : 'sampled');
+  #decode(
+    entries: readonly StepEntry[],
+    input: StageInput,
+    { rows, outputs }: { readonly rows: number; readonly outputs: OutputRows },
+  ): void {
+    const batch = this.#batch.fill(entries, input, outputs);
     const hook = this.#hook;
     hook?.expect({
       rows,
@@ -450,27 +452,4 @@ class OffloadArrays {
 
 function rowsOf(entries: readonly StepEntry[]): number {
   return entries.reduce((sum, entry) => sum + entry.count, 0);
-}
-
-/** Returns the rows of the selected entries. */
-function selectRows(input: StageInput, entries: readonly StepEntry[], selected: ReadonlySet<StepEntry>): StageInput {
-  const all = 'hidden' in input ? input.hidden : input.tokens;
-  const width = all.length / Math.max(1, rowsOf(entries));
-  const parts: { readonly from: number; readonly to: number }[] = [];
-  let start = 0;
-  for (const entry of entries) {
-    const end = start + entry.count * width;
-    if (selected.has(entry)) parts.push({ from: start, to: end });
-    start = end;
-  }
-  if ('tokens' in input)
-    return { tokens: Int32Array.from(parts.flatMap(({ from, to }) => [...input.tokens.subarray(from, to)])) };
-  const hidden = new Uint8Array(parts.reduce((sum, { from, to }) => sum + to - from, 0));
-  let offset = 0;
-  for (const { from, to } of parts) {
-    const part = input.hidden.subarray(from, to);
-    hidden.set(part, offset);
-    offset += part.byteLength;
-  }
-  return { hidden };
 }

@@ -47,8 +47,8 @@ export class SwapSpace {
   }
 
   /**
-   * Moves a sequence's cells, or a part of them, to a place. A sequence without cells is fine, as on a tail, which
-   * leaves out rows of fallen drafts. The sequence has no cells there afterwards, even after an error.
+   * Moves a sequence's cells, or a part of them, to a place. A sequence without cells is fine, as on a stage where a step
+   * has failed. The sequence has no cells there afterwards, even after an error.
    *
    * @throws SkeinError `protocol-violation` when the place is taken or the space is full, `engine-failed` when
    * llama.cpp can't write the cells

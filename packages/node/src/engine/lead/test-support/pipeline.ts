@@ -152,6 +152,17 @@ export class Pipeline implements Disposable {
     return this.operations.filter((type) => type === 'sample-with').length;
   }
 
+  /** Counts the draft tokens of the answers that have come to their ends. */
+  drafts(): { readonly drafted: number; readonly accepted: number } {
+    const usages = [...this.events.values()].flatMap((events) =>
+      events.flatMap((event) => (event.type === 'generation-end' ? event.usage : [])),
+    );
+    return {
+      drafted: usages.reduce((sum, { draftedTokens = 0 }) => sum + draftedTokens, 0),
+      accepted: usages.reduce((sum, { acceptedTokens = 0 }) => sum + acceptedTokens, 0),
+    };
+  }
+
   start(id: string, generation: Generation): void {
     this.lead.start(id, generation);
   }

@@ -3,6 +3,7 @@ import { SkeinError, stepSchema, type CacheOperation, type Sampled, type Samplin
 import { Verification } from '../../stage/verification.ts';
 import type { ScheduledStep } from '../scheduler.ts';
 import type { SchedulerDriver } from './scheduler-driver.ts';
+import { SimulatedCache, type SimulatedCacheOptions } from './simulated-cache.ts';
 
 /** Mirostat's state at the beginning of a sequence. */
 const firstMu = 7;
@@ -30,30 +31,6 @@ export function expectedTokens(prompt: readonly number[], count: number, { miros
   return text.slice(prompt.length);
 }
 
-export interface SimulatedRingOptions {
-  /** Cells of the cache. */
-  readonly contextTokens: number;
-  /** Tokens that the swap space holds. */
-  readonly swapTokens: number;
-  /**
-   * Sequences for which to throw when they get a cell before those that they have, since attention would add up otherwise
-   * then: those that share no cells, or all. Default: none.
-   */
-  readonly checksOrder?: 'own' | 'all';
-}
-
-interface Cell {
-  readonly number: number;
-  readonly token: number;
-}
-
-interface Swapped {
-  readonly from: number;
-  readonly tokens: readonly number[];
-  /** Cells behind a part that is swapped out. */
-  readonly rest: readonly Cell[];
-}
-
 interface SamplerState {
   readonly sampling: Sampling;
   /** Tokens that it was told or has drawn, where it looks back at them. */
@@ -62,14 +39,11 @@ interface SamplerState {
 }
 
 /**
- * A ring without arithmetic: caches as lists of cells, alike on every stage and numbered as llama.cpp does, and a tail
- * that continues the content of its cache. It throws where a real one would have been wrong: a hole, a cell taken
- * twice, too many cells, a full swap space, a sampler that forgot.
+ * A ring without arithmetic: a cache, which is alike on every stage, and a tail that continues its content. It throws
+ * where a real one would have been wrong: see {@link SimulatedCache}, and a sampler that forgot.
  */
 export class SimulatedRing {
-  readonly #options: SimulatedRingOptions;
-  readonly #swapped = new Map<number, Swapped>();
-  readonly #slots = new Map<number, Cell[]>();
+  readonly #cache: SimulatedCache;
   readonly #samplers = new Map<number, SamplerState>();
   readonly #queue: ScheduledStep[] = [];
   readonly #verification: Verification;
@@ -85,8 +59,8 @@ export class SimulatedRing {
   drafted = 0;
   swapIns = 0;
 
-  constructor(options: SimulatedRingOptions) {
-    this.#options = options;
+  constructor(options: SimulatedCacheOptions) {
+    this.#cache = new SimulatedCache(options);
     this.#verification = new Verification({ draw: ({ sequence, row }) => this.#draw(sequence, row) });
   }
 
@@ -131,7 +105,7 @@ export class SimulatedRing {
       else this.#apply(operation);
       if (operation.type === 'swap-out') lost.add(operation.place);
     }
-    for (const place of lost) this.#swapped.delete(place);
+    for (const place of lost) this.#cache.apply({ type: 'swap-discard', place });
     this.#lastSentBeforeFailure = this.#lastSent;
     this.#fail(step, driver);
     return true;
@@ -152,9 +126,9 @@ export class SimulatedRing {
       row += entry.count;
       this.rows += entry.count;
       this.drafted += entry.draft?.length ?? 0;
-      const before = this.#tokensOf(entry.sequence);
-      if (before.length !== entry.position) throw new Error(`rows at ${entry.position} of ${before.length} cells`);
-      for (const token of rows) this.#take(entry.sequence, token);
+      const { sequence, position } = entry;
+      const before = this.#cache.tokensOf(sequence);
+      this.#cache.compute(sequence, position, rows);
       this.#texts = rows.map((_, index) => [...before, ...rows.slice(0, index + 1)]);
       if (!entry.sample) continue;
       const stands = this.#verification.stands(entry);
@@ -180,84 +154,30 @@ export class SimulatedRing {
   }
 
   #apply(operation: CacheOperation): void {
-    if (operation.type === 'swap-discard') {
-      this.#swapped.delete(operation.place);
-      this.#brokenPlaces.delete(operation.place);
+    if (operation.type === 'sample-with') {
+      this.#configure(operation);
       return;
     }
-    const { sequence } = operation;
-    const cells = this.#slots.get(sequence) ?? [];
-    switch (operation.type) {
-      case 'swap-out':
-        if (this.#swapped.has(operation.place)) throw new Error('a place of the swap space is taken twice');
-        this.#swapOut(operation);
-        break;
-      case 'swap-in': {
-        const swapped = this.#swapped.get(operation.place);
-        if (swapped === undefined) throw new Error('what is brought back is not there');
-        if (cells.length !== swapped.from) throw new Error('a sequence is brought back where something is already');
-        for (const token of swapped.tokens) this.#take(sequence, token);
-        this.#slots.get(sequence)?.splice(operation.before);
-        this.#slots.set(sequence, [...(this.#slots.get(sequence) ?? []), ...swapped.rest]);
-        if (this.#brokenPlaces.has(operation.place)) this.#broken.set(sequence, 0);
-        this.swapIns += 1;
-        break;
-      }
-      case 'remove':
-        this.#slots.set(sequence, cells.slice(0, operation.from));
-        if (operation.from <= (this.#broken.get(sequence) ?? Infinity)) this.#broken.delete(sequence);
-        break;
-      case 'copy':
-        if (cells.length < operation.before) throw new Error('cells are shared that are not there');
-        if (this.#tokensOf(operation.to).length > 0) throw new Error('a slot is shared into that is not empty');
-        this.#slots.set(operation.to, cells.slice(0, operation.before));
-        break;
-      case 'sample-with': {
-        const { sampling, history, mu } = operation;
-        const remembered = history === undefined ? undefined : [...history];
-        this.#samplers.set(sequence, {
-          sampling,
-          remembered,
-          mu: sampling.mirostat === undefined ? 0 : (mu ?? firstMu),
-        });
-        this.#verification.forget(sequence);
-      }
+    this.#cache.apply(operation);
+    if (operation.type === 'swap-discard') this.#brokenPlaces.delete(operation.place);
+    else if (operation.type === 'swap-out') {
+      if (this.#broken.delete(operation.sequence)) this.#brokenPlaces.add(operation.place);
+    } else if (operation.type === 'swap-in') {
+      if (this.#brokenPlaces.has(operation.place)) this.#broken.set(operation.sequence, 0);
+      this.swapIns += 1;
+    } else if (operation.type === 'remove') {
+      const { sequence, from } = operation;
+      if (from <= (this.#broken.get(sequence) ?? Infinity)) this.#broken.delete(sequence);
     }
   }
 
-  #swapOut({ sequence, place, from = 0, before = Infinity }: Extract<CacheOperation, { type: 'swap-out' }>): void {
-    const cells = this.#slots.get(sequence) ?? [];
-    const tokens = this.#tokensOf(sequence).slice(from, before);
-    this.#swapped.set(place, { from, tokens, rest: cells.slice(before) });
-    if ([...this.#swapped.values()].flatMap((swapped) => swapped.tokens).length > this.#options.swapTokens) {
-      throw new Error('the swap space is too full');
-    }
-    this.#slots.set(sequence, cells.slice(0, from));
-    if (this.#broken.delete(sequence)) this.#brokenPlaces.add(place);
-  }
-
-  /** Gives a sequence the lowest cell that is free. */
-  #take(sequence: number, token: number): void {
-    const held = [...this.#slots.values(), ...[...this.#swapped.values()].map(({ rest }) => rest)];
-    const used = new Set(held.flatMap((cells) => cells.map(({ number }) => number)));
-    let number = 0;
-    while (used.has(number)) number += 1;
-    if (number >= this.#options.contextTokens) throw new Error('there are not enough cells');
-    const cells = this.#slots.get(sequence) ?? [];
-    const isOutOfOrder = number < (cells.at(-1)?.number ?? 0);
-    const { checksOrder } = this.#options;
-    if (isOutOfOrder && (checksOrder === 'all' || (checksOrder === 'own' && !this.#isShared(cells)))) {
-      throw new Error(`cell ${number} comes before one of the same sequence`);
-    }
-    this.#slots.set(sequence, [...cells, { number, token }]);
-  }
-
-  #isShared(cells: readonly Cell[]): boolean {
-    return cells.some((cell) => [...this.#slots.values()].filter((held) => held.includes(cell)).length > 1);
-  }
-
-  #tokensOf(sequence: number): number[] {
-    return (this.#slots.get(sequence) ?? []).map(({ token }) => token);
+  #configure({ sequence, sampling, history, mu }: Extract<CacheOperation, { type: 'sample-with' }>): void {
+    this.#samplers.set(sequence, {
+      sampling,
+      remembered: history === undefined ? undefined : [...history],
+      mu: sampling.mirostat === undefined ? 0 : (mu ?? firstMu),
+    });
+    this.#verification.forget(sequence);
   }
 }
 
