@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { invariant, onAbort } from '@skein/protocol';
 
 import { startedLine } from './answer-probe.ts';
+import { withoutDebugger } from './without-debugger.ts';
 
 /**
  * Longest waits for a probe, in milliseconds. A machine may be slow (emulated, busy, with a scanner of files or a slow
@@ -55,7 +56,7 @@ export async function runProbe(options: ProbeOptions): Promise<ProbeResult> {
   const nodeOptions = [...(options.nodeOptions ?? []), `--import=${loader}`];
   const startedAt = performance.now();
   const child = spawn(process.execPath, [...nodeOptions, fileURLToPath(script), ...options.arguments], {
-    env: environment,
+    env: { ...environment, ...withoutDebugger },
     stdio: ['ignore', 'pipe', 'pipe'],
     windowsHide: true,
   });

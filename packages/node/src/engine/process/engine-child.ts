@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { SkeinError, type Logger } from '@skein/protocol';
 
 import { withLibraries } from '../../hardware/runtime-libraries.ts';
+import { withoutDebugger } from '../../probe/without-debugger.ts';
 import { controlDescriptor, ringDescriptor } from '../control.ts';
 import { publicReason } from '../libllama/load-failure.ts';
 
@@ -45,7 +46,11 @@ export class EngineChild {
         `--import=${loader}`,
         script,
       ],
-      { stdio: [...engineStdio], windowsHide: true, env: withLibraries(process.env, runtimeDirectory) },
+      {
+        stdio: [...engineStdio],
+        windowsHide: true,
+        env: { ...withLibraries(process.env, runtimeDirectory), ...withoutDebugger },
+      },
     );
     this.ended = new Promise((resolve) => {
       this.#child.once('error', (cause) =>
