@@ -31,6 +31,8 @@ import {
   placeAnswerSchema,
   placeRequestSchema,
   promptSchema,
+  readAlongEventSchema,
+  readAlongRequestSchema,
   renewRequestSchema,
   revocationListSchema,
   revocationsSchema,
@@ -449,6 +451,18 @@ export const messagesOf: Readonly<Record<keyof typeof methods, readonly WireMess
       },
       { type: 'generation-error', error },
     ),
+  ],
+  readAlong: [
+    of('request', readAlongRequestSchema, {
+      type: 'read-along',
+      request: 'chatcmpl-1',
+      deployment: 'deployment-1',
+      prompt: 'chat',
+      askedAt: 1_700_000_000_000,
+      promptHash: sha256,
+      tokens: [5, 6, 7],
+    }),
+    of('event', readAlongEventSchema, { type: 'read-along-end', cachedTokens: 2 }, { type: 'generation-error', error }),
   ],
 };
 

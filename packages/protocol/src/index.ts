@@ -97,12 +97,14 @@ export {
   finishReasonSchema,
   generationEventSchema,
   maxFailovers,
+  readAlongEventSchema,
   usageSchema,
   type DescribedLogprobs,
   type FinishReason,
   type GenerationEvent,
   type GenerationTimings,
   type Logprobs,
+  type ReadAlongEvent,
   type Usage,
 } from './generation/events.ts';
 export {
@@ -116,9 +118,12 @@ export { promptSchema, tokensSchema, type Prompt } from './generation/prompt.ts'
 export {
   generationRequestSchema,
   latestTime,
+  readAlongRequestSchema,
   samplingSchema,
   type GenerationInput,
   type GenerationRequest,
+  type ReadAlongInput,
+  type ReadAlongRequest,
   type Resume,
   type Sampling,
 } from './generation/request.ts';

@@ -95,6 +95,13 @@ export const methods = Object.freeze({
     maxFrameBytes: 4 + limits.maxControlHeaderBytes + limits.maxPromptBytes + 1024 * 1024,
     maxInboundStreams: 256,
   },
+  // One for each answer that another lead generates. Its request is a generation's.
+  readAlong: {
+    ...control,
+    id: '/skein/read-along/1',
+    maxFrameBytes: 4 + limits.maxControlHeaderBytes + limits.maxPromptBytes + 1024 * 1024,
+    maxInboundStreams: 64,
+  },
   // One for each lead that a peer may hold.
   prefixes: { ...control, id: '/skein/prefixes/1', maxFrameBytes: 16_384, maxHeaderBytes: 1024, maxInboundStreams: 32 },
 } as const satisfies Record<string, Method>);

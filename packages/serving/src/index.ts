@@ -10,6 +10,7 @@ export {
   type GenerationUpdate,
 } from './generation/generate.ts';
 export { GenerationRun, type FailedAttempt, type ReplicaSource } from './generation/generation-run.ts';
+export { readAlong, type ReadAlongOptions } from './generation/read-along.ts';
 export { Transcript } from './generation/transcript.ts';
 export type { Candidate } from './routing/candidates.ts';
 export type { Choice, ChoiceReason, RoutedRequest } from './routing/choose-replica.ts';

@@ -1,4 +1,10 @@
-import { plannedSpecSchema, stagePlacementSchema, wireErrorSchema, type GenerationRequest } from '@skein/protocol';
+import {
+  plannedSpecSchema,
+  stagePlacementSchema,
+  wireErrorSchema,
+  type GenerationRequest,
+  type ReadAlongRequest,
+} from '@skein/protocol';
 import { z } from 'zod';
 
 import { gpuOptionsSchema } from '../hardware/gpu-options.ts';
@@ -68,6 +74,9 @@ type EngineGeneration = Pick<
   'prompt' | 'sampling' | 'maxTokens' | 'stop' | 'speculation' | 'askedAt' | 'resume'
 >;
 
+/** The part of a request to read along that the engine reads. */
+type EngineReading = Pick<ReadAlongRequest, 'prompt' | 'askedAt' | 'promptHash' | 'tokens'>;
+
 const engineEchoSchema = z.object({ type: z.literal('engine-echo') });
 const engineEchoRequestSchema = engineEchoSchema.extend({
   /** Whether to sweep the processor's caches behind the answer, since another one follows that is to find them so. */
@@ -81,6 +90,8 @@ export const toEngineSchema = z.discriminatedUnion('type', [
    * this pipe.
    */
   z.object({ type: z.literal('generation-start'), id: generationId, generation: z.custom<EngineGeneration>() }),
+  /** Starts to read a text along, which ends as a generation does; the payload is the packed prompt. */
+  z.object({ type: z.literal('read-along-start'), id: generationId, reading: z.custom<EngineReading>() }),
   z.object({ type: z.literal('generation-cancel'), id: generationId }),
   /** Answered at once, so that the way between the processes can be timed. */
   engineEchoRequestSchema,
@@ -117,7 +128,7 @@ export const fromEngineSchema = z.discriminatedUnion('type', [
     held: z.array(z.object({ id: generationId, tokens: z.number().int(), of: z.number().int() })),
     gone: z.array(generationId),
   }),
-  /** The payload is a whole frame of the `generate` stream, which the peer passes on as it is. The last one is the end. */
+  /** The payload is a whole frame of the `generate` or `read-along` stream, which the peer passes on as it is. The last one is the end. */
   z.object({ type: z.literal('generation-event'), id: generationId, isLast: z.boolean() }),
   z.object({ type: z.literal('generation-failed'), id: generationId, error: wireErrorSchema }),
 ]);

@@ -18,6 +18,7 @@ import {
   type HeldStage,
   type Logger,
   type ModelManifest,
+  type ReadAlongInput,
   type SpeedRatios,
   type StageConnect,
   type StageDrain,
@@ -306,6 +307,7 @@ export class HostedStage implements AsyncDisposable {
     const engine = this.#requireEngine();
     const isFirst = !this.#isDraining;
     this.#isDraining = true;
+    engine.endReads(notServing(this.load.deployment));
     if (handOver) engine.handOver(handedOver());
     if (!isFirst) return;
     this.#components.onChange();
@@ -329,6 +331,16 @@ export class HostedStage implements AsyncDisposable {
   generate(generation: Generation, options: { signal: AbortSignal }): AsyncIterable<Uint8Array> {
     if (!this.isServing) throw notServing(this.load.deployment);
     return this.#requireEngine().generate(generation, options);
+  }
+
+  /**
+   * Reads along: yields whole frames of the `read-along` stream.
+   *
+   * @throws SkeinError as {@link generate} does
+   */
+  readAlong(reading: ReadAlongInput, options: { signal: AbortSignal }): AsyncIterable<Uint8Array> {
+    if (!this.isServing) throw notServing(this.load.deployment);
+    return this.#requireEngine().readAlong(reading, options);
   }
 
   /**

@@ -22,7 +22,7 @@ import {
   type StageEvent,
   type StageLoad,
 } from '@skein/protocol';
-import { generate, Transcript } from '@skein/serving';
+import { generate, readAlong, Transcript } from '@skein/serving';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { writeTinyModel } from '../../../../scripts/fixtures/tiny-models.ts';
@@ -315,4 +315,32 @@ it('ends the stage of a coordinator that breaks the protocol, and tells it and t
   expect(await nextEvent(stream)).toMatchObject({ type: 'stage-failed', error: { code: 'protocol-violation' } });
   expect(warnings).toMatchObject([{ deployment, coordinator: mesh.peerId, code: 'protocol-violation' }]);
   await expect.poll(() => shownState(deployment)).toBeUndefined();
+});
+
+it('reads along what another lead generates, as long as it takes generations, and keeps it for its continuation', async () => {
+  const deployment = 'deployment-along';
+  await using stream = await hold(deployment);
+  const text = 'once upon a time there was a river that rose in the night and took the bridge with it';
+  const prompt: Prompt = { type: 'text', text };
+  const transcript = new Transcript();
+  for await (const event of begin(deployment, 20, { prompt })) transcript.add(event);
+  const { resume } = transcript.continuation ?? {};
+  if (resume === undefined) throw new Error('it has not begun');
+  const other = 'deployment-follows';
+  await using second = await hold(other);
+  const { promptHash, tokens } = resume;
+  const read = async (reading = {}) => {
+    const input = { prompt: packPrompt(prompt), askedAt: 0, promptHash, tokens, ...reading };
+    await readAlong(mesh, { deployment: other, lead: mesh.peerId }, input, { id: 'request-1' });
+  };
+  await read();
+  const rest = await Array.fromAsync(begin(other, 21, { prompt, resume }));
+  const end = rest.at(-1);
+  if (end?.type !== 'generation-end') throw new Error('it has not ended');
+  expect(end.usage.cachedTokens).toBe(end.usage.promptTokens);
+  await expect(read({ promptHash: '0'.repeat(64) })).rejects.toMatchObject({ code: 'invalid-request' });
+  await second.write({ type: 'stage-drain' } satisfies StageCommand);
+  expect(await nextEvent(second)).toEqual({ type: 'stage-draining', running: 0 });
+  await expect(read()).rejects.toMatchObject({ code: 'not-deployed' });
+  for (const one of [stream, second]) await one.write({ type: 'stage-unload' } satisfies StageCommand);
 });

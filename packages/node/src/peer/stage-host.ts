@@ -6,6 +6,7 @@ import {
   methods,
   parseHeader,
   prefixesAskSchema,
+  readAlongRequestSchema,
   ringOpenSchema,
   SkeinError,
   stageOpeningSchema,
@@ -55,6 +56,7 @@ export class StageHost {
     this.#served.use(mesh.handle(methods.ring, async (stream, { peerId }) => this.#joinRing(stream, peerId)));
     this.#served.use(mesh.handle(methods.prefixes, async (stream, remote) => this.#tellPrefixes(stream, remote)));
     this.#served.use(mesh.handle(methods.generate, async (stream, remote) => this.#generate(stream, remote)));
+    this.#served.use(mesh.handle(methods.readAlong, async (stream, remote) => this.#readAlong(stream, remote)));
   }
 
   /** Ends every stage and waits until their processes are gone. */
@@ -163,6 +165,20 @@ export class StageHost {
       if (signal.aborted) return;
       const shown = jsonSchema === undefined ? error : asSchemaError(error);
       await stream.write({ type: 'generation-error', error: toWireError(shown) });
+    }
+  }
+
+  async #readAlong(stream: FrameStream, { signal }: Remote): Promise<void> {
+    const { header, payload } = await this.#read(stream);
+    const { deployment, prompt, askedAt, promptHash, tokens } = parseHeader(readAlongRequestSchema, header);
+    const stage = this.#tenures.get(stageKey({ deployment, stage: 0 }))?.stage;
+    if (stage === undefined) throw notServing(deployment);
+    const reading = { prompt: { type: prompt, bytes: payload }, askedAt, promptHash, tokens };
+    try {
+      for await (const frames of stage.readAlong(reading, { signal })) await stream.writeFrames(frames, { signal });
+    } catch (error) {
+      if (signal.aborted) return;
+      await stream.write({ type: 'generation-error', error: toWireError(error) });
     }
   }
 

@@ -91,3 +91,14 @@ export const generationEventSchema = z.discriminatedUnion('type', [
   }),
 ]);
 export type GenerationEvent = z.infer<typeof generationEventSchema>;
+
+/** A lead's answer to a `read-along`: the one message on its stream. */
+export const readAlongEventSchema = z.discriminatedUnion('type', [
+  z.object({
+    type: z.literal('read-along-end'),
+    /** Tokens that were in the cache before. */
+    cachedTokens: tokenCount,
+  }),
+  z.object({ type: z.literal('generation-error'), error: wireErrorSchema }),
+]);
+export type ReadAlongEvent = z.infer<typeof readAlongEventSchema>;

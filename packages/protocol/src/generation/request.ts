@@ -146,6 +146,30 @@ export const generationRequestSchema = z.object({
 });
 export type GenerationRequest = z.infer<typeof generationRequestSchema>;
 
+/**
+ * A request to the lead of a deployment to read a text into its cache, which another lead generates: a prompt, and the
+ * tokens of the answer so far. A generation that goes on behind them starts from there. It waits for all others, and ends
+ * where they need the room. It is the first frame on a `read-along` stream; its payload is the packed prompt.
+ */
+export const readAlongRequestSchema = z.object({
+  type: z.literal('read-along'),
+  request: requestIdSchema,
+  deployment: deploymentIdSchema,
+  prompt: promptTypeSchema,
+  /** As in the request that the other lead has. */
+  askedAt: z.number().int().nonnegative().max(latestTime),
+  /** Hash of the prompt, from the other lead's `generation-begin`. */
+  promptHash: sha256Schema,
+  /** All tokens generated so far, in order. */
+  tokens: arraySchema(tokenId, { most: limits.maxPromptTokens }),
+});
+export type ReadAlongRequest = z.infer<typeof readAlongRequestSchema>;
+
+/** A request to read along, without its id and its deployment, and with its prompt packed. */
+export type ReadAlongInput = Omit<ReadAlongRequest, 'type' | 'request' | 'deployment' | 'prompt'> & {
+  readonly prompt: PackedPrompt;
+};
+
 /** A request without its id and its deployment, which routing chooses, and with its prompt packed. */
 export type GenerationInput = Omit<GenerationRequest, 'type' | 'request' | 'deployment' | 'prompt'> & {
   readonly prompt: PackedPrompt;

@@ -11,7 +11,6 @@ import {
   SkeinError,
   toWireError,
   type Frame,
-  type GenerationEvent,
   type MetadataOverride,
   type RingMessage,
   type Step,
@@ -19,7 +18,7 @@ import {
 
 import { type EngineLoad, type FromEngine, type ToEngine } from '../control.ts';
 import { ChatTemplate } from '../lead/chat-template/chat-template.ts';
-import { Lead } from '../lead/lead.ts';
+import { Lead, type LeadEvent } from '../lead/lead.ts';
 import { TokenEmbedder } from '../lead/token-embedder.ts';
 import { Tokenizer } from '../lead/tokenizer.ts';
 import type { Libllama } from '../libllama/libllama.ts';
@@ -170,6 +169,11 @@ async function leadEngine(
           lead.start(message.id, { ...settings, prompt: { type: prompt, bytes: payload } });
           break;
         }
+        case 'read-along-start': {
+          const { prompt, ...reading } = message.reading;
+          lead.read(message.id, { ...reading, prompt: { type: prompt, bytes: payload } });
+          break;
+        }
         case 'generation-cancel':
           lead.cancel(message.id);
           break;
@@ -200,9 +204,12 @@ async function leadEngine(
  * Sends an event as a frame that the peer passes on unread. An error goes as a message, since the peer may know more
  * about it.
  */
-function sendEvent(outputs: EngineOutputs, id: string, event: GenerationEvent): void {
+function sendEvent(outputs: EngineOutputs, id: string, event: LeadEvent): void {
   if (event.type === 'generation-error') outputs.control({ type: 'generation-failed', id, error: event.error });
-  else outputs.control({ type: 'generation-event', id, isLast: event.type === 'generation-end' }, encodeFrame(event));
+  else {
+    const isLast = event.type === 'generation-end' || event.type === 'read-along-end';
+    outputs.control({ type: 'generation-event', id, isLast }, encodeFrame(event));
+  }
 }
 
 /**

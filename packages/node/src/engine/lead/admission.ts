@@ -19,8 +19,15 @@ export interface AdmissionOptions {
 const spareTokens = 32;
 
 /**
+ * Most sequences that wait to be read and draw nothing: as many as a lead may have to take over from another one that
+ * leaves.
+ */
+const maxReads = 64;
+
+/**
  * The sequences that wait, and the decision which of them begins when. First come, first served; a preempted sequence
- * comes back before any other begins, so nobody takes the room that it waits for.
+ * comes back before any other begins, so nobody takes the room that it waits for. Sequences that draw nothing have a
+ * queue of their own, which has its turn when nobody else waits.
  */
 export class Admission {
   readonly #cache: PrefixCache;
@@ -30,6 +37,8 @@ export class Admission {
    * that continue an answer of another lead, whose readers have begun; then the rest.
    */
   readonly #waiting: Sequence[] = [];
+  /** Sequences that wait and draw nothing. */
+  readonly #reads: Sequence[] = [];
   /** Prompt tokens of waiting sequences that the cache held when they came. */
   readonly #cachedAtFirst = new WeakMap<Sequence, number>();
 
@@ -38,9 +47,14 @@ export class Admission {
     this.#options = options;
   }
 
-  /** Sequences that wait. */
+  /** Number of sequences that wait to draw. */
   get size(): number {
     return this.#waiting.length;
+  }
+
+  /** Number of sequences that wait and draw nothing. */
+  get reads(): number {
+    return this.#reads.length;
   }
 
   /** Tokens that they have to read before their next one is drawn, unless the cache has changed since they came. */
@@ -56,14 +70,8 @@ export class Admission {
    * `invalid-request` when its prompt is empty
    */
   add(request: SequenceRequest): Sequence {
-    const { contextTokens, maxQueued } = this.#options;
-    if (request.prompt.length === 0) throw new SkeinError('invalid-request', 'the prompt is empty');
-    if (request.mostTokens > contextTokens) {
-      throw new SkeinError(
-        'context-length-exceeded',
-        `${request.mostTokens} tokens are needed where the context holds ${contextTokens}; shorten the prompt or deploy with a larger context`,
-      );
-    }
+    const { maxQueued } = this.#options;
+    this.#assertMayFit(request);
     const continues = request.resume !== undefined;
     const alike = this.#waiting.filter((one) => (one.request.resume !== undefined) === continues);
     if (alike.length >= maxQueued) {
@@ -77,13 +85,28 @@ export class Admission {
     return sequence;
   }
 
+  /**
+   * Queues a sequence that draws nothing.
+   *
+   * @throws SkeinError as {@link add} does
+   */
+  addRead(request: SequenceRequest): Sequence {
+    this.#assertMayFit(request);
+    if (this.#reads.length >= maxReads) {
+      throw new SkeinError('overloaded', `${maxReads} texts wait to be read along already; try again later`);
+    }
+    const sequence = new Sequence(request);
+    this.#reads.push(sequence);
+    return sequence;
+  }
+
   /** Puts a preempted sequence before all others: it is the first to come back. */
   putBack(sequence: Sequence): void {
     this.#waiting.unshift(sequence);
   }
 
   remove(sequence: Sequence): void {
-    removeSequence(this.#waiting, sequence);
+    removeSequence(sequence.draws ? this.#waiting : this.#reads, sequence);
   }
 
   /** Forgets the copies of preempted sequences in main memory: they are computed anew. */
@@ -100,21 +123,54 @@ export class Admission {
     running: readonly Sequence[],
     { mayOpenGrammar }: { readonly mayOpenGrammar: boolean },
   ): { readonly sequence: Sequence; readonly placement: Placement } | undefined {
-    if (running.length >= this.#options.sequences) return undefined;
+    if (!this.#isPlaceFree(running)) return undefined;
     for (const sequence of this.#waiting) {
-      const { tokens, copy, request } = sequence;
+      const { tokens, request } = sequence;
       if (!sequence.hasBegun && this.#isBeingRead(tokens, running)) continue;
-      if (!mayOpenGrammar && request.sampling.grammar !== undefined) return undefined;
-      const spare = sum(running, (one) => one.unsent + spareFor(one)) + spareFor(sequence);
-      const sources = running.flatMap(({ slot, tokens: held, confirmed }) =>
-        slot === undefined ? [] : [{ slot, tokens: held, confirmed }],
-      );
-      const placement = this.#cache.place(tokens, { spare, running: sources, copy, owner: request.id });
+      if (!mayOpenGrammar && request.sampling?.grammar !== undefined) return undefined;
+      const placement = this.#place(sequence, running);
       if (placement === undefined) return undefined;
       this.remove(sequence);
       return { sequence, placement };
     }
     return undefined;
+  }
+
+  /**
+   * Removes and returns the next sequence that draws nothing, where no other one runs and nobody else waits, with its
+   * placement; without one where there is no room for it.
+   */
+  nextRead(
+    running: readonly Sequence[],
+  ): { readonly sequence: Sequence; readonly placement: Placement | undefined } | undefined {
+    const [sequence] = this.#reads;
+    const isFree = this.#waiting.length === 0 && this.#isPlaceFree(running) && running.every(({ draws }) => draws);
+    if (sequence === undefined || !isFree) return undefined;
+    this.remove(sequence);
+    return { sequence, placement: this.#place(sequence, running) };
+  }
+
+  #isPlaceFree(running: readonly Sequence[]): boolean {
+    return sum(running, ({ draws }) => Number(draws)) < this.#options.sequences;
+  }
+
+  #place(sequence: Sequence, running: readonly Sequence[]): Placement | undefined {
+    const { tokens, copy, request } = sequence;
+    const spare = sum(running, (one) => one.unsent + spareFor(one)) + spareFor(sequence);
+    const sources = running.flatMap(({ slot, tokens: held, confirmed }) =>
+      slot === undefined ? [] : [{ slot, tokens: held, confirmed }],
+    );
+    return this.#cache.place(tokens, { spare, running: sources, copy, owner: request.id });
+  }
+
+  #assertMayFit({ prompt, mostTokens }: SequenceRequest): void {
+    const { contextTokens } = this.#options;
+    if (prompt.length === 0) throw new SkeinError('invalid-request', 'the prompt is empty');
+    if (mostTokens <= contextTokens) return;
+    throw new SkeinError(
+      'context-length-exceeded',
+      `${mostTokens} tokens are needed where the context holds ${contextTokens}; shorten the prompt or deploy with a larger context`,
+    );
   }
 
   /** Tells whether a running sequence is about to have computed much more of this prompt than any has now. */

@@ -54,7 +54,7 @@ export class Answer {
     this.#options = options;
     this.#assembler = new TextAssembler(options.stop);
     this.#startedAt = options.now();
-    this.#promptHash = createHash('sha256').update(Uint32Array.from(options.prompt)).digest('hex');
+    this.#promptHash = hashOf(options.prompt);
     if (resume !== undefined) this.#replay(resume);
   }
 
@@ -156,6 +156,11 @@ export class Answer {
     const bytes = (of: number): number[] => [...tokenizer.piece(of, { special: true })];
     return { token, logprob, bytes: bytes(token), top: top.map((other) => ({ ...other, bytes: bytes(other.token) })) };
   }
+}
+
+/** Returns the hash by which leads tell prompts apart. */
+export function hashOf(prompt: readonly number[]): string {
+  return createHash('sha256').update(Uint32Array.from(prompt)).digest('hex');
 }
 
 /** Makes the event for some text that no new token belongs to; none for an empty text. */

@@ -9,7 +9,10 @@ export interface BatchOptions extends MicroBatchTuning {
 }
 
 /** The facts of a running sequence that decide about its rows. */
-export type Ready = Pick<Sequence, 'unsent' | 'readsTiles' | 'isLeaving'>;
+export type Ready = Pick<Sequence, 'unsent' | 'readsTiles' | 'isLeaving' | 'draws'>;
+
+/** Most rows of sequences that draw nothing in a micro-batch beside those that draw, which wait for them. */
+const rowsBeside = 8;
 
 /** Rows of one sequence in the next micro-batch: known tokens, and draft tokens behind them. */
 export interface PlannedRows<Of> {
@@ -32,7 +35,8 @@ export interface BatchPlan<Of> {
 /**
  * Plans the known tokens of the next micro-batch: decoding sequences first, then prompts in chunks. It holds at most a
  * fair share of the running sequences, so that the others can fill the ring's other places. A tile goes alone, when it
- * is its sequence's turn: it would change how the rows of others are rounded.
+ * is its sequence's turn: it would change how the rows of others are rounded. Sequences that draw nothing come last, with
+ * few rows and no tiles beside those that draw.
  *
  * @param running sequences in the order of their turns
  * @param freeCells cells of the KV cache, of which each row takes one
@@ -42,10 +46,12 @@ export function planBatch<Of extends Ready>(
   freeCells: number,
   options: BatchOptions,
 ): BatchPlan<Of> {
-  const ready = running.filter(({ unsent, isLeaving }) => unsent > 0 && !isLeaving);
+  const isAlone = !running.some(({ draws }) => draws);
+  const mayRead = (one: Of): boolean => one.draws || isAlone || !one.readsTiles;
+  const ready = running.filter((one) => one.unsent > 0 && !one.isLeaving && mayRead(one));
   const [first] = ready;
   if (first === undefined) return { rows: [], isStarved: false, draftRoom: 0 };
-  if (!first.readsTiles) return planRows({ ready, running: running.length, freeCells }, options);
+  if (!first.readsTiles) return planRows({ ready, running: running.length, freeCells, isAlone }, options);
   const { rows } = invariant(options.tiles, 'only a scheduler with tiles plans to read in tiles');
   if (freeCells < rows) return { rows: [], isStarved: true, draftRoom: 0 };
   return { rows: [{ sequence: first, knownTokens: rows, draft: [] }], isStarved: false, draftRoom: 0 };
@@ -56,18 +62,26 @@ function planRows<Of extends Ready>(
     ready,
     running,
     freeCells,
-  }: { readonly ready: readonly Of[]; readonly running: number; readonly freeCells: number },
+    isAlone,
+  }: {
+    readonly ready: readonly Of[];
+    readonly running: number;
+    readonly freeCells: number;
+    readonly isAlone: boolean;
+  },
   { stages, batchTokens, chunkTokens, draftTokens }: BatchOptions,
 ): BatchPlan<Of> {
   const share = Math.ceil(running / stages);
   const byRows = ready.filter(({ readsTiles }) => !readsTiles);
-  byRows.sort((one, other) => Number(one.unsent > 1) - Number(other.unsent > 1));
+  const place = ({ unsent, draws }: Of): number => (draws ? Number(unsent > 1) : 2);
+  byRows.sort((one, other) => place(one) - place(other));
   const rows: PlannedRows<Of>[] = [];
   let [batchRoom, promptRoom, cells] = [batchTokens, chunkTokens, freeCells];
   let isStarved = false;
   for (const sequence of byRows.slice(0, share)) {
-    const isDecoding = sequence.unsent === 1;
-    const wanted = isDecoding ? Math.min(1, batchRoom) : Math.min(sequence.unsent, batchRoom, promptRoom);
+    const isDecoding = sequence.unsent === 1 && sequence.draws;
+    const most = sequence.draws || isAlone ? sequence.unsent : Math.min(sequence.unsent, rowsBeside);
+    const wanted = isDecoding ? Math.min(1, batchRoom) : Math.min(most, batchRoom, promptRoom);
     if (wanted === 0) break;
     // A prompt leaves a cell for the next token of each other sequence.
     const knownTokens = Math.min(wanted, isDecoding ? cells : cells - (running - 1));
@@ -91,7 +105,8 @@ function planRows<Of extends Ready>(
  * weights more often.
  */
 export function placesInRing(running: readonly Ready[], stages: number): number {
-  const isReading = stages > 1 && running.some(({ unsent }) => unsent > 1);
+  const isAlone = !running.some(({ draws }) => draws);
+  const isReading = stages > 1 && running.some(({ unsent, draws }) => unsent > 1 && (draws || isAlone));
   return isReading ? stages + 1 : stages;
 }
 

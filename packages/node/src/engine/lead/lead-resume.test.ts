@@ -1,6 +1,13 @@
 import { setImmediate as immediate } from 'node:timers/promises';
 
-import { invariant, packPrompt, type GenerationEvent, type Resume, type Sampling } from '@skein/protocol';
+import {
+  invariant,
+  packPrompt,
+  type GenerationEvent,
+  type ReadAlongInput,
+  type Resume,
+  type Sampling,
+} from '@skein/protocol';
 import { Transcript, type GenerationUpdate } from '@skein/serving';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
@@ -33,6 +40,7 @@ type Delta = Extract<GenerationEvent, { type: 'text-delta' }>;
 interface Said {
   readonly begin: GenerationUpdate;
   readonly deltas: readonly Delta[];
+  readonly cachedTokens: number | undefined;
   readonly end: { readonly finishReason: string; readonly promptTokens: number; readonly completionTokens: number };
 }
 
@@ -57,9 +65,21 @@ async function say(pipeline: Pipeline, id: string, generation: Generation): Prom
   const { finishReason, usage } = end;
   return {
     begin,
+    cachedTokens: usage.cachedTokens,
     deltas: events.filter((event) => event.type === 'text-delta'),
     end: { finishReason, promptTokens: usage.promptTokens, completionTokens: usage.completionTokens },
   };
+}
+
+/** Reads a text along to its end. */
+async function read(pipeline: Pipeline, id: string, reading: ReadAlongInput): Promise<void> {
+  pipeline.lead.read(id, reading);
+  for (;;) {
+    const [event] = pipeline.events.get(id) ?? [];
+    if (event?.type === 'generation-error') throw new Error(event.error.message);
+    if (event?.type === 'read-along-end') return;
+    await immediate();
+  }
 }
 
 /** Tokens and, bit for bit, what the logits give. */
@@ -183,6 +203,34 @@ it('generations that go on at one lead at once, each from another place, do so a
   }
 });
 
+describe.each([1, 2])('a generation that was read along, over %i stages,', (stages) => {
+  it('starts from what was read, and says what it would have said', async () => {
+    using first = await Pipeline.create(model, stages);
+    using second = await Pipeline.create(model, stages);
+    const generation = asking({ sampling: everything });
+    const whole = await say(first, 'whole', generation);
+    for (const seam of [0, 1, 7, whole.deltas.length - 2]) {
+      const { promptHash, tokens } = resumeAfter(whole, seam);
+      const { prompt } = generation;
+      await read(second, `along ${seam}`, { prompt, askedAt: 0, promptHash, tokens });
+      const resume = resumeAfter(whole, seam + 1);
+      const rest = await say(second, `from ${seam}`, { ...generation, resume });
+      expect(drawnOf(rest.deltas)).toEqual(drawnOf(whole.deltas.slice(seam + 1)));
+      expect(rest.cachedTokens).toBe(whole.end.promptTokens);
+    }
+  });
+});
+
+it.each<[name: string, wrong: Partial<ReadAlongInput>]>([
+  ['another prompt', { promptHash: '0'.repeat(64) }],
+  ['a token that the model does not have', { tokens: [65_535] }],
+])('nothing is read along with %s', async (_name, wrong) => {
+  using pipeline = await Pipeline.create(model, 1);
+  const { promptHash, tokens } = resumeAfter(await say(pipeline, 'whole', asking()), 1);
+  const reading = { prompt: asking().prompt, askedAt: 0, promptHash, tokens, ...wrong };
+  await expect(read(pipeline, 'wrong', reading)).rejects.toThrow('can not be resumed');
+});
+
 describe('a generation that is resumed', () => {
   let pipeline: Pipeline;
 
@@ -210,8 +258,7 @@ describe('a generation that is resumed', () => {
     ['another prompt', { promptHash: '0'.repeat(64) }],
     ['tokens of Mirostat without its state', { tokens: [70] }, everything],
   ])('is refused with %s', async (_name, wrong, sampling = wild) => {
-    const { begin, deltas, end } = await say(pipeline, 'whole', asking());
-    const resume = { ...resumeAfter({ begin, deltas, end }, 0), ...wrong };
+    const resume = { ...resumeAfter(await say(pipeline, 'whole', asking()), 0), ...wrong };
     pipeline.start('refused', asking({ sampling, resume }));
     expect(pipeline.events.get('refused')?.at(-1)).toMatchObject({
       type: 'generation-error',

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as immediate } from 'node:timers/promises';
 
-import { fromText, packPrompt, type GenerationEvent, type TextMessage } from '@skein/protocol';
+import { fromText, packPrompt, type TextMessage } from '@skein/protocol';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
 import { writeTinyModel } from '../../../../../scripts/fixtures/tiny-models.ts';
@@ -14,7 +14,7 @@ import { CompiledGrammars } from '../stage/sampling/grammar/grammar.ts';
 import { checkSampling } from '../stage/sampling/check-sampling.ts';
 import { Stage } from '../stage/stage.ts';
 import { ChatTemplate } from './chat-template/chat-template.ts';
-import { Lead, type Generation } from './lead.ts';
+import { Lead, type Generation, type LeadEvent } from './lead.ts';
 import { Tokenizer } from './tokenizer.ts';
 
 /** The lead of a whole model: real tokenizer, real stage, no processes. */
@@ -23,7 +23,7 @@ const sequences = 2;
 let directory: string;
 let library: Libllama;
 let stage: Stage;
-let events: Map<string, GenerationEvent[]>;
+let events: Map<string, LeadEvent[]>;
 let lead: Lead;
 /** Number of generations started, at each report that nothing is left to do. */
 let idle: number[];
@@ -100,7 +100,7 @@ function asking(text: string, rest: Partial<Generation> = {}): Generation {
   return { prompt: packPrompt({ type: 'text', text }), sampling: greedy, maxTokens: 12, stop: [], ...rest };
 }
 
-async function endOf(id: string): Promise<GenerationEvent | undefined> {
+async function endOf(id: string): Promise<LeadEvent | undefined> {
   for (;;) {
     const last = events.get(id)?.at(-1);
     if (last?.type === 'generation-end' || last?.type === 'generation-error') return last;

@@ -5,6 +5,8 @@ import {
   toWireError,
   type GenerationEvent,
   type GenerationInput,
+  type ReadAlongEvent,
+  type ReadAlongInput,
   type Resume,
   type Sampled,
   type Sampling,
@@ -12,7 +14,7 @@ import {
 } from '@skein/protocol';
 
 import type { Stage, StageOutput } from '../stage/stage.ts';
-import { Answer, contradicts, type SequenceCost } from './answer.ts';
+import { Answer, contradicts, hashOf, type SequenceCost } from './answer.ts';
 import { ChannelFilter, findChannelMarks, type ChannelMarks } from './channels.ts';
 import type { ChatTemplate } from './chat-template/chat-template.ts';
 import type { PrefixNews } from './held-prompts.ts';
@@ -25,6 +27,9 @@ import type { Tokenizer } from './tokenizer.ts';
 
 /** The part of a request that the engine needs. */
 export type Generation = Omit<GenerationInput, 'jsonSchema'>;
+
+/** An event of a generation, or of a text that is read along. */
+export type LeadEvent = GenerationEvent | ReadAlongEvent;
 
 export interface LeadComponents {
   readonly tokenizer: Tokenizer;
@@ -40,7 +45,7 @@ export interface LeadComponents {
    * too.
    */
   readonly checkSampling: (sampling: Sampling) => void;
-  readonly emit: (generation: string, event: GenerationEvent) => void;
+  readonly emit: (generation: string, event: LeadEvent) => void;
   /** Called when a step has come back without a token, or has failed: a long prompt is being read, say. */
   readonly onProgress: () => void;
   /** Called when nothing is left to do, with the number of generations started so far. */
@@ -82,6 +87,8 @@ export class Lead {
   readonly #options: LeadOptions;
   #scheduler: Scheduler;
   readonly #served = new Map<string, Served>();
+  /** Sequences that are read along, by the ids of their requests. */
+  readonly #reads = new Map<string, Sequence>();
   readonly #channelMarks: ChannelMarks | undefined;
   readonly #prompts: PromptReader;
   #load: LoadMeter;
@@ -120,12 +127,27 @@ export class Lead {
     this.#changed();
   }
 
-  /** Ends a generation that nobody waits for any more. No event follows. */
+  /**
+   * Reads a prompt, and the tokens of an answer that another lead generates, into the cache: when nobody waits, and as long
+   * as nobody needs the room. One event follows through `emit`: that it has been read, or an error.
+   */
+  read(id: string, reading: ReadAlongInput): void {
+    this.#started += 1;
+    try {
+      this.#reads.set(id, this.#scheduler.read({ id, ...this.#prepareToRead(reading) }));
+    } catch (error) {
+      this.#components.emit(id, { type: 'generation-error', error: toWireError(error) });
+    }
+    this.#changed();
+  }
+
+  /** Ends a generation, or the reading of a text, that nobody waits for any more. No event follows. */
   cancel(id: string): void {
-    const served = this.#served.get(id);
-    if (served === undefined) return;
+    const sequence = this.#served.get(id)?.sequence ?? this.#reads.get(id);
+    if (sequence === undefined) return;
     this.#served.delete(id);
-    this.#scheduler.end(served.sequence);
+    this.#reads.delete(id);
+    this.#scheduler.end(sequence);
     this.#changed();
   }
 
@@ -135,8 +157,11 @@ export class Lead {
    */
   resetRing(): void {
     const error = toWireError(new SkeinError('stage-lost', 'another stage of the pipeline was lost'));
-    for (const id of this.#served.keys()) this.#emit(id, [{ type: 'generation-error', error }]);
+    for (const id of [...this.#served.keys(), ...this.#reads.keys()]) {
+      this.#emit(id, [{ type: 'generation-error', error }]);
+    }
     this.#served.clear();
+    this.#reads.clear();
     this.#scheduler = new Scheduler({ ...this.#options, maxQueued }, this.#scheduler.nextStep);
     this.#load = new LoadMeter(this.#components.now());
     this.#changed();
@@ -208,7 +233,7 @@ export class Lead {
     }
   }
 
-  #emit(id: string, events: readonly GenerationEvent[]): void {
+  #emit(id: string, events: readonly LeadEvent[]): void {
     for (const event of events) this.#components.emit(id, event);
   }
 
@@ -226,6 +251,7 @@ export class Lead {
   }
 
   #changed(): void {
+    this.#tellReads();
     this.#tellCounts();
     this.#tellIdle();
     if (this.#pumpIsDue) return;
@@ -234,6 +260,19 @@ export class Lead {
       this.#pumpIsDue = false;
       this.#pump();
     });
+  }
+
+  #tellReads(): void {
+    for (const { sequence, error } of this.#scheduler.takeEndedReads()) {
+      const { id } = sequence.request;
+      if (!this.#reads.delete(id)) continue;
+      const { cachedTokens } = sequence;
+      this.#emit(id, [
+        error === undefined
+          ? { type: 'read-along-end', cachedTokens }
+          : { type: 'generation-error', error: toWireError(error) },
+      ]);
+    }
   }
 
   #tellCounts(): void {
@@ -252,6 +291,7 @@ export class Lead {
   /** Computes and sends one micro-batch. Each one goes through `defer`, so that requests and answers are read in between. */
   #pump(): void {
     const scheduled = this.#scheduler.next();
+    this.#tellReads();
     this.#tellCounts();
     if (scheduled === undefined) return;
     const { step, tokens } = scheduled;
@@ -295,6 +335,22 @@ export class Lead {
       resume,
     };
     return { answer: new Answer(options, resume), request };
+  }
+
+  /** Checks and tokenizes what is to be read along. */
+  #prepareToRead({ prompt: packed, askedAt, promptHash, tokens }: ReadAlongInput): {
+    readonly prompt: readonly number[];
+    readonly tokens: readonly number[];
+  } {
+    if (!this.#options.rewinds) {
+      throw new SkeinError('invalid-request', 'nothing is read along here: the memory of this model keeps no prefixes');
+    }
+    const prompt = this.#prompts.read(packed, new Date(askedAt));
+    if (hashOf(prompt) !== promptHash) throw contradicts('here its prompt has other tokens');
+    const { vocabularySize } = this.#components.tokenizer;
+    const outside = tokens.find((token) => token >= vocabularySize);
+    if (outside !== undefined) throw contradicts(`token ${outside} is outside the model's vocabulary`);
+    return { prompt, tokens };
   }
 
   /**

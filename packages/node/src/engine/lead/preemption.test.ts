@@ -91,7 +91,7 @@ class Service {
 
   finish(): void {
     while (this.send() || this.answer());
-    hold(this.scheduler.active + this.scheduler.queued === 0, 'all come to their ends');
+    hold(this.scheduler.isIdle, 'all come to their ends');
   }
 
   check(): void {
@@ -284,6 +284,8 @@ describe('room in the KV cache', () => {
         after: fc.integer({ min: 0, max: 40 }),
         /** Requests with one theme begin alike. */
         theme: fc.option(fc.integer({ min: 0, max: 1 }), { nil: undefined }),
+        /** Whether the text of an earlier one, as far as it has come, is read along after it. */
+        isRead: fc.boolean(),
       }),
       { minLength: 1, maxLength: 10 },
     ),
@@ -303,10 +305,16 @@ describe('room in the KV cache', () => {
           ...(hasTiles ? { tiles: { rows: 10, from: 20 } } : {}),
         });
         const random = seeded(given.schedule);
-        for (const [index, { length, count, sampling, fate, after, theme }] of given.requests.entries()) {
+        let reads = 0;
+        for (const [index, { length, count, sampling, fate, after, theme, isRead }] of given.requests.entries()) {
           const text = prompt(Math.min(length, contextTokens - 1), theme ?? index + 10);
           const most = Math.min(count, contextTokens - text.length);
           const watched = service.ask({ prompt: text, count: most, sampling, speculates: given.speculates });
+          const along = service.watched[Math.floor(random() * service.watched.length)];
+          if (isRead && along !== undefined) {
+            service.driver.read(along.request.prompt, along.received);
+            reads += 1;
+          }
           for (let event = 0; event < after; event += 1) {
             if (random() < given.failures) service.fail();
             else if (random() < 0.5) service.send();
@@ -320,6 +328,7 @@ describe('room in the KV cache', () => {
         hold(lost.length === 0 || given.failures > 0, 'only a step that fails loses a sequence');
         left.filter(({ errors }) => errors.length === 0).forEach(assertRight);
         expect(lost.every(({ errors }) => errors.length === 1)).toBe(true);
+        expect(service.driver.endedReads()).toHaveLength(reads);
       }),
       { numRuns: 400 },
     );

@@ -335,3 +335,95 @@ describe('the sequence scheduler', () => {
     expect(() => subject.complete(step.step, draws)).toThrow(expect.objectContaining({ code: 'protocol-violation' }));
   });
 });
+
+describe('a text that is read along', () => {
+  const text = (length: number): number[] => Array.from({ length }, (_, index) => index);
+
+  it('is read without a draw, and kept for the generation that goes on behind it', () => {
+    const subject = driver({ batchTokens: 63, chunkTokens: 48 });
+    subject.read(text(40), [90, 91]);
+    const read = due(subject.next());
+    expect(read.step).toMatchObject({ operations: [], entries: [{ position: 0, count: 42, sample: false }] });
+    expect(subject.endedReads()).toEqual([]);
+    subject.complete(read.step.step, []);
+    expect(subject.endedReads()).toMatchObject([{ error: undefined }]);
+    subject.add({ ...request(40, 9), resume: { tokens: [90, 91, 92] } });
+    expect(due(subject.next()).step.entries).toMatchObject([{ position: 42, count: 1, sample: true }]);
+    expect(subject.scheduler.ended).toBe(0);
+  });
+
+  it('does not count as work for routers', () => {
+    const subject = driver();
+    subject.read(text(30));
+    const { active, queued, waitingTokens, isIdle } = subject.scheduler;
+    expect({ active, queued, waitingTokens, isIdle }).toEqual({
+      active: 0,
+      queued: 0,
+      waitingTokens: 0,
+      isIdle: false,
+    });
+  });
+
+  it('has few rows beside a generation, and those behind all others', () => {
+    const subject = driver({ batchTokens: 63, chunkTokens: 48 });
+    subject.read(text(40));
+    subject.add(request(1, 9));
+    const rows = due(subject.next()).step.entries.map(({ sequence, count }) => [sequence, count]);
+    expect(rows).toEqual([
+      [1, 1],
+      [0, 8],
+    ]);
+  });
+
+  it('waits while others do, and has a place only where one is free', () => {
+    const subject = driver({ sequences: 1 });
+    const first = subject.add(request(3, 1));
+    const second = subject.add({ ...request(3, 1), prompt: [70, 71, 72] });
+    const read = subject.read([80, 81, 82]);
+    answer(subject, due(subject.next()), 1);
+    expect(first.sequence.isFinished).toBe(true);
+    expect([second.sequence.slot, read.slot].map((slot) => slot !== undefined)).toEqual([true, false]);
+    answer(subject, due(subject.next()), 1);
+    expect(due(subject.next()).step.entries).toMatchObject([{ count: 3, sample: false }]);
+  });
+
+  it('ends when a generation waits for its place, which goes on where it has come to', () => {
+    const subject = driver({ slots: 1, batchTokens: 63, chunkTokens: 48 });
+    subject.read(text(60));
+    const first = due(subject.next());
+    subject.complete(first.step.step, []);
+    const watched = subject.add(request(61, 1));
+    expect(subject.endedReads()).toMatchObject([{ error: { code: 'overloaded' } }]);
+    expect(watched.sequence.cachedTokens).toBe(48);
+  });
+
+  it('ends when others need its cells', () => {
+    const subject = driver({ contextTokens: 40 });
+    subject.add(request(2, 38));
+    subject.read([80, ...text(20)]);
+    for (let count = 0; count < 37; count += 1) {
+      const step = due(subject.next());
+      answer(subject, step, 1);
+    }
+    expect(subject.endedReads()).toMatchObject([{}]);
+    subject.read([80, ...text(30)]);
+    due(subject.next());
+    expect(subject.endedReads()).toMatchObject([{}, { error: { code: 'overloaded' } }]);
+  });
+
+  it('fails with the step that it has rows in, and leaves nothing behind', () => {
+    const subject = driver();
+    subject.read(text(6));
+    const { step } = due(subject.next()).step;
+    subject.fail(step, new SkeinError('engine-failed', 'broken'), { answerIsDue: false });
+    expect(subject.endedReads()).toMatchObject([{ error: { code: 'engine-failed' } }]);
+    expect(subject.add(request(6, 1)).sequence.cachedTokens).toBe(0);
+  });
+
+  it('is refused where it can not fit, and when too many wait', () => {
+    const subject = driver();
+    expect(() => subject.read(text(99), [1, 2])).toThrow(expect.objectContaining({ code: 'context-length-exceeded' }));
+    for (let count = 0; count < 65; count += 1) subject.read([count, 1]);
+    expect(() => subject.read([1])).toThrow(expect.objectContaining({ code: 'overloaded' }));
+  });
+});

@@ -2,9 +2,9 @@ import {
   fromWireError,
   invariant,
   limits,
+  SkeinError,
   type CacheOperation,
   type Sampled,
-  type SkeinError,
   type Step,
 } from '@skein/protocol';
 
@@ -21,7 +21,7 @@ import {
 import { HeldPrompts, type PrefixNews } from './held-prompts.ts';
 import { InFlightLedger, type Contribution } from './in-flight-ledger.ts';
 import { OperationQueue } from './operation-queue.ts';
-import { PrefixCache, type PrefixCacheOptions } from './prefix-cache.ts';
+import { PrefixCache, type Placement, type PrefixCacheOptions } from './prefix-cache.ts';
 import { RunningSequences } from './running-sequences.ts';
 import { sum, type DrawnToken, type Sequence, type SequenceRequest } from './sequence.ts';
 import { Speculation, type SpeculationOptions } from './speculation.ts';
@@ -53,6 +53,12 @@ export type Outcome =
   /** The sequence has ended with an error. */
   | { readonly type: 'sequence-failed'; readonly sequence: Sequence; readonly error: SkeinError };
 
+/** A sequence that drew nothing and has ended: it was read to its end, unless there is an error. */
+export interface EndedRead {
+  readonly sequence: Sequence;
+  readonly error: SkeinError | undefined;
+}
+
 /**
  * The lead's sequence scheduler: continuous batching over a ring of stages. It is a state machine that calls nobody.
  * Its driver reports events ({@link add}, {@link end}, {@link complete}, {@link fail}), carries out the outcomes that
@@ -64,7 +70,9 @@ export type Outcome =
  *
  * A sequence takes cells of the KV cache as its rows are sent. When there are none left, finished sequences that were
  * kept go first, then the youngest that runs: it is preempted and comes back, from main memory or computed anew, when
- * there is room. The oldest is never preempted, and the text of none changes.
+ * there is room. The oldest is never preempted, and the text of none changes. A sequence that draws nothing, since its
+ * tokens are read for a generation that may come, runs while nobody waits; at the first want of room it ends, and what it
+ * has read is kept as that of any other.
  *
  * Invariants: a sequence's rows are sent in order of position; cache operations are sent in the order in which they
  * were decided, with or before the first rows that need them; only rows that a step has brought back are shared or
@@ -82,6 +90,7 @@ export class Scheduler {
   /** Whether answers to another scheduler's steps may come: until the first one to ours, which they are ahead of. */
   #mayHearOthers: boolean;
   #ended = 0;
+  #endedReads: EndedRead[] = [];
 
   /**
    * @param firstStep number of the first step, where another scheduler may have used the stages before: whatever it has left
@@ -111,9 +120,9 @@ export class Scheduler {
     return false;
   }
 
-  /** Number of sequences that run. */
+  /** Number of sequences that run and draw. */
   get active(): number {
-    return this.#running.size;
+    return sum(this.#running.byAge, ({ draws }) => Number(draws));
   }
 
   /** Number of sequences that wait, including preempted ones. */
@@ -123,18 +132,18 @@ export class Scheduler {
 
   /** Prompt tokens of both that have yet to be read. */
   get waitingTokens(): number {
-    const unread = sum(this.#running.byAge, (one) => (one.unsent > 1 ? one.unsent : 0));
+    const unread = sum(this.#running.byAge, (one) => (one.unsent > 1 && one.draws ? one.unsent : 0));
     return unread + this.#admission.waitingTokens;
   }
 
-  /** Number of sequences that have run and ended so far. */
+  /** Number of sequences that have run, drawn and ended so far. */
   get ended(): number {
     return this.#ended;
   }
 
   /** Whether nothing runs, waits or is on its way round the ring. */
   get isIdle(): boolean {
-    return this.#running.size === 0 && this.#admission.size === 0 && this.#inFlight.size === 0;
+    return this.#running.size + this.#admission.size + this.#admission.reads + this.#inFlight.size === 0;
   }
 
   /** Returns what the cache holds of which prompts, as far as that has changed since it was asked last. */
@@ -160,6 +169,27 @@ export class Scheduler {
     const sequence = this.#admission.add(request);
     this.#admit();
     return sequence;
+  }
+
+  /**
+   * Takes tokens that are to be read, and nothing else, when nobody waits. {@link takeEndedReads} tells of the end.
+   *
+   * @throws SkeinError as {@link add} does
+   */
+  read(request: Pick<SequenceRequest, 'id' | 'prompt'> & { readonly tokens: readonly number[] }): Sequence {
+    const { id, prompt, tokens } = request;
+    const mostTokens = prompt.length + tokens.length;
+    const asked = { id, prompt, resume: { tokens: [...tokens] }, mostTokens, sampling: undefined, speculates: false };
+    const sequence = this.#admission.addRead(asked);
+    this.#admit();
+    return sequence;
+  }
+
+  /** Returns the sequences that drew nothing and have ended since it was asked last, other than by {@link end}. */
+  takeEndedReads(): readonly EndedRead[] {
+    const ended = this.#endedReads;
+    this.#endedReads = [];
+    return ended;
   }
 
   /**
@@ -200,7 +230,10 @@ export class Scheduler {
    * @throws SkeinError `protocol-violation` for an answer that does not fit a step in flight; nothing has changed then
    */
   complete(step: number, draws: Sampled['draws']): readonly Outcome[] {
-    return this.#inFlight.complete(step, draws).map(({ sequence, slot, draw }) => {
+    const answered = this.#inFlight.complete(step, draws);
+    const read = this.#runningRead();
+    if (read?.isRead === true) this.#endRead(read);
+    return answered.map(({ sequence, slot, draw }) => {
       if (draw.error !== undefined) {
         this.#retire(sequence, { keep: true });
         return { type: 'sequence-failed', sequence, error: fromWireError(draw.error) };
@@ -222,23 +255,62 @@ export class Scheduler {
     this.#operations.add(...this.#cache.forgetSwapped());
     const lost = this.#inFlight.fail(step, { answerIsDue });
     // After a failure it is unknown which of their cells a stage has.
-    for (const sequence of lost) this.#retire(sequence, { keep: false });
+    const failed: Outcome[] = [];
+    for (const sequence of lost) {
+      this.#retire(sequence, { keep: false });
+      if (sequence.draws) failed.push({ type: 'sequence-failed', sequence, error });
+      else this.#endedReads.push({ sequence, error });
+    }
     this.#admit();
-    return Array.from(lost, (sequence) => ({ type: 'sequence-failed', sequence, error }));
+    return failed;
   }
 
   /** Begins waiting sequences, or brings them back, as long as there is room. */
   #admit(): void {
     for (;;) {
       const admitted = this.#admission.next(this.#running.byTurn, { mayOpenGrammar: !this.#opensGrammar() });
-      if (admitted === undefined) return;
-      const { sequence, placement } = admitted;
-      const { slot, cachedTokens, operations } = placement;
-      this.#operations.add(...operations, sampleWith(sequence, slot));
-      sequence.place(slot, cachedTokens, tiledTokens(sequence, cachedTokens, this.#options.tiles));
-      this.#running.add(sequence);
-      this.#prompts.begin(sequence, cachedTokens);
+      if (admitted !== undefined) this.#begin(admitted.sequence, admitted.placement);
+      // A request may wait for the very room of a text that is only read.
+      else if (this.#admission.size === 0 || !this.#giveUpRead()) break;
     }
+    for (;;) {
+      const next = this.#admission.nextRead(this.#running.byTurn);
+      if (next === undefined) return;
+      const { sequence, placement } = next;
+      if (placement !== undefined) this.#begin(sequence, placement);
+      else this.#refuseRead(sequence);
+    }
+  }
+
+  #begin(sequence: Sequence, { slot, cachedTokens, operations }: Placement): void {
+    this.#operations.add(...operations, ...sampleWith(sequence, slot));
+    sequence.place(slot, cachedTokens, tiledTokens(sequence, cachedTokens, this.#options.tiles));
+    this.#running.add(sequence);
+    this.#prompts.begin(sequence, cachedTokens);
+  }
+
+  /** Returns the sequence that runs and draws nothing, if there is one. */
+  #runningRead(): Sequence | undefined {
+    return this.#running.byAge.find(({ draws }) => !draws);
+  }
+
+  /** Ends the sequence that draws nothing, so that others get its room. Returns false where there is none. */
+  #giveUpRead(): boolean {
+    const read = this.#runningRead();
+    if (read !== undefined) this.#endRead(read, noRoomToRead());
+    return read !== undefined;
+  }
+
+  #endRead(sequence: Sequence, error?: SkeinError): void {
+    if (error === undefined) this.#prompts.read(sequence);
+    this.#retire(sequence, { keep: true });
+    this.#endedReads.push({ sequence, error });
+  }
+
+  /** Ends a sequence that draws nothing, and for which there is no room. */
+  #refuseRead(sequence: Sequence): void {
+    sequence.finish({ unread: 0 });
+    this.#endedReads.push({ sequence, error: noRoomToRead() });
   }
 
   /** Tells whether the next step opens a grammar. That is work for the tail, which all others in the step wait for. */
@@ -265,7 +337,7 @@ export class Scheduler {
       if (!isAll) return { operations, contributions: [] };
       const { rows, isStarved } = this.#planRows();
       const contributions = rows.map((planned) => this.#send(planned));
-      const hasRoomNow = isStarved && this.#makeYoungestLeave();
+      const hasRoomNow = isStarved && (this.#giveUpRead() || this.#makeYoungestLeave());
       if (contributions.length > 0) return { operations, contributions };
       if (!hasRoomNow) return undefined;
     }
@@ -347,7 +419,7 @@ export class Scheduler {
       this.#prompts.forget([sequence.request.id]);
     } else {
       this.#running.remove(sequence);
-      this.#ended += 1;
+      this.#ended += Number(sequence.draws);
       this.#prompts.end(sequence, keep ? confirmed : 0);
       this.#operations.add(...this.#cache.release(slot, sequence.tokens, keep ? confirmed : 0));
     }
@@ -356,18 +428,25 @@ export class Scheduler {
 
 /**
  * Makes the operation that sets how the tail draws a sequence's tokens: for one that comes back, as if it had not been
- * away.
+ * away; none for one that draws nothing.
  */
-function sampleWith({ request, tokens, generated, mu }: Sequence, slot: number): CacheOperation {
+function sampleWith({ request, tokens, generated, mu }: Sequence, slot: number): readonly CacheOperation[] {
   const { sampling } = request;
-  return {
-    type: 'sample-with',
-    sequence: slot,
-    sampling,
-    ...(remembersHistory(sampling) ? { history: [...tokens] } : {}),
-    ...(generated === 0 ? {} : { generated }),
-    ...(mu === undefined ? {} : { mu }),
-  };
+  if (sampling === undefined) return [];
+  return [
+    {
+      type: 'sample-with',
+      sequence: slot,
+      sampling,
+      ...(remembersHistory(sampling) ? { history: [...tokens] } : {}),
+      ...(generated === 0 ? {} : { generated }),
+      ...(mu === undefined ? {} : { mu }),
+    },
+  ];
+}
+
+function noRoomToRead(): SkeinError {
+  return new SkeinError('overloaded', 'others need the room in which the text would be read along');
 }
 
 /** Returns the operations that leave nothing in the caches of the stages, whatever is there. */

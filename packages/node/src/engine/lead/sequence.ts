@@ -19,7 +19,8 @@ export interface SequenceRequest {
   /** The generation's id. */
   readonly id: string;
   readonly prompt: readonly number[];
-  readonly sampling: Sampling;
+  /** Settings of its draws. Undefined: it draws nothing, and is complete when its tokens have been read. */
+  readonly sampling: Sampling | undefined;
   /** Most tokens that it may come to have, including the prompt's. It never has more: it is ended in time. */
   readonly mostTokens: number;
   /** Whether to draft tokens ahead where that pays. */
@@ -70,6 +71,16 @@ export class Sequence {
   /** Prompt and generated tokens. */
   get tokens(): readonly number[] {
     return this.#tokens;
+  }
+
+  /** Whether it draws tokens. Otherwise its tokens are read for a generation that may come later. */
+  get draws(): boolean {
+    return this.request.sampling !== undefined;
+  }
+
+  /** Whether all its tokens are in every stage's cache. */
+  get isRead(): boolean {
+    return this.#confirmed >= this.#tokens.length;
   }
 
   /** The slot in which it runs; undefined while it waits and when it has finished. */
@@ -212,7 +223,7 @@ export class Sequence {
     this.#drafts.push(...draft);
     this.#draftedTokens += draft.length;
     this.#stepsInFlight += 1;
-    const sample = this.#sent >= this.#tokens.length;
+    const sample = this.draws && this.#sent >= this.#tokens.length;
     return { sequence, position, count, sample, ...(draft.length === 0 ? {} : { draft: [...draft] }) };
   }
 

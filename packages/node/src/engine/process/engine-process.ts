@@ -14,6 +14,7 @@ import {
   toLog,
   type Frame,
   type Logger,
+  type ReadAlongInput,
   type StagePlacement,
   type StageSpeed,
 } from '@skein/protocol';
@@ -55,6 +56,8 @@ interface RunningGeneration {
   readonly frames: EventFrames;
   /** Whether its reader can have another lead continue it. */
   readonly mayHandOver: boolean;
+  /** Whether it generates nothing: a text is read along. */
+  readonly isRead: boolean;
 }
 
 const noBytes = new Uint8Array(0);
@@ -171,10 +174,13 @@ export class EngineProcess implements AsyncDisposable {
     this.#onLoad = isolated(callback, toLog(this.#logger, 'the load of an engine'));
   }
 
-  /** Calls back with the number of generations that have not ended: now, and whenever one begins or ends. */
+  /**
+   * Calls back with the number of generations that have not ended: now, and whenever one begins or ends. Texts that are read
+   * along do not count.
+   */
   onRunning(callback: (running: number) => void): void {
     this.#onRunning = callback;
-    callback(this.#generations.size);
+    this.#tellRunning();
   }
 
   /**
@@ -184,21 +190,48 @@ export class EngineProcess implements AsyncDisposable {
    * @throws SkeinError the engine's own error, `stage-lost` when the engine dies meanwhile, `aborted` when the signal
    * aborts
    */
-  async *generate(
+  generate(
     { prompt, mayHandOver = false, ...settings }: Generation,
-    options: { signal?: AbortSignal } = {},
+    options: { readonly signal?: AbortSignal } = {},
   ): AsyncGenerator<Uint8Array, void, undefined> {
+    const generation = { prompt: prompt.type, ...settings };
+    const start = (id: string) => ({ type: 'generation-start', id, generation }) as const;
+    return this.#follow(prompt, { ...options, mayHandOver, isRead: false, start });
+  }
+
+  /**
+   * Reads along on a lead. Yields whole frames of the `read-along` stream.
+   *
+   * @throws SkeinError as {@link generate} does
+   */
+  readAlong(
+    { prompt, ...rest }: ReadAlongInput,
+    options: { readonly signal?: AbortSignal } = {},
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    const reading = { prompt: prompt.type, ...rest };
+    const start = (id: string) => ({ type: 'read-along-start', id, reading }) as const;
+    return this.#follow(prompt, { ...options, mayHandOver: false, isRead: true, start });
+  }
+
+  async *#follow(
+    prompt: Generation['prompt'],
+    options: Pick<RunningGeneration, 'mayHandOver' | 'isRead'> & {
+      readonly signal?: AbortSignal;
+      readonly start: (id: string) => ToEngine;
+    },
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    const { mayHandOver, isRead, start } = options;
     this.#lost.signal.throwIfAborted();
     options.signal?.throwIfAborted();
     const id = randomUUID();
     const frames = new EventFrames();
     const abort = (): void => frames.fail(asSkeinError(options.signal?.reason, 'aborted'));
     using _abort = onAbort(options.signal, abort);
-    this.#generations.set(id, { frames, mayHandOver });
-    this.#onRunning?.(this.#generations.size);
+    this.#generations.set(id, { frames, mayHandOver, isRead });
+    this.#tellRunning();
     this.#stallWatch.onRequest();
     this.#prefixes?.note(id, prompt);
-    this.#send({ type: 'generation-start', id, generation: { prompt: prompt.type, ...settings } }, prompt.bytes);
+    this.#send(start(id), prompt.bytes);
     try {
       yield* frames;
     } finally {
@@ -212,8 +245,17 @@ export class EngineProcess implements AsyncDisposable {
    * the others run on. Their readers may take what is unread after this.
    */
   handOver(error: SkeinError): void {
-    for (const [id, { mayHandOver }] of this.#generations) {
-      if (!mayHandOver) continue;
+    this.#cut(error, ({ mayHandOver }) => mayHandOver);
+  }
+
+  /** Ends the reading of all texts that are read along with an error. */
+  endReads(error: SkeinError): void {
+    this.#cut(error, ({ isRead }) => isRead);
+  }
+
+  #cut(error: SkeinError, isMeant: (generation: RunningGeneration) => boolean): void {
+    for (const [id, generation] of this.#generations) {
+      if (!isMeant(generation)) continue;
       this.#forget(id)?.fail(error);
       this.#send({ type: 'generation-cancel', id });
     }
@@ -227,9 +269,14 @@ export class EngineProcess implements AsyncDisposable {
     const generation = this.#generations.get(id);
     if (this.#generations.delete(id)) {
       this.#prefixes?.ended(id);
-      this.#onRunning?.(this.#generations.size);
+      this.#tellRunning();
     }
     return generation?.frames;
+  }
+
+  #tellRunning(): void {
+    if (this.#onRunning === undefined) return;
+    this.#onRunning([...this.#generations.values()].filter(({ isRead }) => !isRead).length);
   }
 
   /**

@@ -3,14 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as immediate } from 'node:timers/promises';
 
-import type { Block, GenerationEvent, ModelManifest, Sampling, Step } from '@skein/protocol';
+import type { Block, ModelManifest, Sampling, Step } from '@skein/protocol';
 
 import { writeTinyModel } from '../../../../../../scripts/fixtures/tiny-models.ts';
 import { libraryDirectory } from '../../../hardware/backend.ts';
 import { createManifest, ensureStageFile, fileSectionSource, splitArchitecture } from '../../../stage-file/index.ts';
 import { loadLibllama, type Libllama } from '../../libllama/libllama.ts';
 import { Stage, type StageInput } from '../../stage/stage.ts';
-import { Lead, type Generation } from '../lead.ts';
+import { Lead, type Generation, type LeadEvent } from '../lead.ts';
 import type { SchedulerOptions } from '../scheduler.ts';
 import { TokenEmbedder } from '../token-embedder.ts';
 import { Tokenizer } from '../tokenizer.ts';
@@ -64,8 +64,8 @@ export const kinds: readonly (readonly [name: string, sampling: Sampling])[] = [
 /** A pipeline with its lead, whole or split in two, in one process, with records of its events and operations. */
 export class Pipeline implements Disposable {
   readonly lead: Lead;
-  readonly events = new Map<string, GenerationEvent[]>();
-  readonly emitted: [id: string, type: GenerationEvent['type']][] = [];
+  readonly events = new Map<string, LeadEvent[]>();
+  readonly emitted: [id: string, type: LeadEvent['type']][] = [];
   readonly operations: Step['operations'][number]['type'][] = [];
   /** Milliseconds that pass between two looks at the clock; undefined for a real clock. */
   tickMs: number | undefined;

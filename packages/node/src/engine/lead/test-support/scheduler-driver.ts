@@ -1,10 +1,11 @@
-import { invariant, type Sampled, type SkeinError } from '@skein/protocol';
+import { invariant, type Sampled, type Sampling, type SkeinError } from '@skein/protocol';
 
-import { Scheduler, type Outcome, type ScheduledStep, type SchedulerOptions } from '../scheduler.ts';
+import { Scheduler, type EndedRead, type Outcome, type ScheduledStep, type SchedulerOptions } from '../scheduler.ts';
 import type { Sequence, SequenceRequest } from '../sequence.ts';
 
 /** A request whose sequence is complete after so many tokens. */
-export interface Asked extends Omit<SequenceRequest, 'id' | 'mostTokens'> {
+export interface Asked extends Omit<SequenceRequest, 'id' | 'mostTokens' | 'sampling'> {
+  readonly sampling: Sampling;
   readonly count: number;
 }
 
@@ -23,6 +24,8 @@ export interface Watched {
 export class SchedulerDriver {
   readonly scheduler: Scheduler;
   readonly #watched = new Map<Sequence, Watched>();
+  readonly #endedReads: EndedRead[] = [];
+  #reads = 0;
 
   constructor(options: SchedulerOptions) {
     this.scheduler = new Scheduler(options);
@@ -35,6 +38,17 @@ export class SchedulerDriver {
     const watched = { request, sequence, received: [], errors: [], acceptedTokens: 0, isCancelled: false };
     this.#watched.set(sequence, watched);
     return watched;
+  }
+
+  /** Has a text read, and nothing drawn. */
+  read(prompt: readonly number[], tokens: readonly number[] = []): Sequence {
+    return this.scheduler.read({ id: `read ${(this.#reads += 1)}`, prompt, tokens });
+  }
+
+  /** Returns the readings that have ended so far. */
+  endedReads(): readonly EndedRead[] {
+    this.#endedReads.push(...this.scheduler.takeEndedReads());
+    return this.#endedReads;
   }
 
   next(): ScheduledStep | undefined {
