@@ -74,7 +74,13 @@ function create({ replicas, blockTokens, random, nowMs, after }: RouterEnvironme
       return Number(chosen.lead);
     },
     onBegin: (request) => attempts.get(request)?.attempt.observe({ type: 'generation-begin' }),
-    onFirstToken: (request) => attempts.get(request)?.attempt.observe({ type: 'text-delta' }),
+    onFirstToken(request) {
+      attempts.get(request)?.attempt.observe({ type: 'text-delta' });
+      const ticket = tickets.get(request);
+      if (ticket === undefined) return;
+      places.setRead(ticket, nowMs());
+      beginAdmitted();
+    },
     onEnd(request) {
       const asked = attempts.get(request);
       if (asked === undefined) return;

@@ -48,6 +48,15 @@ it('admits as many as there is room for, and the next when one is over', async (
   expect(timers.count).toBe(0);
 });
 
+it("admits the next when a prompt was read, which is told by its answer's first token", async () => {
+  const { enter } = setup([8], { unreadPerReplica: 1, unreadTokensPerReplica: 0 });
+  const permits = [enter(), enter(), enter()];
+  expect(await Promise.all(permits.map(isAdmitted))).toEqual([true, false, false]);
+  permits[0]?.onTokens(1);
+  permits[0]?.onTokens(1);
+  expect(await Promise.all(permits.map(isAdmitted))).toEqual([true, true, false]);
+});
+
 it('lets a request whose client is gone leave the queue', async () => {
   const { enter, admission } = setup([1]);
   const [running, left] = [enter(), new AbortController()];

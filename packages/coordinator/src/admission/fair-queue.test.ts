@@ -17,6 +17,15 @@ it('takes the claims of one principal in their order', () => {
   expect(queue.take()).toBeUndefined();
 });
 
+it('takes the claims of one principal by their ranks, where they have some', () => {
+  const queue = new FairQueue<Claim>();
+  const ranked = [30, 10, 20, 10].map((rank) => ({ ...claimOf('a', 5), rank }));
+  for (const claim of ranked) queue.add(claim);
+  expect(queue.inOrder().map(({ rank }) => rank)).toEqual([10, 10, 20, 30]);
+  expect([queue.take(), queue.take()]).toEqual([ranked[1], ranked[3]]);
+  expect([queue.take(), queue.take()]).toEqual([ranked[2], ranked[0]]);
+});
+
 it('shares tokens out, not turns', () => {
   const queue = new FairQueue<Claim>();
   for (let count = 0; count < 3; count += 1) queue.add(claimOf('a', 300));

@@ -4,6 +4,8 @@ export interface Claim {
   readonly principal: string;
   /** Tokens that it is expected to cost, more than 0. */
   readonly tokens: number;
+  /** Place among the claims of its principal, the least first. Default 0. */
+  readonly rank?: number;
 }
 
 interface Backlog<Item> {
@@ -14,7 +16,7 @@ interface Backlog<Item> {
 
 /**
  * A queue that is fair between principals by tokens. It takes the claim of the principal that was charged least, and the
- * claims of one principal in their order. Of two principals that both wait, neither gets more than the other by the
+ * claims of one principal by their ranks, and else in their order. Of two principals that both wait, neither gets more than the other by the
  * tokens of more than one claim and of the corrections since.
  *
  * This is the virtual token counter of Sheng et al., "Fairness in Serving Large Language Models" (OSDI 2024), with the
@@ -38,11 +40,13 @@ export class FairQueue<Item extends Claim> {
     return this.#backlogs.get(principal)?.waiting.length ?? 0;
   }
 
-  /** Queues a claim behind all of its principal. */
+  /** Queues a claim behind those of its principal whose rank is no greater. */
   add(item: Item): void {
     const backlog = this.#backlog(item.principal);
     if (backlog.waiting.length === 0) backlog.counter = Math.max(backlog.counter, this.#virtualTime);
-    backlog.waiting.push({ item, arrival: this.#arrivals++ });
+    const { waiting } = backlog;
+    const before = waiting.findLastIndex(({ item: { rank = 0 } }) => rank <= (item.rank ?? 0));
+    waiting.splice(before + 1, 0, { item, arrival: this.#arrivals++ });
     this.#size += 1;
   }
 

@@ -33,7 +33,7 @@ export interface Permit extends Disposable {
   readonly outlook: Outlook;
   /** Counts tokens of a prompt that had to be read. */
   onPromptRead(tokens: number): void;
-  /** Counts generated tokens. */
+  /** Counts generated tokens. With the first of them the prompt was read, and another one's turn has come. */
   onTokens(tokens: number): void;
   /** Gives the place to others until the request's reader keeps up again. */
   stall(untilReady: Promise<void>): void;
@@ -95,7 +95,13 @@ export class ModelAdmission {
         return queue.outlookOf(ticket, nowMs());
       },
       onPromptRead: (tokens) => (taken.promptTokens = (taken.promptTokens ?? 0) + tokens),
-      onTokens: (tokens) => (taken.generatedTokens += tokens),
+      onTokens: (tokens) => {
+        if (taken.generatedTokens === 0) {
+          queue.setRead(ticket, nowMs());
+          this.#advance();
+        }
+        taken.generatedTokens += tokens;
+      },
       stall: (untilReady) => {
         queue.setStalled(ticket, true);
         this.#advance();

@@ -42,6 +42,46 @@ it('has as many places as the replicas have sequences, and some ahead', () => {
   expect(queue.admit(1)).toEqual(tickets.slice(5));
 });
 
+it('admits as many prompts as keep the replicas reading, and short ones beyond', () => {
+  const queue = queueOf([8, 8], { ...exact, unreadPerReplica: 2, unreadTokensPerReplica: 1000 });
+  const long = Array.from({ length: 6 }, () => enter(queue, { promptTokens: 5000 }));
+  expect(queue.admit(0)).toEqual(long.slice(0, 4));
+  queue.setRead(long[0] as Ticket, 1);
+  queue.setRead(long[0] as Ticket, 1);
+  expect(queue.admit(1)).toEqual([long[4]]);
+  // One that fails or is cancelled is not read any more either.
+  queue.leave(long[1] as Ticket, nothing, 2);
+  expect(queue.admit(2)).toEqual([long[5]]);
+  for (const ticket of long) queue.leave(ticket, nothing, 3);
+  const short = Array.from({ length: 12 }, () => enter(queue, { promptTokens: 200 }, 3));
+  expect(queue.admit(3)).toEqual(short.slice(0, 10));
+});
+
+it('expects waits from the time that prompts took to be read, too', () => {
+  const queue = queueOf([8], { ...exact, unreadPerReplica: 1, unreadTokensPerReplica: 0 });
+  const first = enter(queue, { promptTokens: 1000 });
+  queue.admit(0);
+  queue.setRead(first, 500);
+  const waiting = Array.from({ length: 3 }, () => enter(queue, { promptTokens: 1000 }, 500));
+  queue.admit(500);
+  expect(waiting.map((ticket) => queue.outlookOf(ticket, 500).expectedWaitMs)).toEqual([0, 500, 1000]);
+});
+
+it('takes short prompts of a principal before long ones, up to eight times as late as those take to be read', () => {
+  const queue = queueOf([8], { ...exact, unreadPerReplica: 1, unreadTokensPerReplica: 0 });
+  const first = enter(queue, { promptTokens: 1000 });
+  queue.admit(0);
+  const long = enter(queue, { promptTokens: 1000 });
+  queue.setRead(first, 1000);
+  queue.admit(1000);
+  const slow = enter(queue, { promptTokens: 1000 }, 2000);
+  const [early, late, tooLate] = [9100, 9150, 9300].map((atMs) => enter(queue, { promptTokens: 100 }, atMs));
+  const order = [slow, early, late, tooLate].map((ticket) => queue.outlookOf(ticket as Ticket, 9400).position);
+  expect(order).toEqual([3, 1, 2, 4]);
+  queue.leave(long, nothing, 9400);
+  expect(queue.admit(9400)).toEqual([early]);
+});
+
 it('admits nobody before a replica is ready, and never refuses the first to come', () => {
   const queue = queueOf([]);
   const ticket = enter(queue, { deadlineMs: 1 });

@@ -35,6 +35,8 @@ export interface Refusal {
 export interface Ticket extends AdmissionRequest {
   /** Tokens that it is expected to cost. */
   readonly tokens: number;
+  /** Place among the requests of its principal, the least first: the time until which it lets shorter ones go before it. */
+  readonly rank: number;
   /** Time at which it got its place; undefined while it waits. */
   readonly admittedAtMs: number | undefined;
 }
@@ -47,15 +49,18 @@ export interface Outlook {
   readonly expectedWaitMs?: number;
 }
 
-/** A request's place in the queue: its position, and the sequences up to it, its own included. */
+/** A request's place in the queue: its position, and the sequences and prompt tokens up to it, its own included. */
 interface QueuePlace {
   readonly position: number;
   readonly sequences: number;
+  readonly promptTokens: number;
 }
 
 interface OwnTicket extends Ticket {
   admittedAtMs: number | undefined;
   isStalled: boolean;
+  /** Prompt tokens that were being read when it was admitted, its own included. Undefined while none of its prompt is. */
+  unreadAtFirst: number | undefined;
 }
 
 /** Tokens that a request took. */
@@ -70,19 +75,36 @@ export interface ModelQueueOptions {
    * Places beyond the sequences of each replica, so that the next prompt is there when a sequence ends. Default 2.
    */
   readonly aheadPerReplica?: number;
+  /**
+   * Prompts, for each replica, that are admitted and not read. One is read at a time, the next ones are there in time. Default 3.
+   */
+  readonly unreadPerReplica?: number;
+  /** Tokens of prompts, for each replica, up to which more of them are admitted: short ones are read together. Default 2,048. */
+  readonly unreadTokensPerReplica?: number;
   /** Most requests that wait, for each sequence. Default 32. */
   readonly waitingPerSequence?: number;
   /** Longest expected wait, in milliseconds. Default 240,000: clients give up after 300 s. */
   readonly longestWaitMs?: number;
 }
 
-const defaults: Required<ModelQueueOptions> = { aheadPerReplica: 2, waitingPerSequence: 32, longestWaitMs: 240_000 };
+const defaults: Required<ModelQueueOptions> = {
+  aheadPerReplica: 2,
+  unreadPerReplica: 3,
+  unreadTokensPerReplica: 2048,
+  waitingPerSequence: 32,
+  longestWaitMs: 240_000,
+};
 
 /**
  * Weight of a generated token, where one of a prompt has 1: prompts are read many tokens at a time. It is that of the
  * virtual token counter's paper.
  */
 const generatedWeight = 2;
+/**
+ * Time for which a prompt lets shorter ones of its principal go before it, in times of its own reading at a replica. By
+ * simulation (decision 16): with it half of all wait for less and nobody for much more, which is otherwise with 16.
+ */
+const patience = 8;
 /** Tokens that an answer is taken for before any has ended. */
 const unknownAnswerTokens = 256;
 /** Sequences that the room for waiting requests is measured by while no replica is ready. */
@@ -98,6 +120,10 @@ const [leastRetryMs, mostRetryMs] = [1000, 60_000];
  * of a monotonic clock, and then asks who is {@link admit | admitted}.
  *
  * - Order: continued answers, then interactive before batch, fair between principals by tokens ({@link PriorityQueue}).
+ *   Of one principal's, short prompts go before long ones that came not much earlier: by arrival and a multiple of the
+ *   time that reading takes, as in boost scheduling (Yu and Scully, "Strongly Tail-Optimal Scheduling in the Light-Tailed M/G/1", 2024).
+ * - Prompts: no more are admitted than keep the replicas reading. The others wait here, where their order is decided, and
+ *   each is routed by what caches hold when its turn comes.
  * - Bound: the queue holds so many requests for each sequence, and as many continued ones. One principal gets at most three times as many places of
  *   one priority as stay free, so that a flood of one leaves room for others (the dynamic thresholds of Choudhury and
  *   Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches", 1998).
@@ -117,6 +143,13 @@ export class ModelQueue {
   #running = 0;
   /** Sums over admitted requests. */
   #sumOfStarts = 0;
+  #replicas = 0;
+  /** Admitted requests of whose prompts not all is read, and the tokens of these. */
+  #unread = 0;
+  #unreadTokens = 0;
+  /** Time for which a prompt was read, for each token that was unread when it was admitted, its own included, in milliseconds. */
+  readonly #msPerUnreadToken = new RunningAverage();
+  readonly #promptTokens = new RunningAverage();
   /** Time that was named last to a refused request. */
   #retryAtMs = 0;
   /** The order of the queue, as it is asked for. Undefined after a change. */
@@ -149,6 +182,7 @@ export class ModelQueue {
 
   /** Learns the sequences that each ready replica generates at once. Admitted requests keep their places. */
   setReplicas(sequences: readonly number[]): void {
+    this.#replicas = sequences.length;
     this.#sequences = sequences.reduce((sum, one) => sum + one, 0);
     this.#places = this.#sequences + sequences.length * this.#options.aheadPerReplica;
   }
@@ -157,7 +191,15 @@ export class ModelQueue {
   enter(request: AdmissionRequest, nowMs: number): Ticket | Refusal {
     const answerTokens = Math.min(this.#answerTokens.value ?? unknownAnswerTokens, request.maxTokens ?? Infinity);
     const tokens = costOf({ ...request, generatedTokens: answerTokens * request.sequences });
-    const ticket: OwnTicket = { ...request, tokens, admittedAtMs: undefined, isStalled: false };
+    const rank = nowMs + this.#patienceMs(request.promptTokens);
+    const ticket: OwnTicket = {
+      ...request,
+      tokens,
+      rank,
+      admittedAtMs: undefined,
+      isStalled: false,
+      unreadAtFirst: undefined,
+    };
     this.#queue.add(ticket);
     this.#order = undefined;
     const refusal = this.#refusalOf(ticket, nowMs);
@@ -179,8 +221,21 @@ export class ModelQueue {
       this.#admitted.add(next);
       this.#running += next.sequences;
       this.#sumOfStarts += nowMs;
+      this.#unread += 1;
+      this.#unreadTokens += next.promptTokens;
+      next.unreadAtFirst = this.#unreadTokens;
       admitted.push(next);
     }
+  }
+
+  /** Notes that all of an admitted request's prompt was read: its first token is there. Does nothing when that was noted before. */
+  setRead(ticket: Ticket, nowMs: number): void {
+    const own = ticket as OwnTicket;
+    if (own.unreadAtFirst !== undefined && own.admittedAtMs !== undefined && own.unreadAtFirst > 0) {
+      this.#msPerUnreadToken.observe((nowMs - own.admittedAtMs) / own.unreadAtFirst);
+      this.#promptTokens.observe(own.promptTokens);
+    }
+    this.#endReading(own);
   }
 
   /**
@@ -193,6 +248,7 @@ export class ModelQueue {
     this.#order = undefined;
     if (own.admittedAtMs === undefined) return void this.#queue.remove(own);
     if (!this.#admitted.delete(own)) return;
+    this.#endReading(own);
     if (!own.isStalled) this.#running -= own.sequences;
     this.#sumOfStarts -= own.admittedAtMs;
     this.#queue.correct(own, costOf(taken) - own.tokens);
@@ -215,16 +271,42 @@ export class ModelQueue {
   outlookOf(ticket: Ticket, nowMs: number): Outlook {
     if (ticket.admittedAtMs !== undefined) return { position: 0, expectedWaitMs: 0 };
     this.#order ??= placesOf(this.#queue.inOrder());
-    const { position, sequences } = this.#order.get(ticket) ?? nowhere;
+    const { position, sequences, promptTokens } = this.#order.get(ticket) ?? nowhere;
     const intervalMs = this.#intervalMs(nowMs);
     if (intervalMs === undefined) return { position };
-    return { position, expectedWaitMs: Math.max(0, this.#running + sequences - this.#places) * intervalMs };
+    const untilPlaceMs = Math.max(0, this.#running + sequences - this.#places) * intervalMs;
+    const tooManyTokens = Math.max(0, this.#unreadTokens + promptTokens - this.#roomForUnread());
+    const untilReadMs = tooManyTokens * (this.#msPerUnreadToken.value ?? 0);
+    return { position, expectedWaitMs: Math.max(untilPlaceMs, untilReadMs) };
   }
 
-  #hasPlaceFor({ sequences }: OwnTicket): boolean {
+  #hasPlaceFor({ sequences, promptTokens }: OwnTicket): boolean {
     if (this.#places === 0) return false;
+    const { unreadPerReplica, unreadTokensPerReplica } = this.#options;
+    const isReadSoon =
+      this.#unread < unreadPerReplica * this.#replicas ||
+      this.#unreadTokens + promptTokens <= unreadTokensPerReplica * this.#replicas;
     // A request for more choices than there are places has all of them.
-    return this.#running + Math.min(sequences, this.#places) <= this.#places;
+    return isReadSoon && this.#running + Math.min(sequences, this.#places) <= this.#places;
+  }
+
+  /** Returns the tokens of prompts that are unread when no more is admitted, about. */
+  #roomForUnread(): number {
+    const { unreadPerReplica, unreadTokensPerReplica } = this.#options;
+    return this.#replicas * Math.max(unreadTokensPerReplica, unreadPerReplica * (this.#promptTokens.value ?? 0));
+  }
+
+  #endReading(own: OwnTicket): void {
+    if (own.unreadAtFirst === undefined) return;
+    own.unreadAtFirst = undefined;
+    this.#unread -= 1;
+    this.#unreadTokens -= own.promptTokens;
+  }
+
+  /** Returns the time for which a prompt lets shorter ones go before it, in milliseconds; 0 before any was read. */
+  #patienceMs(promptTokens: number): number {
+    const readMs = promptTokens * (this.#msPerUnreadToken.value ?? 0) * this.#replicas;
+    return patience * readMs;
   }
 
   /** Returns the mean time between the ends of two sequences while all places are taken. */
@@ -234,7 +316,9 @@ export class ModelQueue {
     // Of requests that take longer than those before, the ends do not tell yet.
     const elapsedMs = running === 0 ? 0 : nowMs - this.#sumOfStarts / running;
     const durationMs = Math.max(this.#durations.value ?? 0, elapsedMs);
-    return durationMs === 0 ? undefined : durationMs / this.#places;
+    const readMs = (this.#promptTokens.value ?? 0) * (this.#msPerUnreadToken.value ?? 0);
+    const intervalMs = Math.max(durationMs / this.#places, readMs);
+    return intervalMs === 0 ? undefined : intervalMs;
   }
 
   /** Returns the reason to refuse a request that has just been queued; undefined when it may stay. */
@@ -277,14 +361,15 @@ export class ModelQueue {
 }
 
 /** The place of a request that gave up waiting. */
-const nowhere: QueuePlace = { position: 0, sequences: 0 };
+const nowhere: QueuePlace = { position: 0, sequences: 0, promptTokens: 0 };
 
 function placesOf(order: readonly OwnTicket[]): ReadonlyMap<Ticket, QueuePlace> {
   const places = new Map<Ticket, QueuePlace>();
-  let sequences = 0;
+  let [sequences, promptTokens] = [0, 0];
   for (const ticket of order) {
     sequences += ticket.sequences;
-    places.set(ticket, { position: places.size + 1, sequences });
+    promptTokens += ticket.promptTokens;
+    places.set(ticket, { position: places.size + 1, sequences, promptTokens });
   }
   return places;
 }
