@@ -30,7 +30,7 @@ export function measureDecisions(seed: number) {
         return () => undefined;
       },
     },
-    digests: { blockBytes, of: () => digests },
+    digests: { blockBytes, of: () => digests, ofAnswer: () => [] },
     random: seeded(seed),
   });
   for (const place of specs.keys()) {

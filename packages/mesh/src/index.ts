@@ -50,7 +50,7 @@ export { LeaseFile } from './lease/lease-file.ts';
 export { livenessPresets, type LivenessPreset } from './liveness/presets.ts';
 export type { CardChange, Mesh } from './mesh.ts';
 export type { MeshOptions } from './options.ts';
-export { PromptDigests } from './prefixes/prompt-digests.ts';
+export { PromptDigests, type DigestChain } from './prefixes/prompt-digests.ts';
 export type { ByteDuplex } from './streams/byte-duplex.ts';
 export { InboundBudget } from './streams/inbound-budget.ts';
 export type { FrameStream } from './streams/frame-stream.ts';

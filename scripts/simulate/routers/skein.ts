@@ -34,7 +34,8 @@ function create({ replicas, blockTokens, random, nowMs, after }: RouterEnvironme
         return () => undefined;
       },
     },
-    digests: { blockBytes: blockTokens * tokenBytes, of: (prompt) => prompts.get(prompt) ?? [] },
+    // Traces tell which blocks of a prompt are alike, and not which of them was an answer.
+    digests: { blockBytes: blockTokens * tokenBytes, of: (prompt) => prompts.get(prompt) ?? [], ofAnswer: () => [] },
     random,
     now: nowMs,
   });

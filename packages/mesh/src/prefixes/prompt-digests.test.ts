@@ -20,6 +20,19 @@ test('a conversation that goes on begins with the digests that it had', () => {
   expect(other.at(-1)).not.toBe(first.at(-1));
 });
 
+test("the next turn's digests are known from the prompt and its answer", () => {
+  const digests = new PromptDigests();
+  const question = say('user', 'Why is the sky blue? '.repeat(50));
+  const answer = 'Because of Rayleigh. '.repeat(100);
+  const first = packPrompt(chat(question));
+  const second = digests.of(packPrompt(chat(question, say('assistant', answer), say('user', 'Why? '.repeat(200)))));
+  const known = [...digests.of(first), ...digests.ofAnswer(first, answer)];
+  expect(known).toHaveLength(10);
+  expect(second.slice(0, known.length)).toEqual(known);
+  expect(digests.ofAnswer(first, 'Because.')).toEqual([]);
+  expect(digests.ofAnswer(packPrompt({ type: 'tokens', tokens: [1, 2] }), answer)).toEqual([]);
+});
+
 test('kinds of prompts have nothing in common, nor do keys, and short prompts have no digests', () => {
   const digests = new PromptDigests();
   const tokens = Array.from({ length: 512 }, (_, index) => index);

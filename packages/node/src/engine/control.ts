@@ -122,10 +122,15 @@ export const fromEngineSchema = z.discriminatedUnion('type', [
     sequenceMs: z.number().optional(),
     tokensPerSecond: z.number().optional(),
   }),
-  /** Tokens of prompts that the cache holds, by their generations, and generations of which it holds nothing any more. */
+  /**
+   * Tokens of prompts that the cache holds, by their generations, with the answers behind them, and generations of which
+   * it holds nothing any more.
+   */
   z.object({
     type: z.literal('engine-prefixes-changed'),
-    held: z.array(z.object({ id: generationId, tokens: z.number().int(), of: z.number().int() })),
+    held: z.array(
+      z.object({ id: generationId, tokens: z.number().int(), of: z.number().int(), answer: z.string().optional() }),
+    ),
     gone: z.array(generationId),
   }),
   /** The payload is a whole frame of the `generate` or `read-along` stream, which the peer passes on as it is. The last one is the end. */

@@ -38,6 +38,24 @@ test('tells of the part of a prompt that the engine holds, and of no more once i
   expect(following.take()).toEqual({ added: [], removed: [] });
 });
 
+test('tells of an answer once the engine holds it behind the whole prompt, and until it holds less', () => {
+  const answer = 'Because of Rayleigh. '.repeat(100);
+  const prompts = [promptOf('Why is the sky blue? '), packPrompt({ type: 'text', text: 'Why?' })];
+  for (const prompt of prompts) {
+    const prefixes = holding(prompt);
+    using following = prefixes.follow();
+    following.take();
+    const ofAnswer = digests.ofAnswer(prompt, answer);
+    expect(ofAnswer.length).toBeGreaterThan(3);
+    prefixes.change({ held: [{ id: '0', tokens: 10, of: 10, answer }], gone: [] });
+    expect(following.take()).toEqual({ added: ofAnswer, removed: [] });
+    prefixes.change({ held: [{ id: '0', tokens: 10, of: 10 }], gone: [] });
+    expect(following.take()).toEqual({ added: [], removed: ofAnswer });
+    prefixes.change({ held: [{ id: '0', tokens: 9, of: 10, answer }], gone: [] });
+    expect(following.take().added).toEqual([]);
+  }
+});
+
 test('keeps what two prompts begin with until neither is held', () => {
   const [one, other] = [promptOf('Why? '), promptOf('How? ')];
   const prefixes = holding(one, other);

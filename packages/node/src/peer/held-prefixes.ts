@@ -1,4 +1,4 @@
-import { PromptDigests } from '@skein/mesh';
+import { PromptDigests, type DigestChain } from '@skein/mesh';
 import { prefixLimits, type PackedPrompt, type PrefixDelta } from '@skein/protocol';
 
 import type { PrefixNews } from '../engine/lead/held-prompts.ts';
@@ -9,8 +9,8 @@ import type { PrefixNews } from '../engine/lead/held-prompts.ts';
  */
 export class HeldPrefixes {
   #digests: PromptDigests | undefined;
-  /** Digests of prompts that the engine has been given, or holds. */
-  readonly #prompts = new Map<string, { readonly digests: readonly number[]; counted: number }>();
+  /** Prompts that the engine has been given, or holds. */
+  readonly #prompts = new Map<string, KnownPrompt>();
   /** Number of held prompts that have a digest. */
   readonly #counts = new Map<number, number>();
   readonly #followers = new Set<PrefixFollowing>();
@@ -27,18 +27,21 @@ export class HeldPrefixes {
 
   /** Takes a prompt that is given to the engine. */
   note(id: string, prompt: PackedPrompt): void {
-    const digests = this.#digests?.of(prompt) ?? [];
-    if (digests.length > 0) this.#prompts.set(id, { digests, counted: 0 });
+    const chain = this.#digests?.chain(prompt);
+    if (chain !== undefined) this.#prompts.set(id, { chain, digests: chain.digests, counted: 0, isHeld: false });
   }
 
   /** Takes the end of a generation: where the engine has held nothing of it by then, it never will. */
   ended(id: string): void {
-    if (this.#prompts.get(id)?.counted === 0) this.#prompts.delete(id);
+    if (this.#prompts.get(id)?.isHeld === false) this.#prompts.delete(id);
   }
 
   /** Takes what the engine tells of its cache. */
   change({ held, gone }: PrefixNews): void {
-    for (const { id, tokens, of } of held) this.#count(id, tokens / of);
+    for (const { id, tokens, of, answer } of held) {
+      this.#count(id, tokens / of);
+      if (answer !== undefined && tokens >= of) this.#append(id, answer);
+    }
     for (const id of gone) {
       this.#count(id, 0);
       this.#prompts.delete(id);
@@ -62,8 +65,21 @@ export class HeldPrefixes {
   #count(id: string, share: number): void {
     const prompt = this.#prompts.get(id);
     if (prompt === undefined) return;
+    prompt.isHeld = true;
+    this.#countFirst(prompt, Math.floor(Math.min(1, share) * prompt.chain.digests.length));
+  }
+
+  /** Counts the digests of an answer as held, too: the next turn of its conversation begins with it. */
+  #append(id: string, answer: string): void {
+    const prompt = this.#prompts.get(id);
+    if (prompt === undefined || prompt.counted < prompt.chain.digests.length) return;
+    prompt.digests = [...prompt.chain.digests, ...prompt.chain.ofAnswer(answer)];
+    this.#countFirst(prompt, prompt.digests.length);
+  }
+
+  #countFirst(prompt: KnownPrompt, count: number): void {
     const { digests, counted } = prompt;
-    let now = Math.floor(Math.min(1, share) * digests.length);
+    let now = count;
     for (const digest of digests.slice(now, counted)) this.#release(digest);
     for (const [index, digest] of digests.slice(counted, now).entries()) {
       // More than may be told: the rest of this one stays unknown.
@@ -90,6 +106,16 @@ export class HeldPrefixes {
     if (count > 0) this.#counts.set(digest, count);
     else if (this.#counts.delete(digest)) for (const follower of this.#followers) follower.remove(digest);
   }
+}
+
+interface KnownPrompt {
+  readonly chain: DigestChain;
+  /** Those of the prompt, and of the answer once that is held. */
+  digests: readonly number[];
+  /** Number of them that are counted as held. */
+  counted: number;
+  /** Whether the engine has told of it. */
+  isHeld: boolean;
 }
 
 /** One router's view of the digests: the changes that it has not been told yet. They are as many as digests at most. */

@@ -179,6 +179,10 @@ const digests = {
     Array.from({ length: Math.floor(bytes.byteLength / blockBytes) }, (_, nth) =>
       bytes.subarray(0, (nth + 1) * blockBytes).reduce((sum, byte) => (sum * 31 + byte) % 2_147_483_647, 7),
     ),
+  ofAnswer(prompt: PackedPrompt, answer: string): readonly number[] {
+    const whole = this.of({ ...prompt, bytes: Buffer.concat([prompt.bytes, Buffer.from(answer)]) });
+    return whole.slice(this.of(prompt).length);
+  },
 };
 
 test('follows what leads say of their caches, and predicts it until they do', () => {
@@ -196,6 +200,17 @@ test('follows what leads say of their caches, and predicts it until they do', ()
   expect(replicas.choose({ prompt })).toMatchObject({ ...ada, why: { cachedTokens: 1000 } });
   nowMs = 2000;
   expect(replicas.choose({ prompt })?.why.cachedTokens).toBe(0);
+});
+
+test('predicts that a replica holds the answer that it has given, for the next turn', () => {
+  const replicas = over(new CardsView([adaCard(), bobCard]), { digests });
+  const answer = 'because '.repeat(200);
+  const attempt = replicas.take({ ...bob, prompt });
+  for (const text of [answer.slice(0, 100), answer.slice(100)]) attempt.observe({ type: 'text-delta', text });
+  attempt.observe({ type: 'generation-end', usage: { cachedTokens: 0 } });
+  attempt[Symbol.dispose]();
+  const next = packPrompt({ type: 'text', text: `${'word '.repeat(800)}${answer}and then?` });
+  expect(replicas.choose({ prompt: next })).toMatchObject({ ...bob, why: { cachedTokens: 1400 } });
 });
 
 test('predicts for five minutes what a lead holds that does not tell', () => {

@@ -40,6 +40,7 @@ export interface ChosenReplica extends Route {
 /** The facts of a generation's event that a router learns from. */
 export type ObservedEvent = Pick<GenerationEvent, 'type'> & {
   readonly promptTokens?: number;
+  readonly text?: string;
   readonly usage?: Pick<Usage, 'cachedTokens'>;
 };
 
@@ -55,6 +56,8 @@ export interface PrefixDigests {
   readonly blockBytes: number;
   /** Returns the digests of a prompt's whole blocks. */
   of(prompt: PackedPrompt): readonly number[];
+  /** Returns the digests of the whole blocks that a prompt with its answer has beyond those of the prompt. */
+  ofAnswer(prompt: PackedPrompt, answer: string): readonly number[];
 }
 
 export interface ReplicasOptions {
@@ -230,18 +233,25 @@ export class Replicas {
     const prefixes = this.#prefixes;
     const prediction = this.#predict(replica, prompt);
     let isPredicted = prediction !== undefined;
+    let answer = '';
+    const endSoon = (ending: Prediction): void => {
+      const forMs = ending.holder.tells ? predictedForMs : untoldForMs;
+      prefixes.endAfter(ending, { nowMs: this.#now(), forMs });
+    };
     const isRead = (): void => {
-      if (isPredicted && prediction !== undefined) {
-        const forMs = prediction.holder.tells ? predictedForMs : untoldForMs;
-        prefixes.endAfter(prediction, { nowMs: this.#now(), forMs });
-      }
+      if (isPredicted && prediction !== undefined) endSoon(prediction);
       isPredicted = false;
     };
     return {
       deployment,
       lead,
-      observe: ({ type, promptTokens, usage }) => {
+      observe: ({ type, promptTokens, text = '', usage }) => {
         if (type === 'text-delta') isRead();
+        answer += text;
+        // The next turn's prompt begins with the answer.
+        if (type === 'generation-end' && prediction !== undefined && prompt !== undefined) {
+          endSoon(prefixes.predict(prediction.holder, this.#digests?.ofAnswer(prompt, answer) ?? []));
+        }
         if (usage !== undefined && isDisproved(why, usage)) this.#forgetPrefixes(replica);
         if (pending !== undefined && pending.begun === undefined) this.#begin(pending);
         if (promptTokens === undefined || model === undefined || prompt === undefined) return;

@@ -47,6 +47,7 @@ export class Answer {
   #finishReason: FinishReason | undefined;
   /** Text of other leads' tokens that nobody has passed on. */
   #unsent = '';
+  #text = '';
   readonly #promptHash: string;
 
   /** @throws SkeinError `invalid-request` when `resume` can't be the state of this request */
@@ -60,6 +61,11 @@ export class Answer {
 
   get isComplete(): boolean {
     return this.#finishReason !== undefined;
+  }
+
+  /** All its text, that of other leads' tokens included, without what is held back. */
+  get text(): string {
+    return this.#text;
   }
 
   /** Returns the event that it has begun, and the unsent text of other leads' tokens. */
@@ -139,6 +145,7 @@ export class Answer {
     const piece = tokenizer.piece(token);
     const bytes = channels === undefined ? piece : channels.push(token, piece);
     const text = this.#assembler.push(bytes);
+    this.#text += text;
     if (this.#assembler.stopped) this.#finishReason = 'stop';
     else if (this.#tokens >= maxTokens) this.#finishReason = 'length';
     return { text, isShown: channels === undefined || bytes.byteLength > 0 };
@@ -148,7 +155,9 @@ export class Answer {
   #rest(reason: FinishReason): string {
     const { channels } = this.#options;
     const held = channels === undefined ? '' : this.#assembler.push(channels.end());
-    return held + this.#assembler.end(reason);
+    const text = held + this.#assembler.end(reason);
+    this.#text += text;
+    return text;
   }
 
   #describe({ token, logprob, top }: Logprobs): DescribedLogprobs {

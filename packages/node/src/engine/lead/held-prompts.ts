@@ -7,6 +7,8 @@ export interface HeldPrompt {
   readonly tokens: number;
   /** Tokens that the prompt has. */
   readonly of: number;
+  /** Text of the answer, where the cache holds that behind the whole prompt. */
+  readonly answer?: string | undefined;
 }
 
 /** The prompts that the cache holds since it was told last, and those that it holds no more. An id that it does not hold may be in both. */
@@ -33,10 +35,12 @@ export class HeldPrompts {
     if (this.#reading.delete(sequence)) this.#note(sequence, sequence.request.prompt.length);
   }
 
-  /** Takes the end of a sequence, of which so many tokens stay. */
-  end(sequence: Sequence, keptTokens: number): void {
+  /** Takes the end of a sequence, of which so many tokens stay, and its answer, if that is complete. */
+  end(sequence: Sequence, keptTokens: number, answer = ''): void {
     this.#reading.delete(sequence);
-    if (keptTokens < sequence.request.prompt.length) this.#note(sequence, keptTokens);
+    const promptTokens = sequence.request.prompt.length;
+    if (keptTokens < promptTokens) this.#note(sequence, keptTokens);
+    else if (answer !== '') this.#note(sequence, promptTokens, { answer });
   }
 
   /** Takes requests of whose sequences nothing is in the cache any more. */
@@ -56,8 +60,8 @@ export class HeldPrompts {
     return news;
   }
 
-  #note({ request: { id, prompt } }: Sequence, tokens: number): void {
+  #note({ request: { id, prompt } }: Sequence, tokens: number, held: Pick<HeldPrompt, 'answer'> = {}): void {
     this.#gone.delete(id);
-    this.#held.set(id, { id, tokens: Math.min(tokens, prompt.length), of: prompt.length });
+    this.#held.set(id, { id, tokens: Math.min(tokens, prompt.length), of: prompt.length, ...held });
   }
 }

@@ -228,7 +228,7 @@ export class Lead {
         now(),
       );
       this.#emit(id, [end]);
-      this.#scheduler.end(sequence, { unread: tokens.length - index - 1 });
+      this.#scheduler.end(sequence, { unread: tokens.length - index - 1, answer: answer.text });
       return;
     }
   }

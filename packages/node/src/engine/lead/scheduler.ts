@@ -197,9 +197,10 @@ export class Scheduler {
    * is still on its way is dropped. Does nothing when it has ended already.
    *
    * @param options.unread tokens of the last outcome that lie behind its end. Default 0
+   * @param options.answer text of its answer, when that is complete. Default: it is not
    */
-  end(sequence: Sequence, { unread = 0 }: { readonly unread?: number } = {}): void {
-    this.#retire(sequence, { keep: true, unread });
+  end(sequence: Sequence, options: { readonly unread?: number; readonly answer?: string } = {}): void {
+    this.#retire(sequence, { keep: true, ...options });
     this.#admit();
   }
 
@@ -409,7 +410,10 @@ export class Scheduler {
     return this.#running.byAge.find(({ isLeaving }) => isLeaving);
   }
 
-  #retire(sequence: Sequence, { keep, unread = 0 }: { readonly keep: boolean; readonly unread?: number }): void {
+  #retire(
+    sequence: Sequence,
+    { keep, unread = 0, answer }: { readonly keep: boolean; readonly unread?: number; readonly answer?: string },
+  ): void {
     if (sequence.isFinished) return;
     const { slot, copy, confirmed } = sequence;
     sequence.finish({ unread });
@@ -420,7 +424,7 @@ export class Scheduler {
     } else {
       this.#running.remove(sequence);
       this.#ended += Number(sequence.draws);
-      this.#prompts.end(sequence, keep ? confirmed : 0);
+      this.#prompts.end(sequence, keep ? confirmed : 0, answer);
       this.#operations.add(...this.#cache.release(slot, sequence.tokens, keep ? confirmed : 0));
     }
   }
