@@ -245,6 +245,10 @@ export class Member implements Mesh {
     this.#gossip.update(change);
   }
 
+  async sendCard(): Promise<void> {
+    await this.#gossip.renew();
+  }
+
   async freshCard(peerId: string, { signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
     await using stream = await this.open(peerId, methods.freshCard, { signal });
     await stream.write({ type: 'fresh-card-request' } satisfies FreshCardRequest, undefined, { signal });

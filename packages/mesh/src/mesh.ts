@@ -43,6 +43,12 @@ export interface Mesh {
    */
   updateCard(change: CardChange): void;
   /**
+   * Sends our card to all members at once, with the changes so far. Resolves when it is on its way.
+   *
+   * @throws SkeinError `not-running` before the mesh was started
+   */
+  sendCard(): Promise<void>;
+  /**
    * Gets the card of a member as it is now, its hardware looked at anew, and shows it among the cards. A coordinator may.
    *
    * @throws SkeinError the errors of {@link open}; `not-running` where a member does not answer that; what is wrong with

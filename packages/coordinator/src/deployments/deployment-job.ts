@@ -254,8 +254,8 @@ export class DeploymentJob {
     const { logger, onTransition } = this.#components;
     const { id, name, timeouts, onChange } = this.#options;
     const machines = options.plan.stages.map(({ peer }) => machineName(cards, peer));
-    const replaceStage: DeploymentOptions['replaceStage'] = async (stage, signal) =>
-      await this.#replaceStage(deployment, stage, signal);
+    const replaceStage: DeploymentOptions['replaceStage'] = async (stage, options) =>
+      await this.#replaceStage(deployment, stage, options);
     const deployment = new Deployment(this.#components, { ...options, id, name, machines, timeouts, replaceStage });
     this.#deployment = deployment;
     let state: DeploymentState = 'loading';
@@ -290,12 +290,16 @@ export class DeploymentJob {
    *
    * @throws SkeinError `does-not-fit` where there is none, and those of finding the model
    */
-  async #replaceStage(deployment: Deployment, stage: number, signal: AbortSignal): Promise<StagePlace> {
+  async #replaceStage(
+    deployment: Deployment,
+    stage: number,
+    { isLeft, signal }: { readonly isLeft: boolean; readonly signal: AbortSignal },
+  ): Promise<StagePlace> {
     const { spec, timeouts, placed } = this.#options;
     const { mesh } = this.#components;
     const { stages, microBatchRows, name } = deployment.status();
     const { model, labels } = spec;
-    const lost = { deployment: deployment.id, model, labels, stage, stages, microBatchRows };
+    const lost = { deployment: deployment.id, model, labels, stage, stages, microBatchRows, isLeft };
     const waiting = AbortSignal.any([signal, AbortSignal.timeout(Math.min(timeouts.releaseMs, replaceMs))]);
     try {
       for await (const cards of mesh.cards.watch({ signal: waiting })) {

@@ -43,8 +43,11 @@ export interface DeploymentOptions {
   readonly timeouts: StageTimeouts;
   /** Start of the deployment, in milliseconds since 1970. */
   readonly startedAt: number;
-  /** Finds another place for a stage that was lost, and the model. Throws where there is none. */
-  readonly replaceStage: (stage: number, signal: AbortSignal) => Promise<StagePlace>;
+  /**
+   * Finds another place for a stage that was lost, and the model; `isLeft`: its peer has ended it because it stops. Throws
+   * where there is none.
+   */
+  readonly replaceStage: (stage: number, options: { isLeft: boolean; signal: AbortSignal }) => Promise<StagePlace>;
 }
 
 /** A peer for a stage, and the model that it is to load. */
@@ -289,7 +292,10 @@ export class Deployment {
 
   /** Finds another place for a lost stage. */
   async #replace(stage: number): Promise<LoadedModel> {
-    const { peer, machine, model } = await this.#options.replaceStage(stage, this.#over.signal);
+    const { peer, machine, model } = await this.#options.replaceStage(stage, {
+      isLeft: this.#link(stage).failure?.code === 'aborted',
+      signal: this.#over.signal,
+    });
     this.#machines[stage] = machine;
     const { block, plannedBytes, plannedDevices } = this.#stage(stage);
     const devices = plannedDevices && { plannedDevices };

@@ -30,11 +30,12 @@ test('a lost stage goes back to the peer that had it, even while its card still 
   expect(peerForStage(shown, placed, lost)).toBe(bob);
 });
 
-test('a lost stage goes to the roomiest other peer where that one is gone, is full or is drained', () => {
+test('a lost stage goes to the roomiest other peer where that one is gone, stops, is full or is drained', () => {
   expect(peerForStage(without(bob), [], lost)).toBe(joe);
   expect(peerForStage([...without(bob), cardOf({ peer: bob, freeBytes: mebibyte })], [], lost)).toBe(joe);
   const drained = cardOf({ peer: bob, card: { draining: true } });
   expect(peerForStage([...without(bob), drained], [], lost)).toBe(joe);
+  expect(peerForStage(cards, [], { ...lost, isLeft: true })).toBe(joe);
 });
 
 test('a lost stage never goes to a peer with another stage of the deployment, nor where there is no room', () => {

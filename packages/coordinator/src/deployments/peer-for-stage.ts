@@ -16,6 +16,8 @@ export interface LostStage {
   readonly stages: readonly Pick<StageStatus, 'peer' | 'plannedBytes'>[];
   /** Rows of the largest micro-batch, which all stages take. */
   readonly microBatchRows: number;
+  /** Whether its peer has ended it because it stops, so that it can't have it again. Default: no. */
+  readonly isLeft?: boolean;
 }
 
 /**
@@ -26,7 +28,7 @@ export interface LostStage {
 export function peerForStage(
   cards: readonly Card[],
   placed: readonly PlacedStage[],
-  { deployment, model, labels = {}, stage, stages, microBatchRows }: LostStage,
+  { deployment, model, labels = {}, stage, stages, microBatchRows, isLeft = false }: LostStage,
 ): string | undefined {
   const lost = stages[stage];
   if (lost === undefined) return undefined;
@@ -35,7 +37,7 @@ export function peerForStage(
   const without = cards
     .filter((card) => hasLabels(card, labels))
     .map((card) => ({ ...card, stages: card.stages.filter((held) => !isLost(held)) }));
-  const others = new Set(stages.flatMap(({ peer }, index) => (index === stage ? [] : peer)));
+  const others = new Set(stages.flatMap(({ peer }, index) => (index === stage && !isLeft ? [] : peer)));
   const candidates = usablePeers(without, { model, placed: placed.filter((one) => !isLost(one)) }).filter(
     (peer) => peer.freeBytes >= lost.plannedBytes && peer.microBatchRows >= microBatchRows && !others.has(peer.peer),
   );

@@ -77,6 +77,8 @@ export function createPeer(options: PeerOptions): Peer {
   let models: HeldModel[] = [];
   let serving: Serving | undefined;
   let running: AsyncDisposableStack | undefined;
+  /** Whether it stops, or has stopped: nobody is to load a stage here, though its card still tells of the machine. */
+  let isLeaving = false;
 
   const announce = (): void => {
     if (serving === undefined) return;
@@ -88,7 +90,7 @@ export function createPeer(options: PeerOptions): Peer {
       hardware,
       stages: host.describe(),
       links: links.describe(),
-      draining: drain.isDraining,
+      draining: drain.isDraining || isLeaving,
       reserved: reservations.describe(),
       ...(fence !== undefined && { fence }),
     };
@@ -118,6 +120,7 @@ export function createPeer(options: PeerOptions): Peer {
     announceModels,
     async start({ signal } = {}) {
       if (running !== undefined) return;
+      isLeaving = false;
       await using stack = new AsyncDisposableStack();
       const slow = setTimeout(() => logger.warn({}, slowDetection), slowDetectionMs);
       const hardware = await detectHardware(options.backend ?? 'auto', {
@@ -180,8 +183,13 @@ export function createPeer(options: PeerOptions): Peer {
     },
     async stop() {
       const stopping = running;
+      if (stopping === undefined) return;
       running = undefined;
-      await stopping?.disposeAsync();
+      isLeaving = true;
+      announce();
+      // Before its stages end: who loads them anew elsewhere is to know that this is not the place.
+      await mesh.sendCard().catch((error: unknown) => logger.debug({ error }, 'nobody hears that this peer stops'));
+      await stopping.disposeAsync();
       announce();
     },
   };
