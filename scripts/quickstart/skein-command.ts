@@ -83,8 +83,11 @@ export async function startSkein(commandLine: readonly string[], options: Comman
   const printed = once(createInterface(child.stdout), 'line', { signal: options.signal });
   const gaveUp = closed.then(() => Promise.reject(new Error(lastLine())));
   try {
-    const [facts] = await Promise.race([printed, gaveUp]);
-    return { facts: JSON.parse(String(facts)), [Symbol.asyncDispose]: stop };
+    const [line] = await Promise.race([printed, gaveUp]);
+    const facts: unknown = JSON.parse(String(line));
+    // A command that gives up says why as JSON, too, before it ends.
+    if (typeof facts === 'object' && facts !== null && 'error' in facts) await gaveUp;
+    return { facts, [Symbol.asyncDispose]: stop };
   } catch (error) {
     await stop();
     options.signal.throwIfAborted();
