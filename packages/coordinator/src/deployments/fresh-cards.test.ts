@@ -69,7 +69,7 @@ describe('the memory of GPUs, which other programs may have taken since the last
   it('is as the last card says of a peer that does not answer in time, or that can not', async () => {
     const warnings: object[] = [];
     const logger = { ...silentLogger, warn: (fields: object) => void warnings.push(fields) };
-    deployments = world.newDeployments({ timeouts: { freshCardMs: 50 } }, { logger });
+    deployments = world.newDeployments({ timeouts: { freshCardMs: 1000 } }, { logger });
     // The other one is of a version that knows nothing of that.
     world.peer(0).mesh.handle(methods.freshCard, async (stream) => await stream.closed);
     const { stages } = await deployments.deploy({ model: 'tiny', contextTokens: 1_000_000 });
