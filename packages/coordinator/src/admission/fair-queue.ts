@@ -16,8 +16,8 @@ interface Backlog<Item> {
 
 /**
  * A queue that is fair between principals by tokens. It takes the claim of the principal that was charged least, and the
- * claims of one principal by their ranks, and else in their order. Of two principals that both wait, neither gets more than the other by the
- * tokens of more than one claim and of the corrections since.
+ * claims of one principal by their ranks, and else in their order. Of two principals that both wait, neither gets more
+ * than the other by the tokens of more than one claim and of the corrections since.
  *
  * This is the virtual token counter of Sheng et al., "Fairness in Serving Large Language Models" (OSDI 2024), with the
  * expected tokens charged when a claim is taken and corrected once they are known. A principal that comes back after a

@@ -102,7 +102,7 @@ const defaults: Required<ModelQueueOptions> = {
 const generatedWeight = 2;
 /**
  * Time for which a prompt lets shorter ones of its principal go before it, in times of its own reading at a replica. By
- * simulation (decision 16): with it half of all wait for less and nobody for much more, which is otherwise with 16.
+ * simulation (decision 15): with it half of all wait for less and nobody for much more, which is otherwise with 16.
  */
 const patience = 8;
 /** Tokens that an answer is taken for before any has ended. */

@@ -2,7 +2,7 @@ import { deploymentSpec } from '@skein/protocol';
 import { expect, test } from 'vitest';
 
 import { cardOf, gibibyte, manifestOf, peerIdOf } from '../testing/fixtures.ts';
-import type { DesiredDeployment } from './desired-state.ts';
+import { DesiredState } from './desired-state.ts';
 import { placeAllThatFit, placeReplicas, together } from './place-replicas.ts';
 import { reconcile, type Observed } from './reconcile.ts';
 
@@ -20,18 +20,9 @@ const cards = [
 const mesh = { cards, manifest: whole };
 
 test('plans as many replicas as reconciling places of as many deployments, where it places them', () => {
-  const desired = ['a', 'b', 'c'].map((id): DesiredDeployment => ({
-    id,
-    name: 'whole',
-    spec,
-    goal: 'serve',
-    isReplacement: false,
-    isOnDemand: false,
-    patience: 'none',
-    placement: undefined,
-    replacedBy: undefined,
-    evicted: [],
-  }));
+  const state = new DesiredState();
+  for (const id of ['a', 'b', 'c']) state.add({ id, name: 'whole', spec });
+  const desired = state.list();
   const observed: Observed = {
     cards,
     progress: new Map(desired.map(({ id }) => [id, { step: 'fetched', manifest: whole, sinceMs: 0 }])),

@@ -259,7 +259,7 @@ export const cardSchema = z.object({
   doubts: arraySchema(doubtSchema, { most: maxCardDoubts }).optional(),
   /** Links to other serving members, measured while both were idle. Left out by members that do not measure. */
   links: arraySchema(linkSchema, { most: maxCardLinks }).optional(),
-  /** Whether somebody drains the peer: it takes no new stages. Default: false. */
+  /** Whether the peer takes no new stages, since somebody drains it or it is about to stop. Default: false. */
   draining: z.boolean().optional(),
   /**
    * Memory that placements have reserved for stages which they are about to load, when the card was made. Left out by
