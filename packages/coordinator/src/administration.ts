@@ -17,12 +17,12 @@ export function administrationOf({
 }): AdminHandlers<'any'> {
   return {
     status: () => ({ ...meshStatus(mesh, deployments.list()), admission: admission.status() }),
-    deploy: async ({ unlessServed, wait, replicas, idleMs, pinned, ...request }, { signal, onEvent }) => ({
+    deploy: async ({ unlessServed, wait, replicas, idleMs, pinned, standby, ...request }, { signal, onEvent }) => ({
       deployment: await deployments.deploy(request, {
         signal,
         unlessServed,
         wait,
-        scaling: { replicas, idleMs, pinned },
+        scaling: { replicas, idleMs, pinned, standby },
         onProgress: (deployment) => onEvent({ deployment }),
       }),
     }),

@@ -57,6 +57,7 @@ export {
   describeScaling,
   idleBoundsMs,
   maxReplicas,
+  maxStandbys,
   scalingOf,
   scalingSchema,
   type ReplicaRange,

@@ -75,13 +75,15 @@ export function stepOf(stages: Deployment['stages']): Step | undefined {
 
 /** Formats a deployment for people: its machines with their layers, and its id among the model's replicas. */
 export function describeDeployment(deployment: Deployment, cards: readonly Card[]): string {
-  const { name, model, id, stages, replicas, idleMs, pinned } = deployment;
+  const { name, model, id, stages, replicas, idleMs, pinned, standby } = deployment;
   const lines = stages.map(({ peer, block }) => `  ${formatLayers(block)} on ${machineName(cards, peer)}`);
-  const others = deploymentsOf(cards).filter((other) => other.model === model && other.isReady && other.id !== id);
+  const others = deploymentsOf(cards).filter(
+    (other) => other.model === model && other.isReady && !other.isStandby && other.id !== id,
+  );
   const count =
     others.length === 0
       ? []
       : [`this is replica ${others.length + 1} of ${name}; \`skein undeploy ${id}\` takes it down again`];
-  const terms = pinned === undefined ? '' : describeScaling({ replicas, idleMs, pinned });
+  const terms = pinned === undefined ? '' : describeScaling({ replicas, idleMs, pinned, standby });
   return [`${name} is deployed (${id}):`, ...lines, ...count, ...(terms === '' ? [] : [`  ${terms}`])].join('\n');
 }

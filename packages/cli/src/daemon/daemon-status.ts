@@ -39,7 +39,7 @@ function waitingAt({ deployments }: Pick<Coordinator, 'deployments'>): DaemonSta
 
 function scalingAt({ deployments }: Pick<Coordinator, 'deployments'>): DaemonStatus['scaling'] {
   const byModel = new Map(deployments.list().map((status) => [status.model, status]));
-  return [...byModel].flatMap(([model, { name, replicas, idleMs, pinned }]) =>
-    pinned === undefined ? [] : [{ model, name, replicas, idleMs, pinned }],
+  return [...byModel].flatMap(([model, { name, replicas, idleMs, pinned, standby }]) =>
+    pinned === undefined ? [] : [{ model, name, replicas, idleMs, pinned, standby }],
   );
 }

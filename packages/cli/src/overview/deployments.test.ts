@@ -43,6 +43,7 @@ test('puts the stages of a deployment together, in pipeline order', () => {
       name: 'tiny',
       model: 'a'.repeat(64),
       isReady: true,
+      isStandby: false,
       isDraining: false,
       stages: [
         { peer: lead.peer, on: 'cellar', layers: [0, 3], state: 'ready' },

@@ -20,6 +20,8 @@ export interface DeploymentView {
   readonly model: string;
   /** Whether it answers: its lead reports so only while the whole pipeline is connected. */
   readonly isReady: boolean;
+  /** Whether it stands by: it answers what no other replica of the model may. */
+  readonly isStandby: boolean;
   /** Whether it is being taken down: it ends the answers that run and takes no more requests. */
   readonly isDraining: boolean;
   /**
@@ -58,6 +60,7 @@ export function deploymentsOf(cards: readonly Card[]): readonly DeploymentView[]
       name: witness?.name ?? '',
       model: witness?.model ?? '',
       isReady: lead?.state === 'ready',
+      isStandby: lead?.standby === true,
       isDraining: lead?.state === 'draining',
       stages: stages.map(({ peer, on, block, state, placement }) => ({
         peer,

@@ -112,6 +112,12 @@ test.each([
   expect(describe(1, 0, { card: { doubts } })).toContain(': ready\n');
 });
 
+test('tells a standby from replicas that take requests', () => {
+  expect(describe(0, 0, { stage: { standby: true } })).toContain(
+    ': standby: it takes requests where no other replica can\n',
+  );
+});
+
 test('says how many replicas there are to be', () => {
   const status = { pid: 1, peer: card.peer, startedAtMs: 0, hasIdentityConflict: false, cards: [card] };
   const traffic = { total: { sentBytes: 0, receivedBytes: 0 }, peers: {} };

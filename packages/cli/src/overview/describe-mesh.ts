@@ -111,12 +111,18 @@ function takenOut(cards: readonly Card[], deployments: readonly DeploymentView[]
   });
 }
 
-function stateOf({ isReady, isDraining, doubt }: Pick<DeploymentView, 'isReady' | 'isDraining' | 'doubt'>): string {
+function stateOf({
+  isReady,
+  isStandby,
+  isDraining,
+  doubt,
+}: Pick<DeploymentView, 'isReady' | 'isStandby' | 'isDraining' | 'doubt'>): string {
   if (doubt === 'out' && !isDraining) {
     return 'out: it gives other answers than replicas like it, and gets no requests; undeploy it, and pull its model again';
   }
   if (isDraining) return 'draining: it takes no more requests, and is taken down when its answers have ended';
   if (!isReady) return 'not ready';
+  if (isStandby && doubt === undefined) return 'standby: it takes requests where no other replica can';
   return doubt === undefined
     ? 'ready'
     : 'ready, but it or a replica like it gives wrong answers; deploy one more to find out which';

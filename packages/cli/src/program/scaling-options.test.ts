@@ -13,6 +13,7 @@ test.each([
   ['--replicas 2', { replicas: { min: 2, max: 2 } }, '--replicas'],
   ['--replicas 1..3 --idle 90s', { replicas: { min: 1, max: 3 }, idleMs: 90_000 }, '--replicas'],
   ['--idle 30m --pin', { idleMs: 1_800_000, pinned: true }, '--idle'],
+  ['--standby 1', { standby: 1 }, '--standby'],
 ])('reads %s', (line, request, flag) => {
   const command = parse(line);
   expect(scalingOptions(command)).toMatchObject(request);
@@ -24,6 +25,8 @@ test.each([
   ['--replicas 0', 'a range like 1..3'],
   ['--replicas 1..65', 'of 64 at most'],
   ['--replicas some', 'a number like 2'],
+  ['--standby 5', 'from 0 to 4'],
+  ['--standby some', 'from 0 to 4'],
   ['--idle soon', 'duration'],
   ['--replicas 2 --idle 30m', 'where there may be fewer'],
 ])('refuses %s', (line, reason) => {

@@ -3,6 +3,7 @@ import {
   defaultIdleMs,
   formatDuration,
   maxReplicas,
+  maxStandbys,
   scalingOf,
   type ReplicaRange,
   type ScalingRequest,
@@ -12,7 +13,7 @@ import { InvalidArgumentError, Option, type Command } from 'commander';
 import { exitCodes } from '../process/exit-codes.ts';
 import { duration } from './arguments.ts';
 
-const flags = { replicas: '--replicas', idle: '--idle', pin: '--pin' } as const;
+const flags = { replicas: '--replicas', idle: '--idle', pin: '--pin', standby: '--standby' } as const;
 
 /** The flags of {@link addScalingOptions}, as they are typed. */
 export const scalingFlagNames: readonly string[] = Object.values(flags);
@@ -32,16 +33,28 @@ export function addScalingOptions(command: Command): Command {
         `take replicas down that were not needed for so long, like 30m, as far as --replicas allows; alone it means --replicas 0..1 (default: ${formatDuration(defaultIdleMs)} where there may be fewer)`,
       ).argParser(checked(duration)),
     )
-    .option(flags.pin, 'never take it down to make room for another model (default: off)');
+    .option(flags.pin, 'never take it down to make room for another model (default: off)')
+    .addOption(
+      new Option(
+        `${flags.standby} <n>`,
+        'keep so many more replicas loaded where memory is spare, on other machines, for answers whose replica is lost (default: 0)',
+      ).argParser(checked(standbys)),
+    );
 }
 
 /** Returns the flags that were given, as a coordinator takes them, and exits where they contradict each other. */
 export function scalingOptions(command: Command): ScalingRequest {
-  const { replicas, idle, pin } = command.opts<{ replicas?: string; idle?: string; pin?: boolean }>();
+  const { replicas, idle, pin, standby } = command.opts<{
+    replicas?: string;
+    idle?: string;
+    pin?: boolean;
+    standby?: string;
+  }>();
   const request: ScalingRequest = {
     replicas: replicas === undefined ? undefined : replicaRange(replicas),
     idleMs: idle === undefined ? undefined : duration(idle),
     pinned: pin,
+    standby: standby === undefined ? undefined : standbys(standby),
   };
   try {
     // Terms that contradict each other are refused before anything is done.
@@ -64,6 +77,13 @@ function checked(parse: (text: string) => unknown): (text: string) => string {
     parse(text);
     return text;
   };
+}
+
+/** Parses a number of standbys. */
+function standbys(text: string): number {
+  const count = /^\d$/.test(text) ? Number(text) : Infinity;
+  if (count <= maxStandbys) return count;
+  throw new InvalidArgumentError(`It must be a number from 0 to ${maxStandbys}.`);
 }
 
 /** Parses numbers of replicas: `2`, or `1..3`. */

@@ -6,7 +6,7 @@ export interface ModelLoad {
   readonly running: number;
   /** Requests that wait for a place at one, or for the first one. */
   readonly waiting: number;
-  /** Sequences of each ready replica. */
+  /** Sequences of each ready replica that is no standby. */
   readonly sequences: readonly number[];
 }
 
@@ -43,14 +43,15 @@ export function loadsOf(
     const queues = admission.filter((queue) => queue.model === model);
     const active = sumOf(own, (lead) => lead.active);
     const queued = sumOf(own, (lead) => lead.queued);
-    const ahead = own.length * aheadPerReplica;
+    const serving = own.filter(({ standby }) => standby !== true);
+    const ahead = serving.length * aheadPerReplica;
     return {
       running: Math.max(
         active + Math.min(queued, ahead),
         sumOf(queues, ({ admitted }) => admitted),
       ),
       waiting: sumOf(queues, ({ waiting }) => waiting) + (asking.get(model) ?? 0) + Math.max(0, queued - ahead),
-      sequences: own.filter(({ state }) => state === 'ready').map(({ sequences }) => sequences),
+      sequences: serving.filter(({ state }) => state === 'ready').map(({ sequences }) => sequences),
     };
   };
   return new Map([...models].map((model) => [model, loadOf(model)]));

@@ -59,6 +59,8 @@ export interface DeploymentJobOptions {
   readonly from?: 'asked' | 'restored' | undefined;
   /** Number of attempts in a row that failed before this one. Default 0. */
   readonly failures?: number | undefined;
+  /** Tells whether it is a standby now. */
+  readonly isStandby: () => boolean;
   /** Lists the stages of all deployments of this coordinator. */
   readonly placed: () => readonly PlacedStage[];
   /** Called after every change of {@link DeploymentJob.progress}. */
@@ -252,11 +254,12 @@ export class DeploymentJob {
     begin: (deployment: Deployment) => Promise<void>,
   ): void {
     const { logger, onTransition } = this.#components;
-    const { id, name, timeouts, onChange } = this.#options;
+    const { id, name, timeouts, isStandby, onChange } = this.#options;
     const machines = options.plan.stages.map(({ peer }) => machineName(cards, peer));
     const replaceStage: DeploymentOptions['replaceStage'] = async (stage, options) =>
       await this.#replaceStage(deployment, stage, options);
-    const deployment = new Deployment(this.#components, { ...options, id, name, machines, timeouts, replaceStage });
+    const facts = { id, name, machines, timeouts, isStandby, replaceStage };
+    const deployment = new Deployment(this.#components, { ...options, ...facts });
     this.#deployment = deployment;
     let state: DeploymentState = 'loading';
     deployment.observe((status) => {
@@ -349,6 +352,13 @@ export class DeploymentJob {
       details: { param: 'model', retryAfterSeconds: leastPauseMs / 1000 },
       cause: reason,
     });
+  }
+
+  /** Ends the work on a deployment that is not placed, since another one serves in its place: callers get that one. */
+  yieldTo(other: Deployment): void {
+    this.#timer?.[Symbol.dispose]();
+    this.#ready.resolve(other);
+    this.#gone.resolve();
   }
 
   /** Gives up on a deployment that was not placed. */

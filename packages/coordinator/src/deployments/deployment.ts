@@ -48,6 +48,8 @@ export interface DeploymentOptions {
    * where there is none.
    */
   readonly replaceStage: (stage: number, options: { isLeft: boolean; signal: AbortSignal }) => Promise<StagePlace>;
+  /** Tells whether it is a standby now. Default: it is none. */
+  readonly isStandby?: (() => boolean) | undefined;
 }
 
 /** A peer for a stage, and the model that it is to load. */
@@ -97,6 +99,7 @@ export class Deployment {
   readonly #observers = new Set<DeploymentObserver>();
   #state: DeploymentState = 'loading';
   #running: number | undefined;
+  #isToldToServe = false;
   #rebuilding: Promise<boolean> | undefined;
   /** Number of times that a stage told that its ring was broken. */
   #breaks = 0;
@@ -336,6 +339,16 @@ export class Deployment {
       .catch(() => undefined);
   }
 
+  /** Has its lead, whose card shows a standby, take requests like any other. */
+  serve(): void {
+    if (this.#isToldToServe || this.#state !== 'ready') return;
+    this.#isToldToServe = true;
+    // A link that is lost fails the deployment, which says more.
+    this.#link(0)
+      .serve()
+      .catch(() => undefined);
+  }
+
   /** Takes the deployment down. Resolves when the peers have released it. */
   async close(): Promise<void> {
     await this.#end('closed', new SkeinError('aborted', 'the deployment was taken down'));
@@ -406,6 +419,7 @@ export class Deployment {
       sources: model.holders.slice(0, limits.maxStages),
       spec,
       graceMs,
+      ...(stage === 0 && this.#options.isStandby?.() === true && { standby: true }),
       ...(stage === 0 &&
         plan.prediction !== undefined && { predictedTokensPerSecond: plan.prediction.oneStreamTokensPerSecond }),
     });

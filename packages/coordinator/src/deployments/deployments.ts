@@ -85,8 +85,8 @@ export interface DeployOptions {
    */
   readonly wait?: boolean | undefined;
   /**
-   * Terms by which the model's replicas come and go from now on, instead of earlier ones. With a number of replicas it
-   * adds none where one that is as asked serves or is about to. Default: one more replica for good, and no change of terms.
+   * Terms by which the model's replicas come and go from now on, instead of earlier ones. With a number of replicas or
+   * standbys it adds none where one that is as asked serves or is about to. Default: one more replica for good, and no change of terms.
    */
   readonly scaling?: ScalingRequest | undefined;
   /** Takes the deployment down when it aborts, as long as it is not ready. */
@@ -235,7 +235,8 @@ export class Deployments {
   async deploy(request: DeploymentRequest, options: DeployOptions = {}): Promise<DeploymentStatus> {
     const { wait = false, signal = this.#stopped.signal, onProgress } = options;
     const scaling = scalingOf(options.scaling ?? {});
-    const unlessServed = options.unlessServed === true || scaling?.replicas !== undefined;
+    const isCounted = scaling?.replicas !== undefined || options.scaling?.standby !== undefined;
+    const unlessServed = options.unlessServed === true || isCounted;
     const { model: reference, ...asked } = request;
     const held = this.#find(reference);
     const { model, name } = held;
@@ -308,12 +309,14 @@ export class Deployments {
 
   /** Adds the terms of its model to a status. */
   #withScaling(status: DeploymentStatus): DeploymentStatus {
-    const { replicas, idleMs, pinned } = this.#reconciler.scalingOf(status.model) ?? {};
+    const { replicas, idleMs, pinned, standby } = this.#reconciler.scalingOf(status.model) ?? {};
     return {
       ...status,
       ...(replicas !== undefined && { replicas }),
       ...(idleMs !== undefined && { idleMs }),
       ...(pinned !== undefined && { pinned }),
+      ...(standby !== undefined && { standby }),
+      ...(this.#reconciler.isStandby(status.id) && { isStandby: true }),
     };
   }
 
@@ -393,6 +396,11 @@ export class Deployments {
   #lessBy({ id, model }: DeploymentJob): void {
     const terms = this.#reconciler.scalingOf(model);
     if (terms === undefined) return;
+    if (this.#reconciler.isStandby(id)) {
+      const { standby: _, ...others } = terms;
+      const standby = this.#reconciler.standbysOf(model).length - 1;
+      return this.#reconciler.setScaling(model, { ...others, ...(standby > 0 && { standby }) });
+    }
     const left = this.#reconciler.replicasOf(model).filter((one) => one.id !== id).length;
     if (left === 0) return this.#reconciler.setScaling(model, undefined);
     if (terms.replicas === undefined) return;

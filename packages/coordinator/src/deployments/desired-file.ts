@@ -42,6 +42,8 @@ const fileSchema = z.object({
       spec: deploymentSpecSchema,
       /** Whether a request made it, and nobody asked for it by itself. Default: no. */
       isOnDemand: z.boolean().optional(),
+      /** Whether it is a standby. Left out for all others, and by versions of before. */
+      isStandby: z.boolean().optional(),
       /** Peers that it served on last. Default: it has not served yet. */
       placement: lastPlacementSchema.optional(),
     }),
@@ -182,9 +184,14 @@ export class DesiredFile implements DesiredStore {
 
   save({ deployments, scaling }: StateToKeep): void {
     this.#next = textOf(
-      deployments
-        .filter(isKept)
-        .map(({ id, name, spec, isOnDemand, placement }) => ({ id, name, spec, isOnDemand, placement })),
+      deployments.filter(isKept).map(({ id, name, spec, isOnDemand, isStandby, placement }) => ({
+        id,
+        name,
+        spec,
+        isOnDemand,
+        ...(isStandby === true && { isStandby }),
+        placement,
+      })),
       scaling,
     );
     this.#writing ??= this.#write();

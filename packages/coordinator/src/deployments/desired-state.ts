@@ -26,6 +26,8 @@ export interface DesiredDeployment {
   readonly isReplacement: boolean;
   /** Whether a request made it, and nobody asked for it by itself: when it is lost, the next request replaces it. */
   readonly isOnDemand: boolean;
+  /** Whether it stands by for the model's other replicas, in memory that is spare. Default: no. */
+  readonly isStandby?: boolean | undefined;
   readonly patience: Patience;
   /** Peers that it was placed on last; undefined until it has served. */
   readonly placement: LastPlacement | undefined;

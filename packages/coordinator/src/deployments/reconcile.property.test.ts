@@ -21,6 +21,7 @@ interface Terms {
   readonly min: number;
   readonly more: number;
   readonly pinned: boolean;
+  readonly standby: number;
 }
 
 interface Story {
@@ -41,7 +42,12 @@ const stories: fc.Arbitrary<Story> = fc.record({
     fc.record({
       size: fc.integer({ min: 1, max: 5 }),
       terms: fc.option(
-        fc.record({ min: fc.integer({ min: 0, max: 2 }), more: fc.integer({ min: 0, max: 2 }), pinned: fc.boolean() }),
+        fc.record({
+          min: fc.integer({ min: 0, max: 2 }),
+          more: fc.integer({ min: 0, max: 2 }),
+          pinned: fc.boolean(),
+          standby: fc.integer({ min: 0, max: 2 }),
+        }),
         { nil: undefined },
       ),
       isDeployed: fc.boolean(),
@@ -57,6 +63,20 @@ const stories: fc.Arbitrary<Story> = fc.record({
     { maxLength: 20 },
   ),
 });
+
+/** Two models on two machines, the first of which has a standby. */
+const withStandby: Omit<Story, 'requests'> = {
+  machines: [4, 4],
+  models: [
+    { size: 3, terms: { min: 1, more: 1, pinned: false, standby: 1 }, isDeployed: false },
+    { size: 3, terms: undefined, isDeployed: false },
+  ],
+};
+/** Stories in which that makes room for the other model, and in which it serves since one replica is not enough. */
+const examples: [Story][] = [
+  [{ ...withStandby, requests: [{ atSecond: 20, model: 1, seconds: 1 }] }],
+  [{ ...withStandby, requests: Array.from({ length: 6 }, () => ({ atSecond: 20, model: 0, seconds: 20 })) }],
+];
 
 interface Request {
   readonly model: string;
@@ -81,7 +101,12 @@ class World {
   readonly #due = new Map<string, number>();
   /** Deployments for which others were evicted. */
   readonly promised = new Set<string>();
+  /** Deployments whose leads show standbys. */
+  readonly #standbys = new Set<string>();
   evictions = 0;
+  /** Standbys that made room, and those that came to serve. */
+  spared = 0;
+  promotions = 0;
   requests: Request[] = [];
   #now = 0;
   #count = 0;
@@ -97,7 +122,8 @@ class World {
       if (terms !== undefined) {
         const replicas = { min: terms.min, max: Math.max(1, terms.min + terms.more) };
         const idleMs = terms.more === 0 && terms.min > 0 ? undefined : idleSeconds * second;
-        this.state.setScaling(model, { id: `terms-${index}`, name, spec, replicas, idleMs, pinned: terms.pinned });
+        const { pinned, standby } = terms;
+        this.state.setScaling(model, { id: `terms-${index}`, name, spec, replicas, idleMs, pinned, standby });
       } else if (isDeployed) {
         this.#add({ name, spec, patience: 'all' });
       }
@@ -121,7 +147,8 @@ class World {
         if (stage.peer !== peer) return [];
         const active = index === 0 ? this.requests.filter(({ running }) => running?.on === id).length : 0;
         const shown = state === 'ready' || state === 'draining' ? state : 'loading';
-        const held = { ...heldStageOf(id), model, stage: index, stages: stages.length, sequences, active };
+        const standby = this.#standbys.has(id);
+        const held = { ...heldStageOf(id), model, stage: index, stages: stages.length, sequences, active, standby };
         return [{ ...held, state: shown, bytes: Math.round(stage.plannedBytes) } satisfies HeldStage];
       }),
     );
@@ -208,7 +235,8 @@ class World {
       const serving = this.statuses().filter(
         ({ id, model, state }) => model === request.model && state === 'ready' && this.state.get(id)?.goal === 'serve',
       );
-      const on = serving.find(
+      const replicas = serving.filter(({ id }) => !this.#standbys.has(id));
+      const on = (replicas.length > 0 ? replicas : serving).find(
         ({ id }) => this.requests.filter(({ running }) => running?.on === id).length < sequences,
       )?.id;
       if (on !== undefined) request.running = { on, until: this.#now + request.seconds };
@@ -242,6 +270,9 @@ class World {
           plannedBytes: bytes,
           state: 'loading' as const,
         }));
+        const isStandby = this.state.get(id)?.isStandby === true;
+        if (isStandby) this.#assertApart(id, stages);
+        if (isStandby) this.#standbys.add(id);
         const status = statusOf({ ...spec, id, model: spec.model, name: 'any', state: 'loading', stages });
         this.#progress.set(id, { step: 'placed', status });
         this.#due.set(id, this.#now + loadSeconds);
@@ -276,6 +307,24 @@ class World {
         this.#add({ name, spec, isOnDemand: isExtra, patience: isExtra ? 'none' : 'all' });
         break;
       }
+      case 'add-standby': {
+        const { name, spec } = action.scaling;
+        sure(this.replicasOf(spec.model).length > 0, 'standbys stand by for a replica');
+        this.#add({ name, spec, isStandby: true, patience: 'all' });
+        break;
+      }
+      case 'promote': {
+        const insteadOf = this.state.get(action.insteadOf ?? '');
+        sure(progress?.step === 'placed' && progress.status.state === 'ready', 'a standby that serves is promoted');
+        this.state.update(id, { isStandby: false, isOnDemand: insteadOf?.isOnDemand ?? true });
+        if (insteadOf !== undefined) this.#remove(insteadOf.id);
+        this.promotions += 1;
+        break;
+      }
+      case 'serve':
+        sure(this.state.get(id)?.isStandby !== true, 'no standby is told to serve');
+        this.#standbys.delete(id);
+        break;
       case 'drain':
       case 'hand-over':
         if (progress?.step === 'placed') this.#progress.set(id, drained(progress, this.#runningOn(id)));
@@ -319,6 +368,16 @@ class World {
     const forWhom = invariant(this.state.get(forId), 'somebody needs the room');
     const { model } = evicted.spec;
     const progress = this.#progress.get(id);
+    sure(forWhom.isStandby !== true, 'nothing goes for a standby');
+    this.promised.add(forId);
+    this.state.update(forId, { evicted: [...forWhom.evicted, id] });
+    this.state.takeDown(id, 'drain');
+    const isServed = this.replicasOf(model).some((one) => one.id !== id && this.#isReady(one.id));
+    if (evicted.isStandby === true && isServed) {
+      sure(this.#runningOn(id) === 0, 'answers that have moved to a standby stay there');
+      this.spared += 1;
+      return;
+    }
     sure(model !== forWhom.spec.model, 'no model goes for itself');
     sure(this.state.scalingOf(model)?.pinned !== true, 'pinned ones stay');
     sure(!this.requests.some((one) => one.model === model), 'those with requests stay');
@@ -326,23 +385,47 @@ class World {
     const { readySinceMs = Infinity } = progress?.step === 'placed' ? progress : {};
     sure(this.#now * second - readySinceMs >= residenceMs, 'young ones stay');
     this.evictions += 1;
-    this.promised.add(forId);
-    this.state.update(forId, { evicted: [...forWhom.evicted, id] });
-    this.state.takeDown(id, 'drain');
-    if (evicted.isOnDemand || this.state.scalingOf(model) !== undefined) return;
+    if (evicted.isOnDemand || evicted.isStandby === true || this.state.scalingOf(model) !== undefined) return;
     const back = this.#add({ ...evicted, placement: undefined, evicted: [] });
     this.#progress.set(back, { step: 'waiting', isDue: false, machines: machinesOf(this.cards()) });
     this.#due.set(back, this.#now + pauseSeconds);
   }
 
+  #isReady(id: string): boolean {
+    const progress = this.#progress.get(id);
+    return progress?.step === 'placed' && progress.status.state === 'ready';
+  }
+
+  #assertApart(id: string, stages: readonly { readonly peer: string }[]): void {
+    const { spec } = invariant(this.state.get(id), 'what is placed is desired');
+    const replicas = this.replicasOf(spec.model).map((one) => one.id);
+    const held = this.statuses().filter((one) => replicas.includes(one.id));
+    const peers = new Set(held.flatMap((one) => one.stages.map(({ peer }) => peer)));
+    sure(!stages.some(({ peer }) => peers.has(peer)), 'a standby is placed apart from the replicas');
+  }
+
   #assertEnoughLeft(id: string): void {
-    const { spec } = invariant(this.state.get(id), 'what goes is desired');
+    const { spec, isStandby } = invariant(this.state.get(id), 'what goes is desired');
+    if (isStandby === true) return;
     const { min = 0 } = this.state.scalingOf(spec.model)?.replicas ?? {};
     sure(this.replicasOf(spec.model).length >= min, 'as many as are owed stay');
   }
 
   replicasOf(model: string): readonly DesiredDeployment[] {
+    return this.#servingOf(model).filter(({ isStandby }) => isStandby !== true);
+  }
+
+  standbysOf(model: string): readonly DesiredDeployment[] {
+    return this.#servingOf(model).filter(({ isStandby }) => isStandby === true);
+  }
+
+  #servingOf(model: string): readonly DesiredDeployment[] {
     return this.state.list().filter(({ spec, goal }) => spec.model === model && goal === 'serve');
+  }
+
+  /** Whether a replica that is no standby serves. */
+  isServed(model: string): boolean {
+    return this.replicasOf(model).some(({ id }) => this.#isReady(id));
   }
 
   #assertSound(): void {
@@ -373,7 +456,7 @@ function isWithin({ replicas = { min: 0, max: 1 } }: ModelScaling, count: number
 }
 
 it('keeps its promises whatever is asked for: memory, pins, running answers, room for whom others went, numbers of replicas', () => {
-  let evictions = 0;
+  let [evictions, spared, promotions] = [0, 0, 0];
   fc.assert(
     fc.property(stories, (story) => {
       const world = new World(story);
@@ -382,15 +465,20 @@ it('keeps its promises whatever is asked for: memory, pins, running answers, roo
         if (world.requests.length > 0 || at < lastSecond) quiet = 0;
       }
       evictions += world.evictions;
+      spared += world.spared;
+      promotions += world.promotions;
       // Nothing changes by being decided once more.
       expect(world.decide()).toEqual([]);
       for (const terms of world.state.scaling()) {
-        expect(isWithin(terms, world.replicasOf(terms.spec.model).length)).toBe(true);
+        const { model } = terms.spec;
+        expect(isWithin(terms, world.replicasOf(model).length)).toBe(true);
+        const standbys = world.standbysOf(model).length;
+        expect(!world.isServed(model) || standbys === (terms.standby ?? 0)).toBe(true);
       }
       for (const id of world.waiting()) expect(world.actionAfterRetry(id)).toBe('wait');
     }),
-    { numRuns: 25 },
+    { numRuns: 25, examples },
   );
   // The stories are such that it comes to that.
-  expect(evictions).toBeGreaterThan(0);
+  expect([evictions, spared, promotions].map((count) => count > 0)).toEqual([true, true, true]);
 });

@@ -12,7 +12,7 @@ import {
   type ModelManifest,
 } from '@skein/protocol';
 
-import type { PlacedStage } from '../planner/index.ts';
+import type { PlacedStage, PlanSnapshot } from '../planner/index.ts';
 import type { ModelDemand } from './demand.ts';
 import type { DesiredDeployment } from './desired-state.ts';
 import { cardsWithout, isForRoom, makeRoom, residenceMs, roomWaitMs, type Room, type RoomHolder } from './eviction.ts';
@@ -20,6 +20,15 @@ import { whereabouts, type LastPlacement } from './last-placement.ts';
 import { placeDeployment, placedStages, stagesToLoad, type Placement } from './placement.ts';
 import { machinesOf, mayPass } from './retry.ts';
 import { isMovedOff, scale, type ModelScaling, type ScalingAction } from './scaling.ts';
+import {
+  isShownAsStandby,
+  mayStandIn,
+  placeStandby,
+  isReady,
+  standBy,
+  type Serving,
+  type StandbyAction,
+} from './standby.ts';
 
 /**
  * The progress of a desired deployment. `restored`: an earlier coordinator had it placed; it is looked for on the cards
@@ -53,7 +62,8 @@ export interface Observed {
  * One step towards the desired state. `adopt` takes over what an earlier coordinator has left, `wait` puts a deployment
  * off, and `retry` begins it again; `replace` adds another one in place of one that was lost. `remove` takes a lost
  * deployment off the list, `refuse` one that can't be placed. `evict` takes one down to make room `for` another. `release` unloads a stage that its peer still holds, as one
- * that could not be reached when its deployment was lost.
+ * that could not be reached when its deployment was lost. `serve` tells the lead of one that was a standby that it is none
+ * any more.
  */
 export type Action =
   | { readonly type: 'fetch' | 'drain' | 'hand-over' | 'close' | 'remove' | 'retry' | 'replace'; readonly id: string }
@@ -62,7 +72,9 @@ export type Action =
   | { readonly type: 'place'; readonly id: string; readonly placement: Placement }
   | { readonly type: 'refuse' | 'wait'; readonly id: string; readonly error: unknown }
   | { readonly type: 'evict'; readonly id: string; readonly for: string }
-  | ScalingAction;
+  | { readonly type: 'serve'; readonly id: string }
+  | ScalingAction
+  | StandbyAction;
 
 export interface ReconcileOptions {
   /** Most tokens of a context that a spec leaves out. Default 4096. */
@@ -77,6 +89,8 @@ export interface ReconcileOptions {
  * under way. A lost deployment that was asked for is placed again; one that a request made is replaced by the next
  * request, by way of {@link deploymentFor}. A request for a model that is not served may take replicas of others down
  * to make room ({@link makeRoom}); nothing else does. Replicas of models with terms come and go by demand ({@link scale}).
+ * Standbys get what all others leave, make room for any of them, and serve in place of one that has no place of its own
+ * ({@link standBy}).
  */
 export function reconcile(
   desired: readonly DesiredDeployment[],
@@ -93,8 +107,22 @@ export function reconcile(
   const mustWait = remnants.length > 0;
   let placed = placedStages(statuses);
   const evicted = new Set<string>();
-  for (const deployment of desired) {
-    const { id, goal, spec } = deployment;
+  const promoted = new Set<string>();
+  const replaceLost = ({ spec }: DesiredDeployment): readonly Action[] => {
+    const lost = desired.filter((one) => one.spec.model === spec.model && isOver(one, observed));
+    return lost.map((one) => ({ type: 'remove', id: one.id }));
+  };
+  /** Has a standby serve instead of a deployment that has no place. Returns whether there is one. */
+  const promote = (deployment: DesiredDeployment): boolean => {
+    const standIn = standInsFor(deployment, desired, observed).find((one) => !promoted.has(one.deployment.id));
+    if (standIn === undefined) return false;
+    const { id } = standIn.deployment;
+    promoted.add(id);
+    actions.push({ type: 'promote', id, insteadOf: deployment.id }, ...replaceLost(deployment));
+    return true;
+  };
+  for (const deployment of standbysLast(desired)) {
+    const { id, goal } = deployment;
     const progress = progressOf(observed, id);
     if (goal !== 'serve') {
       const action = takeDown(deployment, progress);
@@ -102,13 +130,14 @@ export function reconcile(
     } else if (progress.step === 'fetched') {
       const { manifest, sinceMs } = progress;
       try {
-        const placement = placeDeployment(deployment, { cards: observed.cards, manifest, placed }, contextTokens);
+        const mesh = { cards: observed.cards, manifest, placed };
+        const placement = place(deployment, { desired, observed, mesh, contextTokens });
         // The next one in this very list sees the memory that this one takes.
         placed = [...placed, ...stagesToLoad(deployment, placement)];
-        const lost = desired.filter((one) => one.spec.model === spec.model && isOver(one, observed));
-        actions.push({ type: 'place', id, placement }, ...lost.map((one) => ({ type: 'remove' as const, id: one.id })));
+        actions.push({ type: 'place', id, placement }, ...replaceLost(deployment));
       } catch (error) {
-        const world = { desired, observed, placed, scaling, evicted, contextTokens };
+        if (promote(deployment)) continue;
+        const world = { desired, observed, placed, scaling, evicted, promoted, contextTokens };
         const room = isForRoom(error) ? roomFor(deployment, { manifest, sinceMs, failure: error }, world) : undefined;
         if (room?.type === 'evict' || room?.type === 'later') {
           // Other plans leave that room alone meanwhile.
@@ -121,23 +150,107 @@ export function reconcile(
           actions.push(afterFailure(deployment, untilDrained(room?.error ?? error, statuses)));
         }
       }
-    } else {
+    } else if (!(isOutOfPlace(progress) && promote(deployment))) {
       const action = nextStep(deployment, progress, { ...observed, mustWait });
       if (action !== undefined) actions.push(action);
     }
   }
-  return [...actions, ...scaling.flatMap((terms) => scale(terms, scaledModel(terms, desired, observed)))];
+  const scaled = scaling.flatMap((terms) => scale(terms, scaledModel(terms, desired, observed)));
+  return [...actions, ...scaled, ...standbyActions(desired, observed, { scaling, promoted })];
+}
+
+/** Returns the deployments with standbys at the end: they get what others leave. */
+function standbysLast(desired: readonly DesiredDeployment[]): readonly DesiredDeployment[] {
+  return desired.toSorted((one, other) => Number(one.isStandby === true) - Number(other.isStandby === true));
+}
+
+/** Tells whether a deployment has no place, and does not just look for one. */
+function isOutOfPlace({ step }: Progress): boolean {
+  return step === 'waiting' || step === 'not-fetched';
+}
+
+/** Returns the deployments of a model that are to serve, standbys or others, with their progress; none that is over. */
+function servingOf(
+  { model, isStandby }: { readonly model: string; readonly isStandby: boolean },
+  desired: readonly DesiredDeployment[],
+  observed: Observed,
+): readonly Serving[] {
+  return desired
+    .filter(({ spec, goal, replacedBy }) => spec.model === model && goal === 'serve' && replacedBy === undefined)
+    .filter((one) => (one.isStandby === true) === isStandby)
+    .filter((deployment) => !isOver(deployment, observed))
+    .map((deployment) => ({ deployment, progress: progressOf(observed, deployment.id) }));
+}
+
+/** Tells whether a deployment is about to leave a machine that is being drained: another one takes its place already. */
+function isLeaving({ progress }: Serving, { cards }: Pick<Observed, 'cards'>): boolean {
+  return progress.step === 'placed' && isMovedOff(progress, cards);
+}
+
+/** Returns the standbys that can serve instead of a deployment; none for a standby. */
+function standInsFor(
+  wanted: DesiredDeployment,
+  desired: readonly DesiredDeployment[],
+  observed: Observed,
+): readonly Serving[] {
+  if (wanted.isStandby === true) return [];
+  const standbys = servingOf({ model: wanted.spec.model, isStandby: true }, desired, observed);
+  return standbys.filter((one) => !isLeaving(one, observed) && mayStandIn(one, wanted));
+}
+
+/**
+ * Plans a deployment. One that a standby can serve instead of shares no machine with that.
+ *
+ * @throws SkeinError as {@link placeDeployment} and {@link placeStandby} do
+ */
+function place(
+  deployment: DesiredDeployment,
+  {
+    desired,
+    observed,
+    mesh,
+    contextTokens,
+  }: Pick<RoomWorld, 'desired' | 'observed' | 'contextTokens'> & { readonly mesh: PlanSnapshot },
+): Placement {
+  const statusOf = ({ progress }: Serving) => (progress.step === 'placed' ? [progress.status] : []);
+  if (deployment.isStandby === true) {
+    const replicas = servingOf({ model: deployment.spec.model, isStandby: false }, desired, observed);
+    const onPeers = replicas.flatMap(statusOf).filter(({ state }) => state !== 'failed');
+    return placeStandby(deployment, onPeers, { mesh, contextTokens });
+  }
+  const standIns = standInsFor(deployment, desired, observed).flatMap(statusOf);
+  const apart = standIns.flatMap(({ stages }) => stages.map(({ peer }) => peer));
+  const avoid = [...(deployment.avoid ?? []), ...apart];
+  return placeDeployment({ ...deployment, avoid }, mesh, contextTokens);
+}
+
+/** Decides which standbys come and go. */
+function standbyActions(
+  desired: readonly DesiredDeployment[],
+  observed: Observed,
+  { scaling, promoted }: Pick<RoomWorld, 'scaling' | 'promoted'>,
+): readonly StandbyAction[] {
+  const standbys = desired.filter(({ isStandby }) => isStandby === true);
+  const models = new Set([...standbys, ...scaling].map(({ spec }) => spec.model));
+  return [...models].flatMap((model) => {
+    const demand = observed.demand.get(model);
+    const isLost = desired.some((one) => one.spec.model === model && one.isStandby !== true && isOver(one, observed));
+    const all = servingOf({ model, isStandby: true }, desired, observed);
+    const present = all.filter((one) => !isLeaving(one, observed) && !promoted.has(one.deployment.id));
+    return standBy({
+      terms: scaling.find(({ spec }) => spec.model === model),
+      replicas: servingOf({ model, isStandby: false }, desired, observed),
+      standbys: present,
+      others: all.length - present.length,
+      isNeeded: isLost || (demand !== undefined && demand.running + demand.waiting > 0),
+    });
+  });
 }
 
 /** Collects the replicas of a model that serve or are about to, and the demand for it. */
 function scaledModel({ spec: { model } }: ModelScaling, desired: readonly DesiredDeployment[], observed: Observed) {
-  const replicas = desired
-    .filter(({ spec, goal, replacedBy }) => spec.model === model && goal === 'serve' && replacedBy === undefined)
-    .map((deployment) => ({ deployment, progress: progressOf(observed, deployment.id) }))
-    .filter(({ deployment, progress }) => {
-      if (progress.step !== 'placed') return true;
-      return !isOver(deployment, observed) && !isMovedOff(progress, observed.cards);
-    });
+  const all = servingOf({ model, isStandby: false }, desired, observed);
+  const replicas = all.filter((one) => !isLeaving(one, observed));
   const { nowMs } = observed;
   return { replicas, demand: observed.demand.get(model), addedAtMs: observed.addedAtMs.get(model), nowMs };
 }
@@ -150,12 +263,14 @@ interface RoomWorld {
   readonly scaling: readonly ModelScaling[];
   /** Ids of deployments that are taken down already for others. */
   readonly evicted: ReadonlySet<string>;
+  /** Ids of standbys that are none any more. */
+  readonly promoted: ReadonlySet<string>;
   readonly contextTokens: number | undefined;
 }
 
 /**
- * Looks for room for a deployment that does not fit. Others make room for a model that is asked for and not served; it
- * waits for that, and for those that do to be gone, for a minute at most.
+ * Looks for room for a deployment that does not fit. Others make room for a model that is asked for and not served, and
+ * standbys for any deployment that is none; it waits for that, and for those that do to be gone, for a minute at most.
  */
 function roomFor(
   deployment: DesiredDeployment,
@@ -164,8 +279,9 @@ function roomFor(
     sinceMs,
     failure,
   }: { readonly manifest: ModelManifest; readonly sinceMs: number; readonly failure: SkeinError },
-  { desired, observed, placed, scaling, evicted, contextTokens }: RoomWorld,
+  { desired, observed, placed, scaling, evicted, promoted, contextTokens }: RoomWorld,
 ): Room {
+  if (deployment.isStandby === true) return { type: 'none', error: failure };
   const { cards, demand, nowMs } = observed;
   const { name, spec } = deployment;
   const fitWithout = (ids: readonly string[]): Placement | undefined => {
@@ -185,17 +301,40 @@ function roomFor(
   if (coming !== undefined) return { type: 'later', placement: coming, error: failure };
   const isServing = (one: DesiredDeployment) => one.goal === 'serve' && stateOf(one, observed) === 'ready';
   const isAskedFor = (demand.get(spec.model)?.waiting ?? 0) > 0;
-  if (!isAskedFor || desired.some((one) => one.spec.model === spec.model && isServing(one))) {
-    return { type: 'none', error: failure };
-  }
-  const holders = desired.filter((one) => isServing(one) && one.spec.model !== spec.model && !evicted.has(one.id));
-  const room = makeRoom(
-    name,
-    failure,
-    holders.map((one) => holderOf(one, { observed, scaling })),
-    fitWithout,
-  );
+  const isServed = desired.some((one) => one.spec.model === spec.model && isServing(one));
+  const spare = desired
+    .filter((one) => !evicted.has(one.id) && !promoted.has(one.id))
+    .filter((one) => isSpare(one, desired, observed));
+  const others = desired.filter((one) => isServing(one) && one.spec.model !== spec.model && !evicted.has(one.id));
+  const holders = [
+    ...spare.map((one) => spareHolderOf(one, cards)),
+    ...(isAskedFor && !isServed ? others.filter((one) => !spare.includes(one)) : []).map((one) =>
+      holderOf(one, { observed, scaling }),
+    ),
+  ];
+  if (holders.length === 0) return { type: 'none', error: failure };
+  const room = makeRoom(name, failure, holders, fitWithout);
   return room.type === 'later' && isLate ? { type: 'none', error: room.error } : room;
+}
+
+/** Tells whether a standby has memory that others may have: another replica of its model serves. */
+function isSpare(
+  { id, goal, isStandby, spec }: DesiredDeployment,
+  desired: readonly DesiredDeployment[],
+  observed: Observed,
+): boolean {
+  const progress = progressOf(observed, id);
+  if (isStandby !== true || goal !== 'serve' || progress.step !== 'placed' || progress.status.state === 'failed') {
+    return false;
+  }
+  return servingOf({ model: spec.model, isStandby: false }, desired, observed).some(isReady);
+}
+
+/** Describes a standby as the first that makes room, once the answers that have moved to it have ended. */
+function spareHolderOf({ id, name }: DesiredDeployment, cards: readonly Card[]): RoomHolder {
+  const stages = cards.flatMap((card) => card.stages).filter(({ deployment }) => deployment === id);
+  const isBusy = stages.some(({ active, queued }) => active + queued > 0);
+  return { id, name, usedAtMs: Number.NEGATIVE_INFINITY, stays: isBusy ? 'busy' : undefined };
 }
 
 function holderOf(
@@ -250,6 +389,8 @@ function nextStep(
       return progress.isDue || progress.machines !== machinesOf(cards) ? { type: 'retry', id } : undefined;
     case 'placed': {
       const { state, error } = progress.status;
+      const mustServe = state === 'ready' && deployment.isStandby !== true && isShownAsStandby(progress.status, cards);
+      if (mustServe) return { type: 'serve', id };
       if (state !== 'failed' || deployment.replacedBy !== undefined) return undefined;
       return outlives(deployment, error && fromWireError(error)) ? { type: 'replace', id } : undefined;
     }
@@ -290,8 +431,8 @@ export type Demand =
   { readonly type: 'use'; readonly id: string } | { readonly type: 'add'; readonly spec: DeploymentSpec | undefined };
 
 /**
- * Chooses a deployment for requests to a model: the first that serves, else the last that is about to. Where there is
- * neither, a new one, with the spec of the one that was lost last if there is one. One that waits to be placed counts as
+ * Chooses a deployment for requests to a model: the first that serves, standbys last, else the last that is about to and is
+ * no standby. Where there is neither, a new one, with the spec of the one that was lost last if there is one. One that waits to be placed counts as
  * about to serve: a request does not get around the way in which it was asked for.
  */
 export function deploymentFor(
@@ -306,11 +447,14 @@ export function deploymentFor(
       one.replacedBy === undefined &&
       isAsAsked(one, options, progressOf(observed, one.id)),
   );
-  const serving = candidates.find((one) => stateOf(one, observed) === 'ready' && !failed.includes(one.id));
-  const coming = candidates.findLast((one) => ['loading', 'connecting'].includes(stateOf(one, observed) ?? 'loading'));
+  const serving = standbysLast(candidates).find(
+    (one) => stateOf(one, observed) === 'ready' && !failed.includes(one.id),
+  );
+  const replicas = candidates.filter(({ isStandby }) => isStandby !== true);
+  const coming = replicas.findLast((one) => ['loading', 'connecting'].includes(stateOf(one, observed) ?? 'loading'));
   const chosen = serving ?? coming;
   if (chosen !== undefined) return { type: 'use', id: chosen.id };
-  return { type: 'add', spec: candidates.findLast((one) => stateOf(one, observed) === 'failed')?.spec };
+  return { type: 'add', spec: replicas.findLast((one) => stateOf(one, observed) === 'failed')?.spec };
 }
 
 /** Tells whether a deployment was asked for with these options, or has come to have them. */

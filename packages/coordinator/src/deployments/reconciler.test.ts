@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from 'node:util';
+
 import type { DeploymentStatus } from '@skein/protocol';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
@@ -48,6 +50,55 @@ describe('a deployment of several stages that loses one', () => {
     await vi.waitFor(() => expect(deployments.list()).toMatchObject([{ id, state: 'ready' }]));
     const placed = { stages: [{ peer: world.peer(0).mesh.peerId }, { peer: spare.mesh.peerId }] };
     expect(saved.at(-1)).toMatchObject({ deployments: [{ id, placement: placed }] });
+  });
+});
+
+describe('a standby', () => {
+  const facts = () => deployments.list().map(({ id, state, isStandby = false }) => ({ id, state, isStandby }));
+  // The terms have an id, too.
+  const standby = { id: 'deployment-3', state: 'ready', isStandby: true };
+
+  beforeEach(async () => {
+    for (const peer of world.peers) peer.onKept = () => peer.showHeld();
+    const { id } = await deployments.deploy({ model: 'tiny' }, { scaling: { standby: 1 } });
+    const both = [{ id, state: 'ready', isStandby: false }, standby];
+    await vi.waitUntil(() => isDeepStrictEqual(facts(), both));
+    await world.untilShown((cards) => cards.some(({ stages }) => stages.some((stage) => stage.standby === true)));
+  });
+
+  it('is loaded on another machine, and named as one in the status', () => {
+    const loads = world.peers.map((peer) => peer.loads.map((load) => load.standby === true));
+    expect(loads).toEqual([[false], [true]]);
+    expect(deployments.list()).toMatchObject([{ standby: 1 }, { standby: 1 }]);
+  });
+
+  it('takes the place of a replica whose machine is gone, and another one waits for a machine', async () => {
+    await world.peer(0).mesh.stop();
+    await vi.waitFor(() => expect(world.peer(1).toServe).toEqual([standby.id]));
+    const waiting = { id: expect.any(String) as string, state: 'waiting', isStandby: true };
+    await vi.waitFor(() => expect(facts()).toEqual([{ ...standby, isStandby: false }, waiting]));
+    expect(world.peer(1).loads).toHaveLength(1);
+  });
+
+  it('stays one where the replica is loaded anew', async () => {
+    world.lose(0);
+    const again = { id: 'deployment-4', state: 'ready', isStandby: false };
+    await vi.waitFor(() => expect(facts()).toEqual([standby, again]));
+    expect(world.peer(1).toServe).toEqual([]);
+  });
+
+  it('takes the place of a replica whose machine is drained', async () => {
+    for (const peer of world.peers) peer.obeyDrains();
+    const { moves } = await deployments.drain(world.peer(0).mesh.peerId);
+    expect(moves).toMatchObject([{ id: 'deployment-1', step: 'gone' }]);
+    await vi.waitFor(() => expect(facts()[0]).toEqual({ ...standby, isStandby: false }));
+    expect(world.peer(1).loads).toHaveLength(1);
+  });
+
+  it('goes when it is taken down by hand, and no other one comes', async () => {
+    await deployments.undeploy(standby.id);
+    expect(deployments.list()).toMatchObject([{ id: 'deployment-1', pinned: false }]);
+    expect(deployments.list()[0]).not.toHaveProperty('standby');
   });
 });
 

@@ -177,9 +177,10 @@ export class Reconciler {
 
   /** Adds a deployment like another one, with the context that this one has come to have. */
   wantLike(id: string, change: Pick<WantedDeployment, 'avoid' | 'patience'> = {}): DeploymentJob {
-    const { name, spec, isOnDemand } = invariant(this.#desired.get(id), 'a deployment that is replaced is desired');
+    const like = invariant(this.#desired.get(id), 'a deployment that is replaced is desired');
+    const { name, spec, isOnDemand, isStandby } = like;
     const contextTokens = this.#jobs.get(id)?.deployment?.status().contextTokens;
-    return this.want({ name, spec: { ...spec, contextTokens }, isReplacement: true, isOnDemand, ...change });
+    return this.want({ name, spec: { ...spec, contextTokens }, isReplacement: true, isOnDemand, isStandby, ...change });
   }
 
   /**
@@ -216,13 +217,25 @@ export class Reconciler {
     this.#schedule();
   }
 
-  /** Lists the jobs of a model's deployments that are to serve, without those that are lost and replaced. */
+  /** Lists the jobs of a model's deployments that are to serve, without standbys and those that are lost and replaced. */
   replicasOf(model: string): readonly DeploymentJob[] {
-    const desired = this.#desired.list();
-    const those = desired.filter(
-      ({ spec, goal, replacedBy }) => spec.model === model && goal === 'serve' && replacedBy === undefined,
-    );
-    return those.flatMap(({ id }) => this.#jobs.get(id) ?? []);
+    return this.#jobsOf(model, { isStandby: false });
+  }
+
+  /** Lists the jobs of a model's standbys. */
+  standbysOf(model: string): readonly DeploymentJob[] {
+    return this.#jobsOf(model, { isStandby: true });
+  }
+
+  isStandby(id: string): boolean {
+    return this.#desired.get(id)?.isStandby === true;
+  }
+
+  #jobsOf(model: string, { isStandby }: { readonly isStandby: boolean }): readonly DeploymentJob[] {
+    const those = this.#desired
+      .list()
+      .filter((one) => one.spec.model === model && one.goal === 'serve' && one.replacedBy === undefined);
+    return those.filter((one) => (one.isStandby === true) === isStandby).flatMap(({ id }) => this.#jobs.get(id) ?? []);
   }
 
   /** Notes a request for a model. */
@@ -263,6 +276,7 @@ export class Reconciler {
       name,
       spec,
       timeouts: this.#options.timeouts,
+      isStandby: () => this.isStandby(id),
       placed: () => placedStages(this.jobs().flatMap((one) => one.status() ?? [])),
       onChange: () => this.#schedule(),
       onServing: (deployment) => this.#serves(deployment),
@@ -345,7 +359,7 @@ export class Reconciler {
     this.#desired.update(forWhom.id, { evicted: [...(this.#desired.get(forWhom.id)?.evicted ?? []), id] });
     this.takeDown(id, 'drain');
     const hasRange = this.#desired.scalingOf(spec.model)?.replicas !== undefined;
-    if (evicted.isOnDemand || hasRange) return;
+    if (evicted.isOnDemand || evicted.isStandby === true || hasRange) return;
     const back = this.#begin({ ...evicted, id: this.#components.newId(), placement: undefined, evicted: [] });
     back.wait(evictedFor(forWhom.name), machinesOf(this.#components.mesh.cards.snapshot()));
   }
@@ -356,9 +370,34 @@ export class Reconciler {
     this.want({ name, spec, isOnDemand: isExtra, patience: isExtra ? 'none' : 'all' });
   }
 
+  /** Makes a standby serve like any other replica, in place of one that can't be placed where there is such a one. */
+  #promote(standby: DesiredDeployment, insteadOf: DesiredDeployment | undefined): void {
+    const { id, name } = standby;
+    this.#components.logger.info({ deployment: id, model: name, insteadOf: insteadOf?.id }, 'a standby serves');
+    const { isOnDemand } = insteadOf ?? { isOnDemand: true };
+    this.#desired.update(id, { isStandby: false, isOnDemand, patience: isOnDemand ? 'none' : 'all' });
+    if (insteadOf !== undefined) this.#yield(insteadOf.id, id);
+    this.#schedule();
+  }
+
+  /** Takes a deployment that is not placed off the list, in whose place another one serves. */
+  #yield(id: string, to: string): void {
+    const job = this.#jobs.get(id);
+    const other = this.#jobs.get(to)?.deployment;
+    for (const lost of this.#desired.list()) {
+      if (lost.replacedBy === id) this.#desired.update(lost.id, { replacedBy: to });
+    }
+    this.#remove(id);
+    if (other !== undefined) job?.yieldTo(other);
+  }
+
   #do(action: Action, { cards }: Observed): void {
     const { id } = action;
     if (action.type === 'add') return this.#scaleUp(action.scaling, action);
+    if (action.type === 'add-standby') {
+      const { name, spec } = action.scaling;
+      return void this.want({ name, spec, isStandby: true, patience: 'all' });
+    }
     if (action.type === 'release') return void this.#leftStages.release(action);
     const job = this.#jobs.get(id);
     const desired = this.#desired.get(id);
@@ -402,6 +441,12 @@ export class Reconciler {
       }
       case 'scale-down':
         this.takeDown(id, 'drain');
+        break;
+      case 'promote':
+        this.#promote(desired, this.#desired.get(action.insteadOf ?? ''));
+        break;
+      case 'serve':
+        job.deployment?.serve();
         break;
       case 'remove':
         this.#remove(id);

@@ -147,6 +147,11 @@ export class StageLink {
     await this.#stream.write({ type: 'stage-drain', ...(handOver && { handOver }) } satisfies StageCommand);
   }
 
+  /** Has the lead of a standby take requests like any other from now on. Throws when the stage is lost. */
+  async serve(): Promise<void> {
+    await this.#stream.write({ type: 'stage-serve' } satisfies StageCommand);
+  }
+
   /** Unloads the stage. Resolves when the peer has released it, or has not answered in time. Never throws. */
   async close(): Promise<void> {
     await this.#end({ type: 'stage-unload' });

@@ -110,8 +110,9 @@ export class ScriptedPeer {
 
   /** Shows on its card, as ready, the stages that it holds or keeps. */
   showHeld(): void {
-    const stages = [...this.kept.values()].map(({ deployment, stage, stages: count, block, spec, name }) => ({
+    const stages = [...this.kept.values()].map(({ deployment, stage, stages: count, block, spec, name, standby }) => ({
       ...heldStageOf(deployment),
+      ...(standby === true && { standby }),
       stage,
       stages: count,
       block,
@@ -168,6 +169,8 @@ export class ScriptedPeer {
           await send({ type: 'stage-parted' });
         } else if (command.type === 'stage-serve') {
           this.toServe.push(deployment);
+          this.kept.set(key, { ...load, standby: false });
+          this.onKept();
         } else if (command.type === 'stage-unload') {
           this.kept.delete(key);
           this.onKept();

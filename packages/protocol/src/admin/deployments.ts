@@ -87,6 +87,9 @@ export const deploymentStatusSchema = z.object({
   replicas: replicaRangeSchema.optional(),
   idleMs: z.number().optional(),
   pinned: z.boolean().optional(),
+  standby: z.number().int().nonnegative().optional(),
+  /** Whether it is a standby, which takes requests where no other replica of the model may. Left out for all others. */
+  isStandby: z.boolean().optional(),
 });
 export type DeploymentStatus = z.infer<typeof deploymentStatusSchema>;
 export type DeploymentState = DeploymentStatus['state'];

@@ -18,6 +18,13 @@ test.each<[ScalingRequest, ReturnType<typeof scalingOf>, string]>([
     { replicas: range(0, 1), idleMs: 60_000, pinned: false },
     '0 to 1 replica by demand, fewer after 1 minute without',
   ],
+  [{ standby: 1 }, { pinned: false, standby: 1 }, '1 standby'],
+  [
+    { replicas: range(2, 2), standby: 2 },
+    { replicas: range(2, 2), pinned: false, standby: 2 },
+    '2 replicas, 2 standbys',
+  ],
+  [{ standby: 0 }, { pinned: false }, ''],
 ])('makes the terms of %j', (request, scaling, described) => {
   expect(scalingOf(request)).toEqual(scaling);
   expect(scaling && describeScaling(scaling)).toBe(described);

@@ -6,6 +6,8 @@ import { formatDuration } from '../format-time.ts';
 
 /** Most replicas that a model is scaled to. */
 export const maxReplicas = 64;
+/** Most standbys of a model. */
+export const maxStandbys = 4;
 /** Time without demand after which a replica is taken down that nothing else asks for, in milliseconds. */
 export const defaultIdleMs = 30 * 60_000;
 /** Bounds of that time: shorter ones would load and unload all the time. */
@@ -26,6 +28,11 @@ export const scalingRequestShape = {
   idleMs: z.number().int().min(idleBoundsMs.least).max(idleBoundsMs.most).optional(),
   /** Whether its replicas are never taken down to make room for another model. Default: no. */
   pinned: z.boolean().optional(),
+  /**
+   * Number of replicas beyond those that serve which are loaded where memory is spare, on machines of their own, and take
+   * requests once others can't. They make room for whoever needs it, pinned or not. Default: none.
+   */
+  standby: z.number().int().min(0).max(maxStandbys).optional(),
 };
 const scalingRequestSchema = z.object(scalingRequestShape);
 export type ScalingRequest = Immutable<z.infer<typeof scalingRequestSchema>>;
@@ -37,6 +44,8 @@ export const scalingSchema = z.object({
   /** Left out where no replica is ever taken down for want of demand. */
   idleMs: scalingRequestShape.idleMs,
   pinned: z.boolean(),
+  /** Left out where there are to be none, and by versions of before. */
+  standby: scalingRequestShape.standby,
 });
 export type Scaling = z.infer<typeof scalingSchema>;
 
@@ -45,8 +54,9 @@ export type Scaling = z.infer<typeof scalingSchema>;
  *
  * @throws SkeinError `invalid-request` for terms that contradict each other
  */
-export function scalingOf({ replicas, idleMs, pinned }: ScalingRequest): Scaling | undefined {
-  if (replicas === undefined && idleMs === undefined && pinned === undefined) return undefined;
+export function scalingOf(request: ScalingRequest): Scaling | undefined {
+  if (Object.values(request).every((term) => term === undefined)) return undefined;
+  const { replicas, idleMs, pinned, standby = 0 } = request;
   const range = replicas ?? (idleMs === undefined ? undefined : { min: 0, max: 1 });
   if (range !== undefined && range.min > range.max) {
     throw wrong('replicas', `replicas from ${range.min} to ${range.max} are none; give the smaller number first`);
@@ -62,17 +72,19 @@ export function scalingOf({ replicas, idleMs, pinned }: ScalingRequest): Scaling
     ...(range !== undefined && { replicas: range }),
     ...(!isFixed && { idleMs: idleMs ?? defaultIdleMs }),
     pinned: pinned ?? false,
+    ...(standby > 0 && { standby }),
   };
 }
 
-/** Describes terms for people: `1 to 3 replicas by demand, fewer after 30 minutes without, pinned`. */
-export function describeScaling({ replicas, idleMs, pinned }: Scaling): string {
+/** Describes terms for people: `1 to 3 replicas by demand, fewer after 30 minutes without, pinned, 1 standby`. */
+export function describeScaling({ replicas, idleMs, pinned, standby = 0 }: Scaling): string {
   const count = replicas && (replicas.min === replicas.max ? `${replicas.min}` : `${replicas.min} to ${replicas.max}`);
   const many = count === '1' || count === '0 to 1' ? 'replica' : 'replicas';
   const parts = [
     ...(count === undefined ? [] : [`${count} ${many}${idleMs === undefined ? '' : ' by demand'}`]),
     ...(idleMs === undefined ? [] : [`fewer after ${formatDuration(idleMs)} without`]),
     ...(pinned ? ['pinned'] : []),
+    ...(standby > 0 ? [`${standby} ${standby === 1 ? 'standby' : 'standbys'}`] : []),
   ];
   return parts.join(', ');
 }
