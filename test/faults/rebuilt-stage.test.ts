@@ -11,10 +11,17 @@ let cluster: Cluster;
 let client: OpenAI;
 let name: string;
 
+/** Length of an answer: one of its stages dies long before its end. */
+const maxTokens = 200;
 /** Process ids of all engines that were loaded, by deployment and stage. */
 const engines = new Map<string, number[]>();
+/** Deployments that were asked for generations, in their order. */
+const asked: string[] = [];
 const logger: Logger = {
   ...silentLogger,
+  debug: (fields, message) => {
+    if (message === 'a generation begins') asked.push(z.object({ deployment: z.string() }).parse(fields).deployment);
+  },
   info: (fields) => {
     const loaded = z.object({ deployment: z.string(), stage: z.number(), pid: z.number() }).safeParse(fields);
     if (!loaded.success) return;
@@ -47,7 +54,7 @@ async function ask(onFirst: () => void = () => undefined) {
   const stream = await client.completions.create({
     model: name,
     prompt: 'once upon a time',
-    max_tokens: 500,
+    max_tokens: maxTokens,
     temperature: 1,
     seed: 1,
     stream: true,
@@ -76,7 +83,7 @@ it.each([
     const whole = await ask();
     const answer = await ask(() => process.kill(pids(victim)[0] ?? Number.NaN, 'SIGKILL'));
     expect(answer.text).toBe(whole.text);
-    expect(answer.usage).toMatchObject({ completion_tokens: 500, failovers: 1 });
+    expect(answer.usage).toMatchObject({ completion_tokens: maxTokens, failovers: 1 });
     expect(deployments.list()).toMatchObject([{ id, state: 'ready' }]);
     for (let stage = 0; stage < stages; stage += 1) {
       expect(pids(stage).map(isRunning)).toEqual(stage === victim ? [false, true] : [true]);
@@ -84,3 +91,30 @@ it.each([
     await deployments.undeploy(id);
   },
 );
+
+it('of 2 stages with a standby the answer goes on there when one dies, and new requests go to the replica again', async () => {
+  const { deployments } = cluster.coordinator;
+  const { id } = await deployments.deploy({ model: name, stages: 2 }, { scaling: { standby: 1 } });
+  const readyLeads = () =>
+    cluster.coordinatorMesh.cards
+      .snapshot()
+      .flatMap((card) => card.stages.filter(({ stage, state }) => stage === 0 && state === 'ready'));
+  await expect.poll(readyLeads, { timeout: 30_000 }).toHaveLength(2);
+  const standby = deployments.list().find(({ isStandby }) => isStandby === true)?.id;
+  const whole = await ask();
+  const [pid = Number.NaN] = engines.get(`${id}/1`) ?? [];
+  const answer = await ask(() => process.kill(pid, 'SIGKILL'));
+  expect(answer.text).toBe(whole.text);
+  expect(answer.usage).toMatchObject({ completion_tokens: maxTokens, failovers: 1 });
+  expect(asked.slice(-3)).toEqual([id, id, standby]);
+  const askedLast = async () => {
+    await client.completions.create({ model: name, prompt: 'once', max_tokens: 1 });
+    return asked.at(-1);
+  };
+  await expect.poll(askedLast, { timeout: 30_000 }).toBe(id);
+  expect(deployments.list()).toMatchObject([
+    { id, state: 'ready' },
+    { id: standby, state: 'ready', isStandby: true },
+  ]);
+  for (const one of [standby, id]) await deployments.undeploy(one ?? '');
+});
