@@ -246,10 +246,7 @@ function followerEngine(stage: Stage, load: EngineLoad, outputs: EngineOutputs):
           }
           break;
         case 'step-failed':
-          stage.run(
-            { type: 'step', step: message.step, operations: message.operations, entries: [] },
-            { hidden: new Uint8Array(0) },
-          );
+          stage.runFailed(message);
           outputs.ring(message);
           break;
         case 'sampled':

@@ -1,5 +1,6 @@
-import { SkeinError, type Sampled, type StepEntry } from '@skein/protocol';
+import { SkeinError, type CacheOperation, type Sampled, type StepEntry } from '@skein/protocol';
 
+import { MovedCells } from './moved-cells.ts';
 import type { Sequence } from './sequence.ts';
 
 type Draw = Sampled['draws'][number];
@@ -21,8 +22,15 @@ export interface AnsweredEntry {
 
 interface StepInFlight {
   readonly contributions: readonly Contribution[];
-  /** Sequences whose cells the step brings from main memory, with or without rows of them. */
-  readonly movedSequences: readonly Sequence[];
+  readonly moved: MovedCells;
+}
+
+/** All whose cells in the stages are unknown after a failed step. */
+export interface Lost {
+  /** Sequences with rows in it. */
+  readonly sequences: readonly Sequence[];
+  /** Slots whose cells it moved, or that share such. */
+  readonly slots: ReadonlySet<number>;
 }
 
 /** The steps on their way round the ring, each with its request: an answer is judged by that before any of it counts. */
@@ -51,10 +59,11 @@ export class InFlightLedger {
   }
 
   /** Enters a step, and returns its number. */
-  enter(contributions: readonly Contribution[], movedSequences: readonly Sequence[]): number {
+  enter(contributions: readonly Contribution[], operations: readonly CacheOperation[]): number {
     const step = this.#nextStep;
     this.#nextStep += 1;
-    this.#steps.set(step, { contributions, movedSequences });
+    for (const { moved } of this.#steps.values()) if (!moved.isEmpty) moved.follow(operations);
+    this.#steps.set(step, { contributions, moved: new MovedCells(operations) });
     return step;
   }
 
@@ -92,15 +101,21 @@ export class InFlightLedger {
    * Takes the news that a step could not be computed.
    *
    * @param options.answerIsDue the step is still on its way, without rows, and the tail will answer it
-   * @returns the sequences whose cells in the stages are unknown
+   * @param options.unsent operations that were decided and not sent yet
    */
-  fail(step: number, { answerIsDue }: { readonly answerIsDue: boolean }): ReadonlySet<Sequence> {
-    const { contributions = [], movedSequences = [] } = this.#steps.get(step) ?? {};
-    if (answerIsDue) this.#steps.set(step, { contributions: [], movedSequences: [] });
+  fail(
+    step: number,
+    { answerIsDue, unsent }: { readonly answerIsDue: boolean; readonly unsent: readonly CacheOperation[] },
+  ): Lost {
+    const { contributions, moved } = this.#steps.get(step) ?? nothing();
+    if (answerIsDue) this.#steps.set(step, nothing());
     else this.#steps.delete(step);
-    const lost = [...contributions.map(({ sequence }) => sequence), ...movedSequences];
-    return new Set(lost.filter(({ isFinished }) => !isFinished));
+    return { sequences: contributions.map(({ sequence }) => sequence), slots: moved.slotsAfter(unsent) };
   }
+}
+
+function nothing(): StepInFlight {
+  return { contributions: [], moved: new MovedCells([]) };
 }
 
 /** Tells whether draws after these rows still matter. */

@@ -319,12 +319,15 @@ describe('the lead of a model that answers in channels', () => {
     clear(harmony);
     const tokenizer = new Tokenizer(library, harmony.model);
     const script = tokenizer.encode(text, { addSpecial: false, parseSpecial: true });
-    const saying: Pick<Stage, 'run'> = {
+    const saying: Pick<Stage, 'run' | 'runFailed'> = {
       run(step, input) {
         const output = harmony.run(step, input);
         if (!('draws' in output)) return output;
         const say = () => script.shift() ?? expect.fail('more was asked for than there is to say');
         return { draws: output.draws.map((draw) => ({ ...draw, tokens: draw.tokens.map(say) })) };
+      },
+      runFailed: (step) => {
+        harmony.runFailed(step);
       },
     };
     return startLead(template, { model: harmony.model, stage: saying as Stage });

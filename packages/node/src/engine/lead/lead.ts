@@ -35,7 +35,7 @@ export interface LeadComponents {
   readonly tokenizer: Tokenizer;
   /** Template of the model; undefined where it has none: conversations are refused then. */
   readonly chatTemplate: ChatTemplate | undefined;
-  readonly stage: Pick<Stage, 'run'>;
+  readonly stage: Pick<Stage, 'run' | 'runFailed'>;
   /** Embedder; present when the stage takes hidden rows, that is, when the model is split. */
   readonly embedder: TokenEmbedder | undefined;
   /** Sends a step and its hidden rows to the next stage. */
@@ -302,11 +302,10 @@ export class Lead {
       output = stage.run(step, embedder === undefined ? { tokens } : { hidden: embedder.lookUp(tokens) });
     } catch (error) {
       // The step's operations count all the same, here (where they may have been applied already, which does no harm)
-      // and in the other stages, so that the caches stay alike: run and send it without rows.
+      // and in the other stages, so that the caches stay alike: send it without rows.
       const isSplit = embedder !== undefined;
-      const rowless = { ...step, entries: [] };
-      stage.run(rowless, isSplit ? { hidden: new Uint8Array(0) } : { tokens: new Int32Array(0) });
-      if (isSplit) sendStep(rowless, new Uint8Array(0));
+      stage.runFailed(step);
+      if (isSplit) sendStep({ ...step, entries: [] }, new Uint8Array(0));
       this.#failStep(step.step, asSkeinError(error, 'engine-failed'), { answerIsDue: isSplit });
       return;
     }

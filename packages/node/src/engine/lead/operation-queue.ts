@@ -14,9 +14,9 @@ export class OperationQueue {
     this.#operations.push(...operations);
   }
 
-  /** Tells whether an operation of some kind waits. */
-  some(isOfKind: (operation: CacheOperation) => boolean): boolean {
-    return this.#operations.some(isOfKind);
+  /** Operations that wait, the oldest first. */
+  get all(): readonly CacheOperation[] {
+    return this.#operations;
   }
 
   /** Returns the oldest operations, as many as a step may hold, and whether those are all. */

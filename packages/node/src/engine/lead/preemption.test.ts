@@ -293,6 +293,27 @@ describe('room in the KV cache', () => {
     schedule: fc.integer({ min: 1, max: 2 ** 31 }),
   });
 
+  const plain = { sampling: greedy, fate: 'ends', theme: undefined, isRead: false };
+  /** Cells are shared in the very step that moves them, which then fails. */
+  const sharedAndLost = {
+    stages: 2,
+    sequences: 2,
+    keptSlots: 0,
+    contextTokens: 59,
+    swapShare: 1,
+    rewinds: true,
+    hasTiles: false,
+    speculates: true,
+    requests: [
+      { ...plain, length: 26, count: 1, after: 5 },
+      { ...plain, length: 16, count: 16, after: 33, fate: 'cancelled', theme: 0 },
+      { ...plain, length: 17, count: 1, after: 4, theme: 0, isRead: true },
+      { ...plain, length: 1, count: 1, after: 0 },
+    ],
+    failures: 0.01,
+    schedule: 1_728_744_507,
+  };
+
   it('never changes a text, loses a sequence, or preempts the oldest, in any order of events', () => {
     fc.assert(
       fc.property(situation, (given) => {
@@ -330,7 +351,7 @@ describe('room in the KV cache', () => {
         expect(lost.every(({ errors }) => errors.length === 1)).toBe(true);
         expect(service.driver.endedReads()).toHaveLength(reads);
       }),
-      { numRuns: 400 },
+      { numRuns: 400, examples: [[sharedAndLost]] },
     );
   });
 

@@ -214,6 +214,18 @@ export class PrefixCache {
     return this.#swapped.clear();
   }
 
+  /** Forgets kept sequences whose cells some stage may not have. */
+  forgetKept(slots: ReadonlySet<number>): readonly SlotOperation[] {
+    const lost = this.#kept.filter(({ slot }) => slots.has(slot));
+    this.#kept = this.#kept.filter(({ slot }) => !slots.has(slot));
+    return lost.map(({ slot, owner }) => {
+      this.#isLoose = true;
+      this.#giveUp(slot);
+      this.#forget(owner);
+      return { type: 'remove', sequence: slot, from: 0 };
+    });
+  }
+
   /**
    * Moves cells of running sequences that have free ones before them, through main memory to those, so that their next
    * cells lie behind all that they have. Looks for those only after somebody has let go of cells, or one began in cells

@@ -220,7 +220,7 @@ export class Scheduler {
       }
       tokens.push(...draft);
     }
-    const step = this.#inFlight.enter(contributions, this.#movedBy(operations));
+    const step = this.#inFlight.enter(contributions, operations);
     const entries = contributions.map(({ entry }) => entry);
     return { step: { type: 'step', step, operations, entries }, tokens: Int32Array.from(tokens) };
   }
@@ -251,13 +251,14 @@ export class Scheduler {
    * answer it
    */
   fail(step: number, error: SkeinError, { answerIsDue }: { readonly answerIsDue: boolean }): readonly Outcome[] {
+    const { sequences, slots } = this.#inFlight.fail(step, { answerIsDue, unsent: this.#operations.all });
     // Some stage may not have what was swapped out: forgotten before anybody comes back from there.
     this.#admission.forgetCopies();
-    this.#operations.add(...this.#cache.forgetSwapped());
-    const lost = this.#inFlight.fail(step, { answerIsDue });
-    // After a failure it is unknown which of their cells a stage has.
+    this.#operations.add(...this.#cache.forgetSwapped(), ...this.#cache.forgetKept(slots));
+    const moved = this.#running.byAge.filter(({ slot }) => slot !== undefined && slots.has(slot));
     const failed: Outcome[] = [];
-    for (const sequence of lost) {
+    for (const sequence of new Set([...sequences, ...moved])) {
+      if (sequence.isFinished) continue;
       this.#retire(sequence, { keep: false });
       if (sequence.draws) failed.push({ type: 'sequence-failed', sequence, error });
       else this.#endedReads.push({ sequence, error });
@@ -316,7 +317,7 @@ export class Scheduler {
 
   /** Tells whether the next step opens a grammar. That is work for the tail, which all others in the step wait for. */
   #opensGrammar(): boolean {
-    return this.#operations.some(
+    return this.#operations.all.some(
       (operation) =>
         operation.type === 'sample-with' &&
         operation.sampling.grammar !== undefined &&
@@ -362,13 +363,6 @@ export class Scheduler {
     const entry = sequence.send(knownTokens, draft);
     this.#cache.grow(entry.sequence, entry.position + entry.count);
     return { sequence, epoch: sequence.epoch, entry };
-  }
-
-  /** Returns the sequences whose cells the operations bring from main memory. */
-  #movedBy(operations: readonly CacheOperation[]): readonly Sequence[] {
-    const slots = operations.flatMap((operation) => (operation.type === 'swap-in' ? operation.sequence : []));
-    if (slots.length === 0) return [];
-    return this.#running.byTurn.filter(({ slot }) => slot !== undefined && slots.includes(slot));
   }
 
   /** Takes the tokens that were drawn for a sequence. */

@@ -234,11 +234,20 @@ export class Stage {
     // llama.cpp would not notice that its memory is gone.
     if (this.#isDisposed) throw new SkeinError('engine-failed', 'the stage has been unloaded');
     const rows = rowsOf(step.entries);
-    this.#applyAll(step.operations, rows);
+    const failures = this.#applyAll(step.operations);
+    if (failures.length > 0) throw failures[0];
     this.#checkInput(step, input, rows);
     if (this.#tail !== undefined) return { draws: this.#decodeAndDraw(step.entries, input, this.#tail) };
     if (rows > 0) this.#decode(step.entries, input, { rows, outputs: 'all' });
     return { hidden: rows > 0 && this.#hook !== undefined ? this.#hook.take() : new Uint8Array(0) };
+  }
+
+  /**
+   * Applies the operations of a step that has failed, here or on another stage, as far as they can be applied: the
+   * stages' caches stay alike.
+   */
+  runFailed({ operations }: Pick<Step, 'operations'>): void {
+    if (!this.#isDisposed) this.#applyAll(operations);
   }
 
   /**
@@ -270,8 +279,8 @@ export class Stage {
     }
   }
 
-  /** Applies every operation, so that the stages' caches stay alike. A failed one fails the step if it has rows. */
-  #applyAll(operations: readonly CacheOperation[], rows: number): void {
+  /** Applies every operation, so that the stages' caches stay alike. Returns the errors of those that can't be applied. */
+  #applyAll(operations: readonly CacheOperation[]): readonly unknown[] {
     const failures: unknown[] = [];
     for (const operation of operations) {
       try {
@@ -280,7 +289,7 @@ export class Stage {
         failures.push(error);
       }
     }
-    if (failures.length > 0 && rows > 0) throw failures[0];
+    return failures;
   }
 
   #apply(operation: CacheOperation): void {

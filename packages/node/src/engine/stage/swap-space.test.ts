@@ -121,7 +121,6 @@ describe('the swap space of a stage', () => {
   it.each<[name: string, operations: CacheOperation[], code: string]>([
     ['a place that is taken', [out(0, 0), out(1, 0)], 'protocol-violation'],
     ['more tokens than there is room for', [out(0, 0), out(1, 1)], 'protocol-violation'],
-    ['what is not there', [{ type: 'swap-in', place: 7, sequence: 2, before: 3 }], 'engine-failed'],
   ])('refuses %s, and applies the operations that follow', (_name, operations, code) => {
     logitsAfter(0, text);
     logitsAfter(
@@ -133,6 +132,18 @@ describe('the swap space of a stage', () => {
     expect(() => logitsAfter(2, [9], 0, [...operations, following])).toThrow(expect.objectContaining({ code }));
     // Had the last operation not been applied, llama.cpp would refuse a row before others.
     logitsAfter(2, [9], 0);
+  });
+
+  it('fails a step without rows that it can not do, too', () => {
+    logitsAfter(0, text);
+    logitsAfter(1, text);
+    const code = 'protocol-violation';
+    expect(() => run([out(0, 0), out(1, 0)])).toThrow(expect.objectContaining({ code }));
+  });
+
+  it('brings back nothing from an empty place, as after a step that could not swap out', () => {
+    const whole = logitsAfter(0, text);
+    expect(logitsAfter(2, text, 0, [{ type: 'swap-in', place: 1, sequence: 2, before: 3 }])).toEqual(whole);
   });
 
   it('does the same twice without harm, as a lead does whose step has failed', () => {

@@ -85,14 +85,14 @@ export class SwapSpace {
 
   /**
    * Copies the cells in a place, up to a position, into a sequence. They replace its own cells, or only those in the
-   * same range where the place holds a part.
+   * same range where the place holds a part. An empty place is fine, as on a stage where a step has failed.
    *
-   * @throws SkeinError `engine-failed` when the place is empty, or there are not enough free cells for all of it
+   * @throws SkeinError `engine-failed` when there are not enough free cells for all of it
    */
   swapIn(place: number, sequence: number, before: number): void {
     const { library, context, spareSequence } = this.#options;
     const swapped = this.#swapped.get(place);
-    if (swapped === undefined) throw new SkeinError('engine-failed', `nothing is in place ${place} of the swap space`);
+    if (swapped === undefined) return;
     const { state, tokens, partFrom } = swapped;
     const target = partFrom === undefined ? sequence : spareSequence;
     if (tokens === 0) return;

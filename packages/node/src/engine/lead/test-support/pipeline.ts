@@ -90,6 +90,9 @@ export class Pipeline implements Disposable {
             this.operations.push(...step.operations.map(({ type }) => type));
             return first.run(step, input);
           },
+          runFailed: (step) => {
+            first.runFailed(step);
+          },
         },
         embedder,
         sendStep: (step, hidden) => {

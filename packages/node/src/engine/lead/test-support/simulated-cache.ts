@@ -68,7 +68,7 @@ export class SimulatedCache {
         break;
       case 'copy': {
         const cells = this.#cellsOf(operation.sequence);
-        if (cells.length < operation.before) throw new Error('cells are shared that are not there');
+        // On a stage that has lost some with a failed step there may be fewer; a later row would find the hole.
         if (this.#cellsOf(operation.to).length > 0) throw new Error('a slot is shared into that is not empty');
         this.#slots.set(operation.to, cells.slice(0, operation.before));
       }
@@ -76,10 +76,21 @@ export class SimulatedCache {
     this.#findUsed();
   }
 
+  /** Loses what is in a place of the swap space, as for want of memory. */
+  lose(place: number): void {
+    this.#swapped.set(place, { from: 0, tokens: [], rest: [] });
+    this.#findUsed();
+  }
+
   #swapOut({ sequence, place, from = 0, before = Infinity }: Extract<CacheOperation, { type: 'swap-out' }>): void {
     if (this.#swapped.has(place)) throw new Error('a place of the swap space is taken twice');
     const cells = this.#cellsOf(sequence);
     const tokens = this.tokensOf(sequence).slice(from, before);
+    // Nothing is there on a stage that has lost it with a failed step; a later row would find the hole.
+    if (tokens.length === 0) {
+      this.#swapped.set(place, { from, tokens, rest: [] });
+      return;
+    }
     this.#swapped.set(place, { from, tokens, rest: cells.slice(before) });
     if ([...this.#swapped.values()].flatMap((swapped) => swapped.tokens).length > this.#options.swapTokens) {
       throw new Error('the swap space is too full');
@@ -91,6 +102,7 @@ export class SimulatedCache {
     const swapped = this.#swapped.get(place);
     if (swapped === undefined) throw new Error('what is brought back is not there');
     const { from, tokens, rest } = swapped;
+    if (tokens.length === 0) return;
     if (this.#cellsOf(sequence).length !== from) {
       throw new Error('a sequence is brought back where something is already');
     }

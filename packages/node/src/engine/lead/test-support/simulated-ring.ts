@@ -31,6 +31,13 @@ export function expectedTokens(prompt: readonly number[], count: number, { miros
   return text.slice(prompt.length);
 }
 
+interface Broken {
+  /** Position from which on the content is unknown. */
+  readonly from: number;
+  /** The last step that was sent before the scheduler heard of it: no later one may have rows behind that position. */
+  readonly lastSent: number;
+}
+
 interface SamplerState {
   readonly sampling: Sampling;
   /** Tokens that it was told or has drawn, where it looks back at them. */
@@ -47,12 +54,11 @@ export class SimulatedRing {
   readonly #samplers = new Map<number, SamplerState>();
   readonly #queue: ScheduledStep[] = [];
   readonly #verification: Verification;
-  /** Position from which on the content of a slot is unknown after a failed step, until that is removed. By slot. */
-  readonly #broken = new Map<number, number>();
+  /** Slots whose content is unknown after a failed step, until that is removed. */
+  readonly #broken = new Map<number, Broken>();
   /** Places to which such a slot was swapped out. */
-  readonly #brokenPlaces = new Set<number>();
+  readonly #brokenPlaces = new Map<number, Broken>();
   #lastSent = -1;
-  #lastSentBeforeFailure = -1;
   /** Text up to each row of the entry at hand. */
   #texts: readonly (readonly number[])[] = [];
   rows = 0;
@@ -81,13 +87,12 @@ export class SimulatedRing {
     if (next === undefined) return false;
     const { step } = next;
     for (const operation of step.operations) this.#apply(operation);
-    if (!step.entries.some(({ sequence }) => this.#broken.has(sequence))) {
-      driver.complete(step.step, this.#compute(next));
-      return true;
-    }
-    if (step.step > this.#lastSentBeforeFailure)
+    const broken = step.entries.flatMap(({ sequence }) => this.#broken.get(sequence) ?? []);
+    if (broken.some(({ lastSent }) => step.step > lastSent)) {
       throw new Error('rows follow where a stage has lost what is before them');
-    this.#fail(step, driver);
+    }
+    if (broken.length > 0) this.#fail(step, driver);
+    else driver.complete(step.step, this.#compute(next));
     return true;
   }
 
@@ -99,23 +104,24 @@ export class SimulatedRing {
     const next = this.#queue.shift();
     if (next === undefined) return false;
     const { step } = next;
-    const lost = new Set<number>();
     for (const operation of step.operations) {
-      if (operation.type === 'swap-in' && lost.has(operation.place)) this.#broken.set(operation.sequence, 0);
-      else this.#apply(operation);
-      if (operation.type === 'swap-out') lost.add(operation.place);
+      this.#apply(operation);
+      if (operation.type !== 'swap-out') continue;
+      this.#cache.lose(operation.place);
+      this.#brokenPlaces.set(operation.place, { from: 0, lastSent: this.#lastSent });
     }
-    for (const place of lost) this.#cache.apply({ type: 'swap-discard', place });
-    this.#lastSentBeforeFailure = this.#lastSent;
     this.#fail(step, driver);
     return true;
   }
 
   #fail({ step, entries }: Step, driver: SchedulerDriver): void {
-    for (const { sequence, position } of entries) {
-      this.#broken.set(sequence, Math.min(position, this.#broken.get(sequence) ?? Infinity));
-    }
+    for (const { sequence, position } of entries) this.#break(sequence, position);
     driver.fail(step, new SkeinError('engine-failed', 'broken'), { answerIsDue: false });
+  }
+
+  #break(sequence: number, position: number): void {
+    const { from, lastSent } = this.#broken.get(sequence) ?? { from: Infinity, lastSent: this.#lastSent };
+    this.#broken.set(sequence, { from: Math.min(position, from), lastSent });
   }
 
   #compute({ step, tokens }: ScheduledStep): Sampled['draws'] {
@@ -161,13 +167,19 @@ export class SimulatedRing {
     this.#cache.apply(operation);
     if (operation.type === 'swap-discard') this.#brokenPlaces.delete(operation.place);
     else if (operation.type === 'swap-out') {
-      if (this.#broken.delete(operation.sequence)) this.#brokenPlaces.add(operation.place);
+      const broken = this.#broken.get(operation.sequence);
+      if (broken !== undefined) this.#brokenPlaces.set(operation.place, broken);
+      this.#broken.delete(operation.sequence);
     } else if (operation.type === 'swap-in') {
-      if (this.#brokenPlaces.has(operation.place)) this.#broken.set(operation.sequence, 0);
-      this.swapIns += 1;
+      const broken = this.#brokenPlaces.get(operation.place);
+      if (broken === undefined) this.swapIns += 1;
+      else this.#broken.set(operation.sequence, { ...broken, from: 0 });
+    } else if (operation.type === 'copy') {
+      const broken = this.#broken.get(operation.sequence);
+      if (broken !== undefined && broken.from < operation.before) this.#broken.set(operation.to, broken);
     } else if (operation.type === 'remove') {
       const { sequence, from } = operation;
-      if (from <= (this.#broken.get(sequence) ?? Infinity)) this.#broken.delete(sequence);
+      if (from <= (this.#broken.get(sequence)?.from ?? Infinity)) this.#broken.delete(sequence);
     }
   }
 
