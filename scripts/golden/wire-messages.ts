@@ -354,6 +354,7 @@ export const messagesOf: Readonly<Record<keyof typeof methods, readonly WireMess
       { type: 'stage-drain' },
       { type: 'stage-drain', handOver: true },
       { type: 'stage-serve' },
+      { type: 'stage-drain', handOver: true, withinMs: 60_000 },
       { type: 'stage-unload' },
     ),
     of(
@@ -440,6 +441,16 @@ export const messagesOf: Readonly<Record<keyof typeof methods, readonly WireMess
       resume: { promptHash: sha256, tokens: [5, 6, 7], emittedCharacters: 4, mu: 9.5 },
       mayHandOver: true,
     }),
+    of('leaving-request', generationRequestSchema, {
+      type: 'generate',
+      request: 'chatcmpl-1',
+      deployment: 'deployment-1',
+      prompt: 'text',
+      sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 7 },
+      stop: [],
+      mayHandOver: true,
+      hearsLeaving: true,
+    }),
     of(
       'event',
       generationEventSchema,
@@ -452,6 +463,7 @@ export const messagesOf: Readonly<Record<keyof typeof methods, readonly WireMess
         timings: { firstTokenMs: 1.5, decodeMs: 2.5 },
       },
       { type: 'generation-error', error },
+      { type: 'generation-leaving', forMs: 60_000 },
     ),
   ],
   readAlong: [

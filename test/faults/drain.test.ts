@@ -32,12 +32,15 @@ beforeAll(async () => {
 
 afterAll(async () => await stack.disposeAsync());
 
+/** Enough for an answer to be read along, and to move, before it ends. */
+const answerTokens = 500;
+
 /** Asks for an answer; calls back after its first piece. */
 async function ask(seed: number, onFirst: () => void = () => undefined) {
   const stream = await client.completions.create({
     model: name,
     prompt: 'once upon a time',
-    max_tokens: 200,
+    max_tokens: answerTokens,
     temperature: 1,
     seed,
     stream: true,
@@ -77,7 +80,7 @@ it.each([
   expect(cards.find(({ peer }) => peer === lead)).toMatchObject({ draining: true });
   const moved = await Promise.all(answers);
   expect(moved.map(({ text }) => text)).toEqual(whole.map(({ text }) => text));
-  for (const { usage } of moved) expect(usage).toMatchObject({ completion_tokens: 200, failovers: 1 });
+  for (const { usage } of moved) expect(usage).toMatchObject({ completion_tokens: answerTokens, failovers: 1 });
   expect(deployments.list().flatMap((one) => one.stages.map(({ peer }) => peer))).not.toContain(lead);
   await deployments.undrain(lead);
   await takeDown(cluster.coordinator);

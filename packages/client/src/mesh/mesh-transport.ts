@@ -76,12 +76,13 @@ export class MeshTransport implements Transport {
     const run: GenerationRun = new GenerationRun(this.#mesh, {
       engines,
       replicas: {
-        take: async (failed) => {
+        take: async (failed, prefer) => {
+          const preferring = { ...query, prefer };
           if (!run.transcript.isEmpty)
-            await this.#untilReplaced(() => this.#choose(query, failed, asked), options.signal);
-          return this.#takeReplica(query, failed, asked);
+            await this.#untilReplaced(() => this.#choose(preferring, failed, asked), options.signal);
+          return this.#takeReplica(preferring, failed, asked);
         },
-        follower: (current) => this.#replicas.follower({ ...query, lost: engines.dead }, current),
+        follower: (current, last) => this.#replicas.follower({ ...query, lost: engines.dead, prefer: last }, current),
       },
       request: { prompt: packed, ...toRequest(wanted) },
       ...options,

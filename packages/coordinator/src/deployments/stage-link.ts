@@ -24,6 +24,11 @@ export interface StageTimeouts {
   readonly connectMs: number;
   /** For a peer to confirm that it has unloaded; after that the stream is dropped. Default 5,000. */
   readonly closeMs: number;
+  /**
+   * For generations that other leads can continue to leave a lead that hands them over; they end when it is over. Default
+   * 60,000: reading along a few thousand tokens takes a processor that long, and meanwhile nobody's answer waits.
+   */
+  readonly leaveMs: number;
 }
 
 export interface StageLinkOptions {
@@ -141,10 +146,12 @@ export class StageLink {
    * Drains the lead: it takes no more generations, and tells `onRunning` how many run until none does. That has no
    * deadline: generations end by themselves, and a lead that hangs is lost. Throws when the stage is lost.
    *
-   * @param options.handOver whether generations that other leads can continue end at once
+   * @param options.handOver whether generations that other leads can continue leave, with some time for that
    */
   async drain({ handOver }: { readonly handOver: boolean }): Promise<void> {
-    await this.#stream.write({ type: 'stage-drain', ...(handOver && { handOver }) } satisfies StageCommand);
+    const { leaveMs: withinMs } = this.#options.timeouts;
+    const leaving = handOver ? { handOver, withinMs } : {};
+    await this.#stream.write({ type: 'stage-drain', ...leaving } satisfies StageCommand);
   }
 
   /** Has the lead of a standby take requests like any other from now on. Throws when the stage is lost. */

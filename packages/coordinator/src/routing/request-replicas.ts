@@ -57,7 +57,7 @@ export class RequestReplicas implements ReplicaSource {
    * @throws SkeinError the error of its admission; the failure of the first choice, when it came before that had begun; that of the last replica,
    * when none is left
    */
-  async take(failed: readonly FailedAttempt[]): Promise<Attempt> {
+  async take(failed: readonly FailedAttempt[], prefer?: Route): Promise<Attempt> {
     const { cards, deployments, replicas } = this.#components;
     const { model, prompt, engines, first, signal, routing, admitted, onAsk } = this.#options;
     await admitted;
@@ -68,7 +68,7 @@ export class RequestReplicas implements ReplicaSource {
       model,
       prompt,
       exclude: failed,
-      prefer: first?.route,
+      prefer: prefer ?? first?.route,
       lost: engines.dead,
       isRest: failed.some(({ hasAdded }) => hasAdded),
     });
@@ -80,10 +80,11 @@ export class RequestReplicas implements ReplicaSource {
     return attempt;
   }
 
-  follower(current: Route): Route | undefined {
+  follower(current: Route, last?: Route): Route | undefined {
     const { model, prompt, engines, routing } = this.#options;
     const { replicas } = this.#components;
-    return replicas.follower({ model, prompt, labels: routing?.labels, lost: engines.dead }, current);
+    const query = { model, prompt, labels: routing?.labels, lost: engines.dead, prefer: last };
+    return replicas.follower(query, current);
   }
 
   async #deploy(failed: readonly FailedAttempt[]): Promise<Route> {

@@ -300,15 +300,19 @@ export class HostedStage implements AsyncDisposable {
    * the stage.
    *
    * @param options.handOver whether to end the generations that other leads can continue. Default false
+   * @param options.withinMs time that those get to leave, where their readers understand that. Default 0
    * @throws SkeinError `protocol-violation` unless it is a lead that serves
    */
-  drain(onRunning: (running: number) => void, { handOver = false }: Pick<StageDrain, 'handOver'> = {}): void {
+  drain(onRunning: (running: number) => void, { handOver = false, withinMs = 0 }: Omit<StageDrain, 'type'> = {}): void {
     if (!this.#isReadyLead) throw new SkeinError('protocol-violation', 'only a lead that serves can be drained');
     const engine = this.#requireEngine();
     const isFirst = !this.#isDraining;
     this.#isDraining = true;
     engine.endReads(notServing(this.load.deployment));
-    if (handOver) engine.handOver(handedOver());
+    if (handOver && withinMs > 0) {
+      engine.leave(withinMs, handedOver());
+      this.#listeners.use(this.#components.schedule(withinMs, () => engine.handOver(handedOver())));
+    } else if (handOver) engine.handOver(handedOver());
     if (!isFirst) return;
     this.#components.onChange();
     engine.onRunning((running) => {

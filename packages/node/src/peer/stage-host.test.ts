@@ -344,3 +344,25 @@ it('reads along what another lead generates, as long as it takes generations, an
   await expect(read()).rejects.toMatchObject({ code: 'not-deployed' });
   for (const one of [stream, second]) await one.write({ type: 'stage-unload' } satisfies StageCommand);
 });
+
+it('tells those who understand it that they are to leave, hands the others over, and all when the time is over', async () => {
+  const deployment = 'deployment-leaving';
+  await using stream = await hold(deployment);
+  const sampling = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 };
+  const prompt = packPrompt({ type: 'text', text: 'once' });
+  const request = { deployment, prompt, sampling, maxTokens: 1900, stop: [], mayHandOver: true };
+  const told = Promise.withResolvers<void>();
+  const hears = generate(mesh, mesh.peerId, request, { onLeaving: told.resolve });
+  const deaf = generate(mesh, mesh.peerId, request);
+  await Promise.all([hears.next(), deaf.next()]);
+  process.kill(enginePid, 'SIGSTOP');
+  await stream.write({ type: 'stage-drain', handOver: true, withinMs: 60_000 } satisfies StageCommand);
+  expect(await nextEvent(stream)).toEqual({ type: 'stage-draining', running: 1 });
+  await expect(Array.fromAsync(deaf)).rejects.toMatchObject({ code: 'handed-over' });
+  const rest = Array.fromAsync(hears).catch((error: unknown) => error);
+  await told.promise;
+  graceTimes.get(60_000)?.();
+  expect(await rest).toMatchObject({ code: 'handed-over' });
+  process.kill(enginePid, 'SIGCONT');
+  expect(await nextEvent(stream)).toEqual({ type: 'stage-draining', running: 0 });
+});

@@ -170,7 +170,7 @@ export class StageHost {
 
   async #readAlong(stream: FrameStream, { signal }: Remote): Promise<void> {
     const { header, payload } = await this.#read(stream);
-    const { deployment, prompt, askedAt, promptHash, tokens } = parseHeader(readAlongRequestSchema, header);
+    const { request, deployment, prompt, askedAt, promptHash, tokens } = parseHeader(readAlongRequestSchema, header);
     const stage = this.#tenures.get(stageKey({ deployment, stage: 0 }))?.stage;
     if (stage === undefined) throw notServing(deployment);
     const reading = { prompt: { type: prompt, bytes: payload }, askedAt, promptHash, tokens };
@@ -178,6 +178,10 @@ export class StageHost {
       for await (const frames of stage.readAlong(reading, { signal })) await stream.writeFrames(frames, { signal });
     } catch (error) {
       if (signal.aborted) return;
+      this.#components.logger.debug(
+        { request, deployment, code: asSkeinError(error).code },
+        'a text is not read along',
+      );
       await stream.write({ type: 'generation-error', error: toWireError(error) });
     }
   }

@@ -89,6 +89,11 @@ export const generationEventSchema = z.discriminatedUnion('type', [
     /** Most tokens that follow: the number asked for, or the lead's own choice where the request names none. */
     maxTokens: tokenCount,
   }),
+  /**
+   * The lead's report that it is to hand the answer over, to a request that hears of that. It goes on for so long; by then
+   * the caller should have left it for another lead, which has read the text along.
+   */
+  z.object({ type: z.literal('generation-leaving'), forMs: milliseconds }),
 ]);
 export type GenerationEvent = z.infer<typeof generationEventSchema>;
 

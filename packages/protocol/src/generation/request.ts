@@ -143,6 +143,8 @@ export const generationRequestSchema = z.object({
    * any token. Default false.
    */
   mayHandOver: z.boolean().optional(),
+  /** Whether the caller, which then sets `mayHandOver`, too, understands `generation-leaving`. Default false. */
+  hearsLeaving: z.boolean().optional(),
 });
 export type GenerationRequest = z.infer<typeof generationRequestSchema>;
 

@@ -123,6 +123,9 @@ export type StageConnect = z.infer<typeof stageConnectSchema>;
 const stagePartSchema = z.object({ type: z.literal('stage-part'), previous: peerIdSchema });
 export type StagePart = z.infer<typeof stagePartSchema>;
 
+/** Longest time that generations may get to leave a lead, in milliseconds. */
+const maxLeavingMs = 600_000;
+
 /**
  * A coordinator's command to the lead of a pipeline that serves: accept no more generations, and report how many still
  * run. It may be sent again, to hand over what runs.
@@ -131,6 +134,11 @@ const stageDrainSchema = z.object({
   type: z.literal('stage-drain'),
   /** Whether generations that other leads can continue end at once, with `handed-over`. Default: false. */
   handOver: z.boolean().optional(),
+  /**
+   * Time that those get to leave whose callers hear of it, in milliseconds: they end when it is over. Default: none, they end
+   * at once.
+   */
+  withinMs: z.number().int().nonnegative().max(maxLeavingMs).optional(),
 });
 export type StageDrain = z.infer<typeof stageDrainSchema>;
 

@@ -11,7 +11,7 @@ import {
 } from '@skein/protocol';
 
 /** A step of a generation: that the lead has begun, text as it is drawn, then one end. Errors are thrown instead. */
-export type GenerationUpdate = Exclude<GenerationEvent, { type: 'generation-error' }>;
+export type GenerationUpdate = Exclude<GenerationEvent, { type: 'generation-error' | 'generation-leaving' }>;
 
 /** Longest waits for a lead, in milliseconds. Time that the reader takes for itself does not count. */
 export interface GenerationDeadlines {
@@ -30,6 +30,11 @@ export interface GenerateOptions {
   readonly signal?: AbortSignal | undefined;
   /** Default: none, except for opening the stream. */
   readonly deadlines?: GenerationDeadlines | undefined;
+  /**
+   * Called when the lead is to hand the answer over: it goes on for a while, until the caller has it go on elsewhere.
+   * Default: it hands over at once, if it may.
+   */
+  readonly onLeaving?: (() => void) | undefined;
 }
 
 /**
@@ -55,13 +60,18 @@ export async function* generate(
   let finished = false;
   let isFirst = true;
   try {
-    const header = { type: 'generate', request: id, deployment, prompt: prompt.type, ...settings };
+    const hears = options.onLeaving !== undefined && { hearsLeaving: true };
+    const header = { type: 'generate', request: id, deployment, prompt: prompt.type, ...settings, ...hears };
     await stream.write(header, prompt.bytes, { signal });
     while (!finished) {
       const frame = await stream.read({ signal });
       if (frame === undefined) throw new SkeinError('peer-lost', 'the lead stopped before the end of the generation');
       const event = parseHeader(generationEventSchema, frame.header);
       if (event.type === 'generation-error') throw fromWireError(event.error);
+      if (event.type === 'generation-leaving') {
+        options.onLeaving?.();
+        continue;
+      }
       if (event.type === 'generation-begin') {
         // The wait for the first text goes on.
         if (!isFirst) throw new SkeinError('protocol-violation', 'the lead began the same generation twice');

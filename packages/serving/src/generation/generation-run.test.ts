@@ -357,3 +357,100 @@ test('continues the answer of an earlier run, and takes it elsewhere from there'
     { maxTokens: 500, resume: { tokens: [1, 2, 3], emittedCharacters: 12 } },
   ]);
 });
+
+describe('an answer that is read along', () => {
+  /** Texts that were read along, by deployment. */
+  let read: { readonly deployment: string; readonly tokens: readonly number[] }[];
+  /** Resolves when a lead is given up. */
+  let leftBy: PromiseWithResolvers<string>;
+
+  beforeEach(() => {
+    [read, leftBy] = [[], Promise.withResolvers()];
+    member.handle(methods.readAlong, async (stream) => {
+      const { header } = (await stream.read()) ?? {};
+      const { deployment, tokens } = header as (typeof read)[number];
+      if (deployment === 'deaf') throw new SkeinError('invalid-request', 'keeps nothing');
+      read.push({ deployment, tokens });
+      if (deployment === 'frail') throw new SkeinError('stage-lost', 'the engine died over it');
+      await stream.write({ type: 'read-along-end', cachedTokens: 0 });
+    });
+  });
+
+  /** Answers with one token after the other, once `first` has sent `before` events until it is given up. */
+  function endless(before: readonly GenerationEvent[], after: (sent: number) => ErrorCode | undefined): void {
+    member.handle(methods.generate, async (stream) => {
+      const header = ((await stream.read())?.header ?? {}) as { deployment: string; resume?: { tokens: number[] } };
+      const { deployment, resume } = header;
+      asked.push(deployment);
+      requests.push(header);
+      if (resume !== undefined) {
+        for (const event of [begin, delta, end]) await stream.write(event);
+        return;
+      }
+      try {
+        for (const event of before) await stream.write(event);
+        for (let sent = 0; ; sent += 1) {
+          const code = after(sent);
+          if (code !== undefined) throw new SkeinError(code, 'the first one ends');
+          await stream.write(delta);
+          await new Promise(setImmediate);
+        }
+      } finally {
+        leftBy.resolve(deployment);
+      }
+    });
+  }
+
+  const leaving: GenerationEvent = { type: 'generation-leaving', forMs: 60_000 };
+
+  test('moves from a lead that leaves when another one has read it, and each token comes once', async () => {
+    endless([begin, delta, leaving], () => undefined);
+    const events = await Array.fromAsync(run(oneAfterTheOther('first', 'second')));
+    expect(await leftBy.promise).toBe('first');
+    expect(asked).toEqual(['first', 'second']);
+    expect(requests[0]).toMatchObject({ mayHandOver: true, hearsLeaving: true });
+    const { resume } = requests[1] as { resume: { tokens: number[] } };
+    expect(events.filter(({ type }) => type === 'text-delta')).toHaveLength(resume.tokens.length + 1);
+    expect(read.every(({ deployment }) => deployment === 'second')).toBe(true);
+    expect(resume.tokens.length - (read.at(-1)?.tokens.length ?? NaN)).toBeLessThanOrEqual(8);
+    expect(events.at(-1)).toMatchObject({ usage: { failovers: 1 } });
+    expect(taken).toEqual([]);
+  });
+
+  test.each([
+    ['reads nothing along', 'deaf'],
+    ['is not there', undefined],
+  ])('stays with a lead that leaves until that ends it, where the other one %s', async (_, other) => {
+    endless([begin, delta, leaving], (sent) => (sent === 50 ? 'handed-over' : undefined));
+    const generation = run(other === undefined ? oneAfterTheOther('first') : oneAfterTheOther('first', other));
+    const { code } = await outcome(generation);
+    expect(code).toBe(other === undefined ? 'not-deployed' : undefined);
+    expect(generation.transcript.tokens).toBe(other === undefined ? 51 : 52);
+    expect(taken).toEqual([]);
+  });
+
+  test('goes on first at the replica that has read it, when its own is lost', async () => {
+    endless([{ ...begin, promptTokens: 1000 }, delta], () => (read.length > 0 ? 'stage-lost' : undefined));
+    const source = oneAfterTheOther('first', 'second');
+    const preferred: (string | undefined)[] = [];
+    const generation = run({
+      take: (failed, prefer) => {
+        preferred.push(prefer?.deployment);
+        return source.take(failed);
+      },
+      follower: () => ({ deployment: 'second', lead: member.peerId }),
+    });
+    const events = await Array.fromAsync(generation);
+    expect(events.at(-1)).toMatchObject({ usage: { failovers: 1 } });
+    expect(read[0]).toMatchObject({ deployment: 'second' });
+    expect(preferred).toEqual([undefined, 'second']);
+  });
+
+  test('costs no third engine where the one that reads it along dies, too', async () => {
+    endless([{ ...begin, promptTokens: 1000 }, delta], () => (read.length > 0 ? 'stage-lost' : undefined));
+    const follower = () => ({ deployment: 'frail', lead: member.peerId });
+    const { code } = await outcome(run({ ...oneAfterTheOther('first', 'second'), follower }));
+    expect(code).toBe('request-kills-engines');
+    expect(asked).toEqual(['first']);
+  });
+});

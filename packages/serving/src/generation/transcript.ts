@@ -5,7 +5,7 @@ import type { GenerationUpdate } from './generate.ts';
 type GenerationBegin = Extract<GenerationUpdate, { type: 'generation-begin' }>;
 
 /** The facts of an answer's beginning that every lead of it has to agree with. */
-type Beginning = Pick<GenerationBegin, 'promptHash' | 'maxTokens'>;
+type Beginning = Pick<GenerationBegin, 'promptHash' | 'maxTokens'> & Partial<Pick<GenerationBegin, 'promptTokens'>>;
 
 /** Most UTF-16 code units of text for each token: far more than any vocabulary's tokens have. */
 const mostCharactersPerToken = 1024;
@@ -38,6 +38,11 @@ export class Transcript {
   /** Number of tokens that were passed on. */
   get tokens(): number {
     return this.#tokens.length;
+  }
+
+  /** Number of the prompt's tokens; 0 before a replica has begun. */
+  get promptTokens(): number {
+    return this.#begin?.promptTokens ?? 0;
   }
 
   /** The fields with which the request is resumed on another lead; undefined before a replica has begun. */

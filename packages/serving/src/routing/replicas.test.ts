@@ -133,17 +133,33 @@ describe('a standby', () => {
     const split = { deployment: 'standby-split', stages: 2, standby: true };
     const view = new CardsView([
       cardOf('ada', { stages: [leadOf({ deployment: ada.deployment, speed }), leadOf({ ...split, stage: 1 })] }),
-      cardOf('bob', { stages: [leadOf({ deployment: bob.deployment, speed }), leadOf(split)] }),
+      cardOf('bob', { stages: [leadOf({ deployment: bob.deployment, speed, active: 1 }), leadOf(split)] }),
     ]);
     const replicas = over(view);
     const follower = (query: Parameters<Replicas['follower']>[0] = {}) => replicas.follower(query, ada);
     expect([follower(), replicas.follower({}, cyd)]).toEqual([undefined, undefined]);
-    view.set([adaCard(), bobCard, cydCard]);
+    const bobBusy = cardOf('bob', { stages: [leadOf({ deployment: bob.deployment, speed, active: 1 })] });
+    view.set([adaCard({ active: 1 }), bobBusy, cydCard]);
     expect(follower({ prompt })).toEqual(cyd);
     expect(follower({ labels: { zone: 'eu' } })).toEqual(cyd);
     expect(follower({ labels: { zone: 'us' } })).toBeUndefined();
     expect(follower({ lost: new Set([cyd.deployment]) })).toBeUndefined();
     expect(replicas.follower({}, cyd)).toBeUndefined();
+  });
+
+  test('is followed by the replicas that have nothing to do, one of which stays as long as it has not', () => {
+    const idle = (peer: string, rest: Partial<HeldStage> = {}) =>
+      cardOf(peer, { stages: [leadOf({ deployment: `idle-at-${peer}`, speed, ...rest })] });
+    const routeOf = (lead: string) => ({ deployment: `idle-at-${lead}`, lead });
+    const view = new CardsView([adaCard({ active: 1 }), idle('dan'), idle('eve'), cydCard]);
+    const replicas = over(view);
+    expect(replicas.follower({}, ada)).toEqual(cyd);
+    view.set([adaCard({ active: 1 }), idle('dan'), idle('eve')]);
+    for (const peer of ['dan', 'eve']) expect(replicas.follower({ prefer: routeOf(peer) }, ada)).toEqual(routeOf(peer));
+    using _taken = replicas.take(routeOf('dan'));
+    expect(replicas.follower({ prefer: routeOf('dan') }, ada)).toEqual(routeOf('eve'));
+    view.set([adaCard({ active: 1 }), idle('dan'), idle('eve', { queued: 1 })]);
+    expect(replicas.follower({}, ada)).toBeUndefined();
   });
 });
 

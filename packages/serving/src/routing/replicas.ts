@@ -3,7 +3,7 @@ import type { Card, GenerationEvent, Labels, PackedPrompt, Usage } from '@skein/
 
 import { chooseReplica, closedAmong, type ChoiceReason } from './choose-replica.ts';
 import { PrefixIndex, type Prediction, type PrefixChange } from './prefix-index.ts';
-import { shareNoMachine } from './replica.ts';
+import { shareNoMachine, type Replica } from './replica.ts';
 import { ReplicaIndex, type IndexedReplica } from './replica-index.ts';
 import { routeKey, type Route } from './route.ts';
 import { Sessions } from './sessions.ts';
@@ -153,27 +153,32 @@ export class Replicas {
   }
 
   /**
-   * Chooses the standby that is best prepared to go on with an answer, should its replica be lost: it shares no machine
-   * with that. Returns undefined when there is none.
+   * Chooses the replica that is best prepared to go on with an answer, should its own be lost: a standby, or else one that has
+   * nothing to do. It shares no machine with that. Returns undefined when there is none.
    */
-  follower(query: Pick<ReplicaQuery, 'model' | 'prompt' | 'labels' | 'lost'>, current: Route): Route | undefined {
+  follower(
+    query: Pick<ReplicaQuery, 'model' | 'prompt' | 'labels' | 'lost' | 'prefer'>,
+    current: Route,
+  ): Route | undefined {
     this.#look();
     const led = this.#index.find(current)?.replica;
     if (led === undefined) return undefined;
-    const { model = led.model, prompt, labels, lost } = query;
-    const choice = chooseReplica(
-      this.#index.replicas(model),
-      { labels, tokens: this.#tokensOf(model, prompt) },
-      {
-        cachedAt: this.#cached({ model, prompt }),
+    const { model = led.model, prompt, labels, lost, prefer } = query;
+    const request = { labels, prefer, tokens: this.#tokensOf(model, prompt) };
+    const cachedAt = this.#cached({ model, prompt });
+    const among = (isMeant: (replica: Replica) => boolean) =>
+      chooseReplica(this.#index.replicas(model), request, {
+        cachedAt,
         isLost: (replica) => {
-          const { deployment, isStandby } = replica;
-          const mayFollow = isStandby && shareNoMachine(led, replica) && lost?.has(deployment) !== true;
+          const { deployment } = replica;
+          const mayFollow = isMeant(replica) && shareNoMachine(led, replica) && lost?.has(deployment) !== true;
           return !mayFollow || !this.#mayServe(deployment);
         },
         random: this.#random,
-      },
-    );
+      });
+    const isIdle = (replica: Replica): boolean =>
+      replica.active + replica.queued === 0 && this.#index.find(replica)?.unconfirmed.requests === 0;
+    const choice = among(({ isStandby }) => isStandby) ?? among(isIdle);
     if (choice === undefined) return undefined;
     const { deployment, lead } = choice.candidate.replica;
     return { deployment, lead };

@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import {
   asSkeinError,
+  encodeFrame,
   encodeFrameHead,
   FrameParser,
   fromWireError,
@@ -13,6 +14,7 @@ import {
   SkeinError,
   toLog,
   type Frame,
+  type GenerationEvent,
   type Logger,
   type ReadAlongInput,
   type StagePlacement,
@@ -56,6 +58,8 @@ interface RunningGeneration {
   readonly frames: EventFrames;
   /** Whether its reader can have another lead continue it. */
   readonly mayHandOver: boolean;
+  /** Whether its reader understands that it is to leave. */
+  readonly hearsLeaving: boolean;
   /** Whether it generates nothing: a text is read along. */
   readonly isRead: boolean;
 }
@@ -191,12 +195,12 @@ export class EngineProcess implements AsyncDisposable {
    * aborts
    */
   generate(
-    { prompt, mayHandOver = false, ...settings }: Generation,
+    { prompt, mayHandOver = false, hearsLeaving = false, ...settings }: Generation,
     options: { readonly signal?: AbortSignal } = {},
   ): AsyncGenerator<Uint8Array, void, undefined> {
     const generation = { prompt: prompt.type, ...settings };
     const start = (id: string) => ({ type: 'generation-start', id, generation }) as const;
-    return this.#follow(prompt, { ...options, mayHandOver, isRead: false, start });
+    return this.#follow(prompt, { ...options, mayHandOver, hearsLeaving, isRead: false, start });
   }
 
   /**
@@ -210,24 +214,24 @@ export class EngineProcess implements AsyncDisposable {
   ): AsyncGenerator<Uint8Array, void, undefined> {
     const reading = { prompt: prompt.type, ...rest };
     const start = (id: string) => ({ type: 'read-along-start', id, reading }) as const;
-    return this.#follow(prompt, { ...options, mayHandOver: false, isRead: true, start });
+    return this.#follow(prompt, { ...options, mayHandOver: false, hearsLeaving: false, isRead: true, start });
   }
 
   async *#follow(
     prompt: Generation['prompt'],
-    options: Pick<RunningGeneration, 'mayHandOver' | 'isRead'> & {
+    options: Omit<RunningGeneration, 'frames'> & {
       readonly signal?: AbortSignal;
       readonly start: (id: string) => ToEngine;
     },
   ): AsyncGenerator<Uint8Array, void, undefined> {
-    const { mayHandOver, isRead, start } = options;
+    const { mayHandOver, hearsLeaving, isRead, start } = options;
     this.#lost.signal.throwIfAborted();
     options.signal?.throwIfAborted();
     const id = randomUUID();
     const frames = new EventFrames();
     const abort = (): void => frames.fail(asSkeinError(options.signal?.reason, 'aborted'));
     using _abort = onAbort(options.signal, abort);
-    this.#generations.set(id, { frames, mayHandOver, isRead });
+    this.#generations.set(id, { frames, mayHandOver, hearsLeaving, isRead });
     this.#tellRunning();
     this.#stallWatch.onRequest();
     this.#prefixes?.note(id, prompt);
@@ -246,6 +250,16 @@ export class EngineProcess implements AsyncDisposable {
    */
   handOver(error: SkeinError): void {
     this.#cut(error, ({ mayHandOver }) => mayHandOver);
+  }
+
+  /**
+   * Tells the readers that understand it that their generations are to be handed over after so many milliseconds, and lets
+   * those go on; hands the others over now. Call {@link handOver} when the time is over.
+   */
+  leave(forMs: number, error: SkeinError): void {
+    this.#cut(error, ({ mayHandOver, hearsLeaving }) => mayHandOver && !hearsLeaving);
+    const leaving = encodeFrame({ type: 'generation-leaving', forMs } satisfies GenerationEvent);
+    for (const { mayHandOver, frames } of this.#generations.values()) if (mayHandOver) frames.push(leaving);
   }
 
   /** Ends the reading of all texts that are read along with an error. */
