@@ -10,15 +10,15 @@ usage: npm run pauses [-- --rounds <count>] [--json]
   --rounds  default 10
   --json    print one JSON object, and nothing else, on stdout: for each case { pauseMs, toldMs, replayMs }, each
             { p50, p95, max, n }. pauseMs is what the reader saw, toldMs what the usage said, replayMs the time that an
-            idle replica takes to read as much: the rest of the pause is detection, choice and loading`;
+            idle replica takes to read as much, which the pause contains where nobody has read it along`;
 const { stdout, stderr } = process;
 
 /** Summarizes the samples of one case. */
 function summarized(samples: readonly PauseSample[]): Readonly<Record<keyof PauseSample, Summary | undefined>> {
-  const told = samples.flatMap(({ toldMs }) => toldMs ?? []);
+  if (samples.length === 0) return { pauseMs: undefined, toldMs: undefined, replayMs: undefined };
   return {
     pauseMs: summarize(samples.map(({ pauseMs }) => pauseMs)),
-    toldMs: told.length === 0 ? undefined : summarize(told),
+    toldMs: summarize(samples.map(({ toldMs }) => toldMs)),
     replayMs: summarize(samples.map(({ replayMs }) => replayMs)),
   };
 }
@@ -32,8 +32,10 @@ await runScript({
       cases: pauseCases,
       model: await benchModel('smollm2', (line) => stderr.write(`${line}\n`)),
       signal,
-      onSample: ({ title }, { pauseMs, replayMs }) =>
-        stderr.write(`${title}: ${pauseMs} ms, of which ${replayMs} ms to read as much again\n`),
+      onSample: ({ title }, sample) => {
+        const said = sample && `${sample.pauseMs} ms, where an idle replica reads as much in ${sample.replayMs} ms`;
+        stderr.write(`${title}: ${said ?? 'the answer ended before it was moved, and counts for nothing'}\n`);
+      },
     });
     const results = pauseCases.map(({ key, title }) => ({ key, title, ...summarized(samples.get(key) ?? []) }));
     if (json) {
@@ -42,7 +44,8 @@ await runScript({
     } else {
       for (const { title, pauseMs, replayMs } of results) {
         const shown = pauseMs && `p50 ${pauseMs.p50} ms, p95 ${pauseMs.p95} ms, max ${pauseMs.max} ms (n ${pauseMs.n})`;
-        stdout.write(`${title.padEnd(46)} ${shown}; reading alone p50 ${replayMs?.p50} ms\n`);
+        const alone = replayMs && `; reading alone p50 ${replayMs.p50} ms`;
+        stdout.write(`${title.padEnd(46)} ${shown ?? 'no answer was moved'}${alone ?? ''}\n`);
       }
     }
     return 0;

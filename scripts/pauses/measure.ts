@@ -9,20 +9,19 @@ import { adminRoutes, type MeshStatus } from '@skein/protocol';
 import { restore } from '../faults/arrangement.ts';
 import { until } from '../faults/until.ts';
 import { startHouse, type House } from './house.ts';
-import type { PauseCase, PauseSample } from './pause.ts';
+import { answerTokensIn, type PauseCase, type PauseSample } from './pause.ts';
 
 export interface MeasureOptions {
   readonly model: { readonly name: string; readonly path: string };
   readonly cases: readonly PauseCase[];
   readonly rounds: number;
   readonly signal: AbortSignal;
-  /** Called with each sample. */
-  readonly onSample: (one: PauseCase, sample: PauseSample) => void;
+  /** Called with each sample; without one where the answer ended before it was moved, which counts for nothing. */
+  readonly onSample: (one: PauseCase, sample: PauseSample | undefined) => void;
 }
 
-const answerTokens = 128;
-/** Time from the first text to the fault, in milliseconds. */
-const beforeMs = 1000;
+/** Time from the first text to the fault, in milliseconds: enough for an idle replica to read the prompt along. */
+const beforeMs = 4000;
 const readyMs = 120_000;
 /** An answer that no control token ends. */
 const endless = { temperature: 0, grammar: 'root ::= [a-z ]{5000,}', speculation: false };
@@ -42,7 +41,7 @@ export async function measurePauses(options: MeasureOptions): Promise<ReadonlyMa
     for (let round = 0; round < rounds; round += 1) {
       await arrange(house, model.name, one, signal);
       const sample = await measure(house, client, { model: model.name, one, round, signal });
-      samples.get(one.key)?.push(sample);
+      if (sample !== undefined) samples.get(one.key)?.push(sample);
       onSample(one, sample);
     }
   }
@@ -68,11 +67,11 @@ interface Measurement {
   readonly signal: AbortSignal;
 }
 
-async function measure(house: House, client: SkeinClient, wanted: Measurement): Promise<PauseSample> {
+async function measure(house: House, client: SkeinClient, wanted: Measurement): Promise<PauseSample | undefined> {
   const { model, one, round, signal } = wanted;
   // Each round reads its prompt anew.
   const prompt = `${one.key} ${round}. ${question}`;
-  const generation = client.complete({ ...endless, model, prompt, maxTokens: answerTokens }, { signal });
+  const generation = client.complete({ ...endless, model, prompt, maxTokens: answerTokensIn(one) }, { signal });
   let [text, textBefore, lastMs, pauseMs, struckMs] = ['', '', performance.now(), 0, Number.POSITIVE_INFINITY];
   let over: Promise<void> | undefined;
   for await (const part of generation) {
@@ -88,6 +87,7 @@ async function measure(house: House, client: SkeinClient, wanted: Measurement): 
   }
   const { usage } = await generation.result();
   await over;
+  if (usage.pauseMs === undefined) return undefined;
   const replayMs = await firstTokenMs(client, { model, prompt: `alone ${prompt}${textBefore}`, signal });
   return { pauseMs: Math.round(pauseMs), toldMs: usage.pauseMs, replayMs: Math.round(replayMs) };
 }

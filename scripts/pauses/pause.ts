@@ -8,6 +8,11 @@ export interface PauseCase {
   readonly action: 'kill-engine' | 'kill-last-engine' | 'kill-peer' | 'drain';
 }
 
+/** Returns the tokens of the answer in a case: while a machine is drained it goes on until its replacement has read it. */
+export function answerTokensIn({ action }: PauseCase): number {
+  return action === 'drain' ? 1600 : 256;
+}
+
 /** The cases in the order in which they are measured: a killed peer takes longest to come back. */
 export const pauseCases: readonly PauseCase[] = [
   {
@@ -35,8 +40,8 @@ export const pauseCases: readonly PauseCase[] = [
 export interface PauseSample {
   /** Longest time without text as the reader saw it, after the fault, in milliseconds. */
   readonly pauseMs: number;
-  /** The coordinator's own figure, from the usage; undefined where the answer did not move. */
-  readonly toldMs: number | undefined;
+  /** The coordinator's own figure, from the usage. */
+  readonly toldMs: number;
   /**
    * Time to the first token of a fresh request as long as what was to be read again, in milliseconds, on an idle replica:
    * the part of the pause that is replay. The rest is detection, choice and loading.
