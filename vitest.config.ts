@@ -1,4 +1,4 @@
-import { relative } from 'node:path';
+import { join, relative } from 'node:path';
 
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
@@ -14,6 +14,10 @@ class LongSuitesFirst extends BaseSequencer {
     return [...sorted.filter((file) => !isUnit(file)), ...sorted.filter(isUnit)];
   }
 }
+
+// Tests start hundreds of processes of the same sources: Node keeps what it compiled of them, by their content. Workers, and
+// what they start, inherit this; a process that is killed keeps nothing, but reads what others kept.
+process.env['NODE_COMPILE_CACHE'] ??= join(import.meta.dirname, 'node_modules', '.cache', 'node-compile-cache');
 
 export default defineConfig({
   test: {

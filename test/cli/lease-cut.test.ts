@@ -1,6 +1,7 @@
 import { mkdtempDisposable } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import { expect, test } from 'vitest';
 import { z } from 'zod';
@@ -11,13 +12,9 @@ import { writeTinyModel } from '../../scripts/fixtures/tiny-models.ts';
 import { createLan } from '../../scripts/lan/lan.ts';
 import { missingForLan } from '../../scripts/lan/missing.ts';
 import { runSkein } from '../../scripts/quickstart/skein-command.ts';
+import { placementSeenBy, untilPlaced, type Placement } from '../support/daemon-status.ts';
 
 const missing = await missingForLan();
-const statusSchema = z.object({
-  placer: z.object({ name: z.string(), epoch: z.number() }).optional(),
-  deployments: z.array(z.looseObject({ id: z.string(), isReady: z.boolean() })),
-});
-type Status = z.infer<typeof statusSchema>;
 
 /**
  * Times for which nothing must happen, in milliseconds. A successor takes over a lost holder within three seconds, and one
@@ -25,6 +22,11 @@ type Status = z.infer<typeof statusSchema>;
  */
 const cutMs = 9500;
 const fullMs = 4000;
+
+/** Checks again and again, for so long, that something holds. */
+async function throughout(durationMs: number, check: () => Promise<void>): Promise<void> {
+  for (const endMs = performance.now() + durationMs; performance.now() < endMs; await delay(100)) await check();
+}
 
 test.skipIf(missing !== undefined)(
   'coordinators that lose each other while both reach the peer have one placer, and one whose disk is full takes over once there is room',
@@ -37,23 +39,17 @@ test.skipIf(missing !== undefined)(
     await using daemons = new AsyncDisposableStack();
     const crashes: string[] = [];
     const dataOf = (name: string) => join(root.path, name);
+    const machine = (name: string) => ({ name, data: dataOf(name) });
     const run = async (name: string, words: readonly string[]) =>
-      await runSkein(words, { machine: { name, data: dataOf(name) }, signal });
+      await runSkein(words, { machine: machine(name), signal });
     const start = async (name: string, host: number, first: readonly string[], again = first) => {
       const plan = { name, host: lan.host(host), data: dataOf(name), run: 'lease-cut', first, again };
       const daemon = daemons.use(new Daemon({ ...plan, onCrash: (crash) => crashes.push(crash) }));
       await daemon.start(signal);
       return daemon;
     };
-    const statusOf = async (name: string): Promise<Status | undefined> =>
-      statusSchema.safeParse(await run(name, ['status']).catch(() => undefined)).data;
-    const until = async (name: string, isAsWanted: (status: Status) => boolean): Promise<Status> => {
-      for (;;) {
-        signal.throwIfAborted();
-        const status = await statusOf(name);
-        if (status !== undefined && isAsWanted(status)) return status;
-      }
-    };
+    const until = async (name: string, isAsWanted: (seen: Placement) => boolean): Promise<Placement> =>
+      await untilPlaced(machine(name), { isAsWanted, signal });
     const listening = ['--no-mdns', '--listen', '/ip4/0.0.0.0/tcp/7330'];
     const serving = ['--backend', 'cpu', '--threads', '1'];
     const invite = async (...more: readonly string[]) =>
@@ -74,21 +70,22 @@ test.skipIf(missing !== undefined)(
 
     // Cut off from each other alone, they hear of each other by way of the peer, and nobody takes over.
     await Promise.all([first.host.drop(second.host.address), second.host.drop(first.host.address)]);
-    for (const endMs = performance.now() + cutMs; performance.now() < endMs;) {
+    await throughout(cutMs, async () => {
       for (const name of ['first', 'second']) {
         // At first the lost one is not seen: its card has yet to come by way of the peer.
-        const { placer = before.placer, deployments } = (await statusOf(name)) ?? before;
+        const { placer = before.placer, deployments } = (await placementSeenBy(machine(name))) ?? before;
         expect(placer).toEqual(before.placer);
         expect(deployments).toMatchObject(before.deployments.map(({ id }) => ({ id, isReady: true })));
       }
-    }
+    });
     await Promise.all([first.host.undrop(second.host.address), second.host.undrop(first.host.address)]);
 
     // With a full disk the successor can't write its epoch down, and so does not place; with room again it does.
     await disk.fill();
     await first.end('SIGKILL');
-    for (const endMs = performance.now() + fullMs; performance.now() < endMs;)
-      expect((await statusOf('second'))?.placer?.name).not.toBe('second');
+    await throughout(fullMs, async () => {
+      expect((await placementSeenBy(machine('second')))?.placer?.name).not.toBe('second');
+    });
     await disk.empty();
     const after = await until('second', ({ placer }) => placer?.name === 'second');
     expect(after.deployments).toMatchObject(before.deployments.map(({ id }) => ({ id, isReady: true })));

@@ -8,13 +8,9 @@ import { z } from 'zod';
 import { freePort } from '../../scripts/bench/processes/free-port.ts';
 import { writeTinyModel } from '../../scripts/fixtures/tiny-models.ts';
 import { runSkein, startSkein, type Machine, type RunningSkein } from '../../scripts/quickstart/skein-command.ts';
+import { untilPlaced, type Placement } from '../support/daemon-status.ts';
 
 const factsSchema = z.looseObject({ pid: z.number(), url: z.string().optional(), addresses: z.array(z.string()) });
-const statusSchema = z.object({
-  deployments: z.array(z.looseObject({ id: z.string(), isReady: z.boolean(), stages: z.array(z.unknown()) })),
-  waiting: z.array(z.object({ id: z.string(), name: z.string(), reason: z.string() })).optional(),
-});
-type Status = z.infer<typeof statusSchema>;
 
 const here = (port: number) => ['--no-mdns', '--listen', `/ip4/127.0.0.1/tcp/${port}`];
 const serving = ['--backend', 'cpu', '--threads', '1', '--network', 'local'];
@@ -59,14 +55,9 @@ class Office implements AsyncDisposable {
     await Promise.all(gone.map(async (one) => await one?.[Symbol.asyncDispose]()));
   }
 
-  /** Waits until a machine's status is as wanted, and returns it. */
-  async until(name: string, isAsWanted: (status: Status) => boolean): Promise<Status> {
-    for (;;) {
-      this.#signal.throwIfAborted();
-      // The daemon may just be starting.
-      const status = statusSchema.safeParse(await this.run(name, ['status']).catch(() => undefined));
-      if (status.success && isAsWanted(status.data)) return status.data;
-    }
+  /** Waits until what a machine sees is as wanted, and returns it. */
+  async until(name: string, isAsWanted: (seen: Placement) => boolean): Promise<Placement> {
+    return await untilPlaced(this.machine(name), { isAsWanted, signal: this.#signal });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -89,7 +80,7 @@ async function answers(url: string | undefined): Promise<void> {
   expect(response.status, await response.text()).toBe(200);
 }
 
-function isReady({ deployments }: Status): boolean {
+function isReady({ deployments }: Placement): boolean {
   return deployments.length === 1 && deployments[0]?.isReady === true;
 }
 
@@ -138,7 +129,7 @@ test('`up` waits for the second machine of its model, and says so', async () => 
   await inOffice(async (office, model) => {
     const words = ['up', '--port', '0', '--model', model, '--stages', '2', '--ctx', '256', ...here(await freePort())];
     const up = office.start('desk', [...words, ...serving]);
-    const { waiting } = await office.until('desk', (status) => status.waiting?.length === 1);
+    const { waiting } = await office.until('desk', (seen) => seen.waiting?.length === 1);
     expect(waiting).toMatchObject([{ name: 'tiny', reason: expect.stringContaining('2 stages') as string }]);
     await office.join('one');
     await answers((await up).url);

@@ -10,13 +10,9 @@ import { MeshClient } from '../../scripts/faults/mesh-client.ts';
 import { freePort } from '../../scripts/bench/processes/free-port.ts';
 import { writeTinyModel } from '../../scripts/fixtures/tiny-models.ts';
 import { runSkein, startSkein, type Machine } from '../../scripts/quickstart/skein-command.ts';
+import { untilPlaced, type Placement } from '../support/daemon-status.ts';
 
 const factsSchema = z.looseObject({ pid: z.number(), peer: z.string(), url: z.string().optional() });
-const statusSchema = z.object({
-  placer: z.object({ name: z.string(), epoch: z.number() }).optional(),
-  deployments: z.array(z.looseObject({ id: z.string(), isReady: z.boolean() })),
-});
-type Status = z.infer<typeof statusSchema>;
 
 /** A little more than the time after which a holder that has not looked at the mesh was frozen. */
 const leaseMs = 5500;
@@ -123,13 +119,8 @@ test.skipIf(process.platform !== 'linux')(
     };
     const invite = async (...more: readonly string[]) =>
       z.object({ invite: z.string() }).parse(await run('first', ['invite', ...more])).invite;
-    const until = async (name: string, isAsWanted: (status: Status) => boolean): Promise<Status> => {
-      for (;;) {
-        signal.throwIfAborted();
-        const status = statusSchema.safeParse(await run(name, ['status']).catch(() => undefined));
-        if (status.success && isAsWanted(status.data)) return status.data;
-      }
-    };
+    const until = async (name: string, isAsWanted: (seen: Placement) => boolean): Promise<Placement> =>
+      await untilPlaced(machine(name), { isAsWanted, signal });
     const listen = ['--listen', `/ip4/127.0.0.1/tcp/${await freePort()}`];
     const elsewhere = ['--listen', '/ip4/127.0.0.1/tcp/0'];
     const up = ['up', '--port', '0', '--no-serve', '--name', 'first', ...listen, ...quiet];
