@@ -154,6 +154,22 @@ test('takes a preferred lead whatever its load, unless it is excluded or is ther
   expect(shares(candidates, { prefer: { deployment: 'gone', lead: 'a' } })).toEqual({ b: 1000 });
 });
 
+test('sums over candidates are those of the ones that are there, whatever came, changed and went', () => {
+  const [a, b, c] = ['a', 'b', 'c'].map((name) => replica(name)) as [Candidate, Candidate, Candidate];
+  const candidates = Candidates.of([a, b]);
+  expect(candidates.sums).toEqual({ count: 2, unknown: 0, busy: 0, msPerToken: 2 });
+  candidates.add(c);
+  candidates.remove(a);
+  const { replica: changed } = replica('b', { waitingTokens: 100, speed: undefined });
+  Object.assign(b, { replica: changed });
+  candidates.refresh(b);
+  expect(candidates.sums).toEqual({ count: 2, unknown: 1, busy: 1, msPerToken: 1 });
+  candidates.remove(c);
+  candidates.remove(b);
+  candidates.remove(b);
+  expect(candidates.sums).toEqual({ count: 0, unknown: 0, busy: 0, msPerToken: 0 });
+});
+
 test('chooses none where all are excluded', () => {
   const exclude = [{ deployment: 'a', lead: 'a' }];
   expect(chooseReplica(Candidates.of([replica('a')]), { tokens: 1, exclude }, alone)).toBeUndefined();

@@ -1,7 +1,7 @@
 import { invariant, type Labels } from '@skein/protocol';
 
 import type { Candidate, Candidates } from './candidates.ts';
-import { expectedTtftMs, newTokensTimesLoad, rowLength, survey } from './expected-cost.ts';
+import { expectedTtftMs, newTokensTimesLoad, priceOf, rowLength, sumUp } from './expected-cost.ts';
 import { hasLabels, type Replica } from './replica.ts';
 import { isAmong, type Route } from './route.ts';
 
@@ -52,7 +52,7 @@ const marginMs = 2;
  * Chooses the replica for a request: the one with the least expected time to the first token; of those that are alike
  * and hold as much of the prompt, the better one of two that are drawn. Affinity is part of that sum: a replica that holds
  * the beginning of the prompt has less to read, and is left for another one as soon as its queue costs more than that
- * saves. Where most replicas are busy, reading has a price beside its time (`survey`). Where the speed of a candidate is
+ * saves. Where replicas are busy, reading has a price beside its time (`priceOf`). Where the speed of a candidate is
  * unknown, tokens to read times load decides instead (LMetric, arXiv 2603.15202). A standby is chosen where no other
  * replica may be, and for the rest of an answer like any other.
  *
@@ -75,8 +75,9 @@ export function chooseReplica<C extends Candidate>(
   const { prefer, tokens } = request;
   const { cachedAt, random } = options;
   const closed = closedAmong(candidates, request, options.isLost);
-  const isOpen = closed && ((nth: number): boolean => closed[nth] === 0);
-  const { isTimed, price } = survey(rows, all.length, isOpen);
+  const sums = closed === undefined ? candidates.sums : sumUp(rows, closed);
+  const isTimed = sums.unknown === 0;
+  const price = isTimed ? priceOf(sums) : 0;
   const costAt = (nth: number, newTokens: number): number =>
     isTimed
       ? expectedTtftMs(rows, nth * rowLength, tokens, newTokens)
@@ -86,25 +87,25 @@ export function chooseReplica<C extends Candidate>(
     if (candidate === undefined) return undefined;
     const cachedTokens = cachedAt(candidate);
     const cost = costAt(nth, Math.max(1, tokens - cachedTokens));
-    const open = closed === undefined ? all.length : closed.reduce((sum, one) => sum - one, all.length);
-    return { candidate, why: { rule, cost, cachedTokens, candidates: open, alike } };
+    return { candidate, why: { rule, cost, cachedTokens, candidates: sums.count, alike } };
   };
   if (prefer !== undefined) {
-    const preferred = all.findIndex(({ replica }, nth) => isOpen?.(nth) !== false && isAmong([prefer], replica));
+    const preferred = all.findIndex(({ replica }, nth) => closed?.[nth] !== 1 && isAmong([prefer], replica));
     if (preferred !== -1) return choiceOf(preferred, 'preferred', 1);
   }
   // Plain loops over numbers: there may be a thousand candidates.
-  const costs = new Float64Array(all.length);
+  const costs = candidates.scratch();
   let least = Infinity;
   let leastCost = Infinity;
   for (let nth = 0; nth < all.length; nth += 1) {
     const candidate = all[nth];
-    if (candidate === undefined || isOpen?.(nth) === false) {
+    if (candidate === undefined || closed?.[nth] === 1) {
       costs[nth] = Infinity;
       continue;
     }
     const newTokens = Math.max(1, tokens - cachedAt(candidate));
-    const cost = costAt(nth, newTokens);
+    const row = nth * rowLength;
+    const cost = isTimed ? expectedTtftMs(rows, row, tokens, newTokens) : newTokensTimesLoad(rows, row, newTokens);
     const priced = cost + price * newTokens;
     costs[nth] = priced;
     if (priced >= least) continue;
@@ -115,7 +116,7 @@ export function chooseReplica<C extends Candidate>(
   const most = least + Math.max(leastCost * margin, isTimed ? marginMs : 0);
   let mostCached = 0;
   let alike: number[] = [];
-  for (let nth = 0; nth < costs.length; nth += 1) {
+  for (let nth = 0; nth < all.length; nth += 1) {
     const candidate = (costs[nth] ?? Infinity) <= most ? all[nth] : undefined;
     if (candidate === undefined) continue;
     const cached = cachedAt(candidate);

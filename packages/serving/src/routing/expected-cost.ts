@@ -6,10 +6,12 @@ import type { Candidate } from './candidates.ts';
  */
 const decodingPerStep = 16;
 /**
- * Price of reading a token where all replicas are busy, in times of reading one. By simulation (docs/decisions): from 4 to 12
- * the times to the first token hardly differ, and with 8 most is found in caches that is to be found.
+ * Price of reading a token where many replicas are busy, in times of reading one, and the share of busy ones from which it is
+ * no higher. By simulation (docs/decisions/0016): a lower one finds less in caches than other routers, a higher one makes
+ * requests wait for longer than other routers do while the fleet has little to do.
  */
-const mostPrice = 8;
+const mostPrice = 20;
+const manyBusy = 1 / 3;
 /** Tokens of the last chunk of a prompt, which passes the stages one after the other. */
 const chunkTokens = 64;
 
@@ -80,30 +82,41 @@ export function newTokensTimesLoad(rows: Float64Array, row: number, newTokens: n
   return newTokens * (at(rows, row + column.load) + 1);
 }
 
+/** Sums over candidates. */
+export interface Sums {
+  count: number;
+  /** Those of which a stage's speed is unknown. */
+  unknown: number;
+  /** Those that have something to read. */
+  busy: number;
+  /** Times to read a token, of those whose speeds are known. */
+  msPerToken: number;
+}
+
+/** Adds a candidate's row to sums, or takes it out of them. */
+export function addRow(sums: Sums, rows: Float64Array, row: number, sign: 1 | -1): void {
+  const msPerToken = at(rows, row + column.msPerToken);
+  sums.count += sign;
+  if (waitingTokens(rows, row, 1) > 0) sums.busy += sign;
+  if (Number.isNaN(msPerToken)) sums.unknown += sign;
+  else sums.msPerToken += sign * msPerToken;
+}
+
+/** Sums up the candidates that are not marked with 1. */
+export function sumUp(rows: Float64Array, closed: Uint8Array): Sums {
+  const sums: Sums = { count: 0, unknown: 0, busy: 0, msPerToken: 0 };
+  for (const [nth, isClosed] of closed.entries()) if (isClosed === 0) addRow(sums, rows, nth * rowLength, 1);
+  return sums;
+}
+
 /**
- * Looks at the rows of all candidates: tells whether the speeds of all are known, and the price of reading a token, in
- * milliseconds that its request would rather wait for a replica that has it. That is 0 where another replica is free.
- * The more of them are busy, the more each token that is read although some cache has it takes from the requests that
- * come after.
- *
- * @param isOpen tells whether the nth candidate may be chosen. Default: all may
+ * Returns the price of reading a token, in milliseconds that its request would rather wait for a replica that has it. That
+ * is 0 where no more than one replica is busy. The more of them are, the more each token that is read although some cache
+ * has it takes from the requests that come after.
  */
-export function survey(
-  rows: Float64Array,
-  count: number,
-  isOpen?: (nth: number) => boolean,
-): { readonly isTimed: boolean; readonly price: number } {
-  let [busy, msPerToken, open] = [0, 0, 0];
-  for (let nth = 0; nth < count; nth += 1) {
-    if (isOpen !== undefined && !isOpen(nth)) continue;
-    const row = nth * rowLength;
-    open += 1;
-    msPerToken += at(rows, row + column.msPerToken);
-    if (waitingTokens(rows, row, 1) > 0) busy += 1;
-  }
-  const isTimed = !Number.isNaN(msPerToken);
-  const pressure = Math.max(0, busy - 1) / Math.max(1, open - 1);
-  return { isTimed, price: isTimed && open > 0 ? (mostPrice * pressure * msPerToken) / open : 0 };
+export function priceOf({ count, busy, msPerToken }: Sums): number {
+  const pressure = Math.min(1, Math.max(0, busy - 1) / Math.max(1, count - 1) / manyBusy);
+  return count === 0 ? 0 : (mostPrice * pressure * msPerToken) / count;
 }
 
 /** Returns the tokens read before the request's. */

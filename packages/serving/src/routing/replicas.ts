@@ -301,11 +301,11 @@ export class Replicas {
     const last = session === undefined ? undefined : this.#sessions.last(session);
     const blocks = prompt === undefined ? [] : (digests?.of(prompt) ?? []);
     if (last === undefined && blocks.length === 0) return () => 0;
-    const lookUp = this.#prefixes.lookUp(blocks, this.#now());
+    const prefixIndex = this.#prefixes;
+    const lookUp = prefixIndex.lookUp(blocks, this.#now());
     const block = { type: prompt?.type ?? 'text', byteLength: digests?.blockBytes ?? 0 };
     const tokensPerBlock = this.#estimate.tokens(model ?? '', block);
-    const held = ({ prefixes }: IndexedReplica): number =>
-      this.#prefixes.foundBlocks(prefixes, lookUp) * tokensPerBlock;
+    const held = ({ prefixes }: IndexedReplica): number => prefixIndex.foundBlocks(prefixes, lookUp) * tokensPerBlock;
     if (last === undefined) return held;
     const atLast = routeKey(last);
     return (indexed: IndexedReplica): number =>
