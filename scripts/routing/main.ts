@@ -16,9 +16,9 @@ const usage = `Compares routers before three real engines of SmolLM2-135M: Skein
 share a dozen system prompts of 2 KB. Needs Linux, npm run bench:rivals, and a machine that does nothing else.
 usage: npm run routing [-- --seeds <numbers>] [--conversations <count>] [--seconds <count>] [--systems <letters>] [--json]
 options:
-  --seeds          of conversations and of when they begin, with commas; default 1,2,3
-  --conversations  default 60
-  --seconds        in which they begin; default 60
+  --seeds          of conversations and of when they begin, with commas; default 1. A seed takes about 7 minutes
+  --conversations  default 12: two cores serve about twice as many
+  --seconds        in which they begin; default 45
   --systems        those to measure; default ${systems.map((_, index) => letterOf(index)).join('')}:
 ${systems.map(({ name }, index) => `                     ${letterOf(index)} ${name}`).join('\n')}
   --json           print { runs: [{ seed, system, requests, ttftMs: { p50, p95, max, n }, cachedShare, seconds }], losses }
@@ -47,9 +47,9 @@ function letterOf(index: number): string {
 function parse(): Wanted | undefined {
   const { values } = parseArgs({
     options: {
-      seeds: { type: 'string', default: '1,2,3' },
-      conversations: { type: 'string', default: '60' },
-      seconds: { type: 'string', default: '60' },
+      seeds: { type: 'string', default: '1' },
+      conversations: { type: 'string', default: '12' },
+      seconds: { type: 'string', default: '45' },
       systems: { type: 'string', default: systems.map((_, index) => letterOf(index)).join('') },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
