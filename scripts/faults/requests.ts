@@ -36,7 +36,7 @@ const tokenizer = learnTokenizer();
 const banned = tokenizer.types.flatMap((type, token) => (type === 1 ? [] : [{ token, bias: -100 }]));
 const endless = { logitBias: banned };
 /** Nothing is left to defaults, which differ between the API and the SDK. */
-const drawn = { temperature: 1, topP: 1, topK: 0, minP: 0, speculation: false };
+const drawn = { temperature: 1, topP: 1, topK: 0, minP: 0 };
 const people = (least: number) => ({
   type: 'array',
   minItems: least,
@@ -45,7 +45,7 @@ const people = (least: number) => ({
 
 /** All ways of drawing tokens, each with something that has to survive a change of replica. */
 const kinds: readonly Kind[] = [
-  { name: 'greedy', settings: () => ({ temperature: 0, speculation: false, ...endless }) },
+  { name: 'greedy', settings: () => ({ temperature: 0, ...endless }) },
   { name: 'sampled', settings: () => ({ ...drawn, ...endless }) },
   {
     name: 'penalties and DRY',

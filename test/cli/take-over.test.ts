@@ -40,7 +40,6 @@ const question = {
   prompt: 'once upon a time',
   temperature: 0,
   seed: 1,
-  speculation: false,
   grammar: 'root ::= [a-z ]{5000,}',
 };
 const length = 700;
@@ -127,7 +126,7 @@ test.skipIf(process.platform !== 'linux')(
     const first = await start('first', up);
     await using _first = first;
     const model = join(root.path, 'tiny.gguf');
-    // Answers can be compared where weights are quantized and nobody's fallen drafts leave room between cells (decision 6).
+    // Answers can be compared where weights are quantized (decision 6).
     await writeTinyModel('llama', model, { weights: 'q8_0' });
     await run('peer', ['pull', model]);
     await using peer = await start('peer', [

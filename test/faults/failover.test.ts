@@ -129,7 +129,7 @@ const list = {
 };
 
 const cases: readonly (readonly [name: string, settings: Settings])[] = [
-  ['greedy', { temperature: 0, speculation: false, max_tokens: 600, grammar: endless }],
+  ['greedy', { temperature: 0, max_tokens: 600, grammar: endless }],
   ['sampled', { temperature: 1, seed: 7, grammar: long }],
   ['with penalties and DRY', { temperature: 1, seed: 8, repeat_penalty: 1.2, dry_multiplier: 1, grammar: long }],
   ['with Mirostat', { temperature: 1, seed: 9, mirostat: 2, grammar: long }],
@@ -171,7 +171,7 @@ describe.each([
 });
 
 it.each([1, 2])('goes on at another replica when its own of %i stages is cut, which is no loss', async (stages) => {
-  const settings = { temperature: 1, seed: 17, speculation: false, max_tokens: 600, grammar: endless };
+  const settings = { temperature: 1, seed: 17, max_tokens: 600, grammar: endless };
   await serve({ replicas: 2, stages });
   const whole = await ask(settings);
   const cut: Promise<unknown>[] = [];
@@ -186,7 +186,7 @@ it.each([1, 2])('goes on at another replica when its own of %i stages is cut, wh
 
 it('goes on as often as replicas are lost, on those that are deployed in their place', async () => {
   const arrangement = { replicas: 1, stages: 1 };
-  const settings = { temperature: 1, seed: 14, speculation: false, max_tokens: 600, grammar: endless };
+  const settings = { temperature: 1, seed: 14, max_tokens: 600, grammar: endless };
   await serve(arrangement);
   const whole = await ask(settings);
   const answer = await ask(settings, (count) => void ([9, 120, 240].includes(count) && killEngine(0)));
@@ -195,7 +195,7 @@ it('goes on as often as replicas are lost, on those that are deployed in their p
 });
 
 it('goes on with each choice of an answer that has several', async () => {
-  const settings = { temperature: 1, seed: 15, n: 3, speculation: false, grammar: endless };
+  const settings = { temperature: 1, seed: 15, n: 3, grammar: endless };
   await serve({ replicas: 2, stages: 1 });
   const answer = await ask(settings, (count) => void (count === 9 && killEngine(0)));
   expect(answer.finishReasons).toEqual(['length', 'length', 'length']);
@@ -216,7 +216,7 @@ it('goes on for members that ask leads themselves, at another replica', async ()
       temperature: 1,
       seed: 16,
       maxTokens: 300,
-      speculation: false,
+
       grammar: endless,
     });
     return collect(generation, onPiece);

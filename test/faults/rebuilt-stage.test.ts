@@ -60,7 +60,6 @@ async function ask(onFirst: () => void = () => undefined) {
     stream: true,
     stream_options: { include_usage: true },
     grammar: 'root ::= [a-z ]{5000,}',
-    speculation: false,
   } as OpenAI.CompletionCreateParamsStreaming);
   let [text, usage]: [string, unknown] = ['', undefined];
   for await (const chunk of stream) {

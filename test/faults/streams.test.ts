@@ -77,7 +77,7 @@ it('continues a sampled answer of a real engine at another coordinator, and at i
 
 it('has the SDK move to another coordinator by itself, with the tokens that it has', async () => {
   const first = await startAnother();
-  const settings = { model, prompt: asked.prompt, maxTokens: 300, temperature: 1.2, seed: 5, speculation: false };
+  const settings = { model, prompt: asked.prompt, maxTokens: 300, temperature: 1.2, seed: 5 };
   await using client = await connect({ url: [first.url, other.url] });
   const moved = client.complete(settings);
   const tokens: number[] = [];

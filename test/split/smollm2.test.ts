@@ -44,15 +44,7 @@ interface Answer {
 
 async function ask({ coordinatorMesh, coordinator }: Cluster, deployment: string, question: string): Promise<Answer> {
   const lead = coordinator.deployments.list().find(({ id }) => id === deployment)?.stages[0]?.peer ?? '';
-  // Fallen draft tokens of others leave cells free, and these would put this sequence's cells out of order (docs/limits.md).
-  const request = {
-    deployment,
-    prompt: packPrompt(chat(question)),
-    sampling: greedy,
-    maxTokens: 24,
-    stop: [],
-    speculation: false,
-  };
+  const request = { deployment, prompt: packPrompt(chat(question)), sampling: greedy, maxTokens: 24, stop: [] };
   let text = '';
   const tokens: number[] = [];
   let promptTokens: number | undefined;

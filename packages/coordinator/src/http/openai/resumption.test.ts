@@ -308,6 +308,32 @@ describe('a stream that another coordinator carried', () => {
     const after = await read(await ask(second.url, { last: whole[5]?.id }));
     expect(after).toHaveLength(1);
     expect(after[0]?.data).toContain('comes out otherwise here');
+    // Clients that ask again learn the same, and never that nothing is missing.
+    const again = await ask(second.url, { last: whole[5]?.id });
+    expect(again.statusCode).toBe(404);
+    expect(await again.toArray().then(String)).toContain('comes out otherwise here');
+  });
+
+  it('does not go on where it began, at the coordinator that told it otherwise before another one did', async () => {
+    await using first = await serve();
+    async function* otherwise(
+      _: AbortSignal,
+      __: number,
+      { resume }: GenerationInput,
+    ): AsyncGenerator<GenerationUpdate> {
+      if (resume === undefined) yield begin;
+      for (const [index, text] of ['Once ', 'upon ', 'the ', 'time '].entries()) {
+        yield { type: 'text-delta', text, tokens: [index < 2 ? index : 50 + index] };
+      }
+      yield generationEnd;
+    }
+    await using second = await serve({ events: otherwise });
+    const begun = (await read(await ask(first.url))).slice(0, 3);
+    const rest = await read(await ask(second.url, { last: begun.at(-1)?.id }));
+    expect(rest.at(-1)?.data).toBe('[DONE]');
+    const back = await ask(first.url, { last: rest[1]?.id });
+    expect(back.statusCode).toBe(404);
+    expect(await back.toArray().then(String)).toContain('comes out otherwise here');
   });
 
   it('ends with the error that generating it anew fails with', async () => {

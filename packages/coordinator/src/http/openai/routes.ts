@@ -260,6 +260,10 @@ async function carry(
   const { answer, summary, routing, receipt } = kept.answer;
   const taken = new AbortController();
   const onOver = await kept.take({ cut: () => taken.abort() });
+  if (lastEvent !== undefined && kept.isOther(lastEvent)) {
+    onOver();
+    throw cameOutOtherwise();
+  }
   const anew = lastEvent && startAnew(kept, lastEvent);
   const missed = anew === undefined && lastEvent !== undefined ? kept.after(lastEvent.number) : anew && '';
   if (lastEvent !== undefined && missed === undefined) {

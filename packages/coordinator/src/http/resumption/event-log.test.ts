@@ -13,6 +13,18 @@ it('numbers events from 1, and gives those behind any of them', () => {
   expect(log.after(3)).toBeUndefined();
 });
 
+it('knows an event by its mark', () => {
+  const log = new EventLog('s', 200);
+  log.append('a\n\n', 'mark');
+  const isOther = (number: number, mark?: string) => log.isOther({ stream: 's', number, mark });
+  expect(isOther(1, 'mark')).toBe(false);
+  expect(isOther(1, 'other')).toBe(true);
+  expect(isOther(1)).toBe(false);
+  expect(isOther(2, 'other')).toBe(false);
+  log.clear();
+  expect(isOther(1, 'other')).toBe(false);
+});
+
 it('forgets the oldest events beyond its size, and never gives a stream with a gap', () => {
   const log = new EventLog('s', 200);
   for (let number = 1; number <= 1000; number += 1) {

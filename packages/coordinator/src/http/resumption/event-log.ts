@@ -1,4 +1,4 @@
-import { eventId } from './last-event-id.ts';
+import { eventId, type EventPlace } from './last-event-id.ts';
 
 /** The latest events of one stream, numbered from 1. */
 export class EventLog {
@@ -55,6 +55,15 @@ export class EventLog {
   after(number: number): string | undefined {
     if (number < this.#forgotten || number > this.last) return undefined;
     return this.#events.slice(number - this.#forgotten).join('');
+  }
+
+  /**
+   * Tells whether the event of a place's number is another one, as where another coordinator has told the stream
+   * otherwise. False where it is forgotten or has not been yet, and without a mark.
+   */
+  isOther(place: EventPlace): boolean {
+    const text = this.#events[place.number - this.#forgotten - 1];
+    return text !== undefined && place.mark !== undefined && !text.startsWith(`id: ${eventId(place)}\n`);
   }
 
   /** Forgets the older half at once: one by one, each event would cost as much as all that are kept. */

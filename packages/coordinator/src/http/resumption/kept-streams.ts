@@ -1,5 +1,6 @@
 import type { Schedule } from '../../timers.ts';
 import { EventLog } from './event-log.ts';
+import type { EventPlace } from './last-event-id.ts';
 
 /** Bounds of what is kept of streams. */
 export interface KeptStreamLimits {
@@ -41,6 +42,8 @@ export interface KeptStream<Answer> {
   take(connection: Connection): Promise<() => void>;
   /** Returns the events behind a number; undefined when they are not there. */
   after(number: number): string | undefined;
+  /** Tells whether the event of a place's number is known to be another one, since another coordinator sent other tokens. */
+  isOther(place: EventPlace): boolean;
 }
 
 interface Entry<Answer> {
@@ -99,6 +102,7 @@ export class KeptStreams<Answer> {
       append: (event, mark) => this.#append(entry, event, mark),
       take: async (connection) => await this.#take(entry, connection),
       after: (number) => log.after(number),
+      isOther: (place) => log.isOther(place),
     };
     const entry: Entry<Answer> = { stream, principal, log, requestCharacters, carrier: undefined, expiry: undefined };
     this.#entries.set(id, entry);

@@ -37,6 +37,6 @@ export function parseMark(mark: string): { readonly seed: number; readonly asked
 export function cameOutOtherwise(): SkeinError {
   return new SkeinError(
     'not-found',
-    'the coordinator that carried the stream does not, and the answer comes out otherwise here, so it can not be continued; send the request again without Last-Event-ID',
+    'the coordinator that carried the stream does not any more, and the answer comes out otherwise here, so it can not be continued; send the request again without Last-Event-ID',
   );
 }

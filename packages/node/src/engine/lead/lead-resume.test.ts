@@ -31,7 +31,7 @@ const maxTokens = 24;
 
 function asking(rest: Partial<Generation> = {}): Generation {
   const prompt = packPrompt({ type: 'text', text: 'tell me about those who tell' });
-  return { prompt, sampling: wild, maxTokens, stop: [], speculation: false, ...rest };
+  return { prompt, sampling: wild, maxTokens, stop: [], ...rest };
 }
 
 type Delta = Extract<GenerationEvent, { type: 'text-delta' }>;
