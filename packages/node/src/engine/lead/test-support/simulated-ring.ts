@@ -107,8 +107,10 @@ export class SimulatedRing {
     for (const operation of step.operations) {
       this.#apply(operation);
       if (operation.type !== 'swap-out') continue;
-      this.#cache.lose(operation.place);
-      this.#brokenPlaces.set(operation.place, { from: 0, lastSent: this.#lastSent });
+      const { place, from = 0 } = operation;
+      this.#cache.lose(place);
+      const before = this.#brokenPlaces.get(place)?.from ?? Infinity;
+      this.#brokenPlaces.set(place, { from: Math.min(from, before), lastSent: this.#lastSent });
     }
     this.#fail(step, driver);
     return true;
@@ -173,7 +175,7 @@ export class SimulatedRing {
     } else if (operation.type === 'swap-in') {
       const broken = this.#brokenPlaces.get(operation.place);
       if (broken === undefined) this.swapIns += 1;
-      else this.#broken.set(operation.sequence, { ...broken, from: 0 });
+      else this.#broken.set(operation.sequence, broken);
     } else if (operation.type === 'copy') {
       const broken = this.#broken.get(operation.sequence);
       if (broken !== undefined && broken.from < operation.before) this.#broken.set(operation.to, broken);
