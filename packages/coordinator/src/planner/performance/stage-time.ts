@@ -68,6 +68,7 @@ function timesOn(
   });
   const [onCpu, onGpu] = [sums(cpu, layers), sums(gpu, layers)];
   const [expertsOnCpu, expertsOnGpu] = [sums(cpu, experts), sums(gpu, experts)];
+  const [attentionOnCpu, attentionOnGpu] = [cpu.attentionNs(hiddenSize), gpu.attentionNs(hiddenSize)];
   return ({ from, to }, { cpuLayers, expertLayers }) => {
     const between = Math.min(from + cpuLayers, to);
     const [first, rest] = [
@@ -75,14 +76,17 @@ function timesOn(
       { from: between, to },
     ];
     const beside = { from: between, to: Math.min(between + expertLayers, to) };
+    const sum = (time: 'row' | 'further'): number => {
+      const layersNs = (between === from ? 0 : onCpu[time](first)) + (between === to ? 0 : onGpu[time](rest));
+      return expertLayers === 0 ? layersNs : layersNs + expertsOnCpu[time](beside) - expertsOnGpu[time](beside);
+    };
     const head = to === count ? (between === to ? cpu : gpu) : undefined;
     return {
-      rowNs: onCpu.row(first) + onGpu.row(rest) + expertsOnCpu.row(beside) - expertsOnGpu.row(beside),
-      furtherRowNs:
-        onCpu.further(first) + onGpu.further(rest) + expertsOnCpu.further(beside) - expertsOnGpu.further(beside),
+      rowNs: sum('row'),
+      furtherRowNs: sum('further'),
       headNs: head?.headNs(output) ?? 0,
       furtherHeadNs: head?.furtherRowNs(output) ?? 0,
-      attentionNs: (between - from) * cpu.attentionNs(hiddenSize) + (to - between) * gpu.attentionNs(hiddenSize),
+      attentionNs: (between - from) * attentionOnCpu + (to - between) * attentionOnGpu,
     };
   };
 }

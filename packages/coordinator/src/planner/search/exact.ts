@@ -44,6 +44,8 @@ class Search {
   readonly #rests: readonly Float64Array[];
   /** Greatest costs of starts worth following: at each place, with as many stages as they have. */
   readonly #limits: readonly Float64Array[];
+  /** The greatest of those of all places. */
+  readonly #greatestLimits: number[];
 
   constructor(problem: ChainProblem, aim: Aim, { least, most }: { readonly least: number; readonly most: number }) {
     const { stages, units } = problem;
@@ -57,6 +59,7 @@ class Search {
     this.#atMost = [...upperBounds(problem, aim, most)];
     this.#rests = leastRests(problem, aim, most);
     this.#limits = Array.from({ length: most + 1 }, () => new Float64Array(units + 1));
+    this.#greatestLimits = this.#limits.map(() => -1);
   }
 
   /** Searches the chains of one lead, or of all. */
@@ -111,6 +114,7 @@ class Search {
           if (limit > (limits[place] as number)) limits[place] = limit;
         }
       }
+      this.#greatestLimits[count] = limits.reduce((greatest, limit) => Math.max(greatest, limit), -1);
     }
   }
 
@@ -168,6 +172,7 @@ class Search {
     const all = this.#costs;
     const isSum = this.#isSum;
     const base = this.#at(peers | (1 << next), next);
+    const most = this.#greatestLimits[count + 1] ?? Infinity;
     const [least, greatest] =
       ends === undefined ? [count + 1, units - 1] : [ends[count] ?? units, Math.min(ends[count] ?? units, units - 1)];
     for (let from = count; from < greatest; from += 1) {
@@ -176,9 +181,9 @@ class Search {
       const row = from * (units + 1);
       for (let to = Math.max(from + 1, least); to <= greatest; to += 1) {
         const stage = costs[row + to] as number;
-        // More units never take less memory.
-        if (stage === Infinity) break;
-        const cost = isSum ? start + stage : Math.max(start, stage);
+        const cost = isSum ? start + stage : start > stage ? start : stage;
+        // More units never take less memory or time.
+        if (cost > most || cost === Infinity) break;
         if (cost < (all[base + to] as number)) all[base + to] = cost;
       }
     }

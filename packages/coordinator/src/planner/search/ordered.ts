@@ -35,6 +35,7 @@ const scratch = new Scratch();
 export function bestCut(peers: readonly number[], problem: ChainProblem, options: OrderedOptions): Chain | undefined {
   const { units, stages, hops, returns, ends: fixed } = problem;
   const { aim, bound = Infinity, below = Infinity, evenness = 0 } = options;
+  const isSum = aim === 'sum';
   const count = peers.length;
   if (fixed !== undefined && fixed.length !== count) return undefined;
   const width = units + 1;
@@ -55,13 +56,14 @@ export function bestCut(peers: readonly number[], problem: ChainProblem, options
     for (let from = stage; from < greatest; from += 1) {
       const placed = before[from] as number;
       if (placed >= below) continue;
-      const start = aim === 'sum' ? placed + hop : placed > hop ? placed : hop;
+      const start = isSum ? placed + hop : placed > hop ? placed : hop;
       const row = from * width;
       for (let to = only === undefined || only <= from ? from + 1 : only; to <= last; to += 1) {
         const cost = costs[row + to] as number;
-        if (cost > bound || cost === Infinity) break;
+        // More units never take less time.
+        if (cost > bound || cost >= below) break;
         let all = start > cost ? start : cost;
-        if (aim === 'sum') all = evenness === 0 ? start + cost : start + cost + (evenness * cost * cost) / bound;
+        if (isSum) all = evenness === 0 ? start + cost : start + cost + (evenness * cost * cost) / bound;
         if (all < (after[to] as number) && all < below) {
           after[to] = all;
           froms[stage * width + to] = from;
