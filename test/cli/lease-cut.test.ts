@@ -11,8 +11,8 @@ import { SmallDisk } from '../../scripts/faults/small-disk.ts';
 import { writeTinyModel } from '../../scripts/fixtures/tiny-models.ts';
 import { createLan } from '../../scripts/lan/lan.ts';
 import { missingForLan } from '../../scripts/lan/missing.ts';
-import { runSkein } from '../../scripts/quickstart/skein-command.ts';
 import { placementSeenBy, untilPlaced, type Placement } from '../support/daemon-status.ts';
+import { runCommand } from '../support/run-command.ts';
 
 const missing = await missingForLan();
 
@@ -41,7 +41,7 @@ test.skipIf(missing !== undefined)(
     const dataOf = (name: string) => join(root.path, name);
     const machine = (name: string) => ({ name, data: dataOf(name) });
     const run = async (name: string, words: readonly string[]) =>
-      await runSkein(words, { machine: machine(name), signal });
+      await runCommand(words, { machine: machine(name), signal });
     const start = async (name: string, host: number, first: readonly string[], again = first) => {
       const plan = { name, host: lan.host(host), data: dataOf(name), run: 'lease-cut', first, again };
       const daemon = daemons.use(new Daemon({ ...plan, onCrash: (crash) => crashes.push(crash) }));

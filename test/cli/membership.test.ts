@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { expect, it, vi } from 'vitest';
 import { z } from 'zod';
 
-import { runSkein, startSkein, type Machine } from '../../scripts/quickstart/skein-command.ts';
+import { startSkein, type Machine } from '../../scripts/quickstart/skein-command.ts';
 import { daemonStatusOf } from '../support/daemon-status.ts';
+import { runCommand } from '../support/run-command.ts';
 
 /** Membership, by the commands as a person uses them. */
 const quiet = ['--no-mdns', '--backend', 'cpu', '--threads', '1', '--listen', '/ip4/127.0.0.1/tcp/0'];
@@ -25,7 +26,7 @@ it('lets a machine in with an invite, once, and puts it out again for everybody'
   const machine = (name: string): Machine => ({ name, data: join(root.path, name) });
   const [home, attic, cellar] = [machine('home'), machine('attic'), machine('cellar')] as const;
   const invite = async (...flags: readonly string[]): Promise<string> => {
-    const printed = await runSkein(['invite', ...flags], { machine: home, signal });
+    const printed = await runCommand(['invite', ...flags], { machine: home, signal });
     return z.object({ invite: z.string() }).parse(printed).invite;
   };
   const namesSeenBy = async (from: Machine): Promise<string[]> =>
@@ -40,23 +41,23 @@ it('lets a machine in with an invite, once, and puts it out again for everybody'
   await using _cellar = await start(['join', await invite()], cellar);
   await vi.waitFor(async () => expect(await namesSeenBy(cellar)).toEqual(['attic', 'cellar', 'home']));
 
-  const seen = statusSchema.parse(await runSkein(['status'], { machine: cellar, signal }));
+  const seen = statusSchema.parse(await runCommand(['status'], { machine: cellar, signal }));
   expect(seen.members.find(({ name }) => name === 'attic')?.labels).toEqual({ room: 'attic' });
-  const { members } = membersSchema.parse(await runSkein(['members'], { machine: home, signal }));
+  const { members } = membersSchema.parse(await runCommand(['members'], { machine: home, signal }));
   expect(members.map(({ name, roles, state }) => [name, state, ...roles])).toEqual([
     ['home', 'member', 'coordinator', 'peer'],
     ['attic', 'member', 'peer'],
     ['cellar', 'member', 'peer'],
   ]);
-  await expect(runSkein(['invite'], { machine: attic, signal })).rejects.toThrow(/authority/);
+  await expect(runCommand(['invite'], { machine: attic, signal })).rejects.toThrow(/authority/);
 
   const peer = members.find(({ name }) => name === 'attic')?.peer ?? '';
-  await runSkein(['revoke', peer.slice(-8)], { machine: home, signal });
+  await runCommand(['revoke', peer.slice(-8)], { machine: home, signal });
   for (const from of [home, cellar]) {
     await vi.waitFor(async () => expect(await namesSeenBy(from)).toEqual(['cellar', 'home']));
   }
-  await expect(runSkein(['leave'], { machine: home, signal })).rejects.toThrow(/skein authority export.*--remove/);
-  await runSkein(['leave'], { machine: cellar, signal });
+  await expect(runCommand(['leave'], { machine: home, signal })).rejects.toThrow(/skein authority export.*--remove/);
+  await runCommand(['leave'], { machine: cellar, signal });
   await vi.waitFor(async () => expect(await namesSeenBy(home)).toEqual(['home']));
 
   const lines = (await readFile(join(home.data, 'audit', '000001.jsonl'), 'utf8')).trimEnd().split('\n');
@@ -68,7 +69,7 @@ it('lets a machine in with an invite, once, and puts it out again for everybody'
     { name: 'cellar', reason: 'left' },
   ]);
   expect(ofType('refusal')[0]).toMatchObject({ reason: 'not-a-member', address: '127.0.0.1' });
-  expect(await runSkein(['audit', 'verify'], { machine: home, signal })).toMatchObject({ ok: true });
+  expect(await runCommand(['audit', 'verify'], { machine: home, signal })).toMatchObject({ ok: true });
 }, 110_000);
 
 it('lets a machine wait until somebody has approved it', async () => {
@@ -79,7 +80,7 @@ it('lets a machine wait until somebody has approved it', async () => {
     { name: 'attic', data: join(root.path, 'attic') },
   ] as const;
   await using _home = await startSkein(['up', '--port', '0', ...quiet], { machine: home, signal });
-  const printed = await runSkein(['invite', '--approve'], { machine: home, signal });
+  const printed = await runCommand(['invite', '--approve'], { machine: home, signal });
   const { invite } = z.object({ invite: z.string() }).parse(printed);
   const ask = async (until: AbortSignal) =>
     await startSkein(['join', invite, '--name', 'attic', ...quiet], { machine: attic, signal: until });
@@ -87,7 +88,7 @@ it('lets a machine wait until somebody has approved it', async () => {
   const interrupted = ask(AbortSignal.any([signal, givenUp.signal]));
   interrupted.catch(() => undefined);
   const waiting = async () => {
-    const { members } = membersSchema.parse(await runSkein(['members'], { machine: home, signal }));
+    const { members } = membersSchema.parse(await runCommand(['members'], { machine: home, signal }));
     return members.find(({ state }) => state === 'waiting');
   };
   const { peer, name } = await vi.waitUntil(waiting, { interval: 200 });
@@ -96,8 +97,10 @@ it('lets a machine wait until somebody has approved it', async () => {
   await expect(interrupted).rejects.toThrow('given up');
   // It is still the same machine that waits.
   const joining = ask(signal);
-  await expect(runSkein(['members', 'approve', 'nobody'], { machine: home, signal })).rejects.toThrow(/skein members/);
-  expect(await runSkein(['members', 'approve', peer.slice(-8)], { machine: home, signal })).toEqual({ peer });
+  await expect(runCommand(['members', 'approve', 'nobody'], { machine: home, signal })).rejects.toThrow(
+    /skein members/,
+  );
+  expect(await runCommand(['members', 'approve', peer.slice(-8)], { machine: home, signal })).toEqual({ peer });
   await using attics = await joining;
   expect(attics.facts).toMatchObject({ peer });
   expect(await waiting()).toBeUndefined();
@@ -120,16 +123,16 @@ it('moves the authority to another machine, which lets others in from then on', 
     await using home = await up(old);
     mesh = meshOf(home.facts);
     await expect(
-      runSkein(['authority', 'export', file, '--file-passphrase', words], { machine: old, signal }),
+      runCommand(['authority', 'export', file, '--file-passphrase', words], { machine: old, signal }),
     ).rejects.toThrow(/skein stop/);
   }
-  await runSkein(['authority', 'export', file, '--file-passphrase', words, '--remove'], { machine: old, signal });
+  await runCommand(['authority', 'export', file, '--file-passphrase', words, '--remove'], { machine: old, signal });
   expect(await readFile(file, 'utf8')).not.toContain(mesh);
-  await runSkein(['authority', 'import', file, '--file-passphrase', words], { machine: next, signal });
+  await runCommand(['authority', 'import', file, '--file-passphrase', words], { machine: next, signal });
   await using home = await up(next);
   expect(meshOf(home.facts)).toBe(mesh);
   await using member = await up(old);
   expect(meshOf(member.facts)).toBe(mesh);
-  await expect(runSkein(['invite'], { machine: old, signal })).rejects.toThrow(/authority/);
-  await runSkein(['invite'], { machine: next, signal });
+  await expect(runCommand(['invite'], { machine: old, signal })).rejects.toThrow(/authority/);
+  await runCommand(['invite'], { machine: next, signal });
 }, 110_000);

@@ -7,8 +7,9 @@ import { z } from 'zod';
 
 import { freePort } from '../../scripts/bench/processes/free-port.ts';
 import { writeTinyModel } from '../../scripts/fixtures/tiny-models.ts';
-import { runSkein, startSkein, type Machine, type RunningSkein } from '../../scripts/quickstart/skein-command.ts';
+import { startSkein, type Machine, type RunningSkein } from '../../scripts/quickstart/skein-command.ts';
 import { untilPlaced, type Placement } from '../support/daemon-status.ts';
+import { runCommand } from '../support/run-command.ts';
 
 const factsSchema = z.looseObject({ pid: z.number(), url: z.string().optional(), addresses: z.array(z.string()) });
 
@@ -45,7 +46,7 @@ class Office implements AsyncDisposable {
   }
 
   async run(name: string, words: readonly string[]): Promise<unknown> {
-    return await runSkein(words, { machine: this.machine(name), signal: this.#signal });
+    return await runCommand(words, { machine: this.machine(name), signal: this.#signal });
   }
 
   /** Kills daemons with SIGKILL, and waits until they are gone. */

@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
 import { z } from 'zod';
 
-import { runSkein, startSkein, type Machine } from '../../scripts/quickstart/skein-command.ts';
+import { startSkein, type Machine } from '../../scripts/quickstart/skein-command.ts';
 import { daemonStatusOf } from '../support/daemon-status.ts';
+import { runCommand } from '../support/run-command.ts';
 
 const statusSchema = z.object({ members: z.array(z.looseObject({ name: z.string(), roles: z.array(z.string()) })) });
 const factsSchema = z.looseObject({ url: z.string(), addresses: z.array(z.string()) });
@@ -14,7 +15,7 @@ const factsSchema = z.looseObject({ url: z.string(), addresses: z.array(z.string
 /** Members that a machine sees, once it sees so many, as `name: roles`. */
 async function untilSees(machine: Machine, count: number, signal: AbortSignal): Promise<string[]> {
   await vi.waitUntil(async () => (await daemonStatusOf(machine))?.cards.length === count);
-  const { members } = statusSchema.parse(await runSkein(['status'], { machine, signal }));
+  const { members } = statusSchema.parse(await runCommand(['status'], { machine, signal }));
   return members.map(({ name, roles }) => `${name}: ${roles.join()}`).toSorted();
 }
 
@@ -27,7 +28,7 @@ test('a machine that joined coordinates after a stop and an `up`, in the same me
   const start = async (words: readonly string[], machine: Machine) => await startSkein(words, { machine, signal });
   await using _first = await start(['up', '--port', '0', '--name', 'one', ...quiet], first);
   const invite = ['invite', '--role', 'coordinator'];
-  const { invite: text } = z.object({ invite: z.string() }).parse(await runSkein(invite, { machine: first, signal }));
+  const { invite: text } = z.object({ invite: z.string() }).parse(await runCommand(invite, { machine: first, signal }));
   await (await start(['join', text, '--name', 'two', ...quiet], second))[Symbol.asyncDispose]();
 
   await using again = await start(['up', '--port', '0'], second);

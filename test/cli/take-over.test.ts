@@ -9,8 +9,9 @@ import { connect, type Generation } from '../../packages/client/src/index.ts';
 import { MeshClient } from '../../scripts/faults/mesh-client.ts';
 import { freePort } from '../../scripts/bench/processes/free-port.ts';
 import { writeTinyModel } from '../../scripts/fixtures/tiny-models.ts';
-import { runSkein, startSkein, type Machine } from '../../scripts/quickstart/skein-command.ts';
+import { startSkein, type Machine } from '../../scripts/quickstart/skein-command.ts';
 import { untilPlaced, type Placement } from '../support/daemon-status.ts';
+import { runCommand } from '../support/run-command.ts';
 
 const factsSchema = z.looseObject({ pid: z.number(), peer: z.string(), url: z.string().optional() });
 
@@ -108,7 +109,7 @@ test.skipIf(process.platform !== 'linux')(
     await using root = await mkdtempDisposable(join(tmpdir(), 'skein-take-over-'));
     const machine = (name: string): Machine => ({ name, data: join(root.path, name) });
     const run = async (name: string, words: readonly string[]) =>
-      await runSkein(words, { machine: machine(name), signal });
+      await runCommand(words, { machine: machine(name), signal });
     const start = async (name: string, words: readonly string[]) => {
       const running = await startSkein(words, { machine: machine(name), signal });
       return {
