@@ -1,6 +1,7 @@
 import { mkdtempDisposable } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import { withPeerId } from '@skein/mesh';
 import type { Logger } from '@skein/protocol';
@@ -107,6 +108,9 @@ function targetOf({ authority, coordinatorMesh, peers }: Cluster, signal: AbortS
   };
 }
 
+/** Pause between the answers that are asked for meanwhile, in milliseconds. */
+const pauseMs = 25;
+
 /** Sends requests to the coordinator again and again until the signal aborts. */
 async function serveMeanwhile(
   { coordinator, coordinatorMesh }: Cluster,
@@ -115,7 +119,8 @@ async function serveMeanwhile(
   const { url } = coordinator;
   const [name = ''] = coordinatorMesh.cards.snapshot().flatMap((card) => card.models.map((model) => model.name));
   let [answers, failures] = [0, 0];
-  while (!signal.aborted) {
+  // Not without a pause: attacks that wait for a deadline would keep a processor busy with nothing but these.
+  for (; !signal.aborted; await delay(pauseMs)) {
     try {
       const response = await fetch(`${url}/v1/completions`, {
         method: 'POST',

@@ -66,7 +66,7 @@ describe('a member', () => {
     await right?.until('blocked', { signal });
     expect(members.lost).toEqual([[], [], []]);
 
-    const bytes = 96 * 2 ** 20;
+    const bytes = 48 * 2 ** 20;
     await Promise.all([
       left?.send({ peer: right?.peerId ?? '', bytes, method: 'ring' }, signal),
       right?.send({ peer: left?.peerId ?? '', bytes, method: 'ring' }, signal),
