@@ -50,7 +50,7 @@ test('says so when it is one more replica', () => {
 test('says by which terms replicas come and go', () => {
   const terms = { replicas: { min: 0, max: 1 }, idleMs: 60_000, pinned: false, standby: 1 };
   expect(describeDeployment({ ...deployment, ...terms }, [attic()])).toMatch(
-    /\n {2}0 to 1 replica by demand, fewer after 1 minute without, 1 standby$/,
+    /\n {2}0 to 1 replica by demand, fewer after 1 minute without, 1 standby; `skein status` shows where$/,
   );
 });
 

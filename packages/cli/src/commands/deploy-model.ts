@@ -85,5 +85,9 @@ export function describeDeployment(deployment: Deployment, cards: readonly Card[
       ? []
       : [`this is replica ${others.length + 1} of ${name}; \`skein undeploy ${id}\` takes it down again`];
   const terms = pinned === undefined ? '' : describeScaling({ replicas, idleMs, pinned, standby });
-  return [`${name} is deployed (${id}):`, ...lines, ...count, ...(terms === '' ? [] : [`  ${terms}`])].join('\n');
+  // It is loaded after the replica.
+  const where = (standby ?? 0) > 0 ? '; `skein status` shows where' : '';
+  return [`${name} is deployed (${id}):`, ...lines, ...count, ...(terms === '' ? [] : [`  ${terms}${where}`])].join(
+    '\n',
+  );
 }

@@ -116,6 +116,7 @@ test('tells a standby from replicas that take requests', () => {
   expect(describe(0, 0, { stage: { standby: true } })).toContain(
     ': standby: it takes requests where no other replica can\n',
   );
+  expect(describe(0, 0, { stage: { standby: true, state: 'loading' } })).toContain(': standby, not ready\n');
 });
 
 test('says how many replicas there are to be', () => {

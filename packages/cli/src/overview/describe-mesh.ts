@@ -121,7 +121,7 @@ function stateOf({
     return 'out: it gives other answers than replicas like it, and gets no requests; undeploy it, and pull its model again';
   }
   if (isDraining) return 'draining: it takes no more requests, and is taken down when its answers have ended';
-  if (!isReady) return 'not ready';
+  if (!isReady) return isStandby ? 'standby, not ready' : 'not ready';
   if (isStandby && doubt === undefined) return 'standby: it takes requests where no other replica can';
   return doubt === undefined
     ? 'ready'

@@ -63,6 +63,8 @@ export interface DeploymentJobOptions {
   readonly isStandby: () => boolean;
   /** Lists the stages of all deployments of this coordinator. */
   readonly placed: () => readonly PlacedStage[];
+  /** Lists the peers that get none of its stages anew. */
+  readonly closedPeers: () => readonly string[];
   /** Called after every change of {@link DeploymentJob.progress}. */
   readonly onChange: () => void;
   /** Called whenever the deployment serves: first, and again when lost stages of it were replaced. */
@@ -298,7 +300,7 @@ export class DeploymentJob {
     stage: number,
     { isLeft, signal }: { readonly isLeft: boolean; readonly signal: AbortSignal },
   ): Promise<StagePlace> {
-    const { spec, timeouts, placed } = this.#options;
+    const { spec, timeouts, placed, closedPeers } = this.#options;
     const { mesh } = this.#components;
     const { stages, microBatchRows, name } = deployment.status();
     const { model, labels } = spec;
@@ -306,7 +308,7 @@ export class DeploymentJob {
     const waiting = AbortSignal.any([signal, AbortSignal.timeout(Math.min(timeouts.releaseMs, replaceMs))]);
     try {
       for await (const cards of mesh.cards.watch({ signal: waiting })) {
-        const peer = peerForStage(cards, placed(), lost);
+        const peer = peerForStage(cards, placed(), { ...lost, closed: closedPeers() });
         const isThere = cards.some((card) => card.peer === stages[stage]?.peer);
         if (peer === undefined && !isThere) break;
         if (peer === undefined) continue;

@@ -50,6 +50,12 @@ test('a lost stage never goes to a peer with another stage of the deployment, no
   expect(peerForStage(without(bob, joe), [loading], lost)).toBeUndefined();
 });
 
+test('a lost stage goes to a peer that is closed to it only where that had it', () => {
+  expect(peerForStage(without(bob), [], { ...lost, closed: [joe] })).toBe(eve);
+  expect(peerForStage(without(bob), [], { ...lost, closed: [eve, joe] })).toBeUndefined();
+  expect(peerForStage(cards, [], { ...lost, closed: [bob] })).toBe(bob);
+});
+
 test('a lost stage goes to no machine without the labels of its deployment', () => {
   const labels = { zone: 'eu' };
   expect(peerForStage(cards, [], { ...lost, labels })).toBeUndefined();

@@ -18,17 +18,19 @@ export interface LostStage {
   readonly microBatchRows: number;
   /** Whether its peer has ended it because it stops, so that it can't have it again. Default: no. */
   readonly isLeft?: boolean;
+  /** Peers that get it only if they had it. Default: none. */
+  readonly closed?: readonly string[];
 }
 
 /**
  * Chooses the peer that gets a lost stage: the one that had it, which has its files, where it is there and has room; else
  * the one with the most free memory, holders of the model first on a tie. None of those that hold another stage of the
- * deployment. Returns undefined when none has room. Pure.
+ * deployment, or are closed to it. Returns undefined when none has room. Pure.
  */
 export function peerForStage(
   cards: readonly Card[],
   placed: readonly PlacedStage[],
-  { deployment, model, labels = {}, stage, stages, microBatchRows, isLeft = false }: LostStage,
+  { deployment, model, labels = {}, stage, stages, microBatchRows, isLeft = false, closed = [] }: LostStage,
 ): string | undefined {
   const lost = stages[stage];
   if (lost === undefined) return undefined;
@@ -37,7 +39,8 @@ export function peerForStage(
   const without = cards
     .filter((card) => hasLabels(card, labels))
     .map((card) => ({ ...card, stages: card.stages.filter((held) => !isLost(held)) }));
-  const others = new Set(stages.flatMap(({ peer }, index) => (index === stage && !isLeft ? [] : peer)));
+  const holders = stages.flatMap(({ peer }, index) => (index === stage && !isLeft ? [] : peer));
+  const others = new Set([...holders, ...closed.filter((peer) => peer !== lost.peer)]);
   const candidates = usablePeers(without, { model, placed: placed.filter((one) => !isLost(one)) }).filter(
     (peer) => peer.freeBytes >= lost.plannedBytes && peer.microBatchRows >= microBatchRows && !others.has(peer.peer),
   );

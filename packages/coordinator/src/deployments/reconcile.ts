@@ -199,7 +199,28 @@ function standInsFor(
 }
 
 /**
- * Plans a deployment. One that a standby can serve instead of shares no machine with that.
+ * Returns the peers that get no stage of a deployment: those that it is to avoid; for a standby, those of the replicas and
+ * of the other standbys of its model, which are not to be lost with it; for any other, those of standbys that can serve
+ * instead of it.
+ */
+export function closedPeers(
+  deployment: DesiredDeployment,
+  { desired, observed, placed }: Pick<RoomWorld, 'desired' | 'observed' | 'placed'>,
+): readonly string[] {
+  const { id, avoid = [], spec, isStandby } = deployment;
+  const apart =
+    isStandby === true
+      ? [true, false].flatMap((one) => servingOf({ model: spec.model, isStandby: one }, desired, observed))
+      : standInsFor(deployment, desired, observed);
+  const ids = new Set(apart.map((one) => one.deployment.id));
+  return [
+    ...avoid,
+    ...placed.filter((stage) => stage.deployment !== id && ids.has(stage.deployment)).map(({ peer }) => peer),
+  ];
+}
+
+/**
+ * Plans a deployment on none of its {@link closedPeers}.
  *
  * @throws SkeinError as {@link placeDeployment} and {@link placeStandby} do
  */
@@ -212,16 +233,14 @@ function place(
     contextTokens,
   }: Pick<RoomWorld, 'desired' | 'observed' | 'contextTokens'> & { readonly mesh: PlanSnapshot },
 ): Placement {
-  const statusOf = ({ progress }: Serving) => (progress.step === 'placed' ? [progress.status] : []);
-  if (deployment.isStandby === true) {
-    const replicas = servingOf({ model: deployment.spec.model, isStandby: false }, desired, observed);
-    const onPeers = replicas.flatMap(statusOf).filter(({ state }) => state !== 'failed');
-    return placeStandby(deployment, onPeers, { mesh, contextTokens });
-  }
-  const standIns = standInsFor(deployment, desired, observed).flatMap(statusOf);
-  const apart = standIns.flatMap(({ stages }) => stages.map(({ peer }) => peer));
-  const avoid = [...(deployment.avoid ?? []), ...apart];
-  return placeDeployment({ ...deployment, avoid }, mesh, contextTokens);
+  const avoid = closedPeers(deployment, { desired, observed, placed: mesh.placed ?? [] });
+  if (deployment.isStandby !== true) return placeDeployment({ ...deployment, avoid }, mesh, contextTokens);
+  const replicas = servingOf({ model: deployment.spec.model, isStandby: false }, desired, observed);
+  const contexts = replicas.flatMap(({ progress }) =>
+    progress.step === 'placed' ? progress.status.contextTokens : [],
+  );
+  const replicaTokens = contexts.length === 0 ? undefined : Math.max(...contexts);
+  return placeStandby({ ...deployment, avoid }, { mesh, contextTokens, replicaTokens });
 }
 
 /** Decides which standbys come and go. */

@@ -51,6 +51,27 @@ describe('a deployment of several stages that loses one', () => {
     const placed = { stages: [{ peer: world.peer(0).mesh.peerId }, { peer: spare.mesh.peerId }] };
     expect(saved.at(-1)).toMatchObject({ deployments: [{ id, placement: placed }] });
   });
+
+  it('is placed anew, apart from its standby, where the lost one could only be loaded beside that', async () => {
+    const { authority, mesh, peers } = world;
+    const knows = [mesh, ...peers.map((one) => one.mesh)];
+    peers.push(await ScriptedPeer.join({ authority, knows, freeBytes: 2 * gibibyte }));
+    for (const peer of peers) peer.onKept = () => peer.showHeld();
+    await world.untilShown((cards) => cards.filter(({ hardware }) => hardware !== undefined).length === 3);
+    await deployments.deploy({ model: 'tiny', stages: 2 }, { scaling: { standby: 1 } });
+    await world.untilShown((cards) => cards.some(({ stages }) => stages.some((stage) => stage.standby === true)));
+    const free = peers.findIndex((peer) => peer.loads.some(({ standby }) => standby === true));
+    const tail = peers.findIndex((peer) => peer.loads.some(({ stage }) => stage === 1));
+    const standby = world.peer(free).loads[0]?.deployment;
+    await world.peer(tail).mesh.stop();
+    const stages = [{ peer: world.peer(3 - free - tail).mesh.peerId }];
+    const apart = [
+      { id: standby, isStandby: true },
+      { state: 'ready', stages },
+    ];
+    await vi.waitFor(() => expect(deployments.list()).toMatchObject(apart));
+    expect(world.peer(free).loads).toHaveLength(1);
+  });
 });
 
 describe('a standby', () => {

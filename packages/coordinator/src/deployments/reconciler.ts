@@ -11,6 +11,7 @@ import {
   type SkeinError,
 } from '@skein/protocol';
 
+import type { PlacedStage } from '../planner/index.ts';
 import type { Schedule } from '../timers.ts';
 import { isOnPeers, type Deployment, type DeploymentComponents } from './deployment.ts';
 import { DeploymentJob, type DeploymentJobOptions } from './deployment-job.ts';
@@ -29,7 +30,15 @@ import { evictedFor } from './eviction.ts';
 import type { FreshCards } from './fresh-cards.ts';
 import { LeftStages } from './left-stages.ts';
 import { placedStages } from './placement.ts';
-import { deploymentFor, reconcile, type Action, type Demand, type DemandFor, type Observed } from './reconcile.ts';
+import {
+  closedPeers,
+  deploymentFor,
+  reconcile,
+  type Action,
+  type Demand,
+  type DemandFor,
+  type Observed,
+} from './reconcile.ts';
 import { machinesOf } from './retry.ts';
 import type { ModelScaling } from './scaling.ts';
 
@@ -277,7 +286,8 @@ export class Reconciler {
       spec,
       timeouts: this.#options.timeouts,
       isStandby: () => this.isStandby(id),
-      placed: () => placedStages(this.jobs().flatMap((one) => one.status() ?? [])),
+      placed: () => this.#placed(),
+      closedPeers: () => this.#closedPeers(id),
       onChange: () => this.#schedule(),
       onServing: (deployment) => this.#serves(deployment),
     });
@@ -286,6 +296,18 @@ export class Reconciler {
     this.#stopWatching ??= this.#components.mesh.cards.onChange(() => this.#schedule());
     this.#schedule();
     return job;
+  }
+
+  #placed(): readonly PlacedStage[] {
+    return placedStages(this.jobs().flatMap((one) => one.status() ?? []));
+  }
+
+  /** Lists the peers that get no stage of a deployment. */
+  #closedPeers(id: string): readonly string[] {
+    const deployment = this.#desired.get(id);
+    if (deployment === undefined) return [];
+    const observed = this.#observe();
+    return closedPeers(deployment, { desired: this.#desired.list(), observed, placed: this.#placed() });
   }
 
   /** Notes that a deployment serves: from now on it is placed again when it is lost, if somebody asked for it. */

@@ -151,6 +151,17 @@ describe('a standby', () => {
     expect(decide(all, { ...one, free: { ada: 3, bob: 3, cyd: 3 } }).actions).toEqual(['place s on cyd with 2048']);
   });
 
+  it('lies on other machines than other standbys, also those that are placed at the same moment', () => {
+    const all = { a: ready, s1: asked, s2: asked };
+    const terms = { standby: 2 };
+    expect(decide(all, { terms, free: { ada: 3, bob: 2.5, cyd: 2 } }).actions).toEqual([
+      'place s1 on bob with 2048',
+      'place s2 on cyd with 2048',
+    ]);
+    const { actions } = decide({ ...all, s1: readyAtBob }, { terms });
+    expect(actions).toEqual(['wait s2']);
+  });
+
   it('waits, with the reason, where there is no machine beside them', () => {
     const { all } = decide({ a: { step: 'ready', on: ['ada', 'bob'] }, s: asked }, one);
     expect(all).toMatchObject([

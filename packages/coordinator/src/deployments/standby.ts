@@ -59,24 +59,29 @@ export function standBy({ terms, replicas, standbys, others, isNeeded }: Standby
 }
 
 /**
- * Plans a standby on other machines than the replicas that it stands in for, with their context, and over other stages where
- * it does not fit over those that were asked for.
+ * Plans a standby with the context of the replicas that it stands in for, and over other stages where it does not fit over
+ * those that were asked for.
  *
- * @param replicas the replicas on their peers
+ * @param options.replicaTokens tokens of the largest context of those replicas; undefined where none has a place
  * @throws SkeinError the planner's, with the reason for which no standby is there
  */
 export function placeStandby(
-  { name, spec, avoid = [] }: Pick<DesiredDeployment, 'avoid' | 'name' | 'spec'>,
-  replicas: readonly Pick<DeploymentStatus, 'contextTokens' | 'stages'>[],
-  { mesh, contextTokens }: { readonly mesh: PlanSnapshot; readonly contextTokens: number | undefined },
+  { name, spec, avoid }: Pick<DesiredDeployment, 'avoid' | 'name' | 'spec'>,
+  {
+    mesh,
+    contextTokens,
+    replicaTokens,
+  }: {
+    readonly mesh: PlanSnapshot;
+    readonly contextTokens: number | undefined;
+    readonly replicaTokens: number | undefined;
+  },
 ): Placement {
-  const apart = [...avoid, ...replicas.flatMap(({ stages }) => stages.map(({ peer }) => peer))];
-  const most = replicas.length === 0 ? undefined : Math.max(...replicas.map((replica) => replica.contextTokens));
-  const asAsked = { ...spec, contextTokens: spec.contextTokens ?? most };
+  const asAsked = { ...spec, contextTokens: spec.contextTokens ?? replicaTokens };
   let failure: SkeinError | undefined;
   for (const candidate of [asAsked, { ...asAsked, stages: undefined, layers: undefined }]) {
     try {
-      return placeDeployment({ spec: candidate, isReplacement: false, avoid: apart }, mesh, contextTokens);
+      return placeDeployment({ spec: candidate, isReplacement: false, avoid }, mesh, contextTokens);
     } catch (error) {
       if (!isSkeinError(error)) throw error;
       failure ??= error;
