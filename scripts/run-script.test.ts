@@ -7,11 +7,24 @@ const numbers = {
   seed: { default: 1 },
   minutes: { default: 5, least: 0, takesParts: true },
 };
-const parse = (words: string) => parseScript(numbers, words.split(' ').filter((word) => word !== '')); // prettier-ignore
+const texts = {
+  fleet: {
+    default: 'even',
+    parse: (text: string): number => {
+      if (text === '') throw new Error('--fleet takes a name');
+      return text.length;
+    },
+  },
+};
+const options = { numbers, texts, flags: ['all'] } as const;
+const parse = (words: string) => parseScript(options, words.split(' ').filter((word) => word !== '')); // prettier-ignore
 
-test('takes numbers, and has defaults', () => {
-  expect(parse('')).toEqual({ rounds: 10, seed: 1, minutes: 5, json: false });
-  expect(parse('--rounds 3 --seed=-7 --minutes 0.5 --json')).toEqual({ rounds: 3, seed: -7, minutes: 0.5, json: true });
+test('takes numbers, words and flags, and has defaults', () => {
+  const defaults = { rounds: 10, seed: 1, minutes: 5, fleet: 4, all: false, json: false };
+  expect(parse('')).toEqual(defaults);
+  const told = { rounds: 3, seed: -7, minutes: 0.5, json: true };
+  expect(parse('--rounds 3 --seed=-7 --minutes 0.5 --json')).toEqual({ ...defaults, ...told });
+  expect(parse('--fleet mixed --all')).toEqual({ ...defaults, fleet: 5, all: true });
   expect(parse('-h')).toBeUndefined();
 });
 
@@ -22,6 +35,7 @@ test.each([
   ['--seed x', '--seed takes a whole number'],
   ['--minutes 0', '--minutes takes a number above 0'],
   ['--minutes Infinity', '--minutes takes a number above 0'],
+  ['--fleet=', '--fleet takes a name'],
   ['--other 1', "Unknown option '--other'"],
 ])('refuses %s', (words, message) => {
   expect(() => parse(words)).toThrow(message);

@@ -11,16 +11,42 @@ export interface NumberOption {
   readonly takesParts?: boolean;
 }
 
-/** The options of a script. `--json` and `--help` are among those of every one. */
-export type ScriptValues<Name extends string> = Readonly<Record<Name, number>> & { readonly json: boolean };
+/** An option of a script that takes words of its own. */
+export interface TextOption {
+  readonly default: string;
+  /** Returns what a text means. Throws an error that names the option where it means nothing. */
+  readonly parse: (text: string) => unknown;
+}
+
+type Texts = Readonly<Record<string, TextOption>> | undefined;
+type TextValues<T extends Texts> = T extends undefined
+  ? unknown
+  : { [Name in keyof T]: T[Name] extends TextOption ? ReturnType<T[Name]['parse']> : never };
+
+/** The options that a script takes. `--json` and `--help` are among those of every one. */
+export interface ScriptOptions<Name extends string, T extends Texts, Flag extends string> {
+  readonly numbers?: Readonly<Record<Name, NumberOption>>;
+  readonly texts?: T;
+  /** Options without a value. */
+  readonly flags?: readonly Flag[];
+}
+
+/** The values of a script's options. */
+export type ScriptValues<Name extends string, T extends Texts, Flag extends string> = Readonly<
+  Record<Name, number> & Record<Flag | 'json', boolean>
+> &
+  Readonly<TextValues<T>>;
 
 /** A script that a person runs: `npm run <name> [-- options]`. */
-export interface Script<Name extends string> {
+export interface Script<Name extends string, T extends Texts, Flag extends string> extends ScriptOptions<
+  Name,
+  T,
+  Flag
+> {
   /** The help, which also follows an option that is wrong. */
   readonly usage: string;
-  readonly numbers: Readonly<Record<Name, NumberOption>>;
   /** Does it, and returns the exit code. Errors end the script with 1, and are told. */
-  readonly run: (values: ScriptValues<Name>, signal: AbortSignal) => Promise<number>;
+  readonly run: (values: ScriptValues<Name, T, Flag>, signal: AbortSignal) => Promise<number>;
 }
 
 /**
@@ -28,25 +54,34 @@ export interface Script<Name extends string> {
  *
  * @throws Error that names the option that is wrong
  */
-export function parseScript<Name extends string>(
-  numbers: Script<Name>['numbers'],
-  words: readonly string[],
-): ScriptValues<Name> | undefined {
-  const names = Object.keys(numbers) as Name[];
+export function parseScript<
+  const Name extends string = never,
+  const T extends Texts = undefined,
+  const Flag extends string = never,
+>(options: ScriptOptions<Name, T, Flag>, words: readonly string[]): ScriptValues<Name, T, Flag> | undefined {
+  const { flags = [] } = options;
+  const [numbers, texts] = [
+    Object.entries<NumberOption>(options.numbers ?? {}),
+    Object.entries<TextOption>(options.texts ?? {}),
+  ];
+  const valued = [...numbers, ...texts].map(([name, option]) => {
+    return [name, { type: 'string', default: String(option.default) }] as const;
+  });
   const { values } = parseArgs({
     args: [...words],
     options: {
-      json: { type: 'boolean', default: false },
+      ...Object.fromEntries(valued),
+      ...Object.fromEntries([...flags, 'json'].map((name) => [name, { type: 'boolean', default: false }] as const)),
       help: { type: 'boolean', short: 'h', default: false },
-      ...Object.fromEntries(
-        names.map((name) => [name, { type: 'string', default: String(numbers[name].default) }] as const),
-      ),
     },
   });
-  if (values.help) return undefined;
   const told: Readonly<Record<string, unknown>> = values;
-  const parsed = names.map((name) => [name, parseNumber(name, String(told[name]), numbers[name])] as const);
-  return { ...(Object.fromEntries(parsed) as Record<Name, number>), json: values.json };
+  if (told['help'] === true) return undefined;
+  return {
+    ...Object.fromEntries(numbers.map(([name, option]) => [name, parseNumber(name, String(told[name]), option)])),
+    ...Object.fromEntries(texts.map(([name, { parse }]) => [name, parse(String(told[name]))])),
+    ...Object.fromEntries([...flags, 'json'].map((name) => [name, told[name] === true])),
+  } as ScriptValues<Name, T, Flag>;
 }
 
 function parseNumber(name: string, text: string, { least, takesParts = false }: NumberOption): number {
@@ -58,11 +93,15 @@ function parseNumber(name: string, text: string, { least, takesParts = false }: 
 }
 
 /** Runs a script as its process: prints help and errors, ends with Ctrl-C, and sets the exit code. */
-export async function runScript<Name extends string>({ usage, numbers, run }: Script<Name>): Promise<void> {
+export async function runScript<
+  const Name extends string = never,
+  const T extends Texts = undefined,
+  const Flag extends string = never,
+>({ usage, run, ...options }: Script<Name, T, Flag>): Promise<void> {
   const { stdout, stderr } = process;
-  let values: ScriptValues<Name> | undefined;
+  let values: ScriptValues<Name, T, Flag> | undefined;
   try {
-    values = parseScript(numbers, process.argv.slice(2));
+    values = parseScript(options, process.argv.slice(2));
   } catch (error) {
     stderr.write(`error: ${messageOf(error)}\n${usage}\n`);
     process.exitCode = 2;

@@ -2,10 +2,10 @@ import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 
 import { median } from '../bench/statistics.ts';
 import { newMeshKey } from '../detection/membership.ts';
+import { runScript } from '../run-script.ts';
 import { heartbeatMs, startSimulatedPeer, type Connected } from './simulated-peer.ts';
 
 const usage = `Measures what membership costs: certificates on a connection, and cards on the wire.
@@ -24,28 +24,29 @@ const connections = 50;
 const sizes = [8, 100];
 const measureMs = 10_000;
 
-const { values } = parseArgs({ options: { json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } });
-if (values.help === true) process.stdout.write(`${usage}\n`);
-else await measure(values.json === true);
+await runScript({
+  usage,
+  async run({ json }) {
+    const key = await newMeshKey();
+    const connection = await measureConnections(key);
+    const cards = [];
+    for (const members of sizes) cards.push(await measureCards(await newMeshKey(), members));
+    process.stdout.write(`${json ? JSON.stringify({ connection, cards }) : describe(connection, cards)}\n`);
+    return 0;
+  },
+});
 
-async function measure(isJson: boolean): Promise<void> {
-  const key = await newMeshKey();
-  const connection = await measureConnections(key);
-  const cards = [];
-  for (const members of sizes) cards.push(await measureCards(await newMeshKey(), members));
-  if (isJson) {
-    process.stdout.write(`${JSON.stringify({ connection, cards })}\n`);
-    return;
-  }
-  const { dialMs, handshakeMs, handshakeBytes } = connection;
-  const lines = [
+function describe(
+  { dialMs, handshakeMs, handshakeBytes }: Awaited<ReturnType<typeof measureConnections>>,
+  cards: readonly Awaited<ReturnType<typeof measureCards>>[],
+): string {
+  return [
     `a connection: ${dialMs.toFixed(1)} ms for TCP, Noise and Yamux; ${handshakeMs.toFixed(1)} ms and ${handshakeBytes} bytes more for both certificates`,
     ...cards.map(({ members, sent, received, cpu }) => {
       const [out, into] = [sent, received].map((bytes) => (bytes / 1024).toFixed(1));
       return `cards in a mesh of ${members}: a member sends ${out} KiB/s, gets ${into} KiB/s, and computes ${(cpu * 100).toFixed(1)} % of a core`;
     }),
-  ];
-  process.stdout.write(`${lines.join('\n')}\n`);
+  ].join('\n');
 }
 
 async function measureConnections(

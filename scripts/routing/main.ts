@@ -1,10 +1,9 @@
 import { mkdtempDisposable } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { parseArgs } from 'node:util';
 import { join } from 'node:path';
 
-import { Interruption } from '../../packages/cli/src/process/interruption.ts';
 import { benchModel } from '../bench/models.ts';
+import { runScript } from '../run-script.ts';
 import { conversations } from './conversations.ts';
 import { measure, type Figures } from './measure.ts';
 import { llamaServersByConnections, llamaServersByTurns, skeinsByTurns } from './systems/haproxy.ts';
@@ -24,84 +23,27 @@ ${systems.map(({ name }, index) => `                     ${letterOf(index)} ${na
   --json           print { runs: [{ seed, system, requests, ttftMs: { p50, p95, max, n }, cachedShare, seconds }], losses }
 The exit code is 1 where another system has a lower p95 of the time to the first token than Skein, or finds more in its caches.`;
 
-const { stdout, stderr } = process;
-
 interface Run extends Figures {
   readonly seed: number;
   readonly system: string;
-}
-
-interface Wanted {
-  readonly seeds: readonly number[];
-  readonly count: number;
-  readonly withinMs: number;
-  readonly chosen: typeof systems;
-  readonly json: boolean;
 }
 
 function letterOf(index: number): string {
   return String.fromCodePoint(97 + index);
 }
 
-/** Parses the command line; returns undefined when help is asked for. Throws an error that names the problem. */
-function parse(): Wanted | undefined {
-  const { values } = parseArgs({
-    options: {
-      seeds: { type: 'string', default: '1' },
-      conversations: { type: 'string', default: '12' },
-      seconds: { type: 'string', default: '45' },
-      systems: { type: 'string', default: systems.map((_, index) => letterOf(index)).join('') },
-      json: { type: 'boolean', default: false },
-      help: { type: 'boolean', short: 'h', default: false },
-    },
-  });
-  if (values.help) return undefined;
-  const whole = (name: string, text: string): number => {
-    const value = Number(text);
-    if (!Number.isSafeInteger(value) || value < 1) throw new Error(`--${name} takes whole numbers from 1 on`);
-    return value;
-  };
-  const chosen = systems.filter((_, index) => values.systems.includes(letterOf(index)));
-  if (chosen.length !== values.systems.length) throw new Error('--systems takes letters of the list, each once');
-  return {
-    seeds: values.seeds.split(',').map((seed) => whole('seeds', seed)),
-    count: whole('conversations', values.conversations),
-    withinMs: 1000 * whole('seconds', values.seconds),
-    chosen,
-    json: values.json,
-  };
+function parseSeeds(text: string): readonly number[] {
+  const seeds = text.split(',').map(Number);
+  if (!seeds.every((seed) => Number.isSafeInteger(seed) && seed >= 1)) {
+    throw new Error('--seeds takes whole numbers from 1 on');
+  }
+  return seeds;
 }
 
-async function run({ seeds, count, withinMs, chosen, json }: Wanted): Promise<number> {
-  using interruption = new Interruption({
-    process,
-    exit: (code) => process.exit(code),
-    nowMs: () => performance.now(),
-    onInterrupt: () => stderr.write('\nstopping everything; press Ctrl-C again to end at once\n'),
-  });
-  const { signal } = interruption;
-  const say = (line: string) => void stderr.write(`${line}\n`);
-  try {
-    const model = await benchModel('smollm2', say);
-    const runs: Run[] = [];
-    for (const seed of seeds) {
-      for (const { name, start } of chosen) {
-        await using temporary = await mkdtempDisposable(join(tmpdir(), 'skein-routing-'));
-        await using endpoint = await start({ model, directory: temporary.path, signal, say });
-        const figures = await measure(endpoint, conversations({ seed, count, withinMs }), signal);
-        runs.push({ seed, system: name, ...figures });
-        say(rowOf({ seed, system: name, ...figures }));
-      }
-    }
-    const losses = lossesOf(runs);
-    if (json) stdout.write(`${JSON.stringify({ runs, losses })}\n`);
-    else stdout.write(`${[head, ...runs.map(rowOf), ...losses].join('\n')}\n`);
-    return losses.length === 0 ? 0 : 1;
-  } catch (error) {
-    if (interruption.exitCode !== undefined) return interruption.exitCode;
-    stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);
-    return 1;
-  }
+function parseSystems(letters: string): typeof systems {
+  const chosen = systems.filter((_, index) => letters.includes(letterOf(index)));
+  if (chosen.length !== letters.length) throw new Error('--systems takes letters of the list, each once');
+  return chosen;
 }
 
 const head = '| seed | system | p50 TTFT ms | p95 TTFT ms | cached |\n| --- | --- | --- | --- | --- |';
@@ -123,11 +65,29 @@ function lossesOf(runs: readonly Run[]): readonly string[] {
     });
 }
 
-try {
-  const wanted = parse();
-  if (wanted === undefined) stdout.write(`${usage}\n`);
-  else process.exitCode = await run(wanted);
-} catch (error) {
-  stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n${usage}\n`);
-  process.exitCode = 2;
-}
+await runScript({
+  usage,
+  numbers: { conversations: { default: 12, least: 1 }, seconds: { default: 45, least: 1 } },
+  texts: {
+    seeds: { default: '1', parse: parseSeeds },
+    systems: { default: systems.map((_, index) => letterOf(index)).join(''), parse: parseSystems },
+  },
+  async run({ conversations: count, seconds, seeds, systems: chosen, json }, signal) {
+    const say = (line: string) => void process.stderr.write(`${line}\n`);
+    const model = await benchModel('smollm2', say);
+    const runs: Run[] = [];
+    for (const seed of seeds) {
+      for (const { name, start } of chosen) {
+        await using temporary = await mkdtempDisposable(join(tmpdir(), 'skein-routing-'));
+        await using endpoint = await start({ model, directory: temporary.path, signal, say });
+        const figures = await measure(endpoint, conversations({ seed, count, withinMs: 1000 * seconds }), signal);
+        runs.push({ seed, system: name, ...figures });
+        say(rowOf({ seed, system: name, ...figures }));
+      }
+    }
+    const losses = lossesOf(runs);
+    const text = json ? JSON.stringify({ runs, losses }) : [head, ...runs.map(rowOf), ...losses].join('\n');
+    process.stdout.write(`${text}\n`);
+    return losses.length === 0 ? 0 : 1;
+  },
+});

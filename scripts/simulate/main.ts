@@ -1,9 +1,9 @@
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 
+import { runScript } from '../run-script.ts';
 import { measureDecisions } from './decisions.ts';
 import { simulate } from './fleet/simulate.ts';
-import { fleets, isFleetName } from './fleet/fleets.ts';
+import { fleets, isFleetName, type FleetName } from './fleet/fleets.ts';
 import { comparePlacements, placementTable } from './placement/compare-placements.ts';
 import { losses, summarize, table, type Row } from './report.ts';
 import { baselines } from './routers/baselines.ts';
@@ -28,67 +28,74 @@ Capacity is what a fleet serves with nothing in its caches. "cached" is the shar
 /** Requests of the trace that placements are compared with. */
 const placedRequests = 1500;
 
-const { values } = parseArgs({
-  options: {
-    traces: { type: 'string', default: fileURLToPath(new URL('../../../shared/traces', import.meta.url)) },
-    trace: { type: 'string', default: [...traceNames, 'conversations'].join() },
-    load: { type: 'string', default: '0.3,0.6,0.9' },
-    fleet: { type: 'string', default: 'even' },
-    seed: { type: 'string', default: '1' },
-    placement: { type: 'boolean', default: false },
-    json: { type: 'boolean', default: false },
-    help: { type: 'boolean', short: 'h', default: false },
+/** The command line. */
+interface Wanted {
+  readonly traces: string;
+  readonly trace: readonly string[];
+  readonly load: readonly number[];
+  readonly fleet: FleetName;
+  readonly seed: number;
+}
+
+await runScript({
+  usage,
+  numbers: { seed: { default: 1 } },
+  texts: {
+    traces: {
+      default: fileURLToPath(new URL('../../../shared/traces', import.meta.url)),
+      parse: (text: string): string => text,
+    },
+    trace: { default: [...traceNames, 'conversations'].join(), parse: parseTraces },
+    load: { default: '0.3,0.6,0.9', parse: parseLoads },
+    fleet: { default: 'even', parse: parseFleet },
+  },
+  flags: ['placement'],
+  async run({ placement, json, ...wanted }) {
+    if (placement) return await runPlacement(wanted, json);
+    const rows = await simulateAll(wanted);
+    const { seed, fleet } = wanted;
+    const result = { seed, fleet, rows, losses: losses(rows), decisions: measureDecisions(seed) };
+    process.stdout.write(json ? `${JSON.stringify(result)}\n` : describe(result));
+    return 0;
   },
 });
-const loads = values.load.split(',').map(Number);
-const seed = Number(values.seed);
-const problem = findProblem();
 
-if (values.help || problem !== undefined) {
-  (problem === undefined ? process.stdout : process.stderr).write(`${problem ?? usage}\n`);
-  process.exitCode = problem === undefined ? 0 : 2;
-} else if (values.placement) {
-  process.exitCode = await runPlacement();
-} else {
-  const rows = await run();
-  const decisions = measureDecisions(seed);
-  const result = { seed, fleet: values.fleet, rows, losses: losses(rows), decisions };
-  process.stdout.write(values.json ? `${JSON.stringify(result)}\n` : describe(result));
+function parseTraces(text: string): readonly string[] {
+  const names = text.split(',');
+  const unknown = names.find((name) => name !== 'conversations' && !traceNames.some((known) => known === name));
+  if (unknown !== undefined) throw new Error(`--trace: no trace is called "${unknown}"`);
+  return names;
 }
 
-function findProblem(): string | undefined {
-  if (!loads.every((load) => load > 0 && load <= 2)) return '--load takes shares, like 0.3,0.6,0.9';
-  if (!Number.isSafeInteger(seed)) return '--seed takes a whole number';
-  if (!isFleetName(values.fleet)) return `--fleet is one of ${Object.keys(fleets).join(', ')}`;
-  const unknown = names().find((name) => name !== 'conversations' && !traceNames.some((known) => known === name));
-  return unknown === undefined ? undefined : `no trace is called "${unknown}"`;
+function parseLoads(text: string): readonly number[] {
+  const loads = text.split(',').map(Number);
+  if (!loads.every((load) => load > 0 && load <= 2)) throw new Error('--load takes shares, like 0.3,0.6,0.9');
+  return loads;
 }
 
-function names(): readonly string[] {
-  return values.trace.split(',');
+function parseFleet(text: string): FleetName {
+  if (!isFleetName(text)) throw new Error(`--fleet is one of ${Object.keys(fleets).join(', ')}`);
+  return text;
 }
 
-async function runPlacement(): Promise<number> {
-  const trace = await readTrace(values.traces, 'azure-conv');
-  if (trace === undefined) {
-    process.stderr.write(`azure-conv is not in ${values.traces}; name its directory with --traces\n`);
-    return 1;
-  }
+async function runPlacement({ traces, seed }: Wanted, json: boolean): Promise<number> {
+  const trace = await readTrace(traces, 'azure-conv');
+  if (trace === undefined) throw new Error(`azure-conv is not in ${traces}; name its directory with --traces`);
   // Far more than the slowest fleet serves: queues grow as long as requests come.
   const requests = trace.requests.slice(0, placedRequests);
   const rows = comparePlacements({ trace: { ...trace, requests }, load: 0.6, seed });
-  process.stdout.write(`${values.json ? JSON.stringify({ seed, rows }) : placementTable(rows)}\n`);
+  process.stdout.write(`${json ? JSON.stringify({ seed, rows }) : placementTable(rows)}\n`);
   return 0;
 }
 
-async function run(): Promise<readonly Row[]> {
+async function simulateAll({ traces, trace: names, load: loads, fleet, seed }: Wanted): Promise<readonly Row[]> {
   const rows: Row[] = [];
-  const replicas = isFleetName(values.fleet) ? fleets[values.fleet] : [];
-  for (const name of names()) {
+  const replicas = fleets[fleet];
+  for (const name of names) {
     const recorded = traceNames.find((known) => known === name);
-    const trace = recorded === undefined ? conversations(seed) : await readTrace(values.traces, recorded);
+    const trace = recorded === undefined ? conversations(seed) : await readTrace(traces, recorded);
     if (trace === undefined) {
-      process.stderr.write(`${name} is skipped: no such trace in ${values.traces}\n`);
+      process.stderr.write(`${name} is skipped: no such trace in ${traces}\n`);
       continue;
     }
     for (const load of loads) {

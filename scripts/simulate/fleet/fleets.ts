@@ -19,5 +19,5 @@ export type FleetName = keyof typeof fleets;
 
 /** Tells whether a fleet has this name. */
 export function isFleetName(name: string): name is FleetName {
-  return name in fleets;
+  return Object.hasOwn(fleets, name);
 }
