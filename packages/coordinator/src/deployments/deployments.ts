@@ -5,16 +5,10 @@ import {
   deploymentSpec,
   isSkeinError,
   SkeinError,
-  defaultContextTokens,
-  formatDuration,
-  maxReplicas,
-  microBatchRows,
   scalingOf,
-  toWireError,
   type AdmissionStatus,
   type DeploymentRequest,
   type DeploymentState,
-  type DeploymentSpec,
   type DeploymentStatus,
   type DrainStatus,
   type Logger,
@@ -32,10 +26,10 @@ import { defaultTimeouts, type DeploymentTimeouts } from './deployment-timeouts.
 import { forgetful, type DesiredStore } from './desired-file.ts';
 import { FreshCards } from './fresh-cards.ts';
 import { findHeldModel, type MeshModel } from './held-model.ts';
+import { atMostOne, statusOfUnloaded, withOneMore, withReplicasLeft, withStandbys, withTerms } from './model-terms.ts';
 import { PeerDrains, type DrainOptions } from './peer-drains.ts';
 import type { Demand } from './reconcile.ts';
 import { Reconciler } from './reconciler.ts';
-import type { ModelScaling } from './scaling.ts';
 import { planWhatIf } from './what-if.ts';
 
 export interface DeploymentsComponents {
@@ -185,7 +179,7 @@ export class Deployments {
     const unloaded = this.#reconciler
       .scaling()
       .filter(({ spec }) => this.#reconciler.replicasOf(spec.model).length === 0)
-      .map((terms) => this.#statusOfUnloaded(terms));
+      .map((terms) => statusOfUnloaded(terms, this.#components.now()));
     return [...statuses, ...unloaded].map((status) => this.#withScaling(status));
   }
 
@@ -254,7 +248,12 @@ export class Deployments {
     if (there !== undefined && wait) this.#reconciler.ask(there.id, patience);
     if (isComing) coming?.begin();
     const isShared = there !== undefined || wait;
-    const terms = this.#newTerms({ before, scaling, isAdded: there === undefined, unlessServed, name, spec, there });
+    const terms =
+      scaling !== undefined
+        ? { ...scaling, id: before?.id ?? this.#components.newId(), name, spec: there?.spec ?? spec }
+        : before && there === undefined && !unlessServed
+          ? withOneMore(before, this.#reconciler.replicasOf(model).length)
+          : before;
     // Of one that may yet be refused, no further replicas are to be left.
     const toBegin = wait || terms?.replicas === undefined ? terms : atMostOne(terms);
     if (terms !== before) this.#reconciler.setScaling(model, toBegin);
@@ -274,68 +273,14 @@ export class Deployments {
     }
   }
 
-  /** Returns the terms of a model after a request to deploy it; those of before where it changes none. */
-  #newTerms({
-    before,
-    scaling,
-    isAdded,
-    unlessServed,
-    name,
-    spec,
-    there,
-  }: {
-    readonly before: ModelScaling | undefined;
-    readonly scaling: ReturnType<typeof scalingOf>;
-    readonly isAdded: boolean;
-    readonly unlessServed: boolean;
-    readonly name: string;
-    readonly spec: DeploymentSpec;
-    readonly there: DeploymentJob | undefined;
-  }): ModelScaling | undefined {
-    if (scaling !== undefined) {
-      const id = before?.id ?? this.#components.newId();
-      return { ...scaling, id, name, spec: there === undefined ? spec : there.spec };
-    }
-    if (before?.replicas === undefined || !isAdded || unlessServed) return before;
-    // One more by hand is one more for good.
-    const min = Math.min(before.replicas.min + 1, maxReplicas);
-    const count = this.#reconciler.replicasOf(spec.model).length;
-    return { ...before, replicas: { min, max: Math.max(before.replicas.max, min, Math.min(count, maxReplicas)) } };
-  }
-
   #observer(onProgress: DeploymentObserver | undefined): DeploymentObserver | undefined {
     return onProgress && ((status) => onProgress(this.#withScaling(status)));
   }
 
   /** Adds the terms of its model to a status. */
   #withScaling(status: DeploymentStatus): DeploymentStatus {
-    const { replicas, idleMs, pinned, standby } = this.#reconciler.scalingOf(status.model) ?? {};
-    return {
-      ...status,
-      ...(replicas !== undefined && { replicas }),
-      ...(idleMs !== undefined && { idleMs }),
-      ...(pinned !== undefined && { pinned }),
-      ...(standby !== undefined && { standby }),
-      ...(this.#reconciler.isStandby(status.id) && { isStandby: true }),
-    };
-  }
-
-  /** Describes a model that has terms and no replica. */
-  #statusOfUnloaded({ id, name, spec, idleMs }: ModelScaling): DeploymentStatus {
-    const { stages: _stages, layers: _layers, ...settings } = spec;
-    const since = idleMs === undefined ? '' : ` (nobody asked for it for ${formatDuration(idleMs)}, or it made room)`;
-    return {
-      ...settings,
-      contextTokens: spec.contextTokens ?? defaultContextTokens,
-      microBatchRows: microBatchRows.cpu,
-      id,
-      name,
-      state: 'waiting',
-      error: toWireError(new SkeinError('not-deployed', `it is not loaded${since}; the next request loads it`)),
-      stages: [],
-      explanation: '',
-      startedAt: this.#components.now(),
-    };
+    const terms = this.#reconciler.scalingOf(status.model);
+    return withTerms(status, terms, { isStandby: this.#reconciler.isStandby(status.id) });
   }
 
   /**
@@ -373,7 +318,7 @@ export class Deployments {
     if (unloaded !== undefined) {
       this.#reconciler.setScaling(unloaded.spec.model, undefined);
       await this.#reconciler.saved();
-      return { ...this.#statusOfUnloaded(unloaded), state: 'closed' };
+      return { ...statusOfUnloaded(unloaded, this.#components.now()), state: 'closed' };
     }
     const job = this.#reconciler.job(id);
     const status = job?.status();
@@ -396,17 +341,10 @@ export class Deployments {
   #lessBy({ id, model }: DeploymentJob): void {
     const terms = this.#reconciler.scalingOf(model);
     if (terms === undefined) return;
-    if (this.#reconciler.isStandby(id)) {
-      const { standby: _, ...others } = terms;
-      const standby = this.#reconciler.standbysOf(model).length - 1;
-      return this.#reconciler.setScaling(model, { ...others, ...(standby > 0 && { standby }) });
-    }
-    const left = this.#reconciler.replicasOf(model).filter((one) => one.id !== id).length;
-    if (left === 0) return this.#reconciler.setScaling(model, undefined);
-    if (terms.replicas === undefined) return;
-    const { min, max } = terms.replicas;
-    const replicas = { min: Math.min(min, left), max: Math.min(max, left) };
-    this.#reconciler.setScaling(model, { ...terms, replicas });
+    const isStandby = this.#reconciler.isStandby(id);
+    const those = isStandby ? this.#reconciler.standbysOf(model) : this.#reconciler.replicasOf(model);
+    const left = those.filter((one) => one.id !== id).length;
+    this.#reconciler.setScaling(model, isStandby ? withStandbys(terms, left) : withReplicasLeft(terms, left));
   }
 
   /**
@@ -531,12 +469,6 @@ export class Deployments {
   #isRebuilt(job: DeploymentJob | undefined): boolean {
     return job !== undefined && job.sinceRebuiltMs < this.#timeouts.lossNoticeMs;
   }
-}
-
-/** Returns terms with one replica at the least where they ask for more. */
-function atMostOne(terms: ModelScaling): ModelScaling {
-  const { min = 0, max = 1 } = terms.replicas ?? {};
-  return { ...terms, replicas: { min: Math.min(min, 1), max } };
 }
 
 function hasStageOn({ deployment }: DeploymentJob, peer: string): boolean {

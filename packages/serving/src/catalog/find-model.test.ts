@@ -34,7 +34,8 @@ describe('a model that nobody shows', () => {
       message: expect.stringContaining('workstation') as string,
       details: { param: 'model', retryAfterSeconds: 5 },
     });
-    expect(find(gone.model, away)).toMatchObject({ code: 'no-peers' });
+    const named = expect.stringMatching(/^workstation, which holds gone, /) as string;
+    expect(find(gone.model, away)).toMatchObject({ code: 'no-peers', message: named });
     expect(find('unheard-of', away)).toMatchObject({ code: 'model-not-found' });
   });
 

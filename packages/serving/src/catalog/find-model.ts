@@ -40,9 +40,10 @@ export function explainMissing({ models, absent, awaited }: ModelView<CatalogMod
   const name = reference.slice(0, 100);
   const details = { param: 'model' };
   if (awaited?.has(reference.toLowerCase()) === true) throw stillComing(name);
-  const holder = absent.lost.find((card) => resolveModel(meshCatalog([card]), reference) !== undefined);
-  if (holder !== undefined) {
-    const message = `${holder.name}, which holds ${name}, was lost a moment ago; try again soon, or see to that machine`;
+  const found = absent.lost.map((card) => ({ holder: card.name, model: resolveModel(meshCatalog([card]), reference) }));
+  const lost = found.find(({ model }) => model !== undefined);
+  if (lost !== undefined) {
+    const message = `${lost.holder}, which holds ${lost.model?.name ?? name}, was lost a moment ago; try again soon, or see to that machine`;
     throw new SkeinError('no-peers', message, { details: { ...details, retryAfterSeconds: returnSeconds } });
   }
   if (absent.isGathering) {
