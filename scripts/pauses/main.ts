@@ -6,38 +6,45 @@ import { pauseCases, type PauseSample } from './pause.ts';
 
 const usage = `Measures how long the reader of an answer waits when what computes it is killed or drained, on SmolLM2, with a
 coordinator and two peers of one thread each on this machine. Linux only.
-usage: npm run pauses [-- --rounds <count>] [--json]
-  --rounds  default 10
+usage: npm run pauses [-- --rounds <count>] [--alone <count>] [--json]
+  --rounds  samples of each drain, and of each loss with another replica left; default 3
+  --alone   samples of each loss with no other replica left; default 1
   --json    print one JSON object, and nothing else, on stdout: for each case { pauseMs, toldMs, replayMs }, each
-            { p50, p95, max, n }. pauseMs is what the reader saw, toldMs what the usage said, replayMs the time that an
-            idle replica takes to read as much, which the pause contains where nobody has read it along`;
+            { p50, p95, max, n }. pauseMs is what the reader saw, toldMs what the usage said (after a drain nothing),
+            replayMs the time that an idle replica takes to read as much, once for each case: the pause contains it where
+            nobody has read it along`;
 const { stdout, stderr } = process;
+
+/** Summarizes figures, where there are any. */
+function summaryOf(figures: readonly number[]): Summary | undefined {
+  return figures.length === 0 ? undefined : summarize(figures);
+}
 
 /** Summarizes the samples of one case. */
 function summarized(samples: readonly PauseSample[]): Readonly<Record<keyof PauseSample, Summary | undefined>> {
-  if (samples.length === 0) return { pauseMs: undefined, toldMs: undefined, replayMs: undefined };
   return {
-    pauseMs: summarize(samples.map(({ pauseMs }) => pauseMs)),
-    toldMs: summarize(samples.map(({ toldMs }) => toldMs)),
-    replayMs: summarize(samples.map(({ replayMs }) => replayMs)),
+    pauseMs: summaryOf(samples.map(({ pauseMs }) => pauseMs)),
+    toldMs: summaryOf(samples.flatMap(({ toldMs }) => toldMs ?? [])),
+    replayMs: summaryOf(samples.flatMap(({ replayMs }) => replayMs ?? [])),
   };
 }
 
 await runScript({
   usage,
-  numbers: { rounds: { default: 10, least: 1 } },
-  async run({ rounds, json }, signal) {
+  numbers: { rounds: { default: 3, least: 0 }, alone: { default: 1, least: 0 } },
+  async run({ rounds, alone, json }, signal) {
+    const cases = pauseCases.filter(({ isAlone }) => (isAlone ? alone : rounds) > 0);
     const samples = await measurePauses({
-      rounds,
-      cases: pauseCases,
+      roundsOf: ({ isAlone }) => (isAlone ? alone : rounds),
+      cases,
       model: await benchModel('smollm2', (line) => stderr.write(`${line}\n`)),
       signal,
       onSample: ({ title }, sample) => {
-        const said = sample && `${sample.pauseMs} ms, where an idle replica reads as much in ${sample.replayMs} ms`;
+        const said = sample && `${sample.pauseMs} ms`;
         stderr.write(`${title}: ${said ?? 'the answer ended before it was moved, and counts for nothing'}\n`);
       },
     });
-    const results = pauseCases.map(({ key, title }) => ({ key, title, ...summarized(samples.get(key) ?? []) }));
+    const results = cases.map(({ key, title }) => ({ key, title, ...summarized(samples.get(key) ?? []) }));
     if (json) {
       const byCase = results.map(({ key, title: _title, ...figures }) => [key, figures] as const);
       stdout.write(`${JSON.stringify(Object.fromEntries(byCase))}\n`);

@@ -14,7 +14,7 @@ import { answerTokensIn, type PauseCase, type PauseSample } from './pause.ts';
 export interface MeasureOptions {
   readonly model: { readonly name: string; readonly path: string };
   readonly cases: readonly PauseCase[];
-  readonly rounds: number;
+  readonly roundsOf: (one: PauseCase) => number;
   readonly signal: AbortSignal;
   /** Called with each sample; without one where the answer ended before it was moved, which counts for nothing. */
   readonly onSample: (one: PauseCase, sample: PauseSample | undefined) => void;
@@ -23,22 +23,22 @@ export interface MeasureOptions {
 /** Time from the first text to the fault, in milliseconds: enough for an idle replica to read the prompt along. */
 const beforeMs = 4000;
 const readyMs = 120_000;
-/** An answer that no control token ends. */
-const endless = { temperature: 0, grammar: 'root ::= [a-z ]{5000,}', speculation: false };
+/** An answer that no control token ends, by a grammar without an end: matching it costs next to nothing. */
+const endless = { temperature: 0, grammar: 'root ::= [a-z ] root', speculation: false };
 const question = 'Retell this as a child would. '.concat(
   'The river rose in the night and took the bridge. '.repeat(20),
 );
 
 /** Measures, in each case and round, how long the reader of one answer waits when what computes it is lost. */
 export async function measurePauses(options: MeasureOptions): Promise<ReadonlyMap<string, readonly PauseSample[]>> {
-  const { model, cases, rounds, signal, onSample } = options;
+  const { model, cases, roundsOf, signal, onSample } = options;
   await using temporary = await mkdtempDisposable(join(tmpdir(), 'skein-pauses-'));
   await using stack = new AsyncDisposableStack();
   const house = await startHouse(stack, { directory: temporary.path, model: model.path, signal });
   const client = stack.use(await connect({ url: house.url, signal }));
   const samples = new Map(cases.map(({ key }) => [key, [] as PauseSample[]]));
   for (const one of cases) {
-    for (let round = 0; round < rounds; round += 1) {
+    for (let round = 0; round < roundsOf(one); round += 1) {
       await arrange(house, model.name, one, signal);
       const sample = await measure(house, client, { model: model.name, one, round, signal });
       if (sample !== undefined) samples.get(one.key)?.push(sample);
@@ -74,22 +74,28 @@ async function measure(house: House, client: SkeinClient, wanted: Measurement): 
   const generation = client.complete({ ...endless, model, prompt, maxTokens: answerTokensIn(one) }, { signal });
   let [text, textBefore, lastMs, pauseMs, struckMs] = ['', '', performance.now(), 0, Number.POSITIVE_INFINITY];
   let over: Promise<void> | undefined;
+  let hasMoved = false;
   for await (const part of generation) {
     const nowMs = performance.now();
     if (nowMs > struckMs && nowMs - lastMs > pauseMs) [pauseMs, textBefore] = [nowMs - lastMs, text];
     lastMs = nowMs;
     text += part.text;
+    if (hasMoved) break;
     over ??= delay(beforeMs, undefined, { signal }).then(async () => {
       const victim = await busyPeer(house, one, signal);
       struckMs = performance.now();
       await strike(house, victim, one, signal);
+      // A machine is drained once its answers go on elsewhere; the rest of this one would tell nothing.
+      hasMoved = one.action === 'drain';
     });
   }
-  const { usage } = await generation.result();
+  const toldMs = hasMoved ? undefined : (await generation.result()).usage.pauseMs;
   await over;
-  if (usage.pauseMs === undefined) return undefined;
+  if (!hasMoved && toldMs === undefined) return undefined;
+  const sample = { pauseMs: Math.round(pauseMs), ...(toldMs !== undefined && { toldMs }) };
+  if (round > 0) return sample;
   const replayMs = await firstTokenMs(client, { model, prompt: `alone ${prompt}${textBefore}`, signal });
-  return { pauseMs: Math.round(pauseMs), toldMs: usage.pauseMs, replayMs: Math.round(replayMs) };
+  return { ...sample, replayMs: Math.round(replayMs) };
 }
 
 /** Finds the peer of the lead that has the request, or of the last stage. */
