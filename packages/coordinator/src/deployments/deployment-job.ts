@@ -1,14 +1,11 @@
 import { fetchManifest, type Mesh } from '@skein/mesh';
 import {
   asSkeinError,
-  defaultContextTokens,
   invariant,
   machineName,
-  microBatchRows,
   Observers,
   SkeinError,
   toLog,
-  toWireError,
   type Card,
   type DeploymentSpec,
   type DeploymentState,
@@ -25,6 +22,7 @@ import {
   type DeploymentOptions,
   type StagePlace,
 } from './deployment.ts';
+import { statusOfWaiting } from './desired-state.ts';
 import type { FreshCards } from './fresh-cards.ts';
 import { findHeldModel, type MeshModel } from './held-model.ts';
 import type { LastPlacement } from './last-placement.ts';
@@ -155,21 +153,8 @@ export class DeploymentJob {
   /** Returns the status; undefined for one that was just asked for, of which there is nothing to tell yet. */
   status(): DeploymentStatus | undefined {
     if (this.#deployment !== undefined) return this.#deployment.status();
-    const { id, name, spec, from } = this.#options;
-    if (this.#reason === undefined && from !== 'restored') return undefined;
-    const { stages: _stages, layers: _layers, ...settings } = spec;
-    return {
-      ...settings,
-      contextTokens: spec.contextTokens ?? defaultContextTokens,
-      microBatchRows: microBatchRows.cpu,
-      id,
-      name,
-      state: 'waiting',
-      error: toWireError(this.#reason ?? notBack()),
-      stages: [],
-      explanation: '',
-      startedAt: this.#components.now(),
-    };
+    if (this.#reason === undefined && this.#options.from !== 'restored') return undefined;
+    return statusOfWaiting(this.#options, this.#reason ?? notBack(), this.#components.now());
   }
 
   /** The deployment on its peers; undefined until it is placed. */

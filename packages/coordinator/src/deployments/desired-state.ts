@@ -1,4 +1,11 @@
-import type { DeploymentSpec } from '@skein/protocol';
+import {
+  defaultContextTokens,
+  microBatchRows,
+  toWireError,
+  type DeploymentSpec,
+  type DeploymentStatus,
+  type SkeinError,
+} from '@skein/protocol';
 
 import type { LastPlacement } from './last-placement.ts';
 import type { ModelScaling } from './scaling.ts';
@@ -37,6 +44,32 @@ export interface DesiredDeployment {
   readonly replacedBy: string | undefined;
   /** Ids of deployments that were taken down to make room for it. */
   readonly evicted: readonly string[];
+}
+
+/**
+ * Describes a deployment that lies on no machine.
+ *
+ * @param reason why that is so
+ * @param nowMs milliseconds since 1970
+ */
+export function statusOfWaiting(
+  { id, name, spec }: Pick<DesiredDeployment, 'id' | 'name' | 'spec'>,
+  reason: SkeinError,
+  nowMs: number,
+): DeploymentStatus {
+  const { stages: _stages, layers: _layers, ...settings } = spec;
+  return {
+    ...settings,
+    contextTokens: spec.contextTokens ?? defaultContextTokens,
+    microBatchRows: microBatchRows.cpu,
+    id,
+    name,
+    state: 'waiting',
+    error: toWireError(reason),
+    stages: [],
+    explanation: '',
+    startedAt: nowMs,
+  };
 }
 
 /** A deployment that is to serve. Facts that are left out are those of one that was just asked for. */

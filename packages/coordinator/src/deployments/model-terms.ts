@@ -1,13 +1,6 @@
-import {
-  defaultContextTokens,
-  formatDuration,
-  maxReplicas,
-  microBatchRows,
-  SkeinError,
-  toWireError,
-  type DeploymentStatus,
-} from '@skein/protocol';
+import { formatDuration, maxReplicas, SkeinError, type DeploymentStatus } from '@skein/protocol';
 
+import { statusOfWaiting } from './desired-state.ts';
 import type { ModelScaling } from './scaling.ts';
 
 /** Returns terms with one replica more at the least, for good; `count` are there with that one. */
@@ -58,19 +51,9 @@ export function withTerms(
  *
  * @param nowMs milliseconds since 1970
  */
-export function statusOfUnloaded({ id, name, spec, idleMs }: ModelScaling, nowMs: number): DeploymentStatus {
-  const { stages: _stages, layers: _layers, ...settings } = spec;
+export function statusOfUnloaded(terms: ModelScaling, nowMs: number): DeploymentStatus {
+  const { idleMs } = terms;
   const since = idleMs === undefined ? '' : ` (nobody asked for it for ${formatDuration(idleMs)}, or it made room)`;
-  return {
-    ...settings,
-    contextTokens: spec.contextTokens ?? defaultContextTokens,
-    microBatchRows: microBatchRows.cpu,
-    id,
-    name,
-    state: 'waiting',
-    error: toWireError(new SkeinError('not-deployed', `it is not loaded${since}; the next request loads it`)),
-    stages: [],
-    explanation: '',
-    startedAt: nowMs,
-  };
+  const reason = new SkeinError('not-deployed', `it is not loaded${since}; the next request loads it`);
+  return statusOfWaiting(terms, reason, nowMs);
 }

@@ -9,7 +9,16 @@ import {
 } from '@skein/protocol';
 import { describe, expect, it, test } from 'vitest';
 
-import { cardOf, gibibyte, heldStageOf, manifestOf, mebibyte, peerIdOf, statusOf } from '../testing/fixtures.ts';
+import {
+  cardOf,
+  desiredOf,
+  gibibyte,
+  heldStageOf,
+  manifestOf,
+  mebibyte,
+  peerIdOf,
+  statusOf,
+} from '../testing/fixtures.ts';
 import type { DesiredDeployment } from './desired-state.ts';
 import { deploymentFor, reconcile, type Action, type Observed, type Progress } from './reconcile.ts';
 import { machinesOf } from './retry.ts';
@@ -26,19 +35,7 @@ interface Wanted extends Partial<Omit<DesiredDeployment, 'id' | 'spec'>> {
 }
 
 function desired(id: string, { options = {}, model: named = model, ...wanted }: Wanted = {}): DesiredDeployment {
-  return {
-    id,
-    name: 'tiny',
-    spec: deploymentSpec(options, named),
-    goal: 'serve',
-    isReplacement: false,
-    isOnDemand: false,
-    patience: 'none',
-    placement: undefined,
-    replacedBy: undefined,
-    evicted: [],
-    ...wanted,
-  };
+  return desiredOf(id, { ...wanted, spec: deploymentSpec(options, named) });
 }
 
 function placed(id: string, state: DeploymentState, change: Parameters<typeof statusOf>[0] = {}): Progress {

@@ -1,7 +1,7 @@
 import { deploymentSpec, SkeinError, type DeploymentOptions, type HeldStage } from '@skein/protocol';
 import { describe, expect, it } from 'vitest';
 
-import { cardOf, gibibyte, heldStageOf, manifestOf, peerIdOf, statusOf } from '../testing/fixtures.ts';
+import { cardOf, desiredOf, gibibyte, heldStageOf, manifestOf, peerIdOf, statusOf } from '../testing/fixtures.ts';
 import type { ModelDemand } from './demand.ts';
 import type { DesiredDeployment } from './desired-state.ts';
 import { deploymentFor, reconcile, type Action, type Observed, type Progress } from './reconcile.ts';
@@ -57,20 +57,8 @@ function decide(all: Readonly<Record<string, One>>, { terms, demand, free = { ad
     } else if (step === 'waiting') progress.set(id, { step, isDue: false, machines: '' });
     else if (step === 'not-fetched') progress.set(id, { step, error: new SkeinError('model-unreachable', 'no') });
     else if (step !== 'placed') progress.set(id, { step });
-    return {
-      id,
-      name: 'tiny',
-      spec: deploymentSpec(options, named),
-      goal: 'serve',
-      isReplacement: false,
-      isOnDemand: false,
-      isStandby: id.startsWith('s'),
-      patience: 'all',
-      placement: undefined,
-      replacedBy: undefined,
-      evicted: [],
-      ...wanted,
-    };
+    const spec = deploymentSpec(options, named);
+    return desiredOf(id, { isStandby: id.startsWith('s'), patience: 'all', ...wanted, spec });
   });
   const cards = Object.entries(free).map(([machine, size]) =>
     cardOf({

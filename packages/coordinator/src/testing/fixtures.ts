@@ -10,6 +10,8 @@ import {
   type ModelShape,
 } from '@skein/protocol';
 
+import type { DesiredDeployment } from '../deployments/desired-state.ts';
+
 export const mebibyte = 1024 * 1024;
 export const gibibyte = 1024 * mebibyte;
 
@@ -146,6 +148,26 @@ export function statusOf(change: Partial<DeploymentStatus> = {}): DeploymentStat
     microBatchRows: 128,
     explanation: 'not split',
     startedAt: 1,
+    ...change,
+  };
+}
+
+/** Makes a deployment that somebody asked for, as it is on its first day, with changes. */
+export function desiredOf(
+  id: string,
+  { spec, ...change }: Partial<DesiredDeployment> & Pick<DesiredDeployment, 'spec'>,
+): DesiredDeployment {
+  return {
+    id,
+    name: 'tiny',
+    spec,
+    goal: 'serve',
+    isReplacement: false,
+    isOnDemand: false,
+    patience: 'none',
+    placement: undefined,
+    replacedBy: undefined,
+    evicted: [],
     ...change,
   };
 }
