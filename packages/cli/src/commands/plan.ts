@@ -31,6 +31,7 @@ Examples:
   $ skein plan my-model                                   where it would be put, and how fast it would be
   $ skein plan my-model --stages 2 --parallel 1
   $ skein plan my-model --add "name=new,memory=64G,gpu=RTX 4090:24G,link=1G/0.5ms"
+  $ skein plan my-model --label zone=eu --add "name=new,memory=64G,label=zone=eu"
   $ skein plan my-model --remove attic
   $ skein plan my-model --replicas 3                      three beside each other, and all of them together
 

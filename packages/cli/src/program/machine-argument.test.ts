@@ -19,6 +19,7 @@ test('reads a machine with its GPUs and its link', () => {
     cpu: 'Apple M4 Max',
     link: { roundTripMs: 5 },
   });
+  expect(addedMachine('name=a,memory=8G,label=zone=eu,label=room=attic').labels).toEqual({ zone: 'eu', room: 'attic' });
   expect(addedMachine('name=a,memory=8G,link=100M').link).toEqual({ roundTripMs: 0.6, bytesPerSecond: 12_500_000 });
 });
 
@@ -31,6 +32,9 @@ test.each([
   ['name=a,memory=8G,gpu=RTX 4090', /a GPU needs its memory/],
   ['name=a,memory=8G,link=fast', /a link is lan, wifi, or/],
   ['name=a,memory=8G,link=0G', /a link is lan, wifi, or/],
+  ['name=a,memory=8G,label=zone', /a label is a short name in lower case and a value, as in label=zone=eu/],
+  ['name=a,memory=8G,label=Zone=eu', /a label is a short name/],
+  ['name=a,memory=8G,label=zone=eu,label=zone=us', /the label zone is given twice/],
   ['name=a,memory=8G,cores=0', /cores is a whole number/],
   ['name', /has no value/],
 ])('says what is wrong with %s', (text, problem) => {

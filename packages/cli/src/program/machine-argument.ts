@@ -1,10 +1,12 @@
-import type { AddedMachine } from '@skein/protocol';
+import { check, labelsSchema, type AddedMachine, type Labels } from '@skein/protocol';
 import { InvalidArgumentError } from 'commander';
 
 /** Parts of a machine that is not there, as `--add` takes them. */
 export const machineSyntax =
-  'name=attic,memory=32G,gpu=RTX 4090:24G,link=1G/0.5ms, and cpu=<name> and cores=<count>; gpu more than once for several';
+  'name=attic,memory=32G,gpu=RTX 4090:24G,link=1G/0.5ms, and cpu=<name>, cores=<count> and label=<key=value>; gpu and label more than once for several';
 
+/** Parts that may be given several times. */
+const severalTimes = new Set(['gpu', 'label']);
 const lan = { roundTripMs: 0.6, bytesPerSecond: 110e6 };
 /** Links by kind. */
 const links = new Map([
@@ -30,14 +32,17 @@ export function addedMachine(text: string): AddedMachine {
     if (key === undefined || value === undefined) throw expected(`"${part.slice(0, 50)}" has no value`);
     return { key, value: value.trim() };
   });
-  const unknown = parts.find(({ key }) => !['name', 'memory', 'gpu', 'link', 'cpu', 'cores'].includes(key));
+  const unknown = parts.find(({ key }) => !['name', 'memory', 'gpu', 'link', 'cpu', 'cores', 'label'].includes(key));
   if (unknown !== undefined) throw expected(`there is no ${unknown.key}`);
-  const twice = parts.find(({ key }, index) => key !== 'gpu' && parts.findIndex((one) => one.key === key) !== index);
+  const twice = parts.find(
+    ({ key }, index) => !severalTimes.has(key) && parts.findIndex((one) => one.key === key) !== index,
+  );
   if (twice !== undefined) throw expected(`${twice.key} is given twice`);
   const values = new Map(parts.map(({ key, value }) => [key, value]));
   const [name, memory, cpu, cores, link] = ['name', 'memory', 'cpu', 'cores', 'link'].map((key) => values.get(key));
   if (name === undefined || memory === undefined) throw expected('name and memory have to be given');
   const gpus = parts.filter(({ key }) => key === 'gpu').map(({ value }) => gpuOf(value));
+  const labels = parts.filter(({ key }) => key === 'label').map(({ value }) => value);
   return {
     name,
     memoryBytes: gibibytes(memory),
@@ -45,7 +50,28 @@ export function addedMachine(text: string): AddedMachine {
     ...(cores !== undefined && { cores: coresOf(cores) }),
     ...(gpus.length > 0 && { gpus }),
     ...(link !== undefined && { link: linkOf(link) }),
+    ...(labels.length > 0 && { labels: labelsOf(labels) }),
   };
+}
+
+function labelsOf(texts: readonly string[]): Labels {
+  const pairs = texts.map((text) => {
+    const [, key, value] = /^([^=]+)=(.*)$/.exec(text) ?? [];
+    if (key === undefined || value === undefined) throw wrongLabel();
+    return [key, value] as const;
+  });
+  const names = pairs.map(([name]) => name);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) throw expected(`the label ${twice} is given twice`);
+  const labels = check(labelsSchema, Object.fromEntries(pairs));
+  if (!labels.ok) throw wrongLabel();
+  return labels.data;
+}
+
+function wrongLabel(): InvalidArgumentError {
+  return expected(
+    'a label is a short name in lower case and a value, as in label=zone=eu; a machine has 16 labels at most',
+  );
 }
 
 function gpuOf(text: string): NonNullable<AddedMachine['gpus']>[number] {

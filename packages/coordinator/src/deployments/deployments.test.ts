@@ -65,6 +65,18 @@ describe('planning', () => {
     expect(nowhere).toMatchObject({ problem: { code: 'no-peers' }, alternatives: [] });
     await expect(deployments.plan({ ...asked, remove: ['nobody'] }, never)).rejects.toThrow('no machine nobody');
   });
+
+  it('puts all of a plan and of its alternatives on machines with the labels', async () => {
+    const labels = { zone: 'eu' };
+    const add = [
+      { name: 'one', memoryBytes: 16 * gibibyte, labels },
+      { name: 'two', memoryBytes: 16 * gibibyte, labels: { ...labels, room: 'attic' } },
+      { name: 'other', memoryBytes: 64 * gibibyte, labels: { zone: 'us' } },
+    ];
+    const { plan, alternatives } = await deployments.plan({ ...asked, labels, add }, never);
+    expect(['one', 'two']).toContain(plan?.stages[0]?.on);
+    expect(alternatives.map(({ stages }) => stages.map(({ on }) => on).toSorted())).toEqual([['one', 'two']]);
+  });
 });
 
 describe('deploying', () => {

@@ -31,8 +31,7 @@ export function placeDeployment(
   mesh: PlanSnapshot,
   contextTokens?: number,
 ): Placement {
-  const others = avoid.length === 0 ? mesh : beside(mesh, avoid);
-  const snapshot = spec.labels === undefined ? others : among(others, spec.labels);
+  const snapshot = allowedMachines({ spec, avoid }, mesh);
   const asItFits = { ...spec, stages: undefined, layers: undefined };
   const lesser = isReplacement ? [asItFits, { ...asItFits, contextTokens: undefined }] : [];
   let failure: unknown;
@@ -53,6 +52,19 @@ export function placeDeployment(
     }
   }
   throw failure;
+}
+
+/**
+ * Leaves a plan the machines that a deployment may lie on.
+ *
+ * @throws SkeinError `no-peers` where none has the labels of its spec
+ */
+export function allowedMachines(
+  { spec, avoid = [] }: Pick<DesiredDeployment, 'avoid' | 'spec'>,
+  mesh: PlanSnapshot,
+): PlanSnapshot {
+  const others = avoid.length === 0 ? mesh : beside(mesh, avoid);
+  return spec.labels === undefined ? others : among(others, spec.labels);
 }
 
 /** Leaves a plan the machines that are none of these. */

@@ -15,7 +15,7 @@ import {
 import { addedCards, planWithAlternatives, type Plan } from '../planner/index.ts';
 import type { FreshCards } from './fresh-cards.ts';
 import { findHeldModel } from './held-model.ts';
-import { placedStages } from './placement.ts';
+import { allowedMachines, placedStages } from './placement.ts';
 import { placeAllThatFit, together, type PlacedReplicas } from './place-replicas.ts';
 
 export interface WhatIfComponents {
@@ -62,7 +62,8 @@ export async function planWhatIf(
   const addedNames = new Map(added.map(({ peer, name: machine }) => [peer, machine]));
   const nameOf = (peer: string): string => addedNames.get(peer) ?? machineName(present, peer);
   const [first] = found.placements;
-  const alternatives = first === undefined ? [] : planWithAlternatives(found.snapshot, first.spec).alternatives;
+  const alternatives =
+    first === undefined ? [] : planWithAlternatives(allowedMachines({ spec }, found.snapshot), first.spec).alternatives;
   return {
     model,
     name,

@@ -11,7 +11,7 @@ const freeShare = 0.85;
 export function addedCards(machines: readonly AddedMachine[], present: readonly Card[]): readonly Card[] {
   const added = machines.map((machine, index) => ({ ...machine, peer: `added/${index + 1}/${machine.name}` }));
   return added.map((machine) => {
-    const { peer, name, memoryBytes, cpu = 'desktop', cores = 8, gpus = [], link } = machine;
+    const { peer, name, memoryBytes, cpu = 'desktop', cores = 8, gpus = [], link, labels } = machine;
     const isApple = /Apple M\d/.test(cpu);
     const others = [
       ...present.map((card) => card.peer),
@@ -38,6 +38,7 @@ export function addedCards(machines: readonly AddedMachine[], present: readonly 
       },
       models: [],
       stages: [],
+      ...(labels !== undefined && { labels }),
       ...(link !== undefined && { links: others.map((other) => ({ peer: other, ...link, measuredAt: 0 })) }),
     };
   });

@@ -4,6 +4,7 @@ import { arraySchema } from '../codec/array-schema.ts';
 import { deploymentRequestSchema } from '../deployment/spec.ts';
 import { maxReplicas } from '../deployment/scaling.ts';
 import { wireErrorSchema } from '../errors/skein-error.ts';
+import { labelsSchema } from '../mesh/certificate.ts';
 import { blockSchema } from '../stage/messages.ts';
 import { maxGpus } from '../stage/placement.ts';
 import { deviceMemorySchema, predictionSchema } from './deployments.ts';
@@ -30,6 +31,8 @@ export const addedMachineSchema = z.strictObject({
       bytesPerSecond: z.number().positive().max(Number.MAX_SAFE_INTEGER),
     })
     .optional(),
+  /** Labels that it would get. Default: none. */
+  labels: labelsSchema.optional(),
 });
 export type AddedMachine = Immutable<z.infer<typeof addedMachineSchema>>;
 
