@@ -146,12 +146,21 @@ test('decides by tokens to read times load where a speed is unknown', () => {
   expect(choose(new Map([['b/b', 600]]))).toMatchObject({ rule: 'least-work', cost: 1600, cachedTokens: 600 });
 });
 
-test('takes a preferred lead whatever its load, unless it is excluded or is there no longer', () => {
+test('takes a preferred lead as long as it has a free sequence, unless it is excluded or is there no longer', () => {
   const candidates = [replica('a', { active: 3, waitingTokens: 9000 }), replica('b')];
   const prefer = { deployment: 'a', lead: 'a' };
   expect(shares(candidates, { prefer })).toEqual({ a: 1000 });
   expect(shares(candidates, { prefer, exclude: [prefer] })).toEqual({ b: 1000 });
   expect(shares(candidates, { prefer: { deployment: 'gone', lead: 'a' } })).toEqual({ b: 1000 });
+});
+
+test('takes a preferred lead that is full where that costs least, as any other', () => {
+  const prefer = { deployment: 'a', lead: 'a' };
+  const full = { active: 3, unconfirmed: { requests: 1, tokens: 0 }, sequenceMs: 10_000 };
+  const cached = new Map([['a/a', 1000]]);
+  expect(shares([replica('a', full), replica('b')], { prefer, cached })).toEqual({ b: 1000 });
+  const busier = replica('b', { active: 4, queued: 9, sequenceMs: 10_000 });
+  expect(shares([replica('a', full), busier], { prefer, cached })).toEqual({ a: 1000 });
 });
 
 test('sums over candidates are those of the ones that are there, whatever came, changed and went', () => {

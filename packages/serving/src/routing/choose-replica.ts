@@ -13,7 +13,7 @@ export interface RoutedRequest {
   readonly labels?: Labels | undefined;
   /** Leads that are excluded. Default: none. */
   readonly exclude?: readonly Route[] | undefined;
-  /** A lead to choose whatever its load, if it is among the candidates. Default: none. */
+  /** A lead to choose if it is among the candidates and has a free sequence. Default: none. */
   readonly prefer?: Route | undefined;
   /** Whether it is the rest of an answer that has lost its replica. Default: false. */
   readonly isRest?: boolean | undefined;
@@ -23,7 +23,7 @@ export interface RoutedRequest {
 export interface ChoiceReason {
   /**
    * `least-ttft`: by the expected time to the first token; `least-work`: by new tokens times load, since some speed is
-   * unknown; `preferred`: it was asked for.
+   * unknown; `preferred`: it was asked for, and has a free sequence.
    */
   readonly rule: 'least-ttft' | 'least-work' | 'preferred';
   /** Cost by that rule: milliseconds, or tokens. */
@@ -54,7 +54,8 @@ const marginMs = 2;
  * the beginning of the prompt has less to read, and is left for another one as soon as its queue costs more than that
  * saves. Where replicas are busy, reading has a price beside its time (`priceOf`). Where the speed of a candidate is
  * unknown, tokens to read times load decides instead (LMetric, arXiv 2603.15202). A standby is chosen where no other
- * replica may be, and for the rest of an answer like any other.
+ * replica may be, and for the rest of an answer like any other. A preferred lead that is full counts as any other does: the
+ * streams of one lost replica may all prefer the same, and would wait there while others have nothing to do.
  *
  * Returns undefined when no candidate may be chosen.
  *
@@ -91,7 +92,7 @@ export function chooseReplica<C extends Candidate>(
   };
   if (prefer !== undefined) {
     const preferred = all.findIndex(({ replica }, nth) => closed?.[nth] !== 1 && isAmong([prefer], replica));
-    if (preferred !== -1) return choiceOf(preferred, 'preferred', 1);
+    if (all[preferred] !== undefined && hasFreeSequence(all[preferred])) return choiceOf(preferred, 'preferred', 1);
   }
   // Plain loops over numbers: there may be a thousand candidates.
   const costs = candidates.scratch();
@@ -130,6 +131,10 @@ export function chooseReplica<C extends Candidate>(
   const [one, other] = [draw(), draw()];
   const drawn = (costs[other] ?? Infinity) < (costs[one] ?? Infinity) ? other : one;
   return choiceOf(drawn, isTimed ? 'least-ttft' : 'least-work', alike.length);
+}
+
+function hasFreeSequence({ replica, unconfirmed }: Candidate): boolean {
+  return replica.active + replica.queued + unconfirmed.requests < replica.sequences;
 }
 
 /**

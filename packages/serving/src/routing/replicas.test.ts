@@ -163,6 +163,18 @@ describe('a standby', () => {
   });
 });
 
+test('spreads the streams of one lost replica over those that are left, though all were read along at one of them', () => {
+  const idle = (peer: string) =>
+    cardOf(peer, { stages: [leadOf({ deployment: `at-${peer}`, speed, sequences: 2, sequenceMs: 9000 })] });
+  const replicas = over(new CardsView([adaCard({ sequences: 2 }), ...['dan', 'eve', 'fay'].map(idle)]));
+  const dan = { deployment: 'at-dan', lead: 'dan' };
+  const query = { prompt, prefer: dan, isRest: true, exclude: [ada] };
+  const taken = Array.from({ length: 4 }, () => replicas.take(replicas.choose(query) ?? ada));
+  expect(taken.map(({ lead }) => lead)).toEqual(['dan', 'dan', 'eve', 'fay']);
+  taken[0]?.[Symbol.dispose]();
+  expect(replicas.choose(query)).toMatchObject(dan);
+});
+
 test('finds a model by its hash, and forgets a replica with its card', () => {
   const other = 'b'.repeat(64);
   const view = new CardsView([adaCard({ model: other, name: tiny.model }), bobCard]);

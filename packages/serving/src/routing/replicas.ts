@@ -23,7 +23,7 @@ export interface ReplicaQuery {
   readonly lost?: ReadonlySet<string> | undefined;
   /** Name of the session that the request belongs to. It stays where it was, unless waiting there costs more. */
   readonly session?: string | undefined;
-  /** A lead to choose whatever its load, if it is among them. Default: none. */
+  /** A lead to choose if it is among them and has a free sequence. Default: none. */
   readonly prefer?: Route | undefined;
   /** Whether the request is the rest of an answer that has lost its replica: standbys are as good as others then. Default: false. */
   readonly isRest?: boolean | undefined;
