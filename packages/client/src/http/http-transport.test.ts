@@ -187,7 +187,7 @@ test('throws the error that comes in the middle of a stream, after the text befo
   const script = chat((response) => {
     const send = beginEvents(response);
     send(textChunk('half'));
-    send({ error: { message: 'a stage was lost', type: 'server_error', code: 'stage_lost' } });
+    send({ error: { message: 'a stage was lost', type: 'server_error', code: 'stage_lost', deliveredTokens: 1 } });
     response.end();
   });
   await using server = await startScriptedServer(script);
@@ -196,7 +196,7 @@ test('throws the error that comes in the middle of a stream, after the text befo
   const read = async () => {
     for await (const { text } of client.chat(question)) texts.push(text);
   };
-  await expect(read()).rejects.toMatchObject({ code: 'stage-lost' });
+  await expect(read()).rejects.toMatchObject({ code: 'stage-lost', details: { deliveredTokens: 1 } });
   expect(texts).toEqual(['half']);
 });
 
@@ -403,6 +403,25 @@ test('asks the next coordinator when the first is not there', async () => {
   await using client = await connect({ url: [gone.url, server.url] });
   expect((await client.chat(question).result()).finishReason).toBe('stop');
   await expect(connect({ url: [gone.url, gone.url] })).rejects.toMatchObject({ code: 'not-running' });
+});
+
+test('says how much was delivered of an answer that cannot go on', async () => {
+  let requests = 0;
+  const error = { message: 'the context is smaller here', type: 'invalid_request_error', code: 'invalid_request' };
+  const script = chat((response) => {
+    requests += 1;
+    if (requests === 2) return void response.writeHead(400).end(JSON.stringify({ error }));
+    const send = beginEvents(response);
+    [movable.start, movable.delta('one ', 1), movable.delta('two', 2)].forEach(send);
+    response.write('', () => response.destroy());
+  });
+  await using server = await startScriptedServer(script);
+  await using client = await connect(server);
+  await expect(client.chat(question).result()).rejects.toMatchObject({
+    code: 'invalid-request',
+    message: error.message,
+    details: { deliveredTokens: 2 },
+  });
 });
 
 test('does not ask again for an answer whose text came without tokens: it might repeat some', async () => {

@@ -9,7 +9,7 @@ import { addInterruptions, AnswerState } from './answer-state.ts';
 import { parseAnswer, type Endpoint } from './endpoint.ts';
 import { chunkSchema, modelListSchema, requestBody } from './openai.ts';
 import { readEvents } from './read-events.ts';
-import { isCoordinatorGone } from './response-error.ts';
+import { isCoordinatorGone, withDelivered } from './response-error.ts';
 
 /**
  * Longest time for an answer to be taken up by a coordinator after the one that carried it went away, in milliseconds:
@@ -67,7 +67,7 @@ export class HttpTransport implements Transport {
       } catch (error) {
         signal.throwIfAborted();
         const isGone = isCoordinatorGone(error) || (lost !== undefined && isNotReady(error));
-        if (!isGone || state.rest === undefined) throw error;
+        if (!isGone || state.rest === undefined) throw withDelivered(error, state.tokens);
         if (state.tokens > before) {
           lost = { atMs: performance.now(), error };
           left = this.#fromCurrent(endpoint);
@@ -75,7 +75,7 @@ export class HttpTransport implements Transport {
         if (left.length > 0) continue;
         // Before anything has come, none that is waited for was there.
         if (lost === undefined) throw error;
-        if (performance.now() - lost.atMs > moveMs) throw lost.error;
+        if (performance.now() - lost.atMs > moveMs) throw withDelivered(lost.error, state.tokens);
         await delay(movePauseMs, undefined, { signal });
         left = this.#fromCurrent(endpoint);
       }

@@ -4,20 +4,33 @@ import { z } from 'zod';
 import { readText } from './read-text.ts';
 
 const errorBodySchema = z.object({
-  error: z.object({ message: z.string(), code: z.string().nullish() }),
+  error: z.object({
+    message: z.string(),
+    code: z.string().nullish(),
+    deliveredTokens: z.number().int().nonnegative().optional().catch(undefined),
+  }),
 });
 
 /**
  * Returns the error that a JSON body or event carries; undefined when it carries none. Unknown codes become `fallback`,
- * default `internal`.
+ * default `internal`. Its details hold the `deliveredTokens` that came before it, where it tells.
  */
 export function errorFromBody(body: unknown, fallback: ErrorCode = 'internal'): SkeinError | undefined {
   const result = errorBodySchema.safeParse(body);
   if (!result.success) return undefined;
-  const { message } = result.data.error;
+  const { message, deliveredTokens } = result.data.error;
   // In OpenAI's API codes have underscores.
   const code = result.data.error.code?.replaceAll('_', '-') ?? '';
-  return new SkeinError(isErrorCode(code) ? code : fallback, message);
+  const details = deliveredTokens === undefined ? {} : { deliveredTokens };
+  return new SkeinError(isErrorCode(code) ? code : fallback, message, { details });
+}
+
+/** Adds to the error that ends an answer how many of its tokens were delivered, where some were and it does not say so. */
+export function withDelivered(thrown: unknown, tokens: number): SkeinError {
+  const error = asSkeinError(thrown);
+  if (tokens === 0 || error.details['deliveredTokens'] !== undefined) return error;
+  const details = { ...error.details, deliveredTokens: tokens };
+  return new SkeinError(error.code, error.message, { cause: thrown, details });
 }
 
 /**

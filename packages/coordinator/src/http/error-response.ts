@@ -72,6 +72,16 @@ export function errorBody(thrown: unknown): ErrorBody {
   };
 }
 
+/**
+ * Returns the public form of an error that ends a stream. `deliveredTokens` are the tokens of the answer that came before it,
+ * from all replicas together; it is left out where the error does not know.
+ */
+export function errorEvent(thrown: unknown): { readonly error: ErrorBody['error'] & { deliveredTokens?: number } } {
+  const { error } = errorBody(thrown);
+  const { deliveredTokens } = asSkeinError(thrown).details;
+  return { error: { ...error, ...(typeof deliveredTokens === 'number' && { deliveredTokens }) } };
+}
+
 /** Makes the HTTP answer for an error that came before the first byte of another answer. */
 export function errorResponse(thrown: unknown): Response {
   const { code, status, details } = publicError(thrown);

@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http';
 import { onAbort } from '@skein/protocol';
 
 import type { Schedule } from '../../timers.ts';
-import { errorBody } from '../error-response.ts';
+import { errorEvent } from '../error-response.ts';
 import { NodeBody, WebBody } from './body.ts';
 
 /** A sink of server-sent events. Those for a client that is gone are kept alone, where there is somebody to keep them. */
@@ -134,7 +134,7 @@ export async function eventStream(
       if (!hasBegun) throw error;
       if (!isGone) {
         onError(error);
-        sink.send(errorBody(error));
+        sink.send(errorEvent(error));
       }
     } finally {
       timer?.[Symbol.dispose]();

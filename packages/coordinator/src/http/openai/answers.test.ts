@@ -95,6 +95,14 @@ describe('a streamed answer', () => {
     ]);
   });
 
+  it('says in that event how much was delivered, as programs read it', async () => {
+    const details = { deliveredTokens: 3, deployment: 'deployment-1' };
+    const { app } = testApp({ events: () => failAfter('Hel', new SkeinError('stage-lost', 'went away', { details })) });
+    const events = await sentEvents(await post(app, '/v1/completions', { ...plain, stream: true }));
+    const error = { message: 'went away', type: 'server_error', param: null, code: 'stage_lost', deliveredTokens: 3 };
+    expect(events.at(-1)).toEqual({ error });
+  });
+
   it('has a proper status for an error before the first text', async () => {
     const { app } = testApp({ events: () => failAfter('', new SkeinError('context-length-exceeded', 'too long')) });
     const response = await post(app, '/v1/completions', { ...plain, stream: true });
