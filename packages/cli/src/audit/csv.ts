@@ -16,6 +16,7 @@ const columns = [
   'sha256',
   'deployment',
   'peers',
+  'readAlong',
   'stages',
   'choices',
   'promptSize',

@@ -50,6 +50,7 @@ function describeRequest(event: Of<'request'>): string {
     `${(durationMs / 1000).toFixed(1)} s`,
     `asked by ${client === 'local' ? 'a program' : peers([client])}${from(address)}`,
     event.peers.length === 0 ? 'seen by no peer' : `seen by ${peers(event.peers)}`,
+    ...(event.readAlong === undefined ? [] : [`read along by ${peers(event.readAlong)}`]),
   ].join(', ');
 }
 

@@ -219,11 +219,8 @@ test('takes nothing that is not one of its events, and nothing without bounds', 
   const endless = { ...requestEvent, endpoint: '/v1'.repeat(1000) };
   await expect(log.append(endless)).rejects.toThrow('endpoint');
   await expect(log.append({ type: 'checkpoint' } as never)).rejects.toThrow('type');
-  const longest = auditEventSchema.parse({
-    ...requestEvent,
-    model: '\0'.repeat(512),
-    peers: Array.from({ length: maxRequestPeers }, (_, index) => `${peerIdOf(index)}${'x'.repeat(108)}`),
-  });
+  const peers = Array.from({ length: maxRequestPeers }, (_, index) => `${peerIdOf(index)}${'x'.repeat(108)}`);
+  const longest = auditEventSchema.parse({ ...requestEvent, model: '\0'.repeat(512), peers, readAlong: peers });
   const { line } = encodeEntry(longest, { seq: 1, time: new Date(0).toISOString(), previous: noHash, key: auditKey });
   expect(line.byteLength).toBeLessThan(maxLineBytes);
   const more = { ...requestEvent, prompt: 'a secret' };

@@ -9,7 +9,7 @@ import { isSigned, withSignature } from './signature.ts';
 /** The hash before the first entry. */
 export const noHash = '0'.repeat(64);
 
-/** Longest line, in bytes: the longest request that the schema allows takes half of it. */
+/** Longest line, in bytes: the longest request that the schema allows has room. */
 export const maxLineBytes = 128 * 1024;
 
 /** The fields of entries of all types. A newer Skein may write types that are not known here. */

@@ -80,7 +80,7 @@ const canarySchema = z.object({
   peers: z.array(peerIdSchema).max(limits.maxStages),
 });
 
-/** Most peers that one request names: it may have gone to several replicas, one after the other. */
+/** Most peers in each list of one request: it may have gone to several replicas, one after the other. */
 export const maxRequestPeers = 4 * limits.maxStages;
 
 /**
@@ -103,6 +103,8 @@ const requestSchema = z.object({
   deployment: deploymentIdSchema.optional(),
   /** All peers that it was sent to: of each replica the lead, then its other stages. */
   peers: z.array(peerIdSchema).max(maxRequestPeers),
+  /** Other peers that were sent prompt and answer to read along, in case it had to go on there. Left out where there were none. */
+  readAlong: z.array(peerIdSchema).max(maxRequestPeers).optional(),
   choices: count.optional(),
   /** Labels that every machine had to have which it was sent to. */
   labels: labelsSchema.optional(),

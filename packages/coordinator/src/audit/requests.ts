@@ -24,9 +24,11 @@ export interface AskedReplica {
   readonly peers: readonly string[];
   /** The same machines with their labels, where the request asks for some. */
   readonly machines?: readonly AnsweringMachine[] | undefined;
+  /** Whether it only reads prompt and answer along, in case the answer has to go on there. Default: false. */
+  readonly readsAlong?: boolean | undefined;
 }
 
-/** A machine that computes an answer, with the labels of its certificate. */
+/** A machine that computes an answer or reads it along, with the labels of its certificate. */
 export interface AnsweringMachine {
   readonly peer: string;
   readonly name: string;
@@ -45,6 +47,7 @@ export class RequestRecord implements AnswerObserver {
   readonly #origin: RequestOrigin;
   readonly #over: (event: Omit<RequestEvent, 'durationMs'>) => void;
   readonly #peers = new Set<string>();
+  readonly #readAlong = new Set<string>();
   readonly #finishReasons: FinishReason[] = [];
   #summary: RequestSummary = {};
   #deployment: string | undefined;
@@ -62,9 +65,10 @@ export class RequestRecord implements AnswerObserver {
     this.#summary = summary;
   }
 
-  onAsk({ deployment, peers }: AskedReplica): void {
-    this.#deployment = deployment;
-    for (const peer of peers) if (this.#peers.size < maxRequestPeers) this.#peers.add(peer);
+  onAsk({ deployment, peers, readsAlong = false }: AskedReplica): void {
+    if (!readsAlong) this.#deployment = deployment;
+    const seen = readsAlong ? this.#readAlong : this.#peers;
+    for (const peer of peers) if (seen.size < maxRequestPeers) seen.add(peer);
   }
 
   onTokens(choice: number, count: number): void {
@@ -100,6 +104,7 @@ export class RequestRecord implements AnswerObserver {
     if (this.#isOver) return;
     this.#isOver = true;
     const finishReasons = this.#finishReasons.filter((reason) => reason !== undefined);
+    const readAlong = this.#readAlong.difference(this.#peers);
     this.#over({
       type: 'request',
       ...this.#origin,
@@ -107,6 +112,7 @@ export class RequestRecord implements AnswerObserver {
       ...this.#summary,
       ...(this.#deployment !== undefined && { deployment: this.#deployment }),
       peers: [...this.#peers],
+      ...(readAlong.size > 0 && { readAlong: [...readAlong] }),
       ...(this.#promptTokens !== undefined && { promptTokens: this.#promptTokens }),
       ...(this.#peers.size > 0 && {
         completionTokens: this.#completionTokens.values().reduce((sum, one) => sum + one, 0),

@@ -20,8 +20,16 @@ export interface Choice extends AsyncIterable<GenerationUpdate> {
   readonly transcript: Pick<Transcript, 'continuation'>;
   /** The interruptions since it was continued, or began. Default: none. */
   readonly interruptions?: Interruptions | undefined;
-  /** The machines that have computed it, where labels were asked of them. Default: unknown. */
-  readonly machines?: readonly AnsweringMachine[] | undefined;
+  /** The machines that have seen its request so far. Default: unknown. */
+  readonly receipt?: AnswerReceipt | undefined;
+}
+
+/** The machines that a request has gone to so far, each in one of the two lists; empty where it asks for no labels. */
+export interface AnswerReceipt {
+  /** The machines that may have computed a part of its answer. */
+  readonly machines: readonly AnsweringMachine[];
+  /** The others, which have read question and answer along in case it had to go on there. */
+  readonly readAlong: readonly AnsweringMachine[];
 }
 
 /** The parts of the coordinator that the OpenAI endpoints need. */
@@ -51,7 +59,7 @@ export interface GenerationPort {
       readonly routing?: RoutingHeaders | undefined;
       /** Resolves when the request may be sent. Its error is that of the generations. Default: it may be sent at once. */
       readonly admitted?: Promise<void> | undefined;
-      /** Called with each replica right before the request is sent there. */
+      /** Called with each replica right before the request, or the answer to read along, is sent there. */
       readonly onAsk?: ((replica: AskedReplica) => void) | undefined;
     },
   ): readonly Choice[];

@@ -1,22 +1,32 @@
 import type { AnsweringMachine, AskedReplica } from '../audit/index.ts';
-import type { Choice } from './generation-port.ts';
+import type { AnswerReceipt, Choice } from './generation-port.ts';
 
 /**
- * The machines that a request with labels has gone to, with theirs: all that may have computed a part of its answer, over
- * all attempts and choices.
+ * The machines that a request with labels has gone to, with theirs, over all attempts and choices so far. Empty where no
+ * labels were asked for.
  */
-export class Receipt {
+export class Receipt implements AnswerReceipt {
   readonly #machines = new Map<string, AnsweringMachine>();
+  readonly #readAlong = new Map<string, AnsweringMachine>();
 
-  /** Notes the machines of a replica that is asked. */
-  onAsk({ machines = [] }: AskedReplica): void {
-    for (const machine of machines) this.#machines.set(machine.peer, machine);
+  get machines(): readonly AnsweringMachine[] {
+    return [...this.#machines.values()];
   }
 
-  /** Returns the choices of a request, whose ends carry the receipt where there is something to prove. */
+  get readAlong(): readonly AnsweringMachine[] {
+    return [...this.#readAlong.values()].filter(({ peer }) => !this.#machines.has(peer));
+  }
+
+  /** Notes the machines of a replica that is asked. */
+  onAsk({ machines = [], readsAlong = false }: AskedReplica): void {
+    const noted = readsAlong ? this.#readAlong : this.#machines;
+    for (const machine of machines) noted.set(machine.peer, machine);
+  }
+
+  /** Returns the choices of a request with this receipt. */
   of(choices: readonly Choice[]): readonly Choice[] {
-    const machines = () => (this.#machines.size === 0 ? undefined : [...this.#machines.values()]);
     return choices.map((choice) => ({
+      receipt: this,
       get route() {
         return choice.route;
       },
@@ -25,9 +35,6 @@ export class Receipt {
       },
       get interruptions() {
         return choice.interruptions;
-      },
-      get machines() {
-        return machines();
       },
       [Symbol.asyncIterator]: () => choice[Symbol.asyncIterator](),
     }));

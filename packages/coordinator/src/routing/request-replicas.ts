@@ -33,7 +33,7 @@ export interface RequestReplicasOptions {
   readonly signal: AbortSignal;
   /** Resolves when the request may be sent. Default: it may be sent at once. */
   readonly admitted?: Promise<void> | undefined;
-  /** Called with each replica before it is tried. */
+  /** Called with each replica before it is tried, and before it reads along. */
   readonly onAsk: ((replica: AskedReplica) => void) | undefined;
   /** The run of the first choice, for the others: its replica has the prompt in its cache. */
   readonly first: GenerationRun | undefined;
@@ -58,8 +58,8 @@ export class RequestReplicas implements ReplicaSource {
    * when none is left
    */
   async take(failed: readonly FailedAttempt[], prefer?: Route): Promise<Attempt> {
-    const { cards, deployments, replicas } = this.#components;
-    const { model, prompt, engines, first, signal, routing, admitted, onAsk } = this.#options;
+    const { replicas } = this.#components;
+    const { model, prompt, engines, first, signal, routing, admitted } = this.#options;
     await admitted;
     if (first !== undefined && failed.length === 0) await untilAborted(first.begun, signal);
     // Found and counted in one go: a request that comes at the same moment sees this one.
@@ -74,9 +74,7 @@ export class RequestReplicas implements ReplicaSource {
     });
     const route = ready ?? (await this.#deploy(failed));
     const attempt = replicas.take({ prompt, session: routing?.session, ...route });
-    const { deployment } = route;
-    const peers = deployments.peersOf(deployment) ?? stagePeers(cards(), route);
-    onAsk?.({ deployment, peers, ...(routing?.labels !== undefined && { machines: machinesOf(cards(), peers) }) });
+    this.#options.onAsk?.(this.#describe(route));
     return attempt;
   }
 
@@ -85,6 +83,19 @@ export class RequestReplicas implements ReplicaSource {
     const { replicas } = this.#components;
     const query = { model, prompt, labels: routing?.labels, lost: engines.dead, prefer: last };
     return replicas.follower(query, current);
+  }
+
+  readsAlong(route: Route): void {
+    this.#options.onAsk?.({ ...this.#describe(route), readsAlong: true });
+  }
+
+  /** Describes a replica with the machines that see what is sent there. */
+  #describe(route: Route): AskedReplica {
+    const { cards, deployments } = this.#components;
+    const { deployment } = route;
+    const peers = deployments.peersOf(deployment) ?? stagePeers(cards(), route);
+    if (this.#options.routing?.labels === undefined) return { deployment, peers };
+    return { deployment, peers, machines: machinesOf(cards(), peers) };
   }
 
   async #deploy(failed: readonly FailedAttempt[]): Promise<Route> {

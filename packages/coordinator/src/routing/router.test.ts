@@ -295,6 +295,36 @@ it('tells whom a request goes to: the stages of every replica that is asked', as
   ]);
 });
 
+it('tells who reads an answer along, before it is sent there', async () => {
+  const replicas: AskedReplica[] = [];
+  const toldBefore = Promise.withResolvers<readonly AskedReplica[]>();
+  member.handle(methods.readAlong, async (stream) => {
+    toldBefore.resolve([...replicas]);
+    await stream.read();
+  });
+  answering[Symbol.dispose]();
+  member.handle(methods.generate, async (stream) => {
+    await stream.read();
+    await stream.write({ type: 'generation-begin', promptTokens: 1000, promptHash: 'a'.repeat(64), maxTokens: 8 });
+    await stream.write({ type: 'text-delta', text: 'upon', tokens: [1] });
+    await toldBefore.promise;
+    const usage = { promptTokens: 1000, completionTokens: 1 };
+    const timings = { firstTokenMs: 1, decodeMs: 1 };
+    await stream.write({ type: 'generation-end', finishReason: 'stop', usage, timings });
+  });
+  const { stages, ...standby } = { ...leadCard(bob, { deployment: 'deployment-2' }), labels: { zone: 'eu' } };
+  const router = routerOver([
+    { ...leadCard(ada, { deployment: 'deployment-1' }), labels: { zone: 'eu' } },
+    { ...standby, stages: stages.map((stage) => ({ ...stage, standby: true })) },
+  ]);
+  const options = { routing: { labels: { zone: 'eu' } }, onAsk: (replica: AskedReplica) => replicas.push(replica) };
+  await Promise.all(router.generate(served.model, [input], { id, signal, ...options }).map(outcomeOf));
+  expect(await toldBefore.promise).toMatchObject([
+    { deployment: 'deployment-1', peers: [ada], machines: [{ peer: ada }] },
+    { deployment: 'deployment-2', peers: [bob], machines: [{ peer: bob, labels: { zone: 'eu' } }], readsAlong: true },
+  ]);
+});
+
 it('names a request alike in all attempts at all of its choices', async () => {
   scripts = { 'deployment-1': 'overloaded' };
   await ask(routerOver(twoLeads), served.model, { choices: 3 });

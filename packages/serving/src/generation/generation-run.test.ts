@@ -433,17 +433,21 @@ describe('an answer that is read along', () => {
     endless([{ ...begin, promptTokens: 1000 }, delta], () => (read.length > 0 ? 'stage-lost' : undefined));
     const source = oneAfterTheOther('first', 'second');
     const preferred: (string | undefined)[] = [];
+    const told: [string, number][] = [];
     const generation = run({
       take: (failed, prefer) => {
         preferred.push(prefer?.deployment);
         return source.take(failed);
       },
       follower: () => ({ deployment: 'second', lead: member.peerId }),
+      // Told before the lead has anything of it.
+      readsAlong: ({ deployment }) => told.push([deployment, read.length]),
     });
     const events = await Array.fromAsync(generation);
     expect(events.at(-1)).toMatchObject({ usage: { failovers: 1 } });
     expect(read[0]).toMatchObject({ deployment: 'second' });
     expect(preferred).toEqual([undefined, 'second']);
+    expect(told[0]).toEqual(['second', 0]);
   });
 
   test('costs no third engine where the one that reads it along dies, too', async () => {

@@ -31,6 +31,8 @@ export interface ReplicaSource {
    * undefined where there is none. That is `last`, the one before, as long as it may be.
    */
   follower(current: Route, last?: Route): Route | undefined;
+  /** Called with the replica each time before it is sent prompt and answer to read along. Default: nobody wants to know. */
+  readsAlong?(route: Route): void;
 }
 
 export interface GenerationRunOptions extends Omit<GenerateOptions, 'onLeaving'> {
@@ -227,7 +229,8 @@ export class GenerationRun implements AsyncIterable<GenerationUpdate> {
 
   /** Makes the reading of the answer at another replica. */
   #readAt({ deployment, lead }: Route): ReadingAlong {
-    const { prompt } = this.#options.request;
+    const { request, replicas } = this.#options;
+    const { prompt } = request;
     const route = { deployment, lead };
     return new ReadingAlong({
       route,
@@ -238,6 +241,7 @@ export class GenerationRun implements AsyncIterable<GenerationUpdate> {
         if (resume === undefined) throw new SkeinError('internal', 'nothing is read of an answer that has not begun');
         const { promptHash, tokens } = resume;
         const reading = { prompt, askedAt: this.#askedAt, promptHash, tokens };
+        replicas.readsAlong?.(route);
         try {
           await readAlong(this.#mesh, route, reading, { id: this.id, signal });
         } catch (thrown) {

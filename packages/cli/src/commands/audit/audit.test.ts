@@ -33,7 +33,8 @@ const events: readonly AuditEvent[] = [
     endpoint: '/v1/chat/completions',
     outcome: 'failed',
     model: '=tiny, "1"',
-    peers: [ada, bob],
+    peers: [ada],
+    readAlong: [bob],
     completionTokens: 7,
     error: 'stage-lost',
     durationMs: 1234,
@@ -110,7 +111,7 @@ test('shows the last entries for people', async () => {
   expect(refused).toContain('refusal  somebody: not-a-member from /ip4/192.168.1.66/tcp/4711, 3 times');
   expect(deployed).toContain(`deployed: =tiny, "1", layers 0–4 on …${ada.slice(-6)}, layer 5 on …${bob.slice(-6)}`);
   expect(asked).toContain('failed (stage-lost): =tiny, "1", ? + 7 tokens, 1.2 s, asked by a program from 127.0.0.1');
-  expect(asked).toContain(`seen by …${ada.slice(-6)}, …${bob.slice(-6)}`);
+  expect(asked).toContain(`seen by …${ada.slice(-6)}, read along by …${bob.slice(-6)}`);
   expect(checkpoint).toMatch(/checkpoint$/);
 });
 
@@ -144,7 +145,7 @@ test('exports rows that a spreadsheet takes for text', async () => {
   const rows = stdout.split('\r\n');
   expect(rows).toHaveLength(8);
   expect(rows[0]).toMatch(/^seq,time,type,/);
-  expect(rows[5]).toContain(`,127.0.0.1,/v1/chat/completions,"'=tiny, ""1""",,,${ada} ${bob},,`);
+  expect(rows[5]).toContain(`,127.0.0.1,/v1/chat/completions,"'=tiny, ""1""",,,${ada},${bob},,`);
 });
 
 test('exports nothing from a line on that was changed, and says which', async () => {

@@ -1,15 +1,15 @@
 import type { AnswerEvent, DescribedLogprobs, FinishReason } from '@skein/protocol';
 import type { Route } from '@skein/serving';
 
-import type { AnsweringMachine } from '../../audit/index.ts';
+import type { AnswerReceipt } from '../generation-port.ts';
 
 type Finish = Extract<AnswerEvent, { type: 'finish' }>;
 
 /** The report of an answer beside its text. `lead` and the timings are Skein's own. */
 export interface Completion extends Route {
   readonly end: Finish;
-  /** The machines that have computed it, where labels were asked of them. */
-  readonly machines?: readonly AnsweringMachine[] | undefined;
+  /** The machines that have seen its request so far. Default: unknown. */
+  readonly receipt?: AnswerReceipt | undefined;
 }
 
 /**
@@ -118,10 +118,18 @@ export function usageOf({ end }: Completion): object {
 
 /**
  * Returns the facts that are not part of OpenAI's API: the deployment and lead that answered, and the lead's timings in
- * milliseconds; and for a request with labels the machines that may have computed a part of it, with theirs.
+ * milliseconds; and for a request with labels the machines that may have computed a part of it or have read it along, with
+ * theirs.
  */
-export function skeinOf({ deployment, lead, machines, end }: Completion): object {
-  return { deployment, lead, ...(machines !== undefined && { machines }), timings: end.timings };
+export function skeinOf({ deployment, lead, receipt, end }: Completion): object {
+  const { machines = [], readAlong = [] } = receipt ?? {};
+  return {
+    deployment,
+    lead,
+    ...(machines.length > 0 && { machines }),
+    ...(readAlong.length > 0 && { readAlong }),
+    timings: end.timings,
+  };
 }
 
 export type TokenLogprob = Pick<DescribedLogprobs, 'bytes' | 'logprob'>;

@@ -117,8 +117,8 @@ async function readChoice(
       }
       case 'finish': {
         if (choice.route === undefined) throw new SkeinError('internal', 'a generation ended at no lead');
-        const { route, machines } = choice;
-        const completion = { ...route, ...(machines !== undefined && { machines }), end: event };
+        const { route, receipt } = choice;
+        const completion = { ...route, receipt, end: event };
         observer.onEnd(index, event);
         onEnd?.(index, completion);
         return completion;
