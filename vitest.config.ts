@@ -23,7 +23,8 @@ export default defineConfig({
   test: {
     setupFiles: ['scripts/patient-tests.ts'],
     pool: 'forks',
-    maxWorkers: 2,
+    // Suites that start daemons wait a good part of their time: three keep the two processors of a small machine busy.
+    maxWorkers: 3,
     sequence: { sequencer: LongSuitesFirst },
     testTimeout: 60_000,
     hookTimeout: 120_000,

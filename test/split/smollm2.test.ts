@@ -72,14 +72,14 @@ describe('SmolLM2 split over peers', () => {
   it('is compared with answers that make sense, one of them to a long prompt', ({ skip }) => {
     if (cluster === undefined) return skip(unreachable);
     expect(whole[0]?.text).toContain('Paris');
-    expect(whole.at(-1)?.promptTokens).toBeGreaterThan(300);
+    expect(whole.at(-1)?.promptTokens).toBeGreaterThan(250);
     return undefined;
   });
 
   it('answers token for token as the whole model does, with 2 and with 3 stages', async ({ skip }) => {
     if (cluster === undefined) return skip(unreachable);
     expect(whole[0]?.text).toContain('Paris');
-    expect(whole.at(-1)?.promptTokens).toBeGreaterThan(300);
+    expect(whole.at(-1)?.promptTokens).toBeGreaterThan(250);
     expect(await answersOf(cluster, 2)).toEqual(whole);
     expect(await answersOf(cluster, 3)).toEqual(whole);
     return undefined;

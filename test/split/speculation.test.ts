@@ -9,11 +9,12 @@ import { longPassage } from '../support/prompts.ts';
 /** Texts that neither draft tokens nor shared prefixes may change, on the real model. */
 let cluster: Cluster | undefined;
 let unreachable = '';
+const model = 'smollm2-135m-instruct';
 
 beforeAll(async () => {
-  const model = await defaultModelFile();
-  if ('unreachable' in model) unreachable = model.unreachable;
-  else cluster = await startCluster({ peers: 2, models: [model.path] });
+  const file = await defaultModelFile();
+  if ('unreachable' in file) unreachable = file.unreachable;
+  else cluster = await startCluster({ peers: 2, models: [file.path] });
 });
 
 afterAll(async () => {
@@ -51,22 +52,28 @@ async function ask(deployment: string, lead: string, { text, ...rest }: Asked) {
 }
 
 describe.each([1, 2])('with %i stages', (stages) => {
+  let deployment = { id: '', lead: '' };
+  const told = async (asked: Asked) => await ask(deployment.id, deployment.lead, asked);
+
+  beforeAll(async () => {
+    if (cluster === undefined) return;
+    const { id, stages: placed } = await cluster.coordinator.deployments.deploy({ model, stages });
+    deployment = { id, lead: placed[0]?.peer ?? '' };
+  });
+
+  afterAll(async () => {
+    await cluster?.coordinator.deployments.undeploy(deployment.id);
+  });
+
   it('drafting changes no token, greedy or drawn', async ({ skip }) => {
     if (cluster === undefined) return skip(unreachable);
-    const { deployments } = cluster.coordinator;
-    const { id, stages: placed } = await deployments.deploy({ model: 'smollm2-135m-instruct', stages });
-    const lead = placed[0]?.peer ?? '';
     let accepted = 0;
-    try {
-      for (const { text, sampling } of drafting) {
-        const without = await ask(id, lead, { text, sampling, speculation: false });
-        const speculating = await ask(id, lead, { text, sampling, speculation: true });
-        expect(speculating.tokens).toEqual(without.tokens);
-        expect(without.usage?.draftedTokens).toBe(0);
-        accepted += speculating.usage?.acceptedTokens ?? 0;
-      }
-    } finally {
-      await deployments.undeploy(id);
+    for (const { text, sampling } of drafting) {
+      const without = await told({ text, sampling, speculation: false });
+      const speculating = await told({ text, sampling, speculation: true });
+      expect(speculating.tokens).toEqual(without.tokens);
+      expect(without.usage?.draftedTokens).toBe(0);
+      accepted += speculating.usage?.acceptedTokens ?? 0;
     }
     // A place of the ring that would stay empty costs nothing; on one machine it is weighed what draft tokens cost.
     expect(accepted).toBeGreaterThan(stages > 1 ? 0 : -1);
@@ -75,23 +82,16 @@ describe.each([1, 2])('with %i stages', (stages) => {
 
   it('a prompt that was read before is not read again, nor twice by requests that come together', async ({ skip }) => {
     if (cluster === undefined) return skip(unreachable);
-    const { deployments } = cluster.coordinator;
-    const { id, stages: placed } = await deployments.deploy({ model: 'smollm2-135m-instruct', stages });
-    const lead = placed[0]?.peer ?? '';
     const asked = (text: string): Asked => ({ text, sampling: greedy, speculation: true });
-    try {
-      const first = await ask(id, lead, asked(longPassage));
-      const again = await ask(id, lead, asked(longPassage));
-      expect(first.usage?.cachedTokens).toBe(0);
-      expect(again.usage?.cachedTokens).toBe((first.usage?.promptTokens ?? 0) - 1);
-      expect(again.tokens).toEqual(first.tokens);
-      const other = `Once more. ${longPassage}`;
-      const together = await Promise.all([other, other, other].map(async (text) => await ask(id, lead, asked(text))));
-      expect(together.filter(({ usage }) => (usage?.cachedTokens ?? 0) > 200)).toHaveLength(2);
-      expect(new Set(together.map(({ tokens }) => tokens.join())).size).toBe(1);
-    } finally {
-      await deployments.undeploy(id);
-    }
+    const first = await told(asked(`Once. ${longPassage}`));
+    const again = await told(asked(`Once. ${longPassage}`));
+    expect(first.usage?.cachedTokens).toBe(0);
+    expect(again.usage?.cachedTokens).toBe((first.usage?.promptTokens ?? 0) - 1);
+    expect(again.tokens).toEqual(first.tokens);
+    const other = `Twice. ${longPassage}`;
+    const together = await Promise.all([other, other, other].map(async (text) => await told(asked(text))));
+    expect(together.filter(({ usage }) => (usage?.cachedTokens ?? 0) > 150)).toHaveLength(2);
+    expect(new Set(together.map(({ tokens }) => tokens.join())).size).toBe(1);
     return undefined;
   }, 180_000);
 });

@@ -31,7 +31,17 @@ function asking(index: number, sampling: Sampling): Generation {
   };
 }
 
+const heard = new Map<string, Promise<unknown>>();
+
+/** Returns the answer to a generation that has so many stages to itself. Each is computed once. */
 async function alone(stages: number, generation: Generation): Promise<unknown> {
+  const key = JSON.stringify([stages, generation]);
+  const answer = heard.get(key) ?? computeAlone(stages, generation);
+  heard.set(key, answer);
+  return await answer;
+}
+
+async function computeAlone(stages: number, generation: Generation): Promise<unknown> {
   using pipeline = await Pipeline.create(model, stages);
   pipeline.start('alone', generation);
   return await pipeline.answer('alone');
