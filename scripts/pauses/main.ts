@@ -7,7 +7,8 @@ import { pauseCases, type PauseSample } from './pause.ts';
 const usage = `Measures how long the reader of an answer waits when what computes it is killed or drained, on SmolLM2, with a
 coordinator and two peers of one thread each on this machine. Linux only.
 usage: npm run pauses [-- --rounds <count>] [--alone <count>] [--json]
-  --rounds  samples of each drain, and of each loss with another replica left; default 3
+  --rounds  samples of each drain, and of each loss with another replica left, which comes 1 to 5 s after the first text;
+            default 5
   --alone   samples of each loss with no other replica left; default 1
   --json    print one JSON object, and nothing else, on stdout: for each case { pauseMs, toldMs, replayMs }, each
             { p50, p95, max, n }. pauseMs is what the reader saw, toldMs what the usage said (after a drain nothing),
@@ -31,7 +32,7 @@ function summarized(samples: readonly PauseSample[]): Readonly<Record<keyof Paus
 
 await runScript({
   usage,
-  numbers: { rounds: { default: 3, least: 0 }, alone: { default: 1, least: 0 } },
+  numbers: { rounds: { default: 5, least: 0 }, alone: { default: 1, least: 0 } },
   async run({ rounds, alone, json }, signal) {
     const cases = pauseCases.filter(({ isAlone }) => (isAlone ? alone : rounds) > 0);
     const samples = await measurePauses({

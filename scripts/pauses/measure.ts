@@ -20,14 +20,12 @@ export interface MeasureOptions {
   readonly onSample: (one: PauseCase, sample: PauseSample | undefined) => void;
 }
 
-/** Time from the first text to the fault, in milliseconds: enough for an idle replica to read the prompt along. */
-const beforeMs = 4000;
+/** Returns the time from the first text to the fault, in milliseconds: each round strikes at another moment of an answer. */
+const beforeMs = (round: number): number => 1000 * (1 + (round % 5));
 const readyMs = 120_000;
 /** An answer that no control token ends, by a grammar without an end: matching it costs next to nothing. */
 const endless = { temperature: 0, grammar: 'root ::= [a-z ] root', speculation: false };
-const question = 'Retell this as a child would. '.concat(
-  'The river rose in the night and took the bridge. '.repeat(20),
-);
+const question = 'Retell this as a child would. '.concat('The river rose in the night and took the bridge. '.repeat(8));
 
 /** Measures, in each case and round, how long the reader of one answer waits when what computes it is lost. */
 export async function measurePauses(options: MeasureOptions): Promise<ReadonlyMap<string, readonly PauseSample[]>> {
@@ -73,7 +71,7 @@ async function measure(house: House, client: SkeinClient, wanted: Measurement): 
   const prompt = `${one.key} ${round}. ${question}`;
   const generation = client.complete({ ...endless, model, prompt, maxTokens: answerTokensIn(one) }, { signal });
   let [text, textBefore, lastMs, pauseMs, struckMs] = ['', '', performance.now(), 0, Number.POSITIVE_INFINITY];
-  let over: Promise<void> | undefined;
+  let over: Promise<(() => Promise<void>) | undefined> | undefined;
   let hasMoved = false;
   for await (const part of generation) {
     const nowMs = performance.now();
@@ -81,16 +79,19 @@ async function measure(house: House, client: SkeinClient, wanted: Measurement): 
     lastMs = nowMs;
     text += part.text;
     if (hasMoved) break;
-    over ??= delay(beforeMs, undefined, { signal }).then(async () => {
+    over ??= delay(beforeMs(round), undefined, { signal }).then(async () => {
       const victim = await busyPeer(house, one, signal);
       struckMs = performance.now();
-      await strike(house, victim, one, signal);
+      const mend = await strike(house, victim, one, signal);
       // A machine is drained once its answers go on elsewhere; the rest of this one would tell nothing.
       hasMoved = one.action === 'drain';
+      return mend;
     });
   }
   const toldMs = hasMoved ? undefined : (await generation.result()).usage.pauseMs;
-  await over;
+  await (
+    await over
+  )?.();
   if (!hasMoved && toldMs === undefined) return undefined;
   const sample = { pauseMs: Math.round(pauseMs), ...(toldMs !== undefined && { toldMs }) };
   if (round > 0) return sample;
@@ -115,18 +116,29 @@ async function busyPeer({ url }: House, { action }: PauseCase, signal: AbortSign
   return found;
 }
 
-async function strike(house: House, victim: string, { action }: PauseCase, signal: AbortSignal): Promise<void> {
+/**
+ * Loses the replica on a peer. Returns what brings the peer back where the answer can go on without it: its start would
+ * take the processors of this machine from the replica that is left, as that of another machine would not.
+ */
+async function strike(
+  house: House,
+  victim: string,
+  { action, isAlone }: PauseCase,
+  signal: AbortSignal,
+): Promise<(() => Promise<void>) | undefined> {
   switch (action) {
     case 'kill-engine':
     case 'kill-last-engine':
       for (const pid of await house.enginesOf(victim)) process.kill(pid, 'SIGKILL');
-      return;
+      return undefined;
     case 'kill-peer':
       await house.killPeer(victim);
+      if (!isAlone) return async () => await house.startPeer(victim);
       await house.startPeer(victim);
-      return;
+      return undefined;
     case 'drain':
       await openCoordinator({ url: house.url }).drain(victim, { signal });
+      return undefined;
   }
 }
 
