@@ -476,7 +476,25 @@ export const messagesOf: Readonly<Record<keyof typeof methods, readonly WireMess
       promptHash: sha256,
       tokens: [5, 6, 7],
     }),
-    of('event', readAlongEventSchema, { type: 'read-along-end', cachedTokens: 2 }, { type: 'generation-error', error }),
+    of('moving-request', readAlongRequestSchema, {
+      type: 'read-along',
+      request: 'chatcmpl-1',
+      deployment: 'deployment-1',
+      prompt: 'chat',
+      askedAt: 1_700_000_000_000,
+      promptHash: sha256,
+      tokens: [5, 6, 7],
+      moves: true,
+      hearsProgress: true,
+    }),
+    of(
+      'event',
+      readAlongEventSchema,
+      { type: 'read-along-begin', cachedTokens: 2 },
+      { type: 'read-along-progress' },
+      { type: 'read-along-end', cachedTokens: 2 },
+      { type: 'generation-error', error },
+    ),
   ],
 };
 

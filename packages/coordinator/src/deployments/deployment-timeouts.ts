@@ -42,7 +42,7 @@ export const defaultTimeouts: DeploymentTimeouts = {
   loadStallMs: 120_000,
   connectMs: 30_000,
   closeMs: 5000,
-  leaveMs: 60_000,
+  leaveMs: 600_000,
   lossNoticeMs: maxDeadAfterMs + 1000,
   releaseMs: 8000,
   comingMs: 10_000,

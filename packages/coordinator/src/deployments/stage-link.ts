@@ -26,7 +26,8 @@ export interface StageTimeouts {
   readonly closeMs: number;
   /**
    * For generations that other leads can continue to leave a lead that hands them over; they end when it is over. Default
-   * 60,000: reading along a few thousand tokens takes a processor that long, and meanwhile nobody's answer waits.
+   * 600,000, the most that a lead takes: reading 8,000 tokens of an 8B model takes a processor three minutes, and meanwhile
+   * nobody's answer waits. Runs whose other lead does not read on leave after a minute by themselves.
    */
   readonly leaveMs: number;
 }

@@ -75,7 +75,7 @@ type EngineGeneration = Pick<
 >;
 
 /** The part of a request to read along that the engine reads. */
-type EngineReading = Pick<ReadAlongRequest, 'prompt' | 'askedAt' | 'promptHash' | 'tokens'>;
+type EngineReading = Pick<ReadAlongRequest, 'prompt' | 'askedAt' | 'promptHash' | 'tokens' | 'moves' | 'hearsProgress'>;
 
 const engineEchoSchema = z.object({ type: z.literal('engine-echo') });
 const engineEchoRequestSchema = engineEchoSchema.extend({

@@ -170,10 +170,10 @@ export class StageHost {
 
   async #readAlong(stream: FrameStream, { signal }: Remote): Promise<void> {
     const { header, payload } = await this.#read(stream);
-    const { request, deployment, prompt, askedAt, promptHash, tokens } = parseHeader(readAlongRequestSchema, header);
+    const { type: _, request, deployment, prompt, ...rest } = parseHeader(readAlongRequestSchema, header);
     const stage = this.#tenures.get(stageKey({ deployment, stage: 0 }))?.stage;
     if (stage === undefined) throw notServing(deployment);
-    const reading = { prompt: { type: prompt, bytes: payload }, askedAt, promptHash, tokens };
+    const reading = { ...rest, prompt: { type: prompt, bytes: payload } };
     try {
       for await (const frames of stage.readAlong(reading, { signal })) await stream.writeFrames(frames, { signal });
     } catch (error) {

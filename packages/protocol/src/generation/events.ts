@@ -97,8 +97,16 @@ export const generationEventSchema = z.discriminatedUnion('type', [
 ]);
 export type GenerationEvent = z.infer<typeof generationEventSchema>;
 
-/** A lead's answer to a `read-along`: the one message on its stream. */
+/** A lead's answer to a `read-along`. The end, or an error, is the last one; the others go to callers that hear of them. */
 export const readAlongEventSchema = z.discriminatedUnion('type', [
+  /** The lead's report that it begins to read. */
+  z.object({
+    type: z.literal('read-along-begin'),
+    /** Tokens that were in the cache before. */
+    cachedTokens: tokenCount,
+  }),
+  /** The lead's report, now and then, that it has read on: in this text, or in one that comes before it. */
+  z.object({ type: z.literal('read-along-progress') }),
   z.object({
     type: z.literal('read-along-end'),
     /** Tokens that were in the cache before. */

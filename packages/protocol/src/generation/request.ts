@@ -150,8 +150,8 @@ export type GenerationRequest = z.infer<typeof generationRequestSchema>;
 
 /**
  * A request to the lead of a deployment to read a text into its cache, which another lead generates: a prompt, and the
- * tokens of the answer so far. A generation that goes on behind them starts from there. It waits for all others, and ends
- * where they need the room. It is the first frame on a `read-along` stream; its payload is the packed prompt.
+ * tokens of the answer so far. A generation that goes on behind them starts from there. It begins when nobody waits, and
+ * ends where others need the room. It is the first frame on a `read-along` stream; its payload is the packed prompt.
  */
 export const readAlongRequestSchema = z.object({
   type: z.literal('read-along'),
@@ -164,6 +164,13 @@ export const readAlongRequestSchema = z.object({
   promptHash: sha256Schema,
   /** All tokens generated so far, in order. */
   tokens: arraySchema(tokenId, { most: limits.maxPromptTokens }),
+  /**
+   * Whether the answer is about to go on at this lead, since the other one leaves: the text comes before those of which that
+   * is not certain, and is read beside answers however long it is. Default false.
+   */
+  moves: z.boolean().optional(),
+  /** Whether the caller understands `read-along-begin` and `read-along-progress`. Default false. */
+  hearsProgress: z.boolean().optional(),
 });
 export type ReadAlongRequest = z.infer<typeof readAlongRequestSchema>;
 

@@ -360,7 +360,7 @@ test('continues the answer of an earlier run, and takes it elsewhere from there'
 
 describe('an answer that is read along', () => {
   /** Texts that were read along, by deployment. */
-  let read: { readonly deployment: string; readonly tokens: readonly number[] }[];
+  let read: { readonly deployment: string; readonly tokens: readonly number[]; readonly moves?: boolean }[];
   /** Resolves when a lead is given up. */
   let leftBy: PromiseWithResolvers<string>;
 
@@ -368,9 +368,9 @@ describe('an answer that is read along', () => {
     [read, leftBy] = [[], Promise.withResolvers()];
     member.handle(methods.readAlong, async (stream) => {
       const { header } = (await stream.read()) ?? {};
-      const { deployment, tokens } = header as (typeof read)[number];
+      const { deployment, tokens, moves } = header as (typeof read)[number];
       if (deployment === 'deaf') throw new SkeinError('invalid-request', 'keeps nothing');
-      read.push({ deployment, tokens });
+      read.push({ deployment, tokens, ...(moves !== undefined && { moves }) });
       if (deployment === 'frail') throw new SkeinError('stage-lost', 'the engine died over it');
       await stream.write({ type: 'read-along-end', cachedTokens: 0 });
     });
@@ -411,7 +411,7 @@ describe('an answer that is read along', () => {
     expect(requests[0]).toMatchObject({ mayHandOver: true, hearsLeaving: true });
     const { resume } = requests[1] as { resume: { tokens: number[] } };
     expect(events.filter(({ type }) => type === 'text-delta')).toHaveLength(resume.tokens.length + 1);
-    expect(read.every(({ deployment }) => deployment === 'second')).toBe(true);
+    expect(read.every(({ deployment, moves }) => deployment === 'second' && moves === true)).toBe(true);
     expect(resume.tokens.length - (read.at(-1)?.tokens.length ?? NaN)).toBeLessThanOrEqual(8);
     expect(events.at(-1)).toMatchObject({ usage: { failovers: 1 } });
     expect(taken).toEqual([]);
@@ -445,7 +445,7 @@ describe('an answer that is read along', () => {
     });
     const events = await Array.fromAsync(generation);
     expect(events.at(-1)).toMatchObject({ usage: { failovers: 1 } });
-    expect(read[0]).toMatchObject({ deployment: 'second' });
+    expect(read[0]).toEqual({ deployment: 'second', tokens: expect.any(Array) as number[] });
     expect(preferred).toEqual([undefined, 'second']);
     expect(told[0]).toEqual(['second', 0]);
   });

@@ -47,6 +47,8 @@ export interface GenerationRunOptions extends Omit<GenerateOptions, 'onLeaving'>
 const lookMs = 300;
 const lookAgainMs = 15_000;
 
+const now = (): number => performance.now();
+
 /** Tokens by which an answer grows past the place where an engine died until the request is no longer suspected of it. */
 const acquittedAfter = 16;
 
@@ -127,7 +129,7 @@ export class GenerationRun implements AsyncIterable<GenerationUpdate> {
   }
 
   async *#attempts(): AsyncGenerator<GenerationUpdate, void, undefined> {
-    const times = (this.#times = new AnswerTimes(() => performance.now()));
+    const times = (this.#times = new AnswerTimes(now));
     /** Those that failed since the answer last grew, and before them those that cost an engine. */
     let failed: FailedAttempt[] = [];
     for (;;) {
@@ -206,12 +208,12 @@ export class GenerationRun implements AsyncIterable<GenerationUpdate> {
     this.#follower?.[Symbol.dispose]();
     this.#follower = undefined;
     const taken = Promise.try(async () => await this.#options.replicas.take([...failed, leaving], prefer));
-    this.#successor = new Successor(taken, (route) => this.#readAt(route));
+    this.#successor = new Successor(taken, { readAt: (route) => this.#readAt(route, { moves: true }), now });
   }
 
   /** Has a replica read along where it is time to. */
   #follow(current: Route): void {
-    const nowMs = performance.now();
+    const nowMs = now();
     if (this.#follower?.isOver === true) {
       this.#follower = undefined;
       this.#nextLookMs = nowMs + lookAgainMs;
@@ -222,28 +224,32 @@ export class GenerationRun implements AsyncIterable<GenerationUpdate> {
     const route = this.#options.replicas.follower(current, follower?.route);
     if (follower === undefined || route === undefined || routeKey(follower.route) !== routeKey(route)) {
       follower?.[Symbol.dispose]();
-      this.#follower = route && this.#readAt(route);
+      this.#follower = route && this.#readAt(route, { moves: false });
     }
     if (this.#follower?.isDue === true) this.#follower.readOn();
   }
 
-  /** Makes the reading of the answer at another replica. */
-  #readAt({ deployment, lead }: Route): ReadingAlong {
+  /**
+   * Makes the reading of the answer at another replica.
+   *
+   * @param options.moves whether the answer is about to go on there
+   */
+  #readAt({ deployment, lead }: Route, { moves }: { readonly moves: boolean }): ReadingAlong {
     const { request, replicas } = this.#options;
     const { prompt } = request;
     const route = { deployment, lead };
     return new ReadingAlong({
       route,
       transcript: this.#transcript,
-      now: () => performance.now(),
-      read: async (signal) => {
+      now,
+      read: async (options) => {
         const resume = this.#transcript.continuation?.resume;
         if (resume === undefined) throw new SkeinError('internal', 'nothing is read of an answer that has not begun');
         const { promptHash, tokens } = resume;
-        const reading = { prompt, askedAt: this.#askedAt, promptHash, tokens };
+        const reading = { prompt, askedAt: this.#askedAt, promptHash, tokens, ...(moves && { moves }) };
         replicas.readsAlong?.(route);
         try {
-          await readAlong(this.#mesh, route, reading, { id: this.id, signal });
+          await readAlong(this.#mesh, route, reading, { id: this.id, ...options });
         } catch (thrown) {
           const error = asSkeinError(thrown);
           // A request that makes engines crash must not have one after the other read it.

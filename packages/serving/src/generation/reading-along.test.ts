@@ -1,11 +1,12 @@
 import { SkeinError } from '@skein/protocol';
 import { beforeEach, describe, expect, it } from 'vitest';
 
-import { ReadingAlong } from './reading-along.ts';
+import { ReadingAlong, type ReadingOptions } from './reading-along.ts';
 
 const transcript = { promptTokens: 0, tokens: 0 };
 let nowMs: number;
 let reads: PromiseWithResolvers<void>[];
+let told: ReadingOptions;
 let reading: ReadingAlong;
 
 beforeEach(() => {
@@ -14,7 +15,8 @@ beforeEach(() => {
   reading = new ReadingAlong({
     route: { deployment: 'deployment-1', lead: 'ada' },
     transcript,
-    read: async () => {
+    read: async (options) => {
+      told = options;
       const read = Promise.withResolvers<void>();
       reads.push(read);
       await read.promise;
@@ -71,15 +73,67 @@ describe('reading along', () => {
     await end(30);
     reading.readOn();
     transcript.tokens = 60;
-    await end(30);
+    await end(600);
     expect([reading.unread, reading.hasCaughtUp]).toEqual([30, true]);
   });
 
-  it('leaves a replica alone for a while that has no room', async () => {
-    transcript.tokens = 100;
-    for (const pauseMs of [250, 500]) {
+  it('has caught up when the rest is read in a moment, by the speed that was measured from its beginning', async () => {
+    transcript.promptTokens = 1000;
+    reading.readOn();
+    nowMs += 5000;
+    told.onBegin(0);
+    transcript.tokens = 251;
+    await end(1000);
+    expect([reading.unread, reading.hasCaughtUp]).toEqual([251, false]);
+    reading.readOn();
+    told.onBegin(1000);
+    transcript.tokens = 501;
+    await end(251);
+    expect([reading.unread, reading.hasCaughtUp]).toEqual([250, true]);
+  });
+
+  it('has not caught up where as much came while it waited for others, and has where that comes again', async () => {
+    transcript.promptTokens = 100;
+    for (const [tokens, hasCaughtUp] of [
+      [400, false],
+      [800, false],
+      [1200, true],
+    ] as const) {
       reading.readOn();
-      await end(0, new SkeinError('overloaded', 'no room'));
+      transcript.tokens = tokens;
+      told.onBegin(tokens - 300);
+      await end(4000);
+      expect([reading.unread, reading.hasCaughtUp]).toEqual([400, hasCaughtUp]);
+    }
+  });
+
+  it('tells when it last went on: when it began, read on, or came to an end', async () => {
+    const times: number[] = [reading.progressAtMs];
+    const note = (): void => void times.push(reading.progressAtMs);
+    reading.readOn();
+    nowMs = 10;
+    note();
+    told.onBegin(0);
+    note();
+    nowMs = 20;
+    told.onProgress();
+    note();
+    await end(10);
+    note();
+    reading.readOn();
+    await end(10, new SkeinError('overloaded', 'no room'));
+    note();
+    expect(times).toEqual([0, 0, 10, 20, 30, 30]);
+  });
+
+  it('leaves a replica alone for a while that has no room, or was silent for long', async () => {
+    transcript.tokens = 100;
+    for (const [pauseMs, code] of [
+      [250, 'overloaded'],
+      [500, 'deadline-exceeded'],
+    ] as const) {
+      reading.readOn();
+      await end(0, new SkeinError(code, 'not now'));
       nowMs += pauseMs - 1;
       reading.readOn();
       expect([reading.isDue, reading.isOver, reading.hasCaughtUp]).toEqual([false, false, false]);

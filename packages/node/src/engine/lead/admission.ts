@@ -57,7 +57,12 @@ export class Admission {
     return this.#reads.length;
   }
 
-  /** Tokens that they have to read before their next one is drawn, unless the cache has changed since they came. */
+  /** Whether one waits that draws nothing, and behind which a generation is sure to go on. */
+  get hasMoving(): boolean {
+    return this.#reads.some(({ moves }) => moves);
+  }
+
+  /** Tokens that those have to read which wait to draw, before they do, unless the cache has changed since they came. */
   get waitingTokens(): number {
     return sum(this.#waiting, (one) => (one.copy ? 0 : one.tokens.length - (this.#cachedAtFirst.get(one) ?? 0)));
   }
@@ -138,12 +143,13 @@ export class Admission {
 
   /**
    * Removes and returns the next sequence that draws nothing, where no other one runs and nobody else waits, with its
-   * placement; without one where there is no room for it.
+   * placement; without one where there is no room for it. Those come first behind which a generation
+   * is sure to go on.
    */
   nextRead(
     running: readonly Sequence[],
   ): { readonly sequence: Sequence; readonly placement: Placement | undefined } | undefined {
-    const [sequence] = this.#reads;
+    const sequence = this.#reads.find(({ moves }) => moves) ?? this.#reads[0];
     const isFree = this.#waiting.length === 0 && this.#isPlaceFree(running) && running.every(({ draws }) => draws);
     if (sequence === undefined || !isFree) return undefined;
     this.remove(sequence);

@@ -9,7 +9,7 @@ interface Named extends Ready {
 const options: BatchOptions = { stages: 1, batchTokens: 8, chunkTokens: 6, draftTokens: 4 };
 
 function waiting(name: string, unsent: number, rest: Partial<Ready> = {}): Named {
-  return { name, unsent, readsTiles: false, isLeaving: false, draws: true, ...rest };
+  return { name, unsent, readsTiles: false, isLeaving: false, draws: true, moves: false, stepsBeside: 0, ...rest };
 }
 
 function rowsOf(running: readonly Named[], freeCells = 100, overrides: Partial<BatchOptions> = {}) {

@@ -9,9 +9,12 @@ export interface BatchOptions extends MicroBatchTuning {
 }
 
 /** The facts of a running sequence that decide about its rows. */
-export type Ready = Pick<Sequence, 'unsent' | 'readsTiles' | 'isLeaving' | 'draws'>;
+export type Ready = Pick<Sequence, 'unsent' | 'readsTiles' | 'isLeaving' | 'draws' | 'moves' | 'stepsBeside'>;
 
-/** Most rows of sequences that draw nothing in a micro-batch beside those that draw, which wait for them. */
+/**
+ * Most rows of sequences that draw nothing in a micro-batch beside those that draw, which wait for them. A tile, which goes
+ * alone, comes after as many micro-batches as make it so many rows each.
+ */
 const rowsBeside = 8;
 
 /** Rows of one sequence in the next micro-batch: known tokens, and draft tokens behind them. */
@@ -36,7 +39,7 @@ export interface BatchPlan<Of> {
  * Plans the known tokens of the next micro-batch: decoding sequences first, then prompts in chunks. It holds at most a
  * fair share of the running sequences, so that the others can fill the ring's other places. A tile goes alone, when it
  * is its sequence's turn: it would change how the rows of others are rounded. Sequences that draw nothing come last, with
- * few rows and no tiles beside those that draw.
+ * few rows beside those that draw, and with tiles, now and then, where a generation is sure to go on behind them.
  *
  * @param running sequences in the order of their turns
  * @param freeCells cells of the KV cache, of which each row takes one
@@ -47,7 +50,9 @@ export function planBatch<Of extends Ready>(
   options: BatchOptions,
 ): BatchPlan<Of> {
   const isAlone = !running.some(({ draws }) => draws);
-  const mayRead = (one: Of): boolean => one.draws || isAlone || !one.readsTiles;
+  const isTileDue = ({ moves, stepsBeside }: Of): boolean =>
+    moves && stepsBeside * rowsBeside >= (options.tiles?.rows ?? 0);
+  const mayRead = (one: Of): boolean => one.draws || isAlone || !one.readsTiles || isTileDue(one);
   const ready = running.filter((one) => one.unsent > 0 && !one.isLeaving && mayRead(one));
   const [first] = ready;
   if (first === undefined) return { rows: [], isStarved: false, draftRoom: 0 };

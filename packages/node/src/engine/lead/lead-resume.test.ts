@@ -75,7 +75,7 @@ async function say(pipeline: Pipeline, id: string, generation: Generation): Prom
 async function read(pipeline: Pipeline, id: string, reading: ReadAlongInput): Promise<void> {
   pipeline.lead.read(id, reading);
   for (;;) {
-    const [event] = pipeline.events.get(id) ?? [];
+    const event = pipeline.events.get(id)?.at(-1);
     if (event?.type === 'generation-error') throw new Error(event.error.message);
     if (event?.type === 'read-along-end') return;
     await immediate();
@@ -219,6 +219,28 @@ describe.each([1, 2])('a generation that was read along, over %i stages,', (stag
       expect(rest.cachedTokens).toBe(whole.end.promptTokens);
     }
   });
+});
+
+it('texts that are read along tell those that hear of it that they begin, and that they go on, also before them', async () => {
+  using pipeline = await Pipeline.create(model, 1);
+  const { promptHash } = resumeAfter(await say(pipeline, 'whole', asking()), 0);
+  const { prompt } = asking();
+  const told = (id: string) => pipeline.events.get(id);
+  // Longer between two looks at the clock than between two signs of life.
+  pipeline.tickMs = 10_000;
+  const reading = {
+    prompt,
+    askedAt: 0,
+    promptHash,
+    tokens: Array.from({ length: 150 }, (_, index) => 70 + (index % 9)),
+  };
+  pipeline.lead.read('deaf', reading);
+  pipeline.lead.read('waits', { ...reading, hearsProgress: true });
+  await read(pipeline, 'last', { ...reading, hearsProgress: true });
+  const [{ type: first } = {}, ...rest] = told('waits') ?? [];
+  expect([told('deaf')?.map(({ type }) => type), first]).toEqual([['read-along-end'], 'read-along-progress']);
+  const begin = rest.find(({ type }) => type === 'read-along-begin');
+  expect(begin).toEqual({ ...rest.at(-1), type: 'read-along-begin' });
 });
 
 it.each<[name: string, wrong: Partial<ReadAlongInput>]>([

@@ -72,6 +72,13 @@ const maxQueued = 64;
  */
 const signOfLifeMs = 10_000;
 
+/** A text that is read along. */
+interface Read {
+  readonly sequence: Sequence;
+  readonly hearsProgress: boolean;
+  isBegun: boolean;
+}
+
 /** A generation under way. */
 interface Served {
   readonly sequence: Sequence;
@@ -87,8 +94,10 @@ export class Lead {
   readonly #options: LeadOptions;
   #scheduler: Scheduler;
   readonly #served = new Map<string, Served>();
-  /** Sequences that are read along, by the ids of their requests. */
-  readonly #reads = new Map<string, Sequence>();
+  /** Texts that are read along, by the ids of their requests. */
+  readonly #reads = new Map<string, Read>();
+  /** The text that was being read along when its readers were last told, and how far it was. */
+  #toldRead: { readonly id: string; readonly confirmed: number } | undefined;
   readonly #channelMarks: ChannelMarks | undefined;
   readonly #prompts: PromptReader;
   #load: LoadMeter;
@@ -129,12 +138,15 @@ export class Lead {
 
   /**
    * Reads a prompt, and the tokens of an answer that another lead generates, into the cache: when nobody waits, and as long
-   * as nobody needs the room. One event follows through `emit`: that it has been read, or an error.
+   * as nobody needs the room. That it has been read follows through `emit`, or an error; before, to those that hear of it,
+   * that it begins, and now and then that this text, or one before it, was read on.
    */
   read(id: string, reading: ReadAlongInput): void {
     this.#started += 1;
     try {
-      this.#reads.set(id, this.#scheduler.read({ id, ...this.#prepareToRead(reading) }));
+      const { moves, hearsProgress = false } = reading;
+      const sequence = this.#scheduler.read({ id, moves, ...this.#prepareToRead(reading) });
+      this.#reads.set(id, { sequence, hearsProgress, isBegun: false });
     } catch (error) {
       this.#components.emit(id, { type: 'generation-error', error: toWireError(error) });
     }
@@ -143,7 +155,7 @@ export class Lead {
 
   /** Ends a generation, or the reading of a text, that nobody waits for any more. No event follows. */
   cancel(id: string): void {
-    const sequence = this.#served.get(id)?.sequence ?? this.#reads.get(id);
+    const sequence = (this.#served.get(id) ?? this.#reads.get(id))?.sequence;
     if (sequence === undefined) return;
     this.#served.delete(id);
     this.#reads.delete(id);
@@ -238,15 +250,27 @@ export class Lead {
   }
 
   /**
-   * Sends signs of life of preempted sequences, which may be away for as long as an older one runs. Sequences that have
-   * not begun send none yet.
+   * Sends signs of life of preempted sequences, which may be away for as long as an older one runs, and of texts that are
+   * read along, or wait for one that is. Sequences that have not begun send none yet.
    */
   #showLife(): void {
     const { now, emit } = this.#components;
     if (now() - this.#lastSignOfLifeAt < signOfLifeMs) return;
     this.#lastSignOfLifeAt = now();
+    this.#tellProgress();
     for (const [id, { sequence }] of this.#served) {
       if (sequence.isAway && sequence.generated > 0) emit(id, { type: 'text-delta', text: '', tokens: [] });
+    }
+  }
+
+  /** Tells those that hear of it where something was read along since they were told last. */
+  #tellProgress(): void {
+    const read = this.#scheduler.runningRead;
+    const told = this.#toldRead;
+    this.#toldRead = read && { id: read.request.id, confirmed: read.confirmed };
+    if (read === undefined || (told?.id === read.request.id && told.confirmed === read.confirmed)) return;
+    for (const [reader, { hearsProgress }] of this.#reads) {
+      if (hearsProgress) this.#emit(reader, [{ type: 'read-along-progress' }]);
     }
   }
 
@@ -263,6 +287,12 @@ export class Lead {
   }
 
   #tellReads(): void {
+    for (const [id, read] of this.#reads) {
+      const { sequence, hearsProgress, isBegun } = read;
+      if (!hearsProgress || isBegun || !sequence.hasBegun) continue;
+      read.isBegun = true;
+      this.#emit(id, [{ type: 'read-along-begin', cachedTokens: sequence.cachedTokens }]);
+    }
     for (const { sequence, error } of this.#scheduler.takeEndedReads()) {
       const { id } = sequence.request;
       if (!this.#reads.delete(id)) continue;

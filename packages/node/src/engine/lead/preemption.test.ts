@@ -333,7 +333,7 @@ describe('room in the KV cache', () => {
           const watched = service.ask({ prompt: text, count: most, sampling, speculates: given.speculates });
           const along = service.watched[Math.floor(random() * service.watched.length)];
           if (isRead && along !== undefined) {
-            service.driver.read(along.request.prompt, along.received);
+            service.driver.read(along.request.prompt, { tokens: along.received, moves: index % 2 === 0 });
             reads += 1;
           }
           for (let event = 0; event < after; event += 1) {

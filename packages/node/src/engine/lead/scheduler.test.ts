@@ -341,7 +341,7 @@ describe('a text that is read along', () => {
 
   it('is read without a draw, and kept for the generation that goes on behind it', () => {
     const subject = driver({ batchTokens: 63, chunkTokens: 48 });
-    subject.read(text(40), [90, 91]);
+    subject.read(text(40), { tokens: [90, 91] });
     const read = due(subject.next());
     expect(read.step).toMatchObject({ operations: [], entries: [{ position: 0, count: 42, sample: false }] });
     expect(subject.endedReads()).toEqual([]);
@@ -373,6 +373,33 @@ describe('a text that is read along', () => {
       [1, 1],
       [0, 8],
     ]);
+  });
+
+  it.each([
+    [true, [1, 1, 16, 1, 1, 16, 1]],
+    [false, [1, 1, 1, 1, 1, 1, 1]],
+  ])('has tiles now and then beside a generation where one is sure to go on behind it: %s', (moves, expected) => {
+    const subject = driver({ batchTokens: 15, chunkTokens: 8, tiles: { rows: 16, from: 20 } });
+    subject.add(request(1, 20));
+    subject.read(text(60), { moves });
+    const counts = expected.map(() => {
+      const step = due(subject.next());
+      answer(subject, step, 90);
+      return step.step.entries.map(({ count }) => count);
+    });
+    expect(counts).toEqual(expected.map((count) => [count]));
+  });
+
+  it('makes room at once for one behind which a generation is sure to go on, and that comes before others', () => {
+    const subject = driver();
+    const reads = [0, 1].map((first) => subject.read([first, 80]));
+    const moving = subject.read([2, 80], { moves: true });
+    expect(subject.endedReads()).toMatchObject([{ sequence: reads[0], error: { code: 'overloaded' } }]);
+    const second = subject.read([3, 80], { moves: true });
+    expect([moving, second, reads[1]].map((read) => read?.slot !== undefined)).toEqual([true, false, false]);
+    answer(subject, due(subject.next()), 1);
+    due(subject.next());
+    expect([moving.isFinished, second.slot !== undefined, reads[1]?.slot]).toEqual([true, true, undefined]);
   });
 
   it('waits while others do, and has a place only where one is free', () => {
@@ -422,7 +449,9 @@ describe('a text that is read along', () => {
 
   it('is refused where it can not fit, and when too many wait', () => {
     const subject = driver();
-    expect(() => subject.read(text(99), [1, 2])).toThrow(expect.objectContaining({ code: 'context-length-exceeded' }));
+    expect(() => subject.read(text(99), { tokens: [1, 2] })).toThrow(
+      expect.objectContaining({ code: 'context-length-exceeded' }),
+    );
     for (let count = 0; count < 65; count += 1) subject.read([count, 1]);
     expect(() => subject.read([1])).toThrow(expect.objectContaining({ code: 'overloaded' }));
   });

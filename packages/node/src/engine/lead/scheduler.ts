@@ -71,8 +71,8 @@ export interface EndedRead {
  * A sequence takes cells of the KV cache as its rows are sent. When there are none left, finished sequences that were
  * kept go first, then the youngest that runs: it is preempted and comes back, from main memory or computed anew, when
  * there is room. The oldest is never preempted, and the text of none changes. A sequence that draws nothing, since its
- * tokens are read for a generation that may come, runs while nobody waits; at the first want of room it ends, and what it
- * has read is kept as that of any other.
+ * tokens are read for a generation that will come, or may, runs while nobody waits; at the first want of room it ends, and
+ * what it has read is kept as that of any other.
  *
  * Invariants: a sequence's rows are sent in order of position; cache operations are sent in the order in which they
  * were decided, with or before the first rows that need them; only rows that a step has brought back are shared or
@@ -136,6 +136,11 @@ export class Scheduler {
     return unread + this.#admission.waitingTokens;
   }
 
+  /** The sequence that runs and draws nothing, if there is one. */
+  get runningRead(): Sequence | undefined {
+    return this.#running.byAge.find(({ draws }) => !draws);
+  }
+
   /** Number of sequences that have run, drawn and ended so far. */
   get ended(): number {
     return this.#ended;
@@ -174,12 +179,17 @@ export class Scheduler {
   /**
    * Takes tokens that are to be read, and nothing else, when nobody waits. {@link takeEndedReads} tells of the end.
    *
+   * @param request.moves whether a generation is sure to go on behind them: others that are read end for them. Default
+   * false
+   *
    * @throws SkeinError as {@link add} does
    */
-  read(request: Pick<SequenceRequest, 'id' | 'prompt'> & { readonly tokens: readonly number[] }): Sequence {
-    const { id, prompt, tokens } = request;
-    const mostTokens = prompt.length + tokens.length;
-    const asked = { id, prompt, resume: { tokens: [...tokens] }, mostTokens, sampling: undefined, speculates: false };
+  read({
+    tokens,
+    ...request
+  }: Pick<SequenceRequest, 'id' | 'prompt' | 'moves'> & { readonly tokens: readonly number[] }): Sequence {
+    const mostTokens = request.prompt.length + tokens.length;
+    const asked = { ...request, resume: { tokens: [...tokens] }, mostTokens, sampling: undefined, speculates: false };
     const sequence = this.#admission.addRead(asked);
     this.#admit();
     return sequence;
@@ -232,7 +242,7 @@ export class Scheduler {
    */
   complete(step: number, draws: Sampled['draws']): readonly Outcome[] {
     const answered = this.#inFlight.complete(step, draws);
-    const read = this.#runningRead();
+    const read = this.runningRead;
     if (read?.isRead === true) this.#endRead(read);
     return answered.map(({ sequence, slot, draw }) => {
       if (draw.error !== undefined) {
@@ -275,6 +285,7 @@ export class Scheduler {
       // A request may wait for the very room of a text that is only read.
       else if (this.#admission.size === 0 || !this.#giveUpRead()) break;
     }
+    if (this.#admission.hasMoving && this.runningRead?.moves === false) this.#giveUpRead();
     for (;;) {
       const next = this.#admission.nextRead(this.#running.byTurn);
       if (next === undefined) return;
@@ -291,14 +302,9 @@ export class Scheduler {
     this.#prompts.begin(sequence, cachedTokens);
   }
 
-  /** Returns the sequence that runs and draws nothing, if there is one. */
-  #runningRead(): Sequence | undefined {
-    return this.#running.byAge.find(({ draws }) => !draws);
-  }
-
   /** Ends the sequence that draws nothing, so that others get its room. Returns false where there is none. */
   #giveUpRead(): boolean {
-    const read = this.#runningRead();
+    const read = this.runningRead;
     if (read !== undefined) this.#endRead(read, noRoomToRead());
     return read !== undefined;
   }
@@ -339,6 +345,8 @@ export class Scheduler {
       if (!isAll) return { operations, contributions: [] };
       const { rows, isStarved } = this.#planRows();
       const contributions = rows.map((planned) => this.#send(planned));
+      const read = this.runningRead;
+      if (contributions.length > 0 && !contributions.some(({ sequence }) => sequence === read)) read?.letPass();
       const hasRoomNow = isStarved && (this.#giveUpRead() || this.#makeYoungestLeave());
       if (contributions.length > 0) return { operations, contributions };
       if (!hasRoomNow) return undefined;

@@ -21,6 +21,8 @@ export interface SequenceRequest {
   readonly prompt: readonly number[];
   /** Settings of its draws. Undefined: it draws nothing, and is complete when its tokens have been read. */
   readonly sampling: Sampling | undefined;
+  /** Whether a generation is sure to go on behind it, where it draws nothing. Default false. */
+  readonly moves?: boolean | undefined;
   /** Most tokens that it may come to have, including the prompt's. It never has more: it is ended in time. */
   readonly mostTokens: number;
   /** Whether to draft tokens ahead where that pays. */
@@ -52,6 +54,7 @@ export class Sequence {
   #isFinished = false;
   #isLeaving = false;
   #stepsInFlight = 0;
+  #stepsBeside = 0;
   #copy: HeldCopy | undefined;
   #mu: number | undefined;
   /** Number of prompt tokens that were in the cache when it began; undefined before that. */
@@ -76,6 +79,16 @@ export class Sequence {
   /** Whether it draws tokens. Otherwise its tokens are read for a generation that may come later. */
   get draws(): boolean {
     return this.request.sampling !== undefined;
+  }
+
+  /** Whether a generation is sure to go on behind it, where it draws nothing itself. */
+  get moves(): boolean {
+    return this.request.moves === true;
+  }
+
+  /** Number of steps that others have sent rows in since it has sent any. */
+  get stepsBeside(): number {
+    return this.#stepsBeside;
   }
 
   /** Whether all its tokens are in every stage's cache. */
@@ -223,8 +236,14 @@ export class Sequence {
     this.#drafts.push(...draft);
     this.#draftedTokens += draft.length;
     this.#stepsInFlight += 1;
+    this.#stepsBeside = 0;
     const sample = this.draws && this.#sent >= this.#tokens.length;
     return { sequence, position, count, sample, ...(draft.length === 0 ? {} : { draft: [...draft] }) };
+  }
+
+  /** Takes the news that others have sent rows in a step, and it has not. */
+  letPass(): void {
+    this.#stepsBeside += 1;
   }
 
   /** Takes the news that a step with rows of it has come back. */

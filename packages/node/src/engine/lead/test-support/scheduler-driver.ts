@@ -41,8 +41,11 @@ export class SchedulerDriver {
   }
 
   /** Has a text read, and nothing drawn. */
-  read(prompt: readonly number[], tokens: readonly number[] = []): Sequence {
-    return this.scheduler.read({ id: `read ${(this.#reads += 1)}`, prompt, tokens });
+  read(
+    prompt: readonly number[],
+    { tokens = [], moves }: { readonly tokens?: readonly number[]; readonly moves?: boolean } = {},
+  ): Sequence {
+    return this.scheduler.read({ id: `read ${(this.#reads += 1)}`, prompt, tokens, moves });
   }
 
   /** Returns the readings that have ended so far. */
