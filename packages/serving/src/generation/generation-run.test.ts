@@ -40,6 +40,9 @@ beforeEach(async () => {
 });
 afterEach(async () => await cluster[Symbol.asyncDispose]());
 
+/** A turn that nobody waits for. */
+const noTurn = async (): Promise<Disposable> => await Promise.resolve(new DisposableStack());
+
 type Script = readonly (GenerationEvent | ErrorCode)[];
 
 /** Leads by deployment: each sends the events of its script, and fails with the code that ends it. */
@@ -70,6 +73,7 @@ function oneAfterTheOther(...deployments: readonly string[]): ReplicaSource {
         deployment,
         lead: member.peerId,
         observe: () => undefined,
+        readingTurn: noTurn,
         [Symbol.dispose]() {
           expect(taken).toContain(deployment);
           taken = taken.filter((other) => other !== deployment);
@@ -183,7 +187,13 @@ describe('an answer whose replica is lost', () => {
       take(failed) {
         if (failed.some(({ hasAdded }) => hasAdded)) leads.first = answers;
         const deployment = ['first', 'second'].find((name) => !failed.some((one) => one.deployment === name)) ?? 'none';
-        return { deployment, lead: member.peerId, observe: () => undefined, [Symbol.dispose]: () => undefined };
+        return {
+          deployment,
+          lead: member.peerId,
+          observe: () => undefined,
+          readingTurn: noTurn,
+          [Symbol.dispose]: () => undefined,
+        };
       },
       follower: () => undefined,
     };
@@ -252,6 +262,7 @@ describe('an answer whose replica is lost', () => {
         deployment: leads[asked.length] ?? 'none',
         lead: member.peerId,
         observe: () => undefined,
+        readingTurn: noTurn,
         [Symbol.dispose]: () => undefined,
       }),
       follower: () => undefined,

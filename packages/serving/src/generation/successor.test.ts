@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 
+import { ReadingTurns } from '../routing/reading-turns.ts';
 import type { Attempt } from '../routing/replicas.ts';
 import { ReadingAlong, type ReadingOptions } from './reading-along.ts';
 import { Successor } from './successor.ts';
@@ -8,15 +9,17 @@ const attempt: Attempt = {
   deployment: 'deployment-2',
   lead: 'bob',
   observe: () => undefined,
+  readingTurn: async () => await turns.take(attempt),
   [Symbol.dispose]: () => undefined,
 };
 const minuteMs = 60_000;
+let turns: ReadingTurns;
 let nowMs: number;
 let told: ReadingOptions | undefined;
 let end: PromiseWithResolvers<void>;
 
 beforeEach(() => {
-  [nowMs, told, end] = [0, undefined, Promise.withResolvers()];
+  [turns, nowMs, told, end] = [new ReadingTurns(), 0, undefined, Promise.withResolvers()];
 });
 
 const settled = async (): Promise<void> => await new Promise(setImmediate);
@@ -53,6 +56,27 @@ describe('the replica to which an answer moves', () => {
     expect(subject.isReady()).toBe(false);
     nowMs += 1;
     expect(subject.isReady()).toBe(true);
+  });
+
+  it.each([
+    ['moves there', (other: Successor) => void other.take()],
+    ['is given up', (other: Successor) => other[Symbol.dispose]()],
+  ])('reads one answer after the other, each once the one before %s', async (_, leave) => {
+    using first = await successor(Promise.resolve(attempt));
+    const firstTold = told;
+    using second = await successor(Promise.resolve(attempt));
+    const third = await successor(Promise.resolve(attempt));
+    third[Symbol.dispose]();
+    using last = await successor(Promise.resolve(attempt));
+    nowMs += 9 * minuteMs;
+    expect([told === firstTold, second.isReady(), last.isReady()]).toEqual([true, false, false]);
+    leave(first);
+    await settled();
+    expect(told).not.toBe(firstTold);
+    const secondTold = told;
+    second[Symbol.dispose]();
+    await settled();
+    expect(told).not.toBe(secondTold);
   });
 
   it('is waited for where there is none', async () => {

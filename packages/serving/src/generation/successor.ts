@@ -12,6 +12,7 @@ const patienceMs = 60_000;
 export class Successor implements Disposable {
   readonly #now: () => number;
   readonly #attempt: Promise<Attempt | undefined>;
+  #turn: Disposable | undefined;
   #reading: ReadingAlong | undefined;
   #isOver = false;
 
@@ -26,8 +27,10 @@ export class Successor implements Disposable {
   ) {
     this.#now = now;
     this.#attempt = taken.catch(() => undefined);
-    void this.#attempt.then((attempt) => {
+    void this.#attempt.then(async (attempt) => {
       if (attempt === undefined || this.#isOver) return;
+      this.#turn = await attempt.readingTurn();
+      if (this.#isOver) return this.#turn[Symbol.dispose]();
       this.#reading = readAt(attempt);
       this.#reading.readOn();
     });
@@ -35,7 +38,7 @@ export class Successor implements Disposable {
 
   /**
    * Reads on where there is something to gain by it, and tells whether there is not: the answer should move now. As long as
-   * there is no replica it should stay.
+   * there is no replica, or others move there first, it should stay.
    */
   isReady(): boolean {
     const reading = this.#reading;
@@ -59,5 +62,6 @@ export class Successor implements Disposable {
   #end(): void {
     this.#isOver = true;
     this.#reading?.[Symbol.dispose]();
+    this.#turn?.[Symbol.dispose]();
   }
 }

@@ -3,6 +3,7 @@ import type { Card, GenerationEvent, Labels, PackedPrompt, Usage } from '@skein/
 
 import { chooseReplica, closedAmong, type ChoiceReason } from './choose-replica.ts';
 import { PrefixIndex, type Prediction, type PrefixChange } from './prefix-index.ts';
+import { ReadingTurns } from './reading-turns.ts';
 import { shareNoMachine, type Replica } from './replica.ts';
 import { ReplicaIndex, type IndexedReplica } from './replica-index.ts';
 import { routeKey, type Route } from './route.ts';
@@ -48,6 +49,11 @@ export type ObservedEvent = Pick<GenerationEvent, 'type'> & {
 export interface Attempt extends Route, Disposable {
   /** Takes an event of the generation: from the first on, the lead's cards tell of the request. */
   observe(event: ObservedEvent): void;
+  /**
+   * Resolves when it is the attempt's turn to have the replica read an answer along that moves there, which it is until that
+   * is disposed of: this member's answers move to a replica one after the other.
+   */
+  readingTurn(): Promise<Disposable>;
 }
 
 /** The digests by which prompts and what caches hold are compared. */
@@ -110,6 +116,7 @@ export class Replicas {
   #prefixes = new PrefixIndex();
   #digests: PrefixDigests | undefined;
   readonly #sessions = new Sessions();
+  readonly #readingTurns = new ReadingTurns();
   readonly #random: () => number;
   readonly #now: () => number;
   #areCardsNew = true;
@@ -262,6 +269,7 @@ export class Replicas {
         if (promptTokens === undefined || model === undefined || prompt === undefined) return;
         this.#estimate.observe(model, sizeOf(prompt), promptTokens);
       },
+      readingTurn: async () => await this.#readingTurns.take({ deployment, lead }),
       [Symbol.dispose]: () => {
         isRead();
         if (pending !== undefined) this.#settle(pending);
