@@ -23,7 +23,12 @@ export interface House {
   readonly startPeer: (peer: string) => Promise<void>;
 }
 
-const names = ['attic', 'cellar'] as const;
+/** The peers, and the processor that each has to itself: what one machine loads must not slow another one down. */
+const processors = new Map([
+  ['attic', '0'],
+  ['cellar', '1'],
+]);
+const names = [...processors.keys()];
 const listening = ['--no-mdns', '--listen', '/ip4/127.0.0.1/tcp/0'];
 
 /** Starts a coordinator and two peers that hold a model, all on this machine, which end with the stack. */
@@ -36,7 +41,12 @@ export async function startHouse(
   const machineOf = (name: string): Machine => ({
     name,
     data: join(directory, name),
-    run: (command, commandLine) => spawn(command, commandLine, { env: { ...process.env, [runVariable]: run } }),
+    run: (command, commandLine) => {
+      const processor = processors.get(name);
+      const pinned = processor === undefined ? [] : ['taskset', '--cpu-list', processor];
+      const [program = command, ...words] = [...pinned, command, ...commandLine];
+      return spawn(program, words, { env: { ...process.env, [runVariable]: run } });
+    },
   });
   const start = async (name: string, commandLine: readonly string[]) => {
     const skein = await startSkein([...commandLine, ...listening], { machine: machineOf(name), signal });

@@ -5,7 +5,8 @@ import { measurePauses } from './measure.ts';
 import { pauseCases, type PauseSample } from './pause.ts';
 
 const usage = `Measures how long the reader of an answer waits when what computes it is killed or drained, on SmolLM2, with a
-coordinator and two peers of one thread each on this machine. Linux only.
+coordinator and two peers on this machine, each peer with one thread and a processor of its own. Needs Linux, two
+processors and taskset (package util-linux).
 usage: npm run pauses [-- --rounds <count>] [--alone <count>] [--json]
   --rounds  samples of each drain, and of each loss with another replica left, which comes 1 to 5 s after the first text;
             default 5
