@@ -23,16 +23,15 @@ export interface FaultsOptions {
   readonly minutes: number;
   /** Seed of everything that is drawn. */
   readonly seed: number;
-  /** Number of clients that ask all the time. Default 8. */
-  readonly streams?: number;
-  /** Least tokens of their answers; the most follow. Default 200 to 600, which takes some seconds. */
-  readonly leastTokens?: number;
-  readonly mostTokens?: number;
   readonly signal: AbortSignal;
   /** Called with each fault when it is over. */
   readonly onFault?: (record: FaultRecord, number: number) => void;
 }
 
+/** Number of clients that ask all the time. */
+const streams = 8;
+/** Bounds of the tokens of their answers, which take some seconds. */
+const answerTokens = { leastTokens: 200, mostTokens: 600 };
 /** Longest time until everything works again after a fault, and until nothing is left at the end. */
 const recoveryMs = 120_000;
 const settleMs = 30_000;
@@ -48,14 +47,14 @@ const descriptorSlack = 10;
  * known from the time before. Reports the losses, and the results that must not be. Needs what `createLan` does.
  */
 export async function runFaults(options: FaultsOptions): Promise<FaultReport> {
-  const { minutes, seed, signal, streams = 8, leastTokens = 200, mostTokens = 600 } = options;
+  const { minutes, seed, signal } = options;
   await using temporary = await mkdtempDisposable(join(tmpdir(), 'skein-faults-'));
   const directory = await realpath(temporary.path);
   const run = randomUUID();
   const crashes: string[] = [];
   const leaks: string[] = [];
   const models = await writeModels(directory);
-  const requests = drawRequests({ models: models.map(({ name }) => name), seed, leastTokens, mostTokens });
+  const requests = drawRequests({ models: models.map(({ name }) => name), seed, ...answerTokens });
   const data = join(directory, 'data');
   const parts = { directory: data, run, models, signal, onCrash: (crash: string) => void crashes.push(crash) };
   await using office = await startOffice(parts);
@@ -63,7 +62,7 @@ export async function runFaults(options: FaultsOptions): Promise<FaultReport> {
   const arrangement = { fetch: office.fetch, peers, models };
   const arrange = async () => await restore(arrangement, bounded(signal, recoveryMs));
   await arrange();
-  const ledger = new Ledger(await faultFreeAnswers(office, requests, { streams, signal }));
+  const ledger = new Ledger(await faultFreeAnswers(office, requests, signal));
   const before = await holdingsNow(office);
   const enough = new AbortController();
   const { clients } = office;
@@ -98,7 +97,7 @@ export async function runFaults(options: FaultsOptions): Promise<FaultReport> {
 async function faultFreeAnswers(
   { clients }: Office,
   requests: readonly RunRequest[],
-  { streams, signal }: { readonly streams: number; readonly signal: AbortSignal },
+  signal: AbortSignal,
 ): Promise<ReadonlyMap<number, Answer>> {
   const answers = new Map<number, Answer>();
   const open = requests.entries();

@@ -64,6 +64,15 @@ const block = { from: 0, to: 2 };
 const signed = { bytes: Uint8Array.of(1, 2, 3), signature: new Uint8Array(64) };
 const credentials = { certificate: signed, revocations: signed };
 const error = { code: 'overloaded', message: 'x', details: { stage: 1 } };
+const readAlongRequest = {
+  type: 'read-along',
+  request: 'chatcmpl-1',
+  deployment: 'deployment-1',
+  prompt: 'chat',
+  askedAt: 1_700_000_000_000,
+  promptHash: sha256,
+  tokens: [5, 6, 7],
+} as const;
 const operations = [
   { type: 'remove', sequence: 0, from: 2 },
   { type: 'copy', sequence: 0, to: 1, before: 4 },
@@ -467,26 +476,8 @@ export const messagesOf: Readonly<Record<keyof typeof methods, readonly WireMess
     ),
   ],
   readAlong: [
-    of('request', readAlongRequestSchema, {
-      type: 'read-along',
-      request: 'chatcmpl-1',
-      deployment: 'deployment-1',
-      prompt: 'chat',
-      askedAt: 1_700_000_000_000,
-      promptHash: sha256,
-      tokens: [5, 6, 7],
-    }),
-    of('moving-request', readAlongRequestSchema, {
-      type: 'read-along',
-      request: 'chatcmpl-1',
-      deployment: 'deployment-1',
-      prompt: 'chat',
-      askedAt: 1_700_000_000_000,
-      promptHash: sha256,
-      tokens: [5, 6, 7],
-      moves: true,
-      hearsProgress: true,
-    }),
+    of('request', readAlongRequestSchema, readAlongRequest),
+    of('moving-request', readAlongRequestSchema, { ...readAlongRequest, moves: true, hearsProgress: true }),
     of(
       'event',
       readAlongEventSchema,

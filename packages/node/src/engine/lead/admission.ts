@@ -143,8 +143,7 @@ export class Admission {
 
   /**
    * Removes and returns the next sequence that draws nothing, where no other one runs and nobody else waits, with its
-   * placement; without one where there is no room for it. Those come first behind which a generation
-   * is sure to go on.
+   * placement; without one where there is no room for it. Those come first behind which a generation is sure to go on.
    */
   nextRead(
     running: readonly Sequence[],
